@@ -1,0 +1,42 @@
+//! The right to use one endpoint for one attempt, which reports back when it ends.
+
+use crate::{Endpoint, Moment};
+use std::time::Duration;
+
+/// How an attempt on an endpoint ended, as far as balancing cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The client went away or the proxy gave up for reasons of its own: says nothing about the endpoint.
+    Abandoned,
+    /// An answer came; `first_byte` is the time from the pick to its head.
+    Answered { status: u16, first_byte: Duration },
+    /// The connect was refused, unreachable or timed out.
+    ConnectFailed,
+    /// Connected, but broke off, talked nonsense or stayed silent too long before or in the answer.
+    Failed,
+}
+
+/// Holds one unit of the endpoint's exact in-flight count. Dropping it without `settle` counts as `Ended::Abandoned`.
+#[derive(Debug)]
+pub struct Lease<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) index: usize,
+    pub(crate) picked_at: Moment,
+}
+
+impl<'a> Lease<'a> {
+    pub fn endpoint(&self) -> &'a Endpoint {
+        self.endpoint
+    }
+
+    /// The endpoint's position in the list that the balancer was built from.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    pub fn picked_at(&self) -> Moment {
+        self.picked_at
+    }
+
+    pub fn settle(self, _ended: Ended, _now: Moment) {}
+}

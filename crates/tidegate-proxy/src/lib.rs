@@ -1,0 +1,1 @@
+//! The data plane: one worker and what flows through it.

@@ -1,0 +1,11 @@
+//! A mergeable latency histogram with a single writing thread.
+
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+pub struct Histogram {}
+
+impl Histogram {
+    #[inline]
+    pub fn record(&self, _elapsed: Duration) {}
+}
