@@ -1,3 +1,16 @@
-//! Socket options and descriptor limits.
+//! Socket options, listening sockets, descriptor limits and cores: what std does not offer, behind safe functions.
 //!
-//! The only crate that may hold `unsafe`, each with its reason. Knows no HTTP, no runtime, no configuration.
+//! The only crate that may hold `unsafe`, each with its reason; rustix and socket2 leave it with none. Knows no HTTP, no
+//! runtime, no configuration. Linux.
+
+#![forbid(unsafe_code)]
+
+mod cores;
+mod descriptors;
+mod listen;
+mod tcp;
+
+pub use cores::{pin_current_thread, usable_core_count, usable_cores};
+pub use descriptors::{DescriptorLimit, descriptor_limit, raise_descriptor_limit};
+pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};
+pub use tcp::{Keepalive, reset_on_close, set_keepalive, set_nodelay, set_user_timeout, shutdown_write};
