@@ -1,0 +1,158 @@
+//! Clusters: interchangeable endpoints, how they share the load and how their health is watched.
+//!
+//! It does not know the algorithms; it only names them.
+
+use std::time::Duration;
+
+use crate::Address;
+
+/// A named set of interchangeable endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Unique. Inline endpoints are named after their route.
+    pub name: String,
+    /// At least one; no address twice.
+    pub endpoints: Vec<Endpoint>,
+    /// Which endpoint is picked.
+    pub balance: Balance,
+    /// Active checks; `None`: none.
+    pub health: Option<HealthCheck>,
+    /// Marking down after failed connects; `None`: never.
+    pub passive: Option<PassiveHealth>,
+    /// How much may be open or waiting.
+    pub limit: ClusterLimits,
+}
+
+/// One address of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Not resolved yet.
+    pub address: Address,
+    /// Its share of the load, 1 to 1000.
+    pub weight: u32,
+}
+
+/// Which endpoint is picked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// The same key goes to the same endpoint (consistent hash).
+    Hash(HashKey),
+    /// The one with the fewest requests in flight for its weight.
+    #[default]
+    LeastRequest,
+    /// The less loaded of this many random ones.
+    Random {
+        /// At least 1; 2 is "the power of two choices".
+        choices: u32,
+    },
+    /// In turn, by weight.
+    RoundRobin,
+}
+
+/// What is hashed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address, behind trusted proxies the forwarded one.
+    #[default]
+    ClientAddress,
+    /// The value of this cookie.
+    Cookie(String),
+    /// The value of this header field, name in lower case.
+    Header(String),
+    /// The path, without the query.
+    Path,
+}
+
+/// An active check of every endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is tried.
+    pub probe: Probe,
+    /// From the start of one check to the start of the next.
+    pub interval: Duration,
+    /// Up to this much is added to each interval, at random, so that checks spread; may be zero.
+    pub jitter: Duration,
+    /// A whole check.
+    pub timeout: Duration,
+    /// Good checks in a row that bring an endpoint up.
+    pub rise: u32,
+    /// Bad checks in a row that bring it down.
+    pub fall: u32,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            probe: Probe::Tcp,
+            interval: Duration::from_secs(2),
+            jitter: Duration::from_millis(200),
+            timeout: Duration::from_secs(1),
+            rise: 2,
+            fall: 3,
+        }
+    }
+}
+
+/// What an active check tries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// `GET path`, and a status that is expected.
+    Http {
+        /// Begins with `/`.
+        path: String,
+        /// The `Host` sent; `None`: the endpoint's address.
+        host: Option<String>,
+        /// The statuses that are good, sorted, without overlaps.
+        expect: Vec<StatusRange>,
+    },
+    /// A connection that succeeds.
+    Tcp,
+}
+
+/// Statuses from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StatusRange {
+    /// 100 to 599.
+    pub first: u16,
+    /// `first` to 599.
+    pub last: u16,
+}
+
+impl StatusRange {
+    /// Whether `status` is one of them.
+    pub fn contains(self, status: u16) -> bool {
+        (self.first..=self.last).contains(&status)
+    }
+}
+
+/// Marking an endpoint down because real requests could not connect to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassiveHealth {
+    /// Failed connects in a row that bring an endpoint down.
+    pub connect_failures: u32,
+    /// After this long it may be tried again.
+    pub retry_after: Duration,
+}
+
+impl Default for PassiveHealth {
+    fn default() -> Self {
+        Self { connect_failures: 3, retry_after: Duration::from_secs(5) }
+    }
+}
+
+/// How much may be open or waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterLimits {
+    /// Requests that wait for a connection, per cluster.
+    pub pending_requests: u32,
+    /// Idle connections kept for reuse, per endpoint; 0: none.
+    pub upstream_idle_connections: u32,
+    /// Connections, per endpoint; `None`: any number.
+    pub upstream_connections: Option<u32>,
+}
+
+impl Default for ClusterLimits {
+    fn default() -> Self {
+        Self { pending_requests: 1000, upstream_idle_connections: 64, upstream_connections: None }
+    }
+}

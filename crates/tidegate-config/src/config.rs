@@ -1,0 +1,151 @@
+//! The whole configuration, checked and complete: what the control plane lowers into a snapshot.
+//!
+//! Plain values only. It does not know the text it came from.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::{Bind, Cluster, ClusterLimits, Route, RouteLimits, RouteTimeouts};
+
+/// Everything Tidegate was told, with every default filled in.
+///
+/// Holds: at least one listener; route names and cluster names are unique; every [`crate::Forward`] names a
+/// cluster in `clusters`; no two listeners (the admin listener among them) bind the same address; no route is
+/// unreachable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many worker threads serve requests.
+    pub workers: Workers,
+    /// Where `/metrics`, `/livez` and `/readyz` are served; `None` when switched off.
+    pub admin: Option<Bind>,
+    /// What is logged, and where to.
+    pub log: Log,
+    /// Limits of the whole proxy, and of what happens before a route is known.
+    pub limit: Limits,
+    /// Timeouts of the whole proxy, and of what happens before a route is known.
+    pub timeout: Timeouts,
+    /// Where clients connect, in the order of the file.
+    pub listeners: Vec<Listener>,
+    /// What to do with a request, in the order of the file; the shorthand `to` comes last.
+    pub routes: Vec<Route>,
+    /// Sorted by name; inline endpoints have become clusters named after their route.
+    pub clusters: Vec<Cluster>,
+}
+
+impl Config {
+    /// The cluster of that name.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.iter().find(|cluster| cluster.name == name)
+    }
+}
+
+/// How many worker threads serve requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Workers {
+    /// One for each core the process may run on.
+    #[default]
+    Auto,
+    /// Exactly this many.
+    Count(NonZeroU32),
+}
+
+/// A bound address and whom it trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address to bind.
+    pub bind: Bind,
+    /// Open client connections on this listener, at most; never above [`Limits::connections`].
+    pub connections: u32,
+    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What is logged, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Where one line per finished request goes.
+    pub access: LogTarget,
+    /// How that line looks.
+    pub format: LogFormat,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// The standard output.
+    Stdout,
+    /// The standard error.
+    Stderr,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+/// How an access log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// One line for human eyes.
+    Text,
+}
+
+/// Limits of the whole proxy. Each answers or closes when it is reached, and counts that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A request head, request line and all fields together; also a response head.
+    pub head_bytes: u64,
+    /// Field lines of one head.
+    pub field_count: u32,
+    /// The request target alone.
+    pub target_bytes: u64,
+    /// Open client connections, all listeners together.
+    pub connections: u32,
+    /// What routes inherit.
+    pub route: RouteLimits,
+    /// What clusters inherit.
+    pub cluster: ClusterLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 16 * 1024,
+            field_count: 100,
+            target_bytes: 8 * 1024,
+            connections: 10_000,
+            route: RouteLimits::default(),
+            cluster: ClusterLimits::default(),
+        }
+    }
+}
+
+/// Timeouts of the whole proxy. Every wait has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A whole request head, from its first byte (or from accept) to the empty line.
+    pub head: Duration,
+    /// A client connection between two requests.
+    pub keep_alive: Duration,
+    /// Open requests and tunnels after the order to stop; then they are cut.
+    pub drain: Duration,
+    /// What routes inherit, and what answers without a route use.
+    pub route: RouteTimeouts,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+            route: RouteTimeouts::default(),
+        }
+    }
+}

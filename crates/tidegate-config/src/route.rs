@@ -1,0 +1,177 @@
+//! Routes: what a request must look like, and what is done about it.
+//!
+//! It does not know how matching is made fast; it only says what matching means.
+
+use std::time::Duration;
+
+/// What matches, and what to do about it.
+///
+/// Of all routes that match a request the most specific wins: an exact host before a wildcard, a longer wildcard
+/// before a shorter one, any host last; then an exact path before a prefix, a longer prefix before a shorter one;
+/// then the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Unique; made from the matchers when the file gives none. Shown in logs and metrics.
+    pub name: String,
+    /// What a request must look like.
+    pub matcher: Matcher,
+    /// What is done with a request that does.
+    pub action: Action,
+}
+
+/// What a request must look like; all parts must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matcher {
+    /// One of these hosts; empty: any.
+    pub hosts: Vec<HostPattern>,
+    /// The path, without the query.
+    pub path: PathMatch,
+    /// One of these methods, sorted; empty: any.
+    pub methods: Vec<String>,
+    /// All of these header fields, sorted by name.
+    pub headers: Vec<HeaderMatch>,
+}
+
+/// A host, without a port, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostPattern {
+    /// `example.com`, an IPv4 address, or an IPv6 address in brackets.
+    Exact(String),
+    /// `*.example.com`, held as `example.com`: any number of labels in front of it, at least one.
+    Wildcard(String),
+}
+
+/// A path, as bytes after percent-decoding of what needs none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Whole segments: `/api` matches `/api` and `/api/x` and not `/apix`; `/api/` matches `/api/` and `/api/x`
+    /// and not `/api`; `/` matches everything.
+    Prefix(String),
+}
+
+impl Default for PathMatch {
+    fn default() -> Self {
+        Self::Prefix("/".into())
+    }
+}
+
+/// A header field that must be there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeaderMatch {
+    /// In lower case.
+    pub name: String,
+    /// The exact value; `None`: any.
+    pub value: Option<String>,
+}
+
+/// What is done with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The proxy answers by itself.
+    Answer(Answer),
+    /// One endpoint of a cluster answers.
+    Forward(Forward),
+    /// The proxy sends the client elsewhere.
+    Redirect(Redirect),
+}
+
+/// A fixed answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// 200 to 599.
+    pub status: u16,
+    /// Empty for 204 and 304.
+    pub body: String,
+    /// A valid field value.
+    pub content_type: String,
+}
+
+/// Hand the request to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The name of one of [`crate::Config::clusters`].
+    pub cluster: String,
+    /// Pass the client's `Host`; otherwise send the endpoint's address.
+    pub preserve_host: bool,
+    /// How long each stage may take.
+    pub timeout: RouteTimeouts,
+    /// How much may pass.
+    pub limit: RouteLimits,
+    /// When another endpoint is tried.
+    pub retry: Retry,
+}
+
+/// Send the client elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The `Location`, in pieces to be joined.
+    pub to: Vec<RedirectPart>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// A piece of a `Location`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedirectPart {
+    /// `{host}`: the request's host, without its port.
+    Host,
+    /// These bytes.
+    Literal(String),
+    /// `{path}`: the request's path as it was sent.
+    Path,
+    /// `{query}`: the request's query with its `?`, or nothing.
+    Query,
+}
+
+/// How long the stages of a forwarded request may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    /// A connection to one endpoint.
+    pub connect: Duration,
+    /// From the whole request sent to the first byte of the answer; `None`: as long as `total` allows.
+    pub first_byte: Option<Duration>,
+    /// No byte of a body moved, in either direction.
+    pub body_idle: Duration,
+    /// From the request's head to the answer's last byte, all attempts together; `None`: no such limit.
+    pub total: Option<Duration>,
+    /// No byte moved in either direction of an upgraded connection; `None`: no such limit.
+    pub tunnel_idle: Option<Duration>,
+}
+
+impl Default for RouteTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            first_byte: Some(Duration::from_secs(60)),
+            body_idle: Duration::from_secs(30),
+            total: None,
+            tunnel_idle: Some(Duration::from_secs(3600)),
+        }
+    }
+}
+
+/// How much of a forwarded request may pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteLimits {
+    /// A request body; `None`: any size.
+    pub body_bytes: Option<u64>,
+}
+
+/// When a request is tried on another endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Tries in all, the first one included; 1: never again.
+    pub attempts: u32,
+    /// After a connect that failed.
+    pub on_connect: bool,
+    /// After a connection that died before the first byte of an answer, where RFC 9110 §9.2.2 allows.
+    pub on_reset: bool,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, on_connect: true, on_reset: true }
+    }
+}
