@@ -2,14 +2,22 @@
 //!
 //! Sans-I/O: bytes go in, decisions and bytes come out. Knows no sockets, no clock, no runtime, no configuration file.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 pub mod chunked;
+pub mod client;
+pub mod cookie;
 pub mod field;
 pub mod forward;
 pub mod path;
 pub mod request;
 pub mod response;
+pub mod status;
 
-pub use field::{Field, FieldKind, Span};
+pub use field::{Field, FieldKind, FieldSet, Span};
 
 /// The version of one message. Anything else is refused by the codec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
