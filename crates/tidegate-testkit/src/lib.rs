@@ -1,1 +1,45 @@
-//! Placeholder.
+//! Scripted clients and endpoints, and the real program between them.
+//!
+//! Threads and blocking sockets with deadlines: what a test did is what its lines say. It shares no code with the
+//! proxy, its codec least of all, so that a mistake there is not repeated here. Only tests use this crate.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test world reads the clock, and ends the test when it cannot be built"
+)]
+
+/// A raw client: bytes out as the test says, answers in.
+pub mod client;
+/// A scripted HTTP/1 endpoint that records what reached it.
+pub mod endpoint;
+/// Closed-loop load that counts what failed, by kind.
+pub mod load;
+/// The metrics page, read.
+pub mod metrics;
+/// Waiting for something with a deadline.
+pub mod patience;
+/// Ports no one else has.
+pub mod port;
+/// Signals, memory and descriptors of a process by its id.
+pub mod process;
+/// The real program in a scratch folder.
+pub mod proxy;
+/// Seeded randomness.
+pub mod random;
+/// Answers, read by an independent reader.
+pub mod reply;
+/// A byte stream with deadlines.
+pub mod wire;
+
+pub use client::{Client, Delivery};
+pub use endpoint::{Endpoint, Received, Script, Then, Visit};
+pub use load::{Load, Report};
+pub use metrics::Metrics;
+pub use patience::eventually;
+pub use port::Port;
+pub use proxy::{Proxy, Tidegate};
+pub use reply::{Fields, Reply};
+pub use wire::{Gone, Wire};
