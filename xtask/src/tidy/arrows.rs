@@ -1,0 +1,118 @@
+//! Which crate may depend on which, over what `cargo metadata` resolved. Knows names of crates, not their contents.
+
+use super::Problem;
+use serde_json::Value;
+use std::path::Path;
+
+/// The arrows of ARCHITECTURE.md: a crate, and all of ours that it may depend on outside its tests.
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("tidegate", &["tidegate-control", "tidegate-config", "tidegate-telemetry", "tidegate-lab"]),
+    (
+        "tidegate-control",
+        &["tidegate-config", "tidegate-proxy", "tidegate-balance", "tidegate-telemetry", "tidegate-sys"],
+    ),
+    ("tidegate-proxy", &["tidegate-http", "tidegate-balance", "tidegate-telemetry", "tidegate-sys"]),
+    ("tidegate-lab", &["tidegate-balance"]),
+    ("tidegate-balance", &[]),
+    ("tidegate-config", &[]),
+    ("tidegate-http", &[]),
+    ("tidegate-sys", &[]),
+    ("tidegate-telemetry", &[]),
+    ("tidegate-testkit", &["tidegate-http", "tidegate-sys"]),
+    ("tidegate-e2e", &["tidegate-testkit"]),
+    ("tidegate-bench", &["tidegate-sys"]),
+];
+
+/// What must not come in, however deep: a second TLS crypto provider beside aws-lc is a panic at run time.
+const BANNED: [&str; 1] = ["ring"];
+
+pub(super) fn problems(metadata: &Value) -> Vec<Problem> {
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut problems: Vec<Problem> = packages.iter().flat_map(forbidden_arrows).collect();
+    problems.extend(packages.iter().filter_map(banned));
+    problems
+}
+
+fn forbidden_arrows(package: &Value) -> Vec<Problem> {
+    let name = package["name"].as_str().unwrap_or_default();
+    let ours = ARROWS.iter().find(|(from, _)| *from == name);
+    let is_local = package["source"].is_null();
+    let manifest = Path::new("crates").join(name).join("Cargo.toml");
+    match ours {
+        None if is_local && name.starts_with("tidegate") => {
+            vec![Problem::new(&manifest, 0, format!("tidy knows no arrows for the crate {name}"))]
+        }
+        None => Vec::new(),
+        Some((_, allowed)) => dependencies(package)
+            .filter(|to| to.starts_with("tidegate") && !allowed.contains(to))
+            .map(|to| {
+                Problem::new(&manifest, 0, format!("the arrow {name} → {to} is not in ARCHITECTURE.md"))
+            })
+            .collect(),
+    }
+}
+
+/// The names of what a package depends on when it is not being tested.
+fn dependencies(package: &Value) -> impl Iterator<Item = &str> {
+    let all = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().filter(|one| one["kind"] != "dev").filter_map(|one| one["name"].as_str())
+}
+
+fn banned(package: &Value) -> Option<Problem> {
+    let name = package["name"].as_str()?;
+    BANNED
+        .contains(&name)
+        .then(|| Problem::new(Path::new("Cargo.lock"), 0, format!("{name} is in the dependency tree")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn package(name: &str, dependencies: &Value) -> Value {
+        json!({ "packages": [{ "name": name, "source": null, "dependencies": dependencies }] })
+    }
+
+    fn complaint(metadata: &Value) -> String {
+        problems(metadata).iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn an_arrow_that_is_drawn_is_fine() {
+        let metadata = package(
+            "tidegate-proxy",
+            &json!([{ "name": "tidegate-http", "kind": null }, { "name": "tokio", "kind": null }]),
+        );
+        assert_eq!(complaint(&metadata), "");
+    }
+
+    #[test]
+    fn the_data_plane_must_not_see_the_configuration() {
+        let metadata = package("tidegate-proxy", &json!([{ "name": "tidegate-config", "kind": null }]));
+        assert!(complaint(&metadata).contains("tidegate-proxy → tidegate-config"));
+    }
+
+    #[test]
+    fn build_dependencies_count_and_dev_dependencies_do_not() {
+        let metadata = package(
+            "tidegate-http",
+            &json!([{ "name": "tidegate-testkit", "kind": "dev" }, { "name": "tidegate-balance", "kind": "build" }]),
+        );
+        assert_eq!(
+            complaint(&metadata),
+            "crates/tidegate-http/Cargo.toml: the arrow tidegate-http → tidegate-balance is not in ARCHITECTURE.md"
+        );
+    }
+
+    #[test]
+    fn a_new_crate_needs_its_arrows() {
+        assert!(complaint(&package("tidegate-quic", &json!([]))).contains("no arrows"));
+    }
+
+    #[test]
+    fn ring_is_found_wherever_it_comes_from() {
+        let metadata = json!({ "packages": [{ "name": "ring", "source": "registry", "dependencies": [] }] });
+        assert!(complaint(&metadata).contains("ring is in the dependency tree"));
+    }
+}
