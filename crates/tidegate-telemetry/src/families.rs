@@ -1,4 +1,7 @@
 //! Every metric that Tidegate exposes, in one table: the reference in docs/ is generated from it. Knows no values.
+//!
+//! Names are as in OpenMetrics, without `_total`; units are base units and end the name. Every label's values are
+//! bounded: by the configuration (listener, route, cluster, endpoint) or by a closed list of words.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -15,4 +18,160 @@ pub struct Family {
     pub kind: Kind,
     pub labels: &'static [&'static str],
     pub help: &'static str,
+}
+
+impl Family {
+    /// The base unit that ends the name.
+    pub fn unit(&self) -> Option<&'static str> {
+        ["seconds", "bytes"]
+            .into_iter()
+            .find(|unit| self.name.strip_suffix(unit).is_some_and(|before| before.ends_with('_')))
+    }
+}
+
+/// The values of the label `code`, by the first digit of the status.
+pub const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The position of a status code's class in `CODE_CLASSES`.
+#[inline]
+pub fn code_class(status: u16) -> usize {
+    usize::from((status / 100).clamp(1, 5)) - 1
+}
+
+/// The values of the label `state` of `ENDPOINT_HEALTH`.
+pub const HEALTH_STATES: [&str; 5] = ["up", "down_by_check", "down_by_connect", "draining", "unresolved"];
+
+/// Declares each family and the list of all of them.
+macro_rules! families {
+    ($($family:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: see its help.")]
+            pub static $family: Family =
+                Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };
+        )*
+
+        /// Every family, in the order of the reference.
+        pub static ALL: &[&Family] = &[$(&$family),*];
+    };
+}
+
+families! {
+    LISTENER_CONNECTIONS_ACCEPTED = Counter "tidegate_listener_connections_accepted" ["listener"]
+        "Connections accepted from clients.";
+    LISTENER_CONNECTIONS = Gauge "tidegate_listener_connections" ["listener"]
+        "Connections from clients that are open now.";
+    LISTENER_CONNECTIONS_REFUSED = Counter "tidegate_listener_connections_refused" ["listener", "limit"]
+        "Connections closed unanswered because a limit on connections was reached; limit is listener or total.";
+    LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]
+        "Times that accepting paused because the process or the system had no file descriptor or memory left.";
+
+    REQUESTS = Counter "tidegate_requests" ["route", "code"]
+        "Requests that ended, by the class of the status sent; those that ended without one count under failures only.";
+    REQUEST_DURATION = Histogram "tidegate_request_duration_seconds" ["route"]
+        "Time from the first byte of a request to the last byte of its answer.";
+    REQUEST_BODY_BYTES = Counter "tidegate_request_body_bytes" ["route"]
+        "Bytes of request bodies received from clients.";
+    RESPONSE_BODY_BYTES = Counter "tidegate_response_body_bytes" ["route"]
+        "Bytes of response bodies sent to clients.";
+    FAILURES = Counter "tidegate_failures" ["route", "blame", "stage", "cause"]
+        "Requests that failed, by who was to blame, the stage reached and the cause; the words are those of the access log.";
+    LIMIT_HITS = Counter "tidegate_limit_hits" ["limit"]
+        "Times that a configured limit refused or cut something short, by the name of the limit.";
+    TUNNELS = Gauge "tidegate_tunnels" ["route"]
+        "Upgraded connections (such as WebSocket) that are open now.";
+
+    CLUSTER_RETRIES = Counter "tidegate_cluster_retries" ["cluster", "reason"]
+        "Attempts after the first one of a request, by what ended the attempt before.";
+    CLUSTER_PENDING = Gauge "tidegate_cluster_pending_requests" ["cluster"]
+        "Requests that wait for a connection to an endpoint now.";
+    CLUSTER_PENDING_REFUSED = Counter "tidegate_cluster_pending_refused" ["cluster"]
+        "Requests refused because too many were waiting already.";
+    CLUSTER_NO_ENDPOINT = Counter "tidegate_cluster_no_endpoint" ["cluster", "reason"]
+        "Picks that found no endpoint; reason is all_down, all_tried or empty.";
+
+    ENDPOINT_UP = Gauge "tidegate_endpoint_up" ["cluster", "endpoint"]
+        "Whether the endpoint may be picked: 1 or 0.";
+    ENDPOINT_HEALTH = Gauge "tidegate_endpoint_health" ["cluster", "endpoint", "state"]
+        "1 for the state the endpoint is in (up, down_by_check, down_by_connect, draining, unresolved), 0 for the others.";
+    ENDPOINT_HEALTH_CHECKS = Counter "tidegate_endpoint_health_checks" ["cluster", "endpoint", "outcome"]
+        "Active health checks, by outcome: passed or failed.";
+    ENDPOINT_ATTEMPTS = Counter "tidegate_endpoint_attempts" ["cluster", "endpoint"]
+        "Attempts of requests on the endpoint.";
+    ENDPOINT_ANSWERS = Counter "tidegate_endpoint_answers" ["cluster", "endpoint", "code"]
+        "Final answers from the endpoint, by the class of their status.";
+    FIRST_BYTE_DURATION = Histogram "tidegate_endpoint_first_byte_seconds" ["cluster", "endpoint"]
+        "Time from sending a request to the endpoint to the head of its answer.";
+    CONNECTS = Counter "tidegate_endpoint_connects" ["cluster", "endpoint"]
+        "Connections opened to the endpoint.";
+    CONNECT_FAILURES = Counter "tidegate_endpoint_connect_failures" ["cluster", "endpoint"]
+        "Connections to the endpoint that could not be opened.";
+    CONNECT_DURATION = Histogram "tidegate_endpoint_connect_seconds" ["cluster", "endpoint"]
+        "Time that opening a connection to the endpoint took.";
+    ENDPOINT_CONNECTIONS = Gauge "tidegate_endpoint_connections" ["cluster", "endpoint"]
+        "Connections to the endpoint that are open now, idle ones included.";
+    ENDPOINT_CONNECTIONS_IDLE = Gauge "tidegate_endpoint_connections_idle" ["cluster", "endpoint"]
+        "Connections to the endpoint that wait in the pool now.";
+    ENDPOINT_CONNECTIONS_REUSED = Counter "tidegate_endpoint_connections_reused" ["cluster", "endpoint"]
+        "Attempts that took a waiting connection from the pool instead of opening one.";
+    ENDPOINT_IN_FLIGHT = Gauge "tidegate_endpoint_in_flight" ["cluster", "endpoint"]
+        "Attempts on the endpoint that are under way now.";
+
+    ACCESS_LOG_LINES = Counter "tidegate_access_log_lines" []
+        "Lines handed to the access log.";
+    ACCESS_LOG_DROPPED = Counter "tidegate_access_log_lines_dropped" []
+        "Lines of the access log lost because its buffer was full or writing failed.";
+    CONFIG_RELOADS = Counter "tidegate_config_reloads" ["outcome"]
+        "Times the configuration was read again, by outcome: applied or refused.";
+    CONFIG_RELOAD_OK = Gauge "tidegate_config_last_reload_ok" []
+        "Whether the last attempt to read the configuration was applied: 1 or 0.";
+    CONFIG_RELOADED_AT = Gauge "tidegate_config_applied_timestamp_seconds" []
+        "When the configuration in force was applied, in seconds since the Unix epoch.";
+    DRAINING = Gauge "tidegate_draining" []
+        "Whether the proxy finishes what is open and accepts nothing new: 1 or 0.";
+    WORKERS = Gauge "tidegate_workers" []
+        "Worker threads that serve connections.";
+    BUILD_INFO = Gauge "tidegate_build_info" ["version"]
+        "Always 1; the label says which version runs.";
+
+    PROCESS_CPU = Counter "process_cpu_seconds" []
+        "Processor time that the process has used, in user and kernel mode.";
+    PROCESS_RESIDENT_MEMORY = Gauge "process_resident_memory_bytes" []
+        "Physical memory that the process holds.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" []
+        "File descriptors that are open now.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" []
+        "File descriptors that may be open at most.";
+    PROCESS_START_TIME = Gauge "process_start_time_seconds" []
+        "When the process started, in seconds since the Unix epoch.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_carry_the_prefix_or_are_the_conventional_process_ones() {
+        let names: HashSet<_> = ALL.iter().map(|family| family.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for name in names {
+            assert!(name.starts_with("tidegate_") || name.starts_with("process_"), "{name}");
+            assert!(!name.ends_with("_total"), "{name}: the suffix is added when rendered");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn help_is_one_sentence_and_histograms_are_in_seconds() {
+        for family in ALL {
+            assert!(family.help.ends_with('.') && !family.help.contains('\n'), "{}", family.name);
+            assert!(family.kind != Kind::Histogram || family.unit() == Some("seconds"), "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn every_status_has_a_class() {
+        let classes = [0, 100, 204, 301, 404, 503, 999].map(|status| CODE_CLASSES[code_class(status)]);
+        assert_eq!(classes, ["1xx", "1xx", "2xx", "3xx", "4xx", "5xx", "5xx"]);
+    }
 }
