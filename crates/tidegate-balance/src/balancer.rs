@@ -1,13 +1,26 @@
 //! A cluster's endpoints and the algorithm that picks among them. Knows nothing of what is sent there.
 
-use crate::{Endpoint, Lease, Moment};
+use crate::bound::LoadBound;
+use crate::candidates::{Candidates, Standard};
+use crate::least_request::LeastRequest;
+use crate::random::Random;
+use crate::rendezvous::Rendezvous;
+use crate::round_robin::RoundRobin;
+use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking};
 
 /// Which algorithm, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
+    /// Rendezvous hashing without a load bound.
     ConsistentHash,
     LeastRequest,
-    Random { choices: u32 },
+    Random {
+        choices: u32,
+    },
+    /// Rendezvous hashing; a key spills over to its next-best endpoint when its own holds more than the bound.
+    Rendezvous {
+        bound: Option<LoadBound>,
+    },
     RoundRobin,
 }
 
@@ -19,16 +32,17 @@ pub struct Pick<'a> {
     pub random: u64,
     /// The hash of the request's affinity key; an algorithm that needs one falls back on `random`.
     pub hash: Option<u64>,
-    /// Positions already tried for this request: avoided while another endpoint is up.
+    /// Positions already tried for this request: never picked again.
     pub tried: &'a [usize],
 }
 
 /// Why nobody was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoEndpoint {
-    /// The cluster has endpoints, all of them down, draining or unresolved.
+    /// The cluster has endpoints, all of them down, draining or unresolved; those that failed connects quickly have been
+    /// tried all the same.
     AllDown,
-    /// Every endpoint that is up has been tried.
+    /// Every endpoint that is up has been tried. A caller who may try one again picks with an empty `tried`.
     AllTried,
     /// The cluster has no endpoints.
     Empty,
@@ -37,20 +51,105 @@ pub enum NoEndpoint {
 #[derive(Debug)]
 pub struct Balancer {
     endpoints: Box<[Endpoint]>,
+    chooser: Chooser,
+    passive: PassiveMarking,
+}
+
+/// An enum, not a trait object: the set is closed, and a pick inlines.
+#[derive(Debug)]
+enum Chooser {
+    LeastRequest(LeastRequest),
+    Random(Random),
+    Rendezvous(Rendezvous),
+    RoundRobin(RoundRobin),
 }
 
 impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
     /// are the same.
-    pub fn new(_algorithm: Algorithm, endpoints: Vec<Endpoint>, _previous: Option<&Balancer>) -> Self {
-        Self { endpoints: endpoints.into() }
+    pub fn new(algorithm: Algorithm, endpoints: Vec<Endpoint>, previous: Option<&Balancer>) -> Self {
+        let chooser = Chooser::new(algorithm, &endpoints, previous.map(|previous| &previous.chooser));
+        Self { endpoints: endpoints.into(), chooser, passive: PassiveMarking::default() }
+    }
+
+    /// With other parameters of passive marking than the default.
+    #[must_use]
+    pub fn with_passive_marking(self, passive: PassiveMarking) -> Self {
+        Self { passive, ..self }
     }
 
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
-    pub fn pick(&self, _pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
-        Err(NoEndpoint::Empty)
+    /// Chooses an endpoint and counts the request as in flight there. Takes no lock and allocates nothing.
+    pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
+        self.pick_open(pick).or_else(|| self.choose(pick, Standard::LastResort)).map_or_else(
+            || Err(self.why_nobody(pick.now)),
+            |(index, endpoint)| Ok(Lease::take(self, endpoint, index, pick.now)),
+        )
+    }
+
+    /// Picks among those that are up. A marked endpoint whose trial is due takes part until one caller has got the trial;
+    /// whoever loses that race chooses again, at most once for each endpoint.
+    fn pick_open(&self, pick: &Pick<'_>) -> Option<(usize, &Endpoint)> {
+        for _ in 0..=self.endpoints.len() {
+            let (index, endpoint) = self.choose(pick, Standard::Open)?;
+            if endpoint.state.claim_trial(pick.now, &self.passive) {
+                return Some((index, endpoint));
+            }
+        }
+        None
+    }
+
+    fn choose(&self, pick: &Pick<'_>, standard: Standard) -> Option<(usize, &Endpoint)> {
+        let candidates = Candidates::new(&self.endpoints, pick.tried, pick.now, standard);
+        let index = match &self.chooser {
+            Chooser::LeastRequest(least_request) => least_request.choose(&candidates, pick.random),
+            Chooser::Random(random) => random.choose(&candidates, pick.random),
+            Chooser::Rendezvous(rendezvous) => {
+                rendezvous.choose(&candidates, pick.hash.unwrap_or(pick.random))
+            }
+            Chooser::RoundRobin(round_robin) => round_robin.choose(&candidates, pick.random),
+        }?;
+        Some((index, self.endpoints.get(index)?))
+    }
+
+    fn why_nobody(&self, now: Moment) -> NoEndpoint {
+        if self.endpoints.is_empty() {
+            NoEndpoint::Empty
+        } else if self.endpoints.iter().any(|endpoint| endpoint.state.is_open(now)) {
+            NoEndpoint::AllTried
+        } else {
+            NoEndpoint::AllDown
+        }
+    }
+
+    /// What the end of an attempt tells about its endpoint.
+    pub(crate) fn learn(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
+        let state = &lease.endpoint().state;
+        match ended {
+            Ended::Abandoned | Ended::Failed => {}
+            Ended::Answered { .. } => state.connect_proven(),
+            Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
+        }
+    }
+}
+
+impl Chooser {
+    fn new(algorithm: Algorithm, endpoints: &[Endpoint], previous: Option<&Chooser>) -> Self {
+        match algorithm {
+            Algorithm::ConsistentHash => Self::Rendezvous(Rendezvous::new(endpoints, None)),
+            Algorithm::LeastRequest => Self::LeastRequest(LeastRequest::new(endpoints)),
+            Algorithm::Random { choices } => Self::Random(Random::new(choices, endpoints)),
+            Algorithm::Rendezvous { bound } => Self::Rendezvous(Rendezvous::new(endpoints, bound)),
+            Algorithm::RoundRobin => {
+                let previous = match previous {
+                    Some(Self::RoundRobin(previous)) => Some(previous),
+                    _ => None,
+                };
+                Self::RoundRobin(RoundRobin::new(endpoints, previous))
+            }
+        }
     }
 }

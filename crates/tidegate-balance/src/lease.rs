@@ -1,6 +1,6 @@
-//! The right to use one endpoint for one attempt, which reports back when it ends.
+//! The right to use one endpoint for one attempt, which reports back when it ends. Knows nothing of how it was chosen.
 
-use crate::{Endpoint, Moment};
+use crate::{Balancer, Endpoint, Moment};
 use std::time::Duration;
 
 /// How an attempt on an endpoint ended, as far as balancing cares.
@@ -19,12 +19,18 @@ pub enum Ended {
 /// Holds one unit of the endpoint's exact in-flight count. Dropping it without `settle` counts as `Ended::Abandoned`.
 #[derive(Debug)]
 pub struct Lease<'a> {
-    pub(crate) endpoint: &'a Endpoint,
-    pub(crate) index: usize,
-    pub(crate) picked_at: Moment,
+    balancer: &'a Balancer,
+    endpoint: &'a Endpoint,
+    index: usize,
+    picked_at: Moment,
 }
 
 impl<'a> Lease<'a> {
+    pub(crate) fn take(balancer: &'a Balancer, endpoint: &'a Endpoint, index: usize, now: Moment) -> Self {
+        endpoint.state.enter(now);
+        Self { balancer, endpoint, index, picked_at: now }
+    }
+
     pub fn endpoint(&self) -> &'a Endpoint {
         self.endpoint
     }
@@ -38,5 +44,14 @@ impl<'a> Lease<'a> {
         self.picked_at
     }
 
-    pub fn settle(self, _ended: Ended, _now: Moment) {}
+    /// Gives the in-flight unit back and tells the balancer how it went.
+    pub fn settle(self, ended: Ended, now: Moment) {
+        self.balancer.learn(&self, ended, now);
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.endpoint.state.leave();
+    }
 }

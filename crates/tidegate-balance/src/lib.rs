@@ -2,15 +2,56 @@
 //!
 //! Pure: knows no HTTP, no sockets, no configuration file. Time and randomness are arguments, so that the very same code
 //! can be driven by workers and by a simulator.
+//!
+//! A [`Balancer`] is one cluster as one snapshot sees it. [`Balancer::pick`] hands out a [`Lease`]: one unit of the
+//! endpoint's exact in-flight count, which must report how the attempt [`Ended`]. What is learned lives in the
+//! [`EndpointState`], which all workers and all snapshots share, and which a reload finds again in [`States`].
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 mod balancer;
+mod bound;
+mod candidates;
 mod endpoint;
+mod entropy;
 mod lease;
+mod least_request;
+mod passive;
+mod random;
+mod rendezvous;
+mod round_robin;
+mod state;
+mod states;
+#[cfg(test)]
+mod testing;
 
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick};
-pub use endpoint::{Endpoint, EndpointId, EndpointState, Health};
+pub use bound::LoadBound;
+pub use endpoint::{Endpoint, EndpointId};
 pub use lease::{Ended, Lease};
+pub use passive::PassiveMarking;
+pub use state::{CheckVerdict, EndpointState, Health};
+pub use states::States;
 
 /// A moment on a monotonic clock whose origin the caller chose, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
+
+impl Moment {
+    /// How long ago `earlier` was; zero when it lies ahead, as it may when two workers read their clocks.
+    #[must_use]
+    pub fn since(self, earlier: Moment) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<std::time::Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, span: std::time::Duration) -> Moment {
+        Moment(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}

@@ -1,0 +1,116 @@
+//! Random choices: draw a few endpoints by weight, take the one with the fewest requests in flight for its weight. Knows
+//! nothing of speed or errors.
+//!
+//! Mitzenmacher, "The power of two choices in randomized load balancing", IEEE TPDS 12(10), 2001. One choice is plain
+//! weighted random. The draws differ from each other where the endpoints allow it, and a tie goes to the first draw, so
+//! that an idle fleet is used exactly in proportion to its weights.
+
+use crate::Endpoint;
+use crate::candidates::Candidates;
+use crate::entropy::Stream;
+
+/// Draws that may land on endpoints that are out or drawn already, before a look over all endpoints decides.
+const MISSES_MAX: u32 = 16;
+
+#[derive(Debug)]
+pub(crate) struct Random {
+    choices: u32,
+    /// Weights summed up to and including each endpoint.
+    weights_up_to: Box<[u64]>,
+}
+
+impl Random {
+    pub(crate) fn new(choices: u32, endpoints: &[Endpoint]) -> Self {
+        let mut sum = 0;
+        let running_sum = |endpoint: &Endpoint| {
+            sum += endpoint.share();
+            sum
+        };
+        Self { choices: choices.max(1), weights_up_to: endpoints.iter().map(running_sum).collect() }
+    }
+
+    pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
+        let mut stream = Stream::new(random);
+        let (mut best, endpoint) = self.draw(candidates, &mut stream)?;
+        let mut least = endpoint;
+        for _ in 1..self.choices {
+            let other = self.draw_other(candidates, &mut stream, best);
+            if let Some((index, endpoint)) = other.filter(|(_, endpoint)| is_less_loaded(endpoint, least)) {
+                (best, least) = (index, endpoint);
+            }
+        }
+        Some(best)
+    }
+
+    fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Endpoint)> {
+        let drawn = (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream));
+        drawn.or_else(|| {
+            let index = candidates.by_weight(stream.next_below(u64::MAX))?;
+            Some((index, candidates.get(index)?))
+        })
+    }
+
+    fn draw_other<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        stream: &mut Stream,
+        not: usize,
+    ) -> Option<(usize, &'a Endpoint)> {
+        (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream).filter(|&(index, _)| index != not))
+    }
+
+    fn draw_once<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        stream: &mut Stream,
+    ) -> Option<(usize, &'a Endpoint)> {
+        let point = stream.next_below(*self.weights_up_to.last()?);
+        let index = self.weights_up_to.partition_point(|&sum| sum <= point);
+        Some((index, candidates.get(index)?))
+    }
+}
+
+fn is_less_loaded(endpoint: &Endpoint, than: &Endpoint) -> bool {
+    u64::from(endpoint.state.in_flight()) * than.share()
+        < u64::from(than.state.in_flight()) * endpoint.share()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Fleet, any_weights, assert_proportional};
+    use crate::{Algorithm, Moment};
+    use proptest::prelude::*;
+
+    const TWO: Algorithm = Algorithm::Random { choices: 2 };
+
+    proptest! {
+        #[test]
+        fn an_idle_fleet_is_used_in_proportion_to_its_weights(weights in any_weights(), seed: u64) {
+            let fleet = Fleet::new(TWO, &weights);
+            let mut random = crate::entropy::Stream::new(seed);
+            let mut shares = vec![0_u32; weights.len()];
+            for _ in 0..20_000 {
+                shares[fleet.pick_with(Moment(0), random.next_below(u64::MAX)).index()] += 1;
+            }
+            assert_proportional(&shares, &weights);
+        }
+
+        #[test]
+        fn of_two_choices_the_busiest_endpoint_never_wins(busy in 0_usize..6, random: u64) {
+            let fleet = Fleet::even(TWO, 6);
+            let held = fleet.hold(busy, 3);
+            let picked = fleet.pick_with(Moment(0), random).index();
+            // Two draws may, once in 6^15, fail to differ.
+            prop_assert_ne!(picked, busy);
+            drop(held);
+        }
+    }
+
+    #[test]
+    fn one_choice_ignores_load() {
+        let fleet = Fleet::even(Algorithm::Random { choices: 1 }, 2);
+        let held = fleet.hold(0, 50);
+        assert!((0..64_u64).any(|seed| fleet.pick_with(Moment(0), crate::entropy::mix(seed)).index() == 0));
+        drop(held);
+    }
+}

@@ -1,0 +1,273 @@
+//! The live state of one endpoint, shared by all workers and by every snapshot that names it. Knows who may be picked
+//! and why not; knows nothing of how a choice is made.
+//!
+//! Every cause of being out has a place of its own (three bits and a deadline), so that one never erases another.
+
+use crate::{Moment, PassiveMarking};
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use std::time::Duration;
+
+/// Whether an endpoint may be picked, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Up,
+    /// Active checks failed `fall` times in a row.
+    DownByCheck,
+    /// Connects failed; passive marking, until the moment kept beside it.
+    DownByConnect,
+    /// The operator takes it out: what is open finishes, nothing new goes there.
+    Draining,
+    /// Its name has not resolved yet.
+    Unresolved,
+}
+
+/// What the active checks conclude after `rise` or `fall` results in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckVerdict {
+    Down,
+    Up,
+}
+
+const CHECK_DOWN: u8 = 1;
+const DRAINING: u8 = 2;
+const UNRESOLVED: u8 = 4;
+
+/// Live state, shared by all workers and by every snapshot that names the endpoint.
+///
+/// All that a scan reads lies in one cache line. Every access is `Relaxed`: each field is a fact by itself, no other
+/// memory is published through it, and read-modify-write operations on one atomic are exact under any ordering.
+#[derive(Debug, Default)]
+pub struct EndpointState {
+    live: CachePadded<Live>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    in_flight: AtomicU32,
+    connect_failures_in_a_row: AtomicU32,
+    last_picked: AtomicU64,
+    /// 0: not marked. Else the moment of the next trial, with `SLOW` in the lowest bit.
+    connect_mark: AtomicU64,
+    causes: AtomicU8,
+}
+
+/// In a connect mark: the last failed connect took so long that another try costs a request its patience.
+const SLOW: u64 = 1;
+
+impl EndpointState {
+    /// Requests that hold a lease on this endpoint now, exactly.
+    pub fn in_flight(&self) -> u32 {
+        self.live.in_flight.load(Relaxed)
+    }
+
+    /// Connects that failed since the last answer.
+    pub fn connect_failures_in_a_row(&self) -> u32 {
+        self.live.connect_failures_in_a_row.load(Relaxed)
+    }
+
+    /// When it was last picked; the clock's origin when never.
+    pub fn last_picked(&self) -> Moment {
+        Moment(self.live.last_picked.load(Relaxed))
+    }
+
+    /// The effective health: the operator's word first, then what makes picking pointless, then the verdicts.
+    pub fn health(&self, now: Moment) -> Health {
+        let causes = self.live.causes.load(Relaxed);
+        if causes & DRAINING != 0 {
+            Health::Draining
+        } else if causes & UNRESOLVED != 0 {
+            Health::Unresolved
+        } else if causes & CHECK_DOWN != 0 {
+            Health::DownByCheck
+        } else if self.is_marked(now) {
+            Health::DownByConnect
+        } else {
+            Health::Up
+        }
+    }
+
+    /// When the next trial of an endpoint marked by failed connects is due; `None` when it is not marked.
+    pub fn trial_due(&self) -> Option<Moment> {
+        match self.live.connect_mark.load(Relaxed) {
+            0 => None,
+            mark => Some(Moment(mark & !SLOW)),
+        }
+    }
+
+    /// Stores the verdict of the active checks. Leaves every other cause as it is.
+    pub fn mark_check(&self, verdict: CheckVerdict) {
+        self.set_cause(CHECK_DOWN, verdict == CheckVerdict::Down);
+    }
+
+    /// Takes the endpoint out for new requests, or back in.
+    pub fn set_draining(&self, draining: bool) {
+        self.set_cause(DRAINING, draining);
+    }
+
+    /// Whether its name has an address. A fresh state counts as resolved.
+    pub fn set_resolved(&self, resolved: bool) {
+        self.set_cause(UNRESOLVED, !resolved);
+    }
+
+    fn set_cause(&self, cause: u8, applies: bool) {
+        if applies {
+            self.live.causes.fetch_or(cause, Relaxed);
+        } else {
+            self.live.causes.fetch_and(!cause, Relaxed);
+        }
+    }
+
+    fn is_marked(&self, now: Moment) -> bool {
+        self.live.connect_mark.load(Relaxed) & !SLOW > now.0
+    }
+
+    /// May be picked: up, or marked by failed connects with a trial due.
+    pub(crate) fn is_open(&self, now: Moment) -> bool {
+        self.live.causes.load(Relaxed) == 0 && !self.is_marked(now)
+    }
+
+    /// Out by connects that failed quickly and by nothing else: worth a try when nobody else is left.
+    pub(crate) fn is_last_resort(&self) -> bool {
+        let mark = self.live.connect_mark.load(Relaxed);
+        self.live.causes.load(Relaxed) == 0 && mark != 0 && mark & SLOW == 0
+    }
+
+    /// Takes the trial that is due on a marked endpoint. Only one caller gets it; true when there is no mark at all.
+    pub(crate) fn claim_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
+        let mark = self.live.connect_mark.load(Relaxed);
+        if mark == 0 {
+            return true;
+        }
+        let next = mark_at(now + passive.out_for, mark & SLOW);
+        mark & !SLOW <= now.0 && self.live.connect_mark.compare_exchange(mark, next, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Counts one more request in flight.
+    pub(crate) fn enter(&self, now: Moment) {
+        self.live.in_flight.fetch_add(1, Relaxed);
+        self.live.last_picked.store(now.0, Relaxed);
+    }
+
+    /// Counts one less. Called by the lease alone, once for each `enter`.
+    pub(crate) fn leave(&self) {
+        self.live.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// An answer is proof that connecting works.
+    pub(crate) fn connect_proven(&self) {
+        // Looking first keeps the cache line shared in the common case.
+        if self.connect_failures_in_a_row() != 0 {
+            self.live.connect_failures_in_a_row.store(0, Relaxed);
+        }
+        if self.live.connect_mark.load(Relaxed) != 0 {
+            self.live.connect_mark.store(0, Relaxed);
+        }
+    }
+
+    /// Counts a failed connect and marks the endpoint when there were enough in a row.
+    pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
+        let before = self.live.connect_failures_in_a_row.fetch_add(1, Relaxed);
+        if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
+            let slow = if took >= passive.slow_from { SLOW } else { 0 };
+            self.live.connect_mark.store(mark_at(now + passive.out_for, slow), Relaxed);
+        }
+    }
+}
+
+/// A mark is never 0, which means "none".
+fn mark_at(due: Moment, slow: u64) -> u64 {
+    (due.0 & !SLOW).max(2) | slow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSIVE: PassiveMarking = PassiveMarking {
+        failures: 3,
+        out_for: Duration::from_secs(2),
+        slow_from: Duration::from_millis(100),
+    };
+
+    fn fail(state: &EndpointState, times: u32, now: Moment) {
+        for _ in 0..times {
+            state.connect_failed(Duration::ZERO, now, &PASSIVE);
+        }
+    }
+
+    #[test]
+    fn a_fresh_endpoint_is_up() {
+        assert_eq!(EndpointState::default().health(Moment(0)), Health::Up);
+    }
+
+    #[test]
+    fn one_cause_of_being_out_never_erases_another() {
+        let state = EndpointState::default();
+        let now = Moment(10);
+        fail(&state, 3, now);
+        state.mark_check(CheckVerdict::Down);
+        state.set_resolved(false);
+        state.set_draining(true);
+        assert_eq!(state.health(now), Health::Draining);
+        state.set_draining(false);
+        assert_eq!(state.health(now), Health::Unresolved);
+        state.set_resolved(true);
+        assert_eq!(state.health(now), Health::DownByCheck);
+        state.mark_check(CheckVerdict::Up);
+        assert_eq!(state.health(now), Health::DownByConnect);
+        state.connect_proven();
+        assert_eq!(state.health(now), Health::Up);
+    }
+
+    #[test]
+    fn fewer_failed_connects_than_the_threshold_leave_it_up() {
+        let state = EndpointState::default();
+        fail(&state, 2, Moment(5));
+        assert_eq!(state.health(Moment(5)), Health::Up);
+        state.connect_proven();
+        fail(&state, 2, Moment(6));
+        assert_eq!(state.health(Moment(6)), Health::Up, "an answer in between starts the count again");
+    }
+
+    #[test]
+    fn a_threshold_of_zero_turns_passive_marking_off() {
+        let state = EndpointState::default();
+        for _ in 0..100 {
+            state.connect_failed(Duration::ZERO, Moment(5), &PassiveMarking { failures: 0, ..PASSIVE });
+        }
+        assert_eq!(state.health(Moment(5)), Health::Up);
+    }
+
+    #[test]
+    fn one_trial_is_let_in_when_the_mark_is_over_and_then_the_mark_stands_again() {
+        let state = EndpointState::default();
+        let start = Moment(0);
+        fail(&state, 3, start);
+        let due = start + PASSIVE.out_for;
+        assert!(!state.claim_trial(Moment(due.0 - 2), &PASSIVE));
+        assert!(state.is_open(due));
+        assert!(state.claim_trial(due, &PASSIVE));
+        assert!(!state.is_open(due));
+        assert!(!state.claim_trial(due, &PASSIVE));
+        assert_eq!(state.trial_due(), Some(due + PASSIVE.out_for));
+    }
+
+    #[test]
+    fn connects_that_fail_slowly_are_no_last_resort() {
+        let state = EndpointState::default();
+        fail(&state, 3, Moment(0));
+        assert!(state.is_last_resort());
+        state.connect_failed(Duration::from_secs(1), Moment(0), &PASSIVE);
+        assert!(!state.is_last_resort());
+        state.connect_failed(Duration::ZERO, Moment(0), &PASSIVE);
+        state.set_draining(true);
+        assert!(!state.is_last_resort(), "draining wins");
+    }
+
+    #[test]
+    fn all_that_a_scan_reads_fits_in_one_cache_line() {
+        assert!(size_of::<Live>() <= 64);
+    }
+}

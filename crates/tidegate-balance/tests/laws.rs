@@ -1,0 +1,219 @@
+//! The laws that hold for every algorithm: who may be picked, what is counted, what a reload keeps. Through the public
+//! interface alone, in virtual time.
+
+use proptest::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tidegate_balance::{
+    Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, Health, LoadBound, Moment, NoEndpoint,
+    PassiveMarking, Pick, States,
+};
+
+fn any_algorithm() -> impl Strategy<Value = Algorithm> {
+    prop::sample::select(vec![
+        Algorithm::ConsistentHash,
+        Algorithm::LeastRequest,
+        Algorithm::Random { choices: 1 },
+        Algorithm::Random { choices: 2 },
+        Algorithm::Rendezvous { bound: Some(LoadBound::new(125)) },
+        Algorithm::RoundRobin,
+    ])
+}
+
+fn cluster(algorithm: Algorithm, weights: &[u32]) -> Balancer {
+    let states = States::default();
+    let endpoint = |(index, &weight): (usize, &u32)| {
+        let id = EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() };
+        Endpoint { weight, state: states.of(&id), id }
+    };
+    Balancer::new(algorithm, weights.iter().enumerate().map(endpoint).collect(), None)
+}
+
+fn pick(now: u64, random: u64, tried: &[usize]) -> Pick<'_> {
+    Pick { now: Moment(now), random, hash: None, tried }
+}
+
+const MS: u64 = 1_000_000;
+
+fn take_out(balancer: &Balancer, index: usize, how: u8) {
+    let state = &balancer.endpoints()[index].state;
+    match how % 3 {
+        0 => state.mark_check(CheckVerdict::Down),
+        1 => state.set_draining(true),
+        _ => state.set_resolved(false),
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_endpoint_that_is_out_is_never_picked_while_another_is_up(
+        algorithm in any_algorithm(),
+        weights in prop::collection::vec(1_u32..5, 2..7),
+        out in prop::collection::vec(any::<Option<u8>>(), 7),
+        randoms in prop::collection::vec(any::<u64>(), 30),
+    ) {
+        let balancer = cluster(algorithm, &weights);
+        let out = &out[..weights.len()];
+        for (index, how) in out.iter().enumerate() {
+            if let Some(how) = how {
+                take_out(&balancer, index, *how);
+            }
+        }
+        for (now, random) in (1..).zip(randoms) {
+            match balancer.pick(&pick(now, random, &[])) {
+                Ok(lease) => prop_assert!(out[lease.index()].is_none()),
+                Err(why) => {
+                    prop_assert_eq!(why, NoEndpoint::AllDown);
+                    prop_assert!(out.iter().all(Option::is_some));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_tried_is_not_picked_again_and_everybody_gets_a_try(
+        algorithm in any_algorithm(),
+        weights in prop::collection::vec(1_u32..50, 1..7),
+        random: u64,
+    ) {
+        let balancer = cluster(algorithm, &weights);
+        let mut tried = Vec::new();
+        for _ in &weights {
+            let index = balancer.pick(&pick(1, random, &tried)).unwrap().index();
+            prop_assert!(!tried.contains(&index));
+            tried.push(index);
+        }
+        prop_assert_eq!(balancer.pick(&pick(1, random, &tried)).unwrap_err(), NoEndpoint::AllTried);
+    }
+
+    #[test]
+    fn an_endpoint_whose_connects_fail_is_left_alone_but_for_one_trial_a_period(algorithm in any_algorithm()) {
+        let passive = PassiveMarking::default();
+        let balancer = cluster(algorithm, &[1, 1, 1]);
+        let dead = 1;
+        let mut tried_it = Vec::new();
+        for tick in 0..20_000_u64 {
+            let now = tick * MS;
+            let lease = balancer.pick(&pick(now, tick.wrapping_mul(0x9e37_79b9_7f4a_7c15), &[])).unwrap();
+            if lease.index() == dead {
+                tried_it.push(now);
+                lease.settle(Ended::ConnectFailed, Moment(now));
+            } else {
+                lease.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, Moment(now));
+            }
+        }
+        let trials = &tried_it[passive.failures as usize - 1..];
+        prop_assert!(trials.windows(2).all(|two| u128::from(two[1] - two[0]) >= passive.out_for.as_nanos()));
+        prop_assert!((7..=12).contains(&trials.len()), "{} trials in 20 s", trials.len());
+    }
+
+    #[test]
+    fn an_endpoint_that_answers_its_trial_is_back(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, &[1, 1]);
+        fail_connects(&balancer, 0, Duration::ZERO);
+        let state = &balancer.endpoints()[0].state;
+        prop_assert_eq!(state.health(Moment(MS)), Health::DownByConnect);
+        let due = state.trial_due().unwrap();
+        for tick in 0..200_u64 {
+            let now = due.0 + tick * MS;
+            let random = tick.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let lease = balancer.pick(&pick(now, random, &[])).unwrap();
+            lease.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, Moment(now));
+        }
+        prop_assert_eq!(state.trial_due(), None);
+        prop_assert_eq!(state.health(Moment(due.0 + MS)), Health::Up);
+    }
+
+    #[test]
+    fn when_every_connect_is_refused_each_endpoint_is_tried_and_then_all_are_down(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, &[1, 2, 3]);
+        (0..3).for_each(|index| fail_connects(&balancer, index, Duration::ZERO));
+        let mut tried = Vec::new();
+        while let Ok(lease) = balancer.pick(&pick(MS, 7, &tried)) {
+            prop_assert!(!tried.contains(&lease.index()));
+            tried.push(lease.index());
+        }
+        prop_assert_eq!(tried.len(), 3);
+        prop_assert_eq!(balancer.pick(&pick(MS, 7, &tried)).unwrap_err(), NoEndpoint::AllDown);
+    }
+
+    #[test]
+    fn when_every_connect_times_out_nobody_waits_for_it_again(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, &[1, 2, 3]);
+        (0..3).for_each(|index| fail_connects(&balancer, index, Duration::from_secs(1)));
+        prop_assert_eq!(balancer.pick(&pick(1_001 * MS, 7, &[])).unwrap_err(), NoEndpoint::AllDown);
+    }
+
+    #[test]
+    fn an_empty_cluster_says_so(algorithm in any_algorithm()) {
+        prop_assert_eq!(cluster(algorithm, &[]).pick(&pick(1, 1, &[])).unwrap_err(), NoEndpoint::Empty);
+    }
+
+    #[test]
+    fn in_flight_returns_to_exactly_zero_after_many_mixed_endings(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, &[1, 2, 3, 4]);
+        let clock = AtomicU64::new(1);
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let (balancer, clock) = (&balancer, &clock);
+                scope.spawn(move || worker_with_mixed_endings(balancer, clock, worker));
+            }
+        });
+        for endpoint in balancer.endpoints() {
+            prop_assert_eq!(endpoint.state.in_flight(), 0);
+        }
+    }
+}
+
+/// Fails enough connects that the endpoint is marked; each took `took`.
+fn fail_connects(balancer: &Balancer, index: usize, took: Duration) {
+    let others: Vec<_> = (0..balancer.endpoints().len()).filter(|&other| other != index).collect();
+    for _ in 0..PassiveMarking::default().failures {
+        let lease = balancer.pick(&pick(0, 0, &others)).expect("up until it is marked");
+        lease.settle(Ended::ConnectFailed, Moment(0) + took);
+    }
+}
+
+fn worker_with_mixed_endings(balancer: &Balancer, clock: &AtomicU64, worker: u64) {
+    let mut held = std::collections::VecDeque::new();
+    for step in 0..2_000_u64 {
+        let now = clock.fetch_add(1_000, Ordering::Relaxed);
+        let random = (step * 4 + worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        held.extend(balancer.pick(&pick(now, random, &[])));
+        if held.len() < (worker + 1) as usize * 3 {
+            continue;
+        }
+        let Some(lease) = held.pop_front() else { continue };
+        match random >> 61 {
+            0 => lease.settle(Ended::Abandoned, Moment(now)),
+            1 => lease.settle(Ended::ConnectFailed, Moment(now)),
+            2 => lease.settle(Ended::Failed, Moment(now)),
+            3 => drop(lease),
+            4 => lease
+                .settle(Ended::Answered { status: 503, first_byte: Duration::from_micros(5) }, Moment(now)),
+            _ => lease
+                .settle(Ended::Answered { status: 200, first_byte: Duration::from_micros(500) }, Moment(now)),
+        }
+    }
+}
+
+#[test]
+fn a_reload_finds_health_and_counts_again() {
+    let states = States::default();
+    let endpoints = || -> Vec<Endpoint> {
+        ["a:1", "b:1"]
+            .map(|address| {
+                let id = EndpointId { cluster: "app".into(), address: address.into() };
+                Endpoint { weight: 1, state: states.of(&id), id }
+            })
+            .into()
+    };
+    let before = Balancer::new(Algorithm::RoundRobin, endpoints(), None);
+    before.endpoints()[0].state.mark_check(CheckVerdict::Down);
+    let open = before.pick(&pick(1, 1, &[])).unwrap();
+    let after = Balancer::new(Algorithm::LeastRequest, endpoints(), Some(&before));
+    assert_eq!(after.endpoints()[0].state.health(Moment(1)), Health::DownByCheck);
+    assert_eq!(after.endpoints()[1].state.in_flight(), 1);
+    open.settle(Ended::Abandoned, Moment(2));
+    assert_eq!(after.endpoints()[1].state.in_flight(), 0);
+}
