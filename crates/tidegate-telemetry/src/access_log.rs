@@ -1,22 +1,17 @@
 //! The access log: a line formatted on the worker, a bounded buffer, a thread that writes. Never blocks a worker.
+//!
+//! Knows neither requests nor the clock; it is handed records and lines.
 
-use std::sync::Arc;
+mod buffer;
+mod escape;
+mod json;
+mod number;
+mod record;
+mod text;
+mod timestamp;
+mod writer;
 
-/// The log of the process: owns the writing thread. Cheap to hand out per worker.
-#[derive(Debug, Default)]
-pub struct AccessLog {}
-
-impl AccessLog {
-    pub fn handle(&self) -> Arc<AccessLogHandle> {
-        Arc::default()
-    }
-}
-
-/// One worker's end.
-#[derive(Debug, Default)]
-pub struct AccessLogHandle {}
-
-impl AccessLogHandle {
-    /// Appends one line; drops it, counted, when the buffer is full.
-    pub fn write(&self, _line: &[u8]) {}
-}
+pub use buffer::AccessLogHandle;
+pub use record::{Failure, Format, Formatter, Record};
+pub use timestamp::Timestamp;
+pub use writer::{AccessLog, OpenError, Target};

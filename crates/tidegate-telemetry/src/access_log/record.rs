@@ -1,0 +1,244 @@
+//! What one request leaves in the access log, and the choice of how it is written. docs/access-log.md explains each
+//! field. Knows nothing of where lines go.
+
+use super::timestamp::Timestamp;
+use super::{json, text};
+use std::time::{Duration, SystemTime};
+
+/// One finished request (or one that never became a request: then method, path and host are absent).
+///
+/// Bytes that came from the network are given as they came; the formatters escape them.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When the request's first byte came.
+    pub time: SystemTime,
+    pub request_id: &'a str,
+    pub listener: &'a str,
+    /// The client's address, after trusted proxies were taken off; `unix:` for a Unix socket.
+    pub client: &'a str,
+    pub method: Option<&'a [u8]>,
+    pub host: Option<&'a [u8]>,
+    pub path: Option<&'a [u8]>,
+    /// What follows the `?`, without it.
+    pub query: Option<&'a [u8]>,
+    pub protocol: Option<&'a str>,
+    pub user_agent: Option<&'a [u8]>,
+    pub route: Option<&'a str>,
+    pub cluster: Option<&'a str>,
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<&'a str>,
+    /// The status sent to the client; `None` when the connection ended before one was.
+    pub status: Option<u16>,
+    pub attempts: u32,
+    /// From the request's head to the last attempt's pick: waiting, earlier attempts.
+    pub queue: Option<Duration>,
+    /// Opening the last attempt's connection; `None` when a pooled one was used.
+    pub connect: Option<Duration>,
+    /// From sending the last attempt to the head of its answer.
+    pub first_byte: Option<Duration>,
+    /// From the request's first byte to the answer's last.
+    pub total: Duration,
+    /// Of the request's body.
+    pub bytes_in: u64,
+    /// Of the response's body.
+    pub bytes_out: u64,
+    /// Why the request did not end well; `None` when it did.
+    pub failure: Option<Failure<'a>>,
+}
+
+/// Who ended a request early, how far it had come, and why: words from closed lists.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    pub blame: &'a str,
+    pub stage: &'a str,
+    pub cause: &'a str,
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// One line a person reads.
+    #[default]
+    Text,
+}
+
+/// Turns records into lines. One per worker: it keeps the buffer and the date of the last line, so that in steady state a
+/// line costs no allocation.
+#[derive(Debug, Default)]
+pub struct Formatter {
+    format: Format,
+    timestamp: Timestamp,
+    line: Vec<u8>,
+}
+
+impl Formatter {
+    pub fn new(format: Format) -> Self {
+        Self { format, ..Self::default() }
+    }
+
+    /// The record as one line, with its line end, whatever bytes it holds.
+    pub fn line(&mut self, record: &Record<'_>) -> &[u8] {
+        self.line.clear();
+        let time = self.timestamp.of(record.time);
+        match self.format {
+            Format::Json => json::append(record, time, &mut self.line),
+            Format::Text => text::append(record, time, &mut self.line),
+        }
+        self.line.push(b'\n');
+        &self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn answered() -> Record<'static> {
+        Record {
+            time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_396_459_123),
+            request_id: "0199f1c2",
+            listener: "web",
+            client: "203.0.113.9",
+            method: Some(b"GET"),
+            host: Some(b"shop.example"),
+            path: Some(b"/items"),
+            query: Some(b"page=2"),
+            protocol: Some("HTTP/1.1"),
+            user_agent: Some(b"curl/8.5 \"x\""),
+            route: Some("shop"),
+            cluster: Some("app"),
+            endpoint: Some("10.0.0.1:8001"),
+            status: Some(200),
+            attempts: 1,
+            queue: Some(Duration::from_micros(12)),
+            connect: Some(Duration::from_micros(201)),
+            first_byte: Some(Duration::from_micros(11_900)),
+            total: Duration::from_micros(12_345),
+            bytes_in: 0,
+            bytes_out: 5120,
+            failure: None,
+        }
+    }
+
+    /// A connection that sent nothing that could be read.
+    fn unreadable() -> Record<'static> {
+        Record {
+            method: None,
+            host: None,
+            path: None,
+            query: None,
+            protocol: None,
+            user_agent: None,
+            route: None,
+            cluster: None,
+            endpoint: None,
+            status: None,
+            attempts: 0,
+            queue: None,
+            connect: None,
+            first_byte: None,
+            failure: Some(Failure { blame: "downstream", stage: "head", cause: "head_timeout" }),
+            ..answered()
+        }
+    }
+
+    fn line(format: Format, record: &Record<'_>) -> String {
+        String::from_utf8(Formatter::new(format).line(record).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_text_line_reads_from_what_happened_to_the_details() {
+        assert_eq!(
+            line(Format::Text, &answered()),
+            "2026-11-23T01:14:19.123Z 200 GET shop.example/items?page=2 12.345ms app/10.0.0.1:8001 queue=0.012ms \
+             connect=0.201ms first_byte=11.900ms attempts=1 in=0 out=5120 client=203.0.113.9 route=shop id=0199f1c2\n"
+        );
+        assert_eq!(
+            line(Format::Text, &unreadable()),
+            "2026-11-23T01:14:19.123Z - - - 12.345ms - attempts=0 in=0 out=5120 ended_by=downstream stage=head \
+             cause=head_timeout client=203.0.113.9 id=0199f1c2\n"
+        );
+    }
+
+    #[test]
+    fn a_json_line_has_every_key_and_null_for_what_is_not_known() {
+        let parsed: Value = serde_json::from_str(&line(Format::Json, &answered())).unwrap();
+        let expected = json!({
+            "time": "2026-11-23T01:14:19.123Z", "request_id": "0199f1c2", "listener": "web",
+            "client": "203.0.113.9", "method": "GET", "host": "shop.example", "path": "/items",
+            "query": "page=2", "protocol": "HTTP/1.1", "user_agent": "curl/8.5 \"x\"", "route": "shop",
+            "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "attempts": 1, "queue_ms": 0.012,
+            "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
+            "ended_by": null, "stage": null, "cause": null,
+        });
+        assert_eq!(parsed, expected);
+
+        let parsed: Value = serde_json::from_str(&line(Format::Json, &unreadable())).unwrap();
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&parsed), keys(&expected));
+        assert_eq!((&parsed["status"], &parsed["cause"]), (&Value::Null, &json!("head_timeout")));
+    }
+
+    #[test]
+    fn the_documentation_names_every_key() {
+        let page = include_str!("../../../../docs/access-log.md");
+        let parsed: Value = serde_json::from_str(&line(Format::Json, &answered())).unwrap();
+        for key in parsed.as_object().unwrap().keys() {
+            assert!(page.contains(&format!("| `{key}` |")), "{key}");
+        }
+        for format in [Format::Json, Format::Text] {
+            assert!(page.contains(line(format, &answered()).trim_end()), "the example of {format:?}");
+        }
+    }
+
+    #[test]
+    fn a_formatter_is_reused_without_leaving_anything_of_the_line_before() {
+        let mut formatter = Formatter::new(Format::Json);
+        let first = formatter.line(&answered()).to_vec();
+        formatter.line(&unreadable());
+        assert_eq!(formatter.line(&answered()), first);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_make_one_valid_line(
+            method in any::<Vec<u8>>(), host in any::<Vec<u8>>(), path in any::<Vec<u8>>(),
+            query in any::<Vec<u8>>(), agent in any::<Vec<u8>>(), text in any::<String>(),
+            total in any::<u64>(), status in any::<u16>(), bytes in any::<u64>(),
+        ) {
+            let record = Record {
+                request_id: &text, client: &text, listener: &text, route: Some(&text), endpoint: Some(&text),
+                cluster: Some(&text), protocol: Some(&text), method: Some(&method), host: Some(&host),
+                path: Some(&path), query: Some(&query), user_agent: Some(&agent), status: Some(status),
+                total: Duration::from_nanos(total), bytes_in: bytes,
+                failure: Some(Failure { blame: &text, stage: &text, cause: &text }),
+                ..answered()
+            };
+            let json = line(Format::Json, &record);
+            prop_assert_eq!(json.matches(char::is_control).collect::<Vec<_>>(), ["\n"]);
+            let parsed: Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&parsed["route"], &json!(text));
+            prop_assert_eq!(&parsed["bytes_in"], &json!(bytes));
+
+            let words = line(Format::Text, &record);
+            prop_assert_eq!(words.matches(char::is_control).collect::<Vec<_>>(), ["\n"]);
+            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 4);
+        }
+    }
+
+    /// The text line with the same words as the property's records, four pairs less.
+    fn unreadable_but_blamed() -> Record<'static> {
+        Record {
+            failure: unreadable().failure,
+            route: None,
+            queue: None,
+            connect: None,
+            first_byte: None,
+            ..answered()
+        }
+    }
+}

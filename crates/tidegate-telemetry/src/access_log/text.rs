@@ -1,0 +1,83 @@
+//! The text form of a line, for a person who watches: what, how it went and how long first; the rest as `key=value`.
+//! Knows nothing of where it goes.
+
+use super::escape::{Notation, put_escaped};
+use super::number::{put_integer, put_millis};
+use super::record::Record;
+
+/// Appends the record as words with single spaces between. What is not known is `-`, or its `key=value` is left out.
+pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(time.as_bytes());
+    out.push(b' ');
+    match record.status {
+        Some(status) => put_integer(out, status.into()),
+        None => out.push(b'-'),
+    }
+    out.push(b' ');
+    put_word(out, record.method.unwrap_or(b"-"));
+    out.push(b' ');
+    put_location(out, record);
+    out.push(b' ');
+    put_millis(out, record.total);
+    out.extend_from_slice(b"ms ");
+    put_word(out, record.cluster.unwrap_or("-").as_bytes());
+    if let Some(endpoint) = record.endpoint {
+        out.push(b'/');
+        put_word(out, endpoint.as_bytes());
+    }
+    put_pairs(out, record);
+}
+
+fn put_location(out: &mut Vec<u8>, record: &Record<'_>) {
+    if record.host.is_none() && record.path.is_none() {
+        out.push(b'-');
+    }
+    put_word(out, record.host.unwrap_or_default());
+    put_word(out, record.path.unwrap_or_default());
+    if let Some(query) = record.query {
+        out.push(b'?');
+        put_word(out, query);
+    }
+}
+
+fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
+    for (key, value) in
+        [("queue", record.queue), ("connect", record.connect), ("first_byte", record.first_byte)]
+    {
+        if let Some(duration) = value {
+            put_key(out, key);
+            put_millis(out, duration);
+            out.extend_from_slice(b"ms");
+        }
+    }
+    for (key, value) in
+        [("attempts", record.attempts.into()), ("in", record.bytes_in), ("out", record.bytes_out)]
+    {
+        put_key(out, key);
+        put_integer(out, value);
+    }
+    let failure = record.failure;
+    for (key, value) in [
+        ("ended_by", failure.map(|failure| failure.blame)),
+        ("stage", failure.map(|failure| failure.stage)),
+        ("cause", failure.map(|failure| failure.cause)),
+        ("client", Some(record.client)),
+        ("route", record.route),
+        ("id", Some(record.request_id)),
+    ] {
+        if let Some(word) = value {
+            put_key(out, key);
+            put_word(out, word.as_bytes());
+        }
+    }
+}
+
+fn put_key(out: &mut Vec<u8>, key: &str) {
+    out.push(b' ');
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'=');
+}
+
+fn put_word(out: &mut Vec<u8>, word: &[u8]) {
+    put_escaped(out, word, Notation::Word);
+}
