@@ -20,6 +20,11 @@ impl Span {
     }
 
     #[inline]
+    pub fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.start >= self.end
     }
@@ -68,6 +73,132 @@ pub enum FieldKind {
     Other,
 }
 
+impl FieldKind {
+    /// The kind of a name that is known to be a token.
+    #[inline]
+    pub(crate) fn of(name: &[u8]) -> Self {
+        match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => Self::Te,
+            3 if name.eq_ignore_ascii_case(b"via") => Self::Via,
+            4..=8 => Self::of_short(name),
+            9..=17 => Self::of_long(name),
+            _ => Self::Other,
+        }
+    }
+
+    #[inline]
+    fn of_short(name: &[u8]) -> Self {
+        match (name.len(), short(name)) {
+            (4, words::DATE) => Self::Date,
+            (4, words::HOST) => Self::Host,
+            (6, words::COOKIE) => Self::Cookie,
+            (6, words::EXPECT) => Self::Expect,
+            (6, words::SERVER) => Self::Server,
+            (7, words::TRAILER) => Self::Trailer,
+            (7, words::UPGRADE) => Self::Upgrade,
+            _ => Self::Other,
+        }
+    }
+
+    #[inline]
+    fn of_long(name: &[u8]) -> Self {
+        match Self::known_long(name) {
+            Self::Other if name.contains(&b'_') => Self::of_underscored(name),
+            kind => kind,
+        }
+    }
+
+    #[inline]
+    fn known_long(name: &[u8]) -> Self {
+        match (name.len(), long(name)) {
+            (9, words::FORWARDED) => Self::Forwarded,
+            (9, words::X_REAL_IP) => Self::XRealIp,
+            (10, words::CONNECTION) => Self::Connection,
+            (10, words::KEEP_ALIVE) => Self::KeepAlive,
+            (12, words::X_REQUEST_ID) => Self::XRequestId,
+            (13, words::AUTHORIZATION) => Self::Authorization,
+            (14, words::CONTENT_LENGTH) => Self::ContentLength,
+            (15, words::X_FORWARDED_FOR) => Self::XForwardedFor,
+            (16, words::PROXY_CONNECTION) => Self::ProxyConnection,
+            (16, words::X_FORWARDED_HOST) => Self::XForwardedHost,
+            (16, words::X_FORWARDED_PORT) => Self::XForwardedPort,
+            (17, words::TRANSFER_ENCODING) => Self::TransferEncoding,
+            (17, words::X_FORWARDED_PROTO) => Self::XForwardedProto,
+            _ => Self::Other,
+        }
+    }
+
+    /// At most 17 bytes.
+    #[cold]
+    fn of_underscored(name: &[u8]) -> Self {
+        let mut hyphened = [0; 17];
+        for (to, from) in hyphened.iter_mut().zip(name) {
+            *to = if *from == b'_' { b'-' } else { *from };
+        }
+        match Self::known_long(hyphened.get(..name.len()).unwrap_or_default()) {
+            Self::Other => Self::Other,
+            _ => Self::Alias,
+        }
+    }
+}
+
+/// Sets the bit that makes ASCII letters lower-case. Of all tokens, only a name's own spellings become the words below:
+/// the other byte that turns into a hyphen is CR.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
+/// A name of 4 to 8 bytes as its first and last four.
+#[inline]
+const fn short(name: &[u8]) -> u64 {
+    match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => {
+            (u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << 32) | LOWER
+        }
+        _ => 0,
+    }
+}
+
+/// A name of 8 to 17 bytes as its first eight, its last eight and, of 17, the one between them.
+#[inline]
+const fn long(name: &[u8]) -> (u64, u64, u8) {
+    let middle = match name {
+        [_, _, _, _, _, _, _, _, middle, _, _, _, _, _, _, _, _] => *middle | 0x20,
+        _ => 0,
+    };
+    match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => {
+            (u64::from_le_bytes(*first) | LOWER, u64::from_le_bytes(*last) | LOWER, middle)
+        }
+        _ => (0, 0, 0),
+    }
+}
+
+/// The known names as `short` and `long` see them.
+mod words {
+    use super::{long, short};
+
+    pub(super) const COOKIE: u64 = short(b"cookie");
+    pub(super) const DATE: u64 = short(b"date");
+    pub(super) const EXPECT: u64 = short(b"expect");
+    pub(super) const HOST: u64 = short(b"host");
+    pub(super) const SERVER: u64 = short(b"server");
+    pub(super) const TRAILER: u64 = short(b"trailer");
+    pub(super) const UPGRADE: u64 = short(b"upgrade");
+
+    pub(super) const AUTHORIZATION: (u64, u64, u8) = long(b"authorization");
+    pub(super) const CONNECTION: (u64, u64, u8) = long(b"connection");
+    pub(super) const CONTENT_LENGTH: (u64, u64, u8) = long(b"content-length");
+    pub(super) const FORWARDED: (u64, u64, u8) = long(b"forwarded");
+    pub(super) const KEEP_ALIVE: (u64, u64, u8) = long(b"keep-alive");
+    pub(super) const PROXY_CONNECTION: (u64, u64, u8) = long(b"proxy-connection");
+    pub(super) const TRANSFER_ENCODING: (u64, u64, u8) = long(b"transfer-encoding");
+    pub(super) const X_FORWARDED_FOR: (u64, u64, u8) = long(b"x-forwarded-for");
+    pub(super) const X_FORWARDED_HOST: (u64, u64, u8) = long(b"x-forwarded-host");
+    pub(super) const X_FORWARDED_PORT: (u64, u64, u8) = long(b"x-forwarded-port");
+    pub(super) const X_FORWARDED_PROTO: (u64, u64, u8) = long(b"x-forwarded-proto");
+    pub(super) const X_REAL_IP: (u64, u64, u8) = long(b"x-real-ip");
+    pub(super) const X_REQUEST_ID: (u64, u64, u8) = long(b"x-request-id");
+}
+
 /// Which kinds of fields a head has: one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet(u32);
@@ -84,11 +215,13 @@ impl FieldSet {
     }
 
     #[inline]
+    #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     #[inline]
+    #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
@@ -120,4 +253,56 @@ pub fn find_all<'a>(fields: &[Field], buffer: &'a [u8], name: &[u8]) -> impl Ite
 /// The value of the first field of that kind.
 pub fn find_kind<'a>(fields: &[Field], buffer: &'a [u8], kind: FieldKind) -> Option<&'a [u8]> {
     fields.iter().find(|field| field.kind == kind).map(|field| field.value.of(buffer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_names_are_known_in_any_case_and_nothing_else_is() {
+        let names: [(&str, FieldKind); 22] = [
+            ("Authorization", FieldKind::Authorization),
+            ("Connection", FieldKind::Connection),
+            ("Content-Length", FieldKind::ContentLength),
+            ("Cookie", FieldKind::Cookie),
+            ("Date", FieldKind::Date),
+            ("Expect", FieldKind::Expect),
+            ("Forwarded", FieldKind::Forwarded),
+            ("Host", FieldKind::Host),
+            ("Keep-Alive", FieldKind::KeepAlive),
+            ("Proxy-Connection", FieldKind::ProxyConnection),
+            ("Server", FieldKind::Server),
+            ("TE", FieldKind::Te),
+            ("Trailer", FieldKind::Trailer),
+            ("Transfer-Encoding", FieldKind::TransferEncoding),
+            ("Upgrade", FieldKind::Upgrade),
+            ("Via", FieldKind::Via),
+            ("X-Forwarded-For", FieldKind::XForwardedFor),
+            ("X-Forwarded-Host", FieldKind::XForwardedHost),
+            ("X-Forwarded-Port", FieldKind::XForwardedPort),
+            ("X-Forwarded-Proto", FieldKind::XForwardedProto),
+            ("X-Real-IP", FieldKind::XRealIp),
+            ("X-Request-Id", FieldKind::XRequestId),
+        ];
+        for (name, kind) in names {
+            assert_eq!(FieldKind::of(name.as_bytes()), kind, "{name}");
+            assert_eq!(FieldKind::of(name.to_lowercase().as_bytes()), kind, "{name}");
+            assert_eq!(FieldKind::of(name.to_uppercase().as_bytes()), kind, "{name}");
+            if name.contains('-') {
+                assert_eq!(FieldKind::of(name.replace('-', "_").as_bytes()), FieldKind::Alias, "{name}");
+                assert_eq!(FieldKind::of(name.replacen('-', "_", 1).as_bytes()), FieldKind::Alias, "{name}");
+            }
+            for place in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                other[place] = if other[place] == b'q' { b'z' } else { b'q' };
+                assert_eq!(FieldKind::of(&other), FieldKind::Other, "{name} with another byte at {place}");
+                other.truncate(place);
+                assert_eq!(FieldKind::of(&other), FieldKind::Other, "{name} cut at {place}");
+            }
+        }
+        for other in ["", "a", "x_y", "under_scored", "X_Something_Else"] {
+            assert_eq!(FieldKind::of(other.as_bytes()), FieldKind::Other, "{other}");
+        }
+    }
 }

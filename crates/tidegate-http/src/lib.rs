@@ -12,9 +12,12 @@ pub mod client;
 pub mod cookie;
 pub mod field;
 pub mod forward;
+mod framing;
+mod lines;
 pub mod path;
 pub mod request;
 pub mod response;
+mod scan;
 pub mod status;
 
 pub use field::{Field, FieldKind, FieldSet, Span};

@@ -1,6 +1,11 @@
 //! Request heads: a strict, resumable parser (RFC 9112 §3, §5, §6). Knows nothing of who sent them.
 
-use crate::{BodyLength, Field, FieldSet, HeadLimits, Progress, Span, Version};
+use crate::{BodyLength, Field, FieldSet, Span, Version};
+
+mod parse;
+mod target;
+
+pub use parse::RequestParser;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
@@ -164,26 +169,5 @@ impl RequestError {
             Self::VersionInvalid => "version_invalid",
             Self::VersionUnsupported => "version_unsupported",
         }
-    }
-}
-
-/// Feed it the same growing buffer until it says `Complete` or fails. It looks at each byte a bounded number of times
-/// however the bytes arrive.
-#[derive(Debug, Default)]
-pub struct RequestParser {}
-
-impl RequestParser {
-    /// Forgets a head that was begun; done by itself after `Complete` and after an error.
-    pub fn reset(&mut self) {
-        *self = Self::default();
-    }
-
-    pub fn parse(
-        &mut self,
-        _buffer: &[u8],
-        _limits: &HeadLimits,
-        _head: &mut RequestHead,
-    ) -> Result<Progress, RequestError> {
-        Err(RequestError::MethodInvalid)
     }
 }

@@ -1,7 +1,10 @@
 //! Response heads: a strict, resumable parser (RFC 9112 §4, §5, §6). Knows nothing of who sent them.
 
-use crate::request::Method;
-use crate::{BodyLength, Field, FieldSet, HeadLimits, Progress, Span, Version};
+use crate::{BodyLength, Field, FieldSet, Span, Version};
+
+mod parse;
+
+pub use parse::ResponseParser;
 
 /// A parsed response head. Reused from response to response.
 #[derive(Clone, Debug, Default)]
@@ -70,26 +73,5 @@ impl ResponseError {
             Self::TransferEncodingRepeated { .. } => "transfer_encoding_repeated",
             Self::VersionUnsupported => "version_unsupported",
         }
-    }
-}
-
-/// Feed it the same growing buffer until it says `Complete` or fails, with the method of the request that is answered.
-#[derive(Debug, Default)]
-pub struct ResponseParser {}
-
-impl ResponseParser {
-    /// Forgets a head that was begun; done by itself after `Complete` and after an error.
-    pub fn reset(&mut self) {
-        *self = Self::default();
-    }
-
-    pub fn parse(
-        &mut self,
-        _buffer: &[u8],
-        _limits: &HeadLimits,
-        _request_method: Method,
-        _head: &mut ResponseHead,
-    ) -> Result<Progress, ResponseError> {
-        Err(ResponseError::StatusLineInvalid)
     }
 }

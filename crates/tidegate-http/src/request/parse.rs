@@ -1,0 +1,354 @@
+//! The request parser: resumable at any byte, refusing at the first that cannot be right. Looks at each byte a bounded
+//! number of times however they arrive. Knows no limits but those it is given.
+//!
+//! ```text
+//! Method ──SP──▶ Target ──SP──▶ Version ──CRLF──▶ Fields ──empty line──▶ Complete
+//! ```
+
+use super::target::{host_bytes, split};
+use super::{METHOD_BYTES_MAX, Method, RequestError, RequestHead};
+use crate::framing::{Coding, ConnectionOptions, content_length};
+use crate::lines::{Line, LineFault, LineReader};
+use crate::scan::{TOKEN, target_stop};
+use crate::{BodyLength, Field, FieldKind, FieldSet, HeadLimits, Progress, Span, Version};
+
+/// Feed it the same growing buffer until it says `Complete` or fails. It looks at each byte a bounded number of times
+/// however the bytes arrive.
+#[derive(Debug, Default)]
+pub struct RequestParser {
+    expects: Expects,
+    lines: LineReader,
+    chunked: bool,
+    content_length: Option<u64>,
+    options: ConnectionOptions,
+}
+
+/// What comes next, and where it begins.
+#[derive(Clone, Copy, Debug, Default)]
+enum Expects {
+    #[default]
+    Method,
+    /// Good up to `at`; `question` is where its first `?` was.
+    Target {
+        start: usize,
+        at: usize,
+        question: Option<usize>,
+    },
+    Version {
+        start: usize,
+    },
+    Fields,
+}
+
+impl RequestParser {
+    /// Forgets a head that was begun; done by itself after `Complete` and after an error.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    pub fn parse(
+        &mut self,
+        buffer: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<Progress, RequestError> {
+        let within_limit = buffer.get(..limits.head_bytes_max).unwrap_or(buffer);
+        match self.advance(within_limit, limits, head) {
+            Ok(Progress::NeedMore) if buffer.len() < limits.head_bytes_max => Ok(Progress::NeedMore),
+            Ok(Progress::NeedMore) => {
+                let error = self.too_large(limits);
+                self.reset();
+                Err(error)
+            }
+            finished => {
+                self.reset();
+                finished
+            }
+        }
+    }
+
+    fn too_large(&self, limits: &HeadLimits) -> RequestError {
+        match self.expects {
+            Expects::Target { .. } => RequestError::TargetTooLong { limit_bytes: limits.head_bytes_max },
+            _ => RequestError::HeadTooLarge { limit_bytes: limits.head_bytes_max },
+        }
+    }
+
+    fn advance(
+        &mut self,
+        bytes: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<Progress, RequestError> {
+        loop {
+            let goes_on = match self.expects {
+                Expects::Method => self.read_method(bytes, head)?,
+                Expects::Target { start, at, question } => {
+                    self.read_target(bytes, start, at, question, limits, head)?
+                }
+                Expects::Version { start } => self.read_version(bytes, start, head)?,
+                Expects::Fields => return self.read_fields(bytes, limits, head),
+            };
+            if !goes_on {
+                return Ok(Progress::NeedMore);
+            }
+        }
+    }
+
+    /// Looks at the up to 32 bytes again each time more arrive.
+    fn read_method(&mut self, bytes: &[u8], head: &mut RequestHead) -> Result<bool, RequestError> {
+        head.clear();
+        let start = match bytes {
+            [b'\r'] => return Ok(false),
+            [b'\r', b'\n', ..] => 2, // RFC 9112 §2.2: ignore at least one CRLF before the request line
+            _ => 0,
+        };
+        let line = bytes.get(..start + METHOD_BYTES_MAX + 1).unwrap_or(bytes);
+        let end = TOKEN.end(line, start);
+        match line.get(end) {
+            Some(b' ') if end > start => {}
+            Some(_) => return Err(RequestError::MethodInvalid),
+            None if end - start > METHOD_BYTES_MAX => return Err(RequestError::MethodTooLong),
+            None => return Ok(false),
+        }
+        head.method_text = Span::new(start, end);
+        head.method = Method::of(head.method_text.of(bytes));
+        self.expects = Expects::Target { start: end + 1, at: end + 1, question: None };
+        match head.method {
+            Method::Connect => Err(RequestError::ConnectRefused),
+            Method::Trace => Err(RequestError::TraceRefused),
+            _ => Ok(true),
+        }
+    }
+
+    fn read_target(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        mut at: usize,
+        mut question: Option<usize>,
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<bool, RequestError> {
+        let end_max = start.saturating_add(limits.target_bytes_max);
+        let readable = bytes.get(..end_max.saturating_add(1)).unwrap_or(bytes);
+        loop {
+            at = target_stop(readable, at);
+            match readable.get(at) {
+                Some(b'?') => {
+                    question = question.or(Some(at));
+                    at += 1;
+                }
+                Some(b' ') => break,
+                Some(b'\r' | b'\n') => return Err(RequestError::VersionInvalid), // HTTP/0.9
+                Some(_) => return Err(RequestError::TargetInvalid),
+                None if at > end_max => {
+                    return Err(RequestError::TargetTooLong { limit_bytes: limits.target_bytes_max });
+                }
+                None => {
+                    self.expects = Expects::Target { start, at, question };
+                    return Ok(false);
+                }
+            }
+        }
+        if !split(bytes, Span::new(start, at), question.unwrap_or(at), head) {
+            return Err(RequestError::TargetInvalid);
+        }
+        self.expects = Expects::Version { start: at + 1 };
+        Ok(true)
+    }
+
+    fn read_version(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        head: &mut RequestHead,
+    ) -> Result<bool, RequestError> {
+        let rest = bytes.get(start..).unwrap_or_default();
+        head.version = match rest {
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b'\r', b'\n', ..] => Version::Http11,
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b'\r', b'\n', ..] => Version::Http10,
+            _ => return refuse_version(rest).map(|()| false),
+        };
+        self.lines = LineReader::starting_at(start + 10);
+        self.expects = Expects::Fields;
+        Ok(true)
+    }
+
+    fn read_fields(
+        &mut self,
+        bytes: &[u8],
+        limits: &HeadLimits,
+        head: &mut RequestHead,
+    ) -> Result<Progress, RequestError> {
+        loop {
+            let line =
+                self.lines.next(bytes).map_err(|fault| RequestError::of_line(fault, next_line(head)))?;
+            let field = match line {
+                Line::Field(field) => field,
+                Line::NeedMore => return Ok(Progress::NeedMore),
+                Line::End(head_bytes) => {
+                    self.decide(bytes, head)?;
+                    return Ok(Progress::Complete { head_bytes });
+                }
+            };
+            if head.fields.len() >= limits.field_count_max {
+                return Err(RequestError::TooManyFields { limit: limits.field_count_max });
+            }
+            if MEANINGFUL.has(field.kind) {
+                self.read_meaning(bytes, field, head)?;
+            }
+            head.kinds.insert(field.kind);
+            head.fields.push(field);
+        }
+    }
+
+    fn read_meaning(
+        &mut self,
+        bytes: &[u8],
+        field: Field,
+        head: &mut RequestHead,
+    ) -> Result<(), RequestError> {
+        let (value, line) = (field.value.of(bytes), next_line(head));
+        let again = head.kinds.has(field.kind);
+        match field.kind {
+            FieldKind::Connection => self.options.add(value),
+            // RFC 9112 §6.3 would allow a list of identical numbers; nobody honest sends one.
+            FieldKind::ContentLength if again => return Err(RequestError::ContentLengthRepeated { line }),
+            FieldKind::ContentLength => {
+                let length = content_length(value).ok_or(RequestError::ContentLengthInvalid { line })?;
+                self.content_length = Some(length);
+            }
+            FieldKind::Expect if value.eq_ignore_ascii_case(b"100-continue") => head.expects_continue = true,
+            FieldKind::Expect => return Err(RequestError::ExpectationUnknown { line }),
+            FieldKind::Host if again => return Err(RequestError::HostRepeated { line }),
+            FieldKind::Host => {
+                let host = host_bytes(value).ok_or(RequestError::HostInvalid { line })?;
+                head.name_host(field.value, host);
+            }
+            FieldKind::TransferEncoding if again => {
+                return Err(RequestError::TransferEncodingRepeated { line });
+            }
+            FieldKind::TransferEncoding => match Coding::of(value) {
+                Coding::Chunked => self.chunked = true,
+                Coding::Unknown => return Err(RequestError::TransferCodingUnknown { line }),
+                Coding::Invalid => return Err(RequestError::TransferEncodingInvalid { line }),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The head is complete: what do its fields mean together?
+    fn decide(&self, bytes: &[u8], head: &mut RequestHead) -> Result<(), RequestError> {
+        if head.version == Version::Http11 && !head.kinds.has(FieldKind::Host) {
+            return Err(RequestError::HostMissing); // RFC 9112 §3.2
+        }
+        head.body = match (self.chunked, self.content_length) {
+            // RFC 9112 §6.1 and §11.2: whoever believed the other of the two would see another request.
+            (true, Some(_)) => return Err(RequestError::ContentLengthAndTransferEncoding),
+            (true, None) if head.version == Version::Http10 => {
+                return Err(RequestError::TransferEncodingOnHttp10);
+            }
+            (true, None) => BodyLength::Chunked,
+            (false, None | Some(0)) => BodyLength::None,
+            (false, Some(length)) => BodyLength::Length(length),
+        };
+        let has_body = head.body != BodyLength::None;
+        let is_http11 = head.version == Version::Http11;
+        head.expects_continue &= has_body && is_http11; // RFC 9110 §10.1.1
+        head.keep_alive = self.options.keep_alive(head.version);
+        head.nominates = self.options.nominates();
+        if self.options.upgrade() && is_http11 && !has_body {
+            head.upgrade = upgrade(bytes, head);
+        }
+        Ok(())
+    }
+}
+
+/// The fields that the parser itself acts on.
+const MEANINGFUL: FieldSet = FieldSet::of(&[
+    FieldKind::Connection,
+    FieldKind::ContentLength,
+    FieldKind::Expect,
+    FieldKind::Host,
+    FieldKind::TransferEncoding,
+]);
+
+/// The number of the line behind the fields read so far.
+fn next_line(head: &RequestHead) -> u32 {
+    head.fields.len() as u32 + 2
+}
+
+/// The one Upgrade field, unless it offers h2c: a tunnel to another HTTP would bypass every rule of this proxy.
+fn upgrade(bytes: &[u8], head: &RequestHead) -> Option<Span> {
+    let mut upgrades = head.fields.iter().filter(|field| field.kind == FieldKind::Upgrade);
+    let (only, None) = (upgrades.next()?, upgrades.next()) else { return None };
+    let value = only.value.of(bytes);
+    let offers_h2c = value.windows(3).any(|word| word.eq_ignore_ascii_case(b"h2c"));
+    (!value.is_empty() && !offers_h2c).then_some(only.value)
+}
+
+/// What the bytes where a version should stand are instead; `Ok` if they may still become one.
+#[cold]
+fn refuse_version(rest: &[u8]) -> Result<(), RequestError> {
+    let (version, ending) = rest.split_at_checked(8).unwrap_or((rest, &[]));
+    for (byte, expected) in version.iter().zip(b"HTTP/d.d") {
+        if !(byte == expected && *expected != b'd' || *expected == b'd' && byte.is_ascii_digit()) {
+            return Err(RequestError::VersionInvalid);
+        }
+    }
+    match (version, ending) {
+        (b"HTTP/1.0" | b"HTTP/1.1", [] | [b'\r'] | [b'\r', b'\n', ..]) => Ok(()),
+        (b"HTTP/1.0" | b"HTTP/1.1", _) => Err(RequestError::LineEndInvalid { line: 1 }),
+        _ if version.len() == 8 => Err(RequestError::VersionUnsupported),
+        _ => Ok(()),
+    }
+}
+
+impl RequestHead {
+    /// Empties it, and keeps its memory.
+    fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::default() };
+    }
+
+    /// RFC 9112 §3.2.2: the target's authority, if it has one, replaces the Host field's.
+    fn name_host(&mut self, value: Span, host_bytes: usize) {
+        if self.authority.is_empty() {
+            self.authority = value;
+            self.host = Span { start: value.start, end: value.start + host_bytes as u32 };
+        }
+    }
+}
+
+impl Method {
+    #[inline]
+    fn of(text: &[u8]) -> Self {
+        match text {
+            b"CONNECT" => Self::Connect,
+            b"DELETE" => Self::Delete,
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"OPTIONS" => Self::Options,
+            b"PATCH" => Self::Patch,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"TRACE" => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl RequestError {
+    #[cold]
+    fn of_line(fault: LineFault, line: u32) -> Self {
+        match fault {
+            LineFault::Ending => Self::LineEndInvalid { line },
+            LineFault::Folded => Self::FieldFolded { line },
+            LineFault::Name => Self::FieldNameInvalid { line },
+            LineFault::Value => Self::FieldValueInvalid { line },
+        }
+    }
+}
