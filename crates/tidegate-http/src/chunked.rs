@@ -1,5 +1,12 @@
 //! The chunked transfer coding (RFC 9112 §7.1): an incremental decoder and a framer. Knows no sockets.
 
+use crate::HeadLimits;
+use crate::scan::TOKEN;
+
+mod trailers;
+
+use trailers::TrailerReader;
+
 /// Why a chunked body was refused. `status` is the answer to a client who sent it; an endpoint's is a 502.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
@@ -58,20 +65,178 @@ pub struct Decoded {
     pub done: bool,
 }
 
+/// The longest extension of one chunk, in bytes.
+const EXTENSION_BYTES_MAX: usize = 4 * 1024;
+
+/// How many bytes of extensions may be owed; every byte of body pays one back. Signed uploads send a hundred bytes with
+/// every 64 KiB and stay far below, one-byte chunks with long extensions do not (RFC 9112 §7.1.1: limit the total).
+const EXTENSIONS_OWED_MAX: u64 = 64 * 1024;
+
+/// Digits of a chunk size, leading zeros included: 16 are all that 64 bits hold.
+const SIZE_DIGITS_MAX: u8 = 16;
+
 /// Decodes in place: body bytes are compacted to the front of what it is given, framing and extensions vanish.
 /// The trailer section is collected in `trailers` as raw field lines, already validated and filtered (RFC 9110 §6.5.1:
 /// framing, routing, authentication and other fields that must not be in a trailer are dropped), within the limits.
-#[derive(Debug, Default)]
-pub struct ChunkedDecoder {}
+///
+/// ```text
+/// Size ──;──▶ Extension…                        ┌── more data ──▶ Data ──▶ DataCr ──▶ DataLf ──▶ Size
+///   └────CR─────┴──CR──▶ SizeLf ────────────────┴── size 0 ─────▶ Trailers ──empty line──▶ Done
+/// ```
+#[derive(Debug)]
+pub struct ChunkedDecoder {
+    expects: Expects,
+    /// What is left of the chunk whose size line is being or was read.
+    size: u64,
+    size_digits: u8,
+    extension_bytes: usize,
+    extensions_owed: u64,
+    trailers: TrailerReader,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expects {
+    Size,
+    /// White space behind a size, which only an extension may follow.
+    ExtensionSemicolon,
+    /// The name of an extension, perhaps after white space.
+    ExtensionName,
+    Extension,
+    ExtensionQuoted,
+    ExtensionEscaped,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailers,
+    Done,
+}
+
+impl Default for ChunkedDecoder {
+    fn default() -> Self {
+        Self::new(&HeadLimits { head_bytes_max: 16 * 1024, target_bytes_max: 0, field_count_max: 100 })
+    }
+}
 
 impl ChunkedDecoder {
     /// With the limits of heads for the trailer section; `default` takes 16 KiB and 100 fields.
-    pub fn new(_limits: &crate::HeadLimits) -> Self {
-        Self::default()
+    pub fn new(limits: &HeadLimits) -> Self {
+        Self {
+            expects: Expects::Size,
+            size: 0,
+            size_digits: 0,
+            extension_bytes: 0,
+            extensions_owed: 0,
+            trailers: TrailerReader::new(limits),
+        }
     }
 
-    pub fn decode(&mut self, _buffer: &mut [u8], _trailers: &mut Vec<u8>) -> Result<Decoded, ChunkError> {
-        Err(ChunkError::SizeInvalid)
+    /// May be called until it says `done` or fails; nothing of what it has `consumed` is to be offered again.
+    pub fn decode(&mut self, buffer: &mut [u8], trailers: &mut Vec<u8>) -> Result<Decoded, ChunkError> {
+        let (mut at, mut data) = (0, 0);
+        loop {
+            match self.expects {
+                Expects::Data => {
+                    let moved = self.take_data(buffer, at, data);
+                    (at, data) = (at + moved, data + moved);
+                    if self.size > 0 {
+                        break;
+                    }
+                    self.expects = Expects::DataCr;
+                }
+                Expects::Trailers => {
+                    let (read, is_complete) =
+                        self.trailers.read(buffer.get(at..).unwrap_or_default(), trailers)?;
+                    at += read;
+                    if !is_complete {
+                        break;
+                    }
+                    self.expects = Expects::Done;
+                }
+                Expects::Done => break,
+                _ => {
+                    let Some(byte) = buffer.get(at) else { break };
+                    self.expects = self.next(*byte)?;
+                    at += 1;
+                }
+            }
+        }
+        Ok(Decoded { consumed: at, data, done: self.expects == Expects::Done })
+    }
+
+    /// Moves what is there of the chunk from `at` down to `to`.
+    fn take_data(&mut self, buffer: &mut [u8], at: usize, to: usize) -> usize {
+        let there = buffer.len() - at;
+        let bytes = usize::try_from(self.size).unwrap_or(usize::MAX).min(there);
+        if at != to {
+            buffer.copy_within(at..at + bytes, to);
+        }
+        self.size -= bytes as u64;
+        bytes
+    }
+
+    /// One byte of framing.
+    #[inline]
+    fn next(&mut self, byte: u8) -> Result<Expects, ChunkError> {
+        match (self.expects, byte) {
+            (Expects::Size, b'\r') if self.size_digits > 0 => Ok(Expects::SizeLf),
+            (Expects::Size, _) => self.read_size(byte),
+            (Expects::SizeLf, b'\n') => Ok(self.begin_data()),
+            (Expects::SizeLf, _) => Err(ChunkError::LineEndInvalid),
+            (Expects::DataCr, b'\r') => Ok(Expects::DataLf),
+            (Expects::DataLf, b'\n') => Ok(Expects::Size),
+            (Expects::DataCr | Expects::DataLf, _) => Err(ChunkError::DataEndInvalid),
+            _ => self.read_extension(byte),
+        }
+    }
+
+    #[inline]
+    fn read_size(&mut self, byte: u8) -> Result<Expects, ChunkError> {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b';' | b' ' | b'\t' if self.size_digits > 0 => {
+                self.expects = Expects::ExtensionSemicolon;
+                return self.read_extension(byte);
+            }
+            b'\n' if self.size_digits > 0 => return Err(ChunkError::LineEndInvalid),
+            _ => return Err(ChunkError::SizeInvalid),
+        };
+        if self.size_digits == SIZE_DIGITS_MAX {
+            return Err(ChunkError::SizeTooLarge);
+        }
+        self.size_digits += 1;
+        self.size = self.size << 4 | u64::from(digit);
+        Ok(Expects::Size)
+    }
+
+    fn begin_data(&mut self) -> Expects {
+        self.extensions_owed = self.extensions_owed.saturating_sub(self.size);
+        (self.size_digits, self.extension_bytes) = (0, 0);
+        if self.size == 0 { Expects::Trailers } else { Expects::Data }
+    }
+
+    /// RFC 9112 §7.1.1: `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, read and forgotten.
+    fn read_extension(&mut self, byte: u8) -> Result<Expects, ChunkError> {
+        self.extension_bytes += 1;
+        self.extensions_owed += 1;
+        if self.extension_bytes > EXTENSION_BYTES_MAX || self.extensions_owed > EXTENSIONS_OWED_MAX {
+            return Err(ChunkError::ExtensionsTooLarge);
+        }
+        match (self.expects, byte) {
+            (Expects::ExtensionSemicolon | Expects::ExtensionName, b' ' | b'\t') => Ok(self.expects),
+            (Expects::ExtensionSemicolon | Expects::Extension, b';') => Ok(Expects::ExtensionName),
+            (Expects::ExtensionName, _) if TOKEN.has(byte) => Ok(Expects::Extension),
+            (Expects::Extension, b'\r') => Ok(Expects::SizeLf),
+            (_, b'\n') => Err(ChunkError::LineEndInvalid),
+            (_, 0..=8 | 10..=31 | 127) => Err(ChunkError::ExtensionInvalid),
+            (Expects::Extension, b'"') | (Expects::ExtensionEscaped, _) => Ok(Expects::ExtensionQuoted),
+            (Expects::ExtensionQuoted, b'\\') => Ok(Expects::ExtensionEscaped),
+            (Expects::ExtensionQuoted, b'"') | (Expects::Extension, _) => Ok(Expects::Extension),
+            (Expects::ExtensionQuoted, _) => Ok(Expects::ExtensionQuoted),
+            _ => Err(ChunkError::ExtensionInvalid),
+        }
     }
 }
 
@@ -79,8 +244,22 @@ impl ChunkedDecoder {
 pub const CHUNK_PREFIX: usize = 10;
 
 /// Writes the size line of a chunk of `length` bytes so that it ends at `prefix`'s end; returns where it begins.
-pub fn frame(_prefix: &mut [u8; CHUNK_PREFIX], _length: usize) -> usize {
-    0
+/// `length` is never 0, which would end the body, and fits 32 bits.
+pub fn frame(prefix: &mut [u8; CHUNK_PREFIX], length: usize) -> usize {
+    debug_assert!(length > 0 && u32::try_from(length).is_ok(), "a chunk of {length} bytes");
+    let [digits @ .., carriage_return, line_feed] = prefix;
+    (*carriage_return, *line_feed) = (b'\r', b'\n');
+    let mut rest = length;
+    let mut start = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef".get(rest & 15).copied().unwrap_or_default();
+        start -= 1;
+        rest >>= 4;
+        if rest == 0 {
+            break;
+        }
+    }
+    start
 }
 
 /// What follows the data of every chunk.
