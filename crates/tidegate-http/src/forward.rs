@@ -1,9 +1,15 @@
 //! Heads as they leave the proxy: hop-by-hop fields removed, the proxy's own fields added, framing canonical.
 //! The only writer of heads, so that nothing but canonical framing can be expressed. Knows no sockets, no configuration.
 
-use crate::BodyLength;
-use crate::request::RequestHead;
-use crate::response::ResponseHead;
+use crate::{BodyLength, FieldKind, FieldSet};
+
+mod kept;
+mod request;
+mod reread;
+mod response;
+
+pub use request::write_request;
+pub use response::write_response;
 
 /// What the proxy says about the client and itself to the endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +26,11 @@ pub struct RequestEdits<'a> {
     /// The client is one of the trusted proxies: its X-Forwarded-*, Forwarded are kept and extended; otherwise they and
     /// their aliases (underscores for hyphens) are dropped and written anew.
     pub trusted: bool,
-    /// Value of X-Request-Id to send; empty: none is added.
+    /// Value of X-Request-Id to send, instead of any received; empty: none is added.
     pub request_id: &'a [u8],
     /// Pass the Upgrade field on, with `Connection: upgrade`.
     pub upgrade: bool,
 }
-
-/// Appends the head for the endpoint, always HTTP/1.1, with the framing of `head.body`.
-pub fn write_request(_head: &RequestHead, _buffer: &[u8], _edits: &RequestEdits<'_>, _out: &mut Vec<u8>) {}
 
 /// How the response body is framed towards the client.
 #[derive(Clone, Copy, Debug)]
@@ -45,5 +48,42 @@ pub struct ResponseEdits<'a> {
     pub extra: &'a [u8],
 }
 
-/// Appends the head for the client, always HTTP/1.1 in the status line.
-pub fn write_response(_head: &ResponseHead, _buffer: &[u8], _edits: &ResponseEdits<'_>, _out: &mut Vec<u8>) {}
+/// Never copied as received: they concern one connection only (RFC 9110 §7.6.1), or are written anew from decisions.
+const REWRITTEN: FieldSet = FieldSet::of(&[
+    FieldKind::Alias,
+    FieldKind::Connection,
+    FieldKind::ContentLength,
+    FieldKind::KeepAlive,
+    FieldKind::ProxyConnection,
+    FieldKind::Te,
+    FieldKind::TransferEncoding,
+    FieldKind::Upgrade,
+    FieldKind::Via,
+]);
+
+/// Canonical framing; `None` has none.
+fn put_framing(body: BodyLength, out: &mut Vec<u8>) {
+    match body {
+        BodyLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        BodyLength::Length(length) => put_content_length(length, out),
+        BodyLength::None | BodyLength::UntilClose => {}
+    }
+}
+
+fn put_content_length(length: u64, out: &mut Vec<u8>) {
+    const DIGITS_MAX: usize = 20; // of u64::MAX
+    let mut digits = [0; DIGITS_MAX];
+    let mut start = DIGITS_MAX;
+    let mut rest = length;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        start -= 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+}

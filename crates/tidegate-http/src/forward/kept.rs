@@ -1,0 +1,102 @@
+//! Copying the field lines that pass, in as few runs as they lie in. Knows which names a Connection field cannot remove.
+
+use crate::scan::TOKEN;
+use crate::{Field, FieldKind, FieldSet};
+
+/// The part of a head that is copied: where it is, and which lines of it are left out.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<'a> {
+    pub(super) buffer: &'a [u8],
+    pub(super) fields: &'a [Field],
+    /// Copying begins here: at the first field line, or at something before it that passes too.
+    pub(super) start: usize,
+    pub(super) dropped: FieldSet,
+    /// A Connection field names others, which are left out as well.
+    pub(super) nominates: bool,
+}
+
+impl Kept<'_> {
+    pub(super) fn copy(&self, out: &mut Vec<u8>) {
+        let mut run = self.start;
+        for field in self.fields {
+            if self.dropped.has(field.kind) || self.nominates && self.is_nominated(field) {
+                self.copy_run(run, field.line.start as usize, out);
+                run = field.line.end as usize;
+            }
+        }
+        let end = self.fields.last().map_or(self.start, |field| field.line.end as usize);
+        self.copy_run(run, end, out);
+    }
+
+    #[inline]
+    fn copy_run(&self, start: usize, end: usize, out: &mut Vec<u8>) {
+        if start < end {
+            out.extend_from_slice(self.buffer.get(start..end).unwrap_or_default());
+        }
+    }
+
+    /// RFC 9110 §7.6.1, for fields that are not the proxy's own business nor any recipient's.
+    #[cold]
+    fn is_nominated(&self, field: &Field) -> bool {
+        let name = field.name.of(self.buffer);
+        field.kind == FieldKind::Other
+            && !PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected.as_bytes()))
+            && list_has(self.fields, self.buffer, FieldKind::Connection, name)
+    }
+}
+
+/// Besides all fields with a `FieldKind` of their own: removing them by naming them in Connection would take away what
+/// the endpoint protects itself with, or what intermediaries behind this one rely on.
+const PROTECTED: [&str; 10] = [
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "cookie2",
+    "origin",
+    "proxy-authorization",
+    "range",
+    "set-cookie",
+    "vary",
+    "www-authenticate",
+];
+
+/// Whether the comma-separated lists of all fields of a kind have this element.
+pub(super) fn list_has(fields: &[Field], buffer: &[u8], kind: FieldKind, element: &[u8]) -> bool {
+    fields
+        .iter()
+        .filter(|field| field.kind == kind)
+        .flat_map(|field| field.value.of(buffer).split(|byte| *byte == b','))
+        .any(|part| part.trim_ascii().eq_ignore_ascii_case(element))
+}
+
+/// Appends what all fields of a kind list, each element followed by a comma, so that one more can be added.
+pub(super) fn put_list(fields: &[Field], buffer: &[u8], kind: FieldKind, out: &mut Vec<u8>) {
+    for field in fields.iter().filter(|field| field.kind == kind && !field.value.is_empty()) {
+        out.extend_from_slice(field.value.of(buffer));
+        out.extend_from_slice(b", ");
+    }
+}
+
+/// Appends `Connection: a, b` for the options that are said, or nothing.
+pub(super) fn put_connection(options: [(bool, &[u8]); 3], out: &mut Vec<u8>) {
+    let mut said = options.into_iter().filter_map(|(is_said, option)| is_said.then_some(option));
+    let Some(first) = said.next() else { return };
+    out.extend_from_slice(b"Connection: ");
+    out.extend_from_slice(first);
+    for option in said {
+        out.extend_from_slice(b", ");
+        out.extend_from_slice(option);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9110 §5.6.4: a token as it is, anything else in quotes.
+pub(super) fn put_quotable(text: &[u8], out: &mut Vec<u8>) {
+    if TOKEN.has_all(text) && !text.is_empty() {
+        out.extend_from_slice(text);
+    } else {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+    }
+}

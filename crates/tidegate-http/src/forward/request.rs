@@ -1,0 +1,143 @@
+//! The request head for the endpoint. Knows what an endpoint must learn about the client, and from whom to believe it.
+
+use super::kept::{Kept, list_has, put_connection, put_list, put_quotable};
+use super::reread::request_is_as_meant;
+use super::{REWRITTEN, RequestEdits, put_content_length, put_framing};
+use crate::request::RequestHead;
+use crate::{BodyLength, FieldKind, FieldSet, Version};
+
+/// Appends the head for the endpoint, always HTTP/1.1, with the framing of `head.body`.
+pub fn write_request(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.reserve(enough(head, edits));
+    put_request_line(head, buffer, edits, out);
+    kept(head, buffer, edits).copy(out);
+    match head.body {
+        BodyLength::None if head.kinds.has(FieldKind::ContentLength) => put_content_length(0, out),
+        body => put_framing(body, out),
+    }
+    put_hop_by_hop(head, buffer, edits, out);
+    put_via(head, buffer, out);
+    put_forwarded(head, buffer, edits, out);
+    if !edits.request_id.is_empty() {
+        put(out, [b"X-Request-Id: ", edits.request_id, b"\r\n"]);
+    }
+    out.extend_from_slice(b"\r\n");
+    debug_assert!(
+        request_is_as_meant(out.get(start..).unwrap_or_default(), head, edits),
+        "the head does not read as it was meant: {}",
+        out.get(start..).unwrap_or_default().escape_ascii()
+    );
+}
+
+/// Bytes that hold the head, so that it is written without growing.
+fn enough(head: &RequestHead, edits: &RequestEdits<'_>) -> usize {
+    const OWN_TEXT: usize = 512;
+    let received = head.fields.last().map_or(0, |field| field.line.end as usize);
+    let given = edits.path.len() + edits.query.len() + edits.authority.len() + edits.request_id.len();
+    received + given + 2 * head.authority.len() + 2 * edits.client.len() + 2 * edits.scheme.len() + OWN_TEXT
+}
+
+#[inline]
+fn put<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+fn put_request_line(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    put(out, [head.method_text.of(buffer), b" ", edits.path]);
+    if !edits.query.is_empty() {
+        out.extend_from_slice(edits.query);
+    }
+    // RFC 9112 §3.2: Host first.
+    put(out, [b" HTTP/1.1\r\nHost: ", edits.authority, b"\r\n"]);
+}
+
+fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -> Kept<'a> {
+    const ALWAYS: FieldSet =
+        REWRITTEN.with(FieldSet::of(&[FieldKind::Forwarded, FieldKind::Host, FieldKind::XForwardedFor]));
+    const FROM_TRUSTED: FieldSet = FieldSet::of(&[
+        FieldKind::XForwardedHost,
+        FieldKind::XForwardedPort,
+        FieldKind::XForwardedProto,
+        FieldKind::XRealIp,
+    ]);
+    const REQUEST_ID: FieldSet = FieldSet::of(&[FieldKind::XRequestId]);
+    const EXPECT: FieldSet = FieldSet::of(&[FieldKind::Expect]);
+    let mut dropped = ALWAYS;
+    if !edits.trusted {
+        dropped = dropped.with(FROM_TRUSTED);
+    }
+    if !edits.request_id.is_empty() {
+        dropped = dropped.with(REQUEST_ID);
+    }
+    if !head.expects_continue {
+        dropped = dropped.with(EXPECT);
+    }
+    let start = head.fields.first().map_or(0, |field| field.line.start as usize);
+    Kept { buffer, fields: &head.fields, start, dropped, nominates: head.nominates }
+}
+
+/// What this connection may learn about the next hop: an upgrade that is wanted, and that trailers are welcome.
+fn put_hop_by_hop(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    let upgrade = head.upgrade.filter(|_| edits.upgrade);
+    let trailers =
+        head.kinds.has(FieldKind::Te) && list_has(&head.fields, buffer, FieldKind::Te, b"trailers");
+    if upgrade.is_none() && !trailers {
+        return;
+    }
+    // RFC 9110 §7.8, §10.1.4: whoever sends Upgrade or TE names it in Connection.
+    put_connection([(upgrade.is_some(), b"upgrade"), (trailers, b"te"), (false, b"")], out);
+    if let Some(value) = upgrade {
+        put(out, [b"Upgrade: ", value.of(buffer), b"\r\n"]);
+    }
+    if trailers {
+        out.extend_from_slice(b"TE: trailers\r\n");
+    }
+}
+
+/// RFC 9110 §7.6.3: the version that was received, and a name for who received it.
+fn put_via(head: &RequestHead, buffer: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Via: ");
+    if head.kinds.has(FieldKind::Via) {
+        put_list(&head.fields, buffer, FieldKind::Via, out);
+    }
+    out.extend_from_slice(match head.version {
+        Version::Http10 => b"1.0 tidegate\r\n",
+        Version::Http11 => b"1.1 tidegate\r\n",
+    });
+}
+
+/// X-Forwarded-* and Forwarded (RFC 7239): what a trusted proxy said, then what was seen here.
+fn put_forwarded(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    let was_told = |kind| edits.trusted && head.kinds.has(kind);
+    let host = head.authority.of(buffer);
+
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if was_told(FieldKind::XForwardedFor) {
+        put_list(&head.fields, buffer, FieldKind::XForwardedFor, out);
+    }
+    put(out, [edits.client, b"\r\n"]);
+    if !was_told(FieldKind::XForwardedProto) {
+        put(out, [b"X-Forwarded-Proto: ", edits.scheme, b"\r\n"]);
+    }
+    if !was_told(FieldKind::XForwardedHost) && !host.is_empty() {
+        put(out, [b"X-Forwarded-Host: ", host, b"\r\n"]);
+    }
+
+    out.extend_from_slice(b"Forwarded: ");
+    if was_told(FieldKind::Forwarded) {
+        put_list(&head.fields, buffer, FieldKind::Forwarded, out);
+    }
+    if edits.client.contains(&b':') {
+        put(out, [b"for=\"[", edits.client, b"]\""]); // RFC 7239 §6: IPv6 in brackets, in quotes
+    } else {
+        put(out, [b"for=", edits.client]);
+    }
+    if !host.is_empty() {
+        out.extend_from_slice(b";host=");
+        put_quotable(host, out);
+    }
+    put(out, [b";proto=", edits.scheme, b"\r\n"]);
+}
