@@ -1,1 +1,35 @@
 //! The data plane: one worker and what flows through it.
+//!
+//! Knows no configuration file, no discovery, no control: it serves by the snapshot that it is given. Modules in the order
+//! a request meets them.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod affinity; // what consistent hashing is done on
+mod answer; // answers of our own
+mod downstream; // one client connection: read a request, serve it, again
+mod exchange; // ★ one request and one response between two connections
+pub mod failure; // every way to fail → status, word, retry class
+mod journal; // what happened so far in a request
+mod listener; // accept, within the connection limits
+mod pump; // one direction of an exchange
+mod record;
+mod request; // ★ the life of one request
+pub mod route; // host, path, method, fields → route
+mod tunnel; // after 101
+pub mod upstream; // pool (checkout, give back), connect (the only place that dials)
+pub mod worker; // one thread: its listeners, pools, view; start, swap, drain // a finished request becomes metrics and a log line
+
+pub mod metrics;
+pub mod snapshot; // the immutable view that everything is served by
+mod view; // a snapshot with what belongs to this worker // handles, resolved per snapshot
+
+mod buffer; // fixed room with a pinned front
+mod stream; // one connected byte stream
+mod timers; // one alarm a connection, re-armed lazily
+mod workspace; // what one request is served with, lent and taken back
+
+pub use listener::Socket;

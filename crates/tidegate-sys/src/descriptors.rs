@@ -27,6 +27,12 @@ pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
     Ok(descriptor_limit())
 }
 
+/// Whether the error says that the process or the system has no descriptor or buffer left: worth a pause, not an end.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -77,7 +77,7 @@ families! {
         "Requests that failed, by who was to blame, the stage reached and the cause; the words are those of the access log.";
     LIMIT_HITS = Counter "tidegate_limit_hits" ["limit"]
         "Times that a configured limit refused or cut something short, by the name of the limit.";
-    TUNNELS = Gauge "tidegate_tunnels" ["route"]
+    TUNNELS = Gauge "tidegate_tunnels" []
         "Upgraded connections (such as WebSocket) that are open now.";
 
     CLUSTER_RETRIES = Counter "tidegate_cluster_retries" ["cluster", "reason"]

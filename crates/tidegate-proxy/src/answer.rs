@@ -1,0 +1,168 @@
+//! Answers that the proxy gives itself: fixed ones, redirects, and what a failed request gets. Forwards nothing.
+
+use crate::failure::{Failure, Stage};
+use crate::request::{Call, Fate};
+use crate::snapshot::LocationPart;
+use std::io::Write;
+use std::time::SystemTime;
+use tidegate_http::request::Method;
+use tidegate_http::{BodyLength, Version, field, status};
+
+/// The answer of a route that answers by itself.
+pub(crate) async fn fixed(
+    call: &mut Call<'_>,
+    status: u16,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Fate, Failure> {
+    let typed = [b"Content-Type: ", content_type.as_bytes(), b"\r\n"].concat();
+    respond(call, status, &typed, body).await
+}
+
+/// The answer of a route that points elsewhere.
+pub(crate) async fn redirect(
+    call: &mut Call<'_>,
+    status: u16,
+    location: &[LocationPart],
+) -> Result<Fate, Failure> {
+    let request = &call.workspace.request;
+    let bytes = call.workspace.input.pinned();
+    let mut line = b"Location: ".to_vec();
+    for part in location {
+        line.extend_from_slice(match part {
+            LocationPart::Host => request.host.of(bytes),
+            LocationPart::Literal(text) => text.as_bytes(),
+            LocationPart::Path => call.path(),
+            LocationPart::Query => request.query.of(bytes),
+        });
+    }
+    line.extend_from_slice(b"\r\n");
+    respond(call, status, &line, b"").await
+}
+
+/// What the client of a failed request gets: an answer where one can still be given, an end that is seen as one where not.
+pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
+    const CLIENT_GONE: u16 = 499;
+    if call.journal.begun || failure.status() == CLIENT_GONE {
+        return Fate::Abort;
+    }
+    let mut lines = format!(
+        "Proxy-Status: tidegate; error={}; details=\"{}\"\r\nX-Request-Id: {}\r\nCache-Control: no-store\r\n",
+        failure.proxy_error(),
+        failure.word(),
+        call.journal.id.text(),
+    );
+    match failure.status() {
+        405 => lines.push_str("Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"),
+        503 => lines.push_str("Retry-After: 1\r\n"),
+        _ => {}
+    }
+    let body =
+        if wants_html(call) { html(call, failure, &mut lines) } else { problem(call, failure, &mut lines) };
+    respond(call, failure.status(), lines.as_bytes(), body.as_bytes()).await.unwrap_or(Fate::Abort)
+}
+
+/// Sends a whole answer. The connection goes on when the request is read to its end.
+async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) -> Result<Fate, Failure> {
+    let request_is_whole = call.journal.head_read && body_is_read(call);
+    let workspace = &mut *call.workspace;
+    let head_read = call.journal.head_read;
+    let request = &workspace.request;
+    let client_is_http10 = head_read && request.version == Version::Http10;
+    let keep_alive =
+        request_is_whole && request.keep_alive && !call.journal.half_closed && !call.worker.is_draining();
+    let without_body = head_read && request.method == Method::Head;
+    workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
+    let out = &mut workspace.download.lead;
+    let connection = match (keep_alive, client_is_http10) {
+        (true, true) => "Connection: keep-alive\r\n",
+        (true, false) => "",
+        (false, _) => "Connection: close\r\n",
+    };
+    #[allow(clippy::disallowed_methods, reason = "the Date field is what a clock on the wall says")]
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let reason = status::reason(status);
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n");
+    out.extend_from_slice(lines);
+    if !matches!(status, 204 | 304) {
+        let _ = write!(out, "Content-Length: {}\r\n", body.len());
+    }
+    let _ = write!(out, "{connection}\r\n");
+    if !without_body {
+        out.extend_from_slice(body);
+        call.journal.body_bytes_out = body.len() as u64;
+    }
+    call.journal.status = status;
+    call.journal.begun = true;
+    call.total_deadline = crate::timers::NEVER; // an answer about lateness is not itself late
+    call.flush_download(ANSWER_TIMEOUT).await?;
+    Ok(match (keep_alive, request_is_whole) {
+        (true, _) => Fate::KeepAlive,
+        (false, true) => Fate::Close,
+        (false, false) => Fate::Linger,
+    })
+}
+
+/// For the client to take an answer that fits the socket's buffer in nearly every case.
+const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn body_is_read(call: &Call<'_>) -> bool {
+    let started = call.journal.attempts > 0;
+    call.workspace.request.body == BodyLength::None || (started && call.workspace.upload.source_ended())
+}
+
+fn wants_html(call: &Call<'_>) -> bool {
+    let request = &call.workspace.request;
+    let accept = field::find(&request.fields, call.workspace.input.pinned(), b"accept");
+    call.journal.head_read
+        && accept.is_some_and(|accept| memchr::memmem::find(accept, b"text/html").is_some())
+}
+
+/// RFC 9457. Every value is from a closed list, so nothing needs escaping.
+fn problem(call: &Call<'_>, failure: Failure, lines: &mut String) -> String {
+    lines.push_str("Content-Type: application/problem+json\r\n");
+    format!(
+        "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{}\",\"cause\":\"{}\",\"request_id\":\"{}\"}}\n",
+        status::reason(failure.status()),
+        failure.status(),
+        sentence(failure),
+        failure.word(),
+        call.journal.id.text(),
+    )
+}
+
+fn html(call: &Call<'_>, failure: Failure, lines: &mut String) -> String {
+    lines.push_str("Content-Type: text/html; charset=utf-8\r\n");
+    let (status, title) = (failure.status(), status::reason(failure.status()));
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{status} {title}</title>\n\
+         <style>body{{font:1rem/1.5 system-ui;max-width:36rem;margin:15vh auto;padding:0 1rem}}small{{opacity:.7}}</style>\n\
+         <h1>{status} {title}</h1><p>{}</p>\n<small>Request {} · {}</small></html>\n",
+        sentence(failure),
+        call.journal.id.text(),
+        failure.word(),
+    )
+}
+
+/// A calm sentence for the client; the log has the cause.
+fn sentence(failure: Failure) -> &'static str {
+    match (failure.status(), failure.stage) {
+        (404, _) => "Nothing is served under this host and path.",
+        (408, _) => "The request did not arrive in time.",
+        (413, _) => "The request body is larger than this site accepts.",
+        (414, _) => "The address of the request is longer than this site accepts.",
+        (417, _) => "This site does not fulfil the expectation of the request.",
+        (431, _) => "The header of the request is larger than this site accepts.",
+        (400..=499, _) => "The request is not well-formed, so it was not passed on.",
+        (501 | 505, _) => "This site does not support what the request asks for.",
+        (502, _) => "The server behind this site could not be reached or gave no valid answer.",
+        (503, Stage::Pick) => {
+            "No server behind this site is available right now. Please try again in a moment."
+        }
+        (503, _) => "This site is busy right now. Please try again in a moment.",
+        (504, _) => "The server behind this site did not answer in time.",
+        _ => "The request could not be answered.",
+    }
+}

@@ -1,0 +1,183 @@
+//! A fixed buffer with a readable region, and a pinned front that survives while the region moves on.
+
+/// Room for one head, and for a body on its way through. Larger means fewer system calls per megabyte; pages that small
+/// messages never touch cost no memory.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+
+/// `[ pinned | consumed | readable | room ]`: bytes enter at the back, leave at the front of `readable`.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Box<[u8]>,
+    pinned: usize,
+    start: usize,
+    end: usize,
+    /// Bytes consumed since ever.
+    consumed: u64,
+    /// Counts what may overwrite consumed bytes.
+    writes: u64,
+}
+
+/// A moment in a buffer's life to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    start: usize,
+    end: usize,
+    consumed: u64,
+    writes: u64,
+}
+
+impl Buffer {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            bytes: vec![0; capacity].into_boxed_slice(),
+            pinned: 0,
+            start: 0,
+            end: 0,
+            consumed: 0,
+            writes: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn readable(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn readable_mut(&mut self) -> &mut [u8] {
+        self.writes += 1;
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The head that `pin` set aside.
+    #[inline]
+    pub(crate) fn pinned(&self) -> &[u8] {
+        self.bytes.get(..self.pinned).unwrap_or_default()
+    }
+
+    /// Sets the first `length` readable bytes aside; they stay in place until `unpin`. Only on a compacted buffer.
+    pub(crate) fn pin(&mut self, length: usize) {
+        debug_assert_eq!(self.start, 0, "only a compacted buffer can be pinned");
+        self.pinned = length.min(self.end);
+        self.start = self.pinned;
+    }
+
+    /// Forgets the pinned bytes and moves what is still readable to the front.
+    pub(crate) fn unpin(&mut self) {
+        self.pinned = 0;
+        self.compact();
+    }
+
+    #[inline]
+    pub(crate) fn consume(&mut self, length: usize) {
+        self.start = (self.start + length).min(self.end);
+        self.consumed += length as u64;
+        if self.start == self.end {
+            self.start = self.pinned;
+            self.end = self.pinned;
+        }
+    }
+
+    /// Where the next read goes. Makes room by moving the readable bytes forward when the back is full; empty only when
+    /// the buffer is full of readable bytes.
+    #[inline]
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.end == self.bytes.len() {
+            self.compact();
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// `length` bytes of `room` have been filled.
+    #[inline]
+    pub(crate) fn filled(&mut self, length: usize) {
+        self.end = (self.end + length).min(self.bytes.len());
+        self.writes += 1;
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { start: self.start, end: self.end, consumed: self.consumed, writes: self.writes }
+    }
+
+    /// Makes what was consumed since `mark` readable again. `false`, and nothing changed: it has been overwritten.
+    pub(crate) fn rewind(&mut self, mark: Mark) -> bool {
+        if self.consumed == mark.consumed {
+            return true;
+        }
+        let intact = self.writes == mark.writes;
+        if intact {
+            (self.start, self.end, self.consumed) = (mark.start, mark.end, mark.consumed);
+        }
+        intact
+    }
+
+    pub(crate) fn clear(&mut self) {
+        (self.pinned, self.start, self.end) = (0, 0, 0);
+    }
+
+    fn compact(&mut self) {
+        if self.start > self.pinned {
+            self.writes += 1;
+            self.bytes.copy_within(self.start..self.end, self.pinned);
+            self.end -= self.start - self.pinned;
+            self.start = self.pinned;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(buffer: &mut Buffer, bytes: &[u8]) {
+        buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        buffer.filled(bytes.len());
+    }
+
+    #[test]
+    fn a_pinned_head_stays_while_the_body_moves_through() {
+        let mut buffer = Buffer::with_capacity(8);
+        put(&mut buffer, b"headbody");
+        buffer.pin(4);
+        assert_eq!(buffer.readable(), b"body");
+        assert!(buffer.room().is_empty(), "full");
+        buffer.consume(3);
+        assert_eq!(buffer.room().len(), 3, "room is made behind the pinned bytes");
+        put(&mut buffer, b"123");
+        assert_eq!((buffer.pinned(), buffer.readable()), (&b"head"[..], &b"y123"[..]));
+        buffer.consume(3);
+        buffer.unpin();
+        assert_eq!((buffer.pinned(), buffer.readable()), (&b""[..], &b"3"[..]));
+    }
+
+    #[test]
+    fn a_consumed_body_can_be_sent_again_until_something_overwrites_it() {
+        let mut buffer = Buffer::with_capacity(8);
+        put(&mut buffer, b"headbody");
+        buffer.pin(4);
+        let mark = buffer.mark();
+        buffer.consume(4);
+        assert!(buffer.rewind(mark));
+        assert_eq!(buffer.readable(), b"body");
+        buffer.consume(4);
+        put(&mut buffer, b"next");
+        assert!(!buffer.rewind(mark), "the next request is where the body was");
+        assert_eq!(buffer.readable(), b"next");
+    }
+
+    #[test]
+    fn a_request_without_a_body_can_be_sent_again_though_the_next_one_has_arrived() {
+        let mut buffer = Buffer::with_capacity(8);
+        put(&mut buffer, b"head");
+        buffer.pin(4);
+        let mark = buffer.mark();
+        put(&mut buffer, b"next");
+        assert!(buffer.rewind(mark));
+        assert_eq!(buffer.readable(), b"next");
+    }
+}

@@ -1,0 +1,198 @@
+//! One HTTP/1 client connection: wait, read a request, serve it, again.
+//!
+//! The outer future only waits for readiness, so an idle connection costs a few hundred bytes. What serving needs lives
+//! in a boxed future and a lent workspace that exist while the client is busy; the box is kept for a moment after the last
+//! answer, so that a busy client's requests allocate nothing.
+
+use crate::answer;
+use crate::failure::{Cause, Failure, Stage};
+use crate::journal::{Journal, RequestId};
+use crate::listener::{ListenerState, Open};
+use crate::record::record;
+use crate::request::{self, Call, ClientAddress, Fate};
+use crate::snapshot::Listener;
+use crate::stream::Stream;
+use crate::timers::{Alarm, NEVER, after};
+use crate::worker::Worker;
+use crate::workspace::Workspace;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+use tidegate_balance::Moment;
+use tidegate_http::Progress;
+
+/// How long a connection stays ready to serve after an answer before it becomes an idle one.
+const WARM: Duration = Duration::from_secs(1);
+
+/// What a client that is told to close may still send, and for how long, before it is cut off (RFC 9112 §9.6).
+const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
+
+/// The life of one client connection.
+pub(crate) async fn run(open: Open, listener: Rc<ListenerState>, mut stream: Stream, peer: Option<IpAddr>) {
+    let worker = &open.worker;
+    let alarm = worker.timers.alarm();
+    loop {
+        let deadline = after(worker.now(), listener.current().keep_alive_timeout);
+        if !readable(worker, &stream, &alarm, deadline).await {
+            return;
+        }
+        match Box::pin(serve_while_busy(worker, &listener, &mut stream, peer, &alarm)).await {
+            Fate::KeepAlive => {}
+            Fate::Close => return,
+            Fate::Linger => return linger(&mut stream, worker, &alarm).await,
+            Fate::Abort => return stream.abort(),
+        }
+    }
+}
+
+/// Waits for the client to say something. `false`: it did not in time, or the worker drains.
+async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, deadline: Moment) -> bool {
+    let mut armed = false;
+    poll_fn(|cx| {
+        if stream.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if worker.is_draining() {
+            return Poll::Ready(false);
+        }
+        if !armed {
+            armed = true;
+            alarm.arm(deadline, cx);
+        }
+        if alarm.fired() { Poll::Ready(false) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end.
+async fn serve_while_busy(
+    worker: &Rc<Worker>,
+    state: &ListenerState,
+    stream: &mut Stream,
+    peer: Option<IpAddr>,
+    alarm: &Alarm,
+) -> Fate {
+    let address = ClientAddress::new(peer);
+    let mut workspace = worker.workspaces.lend();
+    loop {
+        let listener = state.current();
+        let fate = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
+        if fate != Fate::KeepAlive {
+            return fate;
+        }
+        if workspace.input.is_empty() {
+            drop(workspace);
+            let deadline = after(worker.now(), WARM.min(listener.keep_alive_timeout));
+            if !readable(worker, stream, alarm, deadline).await {
+                return if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
+            }
+            workspace = worker.workspaces.lend();
+        }
+    }
+}
+
+/// Reads one request, serves it and records it.
+async fn serve_next(
+    worker: &Rc<Worker>,
+    listener: &Listener,
+    stream: &mut Stream,
+    address: &ClientAddress,
+    alarm: &Alarm,
+    workspace: &mut Workspace,
+) -> Fate {
+    let view = worker.view();
+    let journal = Journal { id: RequestId::new(worker.random()), ..Journal::default() };
+    let mut call = Call {
+        worker,
+        view: &view,
+        listener,
+        address,
+        alarm,
+        down: stream,
+        workspace,
+        journal,
+        total_deadline: NEVER,
+        response_head_bytes: 0,
+        keep_alive: false,
+    };
+    let served = match read_head(&mut call).await {
+        Ok(true) => request::serve(&mut call).await,
+        Ok(false) => return Fate::Close,
+        Err(failure) => Err(failure),
+    };
+    let fate = match served {
+        Ok(fate) => fate,
+        Err(failure) => {
+            call.journal.failure = Some(failure);
+            answer::fail(&mut call, failure).await
+        }
+    };
+    record(&mut call);
+    workspace.input.unpin();
+    fate
+}
+
+/// Reads until the request head is parsed, and pins it. `false`: the client closed, or fell silent, before it began one.
+async fn read_head(call: &mut Call<'_>) -> Result<bool, Failure> {
+    let failed = |cause| Failure::new(Stage::Head, cause);
+    let limits = call.listener.head_limits;
+    if call.workspace.input.is_empty() && read_more(call, after(call.worker.now(), WARM)).await != Ok(true) {
+        return Ok(false);
+    }
+    call.journal.started = call.worker.now();
+    let deadline = after(call.journal.started, call.listener.head_timeout);
+    loop {
+        let workspace = &mut *call.workspace;
+        let bytes = workspace.input.readable();
+        let parsed = workspace.request_parser.parse(bytes, &limits, &mut workspace.request);
+        if let Progress::Complete { head_bytes } = parsed.map_err(|error| failed(Cause::Request(error)))? {
+            workspace.input.pin(head_bytes);
+            call.journal.head_read = true;
+            return Ok(true);
+        }
+        match read_more(call, deadline).await {
+            Ok(true) => {}
+            Ok(false) => return Err(failed(Cause::ClientGone)),
+            Err(Late) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(Cause::HeadTimeout))),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Late;
+
+/// One read. `false`: the stream has ended or is broken.
+async fn read_more(call: &mut Call<'_>, deadline: Moment) -> Result<bool, Late> {
+    let input = &mut call.workspace.input;
+    let down = &mut *call.down;
+    let read = call.alarm.within(deadline, poll_fn(|cx| down.poll_read(cx, input.room()))).await;
+    match read.map_err(|_| Late)? {
+        Ok(length) if length > 0 => {
+            input.filled(length);
+            Ok(true)
+        }
+        Ok(_) | Err(_) => Ok(false),
+    }
+}
+
+/// Ends our side, then reads and forgets what the client still sends, within limits, so that it gets to read our answer.
+async fn linger(stream: &mut Stream, worker: &Worker, alarm: &Alarm) {
+    let (bytes_max, timeout) = LINGER;
+    let deadline = after(worker.now(), timeout);
+    let drained = async {
+        poll_fn(|cx| stream.poll_shutdown(cx)).await?;
+        let mut workspace = worker.workspaces.lend();
+        let mut left = bytes_max;
+        while left > 0 {
+            let room = workspace.input.room();
+            let length = poll_fn(|cx| stream.poll_read(cx, room)).await?;
+            left = if length == 0 { 0 } else { left.saturating_sub(length) };
+        }
+        io::Result::Ok(())
+    };
+    // Late or broken: either way the connection ends here.
+    let _ = alarm.within(deadline, drained).await;
+}

@@ -1,0 +1,302 @@
+//! One request and one response between two connections: heads, bodies, trailers, back-pressure, early answers.
+//!
+//! ```text
+//!   start_upload ─→ await_head ─→ 1xx? pass it on, await again
+//!                        │   └──→ 101? tunnel
+//!                        └──→ start_download ─→ relay ─→ conclude
+//! ```
+//!
+//! The request body keeps moving in every state. Knows no routes, no endpoints; does not connect and does not try again.
+
+use crate::failure::{Cause, Failure, Stage};
+use crate::pump::{PumpError, Side};
+use crate::request::{Call, Fate};
+use crate::snapshot::Policy;
+use crate::stream::Stream;
+use crate::timers::{NEVER, after};
+use crate::tunnel;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tidegate_balance::Moment;
+use tidegate_http::forward::{ResponseEdits, write_response};
+use tidegate_http::{BodyLength, HeadLimits, Progress, Version};
+
+/// Interim answers passed on for one request; more are a fault of the endpoint.
+const INTERIM_MAX: u32 = 50;
+
+/// How an exchange that came to its end leaves both connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exchanged {
+    pub(crate) downstream: Fate,
+    pub(crate) upstream_reusable: bool,
+}
+
+/// Runs one exchange. The request head has been written to `call.workspace.upload.lead`.
+pub(crate) async fn run(
+    call: &mut Call<'_>,
+    up: &mut Stream,
+    policy: &Policy,
+    limits: &HeadLimits,
+) -> Result<Exchanged, Failure> {
+    for _ in 0..INTERIM_MAX {
+        await_head(call, up, policy, limits).await?;
+        match call.workspace.response.status {
+            101 => return tunnel::run(call, up, policy).await,
+            100..=199 => pass_interim(call, policy).await?,
+            _ => {
+                start_download(call);
+                relay(call, up, policy).await?;
+                return Ok(conclude(call));
+            }
+        }
+    }
+    Err(Failure::new(Stage::Await, Cause::InterimFlood))
+}
+
+/// Sends the request on until the head of an answer is complete.
+async fn await_head(
+    call: &mut Call<'_>,
+    up: &mut Stream,
+    policy: &Policy,
+    limits: &HeadLimits,
+) -> Result<(), Failure> {
+    let mut patience = Patience::new(call.total_deadline);
+    let mut upload_broken = false;
+    poll_fn(|cx| {
+        if !upload_broken {
+            upload_broken = poll_upload(call, cx, up)?.is_broken();
+        }
+        if let Poll::Ready(read) = poll_head(call, cx, up, limits) {
+            return Poll::Ready(read);
+        }
+        let uploading = !call.workspace.upload.is_done() && !upload_broken;
+        if !uploading {
+            poll_client(call, cx)?;
+        }
+        let timeout = if uploading && !awaits_continue(call) {
+            policy.timeouts.body_idle
+        } else {
+            policy.timeouts.first_byte
+        };
+        patience
+            .poll(call, cx, call.workspace.upload.steps, timeout)
+            .map(|()| Err(late_head(call, uploading)))
+    })
+    .await
+}
+
+/// The client waits for 100 (Continue) before it sends: then the silence is the endpoint's.
+fn awaits_continue(call: &Call<'_>) -> bool {
+    let workspace = &call.workspace;
+    workspace.request.expects_continue && workspace.upload.body_bytes == 0 && workspace.input.is_empty()
+}
+
+fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
+    if let Some(failure) = call.overall_failure(Stage::Await) {
+        return failure;
+    }
+    match call.workspace.upload.waits_for {
+        Side::Source if uploading && !awaits_continue(call) => Failure::new(Stage::Send, Cause::BodyStalled),
+        Side::Sink if uploading => Failure::new(Stage::Send, Cause::EndpointStalled),
+        _ => Failure::new(Stage::Await, Cause::FirstByteTimeout),
+    }
+}
+
+/// What became of the upload in one poll.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    Moving,
+    /// The endpoint takes no more: it may have answered before that.
+    Broken,
+}
+
+impl Upload {
+    fn is_broken(self) -> bool {
+        self == Self::Broken
+    }
+}
+
+fn poll_upload(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Upload, Failure> {
+    let workspace = &mut *call.workspace;
+    let cause = match workspace.upload.poll(cx, call.down, &mut workspace.input, up) {
+        Poll::Pending | Poll::Ready(Ok(())) => return Ok(Upload::Moving),
+        Poll::Ready(Err(PumpError::SinkBroken)) => return Ok(Upload::Broken),
+        Poll::Ready(Err(PumpError::Chunk(error))) => Cause::Chunk(error),
+        Poll::Ready(Err(PumpError::TooLarge)) => Cause::BodyTooLarge,
+        Poll::Ready(Err(PumpError::SourceBroken | PumpError::SourceEnded)) => Cause::ClientGone,
+    };
+    Err(Failure::new(Stage::Send, cause))
+}
+
+/// Reads until the response head is parsed; its bytes are still at the front of the buffer then.
+fn poll_head(
+    call: &mut Call<'_>,
+    cx: &mut Context<'_>,
+    up: &mut Stream,
+    limits: &HeadLimits,
+) -> Poll<Result<(), Failure>> {
+    let workspace = &mut *call.workspace;
+    let method = workspace.request.method;
+    let failed = |cause| Poll::Ready(Err(Failure::new(Stage::Await, cause)));
+    loop {
+        if !workspace.answer.is_empty() {
+            let bytes = workspace.answer.readable();
+            match workspace.response_parser.parse(bytes, limits, method, &mut workspace.response) {
+                Ok(Progress::NeedMore) => {}
+                Ok(Progress::Complete { head_bytes }) => {
+                    call.response_head_bytes = head_bytes;
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => return failed(Cause::Response(error)),
+            }
+        }
+        match up.poll_read(cx, workspace.answer.room()) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(length)) if length > 0 => workspace.answer.filled(length),
+            Poll::Ready(_) if workspace.answer.is_empty() => return failed(Cause::EndpointClosed),
+            Poll::Ready(_) => return failed(Cause::AnswerHeadCut),
+        }
+    }
+}
+
+/// Listens to the client while the endpoint works: what it pipelines is kept, its end of sending is noted (it still wants
+/// the answer), a reset ends the request.
+fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(), Failure> {
+    while !call.journal.half_closed {
+        let room = call.workspace.input.room();
+        if room.is_empty() {
+            return Ok(());
+        }
+        match call.down.poll_read(cx, room) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(0)) => call.journal.half_closed = true,
+            Poll::Ready(Ok(length)) => call.workspace.input.filled(length),
+            Poll::Ready(Err(_)) => return Err(Failure::new(Stage::Await, Cause::ClientGone)),
+        }
+    }
+    Ok(())
+}
+
+/// Passes a 1xx answer on; HTTP/1.0 clients do not know them (RFC 9110 §15.2).
+async fn pass_interim(call: &mut Call<'_>, policy: &Policy) -> Result<(), Failure> {
+    let workspace = &mut *call.workspace;
+    workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
+    if workspace.request.version == Version::Http11 {
+        let edits = ResponseEdits {
+            body: BodyLength::None,
+            keep_alive: true,
+            client_is_http10: false,
+            upgrade: false,
+            extra: b"",
+        };
+        write_response(
+            &workspace.response,
+            workspace.answer.readable(),
+            &edits,
+            &mut workspace.download.lead,
+        );
+    }
+    workspace.answer.consume(call.response_head_bytes);
+    call.flush_download(policy.timeouts.body_idle).await
+}
+
+/// Decides how the answer is framed downstream and whether the connection goes on, and writes its head.
+fn start_download(call: &mut Call<'_>) {
+    let workspace = &mut *call.workspace;
+    let client_is_http10 = workspace.request.version == Version::Http10;
+    let body = match workspace.response.body {
+        BodyLength::Chunked | BodyLength::UntilClose if client_is_http10 => BodyLength::UntilClose,
+        BodyLength::UntilClose => BodyLength::Chunked,
+        framed => framed,
+    };
+    let keep_alive = workspace.request.keep_alive
+        && workspace.upload.is_done()
+        && !call.journal.half_closed
+        && !call.worker.is_draining()
+        && body != BodyLength::UntilClose;
+    workspace.download.start(workspace.response.body, body, u64::MAX);
+    let edits = ResponseEdits { body, keep_alive, client_is_http10, upgrade: false, extra: b"" };
+    write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);
+    workspace.answer.consume(call.response_head_bytes);
+    call.keep_alive = keep_alive;
+    call.journal.status = workspace.response.status;
+    call.journal.begun = true;
+    call.journal.first_byte = Some(call.worker.now());
+}
+
+/// Moves the answer's body down, and what is left of the request's body up.
+async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<(), Failure> {
+    let mut patience = Patience::new(call.total_deadline);
+    let mut upload_over = call.workspace.upload.is_done();
+    poll_fn(|cx| {
+        if !upload_over {
+            upload_over = poll_upload(call, cx, up)?.is_broken() || call.workspace.upload.is_done();
+        }
+        let workspace = &mut *call.workspace;
+        let cause = match workspace.download.poll(cx, up, &mut workspace.answer, call.down) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(PumpError::SinkBroken)) => Cause::ClientGone,
+            Poll::Ready(Err(_)) => Cause::AnswerBroken,
+            Poll::Pending => {
+                let steps = workspace.upload.steps.wrapping_add(workspace.download.steps);
+                let late = patience.poll(call, cx, steps, policy.timeouts.body_idle);
+                return late.map(|()| Err(late_body(call)));
+            }
+        };
+        Poll::Ready(Err(Failure::new(Stage::Body, cause)))
+    })
+    .await
+}
+
+fn late_body(call: &Call<'_>) -> Failure {
+    let cause = match call.workspace.download.waits_for {
+        Side::Source => Cause::AnswerStalled,
+        Side::Sink => Cause::ClientStalled,
+    };
+    call.overall_failure(Stage::Body).unwrap_or(Failure::new(Stage::Body, cause))
+}
+
+fn conclude(call: &Call<'_>) -> Exchanged {
+    let workspace = &call.workspace;
+    let downstream = match (call.keep_alive, workspace.upload.source_ended()) {
+        (true, _) => Fate::KeepAlive,
+        (false, true) => Fate::Close,
+        // The client may still be sending: closing at once would reset its side of the answer (RFC 9112 §9.6).
+        (false, false) => Fate::Linger,
+    };
+    // Bytes behind the answer belong to no request (RFC 9112 §6.3): they must not meet the next one.
+    let upstream_reusable = workspace.response.keep_alive
+        && workspace.response.body != BodyLength::UntilClose
+        && workspace.upload.is_done()
+        && workspace.answer.is_empty();
+    Exchanged { downstream, upstream_reusable }
+}
+
+/// A deadline that moves whenever something moved, and never past the request's own.
+pub(crate) struct Patience {
+    total_deadline: Moment,
+    steps: Option<u64>,
+}
+
+impl Patience {
+    pub(crate) fn new(total_deadline: Moment) -> Self {
+        Self { total_deadline, steps: None }
+    }
+
+    /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement.
+    pub(crate) fn poll(
+        &mut self,
+        call: &Call<'_>,
+        cx: &mut Context<'_>,
+        steps: u64,
+        timeout: Duration,
+    ) -> Poll<()> {
+        if self.steps != Some(steps) {
+            self.steps = Some(steps);
+            let idle = if timeout == Duration::MAX { NEVER } else { after(call.worker.now(), timeout) };
+            call.alarm.arm(idle.min(self.total_deadline), cx);
+        }
+        if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

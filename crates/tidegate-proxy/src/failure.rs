@@ -1,0 +1,236 @@
+//! Every way to fail, and what follows from it: status, word for the log, and whether another attempt may help.
+//!
+//! Adding a cause does not compile until all of these exist for it. The words are documented in docs/failures.md.
+
+use tidegate_http::chunked::ChunkError;
+use tidegate_http::path::PathError;
+use tidegate_http::request::RequestError;
+use tidegate_http::response::ResponseError;
+
+/// Who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    Admin,
+    Downstream,
+    Proxy,
+    Upstream,
+}
+
+impl Blame {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Downstream => "downstream",
+            Self::Proxy => "proxy",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// How far the request had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Head,
+    Route,
+    Policy,
+    Pick,
+    Connect,
+    Send,
+    Await,
+    Body,
+    Tunnel,
+}
+
+impl Stage {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Route => "route",
+            Self::Policy => "policy",
+            Self::Pick => "pick",
+            Self::Connect => "connect",
+            Self::Send => "send",
+            Self::Await => "await",
+            Self::Body => "body",
+            Self::Tunnel => "tunnel",
+        }
+    }
+}
+
+/// One way to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The answer broke off, or its framing did, after its head had been passed on.
+    AnswerBroken,
+    /// The endpoint closed the connection in the middle of its answer's head.
+    AnswerHeadCut,
+    /// The endpoint's answer stood still for longer than `timeout.body_idle`.
+    AnswerStalled,
+    /// The request body is longer than `limit.body_bytes`.
+    BodyTooLarge,
+    /// The client stopped sending the body for longer than `timeout.body_idle`.
+    BodyStalled,
+    /// The chunked framing of the request body is malformed.
+    Chunk(ChunkError),
+    /// The client went away before it had its answer.
+    ClientGone,
+    /// The client took nothing of the answer for longer than `timeout.body_idle`.
+    ClientStalled,
+    ConnectRefused,
+    ConnectTimeout,
+    ConnectUnreachable,
+    /// No file descriptor, or no local port, was left for a connection to an endpoint.
+    DescriptorsExhausted,
+    /// The time to drain was over before the request was.
+    DrainDeadline,
+    /// Every connection that the endpoint may have was in use for as long as `timeout.connect`.
+    EndpointBusy,
+    /// The endpoint closed or reset the connection before its answer's head was complete.
+    EndpointClosed,
+    /// The endpoint took nothing of the request for longer than `timeout.body_idle`.
+    EndpointStalled,
+    FirstByteTimeout,
+    /// The head did not arrive within `timeout.head`.
+    HeadTimeout,
+    /// The endpoint sent more interim (1xx) answers than anyone needs.
+    InterimFlood,
+    NoEndpoint,
+    NoEndpointUp,
+    NoRoute,
+    Path(PathError),
+    PendingLimit,
+    Request(RequestError),
+    Response(ResponseError),
+    TotalTimeout,
+    /// One side of a tunnel was reset.
+    TunnelBroken,
+    TunnelIdle,
+    /// The endpoint switched protocols unasked.
+    UpgradeUnasked,
+}
+
+/// Whether another attempt, on another endpoint, may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing was sent: any request.
+    Always,
+    /// Sent, but no byte of an answer came: what RFC 9110 §9.2.2 allows.
+    Idempotent,
+    Never,
+}
+
+/// A cause with its place in the life of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub stage: Stage,
+    pub cause: Cause,
+}
+
+impl Failure {
+    pub fn new(stage: Stage, cause: Cause) -> Self {
+        Self { stage, cause }
+    }
+
+    pub fn blame(&self) -> Blame {
+        self.facts().blame
+    }
+
+    /// The status to answer with, if an answer can still be given; 499 is never sent, only logged.
+    pub fn status(&self) -> u16 {
+        self.facts().status
+    }
+
+    /// The word in logs, metrics and Proxy-Status `details`.
+    pub fn word(&self) -> &'static str {
+        self.facts().word
+    }
+
+    /// The error type of Proxy-Status (RFC 9209 §2.3).
+    pub fn proxy_error(&self) -> &'static str {
+        self.facts().proxy_error
+    }
+
+    /// What tells failures apart in metrics: stage and word.
+    pub fn kind(&self) -> (&'static str, &'static str) {
+        (self.stage.word(), self.word())
+    }
+
+    /// The name of the configured limit that this failure comes from.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self.cause {
+            Cause::BodyTooLarge => Some("body_bytes"),
+            Cause::Request(RequestError::HeadTooLarge { .. })
+            | Cause::Response(ResponseError::HeadTooLarge { .. }) => Some("head_bytes"),
+            Cause::Request(RequestError::TargetTooLong { .. }) => Some("target_bytes"),
+            Cause::Request(RequestError::TooManyFields { .. })
+            | Cause::Response(ResponseError::TooManyFields { .. }) => Some("field_count"),
+            _ => None,
+        }
+    }
+
+    pub fn retry(&self) -> Retry {
+        self.facts().retry
+    }
+
+    fn facts(&self) -> Facts {
+        use {Blame::*, Retry::*};
+        let facts =
+            |blame, status, word, proxy_error, retry| Facts { blame, status, word, proxy_error, retry };
+        match self.cause {
+            Cause::AnswerBroken => facts(Upstream, 502, "answer_broken", "http_response_incomplete", Never),
+            Cause::AnswerHeadCut => {
+                facts(Upstream, 502, "answer_head_cut", "http_response_incomplete", Never)
+            }
+            Cause::AnswerStalled => facts(Upstream, 504, "answer_stalled", "connection_read_timeout", Never),
+            Cause::BodyTooLarge => facts(Downstream, 413, "body_too_large", "http_request_error", Never),
+            Cause::BodyStalled => facts(Downstream, 408, "body_stalled", "http_request_error", Never),
+            Cause::Chunk(error) => {
+                facts(Downstream, error.status(), error.code(), "http_request_error", Never)
+            }
+            Cause::ClientGone => facts(Downstream, 499, "client_gone", "http_request_error", Never),
+            Cause::ClientStalled => facts(Downstream, 499, "client_stalled", "http_request_error", Never),
+            Cause::ConnectRefused => facts(Upstream, 502, "connect_refused", "connection_refused", Always),
+            Cause::ConnectTimeout => facts(Upstream, 504, "connect_timeout", "connection_timeout", Always),
+            Cause::ConnectUnreachable => {
+                facts(Upstream, 502, "connect_unreachable", "destination_ip_unroutable", Always)
+            }
+            Cause::DescriptorsExhausted => {
+                facts(Proxy, 503, "descriptors_exhausted", "connection_limit_reached", Never)
+            }
+            Cause::DrainDeadline => facts(Admin, 503, "drain_deadline", "proxy_internal_response", Never),
+            Cause::EndpointBusy => facts(Upstream, 503, "endpoint_busy", "connection_limit_reached", Always),
+            Cause::EndpointClosed => {
+                facts(Upstream, 502, "endpoint_closed", "connection_terminated", Idempotent)
+            }
+            Cause::EndpointStalled => {
+                facts(Upstream, 504, "endpoint_stalled", "connection_write_timeout", Never)
+            }
+            Cause::FirstByteTimeout => {
+                facts(Upstream, 504, "first_byte_timeout", "http_response_timeout", Never)
+            }
+            Cause::HeadTimeout => facts(Downstream, 408, "head_timeout", "http_request_error", Never),
+            Cause::InterimFlood => facts(Upstream, 502, "interim_flood", "http_protocol_error", Never),
+            Cause::NoEndpoint => facts(Admin, 503, "no_endpoint", "destination_not_found", Never),
+            Cause::NoEndpointUp => facts(Upstream, 503, "no_endpoint_up", "destination_unavailable", Never),
+            Cause::NoRoute => facts(Downstream, 404, "no_route", "destination_not_found", Never),
+            Cause::Path(error) => facts(Downstream, 400, error.code(), "http_request_error", Never),
+            Cause::PendingLimit => facts(Proxy, 503, "pending_limit", "connection_limit_reached", Never),
+            Cause::Request(error) => {
+                facts(Downstream, error.status(), error.code(), "http_request_error", Never)
+            }
+            Cause::Response(error) => facts(Upstream, 502, error.code(), "http_protocol_error", Never),
+            Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
+            Cause::TunnelBroken => facts(Proxy, 502, "tunnel_broken", "connection_terminated", Never),
+            Cause::TunnelIdle => facts(Proxy, 504, "tunnel_idle", "connection_read_timeout", Never),
+            Cause::UpgradeUnasked => facts(Upstream, 502, "upgrade_unasked", "http_upgrade_failed", Never),
+        }
+    }
+}
+
+struct Facts {
+    blame: Blame,
+    status: u16,
+    word: &'static str,
+    proxy_error: &'static str,
+    retry: Retry,
+}

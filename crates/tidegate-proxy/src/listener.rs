@@ -1,0 +1,169 @@
+//! Accepting: from a listening socket to connections within the limits. Knows no HTTP.
+
+use crate::downstream;
+use crate::metrics::{ListenerMetrics, Resolver};
+use crate::snapshot::Listener;
+use crate::stream::Stream;
+use crate::worker::Worker;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+use tidegate_sys::is_out_of_descriptors;
+use tokio::sync::Notify;
+
+/// How long accepting pauses when descriptors have run out: doubling from the first to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// A bound, listening, non-blocking socket.
+#[derive(Debug)]
+pub enum Socket {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// What a worker knows of a listener; connections follow its changes.
+#[derive(Debug)]
+pub(crate) struct ListenerState {
+    listener: RefCell<Arc<Listener>>,
+    metrics: ListenerMetrics,
+    closing: Cell<bool>,
+    closes: Notify,
+}
+
+impl ListenerState {
+    pub(crate) fn new(listener: Arc<Listener>, resolver: &Resolver) -> Self {
+        let metrics = ListenerMetrics::new(resolver, &listener.key);
+        Self { listener: RefCell::new(listener), metrics, closing: Cell::new(false), closes: Notify::new() }
+    }
+
+    pub(crate) fn current(&self) -> Arc<Listener> {
+        Arc::clone(&self.listener.borrow())
+    }
+
+    pub(crate) fn update(&self, listener: Arc<Listener>) {
+        *self.listener.borrow_mut() = listener;
+    }
+
+    /// Ends accepting, after what is already waiting in the kernel has been accepted.
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+        self.closes.notify_one();
+    }
+}
+
+enum Accepting {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Accepting {
+    fn new(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(tcp) => Self::Tcp(tokio::net::TcpListener::from_std(tcp)?),
+            Socket::Unix(unix) => Self::Unix(tokio::net::UnixListener::from_std(unix)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(tcp) => {
+                let (stream, peer) = tcp.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Self::Unix(unix) => Ok((Stream::Unix(unix.accept().await?.0), None)),
+        }
+    }
+}
+
+/// Accepts until told to close, then takes what still waits in the kernel's queue.
+pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket: Socket) {
+    let Ok(socket) = Accepting::new(socket) else { return };
+    let mut pause = PAUSE.0;
+    while let Some(accepted) = next(&socket, &state).await {
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = PAUSE.0;
+                admit(&worker, &state, stream, peer);
+            }
+            Err(error) if is_out_of_descriptors(&error) => {
+                state.metrics.pauses.increment();
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+            Err(_) => {} // this one connection is gone already
+        }
+    }
+}
+
+/// `None` when the listener closes and nothing waits any more.
+async fn next(socket: &Accepting, state: &ListenerState) -> Option<io::Result<(Stream, Option<IpAddr>)>> {
+    let mut accept = pin!(socket.accept());
+    let mut closes = pin!(state.closes.notified());
+    poll_fn(|cx| match (accept.as_mut().poll(cx), closes.as_mut().poll(cx)) {
+        (Poll::Ready(accepted), _) => Poll::Ready(Some(accepted)),
+        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
+        (Poll::Pending, Poll::Pending) if state.closing.get() => Poll::Ready(None),
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+    })
+    .await
+}
+
+fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: Option<IpAddr>) {
+    state.metrics.accepted.increment();
+    let listener = state.current();
+    let total_max = worker.view().snapshot.limits.connections_max;
+    let Some(total) = Counted::below(&worker.connections_total, total_max) else {
+        state.metrics.refused_by_total.increment();
+        worker.metrics.limit("connections");
+        return stream.abort();
+    };
+    let Some(own) = Counted::below(&listener.connections, listener.connections_max) else {
+        state.metrics.refused_by_listener.increment();
+        worker.metrics.limit("listener_connections");
+        return stream.abort();
+    };
+    let open = Open { worker: Rc::clone(worker), _counted: (total, own) };
+    worker.connection_began();
+    tokio::task::spawn_local(downstream::run(open, Rc::clone(state), stream, peer));
+}
+
+/// One connection, counted everywhere that it must be for as long as it is open.
+pub(crate) struct Open {
+    pub(crate) worker: Rc<Worker>,
+    _counted: (Counted, Counted),
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker.connection_ended();
+    }
+}
+
+/// One unit of a bounded count.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn below(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        // A count, ordering nothing.
+        if count.fetch_add(1, Relaxed) >= max {
+            count.fetch_sub(1, Relaxed);
+            return None;
+        }
+        Some(Self(Arc::clone(count)))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,202 @@
+//! One worker's handles on its metrics, resolved when it takes a snapshot: counting is a store, never a look-up.
+//!
+//! Knows names and labels, not when things are counted.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
+use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
+
+use crate::failure::Failure;
+
+/// The label `route` of requests that no route matched, or whose head was refused.
+pub const NO_ROUTE: &str = "none";
+
+/// Resolves series for one worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolver {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) worker: usize,
+}
+
+impl Resolver {
+    fn counter(&self, family: &'static Family, labels: &[&str]) -> Arc<Counter> {
+        self.registry.counter(self.worker, family, labels)
+    }
+
+    fn histogram(&self, family: &'static Family, labels: &[&str]) -> Arc<Histogram> {
+        self.registry.histogram(self.worker, family, labels)
+    }
+
+    fn by_code(&self, family: &'static Family, labels: &[&str]) -> ByCode {
+        ByCode(CODE_CLASSES.map(|class| self.counter(family, &[labels, &[class]].concat())))
+    }
+}
+
+/// One counter for each class of status.
+#[derive(Debug)]
+pub(crate) struct ByCode([Arc<Counter>; CODE_CLASSES.len()]);
+
+impl ByCode {
+    #[inline]
+    pub(crate) fn increment(&self, status: u16) {
+        if let Some(counter) = self.0.get(code_class(status)) {
+            counter.increment();
+        }
+    }
+}
+
+/// Stage and cause.
+type FailureKind = (&'static str, &'static str);
+
+/// What is counted whatever the snapshot.
+#[derive(Debug)]
+pub(crate) struct WorkerMetrics {
+    resolver: Resolver,
+    tunnels: Arc<Gauge>,
+    /// Failures are rare but their kinds many: series are resolved when first needed.
+    failures: RefCell<HashMap<(Arc<str>, FailureKind), Arc<Counter>>>,
+    limits: RefCell<HashMap<&'static str, Arc<Counter>>>,
+}
+
+impl WorkerMetrics {
+    pub(crate) fn new(resolver: Resolver) -> Self {
+        Self {
+            tunnels: resolver.registry.gauge(&families::TUNNELS, &[]),
+            resolver,
+            failures: RefCell::default(),
+            limits: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn failure(&self, route: &Arc<str>, failure: &Failure) {
+        let mut failures = self.failures.borrow_mut();
+        let key = (Arc::clone(route), failure.kind());
+        let resolve = || {
+            let labels = [route, failure.blame().word(), failure.stage.word(), failure.word()];
+            self.resolver.counter(&families::FAILURES, &labels)
+        };
+        failures.entry(key).or_insert_with(resolve).increment();
+    }
+
+    /// A configured limit refused something.
+    pub(crate) fn limit(&self, limit: &'static str) {
+        let mut limits = self.limits.borrow_mut();
+        let resolve = || self.resolver.counter(&families::LIMIT_HITS, &[limit]);
+        limits.entry(limit).or_insert_with(resolve).increment();
+    }
+
+    /// Counts one tunnel for as long as the guard lives.
+    pub(crate) fn tunnel(&self) -> OpenTunnel {
+        self.tunnels.add(1);
+        OpenTunnel(Arc::clone(&self.tunnels))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct OpenTunnel(Arc<Gauge>);
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ListenerMetrics {
+    pub(crate) accepted: Arc<Counter>,
+    pub(crate) refused_by_listener: Arc<Counter>,
+    pub(crate) refused_by_total: Arc<Counter>,
+    pub(crate) pauses: Arc<Counter>,
+}
+
+impl ListenerMetrics {
+    pub(crate) fn new(resolver: &Resolver, listener: &str) -> Self {
+        let refused = |limit| resolver.counter(&families::LISTENER_CONNECTIONS_REFUSED, &[listener, limit]);
+        Self {
+            accepted: resolver.counter(&families::LISTENER_CONNECTIONS_ACCEPTED, &[listener]),
+            refused_by_listener: refused("listener"),
+            refused_by_total: refused("total"),
+            pauses: resolver.counter(&families::LISTENER_ACCEPT_PAUSES, &[listener]),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct RouteMetrics {
+    pub(crate) route: Arc<str>,
+    pub(crate) requests: ByCode,
+    pub(crate) duration: Arc<Histogram>,
+    pub(crate) body_bytes_in: Arc<Counter>,
+    pub(crate) body_bytes_out: Arc<Counter>,
+}
+
+impl RouteMetrics {
+    pub(crate) fn new(resolver: &Resolver, route: &str) -> Self {
+        Self {
+            route: route.into(),
+            requests: resolver.by_code(&families::REQUESTS, &[route]),
+            duration: resolver.histogram(&families::REQUEST_DURATION, &[route]),
+            body_bytes_in: resolver.counter(&families::REQUEST_BODY_BYTES, &[route]),
+            body_bytes_out: resolver.counter(&families::RESPONSE_BODY_BYTES, &[route]),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ClusterMetrics {
+    pub(crate) all_down: Arc<Counter>,
+    pub(crate) all_tried: Arc<Counter>,
+    pub(crate) empty: Arc<Counter>,
+    pub(crate) pending_refused: Arc<Counter>,
+    pub(crate) retries_after_connect: Arc<Counter>,
+    pub(crate) retries_after_reset: Arc<Counter>,
+}
+
+impl ClusterMetrics {
+    pub(crate) fn new(resolver: &Resolver, cluster: &str) -> Self {
+        let no_endpoint = |reason| resolver.counter(&families::CLUSTER_NO_ENDPOINT, &[cluster, reason]);
+        let retries = |reason| resolver.counter(&families::CLUSTER_RETRIES, &[cluster, reason]);
+        Self {
+            all_down: no_endpoint("all_down"),
+            all_tried: no_endpoint("all_tried"),
+            empty: no_endpoint("empty"),
+            pending_refused: resolver.counter(&families::CLUSTER_PENDING_REFUSED, &[cluster]),
+            retries_after_connect: retries("connect"),
+            retries_after_reset: retries("reset"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct EndpointMetrics {
+    pub(crate) attempts: Arc<Counter>,
+    pub(crate) answers: ByCode,
+    pub(crate) first_byte: Arc<Histogram>,
+    pub(crate) connects: Arc<Counter>,
+    pub(crate) connect_failures: Arc<Counter>,
+    pub(crate) connect: Arc<Histogram>,
+    pub(crate) reused: Arc<Counter>,
+}
+
+impl EndpointMetrics {
+    pub(crate) fn new(resolver: &Resolver, cluster: &str, endpoint: &str) -> Self {
+        let labels = [cluster, endpoint];
+        Self {
+            attempts: resolver.counter(&families::ENDPOINT_ATTEMPTS, &labels),
+            answers: resolver.by_code(&families::ENDPOINT_ANSWERS, &labels),
+            first_byte: resolver.histogram(&families::FIRST_BYTE_DURATION, &labels),
+            connects: resolver.counter(&families::CONNECTS, &labels),
+            connect_failures: resolver.counter(&families::CONNECT_FAILURES, &labels),
+            connect: resolver.histogram(&families::CONNECT_DURATION, &labels),
+            reused: resolver.counter(&families::ENDPOINT_CONNECTIONS_REUSED, &labels),
+        }
+    }
+
+    pub(crate) fn connected(&self, elapsed: Duration) {
+        self.connects.increment();
+        self.connect.record(elapsed);
+    }
+}

@@ -1,0 +1,294 @@
+//! One direction of an exchange: a head, then a body, from one stream through a buffer to another.
+//!
+//! Back-pressure is the shape of the loop: nothing is read while something is still to be written. Knows framing, not
+//! meaning; the same code carries requests up and answers down.
+
+use crate::buffer::Buffer;
+use crate::stream::Stream;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+use tidegate_http::BodyLength;
+use tidegate_http::chunked::{CHUNK_PREFIX, ChunkError, ChunkedDecoder, frame};
+
+/// Bodies up to this many bytes are copied behind the head and leave in one plain write: cheaper than gathering.
+const COPY_BYTES_MAX: usize = 4096;
+
+/// Why a pump stopped.
+#[derive(Debug)]
+pub(crate) enum PumpError {
+    Chunk(ChunkError),
+    SinkBroken,
+    SourceBroken,
+    /// The source ended before its body did.
+    SourceEnded,
+    /// More body than `body_bytes_max`.
+    TooLarge,
+}
+
+/// Which side the pump waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Side {
+    #[default]
+    Source,
+    Sink,
+}
+
+#[derive(Debug, Default)]
+enum Source {
+    #[default]
+    Ended,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// Reused from request to request, so that its vectors keep their room.
+#[derive(Debug, Default)]
+pub(crate) struct Pump {
+    /// The head, written before anything else.
+    pub(crate) lead: Vec<u8>,
+    /// Body bytes taken from the source, framing not counted.
+    pub(crate) body_bytes: u64,
+    /// Bytes accepted by the sink.
+    pub(crate) sent_bytes: u64,
+    /// Counts every step forward: unchanged means nothing moved.
+    pub(crate) steps: u64,
+    pub(crate) waits_for: Side,
+    source: Source,
+    decoder: ChunkedDecoder,
+    sink_is_chunked: bool,
+    body_bytes_max: u64,
+    lead_sent: usize,
+    prefix: [u8; CHUNK_PREFIX],
+    prefix_sent: usize,
+    /// Decoded bytes at the front of the buffer, ready to leave.
+    data: usize,
+    /// Framing bytes behind the data that are done with.
+    spent: usize,
+    /// What follows the data: the end of a chunk, the end of the body, trailers.
+    tail: Vec<u8>,
+    tail_sent: usize,
+    trailers: Vec<u8>,
+}
+
+impl Pump {
+    /// Prepares for one message whose head is written to `lead` by the caller. `sink` is how the body is framed where it
+    /// goes: only `Chunked` adds framing.
+    pub(crate) fn start(&mut self, source: BodyLength, sink: BodyLength, body_bytes_max: u64) {
+        self.source = match source {
+            BodyLength::None => Source::Ended,
+            BodyLength::Length(length) => Source::Length(length),
+            BodyLength::Chunked => Source::Chunked,
+            BodyLength::UntilClose => Source::UntilClose,
+        };
+        if matches!(self.source, Source::Chunked) {
+            self.decoder = ChunkedDecoder::default();
+        }
+        self.sink_is_chunked = sink == BodyLength::Chunked;
+        self.body_bytes_max = body_bytes_max;
+        self.lead.clear();
+        self.tail.clear();
+        self.trailers.clear();
+        (self.lead_sent, self.tail_sent, self.prefix_sent) = (0, 0, CHUNK_PREFIX);
+        (self.data, self.spent, self.body_bytes, self.sent_bytes) = (0, 0, 0, 0);
+    }
+
+    /// Everything has been read and written.
+    #[inline]
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.source, Source::Ended) && !self.has_output()
+    }
+
+    /// The whole message has been taken from the source (what is behind it in the buffer is another's).
+    pub(crate) fn source_ended(&self) -> bool {
+        matches!(self.source, Source::Ended)
+    }
+
+    /// Moves until the message is through, or neither side can go on.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        buffer: &mut Buffer,
+        to: &mut Stream,
+    ) -> Poll<Result<(), PumpError>> {
+        loop {
+            if self.data == 0 && self.tail.is_empty() {
+                self.load(buffer)?;
+            }
+            if self.has_output() {
+                self.waits_for = Side::Sink;
+                ready!(self.poll_flush(cx, buffer, to))?;
+                continue;
+            }
+            if self.source_ended() {
+                return Poll::Ready(Ok(()));
+            }
+            self.waits_for = Side::Source;
+            ready!(self.poll_fill(cx, from, buffer))?;
+        }
+    }
+
+    /// Writes what is queued, without reading.
+    pub(crate) fn poll_flush_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        to: &mut Stream,
+    ) -> Poll<Result<(), PumpError>> {
+        while self.has_output() {
+            ready!(self.poll_flush(cx, buffer, to))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn has_output(&self) -> bool {
+        self.lead_sent < self.lead.len() || self.data > 0 || self.tail_sent < self.tail.len()
+    }
+
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        buffer: &mut Buffer,
+    ) -> Poll<Result<(), PumpError>> {
+        let room = buffer.room();
+        if room.is_empty() {
+            return Poll::Ready(Err(PumpError::SourceBroken));
+        }
+        match ready!(from.poll_read(cx, room)) {
+            Ok(0) => self.handle_end()?,
+            Ok(length) => buffer.filled(length),
+            Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),
+        }
+        self.steps += 1;
+        Poll::Ready(Ok(()))
+    }
+
+    fn handle_end(&mut self) -> Result<(), PumpError> {
+        if !matches!(self.source, Source::UntilClose) {
+            return Err(PumpError::SourceEnded);
+        }
+        self.source = Source::Ended;
+        self.frame_output();
+        Ok(())
+    }
+
+    /// Takes what the buffer holds of the body and frames it for the sink.
+    fn load(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
+        let held = buffer.readable().len();
+        if held == 0 || self.source_ended() {
+            return Ok(());
+        }
+        match &mut self.source {
+            Source::Ended => {}
+            Source::Length(remaining) => {
+                self.data = usize::try_from(*remaining).map_or(held, |remaining| remaining.min(held));
+                *remaining -= self.data as u64;
+                if *remaining == 0 {
+                    self.source = Source::Ended;
+                }
+            }
+            Source::Chunked => {
+                let decoded = self
+                    .decoder
+                    .decode(buffer.readable_mut(), &mut self.trailers)
+                    .map_err(PumpError::Chunk)?;
+                self.data = decoded.data;
+                self.spent = decoded.consumed - decoded.data;
+                if decoded.done {
+                    self.source = Source::Ended;
+                }
+            }
+            Source::UntilClose => self.data = held,
+        }
+        self.body_bytes += self.data as u64;
+        if self.body_bytes > self.body_bytes_max {
+            return Err(PumpError::TooLarge);
+        }
+        if self.data == 0 {
+            buffer.consume(std::mem::take(&mut self.spent));
+        }
+        self.frame_output();
+        self.copy_small(buffer);
+        Ok(())
+    }
+
+    fn frame_output(&mut self) {
+        if !self.sink_is_chunked {
+            return;
+        }
+        self.tail.clear();
+        self.tail_sent = 0;
+        if self.data > 0 {
+            self.prefix_sent = frame(&mut self.prefix, self.data);
+            self.tail.extend_from_slice(b"\r\n");
+        }
+        if self.source_ended() {
+            self.tail.extend_from_slice(b"0\r\n");
+            self.tail.extend_from_slice(&self.trailers);
+            self.tail.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Puts a short body behind the head that has not left yet.
+    fn copy_small(&mut self, buffer: &mut Buffer) {
+        if self.lead_sent < self.lead.len() && self.data <= COPY_BYTES_MAX {
+            self.lead.extend_from_slice(self.prefix.get(self.prefix_sent..).unwrap_or_default());
+            self.lead.extend_from_slice(buffer.readable().get(..self.data).unwrap_or_default());
+            self.lead.extend_from_slice(self.tail.get(self.tail_sent..).unwrap_or_default());
+            buffer.consume(self.data + self.spent);
+            self.tail.clear();
+            (self.data, self.spent, self.tail_sent, self.prefix_sent) = (0, 0, 0, CHUNK_PREFIX);
+        }
+    }
+
+    fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        to: &mut Stream,
+    ) -> Poll<Result<(), PumpError>> {
+        let sent = match ready!(self.poll_send(cx, buffer, to)) {
+            Ok(0) | Err(_) => return Poll::Ready(Err(PumpError::SinkBroken)),
+            Ok(sent) => sent,
+        };
+        self.steps += 1;
+        self.sent_bytes += sent as u64;
+        self.handle_sent(sent, buffer);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, buffer: &Buffer, to: &mut Stream) -> Poll<io::Result<usize>> {
+        let lead = self.lead.get(self.lead_sent..).unwrap_or_default();
+        let prefix = self.prefix.get(self.prefix_sent..).unwrap_or_default();
+        let data = buffer.readable().get(..self.data).unwrap_or_default();
+        let tail = self.tail.get(self.tail_sent..).unwrap_or_default();
+        match (lead.is_empty(), prefix.is_empty() && data.is_empty() && tail.is_empty()) {
+            (false, true) => to.poll_write(cx, lead),
+            (true, false) if prefix.is_empty() && tail.is_empty() => to.poll_write(cx, data),
+            _ => to.poll_write_vectored(cx, &[lead, prefix, data, tail].map(IoSlice::new)),
+        }
+    }
+
+    fn handle_sent(&mut self, mut sent: usize, buffer: &mut Buffer) {
+        let mut part = |left: usize| {
+            let taken = sent.min(left);
+            sent -= taken;
+            taken
+        };
+        self.lead_sent += part(self.lead.len() - self.lead_sent);
+        self.prefix_sent += part(CHUNK_PREFIX - self.prefix_sent);
+        let data = part(self.data);
+        self.tail_sent += part(self.tail.len() - self.tail_sent);
+        self.data -= data;
+        buffer.consume(data);
+        if self.data == 0 {
+            buffer.consume(std::mem::take(&mut self.spent));
+        }
+        if self.tail_sent == self.tail.len() {
+            self.tail.clear();
+            self.tail_sent = 0;
+        }
+    }
+}

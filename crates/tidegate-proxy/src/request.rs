@@ -1,0 +1,406 @@
+//! The life of one request.
+
+use crate::affinity::affinity;
+use crate::answer;
+use crate::exchange;
+use crate::failure::{Cause, Failure, Retry, Stage};
+use crate::journal::Journal;
+use crate::pump::PumpError;
+use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
+use crate::stream::Stream;
+use crate::timers::{Alarm, after};
+use crate::upstream::{Connection, connect};
+use crate::view::{ClusterView, EndpointView, View};
+use crate::worker::Worker;
+use crate::workspace::Workspace;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tidegate_balance::{Ended, Lease, Moment, NoEndpoint, Pick};
+use tidegate_http::BodyLength;
+use tidegate_http::forward::{RequestEdits, write_request};
+use tidegate_http::path;
+use tidegate_http::request::{RequestHead, TargetForm};
+
+/// One request in progress, with everything that serving it uses.
+pub(crate) struct Call<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    /// One view for the whole request.
+    pub(crate) view: &'a View,
+    pub(crate) listener: &'a Listener,
+    pub(crate) address: &'a ClientAddress,
+    pub(crate) alarm: &'a Alarm,
+    pub(crate) down: &'a mut Stream,
+    pub(crate) workspace: &'a mut Workspace,
+    pub(crate) journal: Journal,
+    /// When the whole request has to be over.
+    pub(crate) total_deadline: Moment,
+    /// Of the response head that was parsed last.
+    pub(crate) response_head_bytes: usize,
+    /// The client has been told that its connection goes on.
+    pub(crate) keep_alive: bool,
+}
+
+/// What becomes of the client connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Reset, so that what the client got is not taken for the whole.
+    Abort,
+    Close,
+    KeepAlive,
+    /// Close, after reading what the client still sends for a while.
+    Linger,
+}
+
+/// The life of one request, from its parsed head on. Every early exit is a `Failure`.
+pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
+    canonicalize(call)?;
+    let view = call.view;
+    let route = find_route(call).ok_or(Failure::new(Stage::Route, Cause::NoRoute))?;
+    call.total_deadline = after(call.journal.started, route.policy.timeouts.total);
+    match &route.action {
+        Action::Answer { status, content_type, body } => {
+            answer::fixed(call, *status, content_type, body).await
+        }
+        Action::Redirect { status, location } => answer::redirect(call, *status, location).await,
+        Action::Forward { cluster } => {
+            let found = view.clusters.get(*cluster).ok_or(Failure::new(Stage::Pick, Cause::NoEndpoint))?;
+            admit(call, &route.policy)?;
+            forward(call, &route.policy, found, *cluster).await
+        }
+    }
+}
+
+/// One path for matching, logging and forwarding.
+fn canonicalize(call: &mut Call<'_>) -> Result<(), Failure> {
+    let workspace = &mut *call.workspace;
+    workspace.path.clear();
+    if workspace.request.form == TargetForm::Asterisk {
+        return Ok(());
+    }
+    let raw = workspace.request.path.of(workspace.input.pinned());
+    let canonical = path::canonical(raw, &mut workspace.path);
+    canonical.map(|_| ()).map_err(|error| Failure::new(Stage::Route, Cause::Path(error)))
+}
+
+fn find_route<'a>(call: &mut Call<'a>) -> Option<&'a Route> {
+    let snapshot = &call.view.snapshot;
+    let bytes = call.workspace.input.pinned();
+    let found = snapshot.routes.find(&call.workspace.request, bytes, call.path());
+    call.journal.route = found;
+    snapshot.routes.routes().get(found?).map(|route| &**route)
+}
+
+/// What the route demands before anything is sent.
+fn admit(call: &Call<'_>, policy: &Policy) -> Result<(), Failure> {
+    match (call.workspace.request.body, policy.body_bytes_max) {
+        (BodyLength::Length(length), Some(max)) if length > max => {
+            Err(Failure::new(Stage::Policy, Cause::BodyTooLarge))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Picks, connects and exchanges until that ends well, or another attempt would not help.
+async fn forward(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &ClusterView,
+    cluster_index: usize,
+) -> Result<Fate, Failure> {
+    let mut attempts = Attempts::new(policy, affinity(call, &view.cluster.hash_key));
+    loop {
+        let lease = match view.cluster.balancer.pick(&attempts.pick(call)) {
+            Ok(lease) => lease,
+            Err(reason) => return Err(attempts.nobody(view, reason)),
+        };
+        let Some(endpoint) = view.endpoint(lease.index()) else { return Err(no_endpoint(NoEndpoint::Empty)) };
+        call.journal.attempts += 1;
+        call.journal.endpoint = Some((cluster_index, lease.index()));
+        call.journal.picked = Some(lease.picked_at());
+        call.journal.connected = None;
+        let mark = call.workspace.input.mark();
+        let ended = attempt(call, policy, &view.cluster, view, endpoint, &attempts).await;
+        let index = lease.index();
+        settle(call, lease, endpoint, &ended);
+        match ended {
+            Ok(fate) => return Ok(fate),
+            Err(failure) if attempts.another(call, failure, index) && call.workspace.input.rewind(mark) => {
+                attempts.count_retry(view, failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// One try on one endpoint.
+async fn attempt(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    cluster: &Cluster,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+    attempts: &Attempts<'_>,
+) -> Result<Fate, Failure> {
+    endpoint.metrics.attempts.increment();
+    start_upload(call, policy, &endpoint.pool.upstream.authority);
+    let mut connection = checkout(call, policy, view, endpoint, attempts.fresh_only).await?;
+    let exchanged = exchange::run(call, &mut connection.stream, policy, &cluster.head_limits).await?;
+    if exchanged.upstream_reusable
+        && !endpoint.pool.give_back(connection, call.worker.now(), cluster.idle_connections_max)
+    {
+        call.worker.metrics.limit("upstream_idle_connections");
+    }
+    Ok(exchanged.downstream)
+}
+
+/// Writes the head for the endpoint, and prepares for the body behind it.
+fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
+    let trusted = call.address.ip.is_some_and(|address| call.listener.trusts(address));
+    let workspace = &mut *call.workspace;
+    let request = &workspace.request;
+    let body_bytes_max = policy.body_bytes_max.unwrap_or(u64::MAX);
+    workspace.upload.start(request.body, request.body, body_bytes_max);
+    workspace.answer.clear();
+    workspace.response_parser.reset();
+    let bytes = workspace.input.pinned();
+    let own_host = !policy.preserve_host || request.authority.is_empty();
+    let edits = RequestEdits {
+        path: canonical_path(&workspace.path, request, bytes),
+        query: request.query.of(bytes),
+        authority: if own_host { authority.as_bytes() } else { request.authority.of(bytes) },
+        client: call.address.text(),
+        scheme: call.listener.scheme.text().as_bytes(),
+        trusted,
+        request_id: call.journal.id.as_bytes(),
+        upgrade: request.upgrade.is_some(),
+    };
+    write_request(request, bytes, &edits, &mut workspace.upload.lead);
+}
+
+/// A connection to the endpoint: a waiting one, or a new one.
+async fn checkout(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+    fresh_only: bool,
+) -> Result<Connection, Failure> {
+    let start = call.journal.picked.unwrap_or_default();
+    if !fresh_only && let Some(connection) = endpoint.pool.checkout(start, view.cluster.idle_timeout) {
+        endpoint.metrics.reused.increment();
+        return Ok(connection);
+    }
+    let Some(_pending) = Pending::below(&view.cluster) else {
+        view.metrics.pending_refused.increment();
+        call.worker.metrics.limit("pending_requests");
+        return Err(Failure::new(Stage::Connect, Cause::PendingLimit));
+    };
+    let left = Duration::from_nanos(call.total_deadline.0.saturating_sub(start.0));
+    let timeout = policy.timeouts.connect.min(left);
+    let connected = connect(&endpoint.pool.upstream, call.alarm, start, timeout).await;
+    let now = call.worker.now();
+    match connected {
+        Ok(connection) => {
+            call.journal.connected = Some(now);
+            endpoint.metrics.connected(Duration::from_nanos(now.0 - start.0));
+            Ok(connection)
+        }
+        Err(cause) => {
+            endpoint.metrics.connect_failures.increment();
+            Err(call.overall_failure(Stage::Connect).unwrap_or(Failure::new(Stage::Connect, cause)))
+        }
+    }
+}
+
+/// Tells the balancer and the endpoint's metrics how the attempt went.
+fn settle(call: &mut Call<'_>, lease: Lease<'_>, endpoint: &EndpointView, ended: &Result<Fate, Failure>) {
+    let now = call.worker.now();
+    call.journal.body_bytes_in = call.workspace.upload.body_bytes;
+    call.journal.body_bytes_out = call.workspace.download.body_bytes;
+    let first_byte =
+        call.journal.first_byte.map(|moment| Duration::from_nanos(moment.0 - lease.picked_at().0));
+    if let Some(first_byte) = first_byte {
+        endpoint.metrics.first_byte.record(first_byte);
+        endpoint.metrics.answers.increment(call.journal.status);
+    }
+    lease.settle(verdict(call.journal.status, first_byte, ended), now);
+}
+
+fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
+    match (ended, first_byte) {
+        (Err(failure), _) if failure.stage == Stage::Connect => match failure.cause {
+            Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable => Ended::ConnectFailed,
+            _ => Ended::Abandoned,
+        },
+        (Err(failure), _) if failure.blame() == crate::failure::Blame::Upstream => Ended::Failed,
+        (_, Some(first_byte)) => Ended::Answered { status, first_byte },
+        _ => Ended::Abandoned,
+    }
+}
+
+fn no_endpoint(reason: NoEndpoint) -> Failure {
+    let cause = match reason {
+        NoEndpoint::Empty => Cause::NoEndpoint,
+        NoEndpoint::AllDown | NoEndpoint::AllTried => Cause::NoEndpointUp,
+    };
+    Failure::new(Stage::Pick, cause)
+}
+
+/// Endpoints remembered as tried; with more attempts than this the first are forgotten.
+const TRIED_MAX: usize = 8;
+
+/// What was tried so far, and whether to try again.
+struct Attempts<'a> {
+    policy: &'a Policy,
+    hash: Option<u64>,
+    tried: [usize; TRIED_MAX],
+    tried_count: usize,
+    /// A kept connection turned out dead: its neighbours in the pool are likely to be, too.
+    fresh_only: bool,
+    last_failure: Option<Failure>,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(policy: &'a Policy, hash: Option<u64>) -> Self {
+        Self { policy, hash, tried: [0; TRIED_MAX], tried_count: 0, fresh_only: false, last_failure: None }
+    }
+
+    fn pick(&self, call: &Call<'_>) -> Pick<'_> {
+        // The first pick happens right after the head was read: its moment is at hand.
+        let now =
+            if self.tried_count == 0 && !self.fresh_only { call.journal.started } else { call.worker.now() };
+        let tried = self.tried.get(..self.tried_count.min(TRIED_MAX)).unwrap_or_default();
+        Pick { now, random: call.worker.random(), hash: self.hash, tried }
+    }
+
+    /// Nobody to pick: after a failed attempt, that failure is the better answer.
+    fn nobody(&self, view: &ClusterView, reason: NoEndpoint) -> Failure {
+        match reason {
+            NoEndpoint::AllDown => view.metrics.all_down.increment(),
+            NoEndpoint::AllTried => view.metrics.all_tried.increment(),
+            NoEndpoint::Empty => view.metrics.empty.increment(),
+        }
+        self.last_failure.unwrap_or(no_endpoint(reason))
+    }
+
+    /// Whether the request may be tried again, and remembers why.
+    fn another(&mut self, call: &Call<'_>, failure: Failure, endpoint: usize) -> bool {
+        let retry = &self.policy.retry;
+        let allowed = match failure.retry() {
+            Retry::Always => retry.on_connect,
+            Retry::Idempotent => retry.on_reset && call.workspace.request.method.is_idempotent(),
+            Retry::Never => false,
+        };
+        let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
+        if reused {
+            self.fresh_only = true;
+        } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
+            *place = endpoint;
+            self.tried_count += 1;
+        }
+        self.last_failure = Some(failure);
+        allowed && !call.journal.begun && call.journal.attempts < retry.attempts_max
+    }
+
+    fn count_retry(&self, view: &ClusterView, failure: Failure) {
+        match failure.stage {
+            Stage::Connect => view.metrics.retries_after_connect.increment(),
+            _ => view.metrics.retries_after_reset.increment(),
+        }
+    }
+}
+
+/// One request that waits for a connection.
+struct Pending<'a>(&'a AtomicUsize);
+
+impl<'a> Pending<'a> {
+    fn below(cluster: &'a Cluster) -> Option<Self> {
+        // A count, ordering nothing.
+        if cluster.pending.fetch_add(1, Relaxed) >= cluster.pending_max {
+            cluster.pending.fetch_sub(1, Relaxed);
+            return None;
+        }
+        Some(Self(&cluster.pending))
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// `rewritten` unless the path was canonical as it came; an absolute target without a path means the root.
+fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8]) -> &'a [u8] {
+    match (rewritten, request.path.of(bytes)) {
+        (b"", b"") => b"/",
+        (b"", as_sent) => as_sent,
+        (rewritten, _) => rewritten,
+    }
+}
+
+impl Call<'_> {
+    /// The canonical path, or `*`.
+    pub(crate) fn path(&self) -> &[u8] {
+        canonical_path(&self.workspace.path, &self.workspace.request, self.workspace.input.pinned())
+    }
+
+    /// The failure that overrules a stage's own timeout: the worker stops, or the request's time is over.
+    pub(crate) fn overall_failure(&self, stage: Stage) -> Option<Failure> {
+        if self.worker.is_stopping() {
+            return Some(Failure::new(stage, Cause::DrainDeadline));
+        }
+        (self.worker.now() >= self.total_deadline).then_some(Failure::new(stage, Cause::TotalTimeout))
+    }
+
+    /// Sends what `download` holds; nothing is read for it.
+    pub(crate) async fn flush_download(&mut self, idle: Duration) -> Result<(), Failure> {
+        let deadline = after(self.worker.now(), idle).min(self.total_deadline);
+        let workspace = &mut *self.workspace;
+        let down = &mut *self.down;
+        let flush = poll_fn(|cx| workspace.download.poll_flush_all(cx, &mut workspace.answer, down));
+        match self.alarm.within(deadline, flush).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(PumpError::SinkBroken)) => Err(Failure::new(Stage::Body, Cause::ClientGone)),
+            Ok(Err(_)) => Err(Failure::new(Stage::Body, Cause::AnswerBroken)),
+            Err(_) => {
+                let stalled = Failure::new(Stage::Body, Cause::ClientStalled);
+                Err(self.overall_failure(Stage::Body).unwrap_or(stalled))
+            }
+        }
+    }
+}
+
+/// The longest text of an IP address: an IPv4-mapped IPv6 address in full.
+const ADDRESS_TEXT_MAX: usize = 45;
+
+/// Where a connection comes from, written out once.
+#[derive(Debug)]
+pub(crate) struct ClientAddress {
+    pub(crate) ip: Option<IpAddr>,
+    text: [u8; ADDRESS_TEXT_MAX],
+    length: usize,
+}
+
+impl ClientAddress {
+    pub(crate) fn new(ip: Option<IpAddr>) -> Self {
+        use std::io::Write;
+        let mut text = [0; ADDRESS_TEXT_MAX];
+        let mut room = &mut text[..];
+        let written = match ip {
+            Some(ip) => write!(room, "{ip}"),
+            None => write!(room, "unknown"),
+        };
+        debug_assert!(written.is_ok(), "an address fits");
+        let length = ADDRESS_TEXT_MAX - room.len();
+        Self { ip, text, length }
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        self.text.get(..self.length).unwrap_or_default()
+    }
+}

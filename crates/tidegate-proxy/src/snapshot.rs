@@ -1,0 +1,175 @@
+//! The immutable view that requests are served by: built whole by the control plane, swapped whole, never edited.
+//!
+//! Knows no configuration file: every inheritance and default has been resolved before.
+
+use crate::route::RouteTable;
+use crate::upstream::Upstream;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use tidegate_balance::Balancer;
+use tidegate_http::HeadLimits;
+
+/// Everything a worker needs to serve requests.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts up with every publication.
+    pub generation: u64,
+    pub listeners: Vec<Arc<Listener>>,
+    pub routes: RouteTable,
+    /// `Action::Forward` points into this list.
+    pub clusters: Vec<Arc<Cluster>>,
+    pub limits: ProxyLimits,
+}
+
+/// A bound address and what it speaks.
+#[derive(Debug)]
+pub struct Listener {
+    /// What makes it the same listener across reloads: the bind address as configured.
+    pub key: Arc<str>,
+    /// How the clients of this listener reach us: `http`, later `https`.
+    pub scheme: Scheme,
+    /// Connections open at once on this listener, over all workers.
+    pub connections_max: usize,
+    /// The count that `connections_max` bounds; the same object as in the previous snapshot.
+    pub connections: Arc<AtomicUsize>,
+    /// Clients whose statements about other clients are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub head_limits: HeadLimits,
+    /// From the first byte of a head to its end.
+    pub head_timeout: Duration,
+    /// Between requests, on a connection that the client keeps open.
+    pub keep_alive_timeout: Duration,
+}
+
+impl Listener {
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+}
+
+impl Scheme {
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+        }
+    }
+}
+
+/// Limits of the whole proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct ProxyLimits {
+    /// Client connections open at once, over all listeners and workers.
+    pub connections_max: usize,
+}
+
+/// What matched, and what to do about it.
+#[derive(Debug)]
+pub struct Route {
+    /// The name in log lines and metric labels.
+    pub name: Arc<str>,
+    pub action: Action,
+    pub policy: Policy,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    /// Forward to `Snapshot::clusters[index]`.
+    Forward { cluster: usize },
+    /// Answer from here.
+    Answer { status: u16, content_type: Arc<str>, body: Arc<[u8]> },
+    /// Answer with a `Location`.
+    Redirect { status: u16, location: Vec<LocationPart> },
+}
+
+/// A piece of a redirect's `Location`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocationPart {
+    /// The host that was asked for, without its port.
+    Host,
+    Literal(String),
+    /// The canonical path.
+    Path,
+    /// The query with its `?`, or nothing.
+    Query,
+}
+
+/// What a route demands of its requests.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub timeouts: Timeouts,
+    /// Refuse longer request bodies with 413; `None`: no limit.
+    pub body_bytes_max: Option<u64>,
+    pub retry: RetryPolicy,
+    /// Send the client's Host on; otherwise the endpoint's own address as configured.
+    pub preserve_host: bool,
+}
+
+/// When a request is tried on another endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    /// Tries in all, the first included; at least 1.
+    pub attempts_max: u32,
+    /// After a failed connect.
+    pub on_connect: bool,
+    /// After a connection that broke before any byte of an answer, where RFC 9110 §9.2.2 allows.
+    pub on_reset: bool,
+}
+
+/// `Duration::MAX` means none.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// To establish one connection to an endpoint.
+    pub connect: Duration,
+    /// From the end of the request to the answer's head.
+    pub first_byte: Duration,
+    /// Without a byte of a body, in either direction.
+    pub body_idle: Duration,
+    /// From the head of the request to the end of the answer, retries included.
+    pub total: Duration,
+    /// Without a byte in either direction of a tunnel.
+    pub tunnel_idle: Duration,
+}
+
+/// A named set of interchangeable endpoints.
+#[derive(Debug)]
+pub struct Cluster {
+    pub name: Arc<str>,
+    pub balancer: Balancer,
+    /// Where to connect; `upstreams[i]` belongs to `balancer.endpoints()[i]`.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// What affinity is computed from, for algorithms that use a hash.
+    pub hash_key: HashKey,
+    /// Requests that wait for a connection to an endpoint at once, over all workers.
+    pub pending_max: usize,
+    /// The count that `pending_max` bounds; the same object as in the previous snapshot.
+    pub pending: Arc<AtomicUsize>,
+    /// Idle connections kept per endpoint, over all workers.
+    pub idle_connections_max: usize,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// What the endpoints' heads may cost.
+    pub head_limits: HeadLimits,
+}
+
+/// The part of a request that consistent hashing is done on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    ClientAddress,
+    /// The value of this cookie.
+    Cookie(Arc<str>),
+    /// The value of this field, by lower-case name.
+    Header(Arc<str>),
+    /// For algorithms that do not hash.
+    None,
+    /// The canonical path without the query.
+    Path,
+}

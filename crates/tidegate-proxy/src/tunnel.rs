@@ -1,0 +1,87 @@
+//! After 101 (Switching Protocols): bytes both ways until both sides have ended. Knows nothing of what they mean.
+
+use crate::exchange::{Exchanged, Patience};
+use crate::failure::{Cause, Failure, Stage};
+use crate::request::{Call, Fate};
+use crate::snapshot::Policy;
+use crate::stream::Stream;
+use crate::timers::NEVER;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use tidegate_http::BodyLength;
+use tidegate_http::forward::{ResponseEdits, write_response};
+
+/// Passes the 101 on and becomes the tunnel that it opens. Each side's end is passed on to the other (half-close).
+pub(crate) async fn run(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<Exchanged, Failure> {
+    open(call)?;
+    let _open = call.worker.metrics.tunnel();
+    // A tunnel lives as long as it is used: the total deadline is for requests.
+    let mut patience = Patience::new(NEVER);
+    let (mut upward_ended, mut downward_ended) = (false, false);
+    poll_fn(|cx| {
+        if !upward_ended {
+            upward_ended = poll_upward(call, cx, up)?.is_ready();
+        }
+        if !downward_ended {
+            downward_ended = poll_downward(call, cx, up)?.is_ready();
+        }
+        if upward_ended && downward_ended {
+            return Poll::Ready(Ok(()));
+        }
+        let steps = call.workspace.upload.steps.wrapping_add(call.workspace.download.steps);
+        let late = patience.poll(call, cx, steps, policy.timeouts.tunnel_idle);
+        late.map(|()| {
+            let idle = Failure::new(Stage::Tunnel, Cause::TunnelIdle);
+            Err(call.overall_failure(Stage::Tunnel).unwrap_or(idle))
+        })
+    })
+    .await?;
+    Ok(Exchanged { downstream: Fate::Close, upstream_reusable: false })
+}
+
+fn open(call: &mut Call<'_>) -> Result<(), Failure> {
+    let workspace = &mut *call.workspace;
+    if workspace.request.upgrade.is_none() {
+        return Err(Failure::new(Stage::Await, Cause::UpgradeUnasked));
+    }
+    workspace.upload.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
+    workspace.download.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
+    let edits = ResponseEdits {
+        body: BodyLength::None,
+        keep_alive: true,
+        client_is_http10: false,
+        upgrade: true,
+        extra: b"",
+    };
+    write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);
+    workspace.answer.consume(call.response_head_bytes);
+    call.journal.status = 101;
+    call.journal.begun = true;
+    call.journal.first_byte = Some(call.worker.now());
+    Ok(())
+}
+
+fn poll_upward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Poll<()>, Failure> {
+    let workspace = &mut *call.workspace;
+    let polled = workspace.upload.poll(cx, call.down, &mut workspace.input, up);
+    pass_end(polled.map_err(|_| ()), cx, up)
+}
+
+fn poll_downward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Poll<()>, Failure> {
+    let workspace = &mut *call.workspace;
+    let polled = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
+    pass_end(polled.map_err(|_| ()), cx, call.down)
+}
+
+/// A side that ended in good order ends the other's reading; one that broke breaks the tunnel.
+fn pass_end(
+    polled: Poll<Result<(), ()>>,
+    cx: &mut Context<'_>,
+    to: &mut Stream,
+) -> Result<Poll<()>, Failure> {
+    let broken = |()| Failure::new(Stage::Tunnel, Cause::TunnelBroken);
+    let Poll::Ready(ended) = polled else { return Ok(Poll::Pending) };
+    ended.map_err(broken)?;
+    let Poll::Ready(_) = to.poll_shutdown(cx) else { return Ok(Poll::Pending) };
+    Ok(Poll::Ready(()))
+}

@@ -1,0 +1,58 @@
+//! The side of the service: where endpoints are, connections to them, and the pools that keep those. Chooses nothing.
+
+mod connect;
+mod pool;
+
+pub(crate) use connect::{Connection, connect};
+pub(crate) use pool::EndpointPool;
+
+use arc_swap::ArcSwap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use tidegate_balance::EndpointId;
+use tokio::sync::Semaphore;
+
+/// Where one endpoint is, and what all workers share about the connections to it. The same object across snapshots as
+/// long as the endpoint keeps its id.
+#[derive(Debug)]
+pub struct Upstream {
+    pub id: EndpointId,
+    /// What the name resolved to, in the order to try; empty while it has not resolved.
+    pub addresses: ArcSwap<Vec<Address>>,
+    /// The `Host` for endpoints that want their own name: as configured, without a `unix:` path.
+    pub authority: Arc<str>,
+    /// Idle connections in the pools of all workers.
+    pub idle: AtomicUsize,
+    /// Position in `addresses` that connected last.
+    pub preferred: AtomicUsize,
+    /// One permit for each connection that may be open, over all workers; `None`: as many as are needed.
+    pub slots: Option<Arc<Semaphore>>,
+    /// Requests that wait for a permit: while there are any, connections are closed instead of kept idle.
+    pub waiting: AtomicUsize,
+}
+
+impl Upstream {
+    /// `connections_max`: connections open at once, idle ones included.
+    pub fn new(id: EndpointId, addresses: Vec<Address>, connections_max: Option<usize>) -> Self {
+        let authority =
+            if id.address.starts_with("unix:") { Arc::from("localhost") } else { Arc::clone(&id.address) };
+        Self {
+            id,
+            addresses: ArcSwap::from_pointee(addresses),
+            authority,
+            idle: AtomicUsize::new(0),
+            preferred: AtomicUsize::new(0),
+            slots: connections_max.map(|slots| Arc::new(Semaphore::new(slots))),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// Something that can be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}

@@ -1,0 +1,75 @@
+//! Idle connections to one endpoint, kept by one worker. Never connects.
+
+use super::{Connection, Upstream};
+use crate::stream::Stream;
+use crate::timers::after;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Waker};
+use std::time::Duration;
+use tidegate_balance::Moment;
+
+/// The warmest connection is at the end, and leaves first: the coldest ones age out.
+#[derive(Debug)]
+pub(crate) struct EndpointPool {
+    pub(crate) upstream: Arc<Upstream>,
+    idle: RefCell<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Moment,
+}
+
+impl EndpointPool {
+    pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
+        Self { upstream, idle: RefCell::default() }
+    }
+
+    /// A connection on which nothing has happened since it was given back.
+    pub(crate) fn checkout(&self, now: Moment, idle_timeout: Duration) -> Option<Connection> {
+        loop {
+            let idle = self.idle.borrow_mut().pop()?;
+            self.upstream.idle.fetch_sub(1, Relaxed); // a count, ordering nothing
+            if after(idle.since, idle_timeout) > now && is_quiet(&idle.connection.stream) {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Keeps the connection, or closes it when the pools of all workers together hold enough. Says whether it was kept.
+    pub(crate) fn give_back(&self, connection: Connection, now: Moment, idle_connections_max: usize) -> bool {
+        if self.upstream.waiting.load(Relaxed) > 0 {
+            return false; // its slot goes to whoever waits, on any worker
+        }
+        if self.upstream.idle.fetch_add(1, Relaxed) >= idle_connections_max {
+            self.upstream.idle.fetch_sub(1, Relaxed);
+            return false;
+        }
+        self.idle.borrow_mut().push(Idle { connection, since: now });
+        true
+    }
+
+    /// Closes what has aged out, or what the endpoint has closed.
+    pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain(|idle| after(idle.since, idle_timeout) > now && is_quiet(&idle.connection.stream));
+        self.upstream.idle.fetch_sub(before - idle.len(), Relaxed);
+    }
+}
+
+impl Drop for EndpointPool {
+    fn drop(&mut self) {
+        self.upstream.idle.fetch_sub(self.idle.get_mut().len(), Relaxed);
+    }
+}
+
+/// Between answers an endpoint has nothing to say: readable means that it closed, failed or talks out of turn. Costs no
+/// system call: the readiness is known from the last poll of the reactor.
+fn is_quiet(stream: &Stream) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    stream.poll_readable(&mut cx).is_pending()
+}

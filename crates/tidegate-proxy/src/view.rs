@@ -1,0 +1,100 @@
+//! A worker's own view of a snapshot: the shared snapshot, and beside it what belongs to this worker alone, pools and
+//! metric handles, found by the same positions.
+
+use crate::metrics::{ClusterMetrics, EndpointMetrics, NO_ROUTE, Resolver, RouteMetrics};
+use crate::snapshot::{Cluster, Snapshot};
+use crate::upstream::{EndpointPool, Upstream};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use tidegate_balance::Moment;
+
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) clusters: Vec<ClusterView>,
+    routes: Vec<RouteMetrics>,
+    no_route: RouteMetrics,
+}
+
+#[derive(Debug)]
+pub(crate) struct ClusterView {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) metrics: ClusterMetrics,
+    endpoints: Vec<EndpointView>,
+}
+
+#[derive(Debug)]
+pub(crate) struct EndpointView {
+    pub(crate) pool: Rc<EndpointPool>,
+    pub(crate) metrics: EndpointMetrics,
+}
+
+/// The pools of a view by the identity of what they connect to.
+type Pools<'a> = HashMap<*const Upstream, &'a Rc<EndpointPool>>;
+
+impl View {
+    /// Endpoints that were in the previous view keep their pools.
+    pub(crate) fn new(snapshot: Arc<Snapshot>, previous: Option<&View>, resolver: &Resolver) -> Self {
+        let pools = previous.map(View::pools).unwrap_or_default();
+        let cluster = |cluster: &Arc<Cluster>| ClusterView::new(cluster, &pools, resolver);
+        Self {
+            clusters: snapshot.clusters.iter().map(cluster).collect(),
+            routes: snapshot
+                .routes
+                .routes()
+                .iter()
+                .map(|route| RouteMetrics::new(resolver, &route.name))
+                .collect(),
+            no_route: RouteMetrics::new(resolver, NO_ROUTE),
+            snapshot,
+        }
+    }
+
+    pub(crate) fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
+        route.and_then(|position| self.routes.get(position)).unwrap_or(&self.no_route)
+    }
+
+    pub(crate) fn endpoint(
+        &self,
+        (cluster, endpoint): (usize, usize),
+    ) -> Option<(&ClusterView, &EndpointView)> {
+        let cluster = self.clusters.get(cluster)?;
+        Some((cluster, cluster.endpoint(endpoint)?))
+    }
+
+    /// Closes idle connections that have aged out or that endpoints have closed.
+    pub(crate) fn sweep_pools(&self, now: Moment) {
+        for cluster in &self.clusters {
+            for endpoint in &cluster.endpoints {
+                endpoint.pool.sweep(now, cluster.cluster.idle_timeout);
+            }
+        }
+    }
+
+    fn pools(&self) -> Pools<'_> {
+        let endpoints = self.clusters.iter().flat_map(|cluster| &cluster.endpoints);
+        endpoints.map(|endpoint| (Arc::as_ptr(&endpoint.pool.upstream), &endpoint.pool)).collect()
+    }
+}
+
+impl ClusterView {
+    fn new(cluster: &Arc<Cluster>, pools: &Pools<'_>, resolver: &Resolver) -> Self {
+        let endpoint = |upstream: &Arc<Upstream>| {
+            let known = pools.get(&Arc::as_ptr(upstream)).map(|pool| Rc::clone(pool));
+            EndpointView {
+                pool: known.unwrap_or_else(|| Rc::new(EndpointPool::new(Arc::clone(upstream)))),
+                metrics: EndpointMetrics::new(resolver, &cluster.name, &upstream.id.address),
+            }
+        };
+        Self {
+            endpoints: cluster.upstreams.iter().map(endpoint).collect(),
+            metrics: ClusterMetrics::new(resolver, &cluster.name),
+            cluster: Arc::clone(cluster),
+        }
+    }
+
+    pub(crate) fn endpoint(&self, position: usize) -> Option<&EndpointView> {
+        self.endpoints.get(position)
+    }
+}

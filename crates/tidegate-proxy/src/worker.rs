@@ -1,0 +1,291 @@
+//! One thread: its listeners, its pools, its view; start, swap, drain. Shares nothing with other workers but `Arc`s and
+//! atomics, and reads the clock for everything that runs on it.
+
+use crate::listener::{ListenerState, Socket, accept};
+use crate::metrics::{Resolver, WorkerMetrics};
+use crate::record::LineWriter;
+use crate::snapshot::Snapshot;
+use crate::timers::Timers;
+use crate::view::View;
+use crate::workspace::Workspaces;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tidegate_balance::Moment;
+use tidegate_telemetry::access_log::Format;
+use tidegate_telemetry::{AccessLogHandle, Registry};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+
+/// How often pools are looked through for connections that have ended.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long requests get to say goodbye after the deadline to drain.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What the control plane can ask of a worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve every later request by this snapshot.
+    Publish(Arc<Snapshot>),
+    /// Accept on this socket, for the listener of this key in the snapshot published last.
+    Listen(Arc<str>, Socket),
+    /// Accept no more on the listener of this key; its connections stay.
+    Unlisten(Arc<str>),
+    /// Write the access log here from now on; `None`: no access log.
+    Log(Option<AccessLog>),
+    /// Accept nothing more, close idle connections, finish the rest, then end.
+    Drain,
+    /// The time to drain is over: end what is still open, then end.
+    Stop,
+}
+
+/// One worker's end of the access log.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    pub handle: Arc<AccessLogHandle>,
+    pub format: Format,
+}
+
+/// What a worker is started with.
+#[derive(Debug)]
+pub struct WorkerParts {
+    /// Counts from 0; the writer of its metrics.
+    pub number: usize,
+    pub snapshot: Arc<Snapshot>,
+    pub registry: Arc<Registry>,
+    pub access_log: Option<AccessLog>,
+    /// Client connections open at once, over all workers.
+    pub connections: Arc<AtomicUsize>,
+    /// The origin of every `Moment`.
+    pub origin: Instant,
+    /// Where this worker's random numbers start.
+    pub seed: u64,
+}
+
+/// The control plane's end of a worker.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl WorkerHandle {
+    /// Does nothing when the worker has ended.
+    pub fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the worker to end. `false`: it panicked.
+    pub fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
+}
+
+/// Starts the worker's thread; it serves as soon as it is told to listen.
+pub fn start(parts: WorkerParts) -> io::Result<WorkerHandle> {
+    let (commands, orders) = mpsc::unbounded_channel();
+    let mut builder = Builder::new_current_thread();
+    builder.enable_io().enable_time();
+    let name = format!("worker-{}", parts.number);
+    let (started, starting) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let runtime = match builder.build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        drop(started.send(Ok(())));
+        runtime.block_on(Worker::new(parts).run(orders));
+    })?;
+    starting.recv().map_err(io::Error::other)??;
+    Ok(WorkerHandle { commands, thread })
+}
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) metrics: WorkerMetrics,
+    pub(crate) access_log: RefCell<Option<LineWriter>>,
+    /// Of all workers.
+    pub(crate) connections_total: Arc<AtomicUsize>,
+    resolver: Resolver,
+    view: RefCell<Rc<View>>,
+    listeners: RefCell<HashMap<Arc<str>, Listening>>,
+    /// Of this worker.
+    connections: Cell<usize>,
+    connection_ended: Notify,
+    stage: Cell<Life>,
+    random: Cell<u64>,
+}
+
+/// A listener that this worker accepts on.
+#[derive(Debug)]
+struct Listening {
+    state: Rc<ListenerState>,
+    task: AbortHandle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Serving,
+    Draining,
+    Stopping,
+}
+
+impl Worker {
+    fn new(parts: WorkerParts) -> Rc<Self> {
+        let resolver = Resolver { registry: parts.registry, worker: parts.number };
+        Rc::new(Self {
+            timers: Timers::new(parts.origin),
+            workspaces: Workspaces::default(),
+            metrics: WorkerMetrics::new(resolver.clone()),
+            access_log: RefCell::new(parts.access_log.map(LineWriter::new)),
+            connections_total: parts.connections,
+            view: RefCell::new(Rc::new(View::new(parts.snapshot, None, &resolver))),
+            resolver,
+            listeners: RefCell::default(),
+            connections: Cell::new(0),
+            connection_ended: Notify::new(),
+            stage: Cell::new(Life::Serving),
+            random: Cell::new(parts.seed),
+        })
+    }
+
+    async fn run(self: Rc<Self>, mut orders: mpsc::UnboundedReceiver<Command>) {
+        tokio::task::spawn_local(Rc::clone(&self.timers).run());
+        tokio::task::spawn_local(Rc::clone(&self).sweep());
+        while let Some(command) = orders.recv().await {
+            match command {
+                Command::Publish(snapshot) => self.publish(snapshot),
+                Command::Listen(key, socket) => self.listen(key, socket),
+                Command::Unlisten(key) => self.unlisten(&key),
+                Command::Log(log) => *self.access_log.borrow_mut() = log.map(LineWriter::new),
+                Command::Drain => break,
+                Command::Stop => return self.stop().await,
+            }
+        }
+        self.drain();
+        tokio::select! {
+            () = self.last_connection_ended() => {}
+            () = stop_ordered(&mut orders) => self.stop().await,
+        }
+    }
+
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let previous = Rc::clone(&self.view.borrow());
+        *self.view.borrow_mut() = Rc::new(View::new(snapshot, Some(&previous), &self.resolver));
+        let view = self.view();
+        for (key, listening) in self.listeners.borrow().iter() {
+            if let Some(listener) = view.snapshot.listeners.iter().find(|listener| listener.key == *key) {
+                listening.state.update(Arc::clone(listener));
+            }
+        }
+    }
+
+    fn listen(self: &Rc<Self>, key: Arc<str>, socket: Socket) {
+        let view = self.view();
+        let Some(listener) = view.snapshot.listeners.iter().find(|listener| listener.key == key) else {
+            return;
+        };
+        let state = Rc::new(ListenerState::new(Arc::clone(listener), &self.resolver));
+        let task =
+            tokio::task::spawn_local(accept(Rc::clone(self), Rc::clone(&state), socket)).abort_handle();
+        self.listeners.borrow_mut().insert(key, Listening { state, task });
+    }
+
+    fn unlisten(&self, key: &str) {
+        if let Some(listening) = self.listeners.borrow_mut().remove(key) {
+            listening.state.close();
+        }
+    }
+
+    fn drain(&self) {
+        self.stage.set(Life::Draining);
+        for (_, listening) in self.listeners.borrow_mut().drain() {
+            listening.state.close();
+        }
+        self.timers.wake_all();
+    }
+
+    /// Ends every wait, so that each open request fails with its cause and is recorded.
+    async fn stop(&self) {
+        self.stage.set(Life::Stopping);
+        for (_, listening) in self.listeners.borrow_mut().drain() {
+            listening.task.abort();
+        }
+        self.timers.expire_all();
+        let _ = tokio::time::timeout(GOODBYE, self.last_connection_ended()).await;
+    }
+
+    async fn last_connection_ended(&self) {
+        // A connection that was accepted while closing the listener is counted before this runs again.
+        tokio::task::yield_now().await;
+        while self.connections.get() > 0 {
+            self.connection_ended.notified().await;
+        }
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            self.view().sweep_pools(self.now());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Reads the clock.
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        self.timers.now()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stage.get() != Life::Serving
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stage.get() == Life::Stopping
+    }
+
+    /// Uniform bits: splitmix64, one addition and two multiplications.
+    #[inline]
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn connection_began(&self) {
+        self.connections.set(self.connections.get() + 1);
+    }
+
+    pub(crate) fn connection_ended(&self) {
+        self.connections.set(self.connections.get() - 1);
+        self.connection_ended.notify_one();
+    }
+}
+
+async fn stop_ordered(orders: &mut mpsc::UnboundedReceiver<Command>) {
+    while let Some(command) = orders.recv().await {
+        if matches!(command, Command::Stop) {
+            return;
+        }
+    }
+}
