@@ -4,20 +4,43 @@
 //! its line underlined; [`Config::from_flags`] feeds the command line through the same checks. What comes out
 //! is complete: every default is filled in and every inherited value resolved, so a reader needs no logic.
 //!
+//! ```text
+//! text ─ document ─ walk ─ read ─ check ─ Config ─ show
+//!        (syntax)   (keys)         (as a whole)
+//! ```
+//!
 //! This crate refuses to know sockets, name resolution, workers and the machine it runs on: addresses stay
 //! parsed but unresolved, and the environment is an argument.
 
 mod address;
+mod check;
 mod cluster;
 mod config;
+mod document;
+mod expand;
+mod flags;
+mod keys;
+mod parse;
+mod problem;
+mod read;
+mod reference;
 mod route;
+mod schema;
+mod show;
+mod suggest;
+mod units;
+mod walk;
 
 pub use address::{Address, AddressError, Bind, Host};
 pub use cluster::{
     Balance, Cluster, ClusterLimits, Endpoint, HashKey, HealthCheck, PassiveHealth, Probe, StatusRange,
 };
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, Timeouts, Workers};
+pub use flags::Flag;
+pub use problem::{Diagnostic, Report, Severity, Style, Warning};
+pub use reference::reference;
 pub use route::{
     Action, Answer, Forward, HeaderMatch, HostPattern, Matcher, PathMatch, Redirect, RedirectPart, Retry,
     Route, RouteLimits, RouteTimeouts,
 };
+pub use schema::schema;

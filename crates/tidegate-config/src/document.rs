@@ -1,0 +1,142 @@
+//! A document as a tree of values that know their place, in the order of the text.
+//!
+//! The seam between a syntax and the schema: TOML and the command line both become this tree. It does not know
+//! any key.
+
+use std::fmt;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::expand::{Environment, expand};
+use crate::problem::{Problem, Span};
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) span: Span,
+    pub(crate) value: Value,
+}
+
+/// What stands there.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Boolean(bool),
+    Date,
+    Float(String),
+    /// Saturated at the ends.
+    Integer(i128),
+    List(Vec<Node>),
+    Table(Vec<Entry>),
+    Text {
+        text: String,
+        /// It came from a variable or a flag, where only text can be: it may stand for a number.
+        untyped: bool,
+    },
+}
+
+/// A key, its place and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_span: Span,
+    pub(crate) node: Node,
+}
+
+/// Reads TOML. Every problem found goes to `problems`; `None` when what is left is not worth checking further.
+pub(crate) fn read_toml(text: &str, env: Environment<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let only_duplicates = errors.iter().all(|error| error.message().starts_with("duplicate key"));
+    problems.extend(errors.iter().map(syntax_problem));
+    if !only_duplicates {
+        return None;
+    }
+    let span = table.span();
+    let value = table_value(table.into_inner(), env, problems);
+    Some(Node { span, value })
+}
+
+fn syntax_problem(error: &toml::de::Error) -> Problem {
+    let span = error.span().unwrap_or_default();
+    let mut lines = error.message().lines();
+    let title = lines.next().unwrap_or("not TOML").to_owned();
+    let label = lines.collect::<Vec<_>>().join("; ");
+    if title.starts_with("duplicate key") {
+        return Problem::error(span, title).label("given a second time here").help("keep one of them");
+    }
+    Problem::error(span, format!("this is not TOML: {title}")).label(label)
+}
+
+fn table_value(table: DeTable<'_>, env: Environment<'_>, problems: &mut Vec<Problem>) -> Value {
+    let mut entries: Vec<Entry> = table
+        .into_iter()
+        .map(|(key, value)| Entry {
+            key_span: key.span(),
+            key: key.into_inner().into_owned(),
+            node: Node {
+                span: value.span(),
+                value: plain_value(value.span(), value.into_inner(), env, problems),
+            },
+        })
+        .collect();
+    entries.sort_by_key(|entry| entry.key_span.start);
+    Value::Table(entries)
+}
+
+fn plain_value(span: Span, value: DeValue<'_>, env: Environment<'_>, problems: &mut Vec<Problem>) -> Value {
+    match value {
+        DeValue::Array(items) => Value::List(
+            items
+                .into_iter()
+                .map(|item| Node {
+                    span: item.span(),
+                    value: plain_value(item.span(), item.into_inner(), env, problems),
+                })
+                .collect(),
+        ),
+        DeValue::Boolean(value) => Value::Boolean(value),
+        DeValue::Datetime(_) => Value::Date,
+        DeValue::Float(value) => Value::Float(value.to_string()),
+        DeValue::Integer(value) => Value::Integer(saturated(value.as_str(), value.radix())),
+        DeValue::String(text) => text_value(span, text.into_owned(), env, problems),
+        DeValue::Table(table) => table_value(table, env, problems),
+    }
+}
+
+fn saturated(digits: &str, radix: u32) -> i128 {
+    let limit = if digits.starts_with('-') { i128::MIN } else { i128::MAX };
+    i128::from_str_radix(digits, radix).unwrap_or(limit)
+}
+
+fn text_value(span: Span, text: String, env: Environment<'_>, problems: &mut Vec<Problem>) -> Value {
+    match expand(&text, env) {
+        Ok(None) => Value::Text { text, untyped: false },
+        Ok(Some(text)) => Value::Text { text, untyped: true },
+        Err(error) => {
+            problems.push(Problem::error(span, error.to_string()).help(error.help()));
+            Value::Text { text, untyped: true }
+        }
+    }
+}
+
+impl Value {
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        if let Self::Text { text, .. } = self { Some(text) } else { None }
+    }
+}
+
+/// What was found, for people.
+impl fmt::Display for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean(value) => write!(out, "`{value}`"),
+            Self::Date => write!(out, "a date"),
+            Self::Float(value) => write!(out, "the number {value}"),
+            Self::Integer(value) => write!(out, "the number {value}"),
+            Self::List(items) if items.is_empty() => write!(out, "an empty list"),
+            Self::List(_) => write!(out, "a list"),
+            Self::Table(_) => write!(out, "a table"),
+            Self::Text { text, .. } if text.is_empty() => write!(out, "an empty text"),
+            Self::Text { text, .. } => write!(out, "{text:?}"),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Every key of the configuration: its name, what it takes, its default and what it means.
+//!
+//! The one place where keys are listed. The walker refuses what is not here; the JSON Schema and the reference in
+//! docs/ are made from it; tests hold that each default changes nothing and each example something.
+
+mod tables;
+
+use crate::units;
+
+pub(crate) use tables::{ALL, CLUSTER, ENDPOINT, LISTENER, ROOT, ROUTE};
+
+/// A table and the keys it may hold.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Unique, for the schema.
+    pub(crate) name: &'static str,
+    /// As written in a file: `[timeout]`.
+    pub(crate) title: &'static str,
+    /// A sentence or two.
+    pub(crate) doc: &'static str,
+    /// Text after which a line `key = value` is a key of this table in a configuration that holds.
+    pub(crate) frame: &'static str,
+    /// In the order of the reference.
+    pub(crate) keys: &'static [Key],
+}
+
+/// A key of a table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) takes: Kind,
+    pub(crate) default: Default,
+    /// A value in TOML, not the default.
+    pub(crate) example: &'static str,
+    pub(crate) doc: &'static str,
+    /// Instead of the table's.
+    pub(crate) frame: Option<&'static str>,
+}
+
+/// What stands when a key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Default {
+    /// The value of the same key in this table.
+    Inherited(&'static str),
+    /// It must be given, for the stated reason.
+    Required(&'static str),
+    /// This value, in TOML.
+    Value(&'static str),
+    /// What the words say.
+    Words(&'static str),
+}
+
+/// What a key takes.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    AnyOf(&'static [Kind]),
+    Boolean,
+    /// `"2s"`.
+    Duration,
+    Integer {
+        min: u32,
+        max: u32,
+    },
+    List(&'static Kind),
+    /// A table whose keys the user names.
+    MapOf(&'static Kind),
+    /// `"64KiB"`.
+    Size {
+        min: u64,
+        max: u64,
+    },
+    Table(&'static Table),
+    /// Any text; the words say which.
+    Text(&'static str),
+    /// One of these texts.
+    Words(&'static [&'static str]),
+}
+
+impl Table {
+    pub(crate) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+impl Key {
+    pub(crate) fn frame_in(&self, table: &Table) -> &'static str {
+        self.frame.unwrap_or(table.frame)
+    }
+}
+
+impl Kind {
+    /// What it takes, for people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::AnyOf(kinds) => join_or(kinds.iter().map(Self::describe)),
+            Self::Boolean => "`true` or `false`".into(),
+            Self::Duration => "a duration like \"2s\"".into(),
+            Self::Integer { min, max } => format!("a number from {min} to {max}"),
+            Self::List(kind) => format!("a list of {}", kind.describe_many()),
+            Self::MapOf(kind) => format!("a table of {}", kind.describe_many()),
+            Self::Size { .. } => "a size like \"64KiB\"".into(),
+            Self::Table(_) => "a table".into(),
+            Self::Text(words) => (*words).into(),
+            Self::Words(words) => join_or(words.iter().map(|word| format!("{word:?}"))),
+        }
+    }
+
+    fn describe_many(&self) -> String {
+        match self {
+            Self::AnyOf(kinds) => join_or(kinds.iter().map(Self::describe_many)),
+            Self::Boolean => "booleans".into(),
+            Self::Table(_) => "tables".into(),
+            Self::Integer { .. } => "numbers".into(),
+            Self::Text(words) => {
+                let noun = words.strip_prefix("an ").or_else(|| words.strip_prefix("a ")).unwrap_or(words);
+                match noun.split_once(' ') {
+                    Some((head, rest)) if rest.starts_with("like") => format!("{head}s {rest}"),
+                    _ => format!("{noun}s"),
+                }
+            }
+            Self::Duration | Self::List(_) | Self::MapOf(_) | Self::Size { .. } | Self::Words(_) => {
+                self.describe()
+            }
+        }
+    }
+
+    /// This kind and all it may stand for, at this place.
+    pub(crate) fn alternatives(&self) -> Vec<&Self> {
+        match self {
+            Self::AnyOf(kinds) => kinds.iter().flat_map(Self::alternatives).collect(),
+            _ => vec![self],
+        }
+    }
+
+    /// The table that it takes, if it takes one.
+    pub(crate) fn table(&self) -> Option<&'static Table> {
+        self.alternatives().into_iter().find_map(|kind| match kind {
+            Self::Table(table) => Some(*table),
+            _ => None,
+        })
+    }
+
+    /// The smallest and the largest number.
+    pub(crate) fn integer_range(&self) -> Option<(u32, u32)> {
+        self.alternatives().into_iter().find_map(|kind| match kind {
+            Self::Integer { min, max } => Some((*min, *max)),
+            _ => None,
+        })
+    }
+
+    /// The smallest and the largest size in bytes.
+    pub(crate) fn size_range(&self) -> Option<(u64, u64)> {
+        self.alternatives().into_iter().find_map(|kind| match kind {
+            Self::Size { min, max } => Some((*min, *max)),
+            _ => None,
+        })
+    }
+
+    /// All words.
+    pub(crate) fn words(&self) -> Vec<&'static str> {
+        let words = self.alternatives().into_iter().filter_map(|kind| match kind {
+            Self::Words(words) => Some(*words),
+            _ => None,
+        });
+        words.flatten().copied().collect()
+    }
+
+    /// The range in words, when there is one worth a word.
+    pub(crate) fn describe_range(&self) -> Option<String> {
+        self.size_range()
+            .map(|(min, max)| format!("{} to {}", units::print_size(min), units::print_size(max)))
+    }
+}
+
+/// `a, b or c`.
+pub(crate) fn join_or(items: impl Iterator<Item = String>) -> String {
+    let mut items: Vec<String> = items.collect();
+    match items.pop() {
+        None => String::new(),
+        Some(last) if items.is_empty() => last,
+        Some(last) => format!("{} or {last}", items.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse("test.toml", text, &|_| None)
+            .map(|(config, _)| config)
+            .map_err(|report| report.to_string())
+    }
+
+    fn each_key() -> impl Iterator<Item = (&'static Table, &'static Key)> {
+        ALL.iter().flat_map(|table| table.keys.iter().map(|key| (*table, key)))
+    }
+
+    #[test]
+    fn each_example_is_accepted_and_changes_something() {
+        for (table, key) in each_key() {
+            let frame = key.frame_in(table);
+            let with = parse(&format!("{frame}{} = {}\n", key.name, key.example));
+            let with = with.unwrap_or_else(|report| panic!("{}.{}:\n{report}", table.name, key.name));
+            if let Ok(without) = parse(frame) {
+                assert_ne!(with, without, "{}.{} does nothing", table.name, key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn writing_a_default_out_changes_nothing() {
+        for (table, key) in each_key() {
+            let Default::Value(value) = key.default else { continue };
+            let frame = key.frame_in(table);
+            let with = parse(&format!("{frame}{} = {value}\n", key.name));
+            assert_eq!(with, parse(frame), "{}.{}", table.name, key.name);
+        }
+    }
+
+    #[test]
+    fn each_table_says_its_own_keys_and_refuses_another() {
+        for table in ALL {
+            let frame = table.keys.first().map_or(table.frame, |key| key.frame_in(table));
+            let report = parse(&format!("{frame}no_such_key = 1\n")).expect_err(table.name);
+            assert!(report.contains("unknown key `no_such_key`"), "{}:\n{report}", table.name);
+        }
+    }
+}

@@ -1,0 +1,768 @@
+//! The tables themselves: a list, to be read like one.
+//!
+//! It refuses to know how values are read; [`crate::keys`] says what the parts mean.
+
+use super::Default::{Inherited, Required, Value, Words};
+use super::{Default, Key, Kind, Table};
+
+const fn key(
+    name: &'static str,
+    takes: Kind,
+    default: Default,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key { name, takes, default, example, doc, frame: None }
+}
+
+const fn framed(frame: &'static str, key: Key) -> Key {
+    Key { frame: Some(frame), ..key }
+}
+
+/// All tables, in the order of the reference.
+pub(crate) static ALL: [&Table; 20] = [
+    &ROOT,
+    &LISTENER,
+    &ROUTE,
+    &PATH,
+    &ANSWER,
+    &REDIRECT,
+    &CLUSTER,
+    &ENDPOINT,
+    &BALANCE,
+    &HASH_KEY,
+    &HEALTH,
+    &PASSIVE,
+    &TIMEOUT,
+    &ROUTE_TIMEOUT,
+    &LIMIT,
+    &ROUTE_LIMIT,
+    &CLUSTER_LIMIT,
+    &RETRY,
+    &LOG,
+    &ADMIN,
+];
+
+const BIND: Kind = Kind::Text("an address like \":8080\", \"127.0.0.1:80\" or \"unix:/run/web.sock\"");
+const NETWORKS: Kind = Kind::AnyOf(&[Kind::Text("a network like \"10.0.0.0/8\""), Kind::List(&NETWORK)]);
+const NETWORK: Kind = Kind::Text("a network like \"10.0.0.0/8\"");
+const ENDPOINT_ADDRESS: Kind = Kind::Text("an address like \"10.0.0.1:8001\" or \"unix:/run/app.sock\"");
+const ENDPOINTS: Kind = Kind::List(&Kind::AnyOf(&[ENDPOINT_ADDRESS, Kind::Table(&ENDPOINT)]));
+const TO: Kind = Kind::AnyOf(&[Kind::Text("the name of a cluster"), ENDPOINT_ADDRESS, ENDPOINTS]);
+const OFF: Kind = Kind::Words(&["off"]);
+const DURATION_OR_OFF: Kind = Kind::AnyOf(&[Kind::Duration, OFF]);
+const CONNECTIONS: Kind = Kind::Integer { min: 1, max: 10_000_000 };
+const BALANCES: Kind = Kind::AnyOf(&[ALGORITHMS, Kind::Table(&BALANCE)]);
+const ALGORITHMS: Kind = Kind::Words(&["round_robin", "least_request", "random", "hash"]);
+const HEALTHS: Kind = Kind::AnyOf(&[
+    Kind::Text("a path like \"/health\""),
+    Kind::Words(&["tcp", "off"]),
+    Kind::Boolean,
+    Kind::Table(&HEALTH),
+]);
+const PASSIVES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&PASSIVE)]);
+const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
+const STATUS: Kind =
+    Kind::AnyOf(&[Kind::Integer { min: 100, max: 599 }, Kind::Text("a range like \"200-399\"")]);
+
+const BALANCE_DOC: &str = "How endpoints share the load: `round_robin` (in turn, by weight), `least_request` (fewest \
+    in flight), `random` (the less loaded of two random ones), `hash` (the same key to the same endpoint).";
+const HEALTH_DOC: &str = "Active checks: a path to `GET`, `true` or `\"tcp\"` for a connection alone, `\"off\"`, or a \
+    table.";
+const PASSIVE_DOC: &str = "Marking an endpoint down when requests cannot connect to it.";
+const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` for never. Only what RFC 9110 §9.2.2 \
+    allows is ever sent twice.";
+
+/// Shorthand alone.
+const PLAIN: &str = "listen = \":80\"\nto = \"h:1\"\n";
+const ONE_ROUTE: &str = "listen = \":80\"\n[[route]]\nto = \"h:1\"\n";
+const ONE_CLUSTER: &str = "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n";
+
+pub(crate) static ROOT: Table = Table {
+    name: "root",
+    title: "The top of the file",
+    doc: "The shorthand for one listener and one route that takes everything, and what all others inherit. Keys of \
+        the top come before the first `[table]`.",
+    frame: PLAIN,
+    keys: &[
+        framed(
+            "to = \"h:1\"\n",
+            key(
+                "listen",
+                Kind::AnyOf(&[BIND, Kind::List(&BIND)]),
+                Words("none; this or a `[[listener]]` is needed"),
+                "[\":8080\", \"unix:/run/web.sock\"]",
+                "Where clients connect; each address is a listener. `:80` is every address of the machine, port 0 one \
+                    that the system picks.",
+            ),
+        ),
+        framed(
+            "listen = \":80\"\n",
+            key(
+                "to",
+                TO,
+                Words("none"),
+                "[\"localhost:8001\", { address = \"localhost:8002\", weight = 2 }]",
+                "Where requests go that no `[[route]]` takes: a route for everything, after all others.",
+            ),
+        ),
+        key("balance", BALANCES, Value("\"least_request\""), "\"round_robin\"", BALANCE_DOC),
+        key("health", HEALTHS, Value("\"off\""), "\"/health\"", HEALTH_DOC),
+        key("passive", PASSIVES, Value("true"), "{ connect_failures = 5 }", PASSIVE_DOC),
+        key("retry", RETRIES, Value("true"), "{ attempts = 2 }", RETRY_DOC),
+        key(
+            "trusted_proxies",
+            NETWORKS,
+            Value("[]"),
+            "[\"10.0.0.0/8\", \"fd00::/8\"]",
+            "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.",
+        ),
+        key(
+            "workers",
+            Kind::AnyOf(&[Kind::Integer { min: 1, max: 1024 }, Kind::Words(&["auto"])]),
+            Value("\"auto\""),
+            "2",
+            "Threads that serve requests; `auto` is one for each core.",
+        ),
+        key(
+            "timeout",
+            Kind::Table(&TIMEOUT),
+            Words("see `[timeout]`"),
+            "{ head = \"5s\" }",
+            "See `[timeout]`.",
+        ),
+        key("limit", Kind::Table(&LIMIT), Words("see `[limit]`"), "{ connections = 100 }", "See `[limit]`."),
+        key("log", Kind::Table(&LOG), Words("see `[log]`"), "{ access = \"stdout\" }", "See `[log]`."),
+        key(
+            "admin",
+            Kind::AnyOf(&[BIND, OFF, Kind::Table(&ADMIN)]),
+            Value("\"127.0.0.1:9901\""),
+            "\"unix:/run/admin.sock\"",
+            "Where `/metrics`, `/livez` and `/readyz` are served: an address, `\"off\"`, or a table.",
+        ),
+        key(
+            "listener",
+            Kind::List(&Kind::Table(&LISTENER)),
+            Words("none"),
+            "[{ bind = \":8080\" }]",
+            "Where clients connect, when more is to be said than an address: `[[listener]]`.",
+        ),
+        key(
+            "route",
+            Kind::List(&Kind::Table(&ROUTE)),
+            Words("none"),
+            "[{ path = \"/api/\", to = \"h:2\" }]",
+            "What to do with which request: `[[route]]`.",
+        ),
+        key(
+            "cluster",
+            Kind::MapOf(&Kind::Table(&CLUSTER)),
+            Words("none"),
+            "{ app = { endpoints = [\"h:2\"] } }",
+            "Named sets of endpoints: `[cluster.NAME]`.",
+        ),
+    ],
+};
+
+pub(crate) static LISTENER: Table = Table {
+    name: "listener",
+    title: "`[[listener]]`",
+    doc: "A bound address and whom it trusts.",
+    frame: "to = \"h:1\"\n[[listener]]\nbind = \":80\"\n",
+    keys: &[
+        framed(
+            "to = \"h:1\"\n[[listener]]\n",
+            key("bind", BIND, Required("a listener needs an address"), "\":8080\"", "The address to bind."),
+        ),
+        key(
+            "connections",
+            CONNECTIONS,
+            Inherited("[limit]"),
+            "5000",
+            "Open client connections on this listener, at most. Beyond it, new ones wait in the system's queue.",
+        ),
+        key(
+            "trusted_proxies",
+            NETWORKS,
+            Inherited("the top"),
+            "\"10.0.0.0/8\"",
+            "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed here.",
+        ),
+    ],
+};
+
+pub(crate) static ROUTE: Table = Table {
+    name: "route",
+    title: "`[[route]]`",
+    doc: "What a request must look like, and what is done about it: exactly one of `to`, `answer` and `redirect`. Of \
+        all routes that match, the most specific wins: an exact host before a wildcard, a longer wildcard before a \
+        shorter, any host last; then an exact path before a prefix, a longer prefix before a shorter; then the order \
+        of the file.",
+    frame: ONE_ROUTE,
+    keys: &[
+        key(
+            "name",
+            Kind::Text("a name"),
+            Words("made from the matchers"),
+            "\"shop\"",
+            "What logs and metrics call it; no two routes share one.",
+        ),
+        key(
+            "host",
+            Kind::AnyOf(&[Kind::Text("a host like \"example.com\" or \"*.example.com\""), Kind::List(&HOST)]),
+            Words("any"),
+            "[\"example.com\", \"*.example.com\"]",
+            "The host, without a port. `*.` stands for one or more labels.",
+        ),
+        key(
+            "path",
+            Kind::AnyOf(&[Kind::Text("a path like \"/api/\""), Kind::Table(&PATH)]),
+            Value("\"/\""),
+            "\"/api/\"",
+            "A prefix of whole segments: `/api` takes `/api` and `/api/x` and not `/apix`; `/api/` takes `/api/x` and \
+                not `/api`. Or a table.",
+        ),
+        key(
+            "method",
+            Kind::AnyOf(&[Kind::Text("a method like \"GET\""), Kind::List(&METHOD)]),
+            Words("any"),
+            "[\"GET\", \"HEAD\"]",
+            "The method, in the case it is sent in.",
+        ),
+        key(
+            "header",
+            Kind::MapOf(&Kind::AnyOf(&[Kind::Text("a value"), Kind::Boolean])),
+            Words("none"),
+            "{ X-Canary = \"1\", Authorization = true }",
+            "Header fields that must be there: with exactly this value, or with any (`true`).",
+        ),
+        framed(
+            "listen = \":80\"\n[[route]]\n",
+            key(
+                "to",
+                TO,
+                Words("none"),
+                "\"localhost:8001\"",
+                "Where requests go: a cluster, or endpoints on the spot.",
+            ),
+        ),
+        framed(
+            "listen = \":80\"\n[[route]]\n",
+            key(
+                "answer",
+                Kind::Table(&ANSWER),
+                Words("none"),
+                "{ status = 404, body = \"nothing here\" }",
+                "An answer of the proxy's own.",
+            ),
+        ),
+        framed(
+            "listen = \":80\"\n[[route]]\n",
+            key(
+                "redirect",
+                Kind::Table(&REDIRECT),
+                Words("none"),
+                "{ to = \"https://{host}{path}{query}\" }",
+                "Sends the client elsewhere.",
+            ),
+        ),
+        key(
+            "balance",
+            BALANCES,
+            Inherited("the top"),
+            "\"hash\"",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
+        key(
+            "health",
+            HEALTHS,
+            Inherited("the top"),
+            "\"/health\"",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
+        key(
+            "passive",
+            PASSIVES,
+            Inherited("the top"),
+            "\"off\"",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
+        key("retry", RETRIES, Inherited("the top"), "\"off\"", RETRY_DOC),
+        key(
+            "timeout",
+            Kind::Table(&ROUTE_TIMEOUT),
+            Inherited("[timeout]"),
+            "{ total = \"30s\" }",
+            "How long the stages of a request may take here.",
+        ),
+        key(
+            "limit",
+            Kind::Table(&ROUTE_LIMIT),
+            Inherited("[limit]"),
+            "{ body_bytes = \"1MiB\" }",
+            "How much may pass here.",
+        ),
+        key(
+            "preserve_host",
+            Kind::Boolean,
+            Value("true"),
+            "false",
+            "Pass the client's `Host` on; otherwise send the endpoint's address.",
+        ),
+    ],
+};
+
+const HOST: Kind = Kind::Text("a host like \"example.com\" or \"*.example.com\"");
+const METHOD: Kind = Kind::Text("a method like \"GET\"");
+
+pub(crate) static PATH: Table = Table {
+    name: "path",
+    title: "`path` as a table",
+    doc: "Exactly one of its keys. Paths are compared without the query, in their canonical form.",
+    frame: "listen = \":80\"\n[[route]]\nto = \"h:1\"\n[route.path]\n",
+    keys: &[
+        key("exact", Kind::Text("a path like \"/ping\""), Words("none"), "\"/ping\"", "The whole path."),
+        key(
+            "prefix",
+            Kind::Text("a path like \"/api/\""),
+            Words("none"),
+            "\"/api/\"",
+            "As `path = \"/api/\"`.",
+        ),
+    ],
+};
+
+pub(crate) static ANSWER: Table = Table {
+    name: "answer",
+    title: "`[route.answer]`",
+    doc: "An answer of the proxy's own.",
+    frame: "listen = \":80\"\n[[route]]\n[route.answer]\n",
+    keys: &[
+        key("status", Kind::Integer { min: 200, max: 599 }, Value("200"), "503", "The status."),
+        key(
+            "body",
+            Kind::Text("a text"),
+            Value("\"\""),
+            "\"be back soon\"",
+            "The body; none for 204 and 304.",
+        ),
+        key(
+            "content_type",
+            Kind::Text("a media type"),
+            Value("\"text/plain; charset=utf-8\""),
+            "\"text/html\"",
+            "What the body is.",
+        ),
+    ],
+};
+
+pub(crate) static REDIRECT: Table = Table {
+    name: "redirect",
+    title: "`[route.redirect]`",
+    doc: "Sends the client elsewhere.",
+    frame: "listen = \":80\"\n[[route]]\n[route.redirect]\nto = \"/new\"\n",
+    keys: &[
+        framed(
+            "listen = \":80\"\n[[route]]\n[route.redirect]\n",
+            key(
+                "to",
+                Kind::Text("a URL like \"https://example.com{path}{query}\""),
+                Required("a redirect needs a place to go"),
+                "\"https://{host}{path}{query}\"",
+                "The `Location`. `{host}` is the request's host without its port, `{path}` its path as sent, `{query}` \
+                    its query with the `?`, or nothing; `{{` is a plain `{`.",
+            ),
+        ),
+        key(
+            "status",
+            Kind::Integer { min: 301, max: 308 },
+            Value("308"),
+            "302",
+            "301, 302, 303, 307 or 308; with 307 and 308 the method stays.",
+        ),
+    ],
+};
+
+pub(crate) static CLUSTER: Table = Table {
+    name: "cluster",
+    title: "`[cluster.NAME]`",
+    doc: "A named set of interchangeable endpoints. Letters, digits, `.`, `_` and `-` make a name.",
+    frame: ONE_CLUSTER,
+    keys: &[
+        framed(
+            "listen = \":80\"\nto = \"a\"\n[cluster.a]\n",
+            key(
+                "endpoints",
+                ENDPOINTS,
+                Required("a cluster needs endpoints"),
+                "[\"10.0.0.1:8001\", { address = \"10.0.0.2:8001\", weight = 2 }, \"unix:/run/app.sock\"]",
+                "Its endpoints, at least one. A name may resolve to several addresses; all are tried.",
+            ),
+        ),
+        key(
+            "balance",
+            BALANCES,
+            Inherited("the top"),
+            "{ algorithm = \"hash\", key = \"path\" }",
+            BALANCE_DOC,
+        ),
+        key(
+            "health",
+            HEALTHS,
+            Inherited("the top"),
+            "{ path = \"/healthz\", interval = \"5s\" }",
+            HEALTH_DOC,
+        ),
+        key("passive", PASSIVES, Inherited("the top"), "\"off\"", PASSIVE_DOC),
+        key(
+            "limit",
+            Kind::Table(&CLUSTER_LIMIT),
+            Inherited("[limit]"),
+            "{ upstream_connections = 100 }",
+            "How much may be open or waiting.",
+        ),
+    ],
+};
+
+pub(crate) static ENDPOINT: Table = Table {
+    name: "endpoint",
+    title: "An endpoint as a table",
+    doc: "`{ address = \"10.0.0.2:8001\", weight = 2 }` in a list of endpoints.",
+    frame: "listen = \":80\"\nto = \"a\"\n[[cluster.a.endpoints]]\naddress = \"h:1\"\n",
+    keys: &[
+        framed(
+            "listen = \":80\"\nto = \"a\"\n[[cluster.a.endpoints]]\n",
+            key(
+                "address",
+                ENDPOINT_ADDRESS,
+                Required("an endpoint needs an address"),
+                "\"[::1]:8001\"",
+                "Where it listens.",
+            ),
+        ),
+        key("weight", Kind::Integer { min: 1, max: 1000 }, Value("1"), "2", "Its share of the load."),
+    ],
+};
+
+pub(crate) static BALANCE: Table = Table {
+    name: "balance",
+    title: "`balance` as a table",
+    doc: "For algorithms that can be told more.",
+    frame: "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.balance]\n",
+    keys: &[
+        key("algorithm", ALGORITHMS, Value("\"least_request\""), "\"round_robin\"", BALANCE_DOC),
+        framed(
+            "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.balance]\nalgorithm = \"hash\"\n",
+            key(
+                "key",
+                Kind::AnyOf(&[Kind::Words(&["client_address", "path"]), Kind::Table(&HASH_KEY)]),
+                Value("\"client_address\""),
+                "{ header = \"X-User\" }",
+                "What `hash` hashes.",
+            ),
+        ),
+        framed(
+            "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.balance]\nalgorithm = \"random\"\n",
+            key(
+                "choices",
+                Kind::Integer { min: 1, max: 16 },
+                Value("2"),
+                "3",
+                "How many endpoints `random` looks at; the less loaded one wins.",
+            ),
+        ),
+    ],
+};
+
+pub(crate) static HASH_KEY: Table = Table {
+    name: "hash_key",
+    title: "`key` of `hash` as a table",
+    doc: "Exactly one of its keys. Requests without it share one key: the client's address.",
+    frame: "listen = \":80\"\nto = \"h:1\"\nbalance.algorithm = \"hash\"\n[balance.key]\n",
+    keys: &[
+        key(
+            "header",
+            Kind::Text("a field name"),
+            Words("none"),
+            "\"X-User\"",
+            "The value of this header field.",
+        ),
+        key("cookie", Kind::Text("a cookie's name"), Words("none"), "\"sid\"", "The value of this cookie."),
+    ],
+};
+
+const TCP_CHECK: &str =
+    "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.health]\n";
+const HTTP_CHECK: &str =
+    "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.health]\ntype = \"http\"\n";
+
+pub(crate) static HEALTH: Table = Table {
+    name: "health",
+    title: "`[cluster.NAME.health]`",
+    doc: "Active checks of every endpoint.",
+    frame: TCP_CHECK,
+    keys: &[
+        key(
+            "type",
+            Kind::Words(&["http", "tcp"]),
+            Words("`http` when there is a `path`, `host` or `expect`, else `tcp`"),
+            "\"http\"",
+            "What is tried: `http` a `GET`, `tcp` a connection alone.",
+        ),
+        framed(
+            HTTP_CHECK,
+            key(
+                "path",
+                Kind::Text("a path like \"/health\""),
+                Value("\"/\""),
+                "\"/healthz\"",
+                "What to `GET`.",
+            ),
+        ),
+        framed(
+            HTTP_CHECK,
+            key(
+                "host",
+                Kind::Text("a host"),
+                Words("the endpoint's address"),
+                "\"app.internal\"",
+                "The `Host` that is sent.",
+            ),
+        ),
+        framed(
+            HTTP_CHECK,
+            key(
+                "expect",
+                Kind::AnyOf(&[STATUS, Kind::List(&STATUS)]),
+                Value("\"200-399\""),
+                "[\"200-299\", 401]",
+                "The statuses that are good.",
+            ),
+        ),
+        key("interval", Kind::Duration, Value("\"2s\""), "\"10s\"", "From one check to the next."),
+        key(
+            "jitter",
+            DURATION_OR_OFF,
+            Words("a tenth of `interval`"),
+            "\"500ms\"",
+            "Up to this much more, at random, so that checks spread.",
+        ),
+        key("timeout", Kind::Duration, Value("\"1s\""), "\"500ms\"", "A whole check."),
+        key(
+            "rise",
+            Kind::Integer { min: 1, max: 100 },
+            Value("2"),
+            "1",
+            "Good checks in a row that bring it up.",
+        ),
+        key(
+            "fall",
+            Kind::Integer { min: 1, max: 100 },
+            Value("3"),
+            "5",
+            "Bad checks in a row that bring it down.",
+        ),
+    ],
+};
+
+pub(crate) static PASSIVE: Table = Table {
+    name: "passive",
+    title: "`passive` as a table",
+    doc: "Marking an endpoint down when requests cannot connect to it.",
+    frame: "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.passive]\n",
+    keys: &[
+        key(
+            "connect_failures",
+            Kind::Integer { min: 1, max: 1000 },
+            Value("3"),
+            "10",
+            "Failed connects in a row that bring it down.",
+        ),
+        key(
+            "retry_after",
+            Kind::Duration,
+            Value("\"5s\""),
+            "\"30s\"",
+            "After this long it may be tried again.",
+        ),
+    ],
+};
+
+const TIMEOUT_FRAME: &str = "listen = \":80\"\nto = \"h:1\"\n[timeout]\n";
+const ROUTE_TIMEOUT_FRAME: &str = "listen = \":80\"\n[[route]]\nto = \"h:1\"\n[route.timeout]\n";
+
+const CONNECT_DOC: &str = "A connection to one endpoint.";
+const FIRST_BYTE_DOC: &str = "From the whole request sent to the first byte of the answer.";
+const BODY_IDLE_DOC: &str = "No byte of a body moved, in either direction.";
+const TOTAL_DOC: &str = "From the request's head to the answer's last byte, all attempts together.";
+const TUNNEL_IDLE_DOC: &str = "No byte moved on an upgraded connection.";
+
+pub(crate) static TIMEOUT: Table = Table {
+    name: "timeout",
+    title: "`[timeout]`",
+    doc: "Of the whole proxy, and what routes inherit.",
+    frame: TIMEOUT_FRAME,
+    keys: &[
+        key("head", Kind::Duration, Value("\"10s\""), "\"5s\"", "A whole request head."),
+        key(
+            "keep_alive",
+            Kind::Duration,
+            Value("\"60s\""),
+            "\"15s\"",
+            "A client connection between two requests.",
+        ),
+        key("connect", Kind::Duration, Value("\"3s\""), "\"1s\"", CONNECT_DOC),
+        key("first_byte", DURATION_OR_OFF, Value("\"60s\""), "\"off\"", FIRST_BYTE_DOC),
+        key("body_idle", Kind::Duration, Value("\"30s\""), "\"2m\"", BODY_IDLE_DOC),
+        key("total", DURATION_OR_OFF, Value("\"off\""), "\"5m\"", TOTAL_DOC),
+        key("tunnel_idle", DURATION_OR_OFF, Value("\"1h\""), "\"1d\"", TUNNEL_IDLE_DOC),
+        key(
+            "drain",
+            Kind::Duration,
+            Value("\"30s\""),
+            "\"5m\"",
+            "What is open after the order to stop; then it is cut.",
+        ),
+    ],
+};
+
+pub(crate) static ROUTE_TIMEOUT: Table = Table {
+    name: "route_timeout",
+    title: "`[route.timeout]`",
+    doc: "The timeouts that a route may change.",
+    frame: ROUTE_TIMEOUT_FRAME,
+    keys: &[
+        key("connect", Kind::Duration, Inherited("[timeout]"), "\"1s\"", CONNECT_DOC),
+        key("first_byte", DURATION_OR_OFF, Inherited("[timeout]"), "\"off\"", FIRST_BYTE_DOC),
+        key("body_idle", Kind::Duration, Inherited("[timeout]"), "\"2m\"", BODY_IDLE_DOC),
+        key("total", DURATION_OR_OFF, Inherited("[timeout]"), "\"30s\"", TOTAL_DOC),
+        key("tunnel_idle", DURATION_OR_OFF, Inherited("[timeout]"), "\"off\"", TUNNEL_IDLE_DOC),
+    ],
+};
+
+const BODY_BYTES: Kind = Kind::AnyOf(&[Kind::Size { min: 0, max: 1 << 50 }, OFF]);
+const WAITING: Kind = Kind::Integer { min: 0, max: 10_000_000 };
+const CONNECTIONS_OR_OFF: Kind = Kind::AnyOf(&[CONNECTIONS, OFF]);
+const BODY_BYTES_DOC: &str = "A request body; beyond it the answer is 413.";
+const PENDING_DOC: &str = "Requests that wait for a connection, per cluster; beyond it the answer is 503.";
+const IDLE_DOC: &str = "Idle connections kept for reuse, per endpoint.";
+const UPSTREAM_DOC: &str = "Connections, per endpoint; beyond it requests wait.";
+
+pub(crate) static LIMIT: Table = Table {
+    name: "limit",
+    title: "`[limit]`",
+    doc: "Of the whole proxy, and what routes and clusters inherit.",
+    frame: "listen = \":80\"\nto = \"h:1\"\n[limit]\n",
+    keys: &[
+        key(
+            "head_bytes",
+            Kind::Size { min: 1 << 10, max: 16 << 20 },
+            Value("\"16KiB\""),
+            "\"64KiB\"",
+            "A head, of a request or an answer; beyond it the answer is 431 or 502.",
+        ),
+        key(
+            "field_count",
+            Kind::Integer { min: 1, max: 10_000 },
+            Value("100"),
+            "200",
+            "Field lines of one head; beyond it the answer is 431 or 502.",
+        ),
+        key(
+            "target_bytes",
+            Kind::Size { min: 1 << 6, max: 16 << 20 },
+            Value("\"8KiB\""),
+            "\"2KiB\"",
+            "The request target; beyond it the answer is 414.",
+        ),
+        key("body_bytes", BODY_BYTES, Value("\"off\""), "\"10MiB\"", BODY_BYTES_DOC),
+        key(
+            "connections",
+            CONNECTIONS,
+            Value("10000"),
+            "50000",
+            "Open client connections, all listeners together. Beyond it, new ones wait in the system's queue.",
+        ),
+        key("pending_requests", WAITING, Value("1000"), "0", PENDING_DOC),
+        key("upstream_idle_connections", WAITING, Value("64"), "0", IDLE_DOC),
+        key("upstream_connections", CONNECTIONS_OR_OFF, Value("\"off\""), "100", UPSTREAM_DOC),
+    ],
+};
+
+pub(crate) static ROUTE_LIMIT: Table = Table {
+    name: "route_limit",
+    title: "`[route.limit]`",
+    doc: "The limits that a route may change.",
+    frame: "listen = \":80\"\n[[route]]\nto = \"h:1\"\n[route.limit]\n",
+    keys: &[key("body_bytes", BODY_BYTES, Inherited("[limit]"), "\"1MiB\"", BODY_BYTES_DOC)],
+};
+
+pub(crate) static CLUSTER_LIMIT: Table = Table {
+    name: "cluster_limit",
+    title: "`[cluster.NAME.limit]`",
+    doc: "The limits that a cluster may change.",
+    frame: "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.limit]\n",
+    keys: &[
+        key("pending_requests", WAITING, Inherited("[limit]"), "0", PENDING_DOC),
+        key("upstream_idle_connections", WAITING, Inherited("[limit]"), "8", IDLE_DOC),
+        key("upstream_connections", CONNECTIONS_OR_OFF, Inherited("[limit]"), "100", UPSTREAM_DOC),
+    ],
+};
+
+pub(crate) static RETRY: Table = Table {
+    name: "retry",
+    title: "`[retry]` and `[route.retry]`",
+    doc: "When a request is tried on another endpoint. What a route leaves out it inherits from the top.",
+    frame: "listen = \":80\"\nto = \"h:1\"\n[retry]\n",
+    keys: &[
+        key(
+            "attempts",
+            Kind::Integer { min: 1, max: 10 },
+            Value("3"),
+            "5",
+            "Tries in all, the first included.",
+        ),
+        key(
+            "on",
+            Kind::List(&Kind::Words(&["connect", "reset"])),
+            Value("[\"connect\", \"reset\"]"),
+            "[\"connect\"]",
+            "`connect`: the connection could not be made. `reset`: it died before the first byte of an answer.",
+        ),
+    ],
+};
+
+pub(crate) static LOG: Table = Table {
+    name: "log",
+    title: "`[log]`",
+    doc: "What is logged, and where to.",
+    frame: "listen = \":80\"\nto = \"h:1\"\n[log]\n",
+    keys: &[
+        key(
+            "access",
+            Kind::AnyOf(&[
+                Kind::Words(&["off", "stdout", "stderr"]),
+                Kind::Text("a file like \"/var/log/access.log\""),
+            ]),
+            Value("\"off\""),
+            "\"stdout\"",
+            "Where one line for each finished request goes.",
+        ),
+        key("format", Kind::Words(&["json", "text"]), Value("\"json\""), "\"text\"", "How that line looks."),
+    ],
+};
+
+pub(crate) static ADMIN: Table = Table {
+    name: "admin",
+    title: "`[admin]`",
+    doc: "Where `/metrics`, `/livez` and `/readyz` are served. Whoever reaches it may operate the proxy: keep it on \
+        loopback.",
+    frame: "listen = \":80\"\nto = \"h:1\"\n[admin]\n",
+    keys: &[key(
+        "bind",
+        Kind::AnyOf(&[BIND, OFF]),
+        Value("\"127.0.0.1:9901\""),
+        "\"127.0.0.1:9000\"",
+        "The address to bind, or `\"off\"`.",
+    )],
+};

@@ -1,0 +1,76 @@
+//! The two ways in: a text, or flags. Both become one document and pass the same checks.
+//!
+//! It does not open files and does not read the environment.
+
+use std::sync::Arc;
+
+use crate::check::check;
+use crate::document::{Node, read_toml};
+use crate::flags::{self, Flag};
+use crate::problem::{Diagnostic, Problem, Report, Source};
+use crate::read::read;
+use crate::walk::Walk;
+use crate::{Config, Warning};
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// `name` is what errors call the file; `env` looks a variable up for `${NAME}`. All errors come at once.
+    pub fn parse(
+        name: &str,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<Warning>), Report> {
+        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+        let mut problems = Vec::new();
+        let document = read_toml(text, env, &mut problems);
+        finish(&source, document.as_ref(), problems)
+    }
+
+    /// As [`Self::parse`], of bytes that should be UTF-8.
+    pub fn parse_bytes(
+        name: &str,
+        bytes: &[u8],
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<Warning>), Report> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(name, text, env),
+            Err(error) => Err(not_utf8(name, bytes, error.valid_up_to())),
+        }
+    }
+
+    /// Checks what the command line says; errors underline the flag.
+    pub fn from_flags(flags: &[Flag<'_>]) -> Result<(Self, Vec<Warning>), Report> {
+        let (text, document) = flags::document(flags);
+        let source = Arc::new(Source { name: "command line".into(), text });
+        finish(&source, Some(&document), Vec::new())
+    }
+}
+
+fn finish(
+    source: &Arc<Source>,
+    document: Option<&Node>,
+    problems: Vec<Problem>,
+) -> Result<(Config, Vec<Warning>), Report> {
+    let mut walk = Walk { problems };
+    let draft = document.and_then(|document| read(&mut walk, document));
+    let config = draft.map(|draft| check(&mut walk, draft));
+    match config {
+        Some(config) if !walk.problems.iter().any(Problem::is_error) => {
+            walk.problems.sort_by_key(Problem::start);
+            let warnings =
+                walk.problems.into_iter().map(|problem| Diagnostic::new(source, problem)).collect();
+            Ok((config, warnings))
+        }
+        _ => Err(Report::new(source, walk.problems)),
+    }
+}
+
+fn not_utf8(name: &str, bytes: &[u8], valid: usize) -> Report {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let source = Arc::new(Source { name: name.to_owned(), text });
+    let problem = Problem::error(valid..valid, "this is not UTF-8")
+        .label(format!("the byte {:#04x}", bytes.get(valid).copied().unwrap_or_default()))
+        .help("save the file as UTF-8");
+    Report::new(&source, vec![problem])
+}

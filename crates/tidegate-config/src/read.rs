@@ -1,0 +1,145 @@
+//! From sections to values: the whole file, top-down.
+//!
+//! What comes out is a [`Draft`]: every value read and inherited, names and references not yet looked at as a
+//! whole. That is the part of [`crate::check`].
+
+mod cluster;
+mod listener;
+mod matcher;
+mod route;
+
+use std::num::NonZeroU32;
+
+use ipnet::IpNet;
+
+use crate::document::{Node, Value};
+use crate::keys::ROOT;
+use crate::problem::{Problem, Span};
+use crate::walk::{Section, Walk, set};
+use crate::{
+    Balance, Bind, Cluster, ClusterLimits, HealthCheck, Limits, Listener, Log, PassiveHealth, Retry,
+    Timeouts, Workers,
+};
+
+pub(crate) use route::{ActionDraft, RouteDraft, Target};
+
+/// Everything the file says, with the places that later checks point at.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) workers: Workers,
+    pub(crate) admin: Option<Placed<Bind>>,
+    pub(crate) log: Log,
+    pub(crate) limit: Limits,
+    pub(crate) timeout: Timeouts,
+    pub(crate) listeners: Vec<Placed<Listener>>,
+    pub(crate) routes: Vec<RouteDraft>,
+    pub(crate) clusters: Vec<Placed<Cluster>>,
+    /// A listener or a route did not even read: do not complain that there is none.
+    pub(crate) incomplete: bool,
+}
+
+/// A value and where it was said.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+}
+
+/// What the top of the file says for everyone.
+#[derive(Debug)]
+struct Inherited {
+    balance: Balance,
+    health: Option<HealthCheck>,
+    passive: Option<PassiveHealth>,
+    retry: Retry,
+    trusted_proxies: Vec<IpNet>,
+    limit: Limits,
+    timeout: Timeouts,
+}
+
+impl Default for Inherited {
+    fn default() -> Self {
+        Self {
+            balance: Balance::default(),
+            health: None,
+            passive: Some(PassiveHealth::default()),
+            retry: Retry::default(),
+            trusted_proxies: Vec::new(),
+            limit: Limits::default(),
+            timeout: Timeouts::default(),
+        }
+    }
+}
+
+/// Reads the whole document; `None` when it is no table.
+pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
+    let root = Section::open(walk, &ROOT, "", node)?;
+    let inherited = inherited(walk, &root);
+    let clusters = cluster::named(walk, &root, &inherited);
+    let names: Vec<&str> = clusters.iter().map(|cluster| cluster.value.name.as_str()).collect();
+    let routes = route::routes(walk, &root, &inherited, &names);
+    let (listeners, admin) = (listener::listeners(walk, &root, &inherited), listener::admin(walk, &root));
+    let given = |name| root.field(name).is_some();
+    let incomplete = (listeners.is_empty() && (given("listen") || given("listener")))
+        || (routes.is_empty() && (given("to") || given("route")));
+    let (workers, log) = (workers(walk, &root), listener::log(walk, &root));
+    let Inherited { limit, timeout, .. } = inherited;
+    Some(Draft { workers, admin, log, limit, timeout, listeners, routes, clusters, incomplete })
+}
+
+fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
+    let mut inherited = Inherited::default();
+    set(&mut inherited.balance, cluster::balance(walk, root));
+    set(&mut inherited.health, cluster::health(walk, root));
+    set(&mut inherited.passive, cluster::passive(walk, root));
+    set(&mut inherited.retry, route::retry(walk, root, &Retry::default()));
+    set(&mut inherited.trusted_proxies, listener::trusted_proxies(walk, root));
+    if let Some(section) = root.section(walk, "limit") {
+        limits(walk, &section, &mut inherited.limit);
+    }
+    if let Some(section) = root.section(walk, "timeout") {
+        timeouts(walk, &section, &mut inherited.timeout);
+    }
+    inherited
+}
+
+fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
+    set(&mut limit.head_bytes, section.size(walk, "head_bytes"));
+    set(&mut limit.field_count, section.integer(walk, "field_count"));
+    set(&mut limit.target_bytes, section.size(walk, "target_bytes"));
+    set(&mut limit.connections, section.integer(walk, "connections"));
+    set(&mut limit.route.body_bytes, section.size_or_off(walk, "body_bytes"));
+    cluster_limits(walk, section, &mut limit.cluster);
+    if limit.target_bytes > limit.head_bytes
+        && let Some(field) = section.field("target_bytes").or_else(|| section.field("head_bytes"))
+    {
+        let title = "`target_bytes` is larger than `head_bytes`, which holds it";
+        walk.report(Problem::error(field.span(), title).help("make `head_bytes` the larger one"));
+    }
+}
+
+fn cluster_limits(walk: &mut Walk, section: &Section<'_>, limit: &mut ClusterLimits) {
+    set(&mut limit.pending_requests, section.integer(walk, "pending_requests"));
+    set(&mut limit.upstream_idle_connections, section.integer(walk, "upstream_idle_connections"));
+    set(&mut limit.upstream_connections, section.integer_or_off(walk, "upstream_connections"));
+}
+
+fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut Timeouts) {
+    set(&mut timeout.head, section.duration(walk, "head"));
+    set(&mut timeout.keep_alive, section.duration(walk, "keep_alive"));
+    set(&mut timeout.drain, section.duration(walk, "drain"));
+    route::timeouts(walk, section, &mut timeout.route);
+}
+
+fn workers(walk: &mut Walk, root: &Section<'_>) -> Workers {
+    let Some(field) = root.field("workers") else { return Workers::default() };
+    if field.text() == Some("auto") {
+        return Workers::Auto;
+    }
+    field.integer(walk).and_then(NonZeroU32::new).map_or(Workers::Auto, Workers::Count)
+}
+
+/// Whether a value is a table: many keys take a short form or a table.
+fn is_table(node: &Node) -> bool {
+    matches!(node.value, Value::Table(_))
+}

@@ -1,0 +1,341 @@
+//! Clusters and what belongs to them: endpoints, balance, health.
+//!
+//! It does not know which routes use them.
+
+use crate::document::{Node, Value};
+use crate::keys::{CLUSTER, ENDPOINT};
+use crate::problem::Problem;
+use crate::read::matcher::{is_field_name, path_problem};
+use crate::read::{Inherited, Placed, cluster_limits, is_table};
+use crate::walk::{Field, Section, Walk, set};
+use crate::{Address, Balance, Cluster, Endpoint, HashKey, HealthCheck, PassiveHealth, Probe, StatusRange};
+
+const NAME_BYTES_MAX: usize = 64;
+
+/// All of `[cluster.NAME]`, in the order of the file.
+pub(super) fn named(walk: &mut Walk, root: &Section<'_>, inherited: &Inherited) -> Vec<Placed<Cluster>> {
+    let Some(field) = root.field("cluster") else { return Vec::new() };
+    let Value::Table(entries) = &field.node.value else {
+        walk.report(field.wrong().help("write `[cluster.NAME]`"));
+        return Vec::new();
+    };
+    let mut clusters = Vec::new();
+    for entry in entries {
+        if !is_cluster_name(&entry.key) {
+            let title = format!("{:?} cannot name a cluster", entry.key);
+            let help = "letters, digits, `.`, `_` and `-` make a name, 64 at most";
+            walk.report(Problem::error(entry.key_span.clone(), title).help(help));
+        }
+        let value = cluster(walk, &entry.key, &entry.node, inherited);
+        clusters.push(Placed { value, span: entry.key_span.clone() });
+    }
+    clusters
+}
+
+pub(crate) fn is_cluster_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+fn cluster(walk: &mut Walk, name: &str, node: &Node, inherited: &Inherited) -> Cluster {
+    let mut cluster = inline(Vec::new(), inherited);
+    name.clone_into(&mut cluster.name);
+    let Some(section) = Section::open(walk, &CLUSTER, &format!("cluster.{name}"), node) else {
+        let title = format!("`cluster.{name}` takes a table");
+        walk.report(Problem::error(node.span.clone(), title).label(format!("found {}", node.value)));
+        return cluster;
+    };
+    match section.field("endpoints") {
+        Some(field) => cluster.endpoints = endpoints(walk, &field),
+        None => {
+            let problem = Problem::error(section.span.clone(), format!("cluster `{name}` has no endpoints"));
+            walk.report(problem.help("add `endpoints = [\"127.0.0.1:8001\"]`"));
+        }
+    }
+    override_inherited(walk, &section, &mut cluster);
+    if let Some(section) = section.section(walk, "limit") {
+        cluster_limits(walk, &section, &mut cluster.limit);
+    }
+    cluster
+}
+
+/// A cluster without a name, as the top of the file wants it.
+pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster {
+    Cluster {
+        name: String::new(),
+        endpoints,
+        balance: inherited.balance.clone(),
+        health: inherited.health.clone(),
+        passive: inherited.passive.clone(),
+        limit: inherited.limit.cluster.clone(),
+    }
+}
+
+/// `balance`, `health` and `passive` of a cluster or of a route with endpoints on the spot.
+pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster: &mut Cluster) {
+    set(&mut cluster.balance, balance(walk, section));
+    set(&mut cluster.health, health(walk, section));
+    set(&mut cluster.passive, passive(walk, section));
+}
+
+/// A list of addresses and tables.
+pub(super) fn endpoints(walk: &mut Walk, field: &Field<'_>) -> Vec<Endpoint> {
+    let items = field.items(walk);
+    if items.is_empty() && matches!(field.node.value, Value::List(_)) {
+        walk.report(
+            Problem::error(field.span(), format!("`{}` is empty", field.path)).help("add an address"),
+        );
+    }
+    let mut endpoints: Vec<Placed<Endpoint>> = Vec::new();
+    for item in items {
+        let Some(endpoint) = endpoint(walk, field, item) else { continue };
+        if let Some(first) = endpoints.iter().find(|other| other.value.address == endpoint.address) {
+            let title = format!("`{}` is listed twice", endpoint.address);
+            let problem =
+                Problem::error(item.span.clone(), title).context(first.span.clone(), "first listed here");
+            walk.report(problem.help("for a larger share give it a `weight`"));
+            continue;
+        }
+        endpoints.push(Placed { value: endpoint, span: item.span.clone() });
+    }
+    endpoints.into_iter().map(|endpoint| endpoint.value).collect()
+}
+
+fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<Endpoint> {
+    if !is_table(item) {
+        return Some(Endpoint { address: field.parse_at::<Address>(walk, item)?, weight: 1 });
+    }
+    let section = Section::open(walk, &ENDPOINT, &field.path, item)?;
+    let weight = section.integer(walk, "weight").unwrap_or(1);
+    let Some(address) = section.field("address") else {
+        walk.report(Problem::error(item.span.clone(), "an endpoint needs an `address`"));
+        return None;
+    };
+    Some(Endpoint { address: address.parse(walk)?, weight })
+}
+
+/// The `balance` of a section; `None` when it says nothing.
+pub(super) fn balance(walk: &mut Walk, section: &Section<'_>) -> Option<Balance> {
+    let field = section.field("balance")?;
+    if !is_table(field.node) {
+        return algorithm(field.word(walk)?);
+    }
+    let table = field.section(walk)?;
+    let mut balance = match table.field("algorithm") {
+        Some(field) => algorithm(field.word(walk)?)?,
+        None => Balance::default(),
+    };
+    if let Some(field) = table.field("key") {
+        match &mut balance {
+            Balance::Hash(key) => set(key, hash_key(walk, &field)),
+            _ => walk.report(only_for(&field, "hash")),
+        }
+    }
+    if let Some(field) = table.field("choices") {
+        match &mut balance {
+            Balance::Random { choices } => set(choices, field.integer(walk)),
+            _ => walk.report(only_for(&field, "random")),
+        }
+    }
+    Some(balance)
+}
+
+fn algorithm(word: &str) -> Option<Balance> {
+    match word {
+        "hash" => Some(Balance::Hash(HashKey::default())),
+        "least_request" => Some(Balance::LeastRequest),
+        "random" => Some(Balance::Random { choices: 2 }),
+        "round_robin" => Some(Balance::RoundRobin),
+        _ => None,
+    }
+}
+
+fn only_for(field: &Field<'_>, algorithm: &str) -> Problem {
+    let title = format!("`{}` has no effect without `algorithm = {algorithm:?}`", field.path);
+    Problem::error(field.key_span.clone(), title)
+        .help(format!("set `algorithm = {algorithm:?}`, or leave it out"))
+}
+
+fn hash_key(walk: &mut Walk, field: &Field<'_>) -> Option<HashKey> {
+    if !is_table(field.node) {
+        return match field.word(walk)? {
+            "path" => Some(HashKey::Path),
+            _ => Some(HashKey::ClientAddress),
+        };
+    }
+    let section = field.section(walk)?;
+    match (section.field("header"), section.field("cookie")) {
+        (Some(header), None) => {
+            field_name(walk, &header).map(|name| HashKey::Header(name.to_ascii_lowercase()))
+        }
+        (None, Some(cookie)) => field_name(walk, &cookie).map(|name| HashKey::Cookie(name.to_owned())),
+        _ => {
+            let title = format!("`{}` takes exactly one of `header` and `cookie`", field.path);
+            walk.report(Problem::error(section.span.clone(), title));
+            None
+        }
+    }
+}
+
+/// A token (RFC 9110 §5.6.2), which cookie names are too (RFC 6265 §4.1.1).
+fn field_name<'a>(walk: &mut Walk, field: &Field<'a>) -> Option<&'a str> {
+    let Some(text) = field.text() else { return field.refuse(walk) };
+    if is_field_name(text) { Some(text) } else { field.refuse(walk) }
+}
+
+/// The `passive` of a section; `None` when it says nothing.
+pub(super) fn passive(walk: &mut Walk, section: &Section<'_>) -> Option<Option<PassiveHealth>> {
+    let field = section.field("passive")?;
+    if field.is_refused() {
+        return Some(None);
+    }
+    let mut passive = PassiveHealth::default();
+    match &field.node.value {
+        Value::Boolean(_) => {}
+        Value::Table(_) => {
+            let table = field.section(walk)?;
+            set(&mut passive.connect_failures, table.integer(walk, "connect_failures"));
+            set(&mut passive.retry_after, table.duration(walk, "retry_after"));
+        }
+        _ => return field.refuse(walk),
+    }
+    Some(Some(passive))
+}
+
+/// The `health` of a section; `None` when it says nothing.
+pub(super) fn health(walk: &mut Walk, section: &Section<'_>) -> Option<Option<HealthCheck>> {
+    let field = section.field("health")?;
+    if field.is_refused() {
+        return Some(None);
+    }
+    let check = match &field.node.value {
+        Value::Boolean(_) => HealthCheck::default(),
+        Value::Table(_) => {
+            let table = field.section(walk)?;
+            health_table(walk, &table)
+        }
+        Value::Text { text, .. } if text == "tcp" => HealthCheck::default(),
+        Value::Text { .. } => {
+            HealthCheck { probe: http_probe(health_path(walk, &field)?), ..HealthCheck::default() }
+        }
+        _ => return field.refuse(walk),
+    };
+    Some(Some(check))
+}
+
+fn http_probe(path: String) -> Probe {
+    Probe::Http { path, host: None, expect: vec![StatusRange { first: 200, last: 399 }] }
+}
+
+/// The path of a check may have a query.
+fn health_path(walk: &mut Walk, field: &Field<'_>) -> Option<String> {
+    let Some(text) = field.text() else { return field.refuse(walk) };
+    let path = text.split('?').next().unwrap_or(text);
+    let query_fits = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    match path_problem(path) {
+        None if query_fits => return Some(text.to_owned()),
+        None => walk.report(field.wrong().label("a query has visible ASCII only, and no `#`")),
+        Some(words) => walk.report(field.wrong().label(words)),
+    }
+    None
+}
+
+fn health_table(walk: &mut Walk, table: &Section<'_>) -> HealthCheck {
+    let mut check = HealthCheck { probe: probe(walk, table), ..HealthCheck::default() };
+    set(&mut check.interval, table.duration(walk, "interval"));
+    check.jitter = check.interval / 10;
+    set(&mut check.jitter, table.duration_or_off(walk, "jitter").map(Option::unwrap_or_default));
+    set(&mut check.timeout, table.duration(walk, "timeout"));
+    set(&mut check.rise, table.integer(walk, "rise"));
+    set(&mut check.fall, table.integer(walk, "fall"));
+    if check.timeout > check.interval {
+        let title = "this check may still wait when the next one is due";
+        let place = table.field("timeout").or_else(|| table.field("interval"));
+        let span = place.map_or(table.span.clone(), |field| field.span());
+        walk.report(Problem::warning(span, title).help("make `timeout` no longer than `interval`"));
+    }
+    if check.jitter > check.interval
+        && let Some(field) = table.field("jitter")
+    {
+        let title = "`jitter` is longer than `interval`: checks come at hardly any rhythm";
+        walk.report(Problem::warning(field.span(), title));
+    }
+    check
+}
+
+fn probe(walk: &mut Walk, table: &Section<'_>) -> Probe {
+    let http_only: Vec<Field<'_>> =
+        ["path", "host", "expect"].into_iter().filter_map(|n| table.field(n)).collect();
+    let word = table.field("type").and_then(|field| field.word(walk));
+    if word == Some("tcp") {
+        for field in &http_only {
+            let title = format!("`{}` has no effect on a check of type \"tcp\"", field.path);
+            walk.report(
+                Problem::error(field.key_span.clone(), title).help("leave it out, or set `type = \"http\"`"),
+            );
+        }
+    }
+    if word == Some("tcp") || (word.is_none() && http_only.is_empty()) {
+        return Probe::Tcp;
+    }
+    let path = table.field("path").and_then(|field| health_path(walk, &field));
+    let mut probe = http_probe(path.unwrap_or_else(|| "/".into()));
+    if let Probe::Http { host, expect, .. } = &mut probe {
+        *host = table.field("host").and_then(|field| probe_host(walk, &field));
+        set(expect, table.field("expect").and_then(|field| statuses(walk, &field)));
+    }
+    probe
+}
+
+/// A host, with or without a port.
+fn probe_host(walk: &mut Walk, field: &Field<'_>) -> Option<String> {
+    let Some(text) = field.text() else { return field.refuse(walk) };
+    let fits = text.parse::<crate::Host>().is_ok() || text.parse::<Address>().is_ok_and(|a| !is_unix(&a));
+    if fits { Some(text.to_owned()) } else { field.refuse(walk) }
+}
+
+fn is_unix(address: &Address) -> bool {
+    matches!(address, Address::Unix(_))
+}
+
+/// Sorted and joined, so that equal sets are equal.
+fn statuses(walk: &mut Walk, field: &Field<'_>) -> Option<Vec<StatusRange>> {
+    let mut ranges: Vec<StatusRange> =
+        field.one_or_many().iter().map(|node| status(walk, field, node)).collect::<Option<_>>()?;
+    if ranges.is_empty() {
+        return field.refuse(walk);
+    }
+    ranges.sort_unstable();
+    let mut joined: Vec<StatusRange> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.first <= last.last + 1 => last.last = last.last.max(range.last),
+            _ => joined.push(range),
+        }
+    }
+    Some(joined)
+}
+
+fn status(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<StatusRange> {
+    let range = match &node.value {
+        Value::Integer(number) => u16::try_from(*number).ok().map(|first| (first, first)),
+        Value::Text { text, .. } => status_text(text),
+        _ => None,
+    };
+    match range {
+        Some((first, last)) if 100 <= first && first <= last && last <= 599 => {
+            Some(StatusRange { first, last })
+        }
+        _ => {
+            walk.report(
+                field.wrong_at(node).help("statuses go from 100 to 599: 204, \"200-399\" or [200, 204]"),
+            );
+            None
+        }
+    }
+}
+
+fn status_text(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+}

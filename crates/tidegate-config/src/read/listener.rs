@@ -1,0 +1,184 @@
+//! Listeners, the admin listener, and the log.
+//!
+//! It does not know whether two of them collide.
+
+use ipnet::IpNet;
+
+use crate::document::{Node, Value};
+use crate::keys::LISTENER;
+use crate::problem::Problem;
+use crate::read::{Inherited, Placed, is_table};
+use crate::walk::{Field, Section, Walk, set};
+use crate::{Bind, Listener, Log, LogFormat, LogTarget};
+
+/// Where the admin listener binds when nothing is said.
+const ADMIN_PORT: u16 = 9901;
+
+/// `listen`, then each `[[listener]]`.
+pub(super) fn listeners(walk: &mut Walk, root: &Section<'_>, inherited: &Inherited) -> Vec<Placed<Listener>> {
+    let mut listeners = Vec::new();
+    if let Some(field) = root.field("listen") {
+        let nodes = field.one_or_many();
+        if nodes.is_empty() {
+            walk.report(
+                Problem::error(field.span(), "`listen` is empty").help("add an address like \":8080\""),
+            );
+        }
+        for node in nodes {
+            if let Some(bind) = field.parse_at::<Bind>(walk, node) {
+                listeners.push(Placed { value: plain(bind, inherited), span: node.span.clone() });
+            }
+        }
+    }
+    if let Some(field) = root.field("listener") {
+        for node in field.items(walk) {
+            listeners.extend(listener(walk, &field, node, inherited));
+        }
+    }
+    listeners
+}
+
+fn plain(bind: Bind, inherited: &Inherited) -> Listener {
+    let trusted_proxies = inherited.trusted_proxies.clone();
+    Listener { bind, connections: inherited.limit.connections, trusted_proxies }
+}
+
+fn listener(
+    walk: &mut Walk,
+    field: &Field<'_>,
+    node: &Node,
+    inherited: &Inherited,
+) -> Option<Placed<Listener>> {
+    let Some(section) = Section::open(walk, &LISTENER, "listener", node) else {
+        walk.report(field.wrong_at(node).help("write `[[listener]]`"));
+        return None;
+    };
+    let trusted_proxies = trusted_proxies(walk, &section);
+    let connections = connections(walk, &section, inherited.limit.connections);
+    let Some(bind) = section.field("bind") else {
+        walk.report(
+            Problem::error(section.span, "this listener has no address").help("add `bind = \":8080\"`"),
+        );
+        return None;
+    };
+    let mut listener = plain(bind.parse(walk)?, inherited);
+    set(&mut listener.trusted_proxies, trusted_proxies);
+    set(&mut listener.connections, connections);
+    Some(Placed { value: listener, span: bind.span() })
+}
+
+/// Never more than the whole proxy takes.
+fn connections(walk: &mut Walk, section: &Section<'_>, total: u32) -> Option<u32> {
+    let field = section.field("connections")?;
+    let connections = field.integer(walk)?;
+    if connections > total {
+        let title =
+            format!("this listener never holds {connections} connections: the whole proxy takes {total}");
+        walk.report(
+            Problem::warning(field.span(), title).help("raise `connections` in `[limit]`, or lower this one"),
+        );
+    }
+    Some(connections.min(total))
+}
+
+/// The `trusted_proxies` of a section; `None` when it says nothing.
+pub(super) fn trusted_proxies(walk: &mut Walk, section: &Section<'_>) -> Option<Vec<IpNet>> {
+    let field = section.field("trusted_proxies")?;
+    let mut networks: Vec<IpNet> =
+        field.one_or_many().iter().filter_map(|node| network(walk, &field, node)).collect();
+    networks.sort_unstable();
+    networks.dedup();
+    Some(networks)
+}
+
+/// A network; a single address is one too.
+fn network(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<IpNet> {
+    let Some(text) = node.value.as_text() else {
+        walk.report(field.wrong_at(node));
+        return None;
+    };
+    let network = match (text.parse::<IpNet>(), text.parse::<std::net::IpAddr>()) {
+        (Ok(network), _) => network,
+        (_, Ok(address)) => IpNet::from(address),
+        _ => {
+            walk.report(field.wrong_at(node).label(format!("{text:?} is no network")).help(
+                "write the first address and the length of the prefix, such as \"10.0.0.0/8\" or \"fd00::/8\"",
+            ));
+            return None;
+        }
+    };
+    if network.prefix_len() == 0 {
+        let title = "every client is trusted here: anyone can claim any address";
+        walk.report(
+            Problem::warning(node.span.clone(), title).help("list only the proxies in front of this one"),
+        );
+    }
+    if network.trunc() != network {
+        let title = format!("`{network}` has bits beyond its prefix");
+        walk.report(
+            Problem::warning(node.span.clone(), title).help(format!("taken as \"{}\"", network.trunc())),
+        );
+    }
+    Some(network.trunc())
+}
+
+/// The admin listener; `None` when it is switched off.
+pub(super) fn admin(walk: &mut Walk, root: &Section<'_>) -> Option<Placed<Bind>> {
+    let default =
+        Bind::Tcp { host: Some(crate::Host::Ip(std::net::Ipv4Addr::LOCALHOST.into())), port: ADMIN_PORT };
+    let default = Some(Placed { value: default, span: 0..0 });
+    let Some(field) = root.field("admin") else { return default };
+    if !is_table(field.node) {
+        return admin_bind(walk, &field);
+    }
+    let Some(bind) = field.section(walk).and_then(|table| table.field("bind")) else { return default };
+    admin_bind(walk, &bind)
+}
+
+fn admin_bind(walk: &mut Walk, field: &Field<'_>) -> Option<Placed<Bind>> {
+    if field.is_off() {
+        return None;
+    }
+    let bind: Bind = field.parse(walk)?;
+    if !bind.is_loopback() {
+        let title = "the admin listener can be reached from other machines";
+        let help = "it asks for no password: bind it to 127.0.0.1 or a Unix socket";
+        walk.report(Problem::warning(field.span(), title).help(help));
+    }
+    Some(Placed { value: bind, span: field.span() })
+}
+
+pub(super) fn log(walk: &mut Walk, root: &Section<'_>) -> Log {
+    let mut log = Log::default();
+    let Some(section) = root.section(walk, "log") else { return log };
+    set(&mut log.access, section.field("access").and_then(|field| target(walk, &field)));
+    if let Some(field) = section.field("format") {
+        set(&mut log.format, field.word(walk).map(format));
+        if log.access == LogTarget::Off {
+            let title = "`log.format` has no effect while there is no access log";
+            walk.report(Problem::warning(field.key_span, title).help("add `access = \"stdout\"`"));
+        }
+    }
+    log
+}
+
+fn format(word: &str) -> LogFormat {
+    if word == "text" { LogFormat::Text } else { LogFormat::Json }
+}
+
+fn target(walk: &mut Walk, field: &Field<'_>) -> Option<LogTarget> {
+    match &field.node.value {
+        Value::Text { text, .. } if text == "off" => Some(LogTarget::Off),
+        Value::Text { text, .. } if text == "stdout" => Some(LogTarget::Stdout),
+        Value::Text { text, .. } if text == "stderr" => Some(LogTarget::Stderr),
+        Value::Text { text, .. } if text.contains('/') && !text.contains('\0') => {
+            Some(LogTarget::File(text.into()))
+        }
+        // A bare word is more likely a mistyped one than a file in whatever folder this starts in.
+        Value::Text { .. } => {
+            field.word(walk);
+            None
+        }
+        _ => field.refuse(walk),
+    }
+}

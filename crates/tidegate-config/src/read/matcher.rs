@@ -1,0 +1,207 @@
+//! What a request must look like: hosts, path, methods, header fields.
+//!
+//! It does not know what is done with a request that does.
+
+use crate::address::is_host_name;
+use crate::document::{Node, Value};
+use crate::problem::Problem;
+use crate::read::is_table;
+use crate::walk::{Field, Section, Walk};
+use crate::{HeaderMatch, HostPattern, Matcher, PathMatch};
+
+pub(super) fn matcher(walk: &mut Walk, section: &Section<'_>) -> Matcher {
+    Matcher {
+        hosts: section.field("host").map(|field| hosts(walk, &field)).unwrap_or_default(),
+        path: section.field("path").and_then(|field| path(walk, &field)).unwrap_or_default(),
+        methods: section.field("method").map(|field| methods(walk, &field)).unwrap_or_default(),
+        headers: section.field("header").map(|field| headers(walk, &field)).unwrap_or_default(),
+    }
+}
+
+/// The values of a key that, given empty, would match nothing or everything: nobody means that.
+fn some_of<'a>(walk: &mut Walk, field: &Field<'a>) -> &'a [Node] {
+    let nodes = field.one_or_many();
+    if nodes.is_empty() {
+        walk.report(
+            Problem::error(field.span(), format!("`{}` is empty", field.path)).help("for any, leave it out"),
+        );
+    }
+    nodes
+}
+
+fn hosts(walk: &mut Walk, field: &Field<'_>) -> Vec<HostPattern> {
+    let mut hosts: Vec<HostPattern> = Vec::new();
+    for node in some_of(walk, field) {
+        let Some(text) = node.value.as_text() else {
+            walk.report(field.wrong_at(node));
+            continue;
+        };
+        match host(text) {
+            Ok(host) if hosts.contains(&host) => {
+                walk.report(Problem::error(node.span.clone(), format!("the host {text:?} is listed twice")));
+            }
+            Ok(host) => hosts.push(host),
+            Err((label, help)) => walk.report(field.wrong_at(node).label(label).help(help)),
+        }
+    }
+    hosts
+}
+
+fn host(text: &str) -> Result<HostPattern, (&'static str, String)> {
+    let lower = text.to_ascii_lowercase();
+    if let Some((_, rest)) = lower.split_once("://") {
+        let host = rest.split(['/', ':']).next().unwrap_or(rest);
+        return Err(("this is a URL", format!("write the host alone: {host:?}")));
+    }
+    if let Some(base) = lower.strip_prefix("*.") {
+        let help = "write \"*.example.com\"".to_owned();
+        return if is_host_name(base) {
+            Ok(HostPattern::Wildcard(base.to_owned()))
+        } else {
+            Err(("no host", help))
+        };
+    }
+    if lower.contains('*') {
+        let help =
+            "a wildcard stands for whole labels at the front: \"*.example.com\"; for any host leave it out";
+        return Err(("the wildcard cannot stand here", help.into()));
+    }
+    if !lower.is_ascii() {
+        return Err(("not ASCII", "write an international name in its ASCII form, `xn--...`".into()));
+    }
+    if let Ok(host) = lower.parse::<crate::Host>() {
+        return Ok(HostPattern::Exact(host.to_string().trim_end_matches('.').to_owned()));
+    }
+    match lower.rsplit_once(':') {
+        Some((host, port))
+            if host.parse::<crate::Host>().is_ok() && port.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            Err(("a host is matched without its port", format!("write {host:?}")))
+        }
+        _ => Err(("no host name and no IP address", "write a name like \"example.com\"".into())),
+    }
+}
+
+fn path(walk: &mut Walk, field: &Field<'_>) -> Option<PathMatch> {
+    if !is_table(field.node) {
+        return path_text(walk, field).map(PathMatch::Prefix);
+    }
+    let section = field.section(walk)?;
+    match (section.field("exact"), section.field("prefix")) {
+        (Some(exact), None) => path_text(walk, &exact).map(PathMatch::Exact),
+        (None, Some(prefix)) => path_text(walk, &prefix).map(PathMatch::Prefix),
+        _ => {
+            let title = format!("`{}` takes exactly one of `exact` and `prefix`", field.path);
+            walk.report(Problem::error(section.span, title));
+            None
+        }
+    }
+}
+
+fn path_text(walk: &mut Walk, field: &Field<'_>) -> Option<String> {
+    let Some(text) = field.text() else { return field.refuse(walk) };
+    if let Some(front) = text.strip_suffix('*') {
+        let front = if front.is_empty() { "/" } else { front };
+        let help = format!("a path takes all below it without one: write {front:?}");
+        walk.report(field.wrong().label("`*` is no wildcard here").help(help));
+        return None;
+    }
+    let Some(words) = path_problem(text) else { return Some(text.to_owned()) };
+    let mut problem = field.wrong().label(words);
+    if !text.starts_with('/') && path_problem(&format!("/{text}")).is_none() {
+        problem = problem.help(format!("write {:?}", format!("/{text}")));
+    }
+    walk.report(problem);
+    None
+}
+
+/// Why `text` can never equal the canonical path of a request (RFC 3986 §3.3, §5.2.4).
+pub(super) fn path_problem(text: &str) -> Option<&'static str> {
+    let segment_is = |name: &str| text.split('/').any(|segment| segment == name);
+    let escapes_fit = text
+        .split('%')
+        .skip(1)
+        .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()));
+    match text {
+        _ if !text.starts_with('/') => Some("a path begins with `/`"),
+        _ if text.contains(['?', '#']) => Some("a path has no query and no fragment"),
+        _ if text.bytes().any(|byte| !byte.is_ascii_graphic()) => {
+            Some("a path has visible ASCII only; write other bytes as `%20`")
+        }
+        _ if !escapes_fit => Some("`%` begins two hexadecimal digits"),
+        _ if segment_is(".") || segment_is("..") => {
+            Some("`.` and `..` are resolved before paths are matched")
+        }
+        _ if text.contains("//") => Some("an empty segment"),
+        _ => None,
+    }
+}
+
+fn methods(walk: &mut Walk, field: &Field<'_>) -> Vec<String> {
+    let mut methods: Vec<String> = Vec::new();
+    for node in some_of(walk, field) {
+        match node.value.as_text() {
+            // Methods are tokens and case-sensitive (RFC 9110 §9.1); all registered ones are upper case.
+            Some(text) if is_field_name(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase()) => {
+                methods.push(text.to_owned());
+            }
+            Some(text) if is_field_name(text) => {
+                let help = format!("methods are upper case: write {:?}", text.to_ascii_uppercase());
+                walk.report(field.wrong_at(node).help(help));
+            }
+            _ => walk.report(field.wrong_at(node)),
+        }
+    }
+    methods.sort_unstable();
+    methods.dedup();
+    methods
+}
+
+fn headers(walk: &mut Walk, field: &Field<'_>) -> Vec<HeaderMatch> {
+    let mut headers: Vec<HeaderMatch> = Vec::new();
+    let Value::Table(entries) = &field.node.value else { return field.refuse(walk).unwrap_or_default() };
+    for entry in entries {
+        let name = entry.key.to_ascii_lowercase();
+        if !is_field_name(&name) {
+            let title = format!("{:?} is no name of a header field", entry.key);
+            walk.report(Problem::error(entry.key_span.clone(), title));
+        } else if headers.iter().any(|header| header.name == name) {
+            let title = format!("the header field `{name}` is given twice");
+            walk.report(
+                Problem::error(entry.key_span.clone(), title).help("upper and lower case are the same here"),
+            );
+        } else if let Some(value) = header_value(walk, field, &entry.node) {
+            headers.push(HeaderMatch { name, value });
+        }
+    }
+    headers.sort_unstable();
+    headers
+}
+
+fn header_value(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<Option<String>> {
+    match &node.value {
+        Value::Boolean(true) => Some(None),
+        Value::Text { text, .. } if is_field_value(text) => Some(Some(text.clone())),
+        Value::Text { .. } => {
+            walk.report(
+                field.wrong_at(node).label("a value has no control characters and no space at its ends"),
+            );
+            None
+        }
+        _ => {
+            walk.report(field.wrong_at(node).help("write a value in quotes, or `true` for any value"));
+            None
+        }
+    }
+}
+
+/// A token (RFC 9110 §5.6.2).
+pub(super) fn is_field_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// RFC 9110 §5.5: no control characters but tab, and no white space around it.
+pub(super) fn is_field_value(text: &str) -> bool {
+    text.chars().all(|c| c == '\t' || !c.is_control()) && text.trim_matches([' ', '\t']) == text
+}

@@ -1,0 +1,364 @@
+//! Routes: what is done with a request that matches.
+//!
+//! It does not know the other routes; names and overlaps are for [`crate::check`].
+
+use crate::document::{Node, Value};
+use crate::keys::ROUTE;
+use crate::problem::{Problem, Span};
+use crate::read::matcher::{is_field_value, matcher};
+use crate::read::{Inherited, Placed, cluster};
+use crate::suggest::did_you_mean;
+use crate::walk::{Field, Section, Walk, set};
+use crate::{
+    Address, Answer, Cluster, Endpoint, Matcher, Redirect, RedirectPart, Retry, RouteLimits, RouteTimeouts,
+};
+
+const NAME_BYTES_MAX: usize = 128;
+
+/// A route that may still lack a name, and a cluster that does.
+#[derive(Debug)]
+pub(crate) struct RouteDraft {
+    pub(crate) name: Option<Placed<String>>,
+    pub(crate) matcher: Matcher,
+    pub(crate) action: ActionDraft,
+    /// What to underline when the route as a whole is meant.
+    pub(crate) span: Span,
+}
+
+#[derive(Debug)]
+pub(crate) enum ActionDraft {
+    Answer(Answer),
+    Forward { target: Target, preserve_host: bool, timeout: RouteTimeouts, limit: RouteLimits, retry: Retry },
+    Redirect(Redirect),
+}
+
+/// Where `to` points.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// A cluster to be named after the route.
+    Inline(Cluster),
+    /// A `[cluster.NAME]` that exists.
+    Named(String),
+}
+
+/// Each `[[route]]`, then the shorthand `to`.
+pub(super) fn routes(
+    walk: &mut Walk,
+    root: &Section<'_>,
+    inherited: &Inherited,
+    clusters: &[&str],
+) -> Vec<RouteDraft> {
+    let mut routes = Vec::new();
+    if let Some(field) = root.field("route") {
+        for node in field.items(walk) {
+            routes.extend(route(walk, &field, node, inherited, clusters));
+        }
+    }
+    if let Some(field) = root.field("to")
+        && let Some(target) = target(walk, &field, inherited, clusters)
+    {
+        let timeout = inherited.timeout.route.clone();
+        let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
+        let action = ActionDraft::Forward { target, preserve_host: true, timeout, limit, retry };
+        routes.push(RouteDraft { name: None, matcher: Matcher::default(), action, span: field.key_span });
+    }
+    routes
+}
+
+fn route(
+    walk: &mut Walk,
+    field: &Field<'_>,
+    node: &Node,
+    inherited: &Inherited,
+    clusters: &[&str],
+) -> Option<RouteDraft> {
+    let Some(section) = Section::open(walk, &ROUTE, "route", node) else {
+        walk.report(field.wrong_at(node).help("write `[[route]]`"));
+        return None;
+    };
+    let name = section.field("name").and_then(|field| name(walk, &field));
+    let matcher = matcher(walk, &section);
+    let action = action(walk, &section, inherited, clusters)?;
+    Some(RouteDraft { name, matcher, action, span: section.span })
+}
+
+fn name(walk: &mut Walk, field: &Field<'_>) -> Option<Placed<String>> {
+    let Some(text) = field.text() else { return field.refuse(walk) };
+    if text.trim().is_empty() || text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control) {
+        let label = format!("1 to {NAME_BYTES_MAX} bytes, no control characters");
+        walk.report(field.wrong().label(label));
+        return None;
+    }
+    Some(Placed { value: text.to_owned(), span: field.span() })
+}
+
+/// Exactly one of the three.
+fn action(
+    walk: &mut Walk,
+    section: &Section<'_>,
+    inherited: &Inherited,
+    clusters: &[&str],
+) -> Option<ActionDraft> {
+    let given: Vec<Field<'_>> =
+        ["to", "answer", "redirect"].into_iter().filter_map(|n| section.field(n)).collect();
+    let [field] = given.as_slice() else {
+        walk.report(not_one_action(section, &given));
+        return None;
+    };
+    match field.key.name {
+        "to" => forward(walk, section, field, inherited, clusters),
+        name => {
+            without_upstream(walk, section, name);
+            let table = section.section(walk, field.key.name)?;
+            match name {
+                "answer" => answer(walk, &table).map(ActionDraft::Answer),
+                _ => redirect(walk, &table).map(ActionDraft::Redirect),
+            }
+        }
+    }
+}
+
+fn not_one_action(section: &Section<'_>, given: &[Field<'_>]) -> Problem {
+    match given {
+        [first, second, ..] => {
+            let title =
+                format!("a route has one of `{}` and `{}`, not both", first.key.name, second.key.name);
+            Problem::error(second.key_span.clone(), title).context(first.key_span.clone(), "the other one")
+        }
+        _ => Problem::error(section.span.clone(), "this route says nothing about what to do")
+            .help("add `to = \"127.0.0.1:8001\"`, or an `answer`, or a `redirect`"),
+    }
+}
+
+/// Keys that only make sense with an upstream must not stand beside a local answer.
+fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
+    for name in ["balance", "health", "passive", "retry", "timeout", "limit", "preserve_host"] {
+        if let Some(field) = section.field(name) {
+            let title = format!("`{name}` has no effect on a route with `{action}`");
+            walk.report(Problem::error(field.key_span, title).help("leave it out"));
+        }
+    }
+}
+
+fn forward(
+    walk: &mut Walk,
+    section: &Section<'_>,
+    to: &Field<'_>,
+    inherited: &Inherited,
+    clusters: &[&str],
+) -> Option<ActionDraft> {
+    let mut target = target(walk, to, inherited, clusters);
+    match &mut target {
+        Some(Target::Inline(cluster)) => cluster::override_inherited(walk, section, cluster),
+        Some(Target::Named(name)) => without_inline(walk, section, name),
+        None => {}
+    }
+    let mut timeout = inherited.timeout.route.clone();
+    if let Some(table) = section.section(walk, "timeout") {
+        timeouts(walk, &table, &mut timeout);
+    }
+    let mut limit = inherited.limit.route.clone();
+    if let Some(table) = section.section(walk, "limit") {
+        set(&mut limit.body_bytes, table.size_or_off(walk, "body_bytes"));
+    }
+    let retry = retry(walk, section, &inherited.retry).unwrap_or_else(|| inherited.retry.clone());
+    let preserve_host = section.boolean(walk, "preserve_host").unwrap_or(true);
+    Some(ActionDraft::Forward { target: target?, preserve_host, timeout, limit, retry })
+}
+
+/// What belongs to a named cluster is said there, once.
+fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
+    for name in ["balance", "health", "passive"] {
+        if let Some(field) = section.field(name) {
+            let title = format!("`{name}` has no effect here: `to` names a cluster");
+            walk.report(
+                Problem::error(field.key_span, title).help(format!("move it to `[cluster.{cluster}]`")),
+            );
+        }
+    }
+}
+
+/// A cluster's name, an address, or a list.
+fn target(walk: &mut Walk, field: &Field<'_>, inherited: &Inherited, clusters: &[&str]) -> Option<Target> {
+    let text = match &field.node.value {
+        Value::Text { text, .. } => text,
+        Value::List(_) => {
+            let endpoints = cluster::endpoints(walk, field);
+            return (!endpoints.is_empty()).then(|| Target::Inline(cluster::inline(endpoints, inherited)));
+        }
+        _ => return field.refuse(walk),
+    };
+    if clusters.contains(&text.as_str()) {
+        return Some(Target::Named(text.clone()));
+    }
+    if cluster::is_cluster_name(text) {
+        walk.report(undefined(field, text, clusters));
+        return None;
+    }
+    let endpoint = Endpoint { address: field.parse::<Address>(walk)?, weight: 1 };
+    Some(Target::Inline(cluster::inline(vec![endpoint], inherited)))
+}
+
+fn undefined(field: &Field<'_>, name: &str, clusters: &[&str]) -> Problem {
+    let problem = Problem::error(field.span(), format!("no cluster is called `{name}`"));
+    if let Some(near) = did_you_mean(name, clusters.iter().copied()) {
+        return problem.label("not defined").help(format!("did you mean `{near}`?"));
+    }
+    let define = format!("define `[cluster.{name}]`");
+    match format!("{name}:80").parse::<Address>() {
+        Ok(address) if name == "localhost" || name.contains('.') => problem
+            .label("not defined")
+            .help(format!("for an address add a port, as in \"{address}\"; or {define}")),
+        _ => problem.label("not defined").help(define),
+    }
+}
+
+/// The stages that a route may change.
+pub(super) fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut RouteTimeouts) {
+    set(&mut timeout.connect, section.duration(walk, "connect"));
+    set(&mut timeout.first_byte, section.duration_or_off(walk, "first_byte"));
+    set(&mut timeout.body_idle, section.duration(walk, "body_idle"));
+    set(&mut timeout.total, section.duration_or_off(walk, "total"));
+    set(&mut timeout.tunnel_idle, section.duration_or_off(walk, "tunnel_idle"));
+    let Some(total) = timeout.total else { return };
+    for (name, stage) in [("connect", Some(timeout.connect)), ("first_byte", timeout.first_byte)] {
+        if stage > Some(total)
+            && let Some(field) = section.field(name)
+        {
+            let title = format!("`{}` never comes: `total` ends the request before", field.path);
+            walk.report(Problem::warning(field.span(), title));
+        }
+    }
+}
+
+/// The `retry` of a section; `None` when it says nothing.
+pub(super) fn retry(walk: &mut Walk, section: &Section<'_>, inherited: &Retry) -> Option<Retry> {
+    let field = section.field("retry")?;
+    if field.is_refused() {
+        return Some(Retry { attempts: 1, ..inherited.clone() });
+    }
+    match &field.node.value {
+        Value::Boolean(_) => Some(Retry::default()),
+        Value::Table(_) => {
+            let table = field.section(walk)?;
+            let mut retry = inherited.clone();
+            set(&mut retry.attempts, table.integer(walk, "attempts"));
+            if let Some(on) = table.field("on") {
+                let words: Vec<&str> =
+                    on.items(walk).iter().filter_map(|node| on.word_at(walk, node)).collect();
+                retry.on_connect = words.contains(&"connect");
+                retry.on_reset = words.contains(&"reset");
+            }
+            Some(retry)
+        }
+        _ => field.refuse(walk),
+    }
+}
+
+fn answer(walk: &mut Walk, section: &Section<'_>) -> Option<Answer> {
+    let status = section.integer(walk, "status").unwrap_or(200);
+    let status = u16::try_from(status).ok()?;
+    let body = section.text(walk, "body").unwrap_or_default().to_owned();
+    if matches!(status, 204 | 304)
+        && !body.is_empty()
+        && let Some(field) = section.field("body")
+    {
+        let title = format!("an answer with status {status} has no body");
+        walk.report(Problem::error(field.span(), title).help("leave `body` out, or choose another status"));
+    }
+    let mut content_type = "text/plain; charset=utf-8".to_owned();
+    if let Some(field) = section.field("content_type") {
+        match field.text() {
+            Some(text) if is_field_value(text) && text.contains('/') => text.clone_into(&mut content_type),
+            _ => walk.report(field.wrong()),
+        }
+    }
+    Some(Answer { status, body, content_type })
+}
+
+fn redirect(walk: &mut Walk, section: &Section<'_>) -> Option<Redirect> {
+    let status = section.field("status").and_then(|field| redirect_status(walk, &field));
+    let Some(field) = section.field("to") else {
+        let problem = Problem::error(section.span.clone(), "this redirect goes nowhere");
+        walk.report(problem.help("add `to = \"https://{host}{path}{query}\"`"));
+        return None;
+    };
+    let Some(text) = field.text() else { return field.refuse(walk) };
+    match location(text) {
+        Ok(to) => Some(Redirect { to, status: status.unwrap_or(308) }),
+        Err((label, help)) => {
+            walk.report(field.wrong().label(label).help(help));
+            None
+        }
+    }
+}
+
+fn redirect_status(walk: &mut Walk, field: &Field<'_>) -> Option<u16> {
+    let status = match &field.node.value {
+        Value::Integer(number) => u16::try_from(*number).ok(),
+        _ => return field.refuse(walk),
+    };
+    if let Some(status @ (301 | 302 | 303 | 307 | 308)) = status {
+        return Some(status);
+    }
+    let title = format!("`{}` takes 301, 302, 303, 307 or 308", field.path);
+    let problem = Problem::error(field.span(), title).label(format!("found {}", field.node.value));
+    walk.report(problem.help("308 and 307 keep the method; 308 and 301 are for good"));
+    None
+}
+
+type LocationError = (&'static str, String);
+
+/// `https://example.com{path}` in pieces; `{{` is a plain `{`.
+fn location(text: &str) -> Result<Vec<RedirectPart>, LocationError> {
+    if !["http://", "https://", "/"].iter().any(|start| text.starts_with(start)) {
+        return Err((
+            "it begins with no scheme and no `/`",
+            "write \"https://example.com{path}{query}\"".into(),
+        ));
+    }
+    if ["//", "/{path}", "/{host}"].iter().any(|start| text.starts_with(start)) {
+        // `//evil.example` names a host (RFC 3986 §4.2), and the client chooses what `{path}` is.
+        return Err(("it may lead to any host", "write \"https://{host}{path}{query}\"".into()));
+    }
+    if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(("a URL has visible ASCII only", "write other bytes as `%20`".into()));
+    }
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        literal.push_str(before);
+        if let Some(after) = after.strip_prefix('{') {
+            literal.push('{');
+            rest = after;
+            continue;
+        }
+        let (name, after) =
+            after.split_once('}').ok_or(("`{` is never closed", "for a plain `{` write `{{`".to_owned()))?;
+        if !literal.is_empty() {
+            parts.push(RedirectPart::Literal(std::mem::take(&mut literal)));
+        }
+        parts.push(placeholder(name)?);
+        rest = after;
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        parts.push(RedirectPart::Literal(literal));
+    }
+    Ok(parts)
+}
+
+fn placeholder(name: &str) -> Result<RedirectPart, LocationError> {
+    match name {
+        "host" => Ok(RedirectPart::Host),
+        "path" => Ok(RedirectPart::Path),
+        "query" => Ok(RedirectPart::Query),
+        _ => {
+            let near = did_you_mean(name, ["host", "path", "query"].into_iter());
+            let help = near.map(|near| format!("did you mean `{{{near}}}`?"));
+            let known = "known are `{host}`, `{path}` and `{query}`; for a plain `{` write `{{`";
+            Err(("a placeholder that nothing knows", help.unwrap_or_else(|| known.into())))
+        }
+    }
+}

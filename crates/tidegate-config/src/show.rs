@@ -1,0 +1,303 @@
+//! A configuration as TOML, with every value written out: what it says reads back as the same configuration.
+//!
+//! It prints values, never where they came from.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::check::print_host;
+use crate::expand::escape;
+use crate::units::{print_duration, print_size};
+use crate::{
+    Action, Balance, Bind, Cluster, Config, Endpoint, Forward, HashKey, HealthCheck, Limits, Listener, Log,
+    LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Probe, Redirect, RedirectPart, Retry, Route,
+    RouteTimeouts, StatusRange, Timeouts, Workers,
+};
+
+impl Config {
+    /// The effective configuration as TOML, every default included.
+    ///
+    /// [`Config::parse`] makes an equal configuration of it.
+    pub fn to_toml(&self) -> String {
+        let mut sheet = Sheet::default();
+        root(&mut sheet, self);
+        log(&mut sheet, &self.log);
+        timeout(&mut sheet, &self.timeout);
+        limit(&mut sheet, &self.limit);
+        self.listeners.iter().for_each(|listener| one_listener(&mut sheet, listener));
+        self.routes.iter().for_each(|route| one_route(&mut sheet, route));
+        self.clusters.iter().for_each(|cluster| one_cluster(&mut sheet, cluster));
+        sheet.text
+    }
+}
+
+/// Lines of TOML.
+#[derive(Debug, Default)]
+struct Sheet {
+    text: String,
+}
+
+impl Sheet {
+    fn section(&mut self, header: &str) {
+        self.text.push('\n');
+        self.text.push_str(header);
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, key: &str, value: impl fmt::Display) {
+        self.text.push_str(&format!("{key} = {value}\n"));
+    }
+}
+
+fn root(sheet: &mut Sheet, config: &Config) {
+    match config.workers {
+        Workers::Auto => sheet.line("workers", quoted("auto")),
+        Workers::Count(count) => sheet.line("workers", count),
+    }
+    sheet.line("admin", quoted(&config.admin.as_ref().map_or("off".into(), Bind::to_string)));
+}
+
+fn log(sheet: &mut Sheet, log: &Log) {
+    sheet.section("[log]");
+    let access = match &log.access {
+        LogTarget::Off => "off".into(),
+        LogTarget::Stdout => "stdout".into(),
+        LogTarget::Stderr => "stderr".into(),
+        LogTarget::File(path) => path.display().to_string(),
+    };
+    sheet.line("access", quoted(&access));
+    let format = match log.format {
+        LogFormat::Json => "json",
+        LogFormat::Text => "text",
+    };
+    sheet.line("format", quoted(format));
+}
+
+fn timeout(sheet: &mut Sheet, timeout: &Timeouts) {
+    sheet.section("[timeout]");
+    sheet.line("head", duration(timeout.head));
+    sheet.line("keep_alive", duration(timeout.keep_alive));
+    sheet.line("drain", duration(timeout.drain));
+    for (key, value) in route_timeout(&timeout.route) {
+        sheet.line(key, value);
+    }
+}
+
+fn route_timeout(timeout: &RouteTimeouts) -> [(&'static str, String); 5] {
+    [
+        ("connect", duration(timeout.connect)),
+        ("first_byte", duration_or_off(timeout.first_byte)),
+        ("body_idle", duration(timeout.body_idle)),
+        ("total", duration_or_off(timeout.total)),
+        ("tunnel_idle", duration_or_off(timeout.tunnel_idle)),
+    ]
+}
+
+fn limit(sheet: &mut Sheet, limit: &Limits) {
+    sheet.section("[limit]");
+    sheet.line("head_bytes", quoted(&print_size(limit.head_bytes)));
+    sheet.line("field_count", limit.field_count);
+    sheet.line("target_bytes", quoted(&print_size(limit.target_bytes)));
+    sheet.line("body_bytes", size_or_off(limit.route.body_bytes));
+    sheet.line("connections", limit.connections);
+    sheet.line("pending_requests", limit.cluster.pending_requests);
+    sheet.line("upstream_idle_connections", limit.cluster.upstream_idle_connections);
+    sheet.line("upstream_connections", count_or_off(limit.cluster.upstream_connections));
+}
+
+fn one_listener(sheet: &mut Sheet, listener: &Listener) {
+    sheet.section("[[listener]]");
+    sheet.line("bind", quoted(&listener.bind.to_string()));
+    sheet.line("connections", listener.connections);
+    sheet.line(
+        "trusted_proxies",
+        list(listener.trusted_proxies.iter().map(|network| quoted(&network.to_string()))),
+    );
+}
+
+fn one_route(sheet: &mut Sheet, route: &Route) {
+    sheet.section("[[route]]");
+    sheet.line("name", quoted(&route.name));
+    matcher(sheet, &route.matcher);
+    match &route.action {
+        Action::Answer(answer) => {
+            let fields = [
+                ("status", answer.status.to_string()),
+                ("body", quoted(&answer.body)),
+                ("content_type", quoted(&answer.content_type)),
+            ];
+            sheet.line("answer", table(fields));
+        }
+        Action::Forward(to) => forward(sheet, to),
+        Action::Redirect(to) => {
+            sheet.line("redirect", table([("to", quoted(&location(to))), ("status", to.status.to_string())]));
+        }
+    }
+}
+
+fn matcher(sheet: &mut Sheet, matcher: &Matcher) {
+    if !matcher.hosts.is_empty() {
+        sheet.line("host", list(matcher.hosts.iter().map(|host| quoted(&print_host(host)))));
+    }
+    match &matcher.path {
+        PathMatch::Exact(path) => sheet.line("path", table([("exact", quoted(path))])),
+        PathMatch::Prefix(path) => sheet.line("path", quoted(path)),
+    }
+    if !matcher.methods.is_empty() {
+        sheet.line("method", list(matcher.methods.iter().map(|method| quoted(method))));
+    }
+    if !matcher.headers.is_empty() {
+        let fields = matcher.headers.iter().map(|header| {
+            let value = header.value.as_ref().map_or("true".into(), |value| quoted(value));
+            format!("{} = {value}", bare_or_quoted(&header.name))
+        });
+        sheet.line("header", format!("{{ {} }}", fields.collect::<Vec<_>>().join(", ")));
+    }
+}
+
+fn forward(sheet: &mut Sheet, forward: &Forward) {
+    sheet.line("to", quoted(&forward.cluster));
+    sheet.line("preserve_host", forward.preserve_host);
+    sheet.line("timeout", table(route_timeout(&forward.timeout)));
+    sheet.line("limit", table([("body_bytes", size_or_off(forward.limit.body_bytes))]));
+    sheet.line("retry", retry(&forward.retry));
+}
+
+fn retry(retry: &Retry) -> String {
+    let on = [("connect", retry.on_connect), ("reset", retry.on_reset)];
+    let on = list(on.into_iter().filter(|(_, on)| *on).map(|(word, _)| quoted(word)));
+    table([("attempts", retry.attempts.to_string()), ("on", on)])
+}
+
+fn location(redirect: &Redirect) -> String {
+    let piece = |part: &RedirectPart| match part {
+        RedirectPart::Host => "{host}".into(),
+        RedirectPart::Literal(text) => text.replace('{', "{{"),
+        RedirectPart::Path => "{path}".into(),
+        RedirectPart::Query => "{query}".to_owned(),
+    };
+    redirect.to.iter().map(piece).collect()
+}
+
+fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
+    sheet.section(&format!("[cluster.{}]", bare_or_quoted(&cluster.name)));
+    sheet.line("endpoints", list(cluster.endpoints.iter().map(endpoint)));
+    sheet.line("balance", balance(&cluster.balance));
+    sheet.line("health", cluster.health.as_ref().map_or(quoted("off"), health));
+    sheet.line("passive", cluster.passive.as_ref().map_or(quoted("off"), passive));
+    let limits = [
+        ("pending_requests", cluster.limit.pending_requests.to_string()),
+        ("upstream_idle_connections", cluster.limit.upstream_idle_connections.to_string()),
+        ("upstream_connections", count_or_off(cluster.limit.upstream_connections)),
+    ];
+    sheet.line("limit", table(limits));
+}
+
+fn endpoint(endpoint: &Endpoint) -> String {
+    let address = quoted(&endpoint.address.to_string());
+    if endpoint.weight == 1 {
+        return address;
+    }
+    table([("address", address), ("weight", endpoint.weight.to_string())])
+}
+
+fn balance(balance: &Balance) -> String {
+    let with = |algorithm, key, value| table([("algorithm", quoted(algorithm)), (key, value)]);
+    match balance {
+        Balance::Hash(key) => with("hash", "key", hash_key(key)),
+        Balance::LeastRequest => quoted("least_request"),
+        Balance::Random { choices } => with("random", "choices", choices.to_string()),
+        Balance::RoundRobin => quoted("round_robin"),
+    }
+}
+
+fn hash_key(key: &HashKey) -> String {
+    match key {
+        HashKey::ClientAddress => quoted("client_address"),
+        HashKey::Cookie(name) => table([("cookie", quoted(name))]),
+        HashKey::Header(name) => table([("header", quoted(name))]),
+        HashKey::Path => quoted("path"),
+    }
+}
+
+fn health(check: &HealthCheck) -> String {
+    let mut fields = Vec::new();
+    match &check.probe {
+        Probe::Http { path, host, expect } => {
+            fields.push(("type", quoted("http")));
+            fields.push(("path", quoted(path)));
+            fields.extend(host.as_ref().map(|host| ("host", quoted(host))));
+            fields.push(("expect", list(expect.iter().map(status_range))));
+        }
+        Probe::Tcp => fields.push(("type", quoted("tcp"))),
+    }
+    fields.push(("interval", duration(check.interval)));
+    fields.push(("jitter", duration_or_off(Some(check.jitter).filter(|jitter| !jitter.is_zero()))));
+    fields.push(("timeout", duration(check.timeout)));
+    fields.push(("rise", check.rise.to_string()));
+    fields.push(("fall", check.fall.to_string()));
+    table(fields)
+}
+
+fn status_range(range: &StatusRange) -> String {
+    quoted(&format!("{}-{}", range.first, range.last))
+}
+
+fn passive(passive: &PassiveHealth) -> String {
+    let failures = passive.connect_failures.to_string();
+    table([("connect_failures", failures), ("retry_after", duration(passive.retry_after))])
+}
+
+fn duration(value: Duration) -> String {
+    quoted(&print_duration(value))
+}
+
+fn duration_or_off(value: Option<Duration>) -> String {
+    value.map_or(quoted("off"), duration)
+}
+
+fn size_or_off(value: Option<u64>) -> String {
+    quoted(&value.map_or("off".into(), print_size))
+}
+
+fn count_or_off(value: Option<u32>) -> String {
+    value.map_or(quoted("off"), |count| count.to_string())
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn table(fields: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let fields: Vec<String> = fields.into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    format!("{{ {} }}", fields.join(", "))
+}
+
+/// A key of TOML.
+fn bare_or_quoted(key: &str) -> String {
+    let bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && !key.is_empty();
+    if bare { key.to_owned() } else { basic_string(key) }
+}
+
+/// A text value, of which nothing expands.
+fn quoted(text: &str) -> String {
+    basic_string(&escape(text))
+}
+
+/// A basic string of TOML.
+fn basic_string(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,200 @@
+//! Laws: what is shown reads back equal, no input panics, the schema and the reference agree with the walker.
+//!
+//! It knows nothing of the insides of the crate.
+
+use proptest::prelude::*;
+use tidegate_config::{Config, Flag, Report, Style, reference, schema};
+
+const RICH: &str = include_str!("rich.toml");
+
+fn parse(text: &str) -> Result<Config, Report> {
+    Config::parse("test.toml", text, &|_| None).map(|(config, _)| config)
+}
+
+fn reads_back(config: &Config) {
+    let shown = config.to_toml();
+    match parse(&shown) {
+        Ok(again) => assert_eq!(*config, again, "{shown}"),
+        Err(report) => panic!("{report}\n{shown}"),
+    }
+}
+
+#[test]
+fn a_shown_configuration_reads_back_equal() {
+    reads_back(&parse(RICH).unwrap());
+    reads_back(&parse("listen = ':80'\nto = 'localhost:1'").unwrap());
+}
+
+#[test]
+fn an_empty_text_and_bytes_that_are_not_text_are_errors() {
+    assert_eq!(parse("").unwrap_err().error_count(), 2);
+    let report = Config::parse_bytes("x", b"listen = \"\xff\"", &|_| None).unwrap_err();
+    assert_eq!(report.diagnostics()[0].position(), (1, 11));
+}
+
+#[test]
+fn flags_and_a_file_make_the_same_configuration() {
+    let flag = |name, key, value| Flag { name, key, value };
+    let flags = [
+        flag("--listen", "listen", ":8888"),
+        flag("--to", "to", "localhost:8001"),
+        flag("--to", "to", "localhost:8002"),
+        flag("--workers", "workers", "2"),
+        flag("--connect-timeout", "timeout.connect", "1s"),
+        flag("--admin", "admin", "off"),
+    ];
+    let (config, warnings) = Config::from_flags(&flags).unwrap();
+    let text = "listen = ':8888'\nto = ['localhost:8001', 'localhost:8002']\nworkers = 2\nadmin = 'off'\n\
+                timeout.connect = '1s'";
+    assert_eq!(config, parse(text).unwrap());
+    assert!(warnings.is_empty());
+}
+
+#[test]
+fn a_flag_names_a_single_endpoint_and_dollars_stay() {
+    let flags = [
+        Flag { name: "--listen", key: "listen", value: "unix:/tmp/${x}" },
+        Flag { name: "--to", key: "to", value: "a:1" },
+    ];
+    let (config, _) = Config::from_flags(&flags).unwrap();
+    assert_eq!(config.listeners[0].bind.to_string(), "unix:/tmp/${x}");
+    reads_back(&config);
+}
+
+#[test]
+fn the_reference_in_docs_is_the_one_made_from_the_tables() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, reference()).unwrap();
+    }
+    let held = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(held == reference(), "run `UPDATE_DOCS=1 cargo test -p tidegate-config`");
+}
+
+#[test]
+fn the_examples_of_the_reference_hold_without_a_warning() {
+    let text = reference();
+    let examples: Vec<&str> =
+        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let (config, warnings) = Config::parse("example.toml", example, &|_| None).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        reads_back(&config);
+    }
+}
+
+/// A key the walker knows is in the schema and the other way round: both are asked about each.
+#[test]
+fn the_schema_and_the_walker_know_the_same_keys() {
+    let schema = schema();
+    let top = &schema["properties"];
+    for name in top.as_object().unwrap().keys() {
+        assert!(!is_unknown(&format!("{name} = 1"), name), "{name}");
+    }
+    for (table, frame) in PLACES {
+        let properties =
+            schema["$defs"][table]["properties"].as_object().unwrap_or_else(|| panic!("no {table}"));
+        for name in properties.keys() {
+            assert!(!is_unknown(&format!("{frame}{name} = 1"), name), "{table}.{name}");
+        }
+        assert!(is_unknown(&format!("{frame}nonsense = 1"), "nonsense"), "{table}");
+        assert_eq!(schema["$defs"][table]["additionalProperties"], false, "{table}");
+    }
+    assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
+}
+
+const PLACES: [(&str, &str); 19] = [
+    ("admin", "[admin]\n"),
+    ("answer", "[[route]]\n[route.answer]\n"),
+    ("balance", "[balance]\n"),
+    ("cluster", "[cluster.a]\n"),
+    ("cluster_limit", "[cluster.a.limit]\n"),
+    ("endpoint", "[[cluster.a.endpoints]]\n"),
+    ("hash_key", "[balance]\nalgorithm = 'hash'\n[balance.key]\n"),
+    ("health", "[health]\n"),
+    ("limit", "[limit]\n"),
+    ("listener", "[[listener]]\n"),
+    ("log", "[log]\n"),
+    ("passive", "[passive]\n"),
+    ("path", "[[route]]\nto = 'a:1'\n[route.path]\n"),
+    ("redirect", "[[route]]\n[route.redirect]\n"),
+    ("retry", "[retry]\n"),
+    ("route", "[[route]]\n"),
+    ("route_limit", "[[route]]\nto = 'a:1'\n[route.limit]\n"),
+    ("route_timeout", "[[route]]\nto = 'a:1'\n[route.timeout]\n"),
+    ("timeout", "[timeout]\n"),
+];
+
+fn is_unknown(text: &str, key: &str) -> bool {
+    let title = format!("unknown key `{key}`");
+    parse(text).unwrap_err().diagnostics().iter().any(|diagnostic| diagnostic.title().starts_with(&title))
+}
+
+/// Lines that fit together often enough to get past the syntax.
+fn lines() -> impl Strategy<Value = String> {
+    let pieces: Vec<String> = RICH.lines().map(str::to_owned).collect();
+    let piece = prop_oneof![
+        8 => proptest::sample::select(pieces),
+        1 => "[a-z_]{1,8} = (\"[ -~é]{0,12}\"|-?[0-9]{1,20}|true|\\[\\]|\\{\\})",
+        1 => "\\[{1,2}[a-z.]{1,12}\\]{1,2}",
+    ];
+    proptest::collection::vec(piece, 0..30).prop_map(|lines| lines.join("\n"))
+}
+
+fn never_panics(text: &str) {
+    if let Err(report) = Config::parse("fuzz.toml", text, &|name| Some(name.to_owned())) {
+        assert!(report.error_count() > 0);
+        report.render(Style::Coloured);
+        report.to_json();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Err(report) = Config::parse_bytes("fuzz", &bytes, &|_| None) {
+            report.render(Style::Plain);
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,100}") {
+        never_panics(&text);
+        never_panics(&format!("listen = {text:?}\nto = {text:?}"));
+    }
+
+    #[test]
+    fn no_mix_of_lines_panics_and_what_holds_reads_back(text in lines()) {
+        never_panics(&text);
+        if let Ok(config) = parse(&text) {
+            reads_back(&config);
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_never_panics(at in 0..RICH.len(), with in any::<char>()) {
+        let mut text = RICH.to_owned();
+        if text.is_char_boundary(at) {
+            text.insert(at, with);
+        }
+        never_panics(&text);
+    }
+
+    #[test]
+    fn names_and_texts_of_any_letters_read_back(body in any::<String>(), name in "[ -~]{1,40}", path in "/[a-z${}]{0,9}") {
+        let text = format!(
+            "listen = ':80'\n[[route]]\nname = {}\npath = {}\nanswer = {{ body = {} }}",
+            toml_text(&name), toml_text(&path), toml_text(&body),
+        );
+        if let Ok(config) = parse(&text) {
+            reads_back(&config);
+        }
+    }
+}
+
+fn toml_text(text: &str) -> String {
+    toml::Value::String(text.replace("${", "$${")).to_string()
+}
