@@ -206,13 +206,13 @@ impl Framing {
     }
 }
 
-/// Reads a chunked body strictly, handing out each piece; gives the trailers.
+/// Reads a chunked body, handing out each piece; gives the trailers. Stricter than RFC 9112 §7.1: a proxy must not
+/// pass extensions on, so none are expected.
 pub(crate) fn read_chunks(wire: &mut Wire, take: &mut dyn FnMut(&[u8])) -> Result<Fields, Problem> {
     loop {
         let line = text(wire.line()?)?;
-        let digits = line.split(';').next().unwrap_or_default();
-        let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let size = usize::from_str_radix(digits, 16).ok().filter(|_| plain);
+        let plain = line.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let size = usize::from_str_radix(&line, 16).ok().filter(|_| plain);
         let mut left = size.ok_or_else(|| Problem::Malformed(format!("chunk size {line:?}")))?;
         if left == 0 {
             return Fields::read(wire);

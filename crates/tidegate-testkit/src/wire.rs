@@ -31,6 +31,8 @@ enum Socket {
 pub struct Wire {
     socket: Socket,
     ahead: Vec<u8>,
+    /// How much of `ahead` was handed out: moved away only before more is read, or tiny chunks would cost their square.
+    taken: usize,
     patience: Duration,
     received: u64,
 }
@@ -50,7 +52,7 @@ impl From<UnixStream> for Wire {
 
 impl Wire {
     fn over(socket: Socket) -> Self {
-        let wire = Self { socket, ahead: Vec::new(), patience: PATIENCE, received: 0 };
+        let wire = Self { socket, ahead: Vec::new(), taken: 0, patience: PATIENCE, received: 0 };
         let _ = wire.set_write_timeout(PATIENCE);
         wire
     }
@@ -80,7 +82,17 @@ impl Wire {
 
     /// The bytes that were read but not yet asked for.
     pub fn ahead(&self) -> &[u8] {
-        &self.ahead
+        &self.ahead[self.taken..]
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let taken = self.ahead[self.taken..self.taken + count].to_vec();
+        self.taken += count;
+        taken
+    }
+
+    fn take_all(&mut self) -> Vec<u8> {
+        self.take(self.ahead().len())
     }
 
     /// Waits for more bytes.
@@ -91,6 +103,8 @@ impl Wire {
     fn fill_until(&mut self, deadline: Instant) -> Result<(), Gone> {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let _ = self.set_read_timeout(left);
+        self.ahead.drain(..self.taken);
+        self.taken = 0;
         let mut piece = [0; 16 * 1024];
         loop {
             match self.read(&mut piece) {
@@ -111,12 +125,12 @@ impl Wire {
         let deadline = Instant::now() + self.patience;
         let mut searched = 0;
         loop {
-            if let Some(at) = self.ahead[searched..].windows(2).position(|pair| pair == b"\r\n") {
-                let mut line: Vec<u8> = self.ahead.drain(..searched + at + 2).collect();
-                line.truncate(line.len() - 2);
+            if let Some(at) = self.ahead()[searched..].windows(2).position(|pair| pair == b"\r\n") {
+                let line = self.take(searched + at);
+                self.taken += 2;
                 return Ok(line);
             }
-            searched = self.ahead.len().saturating_sub(1);
+            searched = self.ahead().len().saturating_sub(1);
             self.fill_until(deadline)?;
         }
     }
@@ -124,10 +138,10 @@ impl Wire {
     /// Exactly this many bytes.
     pub fn exactly(&mut self, count: usize) -> Result<Vec<u8>, Gone> {
         let deadline = Instant::now() + self.patience;
-        while self.ahead.len() < count {
+        while self.ahead().len() < count {
             self.fill_until(deadline)?;
         }
-        Ok(self.ahead.drain(..count).collect())
+        Ok(self.take(count))
     }
 
     /// Whatever comes until the stream ends, and how it ended.
@@ -135,23 +149,23 @@ impl Wire {
         let deadline = Instant::now() + self.patience;
         loop {
             if let Err(gone) = self.fill_until(deadline) {
-                return (std::mem::take(&mut self.ahead), gone);
+                return (self.take_all(), gone);
             }
         }
     }
 
     /// What has been read ahead, or the next bytes that come.
     pub fn some(&mut self) -> Result<Vec<u8>, Gone> {
-        if self.ahead.is_empty() {
+        if self.ahead().is_empty() {
             self.fill()?;
         }
-        Ok(std::mem::take(&mut self.ahead))
+        Ok(self.take_all())
     }
 
     /// Reads and throws away until the stream ends.
     pub fn discard(&mut self) -> Gone {
         loop {
-            self.ahead.clear();
+            self.taken = self.ahead.len();
             if let Err(gone) = self.fill() {
                 return gone;
             }
