@@ -1,0 +1,175 @@
+//! Starts what is compared: the floor, Tidegate, nginx, HAProxy, each on a port of its own in front of the same
+//! endpoints. Knows their configuration files, not what is measured.
+
+use crate::address;
+use crate::client::Client;
+use crate::process::{Core, Process, Scratch, pinned};
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const START_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Floor,
+    Tidegate,
+    Nginx,
+    Haproxy,
+}
+
+impl Subject {
+    pub(crate) const ALL: [Self; 4] = [Self::Floor, Self::Tidegate, Self::Nginx, Self::Haproxy];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Tidegate => "tidegate",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|subject| subject.name() == name)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// The endpoints, and where their programs and files are.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) scratch: Scratch,
+    pub(crate) endpoints: [SocketAddr; 2],
+    pub(crate) tidegate: Option<PathBuf>,
+    /// Serves `endpoints` as long as it lives.
+    _serving: Process,
+}
+
+/// A subject that answers.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) subject: Subject,
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Stage {
+    pub(crate) fn set(tidegate: Option<PathBuf>) -> Result<Self, String> {
+        let scratch = Scratch::create()?;
+        let mut command = pinned(Core::Loading, &ourselves()?);
+        command.args(["endpoints", "127.0.0.1:0", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut serving = Process::start(&mut command, scratch.path("endpoints.log"))?;
+        let lines = BufReader::new(serving.take_stdout().ok_or("the endpoints have no output")?).lines();
+        let printed: Vec<SocketAddr> =
+            lines.take(2).map_while(Result::ok).filter_map(|line| line.parse().ok()).collect();
+        let endpoints = printed.try_into().map_err(|_| "the endpoints do not say where they listen")?;
+        Ok(Self { scratch, endpoints, tidegate, _serving: serving })
+    }
+
+    pub(crate) fn start(&self, subject: Subject) -> Result<Running, String> {
+        self.start_under(subject, &[])
+    }
+
+    /// Starts the subject as the last argument of another program, if `wrapper` names one.
+    pub(crate) fn start_under(&self, subject: Subject, wrapper: &[&str]) -> Result<Running, String> {
+        let (address, admin) = (address::free()?, address::free()?);
+        let own = self.command_line(subject, address, admin)?;
+        let words: Vec<String> = wrapper.iter().map(|word| (*word).to_owned()).chain(own).collect();
+        let (program, arguments) = words.split_first().ok_or("an empty command")?;
+        let mut command = pinned(Core::Measured, Path::new(program));
+        command.args(arguments).stdout(Stdio::null());
+        let process = Process::start(&mut command, self.scratch.path(&format!("{subject}.log")))?;
+        let mut running = Running { subject, process, address, admin };
+        running.wait_until_it_answers()?;
+        Ok(running)
+    }
+
+    fn command_line(
+        &self,
+        subject: Subject,
+        address: SocketAddr,
+        admin: SocketAddr,
+    ) -> Result<Vec<String>, String> {
+        let [a, b] = self.endpoints.map(|endpoint| endpoint.to_string());
+        let configured = |name: &str, template: &str| -> Result<String, String> {
+            let text = template
+                .replace("@SCRATCH@", &self.scratch.path("").to_string_lossy())
+                .replace("@LISTEN@", &address.to_string())
+                .replace("@ADMIN@", &admin.to_string())
+                .replace("@ENDPOINT_A@", &a)
+                .replace("@ENDPOINT_B@", &b);
+            Ok(self.scratch.write(name, &text)?.to_string_lossy().into_owned())
+        };
+        let words = match subject {
+            Subject::Floor => {
+                vec![
+                    ourselves()?.to_string_lossy().into_owned(),
+                    "floor".to_owned(),
+                    address.to_string(),
+                    a,
+                    b,
+                ]
+            }
+            Subject::Tidegate => {
+                let binary =
+                    self.tidegate.as_ref().ok_or("there is no tidegate to measure: --tidegate PATH")?;
+                let file = configured("tidegate.toml", include_str!("../peers/tidegate.toml"))?;
+                vec![binary.to_string_lossy().into_owned(), "run".to_owned(), "-c".to_owned(), file]
+            }
+            Subject::Nginx => {
+                let file = configured("nginx.conf", include_str!("../peers/nginx.conf"))?;
+                vec![installed("nginx"), "-e".to_owned(), "stderr".to_owned(), "-c".to_owned(), file]
+            }
+            Subject::Haproxy => {
+                let file = configured("haproxy.cfg", include_str!("../peers/haproxy.cfg"))?;
+                vec![installed("haproxy"), "-db".to_owned(), "-f".to_owned(), file]
+            }
+        };
+        Ok(words)
+    }
+}
+
+impl Running {
+    fn wait_until_it_answers(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            if let Some(why) = self.process.ended() {
+                return Err(format!("{} did not start: {why}", self.subject));
+            }
+            let answer = Client::connect(self.address).and_then(|mut client| client.get("/small"));
+            match answer {
+                Ok(answer) if answer.status == 200 => return Ok(()),
+                _ if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+                Ok(answer) => return Err(format!("{} answers with {}", self.subject, answer.status)),
+                Err(error) => return Err(format!("{} does not answer: {error}", self.subject)),
+            }
+        }
+    }
+}
+
+pub(crate) fn ourselves() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("where is this program? {error}"))
+}
+
+/// Debian keeps servers where the PATH of ordinary people does not look.
+fn installed(program: &str) -> String {
+    let system = format!("/usr/sbin/{program}");
+    if Path::new(&system).is_file() { system } else { program.to_owned() }
+}
+
+/// The first line of what a peer says of its version.
+pub(crate) fn version(subject: Subject) -> Option<String> {
+    let output = Command::new(installed(subject.name())).arg("-v").output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
+}
