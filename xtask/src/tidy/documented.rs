@@ -31,13 +31,10 @@ fn text_of<'texts>(texts: &'texts [(PathBuf, String)], wanted: &str) -> &'texts 
 
 /// Every string literal of the table of families that names one.
 fn metrics(source: &str) -> BTreeSet<String> {
-    source
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .filter(|text| text.starts_with("tidegate_"))
-        .map(str::to_owned)
-        .collect()
+    let prefixes = ["process_", "tidegate_"];
+    let is_name =
+        |text: &&str| prefixes.iter().any(|prefix| text.len() > prefix.len() && text.starts_with(prefix));
+    source.split('"').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect()
 }
 
 /// Every name under a `properties` of the schema, however deep.
