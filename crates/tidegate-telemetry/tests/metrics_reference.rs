@@ -11,7 +11,7 @@ const OPENING: &str = "\
 Generated from the table in `crates/tidegate-telemetry/src/families.rs`.
 
 The admin listener serves all metrics at `/metrics`: as OpenMetrics 1.0 when the scraper asks for it, as Prometheus does,
-else in the older Prometheus text format. The names of series and labels are the same in both.
+else in the older Prometheus text format. The names of series and labels are the same in both. Tidegate's own begin with `tidegate_`; those of the process are named as everywhere.
 
 Values are summed over all workers when scraped. Series of a route, cluster or endpoint go when a reload removes it; a
 reload that keeps it keeps its counts. Every label has a bounded set of values: names from the configuration, or words

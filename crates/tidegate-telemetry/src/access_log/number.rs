@@ -10,20 +10,26 @@ pub(super) fn put_digits(digits: &mut [u8], mut value: u64) {
     }
 }
 
-pub(super) fn put_integer(out: &mut Vec<u8>, value: u64) {
-    let mut digits = [0; 20];
-    let length = value.checked_ilog10().map_or(1, |log| log as usize + 1);
-    put_digits(&mut digits[..length], value);
-    out.extend_from_slice(&digits[..length]);
+pub(super) fn put_integer(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len() - 1;
+    loop {
+        digits[first] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 || first == 0 {
+            break;
+        }
+        first -= 1;
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 /// Milliseconds with three decimals: `1.234`.
 pub(super) fn put_millis(out: &mut Vec<u8>, duration: Duration) {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let mut decimals = [0; 3];
-    put_digits(&mut decimals, micros % 1000);
-    put_integer(out, micros / 1000);
-    out.push(b'.');
+    let micros = duration.subsec_micros();
+    let mut decimals = *b".000";
+    put_digits(&mut decimals[1..], (micros % 1000).into());
+    put_integer(out, duration.as_secs().saturating_mul(1000).saturating_add((micros / 1000).into()));
     out.extend_from_slice(&decimals);
 }
 
