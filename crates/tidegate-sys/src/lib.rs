@@ -1,15 +1,17 @@
 //! Socket options, listening sockets, descriptor limits and cores: what std does not offer, behind safe functions.
 //!
-//! The only crate that may hold `unsafe`, each with its reason; rustix and socket2 leave it with none. Knows no HTTP, no
-//! runtime, no configuration. Linux.
+//! The only crate that may hold `unsafe`, each with its reason; rustix and socket2 leave it with none but the allocator
+//! that counts, which is for measurements. Knows no HTTP, no runtime, no configuration. Linux.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "count-allocations"), forbid(unsafe_code))]
 
+mod allocations;
 mod cores;
 mod descriptors;
 mod listen;
 mod tcp;
 
+pub use allocations::heap_allocations;
 pub use cores::{pin_current_thread, usable_core_count, usable_cores};
 pub use descriptors::{DescriptorLimit, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit};
 pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};
