@@ -53,10 +53,10 @@ impl AccessLogHandle {
     pub fn write(&self, line: &[u8]) {
         let Some(open) = &self.open else { return };
         let mut pending = self.lock();
-        open.lines.increment(); // single writer: whoever holds the lock
+        open.lines.add_from_any_thread(1); // an earlier log's handle may still count in the same cell
         let before = pending.bytes.len();
         if before + line.len() > open.bytes_max {
-            open.dropped.increment();
+            open.dropped.add_from_any_thread(1);
             return;
         }
         pending.bytes.extend_from_slice(line);

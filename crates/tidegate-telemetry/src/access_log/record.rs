@@ -58,9 +58,9 @@ pub struct Failure<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line.
+    #[default]
     Json,
     /// One line a person reads.
-    #[default]
     Text,
 }
 
