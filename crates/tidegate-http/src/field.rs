@@ -1,5 +1,7 @@
 //! Header fields as spans of the bytes they arrived in. Knows names, not meanings.
 
+use crate::scan::TOKEN;
+
 /// A range of the buffer that a head was parsed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -42,7 +44,7 @@ pub struct Field {
 }
 
 /// The fields that the proxy itself reads or writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FieldKind {
     /// Spells one of the fields below with underscores for hyphens (`X_Forwarded_For`): servers that fold names into
@@ -70,62 +72,77 @@ pub enum FieldKind {
     XForwardedProto,
     XRealIp,
     XRequestId,
+    #[default]
     Other,
 }
 
 impl FieldKind {
-    /// The kind of a name that is known to be a token.
+    /// The kind of a name without control characters; `None` if it is not a token. Names that are known are known to be
+    /// tokens: only others are looked at byte by byte.
     #[inline]
-    pub(crate) fn of(name: &[u8]) -> Self {
-        match name.len() {
-            2 if name.eq_ignore_ascii_case(b"te") => Self::Te,
-            3 if name.eq_ignore_ascii_case(b"via") => Self::Via,
+    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+        let known = match name.len() {
+            2 | 3 => Self::of_tiny(name),
             4..=8 => Self::of_short(name),
-            9..=17 => Self::of_long(name),
-            _ => Self::Other,
+            9..=17 => Self::of_long(name.len(), long(name)),
+            _ => None,
+        };
+        known.or_else(|| Self::of_unknown(name))
+    }
+
+    #[inline]
+    fn of_tiny(name: &[u8]) -> Option<Self> {
+        match name {
+            [b'T' | b't', b'E' | b'e'] => Some(Self::Te),
+            [b'V' | b'v', b'I' | b'i', b'A' | b'a'] => Some(Self::Via),
+            _ => None,
         }
     }
 
     #[inline]
-    fn of_short(name: &[u8]) -> Self {
-        match (name.len(), short(name)) {
-            (4, words::DATE) => Self::Date,
+    fn of_short(name: &[u8]) -> Option<Self> {
+        Some(match (name.len(), short(name)) {
             (4, words::HOST) => Self::Host,
+            (4, words::DATE) => Self::Date,
+            (4, words::ETAG | words::VARY) | (6, words::ACCEPT) => Self::Other,
             (6, words::COOKIE) => Self::Cookie,
             (6, words::EXPECT) => Self::Expect,
             (6, words::SERVER) => Self::Server,
             (7, words::TRAILER) => Self::Trailer,
             (7, words::UPGRADE) => Self::Upgrade,
-            _ => Self::Other,
-        }
+            _ => return None,
+        })
     }
 
     #[inline]
-    fn of_long(name: &[u8]) -> Self {
-        match Self::known_long(name) {
-            Self::Other if name.contains(&b'_') => Self::of_underscored(name),
-            kind => kind,
-        }
-    }
-
-    #[inline]
-    fn known_long(name: &[u8]) -> Self {
-        match (name.len(), long(name)) {
+    fn of_long(length: usize, words: (u64, u64, u8)) -> Option<Self> {
+        Some(match (length, words) {
             (9, words::FORWARDED) => Self::Forwarded,
             (9, words::X_REAL_IP) => Self::XRealIp,
             (10, words::CONNECTION) => Self::Connection,
             (10, words::KEEP_ALIVE) => Self::KeepAlive,
+            (10, words::USER_AGENT) | (12, words::CONTENT_TYPE) => Self::Other,
             (12, words::X_REQUEST_ID) => Self::XRequestId,
             (13, words::AUTHORIZATION) => Self::Authorization,
+            (13, words::ACCEPT_RANGES | words::CACHE_CONTROL | words::LAST_MODIFIED) => Self::Other,
             (14, words::CONTENT_LENGTH) => Self::ContentLength,
+            (15, words::ACCEPT_ENCODING | words::ACCEPT_LANGUAGE) => Self::Other,
             (15, words::X_FORWARDED_FOR) => Self::XForwardedFor,
             (16, words::PROXY_CONNECTION) => Self::ProxyConnection,
             (16, words::X_FORWARDED_HOST) => Self::XForwardedHost,
             (16, words::X_FORWARDED_PORT) => Self::XForwardedPort,
             (17, words::TRANSFER_ENCODING) => Self::TransferEncoding,
             (17, words::X_FORWARDED_PROTO) => Self::XForwardedProto,
-            _ => Self::Other,
+            _ => return None,
+        })
+    }
+
+    fn of_unknown(name: &[u8]) -> Option<Self> {
+        if !TOKEN.has_all(name) {
+            return None;
         }
+        let may_be_alias = matches!(name.len(), 9..=17) && name.contains(&b'_');
+        Some(if may_be_alias { Self::of_underscored(name) } else { Self::Other })
     }
 
     /// At most 17 bytes.
@@ -135,15 +152,16 @@ impl FieldKind {
         for (to, from) in hyphened.iter_mut().zip(name) {
             *to = if *from == b'_' { b'-' } else { *from };
         }
-        match Self::known_long(hyphened.get(..name.len()).unwrap_or_default()) {
-            Self::Other => Self::Other,
-            _ => Self::Alias,
+        let hyphened = hyphened.get(..name.len()).unwrap_or_default();
+        match Self::of_long(hyphened.len(), long(hyphened)) {
+            None | Some(Self::Other) => Self::Other,
+            Some(_) => Self::Alias,
         }
     }
 }
 
-/// Sets the bit that makes ASCII letters lower-case. Of all tokens, only a name's own spellings become the words below:
-/// the other byte that turns into a hyphen is CR.
+/// Sets the bit that makes ASCII letters lower-case. Nothing but a name's own spellings becomes one of the words below as
+/// long as there are no control characters: the other byte that turns into a hyphen is CR.
 const LOWER: u64 = 0x2020_2020_2020_2020;
 
 /// A name of 4 to 8 bytes as its first and last four.
@@ -172,25 +190,41 @@ const fn long(name: &[u8]) -> (u64, u64, u8) {
     }
 }
 
-/// The known names as `short` and `long` see them.
+/// `keep-alive` in any case; `value` has no control characters.
+#[inline]
+pub(crate) fn is_keep_alive(value: &[u8]) -> bool {
+    value.len() == 10 && long(value) == words::KEEP_ALIVE
+}
+
+/// The known names, and the most common of those that mean nothing here, as `short` and `long` see them.
 mod words {
     use super::{long, short};
 
+    pub(super) const ACCEPT: u64 = short(b"accept");
     pub(super) const COOKIE: u64 = short(b"cookie");
     pub(super) const DATE: u64 = short(b"date");
+    pub(super) const ETAG: u64 = short(b"etag");
     pub(super) const EXPECT: u64 = short(b"expect");
     pub(super) const HOST: u64 = short(b"host");
     pub(super) const SERVER: u64 = short(b"server");
     pub(super) const TRAILER: u64 = short(b"trailer");
     pub(super) const UPGRADE: u64 = short(b"upgrade");
+    pub(super) const VARY: u64 = short(b"vary");
 
+    pub(super) const ACCEPT_ENCODING: (u64, u64, u8) = long(b"accept-encoding");
+    pub(super) const ACCEPT_LANGUAGE: (u64, u64, u8) = long(b"accept-language");
+    pub(super) const ACCEPT_RANGES: (u64, u64, u8) = long(b"accept-ranges");
     pub(super) const AUTHORIZATION: (u64, u64, u8) = long(b"authorization");
+    pub(super) const CACHE_CONTROL: (u64, u64, u8) = long(b"cache-control");
     pub(super) const CONNECTION: (u64, u64, u8) = long(b"connection");
     pub(super) const CONTENT_LENGTH: (u64, u64, u8) = long(b"content-length");
+    pub(super) const CONTENT_TYPE: (u64, u64, u8) = long(b"content-type");
     pub(super) const FORWARDED: (u64, u64, u8) = long(b"forwarded");
     pub(super) const KEEP_ALIVE: (u64, u64, u8) = long(b"keep-alive");
+    pub(super) const LAST_MODIFIED: (u64, u64, u8) = long(b"last-modified");
     pub(super) const PROXY_CONNECTION: (u64, u64, u8) = long(b"proxy-connection");
     pub(super) const TRANSFER_ENCODING: (u64, u64, u8) = long(b"transfer-encoding");
+    pub(super) const USER_AGENT: (u64, u64, u8) = long(b"user-agent");
     pub(super) const X_FORWARDED_FOR: (u64, u64, u8) = long(b"x-forwarded-for");
     pub(super) const X_FORWARDED_HOST: (u64, u64, u8) = long(b"x-forwarded-host");
     pub(super) const X_FORWARDED_PORT: (u64, u64, u8) = long(b"x-forwarded-port");
@@ -286,23 +320,35 @@ mod tests {
             ("X-Request-Id", FieldKind::XRequestId),
         ];
         for (name, kind) in names {
-            assert_eq!(FieldKind::of(name.as_bytes()), kind, "{name}");
-            assert_eq!(FieldKind::of(name.to_lowercase().as_bytes()), kind, "{name}");
-            assert_eq!(FieldKind::of(name.to_uppercase().as_bytes()), kind, "{name}");
+            assert_eq!(FieldKind::of(name.as_bytes()), Some(kind), "{name}");
+            assert_eq!(FieldKind::of(name.to_lowercase().as_bytes()), Some(kind), "{name}");
+            assert_eq!(FieldKind::of(name.to_uppercase().as_bytes()), Some(kind), "{name}");
             if name.contains('-') {
-                assert_eq!(FieldKind::of(name.replace('-', "_").as_bytes()), FieldKind::Alias, "{name}");
-                assert_eq!(FieldKind::of(name.replacen('-', "_", 1).as_bytes()), FieldKind::Alias, "{name}");
+                assert_eq!(
+                    FieldKind::of(name.replace('-', "_").as_bytes()),
+                    Some(FieldKind::Alias),
+                    "{name}"
+                );
+                assert_eq!(
+                    FieldKind::of(name.replacen('-', "_", 1).as_bytes()),
+                    Some(FieldKind::Alias),
+                    "{name}"
+                );
             }
             for place in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();
                 other[place] = if other[place] == b'q' { b'z' } else { b'q' };
-                assert_eq!(FieldKind::of(&other), FieldKind::Other, "{name} with another byte at {place}");
+                assert_eq!(
+                    FieldKind::of(&other),
+                    Some(FieldKind::Other),
+                    "{name} with another byte at {place}"
+                );
                 other.truncate(place);
-                assert_eq!(FieldKind::of(&other), FieldKind::Other, "{name} cut at {place}");
+                assert_eq!(FieldKind::of(&other), Some(FieldKind::Other), "{name} cut at {place}");
             }
         }
-        for other in ["", "a", "x_y", "under_scored", "X_Something_Else"] {
-            assert_eq!(FieldKind::of(other.as_bytes()), FieldKind::Other, "{other}");
+        for other in ["", "a", "x_y", "under_scored", "X_Something_Else", "User_Agent", "User-Agent"] {
+            assert_eq!(FieldKind::of(other.as_bytes()), Some(FieldKind::Other), "{other}");
         }
     }
 }

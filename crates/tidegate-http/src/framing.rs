@@ -2,6 +2,7 @@
 //! Connection (RFC 9112 §6, §9). Knows neither requests nor responses.
 
 use crate::Version;
+use crate::field::is_keep_alive;
 
 /// A Content-Length value: digits and nothing else (RFC 9110 §8.6), below 2^64.
 pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
@@ -55,7 +56,7 @@ impl ConnectionOptions {
 
     #[inline]
     pub(crate) fn add(&mut self, value: &[u8]) {
-        if value.eq_ignore_ascii_case(b"keep-alive") {
+        if is_keep_alive(value) {
             self.0 |= Self::KEEP_ALIVE;
         } else {
             self.add_list(value);

@@ -1,6 +1,6 @@
 //! One field line after the other, resumable at any byte (RFC 9112 §5). Knows names and white space, not meanings.
 
-use crate::scan::{TOKEN, text_end};
+use crate::scan::{is_text, name_mark, text_mark};
 use crate::{Field, FieldKind, Span};
 
 /// Where in a section of field lines reading stopped; offsets of the whole buffer.
@@ -10,12 +10,15 @@ pub(crate) struct LineReader {
     start: usize,
     /// Its colon; 0 as long as it was not seen.
     colon: usize,
+    /// What the name before the colon is.
+    kind: FieldKind,
     /// Everything before has been looked at and found good.
     at: usize,
 }
 
 pub(crate) enum Line {
-    Field(Field),
+    /// A whole field line has been read: `take` it before going on.
+    Field,
     /// The empty line; the section ends before this offset.
     End(usize),
     NeedMore,
@@ -32,56 +35,79 @@ pub(crate) enum LineFault {
 
 impl LineReader {
     pub(crate) fn starting_at(start: usize) -> Self {
-        Self { start, colon: 0, at: start }
+        Self { start, at: start, ..Self::default() }
     }
 
     /// Reads on where it stopped; `bytes` is the same buffer, grown.
     #[inline]
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Line, LineFault> {
-        if self.colon == 0 {
-            self.at = TOKEN.end(bytes, self.at);
+        while self.colon == 0 {
+            self.at = name_mark(bytes, self.at);
             match bytes.get(self.at) {
-                Some(b':') if self.at > self.start => self.colon = self.at,
-                None => return Ok(Line::NeedMore),
+                Some(b':') if self.at > self.start => self.end_name(bytes)?,
+                Some(b' '..) => self.at += 1,
                 Some(_) => return self.without_name(bytes),
+                None => return Ok(Line::NeedMore),
             }
         }
-        self.at = text_end(bytes, self.at);
-        match bytes.get(self.at..) {
-            Some([b'\r', b'\n', ..]) => Ok(Line::Field(self.take(bytes))),
-            Some([] | [b'\r']) | None => Ok(Line::NeedMore),
-            Some([b'\r' | b'\n', ..]) => Err(LineFault::Ending),
-            Some(_) => Err(LineFault::Value),
+        loop {
+            self.at = text_mark(bytes, self.at);
+            match bytes.get(self.at..) {
+                Some([b'\r', b'\n', ..]) => return Ok(Line::Field),
+                Some([] | [b'\r']) | None => return Ok(Line::NeedMore),
+                Some([byte, ..]) if is_text(*byte) => self.at += 1,
+                Some([b'\r' | b'\n', ..]) => return Err(LineFault::Ending),
+                Some(_) => return Err(LineFault::Value),
+            }
         }
     }
 
-    /// The line that ends with the CRLF at `self.at`.
     #[inline]
-    fn take(&mut self, bytes: &[u8]) -> Field {
-        let (mut start, mut end) = (self.colon + 1, self.at);
-        while start < end && matches!(bytes.get(start), Some(b' ' | b'\t')) {
-            start += 1;
+    fn end_name(&mut self, bytes: &[u8]) -> Result<(), LineFault> {
+        let name = bytes.get(self.start..self.at).unwrap_or_default();
+        let Some(kind) = FieldKind::of(name) else { return Err(self.nameless(bytes)) };
+        (self.colon, self.kind) = (self.at, kind);
+        Ok(())
+    }
+
+    /// The line that ends with the CRLF at `self.at`. In a value, what is not above SP is SP or HTAB.
+    #[inline]
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Field {
+        let mut value = bytes.get(self.colon + 1..self.at).unwrap_or_default();
+        while let [0..=b' ', rest @ ..] = value {
+            value = rest;
         }
-        while start < end && matches!(bytes.get(end - 1), Some(b' ' | b'\t')) {
-            end -= 1;
+        let start = self.at - value.len();
+        while let [rest @ .., 0..=b' '] = value {
+            value = rest;
         }
+        let end = start + value.len();
         let name = Span::new(self.start, self.colon);
         let line = Span::new(self.start, self.at + 2);
+        let field = Field { name, value: Span::new(start, end), line, kind: self.kind };
         *self = Self::starting_at(self.at + 2);
-        Field { name, value: Span::new(start, end), line, kind: FieldKind::of(name.of(bytes)) }
+        field
     }
 
     /// The line has no name and colon: it is the empty one, or an error.
     fn without_name(self, bytes: &[u8]) -> Result<Line, LineFault> {
         if self.at > self.start {
-            return Err(LineFault::Name); // RFC 9112 §5.1: no white space before the colon, tokens only
+            return Err(self.nameless(bytes));
         }
         match bytes.get(self.at..) {
             Some([b'\r', b'\n', ..]) => Ok(Line::End(self.at + 2)),
             Some([b'\r']) => Ok(Line::NeedMore),
             Some([b'\r' | b'\n', ..]) => Err(LineFault::Ending), // RFC 9112 §2.2: a bare LF may be refused
-            Some([b' ' | b'\t', ..]) => Err(LineFault::Folded),  // RFC 9112 §5.2
-            _ => Err(LineFault::Name),
+            _ => Err(self.nameless(bytes)),
+        }
+    }
+
+    /// RFC 9112 §5.1: a token, and no white space before the colon; §5.2: no line folding.
+    #[cold]
+    fn nameless(self, bytes: &[u8]) -> LineFault {
+        match bytes.get(self.start) {
+            Some(b' ' | b'\t') => LineFault::Folded,
+            _ => LineFault::Name,
         }
     }
 }

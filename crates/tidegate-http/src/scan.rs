@@ -59,93 +59,89 @@ const fn repeated(byte: u8) -> u64 {
     ONES * byte as u64
 }
 
-/// Marks the high bit of bytes below `limit` (<= 128). The lowest mark is exact, those above it may be one too many.
+/// The first position from `at` on that is marked, the end if there is none. `marks` sets the high bit of at least the
+/// first byte of a word that `is_end`; it may be wrong about other bytes, so the caller looks again.
 #[inline]
-const fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(repeated(limit)) & !word & HIGHS
-}
-
-/// Marks the high bit of bytes that are `byte`. The lowest mark is exact.
-#[inline]
-pub(crate) const fn equal(word: u64, byte: u8) -> u64 {
-    below(word ^ repeated(byte), 1)
-}
-
-/// Eight bytes from `at` on, the first one lowest.
-#[inline]
-pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
-}
-
-/// The first position from `at` on that `marks` (of which the lowest mark must be exact) and `is_end` agree to end at.
-#[inline]
-fn first_where(
-    bytes: &[u8],
-    mut at: usize,
-    marks: impl Fn(u64) -> u64,
-    is_end: impl Fn(u8) -> bool,
-) -> usize {
-    while let Some(word) = word_at(bytes, at) {
-        let found = marks(word);
-        if found == 0 {
-            at += 8;
-            continue;
+fn first_marked(bytes: &[u8], at: usize, marks: impl Fn(u64) -> u64, is_end: impl Fn(u8) -> bool) -> usize {
+    let Some(mut rest) = bytes.get(at..) else { return at };
+    while let Some((chunk, more)) = rest.split_first_chunk() {
+        let found = marks(u64::from_le_bytes(*chunk)) & HIGHS;
+        if found != 0 {
+            return bytes.len() - rest.len() + found.trailing_zeros() as usize / 8;
         }
-        at += found.trailing_zeros() as usize / 8;
-        if bytes.get(at).is_none_or(|byte| is_end(*byte)) {
-            return at;
-        }
-        at += 1;
+        rest = more;
     }
-    while bytes.get(at).is_some_and(|byte| !is_end(*byte)) {
-        at += 1;
-    }
-    at
+    bytes.len() - rest.iter().position(|byte| is_end(*byte)).map_or(0, |clear| rest.len() - clear)
 }
 
-/// The first byte from `at` on that no field value or reason phrase may have: a control character other than HTAB.
-/// RFC 9110 §5.5: SP, HTAB, VCHAR and obs-text are fine.
+/// RFC 9110 §5.5: SP, HTAB, VCHAR and obs-text may be in a field value or a reason phrase, other controls may not.
 #[inline]
-pub(crate) fn text_end(bytes: &[u8], at: usize) -> usize {
-    first_where(
-        bytes,
-        at,
-        |word| below(word, 0x20) | equal(word, 0x7f),
-        |byte| byte < 0x20 && byte != b'\t' || byte == 0x7f,
-    )
+pub(crate) fn is_text(byte: u8) -> bool {
+    byte >= 0x20 && byte != 0x7f || byte == b'\t'
 }
 
-/// The first `?`, or the first byte that no request target may have: controls, SP, `#`, DEL and anything not ASCII.
+/// The first control character from `at` on, HTAB included; rarely a byte that `is_text`.
+#[inline]
+pub(crate) fn text_mark(bytes: &[u8], at: usize) -> usize {
+    // Below 0x20 the subtraction borrows, from 0x7f the addition carries into the high bit.
+    let marks = |word: u64| (word.wrapping_sub(repeated(0x20)) | word.wrapping_add(ONES)) & !word;
+    first_marked(bytes, at, marks, |byte| !is_text(byte))
+}
+
+/// The first colon or control character from `at` on, where the name of a field line ends if it is one; rarely another.
+#[inline]
+pub(crate) fn name_mark(bytes: &[u8], at: usize) -> usize {
+    let marks =
+        |word: u64| (word ^ repeated(b':')).wrapping_sub(ONES) | word.wrapping_sub(repeated(0x20)) | word;
+    first_marked(bytes, at, marks, |byte| byte == b':' || byte < 0x20 || byte >= 0x80)
+}
+
 /// RFC 3986 allows less, but `"<>\^{|}` and the back-tick come from browsers; the path decides on them.
 #[inline]
-pub(crate) fn target_stop(bytes: &[u8], at: usize) -> usize {
-    first_where(
-        bytes,
-        at,
-        |word| below(word, 0x21) | equal(word, b'#') | equal(word, b'?') | equal(word, 0x7f) | word & HIGHS,
-        |byte| byte <= b' ' || byte >= 0x7f || byte == b'#' || byte == b'?',
-    )
+pub(crate) fn is_target(byte: u8) -> bool {
+    matches!(byte, b'!'..=b'~') && byte != b'#'
+}
+
+/// The first `?`, or the first byte that no request target may have: controls, SP, `#`, DEL and anything not ASCII;
+/// rarely another.
+#[inline]
+pub(crate) fn target_mark(bytes: &[u8], at: usize) -> usize {
+    let is = |word: u64, byte| (word ^ repeated(byte)).wrapping_sub(ONES);
+    let marks = |word: u64| {
+        word.wrapping_sub(repeated(0x21)) | word.wrapping_add(ONES) | is(word, b'#') | is(word, b'?') | word
+    };
+    first_marked(bytes, at, marks, |byte| !is_target(byte) || byte == b'?')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn slow(bytes: &[u8], at: usize, is_end: impl Fn(u8) -> bool) -> usize {
-        (at..bytes.len()).find(|&i| is_end(bytes[i])).unwrap_or(bytes.len())
+    /// Where a caller ends up that steps over marks that are none.
+    fn stop(bytes: &[u8], mark: impl Fn(&[u8], usize) -> usize, is_end: impl Fn(u8) -> bool) -> usize {
+        let mut at = mark(bytes, 0);
+        while at < bytes.len() && !is_end(bytes[at]) {
+            at = mark(bytes, at + 1);
+        }
+        at
     }
 
     #[test]
     fn every_byte_at_every_place_of_a_word_is_judged_alone() {
+        let is_name_end = |byte| byte == b':' || byte < 0x20;
         for byte in 0..=255u8 {
             for place in 0..20 {
-                for filler in [b'a', b'\t', b' ', 0x80, 0xff, b'!'] {
+                for filler in [b'a', b'\t', b' ', 0x80, 0xff, b'!', b'-', b'~', b'9'] {
                     let mut bytes = [filler; 20];
                     bytes[place] = byte;
-                    let text = slow(&bytes, 0, |b| (b < 0x20 && b != b'\t') || b == 0x7f);
-                    assert_eq!(text_end(&bytes, 0), text, "{byte:#x} at {place} among {filler:#x}");
-                    let target = slow(&bytes, 0, |b| !(0x21..0x7f).contains(&b) || b"#?".contains(&b));
-                    assert_eq!(target_stop(&bytes, 0), target, "{byte:#x} at {place} among {filler:#x}");
+                    let first = |is_end: &dyn Fn(u8) -> bool| {
+                        bytes.iter().position(|byte| is_end(*byte)).unwrap_or(bytes.len())
+                    };
+                    let why = format!("{byte:#x} at {place} among {filler:#x}");
+                    assert_eq!(stop(&bytes, text_mark, |b| !is_text(b)), first(&|b| !is_text(b)), "{why}");
+                    assert_eq!(stop(&bytes, name_mark, is_name_end), first(&is_name_end), "{why}");
+                    let is_target_end = |b| !is_target(b) || b == b'?';
+                    assert_eq!(stop(&bytes, target_mark, is_target_end), first(&is_target_end), "{why}");
                 }
             }
         }

@@ -1,6 +1,5 @@
 //! Copying the field lines that pass, in as few runs as they lie in. Knows which names a Connection field cannot remove.
 
-use crate::scan::TOKEN;
 use crate::{Field, FieldKind, FieldSet};
 
 /// The part of a head that is copied: where it is, and which lines of it are left out.
@@ -88,15 +87,4 @@ pub(super) fn put_connection(options: [(bool, &[u8]); 3], out: &mut Vec<u8>) {
         out.extend_from_slice(option);
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// RFC 9110 §5.6.4: a token as it is, anything else in quotes.
-pub(super) fn put_quotable(text: &[u8], out: &mut Vec<u8>) {
-    if TOKEN.has_all(text) && !text.is_empty() {
-        out.extend_from_slice(text);
-    } else {
-        out.push(b'"');
-        out.extend_from_slice(text);
-        out.push(b'"');
-    }
 }

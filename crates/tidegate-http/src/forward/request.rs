@@ -1,6 +1,6 @@
 //! The request head for the endpoint. Knows what an endpoint must learn about the client, and from whom to believe it.
 
-use super::kept::{Kept, list_has, put_connection, put_list, put_quotable};
+use super::kept::{Kept, list_has, put_connection, put_list};
 use super::reread::request_is_as_meant;
 use super::{REWRITTEN, RequestEdits, put_content_length, put_framing};
 use crate::request::RequestHead;
@@ -135,9 +135,10 @@ fn put_forwarded(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, ou
     } else {
         put(out, [b"for=", edits.client]);
     }
-    if !host.is_empty() {
-        out.extend_from_slice(b";host=");
-        put_quotable(host, out);
+    if head.host.len() < host.len() || host.starts_with(b"[") {
+        put(out, [b";host=\"", host, b"\""]); // RFC 7239 §4: what is not a token is quoted
+    } else if !host.is_empty() {
+        put(out, [b";host=", host]);
     }
     put(out, [b";proto=", edits.scheme, b"\r\n"]);
 }

@@ -9,7 +9,7 @@ use super::target::{host_bytes, split};
 use super::{METHOD_BYTES_MAX, Method, RequestError, RequestHead};
 use crate::framing::{Coding, ConnectionOptions, content_length};
 use crate::lines::{Line, LineFault, LineReader};
-use crate::scan::{TOKEN, target_stop};
+use crate::scan::{TOKEN, is_target, target_mark};
 use crate::{BodyLength, Field, FieldKind, FieldSet, HeadLimits, Progress, Span, Version};
 
 /// Feed it the same growing buffer until it says `Complete` or fails. It looks at each byte a bounded number of times
@@ -133,13 +133,14 @@ impl RequestParser {
         let end_max = start.saturating_add(limits.target_bytes_max);
         let readable = bytes.get(..end_max.saturating_add(1)).unwrap_or(bytes);
         loop {
-            at = target_stop(readable, at);
+            at = target_mark(readable, at);
             match readable.get(at) {
                 Some(b'?') => {
                     question = question.or(Some(at));
                     at += 1;
                 }
                 Some(b' ') => break,
+                Some(byte) if is_target(*byte) => at += 1,
                 Some(b'\r' | b'\n') => return Err(RequestError::VersionInvalid), // HTTP/0.9
                 Some(_) => return Err(RequestError::TargetInvalid),
                 None if at > end_max => {
@@ -175,18 +176,22 @@ impl RequestParser {
         Ok(true)
     }
 
+    #[inline(never)] // its loop is the hot one, and needs all registers
     fn read_fields(
         &mut self,
         bytes: &[u8],
         limits: &HeadLimits,
         head: &mut RequestHead,
     ) -> Result<Progress, RequestError> {
+        let mut lines = self.lines;
         loop {
-            let line =
-                self.lines.next(bytes).map_err(|fault| RequestError::of_line(fault, next_line(head)))?;
+            let line = lines.next(bytes).map_err(|fault| RequestError::of_line(fault, next_line(head)))?;
             let field = match line {
-                Line::Field(field) => field,
-                Line::NeedMore => return Ok(Progress::NeedMore),
+                Line::Field => lines.take(bytes),
+                Line::NeedMore => {
+                    self.lines = lines;
+                    return Ok(Progress::NeedMore);
+                }
                 Line::End(head_bytes) => {
                     self.decide(bytes, head)?;
                     return Ok(Progress::Complete { head_bytes });

@@ -5,7 +5,7 @@ use super::{ResponseError, ResponseHead};
 use crate::framing::{Coding, ConnectionOptions, content_length};
 use crate::lines::{Line, LineFault, LineReader};
 use crate::request::Method;
-use crate::scan::text_end;
+use crate::scan::{is_text, text_mark};
 use crate::{BodyLength, Field, FieldKind, FieldSet, HeadLimits, Progress, Span, Version};
 
 /// Feed it the same growing buffer until it says `Complete` or fails, with the method of the request that is answered.
@@ -103,25 +103,29 @@ impl ResponseParser {
     fn read_reason(
         &mut self,
         bytes: &[u8],
-        at: usize,
+        mut at: usize,
         head: &mut ResponseHead,
     ) -> Result<bool, ResponseError> {
-        let end = text_end(bytes, at);
-        match bytes.get(end..) {
-            Some([b'\r', b'\n', ..]) => {}
-            Some([] | [b'\r']) | None => {
-                self.expects = Expects::Reason { at: end };
-                return Ok(false);
+        loop {
+            at = text_mark(bytes, at);
+            match bytes.get(at..) {
+                Some([b'\r', b'\n', ..]) => break,
+                Some([] | [b'\r']) | None => {
+                    self.expects = Expects::Reason { at };
+                    return Ok(false);
+                }
+                Some([byte, ..]) if is_text(*byte) => at += 1,
+                Some([b'\r' | b'\n', ..]) => return Err(ResponseError::LineEndInvalid { line: 1 }),
+                Some(_) => return Err(ResponseError::StatusLineInvalid),
             }
-            Some([b'\r' | b'\n', ..]) => return Err(ResponseError::LineEndInvalid { line: 1 }),
-            Some(_) => return Err(ResponseError::StatusLineInvalid),
         }
-        head.reason.end = end as u32;
-        self.lines = LineReader::starting_at(end + 2);
+        head.reason.end = at as u32;
+        self.lines = LineReader::starting_at(at + 2);
         self.expects = Expects::Fields;
         Ok(true)
     }
 
+    #[inline(never)] // its loop is the hot one, and needs all registers
     fn read_fields(
         &mut self,
         bytes: &[u8],
@@ -129,12 +133,15 @@ impl ResponseParser {
         request_method: Method,
         head: &mut ResponseHead,
     ) -> Result<Progress, ResponseError> {
+        let mut lines = self.lines;
         loop {
-            let line =
-                self.lines.next(bytes).map_err(|fault| ResponseError::of_line(fault, next_line(head)))?;
+            let line = lines.next(bytes).map_err(|fault| ResponseError::of_line(fault, next_line(head)))?;
             let field = match line {
-                Line::Field(field) => field,
-                Line::NeedMore => return Ok(Progress::NeedMore),
+                Line::Field => lines.take(bytes),
+                Line::NeedMore => {
+                    self.lines = lines;
+                    return Ok(Progress::NeedMore);
+                }
                 Line::End(head_bytes) => {
                     self.decide(request_method, head)?;
                     return Ok(Progress::Complete { head_bytes });
