@@ -46,4 +46,20 @@ mod tests {
         let raised = raise_descriptor_limit().unwrap();
         assert_eq!(raised, DescriptorLimit { soft: before.hard, hard: before.hard });
     }
+
+    #[test]
+    fn running_out_is_told_from_other_failures() {
+        use rustix::io::Errno;
+        for (errno, out) in [
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::NOBUFS, true),
+            (Errno::NOMEM, true),
+            (Errno::CONNREFUSED, false),
+            (Errno::CONNABORTED, false),
+        ] {
+            assert_eq!(is_out_of_descriptors(&io::Error::from(errno)), out, "{errno}");
+        }
+        assert!(!is_out_of_descriptors(&io::Error::from(io::ErrorKind::UnexpectedEof)));
+    }
 }

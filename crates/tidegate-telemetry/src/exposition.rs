@@ -47,9 +47,9 @@ fn is_zero_weight(parameter: &str) -> bool {
 /// The whole page: every family that has series, in the order of the reference, and the process's own numbers.
 pub fn render(registry: &Registry, process: Option<&Process>, format: Format) -> String {
     let mut page = Page { text: String::with_capacity(64 * 1024), format };
-    let groups = registry.lock();
     for family in ALL {
-        if let Some(group) = groups.get(family.name) {
+        // Locked a family at a time: a worker that meets a new kind of failure resolves a series in between.
+        if let Some(group) = registry.lock().get(family.name) {
             page.group(group);
         } else if let Some(value) = process.and_then(|process| process.value(family)) {
             page.head(family);

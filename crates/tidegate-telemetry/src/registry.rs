@@ -44,6 +44,7 @@ pub struct Labels<'a> {
 impl Registry {
     /// `writer`: the worker's number, or `CONTROL`.
     pub fn counter(&self, writer: usize, family: &'static Family, labels: &[&str]) -> Arc<Counter> {
+        debug_assert_eq!(family.kind, Kind::Counter, "kind of {}", family.name);
         self.with_series(family, labels, |series| match series {
             Series::Counter(cells) => Arc::clone(cells.entry(writer).or_default()),
             Series::Gauge(_) | Series::Histogram(_) => Arc::default(),
@@ -51,6 +52,7 @@ impl Registry {
     }
 
     pub fn gauge(&self, family: &'static Family, labels: &[&str]) -> Arc<Gauge> {
+        debug_assert_eq!(family.kind, Kind::Gauge, "kind of {}", family.name);
         self.with_series(family, labels, |series| match series {
             Series::Gauge(cell) => Arc::clone(cell),
             Series::Counter(_) | Series::Histogram(_) => Arc::default(),
@@ -59,6 +61,7 @@ impl Registry {
 
     /// `writer`: as for `counter`.
     pub fn histogram(&self, writer: usize, family: &'static Family, labels: &[&str]) -> Arc<Histogram> {
+        debug_assert_eq!(family.kind, Kind::Histogram, "kind of {}", family.name);
         self.with_series(family, labels, |series| match series {
             Series::Histogram(cells) => Arc::clone(cells.entry(writer).or_default()),
             Series::Counter(_) | Series::Gauge(_) => Arc::default(),
