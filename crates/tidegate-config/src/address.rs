@@ -162,11 +162,10 @@ fn split_port(text: &str) -> Result<(&str, &str), AddressError> {
         return Err(AddressError::Empty);
     }
     if let Some((_, rest)) = text.split_once("://") {
-        let authority = rest.split('/').next().unwrap_or(rest);
-        return Err(AddressError::Url(authority.into()));
+        return Err(url(rest));
     }
-    if let Some((authority, _)) = text.split_once('/') {
-        return Err(AddressError::Url(authority.into()));
+    if text.contains('/') {
+        return Err(url(text));
     }
     if let Ok(ip) = text.parse::<Ipv6Addr>() {
         return Err(AddressError::BracketsMissing(ip));
@@ -178,6 +177,13 @@ fn split_port(text: &str) -> Result<(&str, &str), AddressError> {
         return Ok((host, port));
     }
     text.rsplit_once(':').ok_or_else(|| AddressError::PortMissing(text.into()))
+}
+
+/// With what was probably meant.
+fn url(rest: &str) -> AddressError {
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let port = if authority.contains(':') { "" } else { ":80" };
+    AddressError::Url(format!("{authority}{port}"))
 }
 
 fn parse_port(text: &str, min: u16) -> Result<u16, AddressError> {

@@ -2,10 +2,11 @@
 //!
 //! It turns a [`Draft`] into a [`Config`]; it does not know the text.
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::problem::Problem;
-use crate::read::{ActionDraft, Draft, Placed, RouteDraft, Target};
+use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
 use crate::walk::Walk;
 use crate::{
     Action, Bind, Cluster, Config, Forward, HeaderMatch, HostPattern, Listener, Matcher, PathMatch, Route,
@@ -17,7 +18,9 @@ pub(crate) fn check(walk: &mut Walk, draft: Draft) -> Config {
     listeners_apart(walk, &draft.listeners, draft.admin.as_ref());
     names_apart(walk, &draft.routes);
     routes_reachable(walk, &draft.routes);
-    clusters_used(walk, &draft);
+    if walk.error_count() == 0 {
+        clusters_used(walk, &draft);
+    }
     complete(draft)
 }
 
@@ -25,16 +28,23 @@ fn something_to_do(walk: &mut Walk, draft: &Draft) {
     if draft.incomplete {
         return;
     }
-    if draft.listeners.is_empty() {
-        let span = draft.routes.first().map_or(0..0, |route| route.span.clone());
-        let problem = Problem::error(span, "nothing listens").help("add `listen = \":8080\"` at the top");
-        walk.report(problem);
-    }
-    if draft.routes.is_empty() {
-        let span = draft.listeners.first().map_or(0..0, |listener| listener.span.clone());
-        let problem = Problem::error(span, "there is nothing to do with a request");
-        walk.report(problem.help("add `to = \"127.0.0.1:8001\"` at the top, or a `[[route]]`"));
-    }
+    let no_listener = draft.listeners.is_empty() && !walk.has_misplaced(&["listen", "listener"]);
+    let no_route = draft.routes.is_empty() && !walk.has_misplaced(&["to", "route"]);
+    let problem = match (no_listener, no_route) {
+        (false, false) => return,
+        (true, true) => Problem::error(0..0, "nothing says where to listen and where requests go")
+            .help("add `listen = \":8080\"` and `to = \"127.0.0.1:8001\"`"),
+        (true, false) => {
+            let span = draft.routes.first().map_or(0..0, |route| route.span.clone());
+            Problem::error(span, "nothing listens").help("add `listen = \":8080\"` at the top")
+        }
+        (false, true) => {
+            let span = draft.listeners.first().map_or(0..0, |listener| listener.span.clone());
+            Problem::error(span, "there is nothing to do with a request")
+                .help("add `to = \"127.0.0.1:8001\"` at the top, or a `[[route]]`")
+        }
+    };
+    walk.report(problem);
 }
 
 fn listeners_apart(walk: &mut Walk, listeners: &[Placed<Listener>], admin: Option<&Placed<Bind>>) {
@@ -57,40 +67,52 @@ fn listeners_apart(walk: &mut Walk, listeners: &[Placed<Listener>], admin: Optio
 }
 
 fn names_apart(walk: &mut Walk, routes: &[RouteDraft]) {
-    let names: Vec<&Placed<String>> = routes.iter().filter_map(|route| route.name.as_ref()).collect();
-    for (index, name) in names.iter().enumerate() {
-        if let Some(first) = names.iter().take(index).find(|first| first.value == name.value) {
-            let title = format!("two routes are called {:?}", name.value);
-            walk.report(
-                Problem::error(name.span.clone(), title).context(first.span.clone(), "first used here"),
-            );
+    let mut seen: HashMap<&str, &Placed<String>> = HashMap::new();
+    for name in routes.iter().filter_map(|route| route.name.as_ref()) {
+        match seen.entry(&name.value) {
+            Entry::Occupied(first) => {
+                let title = format!("two routes are called {:?}", name.value);
+                let problem = Problem::error(name.span.clone(), title);
+                walk.report(problem.context(first.get().span.clone(), "first used here"));
+            }
+            Entry::Vacant(place) => {
+                place.insert(name);
+            }
         }
     }
 }
 
 /// A route is unreachable when each of its hosts is taken by earlier routes that match all it matches.
 fn routes_reachable(walk: &mut Walk, routes: &[RouteDraft]) {
-    for (index, route) in routes.iter().enumerate() {
-        let hosts = hosts_of(&route.matcher);
-        let takers: Vec<Option<&RouteDraft>> = hosts
-            .iter()
-            .map(|host| {
-                routes.iter().take(index).find(|earlier| takes_all(&earlier.matcher, *host, &route.matcher))
-            })
-            .collect();
-        let Some(taker) = takers.iter().find_map(|taker| *taker) else { continue };
-        let place = route.span.clone();
-        let problem = if takers.iter().all(Option::is_some) {
-            Problem::error(place, "this route is never reached")
-                .help("put the one with more conditions first, or remove one of them")
-        } else {
-            let host =
-                hosts.iter().zip(&takers).find(|(_, taker)| taker.is_some()).and_then(|(host, _)| *host);
-            let host = host.map(|host| print_host(host)).unwrap_or_default();
-            Problem::warning(place, format!("this route is never reached for the host \"{host}\""))
-        };
-        walk.report(problem.context(taker.span.clone(), "this earlier one takes every such request"));
+    // Only routes with the same host and path compete: by these, or ten thousand routes would take a minute.
+    let mut earlier: HashMap<(Option<&HostPattern>, &PathMatch), Vec<&RouteDraft>> = HashMap::new();
+    for route in routes.iter().filter(|route| route.matcher_holds) {
+        let mut takers = Vec::new();
+        for host in hosts_of(&route.matcher) {
+            let rivals = earlier.entry((host, &route.matcher.path)).or_default();
+            takers
+                .push((host, rivals.iter().find(|rival| takes_all(&rival.matcher, &route.matcher)).copied()));
+            rivals.push(route);
+        }
+        if let Some(problem) = unreachable(route, &takers) {
+            walk.report(problem);
+        }
     }
+}
+
+fn unreachable(
+    route: &RouteDraft,
+    takers: &[(Option<&HostPattern>, Option<&RouteDraft>)],
+) -> Option<Problem> {
+    let (host, taker) = takers.iter().find_map(|(host, taker)| taker.map(|taker| (host, taker)))?;
+    let problem = if takers.iter().all(|(_, taker)| taker.is_some()) {
+        Problem::error(route.span.clone(), "this route is never reached")
+            .help("put the one with more conditions first, or remove one of them")
+    } else {
+        let host = host.map(print_host).unwrap_or_default();
+        Problem::warning(route.span.clone(), format!("this route is never reached for the host {host:?}"))
+    };
+    Some(problem.context(taker.span.clone(), "this earlier one takes every such request"))
 }
 
 /// `None` stands for any host.
@@ -98,63 +120,36 @@ fn hosts_of(matcher: &Matcher) -> Vec<Option<&HostPattern>> {
     if matcher.hosts.is_empty() { vec![None] } else { matcher.hosts.iter().map(Some).collect() }
 }
 
-/// Whether `earlier` matches whatever `later` matches on `host`, at the same place in the order of routes.
-fn takes_all(earlier: &Matcher, host: Option<&HostPattern>, later: &Matcher) -> bool {
-    let same_host = hosts_of(earlier).contains(&host);
+/// Whether `earlier` matches whatever `later` matches, host and path being the same.
+fn takes_all(earlier: &Matcher, later: &Matcher) -> bool {
     let all_methods = earlier.methods.is_empty()
         || (!later.methods.is_empty() && later.methods.iter().all(|method| earlier.methods.contains(method)));
     let demanded = |header: &HeaderMatch| {
-        later
-            .headers
-            .iter()
-            .any(|other| other.name == header.name && (header.value.is_none() || header.value == other.value))
+        let fits = |other: &HeaderMatch| header.value.is_none() || header.value == other.value;
+        later.headers.iter().any(|other| other.name == header.name && fits(other))
     };
-    same_host && earlier.path == later.path && all_methods && earlier.headers.iter().all(demanded)
+    all_methods && earlier.headers.iter().all(demanded)
 }
 
 fn clusters_used(walk: &mut Walk, draft: &Draft) {
-    let used = |name: &str| {
-        draft.routes.iter().any(|route| {
-            matches!(&route.action, ActionDraft::Forward { target: Target::Named(target), .. } if target == name)
-        })
+    let target = |route: &RouteDraft| match &route.action {
+        ActionDraft::Forward(forward) => match &forward.target {
+            Target::Named(name) => Some(name.clone()),
+            Target::Inline(_) => None,
+        },
+        _ => None,
     };
-    for cluster in draft.clusters.iter().filter(|cluster| !used(&cluster.value.name)) {
+    let used: BTreeSet<String> = draft.routes.iter().filter_map(target).collect();
+    for cluster in draft.clusters.iter().filter(|cluster| !used.contains(&cluster.value.name)) {
         let title = format!("no route leads to the cluster `{}`", cluster.value.name);
         let help = format!("use it, as in `to = {:?}`, or remove it", cluster.value.name);
         walk.report(Problem::warning(cluster.span.clone(), title).help(help));
     }
 }
 
-/// Gives names to routes and to inline endpoints.
 fn complete(draft: Draft) -> Config {
-    let mut clusters: Vec<Cluster> = draft.clusters.into_iter().map(|cluster| cluster.value).collect();
-    let mut cluster_names: BTreeSet<String> = clusters.iter().map(|cluster| cluster.name.clone()).collect();
-    let given = draft.routes.iter().filter_map(|route| route.name.as_ref());
-    let mut route_names: BTreeSet<String> = given.map(|name| name.value.clone()).collect();
-    let mut routes = Vec::new();
-    for route in draft.routes {
-        let name = match route.name {
-            Some(name) => name.value,
-            None => unused(&mut route_names, &route_name(&route.matcher)),
-        };
-        let action = match route.action {
-            ActionDraft::Answer(answer) => Action::Answer(answer),
-            ActionDraft::Redirect(redirect) => Action::Redirect(redirect),
-            ActionDraft::Forward { target, preserve_host, timeout, limit, retry } => {
-                let cluster = match target {
-                    Target::Named(name) => name,
-                    Target::Inline(inline) => {
-                        let name = unused(&mut cluster_names, &cluster_name(&name));
-                        clusters.push(Cluster { name: name.clone(), ..inline });
-                        name
-                    }
-                };
-                Action::Forward(Forward { cluster, preserve_host, timeout, limit, retry })
-            }
-        };
-        routes.push(Route { name, matcher: route.matcher, action });
-    }
-    clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    let (routes, clusters) =
+        name_all(draft.routes, draft.clusters.into_iter().map(|cluster| cluster.value).collect());
     Config {
         workers: draft.workers,
         admin: draft.admin.map(|admin| admin.value),
@@ -165,6 +160,39 @@ fn complete(draft: Draft) -> Config {
         routes,
         clusters,
     }
+}
+
+/// Gives names to routes and to endpoints on the spot, which become clusters; sorts the clusters.
+fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>, Vec<Cluster>) {
+    let mut cluster_names: BTreeSet<String> = clusters.iter().map(|cluster| cluster.name.clone()).collect();
+    let given = drafts.iter().filter_map(|route| route.name.as_ref());
+    let mut route_names: BTreeSet<String> = given.map(|name| name.value.clone()).collect();
+    let mut routes = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let name = match draft.name {
+            Some(name) => name.value,
+            None => unused(&mut route_names, &route_name(&draft.matcher)),
+        };
+        let action = match draft.action {
+            ActionDraft::Answer(answer) => Action::Answer(answer),
+            ActionDraft::Forward(forward) => {
+                let ForwardDraft { target, preserve_host, timeout, limit, retry } = *forward;
+                let cluster = match target {
+                    Target::Inline(inline) => {
+                        let name = unused(&mut cluster_names, &cluster_name(&name));
+                        clusters.push(Cluster { name: name.clone(), ..*inline });
+                        name
+                    }
+                    Target::Named(name) => name,
+                };
+                Action::Forward(Forward { cluster, preserve_host, timeout, limit, retry })
+            }
+            ActionDraft::Redirect(redirect) => Action::Redirect(redirect),
+        };
+        routes.push(Route { name, matcher: draft.matcher, action });
+    }
+    clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    (routes, clusters)
 }
 
 /// `name`, or `name-2` and so on when that is taken.

@@ -38,7 +38,8 @@ pub struct Config {
 impl Config {
     /// The cluster of that name.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
-        self.clusters.iter().find(|cluster| cluster.name == name)
+        let index = self.clusters.binary_search_by(|cluster| cluster.name.as_str().cmp(name)).ok()?;
+        self.clusters.get(index)
     }
 }
 
@@ -143,7 +144,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(60),
+            keep_alive: Duration::from_mins(1),
             drain: Duration::from_secs(30),
             route: RouteTimeouts::default(),
         }

@@ -45,8 +45,11 @@ pub(crate) struct Entry {
 /// Reads TOML. Every problem found goes to `problems`; `None` when what is left is not worth checking further.
 pub(crate) fn read_toml(text: &str, env: Environment<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let only_duplicates = errors.iter().all(|error| error.message().starts_with("duplicate key"));
-    problems.extend(errors.iter().map(syntax_problem));
+    let only_duplicates = errors.iter().all(is_duplicate);
+    problems.extend(errors.iter().map(|error| match error.span() {
+        Some(span) if is_duplicate(error) => duplicate(text, span, table.get_ref()),
+        span => not_toml(error.message(), span.unwrap_or_default()),
+    }));
     if !only_duplicates {
         return None;
     }
@@ -55,15 +58,46 @@ pub(crate) fn read_toml(text: &str, env: Environment<'_>, problems: &mut Vec<Pro
     Some(Node { span, value })
 }
 
-fn syntax_problem(error: &toml::de::Error) -> Problem {
-    let span = error.span().unwrap_or_default();
-    let mut lines = error.message().lines();
-    let title = lines.next().unwrap_or("not TOML").to_owned();
-    let label = lines.collect::<Vec<_>>().join("; ");
-    if title.starts_with("duplicate key") {
-        return Problem::error(span, title).label("given a second time here").help("keep one of them");
+fn is_duplicate(error: &toml::de::Error) -> bool {
+    error.message().starts_with("duplicate key")
+}
+
+fn duplicate(text: &str, span: Span, table: &DeTable<'_>) -> Problem {
+    let key = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+    let problem = Problem::error(span.clone(), format!("`{key}` is given twice"))
+        .label("given a second time here")
+        .help("keep one of them");
+    match nearest_before(table, key, span.start) {
+        Some(first) => problem.context(first, "first given here"),
+        None => problem,
     }
-    Problem::error(span, format!("this is not TOML: {title}")).label(label)
+}
+
+/// The last place before `end` where this key stands. Two of one key stand in one table, so that is the first.
+fn nearest_before(table: &DeTable<'_>, key: &str, end: usize) -> Option<Span> {
+    let here = table.iter().filter(|(name, _)| name.get_ref() == key).map(|(name, _)| name.span());
+    let below = table.iter().filter_map(|(_, value)| nearest_in(value.get_ref(), key, end));
+    here.chain(below).filter(|span| span.start < end).max_by_key(|span| span.start)
+}
+
+fn nearest_in(value: &DeValue<'_>, key: &str, end: usize) -> Option<Span> {
+    match value {
+        DeValue::Array(items) => {
+            items.iter().filter_map(|item| nearest_in(item.get_ref(), key, end)).max_by_key(|span| span.start)
+        }
+        DeValue::Table(table) => nearest_before(table, key, end),
+        _ => None,
+    }
+}
+
+fn not_toml(message: &str, span: Span) -> Problem {
+    let first = message.lines().next().unwrap_or_default();
+    let (found, expected) = first.split_once(", expected ").unwrap_or((first, ""));
+    let problem = Problem::error(span, format!("this is not TOML: {found}"));
+    if found.contains("must be quoted") {
+        return problem.label("a text without quotes").help("put it in quotes: \"...\"");
+    }
+    if expected.is_empty() { problem } else { problem.label(format!("expected {expected}")) }
 }
 
 fn table_value(table: DeTable<'_>, env: Environment<'_>, problems: &mut Vec<Problem>) -> Value {

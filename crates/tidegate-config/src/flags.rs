@@ -40,14 +40,11 @@ pub(crate) fn document(flags: &[Flag<'_>]) -> (String, Node) {
 fn insert(entries: &mut Vec<Entry>, table: &Table, path: &str, flag: &Span, node: Node) {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let takes = table.key(name).map(|key| &key.takes);
-    let index = match entries.iter().position(|entry| entry.key == name) {
-        Some(index) => index,
-        None => {
-            let empty = Node { span: flag.clone(), value: empty(takes, rest.is_some()) };
-            entries.push(Entry { key: name.to_owned(), key_span: flag.clone(), node: empty });
-            entries.len() - 1
-        }
-    };
+    let index = entries.iter().position(|entry| entry.key == name).unwrap_or(entries.len());
+    if index == entries.len() {
+        let empty = Node { span: flag.clone(), value: empty(takes, rest.is_some()) };
+        entries.push(Entry { key: name.to_owned(), key_span: flag.clone(), node: empty });
+    }
     let Some(entry) = entries.get_mut(index) else { return };
     match (&mut entry.node.value, rest, takes.and_then(Kind::table)) {
         (Value::Table(inner), Some(rest), Some(table)) => insert(inner, table, rest, flag, node),

@@ -18,8 +18,6 @@ pub(crate) struct Table {
     pub(crate) title: &'static str,
     /// A sentence or two.
     pub(crate) doc: &'static str,
-    /// Text after which a line `key = value` is a key of this table in a configuration that holds.
-    pub(crate) frame: &'static str,
     /// In the order of the reference.
     pub(crate) keys: &'static [Key],
 }
@@ -33,8 +31,6 @@ pub(crate) struct Key {
     /// A value in TOML, not the default.
     pub(crate) example: &'static str,
     pub(crate) doc: &'static str,
-    /// Instead of the table's.
-    pub(crate) frame: Option<&'static str>,
 }
 
 /// What stands when a key is absent.
@@ -82,26 +78,25 @@ impl Table {
     }
 }
 
-impl Key {
-    pub(crate) fn frame_in(&self, table: &Table) -> &'static str {
-        self.frame.unwrap_or(table.frame)
-    }
-}
-
 impl Kind {
     /// What it takes, for people.
     pub(crate) fn describe(&self) -> String {
+        join_or(self.alternatives().into_iter().flat_map(Self::words_for_one))
+    }
+
+    /// What it takes, for people; each word of a choice apart.
+    fn words_for_one(&self) -> Vec<String> {
         match self {
-            Self::AnyOf(kinds) => join_or(kinds.iter().map(Self::describe)),
-            Self::Boolean => "`true` or `false`".into(),
-            Self::Duration => "a duration like \"2s\"".into(),
-            Self::Integer { min, max } => format!("a number from {min} to {max}"),
-            Self::List(kind) => format!("a list of {}", kind.describe_many()),
-            Self::MapOf(kind) => format!("a table of {}", kind.describe_many()),
-            Self::Size { .. } => "a size like \"64KiB\"".into(),
-            Self::Table(_) => "a table".into(),
-            Self::Text(words) => (*words).into(),
-            Self::Words(words) => join_or(words.iter().map(|word| format!("{word:?}"))),
+            Self::AnyOf(kinds) => kinds.iter().flat_map(Self::words_for_one).collect(),
+            Self::Boolean => vec!["`true` or `false`".into()],
+            Self::Duration => vec!["a duration like \"2s\"".into()],
+            Self::Integer { min, max } => vec![format!("a number from {min} to {max}")],
+            Self::List(kind) => vec![format!("a list of {}", kind.describe_many())],
+            Self::MapOf(kind) => vec![format!("a table of {}", kind.describe_many())],
+            Self::Size { .. } => vec!["a size like \"64KiB\"".into()],
+            Self::Table(_) => vec!["a table".into()],
+            Self::Text(words) => vec![(*words).into()],
+            Self::Words(words) => words.iter().map(|word| format!("{word:?}")).collect(),
         }
     }
 
@@ -111,13 +106,7 @@ impl Kind {
             Self::Boolean => "booleans".into(),
             Self::Table(_) => "tables".into(),
             Self::Integer { .. } => "numbers".into(),
-            Self::Text(words) => {
-                let noun = words.strip_prefix("an ").or_else(|| words.strip_prefix("a ")).unwrap_or(words);
-                match noun.split_once(' ') {
-                    Some((head, rest)) if rest.starts_with("like") => format!("{head}s {rest}"),
-                    _ => format!("{noun}s"),
-                }
-            }
+            Self::Text(words) => plural(words),
             Self::Duration | Self::List(_) | Self::MapOf(_) | Self::Size { .. } | Self::Words(_) => {
                 self.describe()
             }
@@ -172,6 +161,14 @@ impl Kind {
     }
 }
 
+/// "a network like X" becomes "networks like X".
+fn plural(words: &str) -> String {
+    let noun = words.strip_prefix("an ").or_else(|| words.strip_prefix("a ")).unwrap_or(words);
+    let (head, rest) = noun.split_once(' ').unwrap_or((noun, ""));
+    let ending = if head.ends_with('s') { "es" } else { "s" };
+    format!("{head}{ending} {rest}").trim_end().to_owned()
+}
+
 /// `a, b or c`.
 pub(crate) fn join_or(items: impl Iterator<Item = String>) -> String {
     let mut items: Vec<String> = items.collect();
@@ -197,10 +194,49 @@ mod tests {
         ALL.iter().flat_map(|table| table.keys.iter().map(|key| (*table, key)))
     }
 
+    /// A text after which a line `key = value` is that key of that table, in a configuration that holds with it.
+    fn frame(table: &str, key: &str) -> &'static str {
+        match (table, key) {
+            ("root", "listen") => "to = 'h:1'\n",
+            ("root", "to") => "listen = ':80'\n",
+            ("root", _) => "listen = ':80'\nto = 'h:1'\n",
+            ("listener", "bind") => "to = 'h:1'\n[[listener]]\n",
+            ("listener", _) => "to = 'h:1'\n[[listener]]\nbind = ':80'\n",
+            ("route", "to" | "answer" | "redirect") => "listen = ':80'\n[[route]]\n",
+            ("route", _) => "listen = ':80'\n[[route]]\nto = 'h:1'\n",
+            ("path", _) => "listen = ':80'\n[[route]]\nto = 'h:1'\n[route.path]\n",
+            ("answer", _) => "listen = ':80'\n[[route]]\n[route.answer]\n",
+            ("redirect", "to") => "listen = ':80'\n[[route]]\n[route.redirect]\n",
+            ("redirect", _) => "listen = ':80'\n[[route]]\n[route.redirect]\nto = '/new'\n",
+            ("route_timeout", _) => "listen = ':80'\n[[route]]\nto = 'h:1'\n[route.timeout]\n",
+            ("route_limit", _) => "listen = ':80'\n[[route]]\nto = 'h:1'\n[route.limit]\n",
+            ("cluster", "endpoints") => "listen = ':80'\nto = 'a'\n[cluster.a]\n",
+            ("cluster", _) => "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['h:1']\n",
+            ("cluster_limit", _) => {
+                "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['h:1']\n[cluster.a.limit]\n"
+            }
+            ("endpoint", "address") => "listen = ':80'\nto = 'a'\n[[cluster.a.endpoints]]\n",
+            ("endpoint", _) => "listen = ':80'\nto = 'a'\n[[cluster.a.endpoints]]\naddress = 'h:1'\n",
+            ("balance", "key") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'hash'\n",
+            ("balance", "choices") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'random'\n",
+            ("balance", _) => "listen = ':80'\nto = 'h:1'\n[balance]\n",
+            ("hash_key", _) => "listen = ':80'\nto = 'h:1'\nbalance.algorithm = 'hash'\n[balance.key]\n",
+            ("health", "path" | "host" | "expect") => "listen = ':80'\nto = 'h:1'\n[health]\ntype = 'http'\n",
+            ("health", _) => "listen = ':80'\nto = 'h:1'\n[health]\n",
+            ("passive", _) => "listen = ':80'\nto = 'h:1'\n[passive]\n",
+            ("timeout", _) => "listen = ':80'\nto = 'h:1'\n[timeout]\n",
+            ("limit", _) => "listen = ':80'\nto = 'h:1'\n[limit]\n",
+            ("retry", _) => "listen = ':80'\nto = 'h:1'\n[retry]\n",
+            ("log", _) => "listen = ':80'\nto = 'h:1'\n[log]\n",
+            ("admin", _) => "listen = ':80'\nto = 'h:1'\n[admin]\n",
+            _ => panic!("the table {table} needs a frame"),
+        }
+    }
+
     #[test]
     fn each_example_is_accepted_and_changes_something() {
         for (table, key) in each_key() {
-            let frame = key.frame_in(table);
+            let frame = frame(table.name, key.name);
             let with = parse(&format!("{frame}{} = {}\n", key.name, key.example));
             let with = with.unwrap_or_else(|report| panic!("{}.{}:\n{report}", table.name, key.name));
             if let Ok(without) = parse(frame) {
@@ -213,7 +249,7 @@ mod tests {
     fn writing_a_default_out_changes_nothing() {
         for (table, key) in each_key() {
             let Default::Value(value) = key.default else { continue };
-            let frame = key.frame_in(table);
+            let frame = frame(table.name, key.name);
             let with = parse(&format!("{frame}{} = {value}\n", key.name));
             assert_eq!(with, parse(frame), "{}.{}", table.name, key.name);
         }
@@ -222,7 +258,7 @@ mod tests {
     #[test]
     fn each_table_says_its_own_keys_and_refuses_another() {
         for table in ALL {
-            let frame = table.keys.first().map_or(table.frame, |key| key.frame_in(table));
+            let frame = frame(table.name, "");
             let report = parse(&format!("{frame}no_such_key = 1\n")).expect_err(table.name);
             assert!(report.contains("unknown key `no_such_key`"), "{}:\n{report}", table.name);
         }

@@ -12,6 +12,8 @@
 //! This crate refuses to know sockets, name resolution, workers and the machine it runs on: addresses stay
 //! parsed but unresolved, and the environment is an argument.
 
+#![allow(clippy::option_option, reason = "absent, off and given are three things a key can be")]
+
 mod address;
 mod check;
 mod cluster;

@@ -24,7 +24,7 @@ impl Config {
         let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
         let mut problems = Vec::new();
         let document = read_toml(text, env, &mut problems);
-        finish(&source, document.as_ref(), problems)
+        finish(&source, problems, |walk| read_and_check(walk, document.as_ref()))
     }
 
     /// As [`Self::parse`], of bytes that should be UTF-8.
@@ -43,21 +43,30 @@ impl Config {
     pub fn from_flags(flags: &[Flag<'_>]) -> Result<(Self, Vec<Warning>), Report> {
         let (text, document) = flags::document(flags);
         let source = Arc::new(Source { name: "command line".into(), text });
-        finish(&source, Some(&document), Vec::new())
+        finish(&source, Vec::new(), |walk| {
+            let config = read_and_check(walk, Some(&document));
+            for flag in flags {
+                walk.problems.iter_mut().for_each(|problem| problem.rename(flag.key, flag.name));
+            }
+            config
+        })
     }
+}
+
+fn read_and_check(walk: &mut Walk, document: Option<&Node>) -> Option<Config> {
+    let draft = read(walk, document?)?;
+    Some(check(walk, draft))
 }
 
 fn finish(
     source: &Arc<Source>,
-    document: Option<&Node>,
     problems: Vec<Problem>,
+    config: impl FnOnce(&mut Walk) -> Option<Config>,
 ) -> Result<(Config, Vec<Warning>), Report> {
-    let mut walk = Walk { problems };
-    let draft = document.and_then(|document| read(&mut walk, document));
-    let config = draft.map(|draft| check(&mut walk, draft));
-    match config {
-        Some(config) if !walk.problems.iter().any(Problem::is_error) => {
-            walk.problems.sort_by_key(Problem::start);
+    let mut walk = Walk::new(problems);
+    match config(&mut walk) {
+        Some(config) if walk.error_count() == 0 => {
+            walk.problems.sort_by_key(|problem| problem.span().start);
             let warnings =
                 walk.problems.into_iter().map(|problem| Diagnostic::new(source, problem)).collect();
             Ok((config, warnings))

@@ -86,8 +86,14 @@ impl Problem {
         self
     }
 
-    pub(crate) fn start(&self) -> usize {
-        self.span.start
+    /// Calls a key by the flag that set it.
+    pub(crate) fn rename(&mut self, key: &str, flag: &str) {
+        let (key, flag) = (format!("`{key}`"), format!("`{flag}`"));
+        self.title = self.title.replace(&key, &flag);
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
     }
 
     pub(crate) fn is_error(&self) -> bool {

@@ -8,6 +8,7 @@ mod listener;
 mod matcher;
 mod route;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use ipnet::IpNet;
@@ -21,7 +22,7 @@ use crate::{
     Timeouts, Workers,
 };
 
-pub(crate) use route::{ActionDraft, RouteDraft, Target};
+pub(crate) use route::{ActionDraft, ForwardDraft, RouteDraft, Target};
 
 /// Everything the file says, with the places that later checks point at.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
     let root = Section::open(walk, &ROOT, "", node)?;
     let inherited = inherited(walk, &root);
     let clusters = cluster::named(walk, &root, &inherited);
-    let names: Vec<&str> = clusters.iter().map(|cluster| cluster.value.name.as_str()).collect();
+    let names: BTreeSet<&str> = clusters.iter().map(|cluster| cluster.value.name.as_str()).collect();
     let routes = route::routes(walk, &root, &inherited, &names);
     let (listeners, admin) = (listener::listeners(walk, &root, &inherited), listener::admin(walk, &root));
     let given = |name| root.field(name).is_some();

@@ -33,7 +33,7 @@ pub struct Matcher {
 }
 
 /// A host, without a port, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HostPattern {
     /// `example.com`, an IPv4 address, or an IPv6 address in brackets.
     Exact(String),
@@ -41,8 +41,8 @@ pub enum HostPattern {
     Wildcard(String),
 }
 
-/// A path, as bytes after percent-decoding of what needs none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A path, compared without the query and in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathMatch {
     /// The whole path.
     Exact(String),
@@ -144,10 +144,10 @@ impl Default for RouteTimeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
-            first_byte: Some(Duration::from_secs(60)),
+            first_byte: Some(Duration::from_mins(1)),
             body_idle: Duration::from_secs(30),
             total: None,
-            tunnel_idle: Some(Duration::from_secs(3600)),
+            tunnel_idle: Some(Duration::from_hours(1)),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It prints values, never where they came from.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use crate::check::print_host;
@@ -45,7 +45,7 @@ impl Sheet {
     }
 
     fn line(&mut self, key: &str, value: impl fmt::Display) {
-        self.text.push_str(&format!("{key} = {value}\n"));
+        let _ = writeln!(self.text, "{key} = {value}");
     }
 }
 
@@ -227,7 +227,7 @@ fn health(check: &HealthCheck) -> String {
             fields.push(("type", quoted("http")));
             fields.push(("path", quoted(path)));
             fields.extend(host.as_ref().map(|host| ("host", quoted(host))));
-            fields.push(("expect", list(expect.iter().map(status_range))));
+            fields.push(("expect", list(expect.iter().copied().map(status_range))));
         }
         Probe::Tcp => fields.push(("type", quoted("tcp"))),
     }
@@ -239,7 +239,7 @@ fn health(check: &HealthCheck) -> String {
     table(fields)
 }
 
-fn status_range(range: &StatusRange) -> String {
+fn status_range(range: StatusRange) -> String {
     quoted(&format!("{}-{}", range.first, range.last))
 }
 
@@ -294,7 +294,9 @@ fn basic_string(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
             c => out.push(c),
         }
     }

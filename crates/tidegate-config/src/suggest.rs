@@ -2,7 +2,7 @@
 //!
 //! It offers at most one guess, and none that is far off.
 
-use crate::keys::{ROOT, ROUTE, Table, join_or};
+use crate::keys::{ROOT, ROUTE, Table};
 
 /// What other proxies call it. Only offered where the right word is known.
 const ELSEWHERE: [(&str, &str); 33] = [
@@ -42,15 +42,15 @@ const ELSEWHERE: [(&str, &str); 33] = [
 ];
 
 /// The nearest of the known words, if it is near.
-pub(crate) fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+pub(crate) fn did_you_mean<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let lower = word.to_lowercase().replace('-', "_");
     let elsewhere = |known: &&str| ELSEWHERE.iter().any(|(theirs, ours)| *theirs == lower && ours == known);
     let distance = |known: &str| strsim::damerau_levenshtein(&lower, &known.to_lowercase());
-    let nearest = known.clone().map(|known| (distance(known), known)).min_by_key(|(distance, _)| *distance);
+    let nearest = known.iter().map(|known| (distance(known), *known)).min_by_key(|(distance, _)| *distance);
     nearest
         .filter(|(distance, known)| *distance <= allowed(&lower, known))
         .map(|(_, known)| known)
-        .or_else(|| known.clone().find(elsewhere))
+        .or_else(|| known.iter().copied().find(elsewhere))
 }
 
 /// A third of the longer word, and at least one letter.
@@ -60,22 +60,25 @@ fn allowed(word: &str, known: &str) -> usize {
 
 /// What to do about a key that is unknown in `table`.
 pub(crate) fn for_key(name: &str, table: &'static Table) -> String {
-    let known = table.keys.iter().map(|key| key.name);
+    let known: Vec<&str> = table.keys.iter().map(|key| key.name).collect();
     if table.name == ROOT.name && ROUTE.key(name).is_some() {
-        return format!("`{name}` belongs into a `[[route]]`");
+        return format!("`{name}` belongs in a `[[route]]`");
     }
     let inside = table.keys.iter().find(|key| {
         key.takes.table().is_some_and(|inner| inner.name != table.name && inner.key(name).is_some())
     });
     if let Some(key) = inside {
-        return format!("`{name}` belongs into `{}`", key.name);
+        return format!("`{name}` belongs in `{}`", key.name);
     }
     if table.name != ROOT.name && ROOT.key(name).is_some() {
-        return format!("`{name}` is a key of the top: move it above the first `[table]`");
+        return format!("`{name}` is a top-level key: move it above the first `[table]`");
     }
-    match did_you_mean(name, known.clone()) {
+    match did_you_mean(name, &known) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", join_or(known.map(|key| format!("`{key}`")))),
+        None => format!(
+            "known here: {}",
+            known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -112,7 +115,7 @@ mod tests {
             ("", None),
         ];
         for (word, expected) in cases {
-            assert_eq!(did_you_mean(word, known.iter().copied()), expected, "{word}");
+            assert_eq!(did_you_mean(word, &known), expected, "{word}");
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// The longest duration: far below what overflows a clock, far above what anyone waits for.
-pub(crate) const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 const DURATION_UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];

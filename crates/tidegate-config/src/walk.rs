@@ -2,6 +2,7 @@
 //!
 //! It reports what does not fit its table and goes on. It does not know what a key means.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,14 +13,34 @@ use crate::suggest::{self, did_you_mean};
 use crate::units::{self, DURATION_MAX, UnitError};
 
 /// The problems found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Walk {
     pub(crate) problems: Vec<Problem>,
+    /// Where errors are already: a second one at the same place is only the echo of the first.
+    places: HashSet<Span>,
+    /// Keys that nothing knew; what they were meant to be is then not missing.
+    unknown: Vec<String>,
 }
 
 impl Walk {
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        let places = problems.iter().map(Problem::span).collect();
+        Self { problems, places, unknown: Vec::new() }
+    }
+
     pub(crate) fn report(&mut self, problem: Problem) {
-        self.problems.push(problem);
+        if !problem.is_error() || self.places.insert(problem.span()) {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(crate) fn error_count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether an unknown key was probably meant to be one of these.
+    pub(crate) fn has_misplaced(&self, keys: &[&str]) -> bool {
+        self.unknown.iter().any(|unknown| did_you_mean(unknown, keys).is_some())
     }
 }
 
@@ -49,13 +70,14 @@ impl<'a> Section<'a> {
         let section = Self { table, path: path.to_owned(), span: node.span.clone(), entries };
         for entry in entries.iter().filter(|entry| table.key(&entry.key).is_none()) {
             walk.report(section.unknown(entry));
+            walk.unknown.push(entry.key.clone());
         }
         Some(section)
     }
 
     fn unknown(&self, entry: &Entry) -> Problem {
         let place =
-            if self.path.is_empty() { "at the top".to_owned() } else { format!("in `{}`", self.path) };
+            if self.path.is_empty() { "at the top level".to_owned() } else { format!("in `{}`", self.path) };
         Problem::error(entry.key_span.clone(), format!("unknown key `{}` {place}", entry.key))
             .label("nothing knows this key")
             .help(suggest::for_key(&entry.key, self.table))
@@ -157,10 +179,13 @@ impl<'a> Field<'a> {
 
     /// Each of a list, which must not be empty.
     pub(crate) fn items(&self, walk: &mut Walk) -> &'a [Node] {
-        match &self.node.value {
-            Value::List(items) => items,
-            _ => self.refuse(walk).unwrap_or_default(),
+        if let Value::List(items) = &self.node.value {
+            return items;
         }
+        let tables = matches!(self.key.takes, Kind::List(Kind::Table(_)));
+        let problem = self.wrong();
+        walk.report(if tables { problem.help(format!("write `[[{}]]`", self.path)) } else { problem });
+        &[]
     }
 
     /// The problem of a value of the wrong type.
@@ -222,6 +247,10 @@ impl<'a> Field<'a> {
         };
         let error = match parse(text) {
             Ok(value) => return Some(value),
+            Err(_) if text == "off" => {
+                walk.report(self.wrong().label("this cannot be switched off"));
+                return None;
+            }
             Err(error) => error,
         };
         let digits: String = text.trim().chars().take_while(char::is_ascii_digit).collect();
@@ -233,7 +262,7 @@ impl<'a> Field<'a> {
             UnitError::Fraction => error.to_string(),
             _ => example(number),
         };
-        let label = if matches!(error, UnitError::NumberMissing) {
+        let label = if matches!(error, UnitError::NumberMissing | UnitError::Fraction) {
             format!("found {}", self.node.value)
         } else {
             error.to_string()
@@ -282,15 +311,23 @@ impl<'a> Field<'a> {
             return Some(word);
         }
         let mut problem = self.wrong_at(node);
-        if let Some(word) = did_you_mean(text, words.iter().copied()) {
+        if let Some(word) = did_you_mean(text, &words) {
             problem = problem.help(format!("did you mean {word:?}?"));
         }
         walk.report(problem);
         None
     }
 
+    /// The problem of a text that is not what `noun` says, where a list of them may stand.
+    pub(crate) fn is_no(&self, noun: &str, node: &Node) -> Problem {
+        if node.value.as_text().is_none() {
+            return self.wrong_at(node);
+        }
+        Problem::error(node.span.clone(), format!("`{}`: {} is no {noun}", self.path, node.value))
+    }
+
     /// A text that reads as `T`, whose error says what is wrong with it.
-    pub(crate) fn parse_at<T>(&self, walk: &mut Walk, node: &Node) -> Option<T>
+    pub(crate) fn parse_at<T>(&self, walk: &mut Walk, noun: &str, node: &Node) -> Option<T>
     where
         T: FromStr<Err: std::fmt::Display>,
     {
@@ -301,17 +338,17 @@ impl<'a> Field<'a> {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                walk.report(self.wrong_at(node).label(error.to_string()));
+                walk.report(self.is_no(noun, node).label(error.to_string()));
                 None
             }
         }
     }
 
-    pub(crate) fn parse<T>(&self, walk: &mut Walk) -> Option<T>
+    pub(crate) fn parse<T>(&self, walk: &mut Walk, noun: &str) -> Option<T>
     where
         T: FromStr<Err: std::fmt::Display>,
     {
-        self.parse_at(walk, self.node)
+        self.parse_at(walk, noun, self.node)
     }
 }
 

@@ -12,11 +12,7 @@ const fn key(
     example: &'static str,
     doc: &'static str,
 ) -> Key {
-    Key { name, takes, default, example, doc, frame: None }
-}
-
-const fn framed(frame: &'static str, key: Key) -> Key {
-    Key { frame: Some(frame), ..key }
+    Key { name, takes, default, example, doc }
 }
 
 /// All tables, in the order of the reference.
@@ -73,38 +69,26 @@ const PASSIVE_DOC: &str = "Marking an endpoint down when requests cannot connect
 const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` for never. Only what RFC 9110 §9.2.2 \
     allows is ever sent twice.";
 
-/// Shorthand alone.
-const PLAIN: &str = "listen = \":80\"\nto = \"h:1\"\n";
-const ONE_ROUTE: &str = "listen = \":80\"\n[[route]]\nto = \"h:1\"\n";
-const ONE_CLUSTER: &str = "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n";
-
 pub(crate) static ROOT: Table = Table {
     name: "root",
     title: "The top of the file",
     doc: "The shorthand for one listener and one route that takes everything, and what all others inherit. Keys of \
         the top come before the first `[table]`.",
-    frame: PLAIN,
     keys: &[
-        framed(
-            "to = \"h:1\"\n",
-            key(
-                "listen",
-                Kind::AnyOf(&[BIND, Kind::List(&BIND)]),
-                Words("none; this or a `[[listener]]` is needed"),
-                "[\":8080\", \"unix:/run/web.sock\"]",
-                "Where clients connect; each address is a listener. `:80` is every address of the machine, port 0 one \
+        key(
+            "listen",
+            Kind::AnyOf(&[BIND, Kind::List(&BIND)]),
+            Words("none; this or a `[[listener]]` is needed"),
+            "[\":8080\", \"unix:/run/web.sock\"]",
+            "Where clients connect; each address is a listener. `:80` is every address of the machine, port 0 one \
                     that the system picks.",
-            ),
         ),
-        framed(
-            "listen = \":80\"\n",
-            key(
-                "to",
-                TO,
-                Words("none"),
-                "[\"localhost:8001\", { address = \"localhost:8002\", weight = 2 }]",
-                "Where requests go that no `[[route]]` takes: a route for everything, after all others.",
-            ),
+        key(
+            "to",
+            TO,
+            Words("none"),
+            "[\"localhost:8001\", { address = \"localhost:8002\", weight = 2 }]",
+            "Where requests go that no `[[route]]` takes: a route for everything, after all others.",
         ),
         key("balance", BALANCES, Value("\"least_request\""), "\"round_robin\"", BALANCE_DOC),
         key("health", HEALTHS, Value("\"off\""), "\"/health\"", HEALTH_DOC),
@@ -168,12 +152,8 @@ pub(crate) static LISTENER: Table = Table {
     name: "listener",
     title: "`[[listener]]`",
     doc: "A bound address and whom it trusts.",
-    frame: "to = \"h:1\"\n[[listener]]\nbind = \":80\"\n",
     keys: &[
-        framed(
-            "to = \"h:1\"\n[[listener]]\n",
-            key("bind", BIND, Required("a listener needs an address"), "\":8080\"", "The address to bind."),
-        ),
+        key("bind", BIND, Required("a listener needs an address"), "\":8080\"", "The address to bind."),
         key(
             "connections",
             CONNECTIONS,
@@ -198,7 +178,6 @@ pub(crate) static ROUTE: Table = Table {
         all routes that match, the most specific wins: an exact host before a wildcard, a longer wildcard before a \
         shorter, any host last; then an exact path before a prefix, a longer prefix before a shorter; then the order \
         of the file.",
-    frame: ONE_ROUTE,
     keys: &[
         key(
             "name",
@@ -236,35 +215,26 @@ pub(crate) static ROUTE: Table = Table {
             "{ X-Canary = \"1\", Authorization = true }",
             "Header fields that must be there: with exactly this value, or with any (`true`).",
         ),
-        framed(
-            "listen = \":80\"\n[[route]]\n",
-            key(
-                "to",
-                TO,
-                Words("none"),
-                "\"localhost:8001\"",
-                "Where requests go: a cluster, or endpoints on the spot.",
-            ),
+        key(
+            "to",
+            TO,
+            Words("none"),
+            "\"localhost:8001\"",
+            "Where requests go: a cluster, or endpoints on the spot.",
         ),
-        framed(
-            "listen = \":80\"\n[[route]]\n",
-            key(
-                "answer",
-                Kind::Table(&ANSWER),
-                Words("none"),
-                "{ status = 404, body = \"nothing here\" }",
-                "An answer of the proxy's own.",
-            ),
+        key(
+            "answer",
+            Kind::Table(&ANSWER),
+            Words("none"),
+            "{ status = 404, body = \"nothing here\" }",
+            "An answer of the proxy's own.",
         ),
-        framed(
-            "listen = \":80\"\n[[route]]\n",
-            key(
-                "redirect",
-                Kind::Table(&REDIRECT),
-                Words("none"),
-                "{ to = \"https://{host}{path}{query}\" }",
-                "Sends the client elsewhere.",
-            ),
+        key(
+            "redirect",
+            Kind::Table(&REDIRECT),
+            Words("none"),
+            "{ to = \"https://{host}{path}{query}\" }",
+            "Sends the client elsewhere.",
         ),
         key(
             "balance",
@@ -319,7 +289,6 @@ pub(crate) static PATH: Table = Table {
     name: "path",
     title: "`path` as a table",
     doc: "Exactly one of its keys. Paths are compared without the query, in their canonical form.",
-    frame: "listen = \":80\"\n[[route]]\nto = \"h:1\"\n[route.path]\n",
     keys: &[
         key("exact", Kind::Text("a path like \"/ping\""), Words("none"), "\"/ping\"", "The whole path."),
         key(
@@ -336,7 +305,6 @@ pub(crate) static ANSWER: Table = Table {
     name: "answer",
     title: "`[route.answer]`",
     doc: "An answer of the proxy's own.",
-    frame: "listen = \":80\"\n[[route]]\n[route.answer]\n",
     keys: &[
         key("status", Kind::Integer { min: 200, max: 599 }, Value("200"), "503", "The status."),
         key(
@@ -360,18 +328,14 @@ pub(crate) static REDIRECT: Table = Table {
     name: "redirect",
     title: "`[route.redirect]`",
     doc: "Sends the client elsewhere.",
-    frame: "listen = \":80\"\n[[route]]\n[route.redirect]\nto = \"/new\"\n",
     keys: &[
-        framed(
-            "listen = \":80\"\n[[route]]\n[route.redirect]\n",
-            key(
-                "to",
-                Kind::Text("a URL like \"https://example.com{path}{query}\""),
-                Required("a redirect needs a place to go"),
-                "\"https://{host}{path}{query}\"",
-                "The `Location`. `{host}` is the request's host without its port, `{path}` its path as sent, `{query}` \
+        key(
+            "to",
+            Kind::Text("a URL like \"https://example.com{path}{query}\""),
+            Required("a redirect needs a place to go"),
+            "\"https://{host}{path}{query}\"",
+            "The `Location`. `{host}` is the request's host without its port, `{path}` its path as sent, `{query}` \
                     its query with the `?`, or nothing; `{{` is a plain `{`.",
-            ),
         ),
         key(
             "status",
@@ -387,17 +351,13 @@ pub(crate) static CLUSTER: Table = Table {
     name: "cluster",
     title: "`[cluster.NAME]`",
     doc: "A named set of interchangeable endpoints. Letters, digits, `.`, `_` and `-` make a name.",
-    frame: ONE_CLUSTER,
     keys: &[
-        framed(
-            "listen = \":80\"\nto = \"a\"\n[cluster.a]\n",
-            key(
-                "endpoints",
-                ENDPOINTS,
-                Required("a cluster needs endpoints"),
-                "[\"10.0.0.1:8001\", { address = \"10.0.0.2:8001\", weight = 2 }, \"unix:/run/app.sock\"]",
-                "Its endpoints, at least one. A name may resolve to several addresses; all are tried.",
-            ),
+        key(
+            "endpoints",
+            ENDPOINTS,
+            Required("a cluster needs endpoints"),
+            "[\"10.0.0.1:8001\", { address = \"10.0.0.2:8001\", weight = 2 }, \"unix:/run/app.sock\"]",
+            "Its endpoints, at least one. A name may resolve to several addresses; all are tried.",
         ),
         key(
             "balance",
@@ -428,17 +388,13 @@ pub(crate) static ENDPOINT: Table = Table {
     name: "endpoint",
     title: "An endpoint as a table",
     doc: "`{ address = \"10.0.0.2:8001\", weight = 2 }` in a list of endpoints.",
-    frame: "listen = \":80\"\nto = \"a\"\n[[cluster.a.endpoints]]\naddress = \"h:1\"\n",
     keys: &[
-        framed(
-            "listen = \":80\"\nto = \"a\"\n[[cluster.a.endpoints]]\n",
-            key(
-                "address",
-                ENDPOINT_ADDRESS,
-                Required("an endpoint needs an address"),
-                "\"[::1]:8001\"",
-                "Where it listens.",
-            ),
+        key(
+            "address",
+            ENDPOINT_ADDRESS,
+            Required("an endpoint needs an address"),
+            "\"[::1]:8001\"",
+            "Where it listens.",
         ),
         key("weight", Kind::Integer { min: 1, max: 1000 }, Value("1"), "2", "Its share of the load."),
     ],
@@ -448,28 +404,21 @@ pub(crate) static BALANCE: Table = Table {
     name: "balance",
     title: "`balance` as a table",
     doc: "For algorithms that can be told more.",
-    frame: "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.balance]\n",
     keys: &[
         key("algorithm", ALGORITHMS, Value("\"least_request\""), "\"round_robin\"", BALANCE_DOC),
-        framed(
-            "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.balance]\nalgorithm = \"hash\"\n",
-            key(
-                "key",
-                Kind::AnyOf(&[Kind::Words(&["client_address", "path"]), Kind::Table(&HASH_KEY)]),
-                Value("\"client_address\""),
-                "{ header = \"X-User\" }",
-                "What `hash` hashes.",
-            ),
+        key(
+            "key",
+            Kind::AnyOf(&[Kind::Words(&["client_address", "path"]), Kind::Table(&HASH_KEY)]),
+            Value("\"client_address\""),
+            "{ header = \"X-User\" }",
+            "What `hash` hashes.",
         ),
-        framed(
-            "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.balance]\nalgorithm = \"random\"\n",
-            key(
-                "choices",
-                Kind::Integer { min: 1, max: 16 },
-                Value("2"),
-                "3",
-                "How many endpoints `random` looks at; the less loaded one wins.",
-            ),
+        key(
+            "choices",
+            Kind::Integer { min: 1, max: 16 },
+            Value("2"),
+            "3",
+            "How many endpoints `random` looks at; the less loaded one wins.",
         ),
     ],
 };
@@ -478,7 +427,6 @@ pub(crate) static HASH_KEY: Table = Table {
     name: "hash_key",
     title: "`key` of `hash` as a table",
     doc: "Exactly one of its keys. Requests without it share one key: the client's address.",
-    frame: "listen = \":80\"\nto = \"h:1\"\nbalance.algorithm = \"hash\"\n[balance.key]\n",
     keys: &[
         key(
             "header",
@@ -491,16 +439,10 @@ pub(crate) static HASH_KEY: Table = Table {
     ],
 };
 
-const TCP_CHECK: &str =
-    "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.health]\n";
-const HTTP_CHECK: &str =
-    "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.health]\ntype = \"http\"\n";
-
 pub(crate) static HEALTH: Table = Table {
     name: "health",
     title: "`[cluster.NAME.health]`",
     doc: "Active checks of every endpoint.",
-    frame: TCP_CHECK,
     keys: &[
         key(
             "type",
@@ -509,35 +451,20 @@ pub(crate) static HEALTH: Table = Table {
             "\"http\"",
             "What is tried: `http` a `GET`, `tcp` a connection alone.",
         ),
-        framed(
-            HTTP_CHECK,
-            key(
-                "path",
-                Kind::Text("a path like \"/health\""),
-                Value("\"/\""),
-                "\"/healthz\"",
-                "What to `GET`.",
-            ),
+        key("path", Kind::Text("a path like \"/health\""), Value("\"/\""), "\"/healthz\"", "What to `GET`."),
+        key(
+            "host",
+            Kind::Text("a host"),
+            Words("the endpoint's address"),
+            "\"app.internal\"",
+            "The `Host` that is sent.",
         ),
-        framed(
-            HTTP_CHECK,
-            key(
-                "host",
-                Kind::Text("a host"),
-                Words("the endpoint's address"),
-                "\"app.internal\"",
-                "The `Host` that is sent.",
-            ),
-        ),
-        framed(
-            HTTP_CHECK,
-            key(
-                "expect",
-                Kind::AnyOf(&[STATUS, Kind::List(&STATUS)]),
-                Value("\"200-399\""),
-                "[\"200-299\", 401]",
-                "The statuses that are good.",
-            ),
+        key(
+            "expect",
+            Kind::AnyOf(&[STATUS, Kind::List(&STATUS)]),
+            Value("\"200-399\""),
+            "[\"200-299\", 401]",
+            "The statuses that are good.",
         ),
         key("interval", Kind::Duration, Value("\"2s\""), "\"10s\"", "From one check to the next."),
         key(
@@ -569,7 +496,6 @@ pub(crate) static PASSIVE: Table = Table {
     name: "passive",
     title: "`passive` as a table",
     doc: "Marking an endpoint down when requests cannot connect to it.",
-    frame: "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.passive]\n",
     keys: &[
         key(
             "connect_failures",
@@ -588,9 +514,6 @@ pub(crate) static PASSIVE: Table = Table {
     ],
 };
 
-const TIMEOUT_FRAME: &str = "listen = \":80\"\nto = \"h:1\"\n[timeout]\n";
-const ROUTE_TIMEOUT_FRAME: &str = "listen = \":80\"\n[[route]]\nto = \"h:1\"\n[route.timeout]\n";
-
 const CONNECT_DOC: &str = "A connection to one endpoint.";
 const FIRST_BYTE_DOC: &str = "From the whole request sent to the first byte of the answer.";
 const BODY_IDLE_DOC: &str = "No byte of a body moved, in either direction.";
@@ -601,7 +524,6 @@ pub(crate) static TIMEOUT: Table = Table {
     name: "timeout",
     title: "`[timeout]`",
     doc: "Of the whole proxy, and what routes inherit.",
-    frame: TIMEOUT_FRAME,
     keys: &[
         key("head", Kind::Duration, Value("\"10s\""), "\"5s\"", "A whole request head."),
         key(
@@ -630,7 +552,6 @@ pub(crate) static ROUTE_TIMEOUT: Table = Table {
     name: "route_timeout",
     title: "`[route.timeout]`",
     doc: "The timeouts that a route may change.",
-    frame: ROUTE_TIMEOUT_FRAME,
     keys: &[
         key("connect", Kind::Duration, Inherited("[timeout]"), "\"1s\"", CONNECT_DOC),
         key("first_byte", DURATION_OR_OFF, Inherited("[timeout]"), "\"off\"", FIRST_BYTE_DOC),
@@ -652,7 +573,6 @@ pub(crate) static LIMIT: Table = Table {
     name: "limit",
     title: "`[limit]`",
     doc: "Of the whole proxy, and what routes and clusters inherit.",
-    frame: "listen = \":80\"\nto = \"h:1\"\n[limit]\n",
     keys: &[
         key(
             "head_bytes",
@@ -693,7 +613,6 @@ pub(crate) static ROUTE_LIMIT: Table = Table {
     name: "route_limit",
     title: "`[route.limit]`",
     doc: "The limits that a route may change.",
-    frame: "listen = \":80\"\n[[route]]\nto = \"h:1\"\n[route.limit]\n",
     keys: &[key("body_bytes", BODY_BYTES, Inherited("[limit]"), "\"1MiB\"", BODY_BYTES_DOC)],
 };
 
@@ -701,7 +620,6 @@ pub(crate) static CLUSTER_LIMIT: Table = Table {
     name: "cluster_limit",
     title: "`[cluster.NAME.limit]`",
     doc: "The limits that a cluster may change.",
-    frame: "listen = \":80\"\nto = \"a\"\n[cluster.a]\nendpoints = [\"h:1\"]\n[cluster.a.limit]\n",
     keys: &[
         key("pending_requests", WAITING, Inherited("[limit]"), "0", PENDING_DOC),
         key("upstream_idle_connections", WAITING, Inherited("[limit]"), "8", IDLE_DOC),
@@ -713,7 +631,6 @@ pub(crate) static RETRY: Table = Table {
     name: "retry",
     title: "`[retry]` and `[route.retry]`",
     doc: "When a request is tried on another endpoint. What a route leaves out it inherits from the top.",
-    frame: "listen = \":80\"\nto = \"h:1\"\n[retry]\n",
     keys: &[
         key(
             "attempts",
@@ -736,7 +653,6 @@ pub(crate) static LOG: Table = Table {
     name: "log",
     title: "`[log]`",
     doc: "What is logged, and where to.",
-    frame: "listen = \":80\"\nto = \"h:1\"\n[log]\n",
     keys: &[
         key(
             "access",
@@ -757,7 +673,6 @@ pub(crate) static ADMIN: Table = Table {
     title: "`[admin]`",
     doc: "Where `/metrics`, `/livez` and `/readyz` are served. Whoever reaches it may operate the proxy: keep it on \
         loopback.",
-    frame: "listen = \":80\"\nto = \"h:1\"\n[admin]\n",
     keys: &[key(
         "bind",
         Kind::AnyOf(&[BIND, OFF]),

@@ -2,6 +2,8 @@
 //!
 //! It does not know which routes use them.
 
+use std::collections::HashMap;
+
 use crate::document::{Node, Value};
 use crate::keys::{CLUSTER, ENDPOINT};
 use crate::problem::Problem;
@@ -47,6 +49,7 @@ fn cluster(walk: &mut Walk, name: &str, node: &Node, inherited: &Inherited) -> C
     };
     match section.field("endpoints") {
         Some(field) => cluster.endpoints = endpoints(walk, &field),
+        None if walk.has_misplaced(&["endpoints"]) => {}
         None => {
             let problem = Problem::error(section.span.clone(), format!("cluster `{name}` has no endpoints"));
             walk.report(problem.help("add `endpoints = [\"127.0.0.1:8001\"]`"));
@@ -86,24 +89,23 @@ pub(super) fn endpoints(walk: &mut Walk, field: &Field<'_>) -> Vec<Endpoint> {
             Problem::error(field.span(), format!("`{}` is empty", field.path)).help("add an address"),
         );
     }
-    let mut endpoints: Vec<Placed<Endpoint>> = Vec::new();
+    let mut endpoints = Vec::new();
+    let mut places = HashMap::new();
     for item in items {
         let Some(endpoint) = endpoint(walk, field, item) else { continue };
-        if let Some(first) = endpoints.iter().find(|other| other.value.address == endpoint.address) {
+        if let Some(first) = places.insert(endpoint.address.clone(), item.span.clone()) {
             let title = format!("`{}` is listed twice", endpoint.address);
-            let problem =
-                Problem::error(item.span.clone(), title).context(first.span.clone(), "first listed here");
+            let problem = Problem::error(item.span.clone(), title).context(first, "first listed here");
             walk.report(problem.help("for a larger share give it a `weight`"));
-            continue;
         }
-        endpoints.push(Placed { value: endpoint, span: item.span.clone() });
+        endpoints.push(endpoint);
     }
-    endpoints.into_iter().map(|endpoint| endpoint.value).collect()
+    endpoints
 }
 
 fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<Endpoint> {
     if !is_table(item) {
-        return Some(Endpoint { address: field.parse_at::<Address>(walk, item)?, weight: 1 });
+        return Some(Endpoint { address: field.parse_at::<Address>(walk, "address", item)?, weight: 1 });
     }
     let section = Section::open(walk, &ENDPOINT, &field.path, item)?;
     let weight = section.integer(walk, "weight").unwrap_or(1);
@@ -111,7 +113,7 @@ fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<Endpoint>
         walk.report(Problem::error(item.span.clone(), "an endpoint needs an `address`"));
         return None;
     };
-    Some(Endpoint { address: address.parse(walk)?, weight })
+    Some(Endpoint { address: address.parse(walk, "address")?, weight })
 }
 
 /// The `balance` of a section; `None` when it says nothing.
@@ -300,11 +302,11 @@ fn is_unix(address: &Address) -> bool {
 
 /// Sorted and joined, so that equal sets are equal.
 fn statuses(walk: &mut Walk, field: &Field<'_>) -> Option<Vec<StatusRange>> {
-    let mut ranges: Vec<StatusRange> =
-        field.one_or_many().iter().map(|node| status(walk, field, node)).collect::<Option<_>>()?;
-    if ranges.is_empty() {
+    let nodes = field.one_or_many();
+    if nodes.is_empty() {
         return field.refuse(walk);
     }
+    let mut ranges: Vec<StatusRange> = nodes.iter().filter_map(|node| status(walk, field, node)).collect();
     ranges.sort_unstable();
     let mut joined: Vec<StatusRange> = Vec::new();
     for range in ranges {
@@ -328,7 +330,9 @@ fn status(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<StatusRange
         }
         _ => {
             walk.report(
-                field.wrong_at(node).help("statuses go from 100 to 599: 204, \"200-399\" or [200, 204]"),
+                field
+                    .is_no("status and no range of them", node)
+                    .help("statuses go from 100 to 599: 204, \"200-399\" or [200, 204]"),
             );
             None
         }

@@ -25,7 +25,7 @@ pub(super) fn listeners(walk: &mut Walk, root: &Section<'_>, inherited: &Inherit
             );
         }
         for node in nodes {
-            if let Some(bind) = field.parse_at::<Bind>(walk, node) {
+            if let Some(bind) = field.parse_at::<Bind>(walk, "address", node) {
                 listeners.push(Placed { value: plain(bind, inherited), span: node.span.clone() });
             }
         }
@@ -56,12 +56,15 @@ fn listener(
     let trusted_proxies = trusted_proxies(walk, &section);
     let connections = connections(walk, &section, inherited.limit.connections);
     let Some(bind) = section.field("bind") else {
+        if walk.has_misplaced(&["bind"]) {
+            return None;
+        }
         walk.report(
             Problem::error(section.span, "this listener has no address").help("add `bind = \":8080\"`"),
         );
         return None;
     };
-    let mut listener = plain(bind.parse(walk)?, inherited);
+    let mut listener = plain(bind.parse(walk, "address")?, inherited);
     set(&mut listener.trusted_proxies, trusted_proxies);
     set(&mut listener.connections, connections);
     Some(Placed { value: listener, span: bind.span() })
@@ -101,8 +104,7 @@ fn network(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<IpNet> {
         (Ok(network), _) => network,
         (_, Ok(address)) => IpNet::from(address),
         _ => {
-            walk.report(field.wrong_at(node).label(format!("{text:?} is no network")).help(
-                "write the first address and the length of the prefix, such as \"10.0.0.0/8\" or \"fd00::/8\"",
+            walk.report(field.is_no("network", node).help("write the first address and the length of the prefix, such as \"10.0.0.0/8\" or \"fd00::/8\"",
             ));
             return None;
         }
@@ -139,7 +141,7 @@ fn admin_bind(walk: &mut Walk, field: &Field<'_>) -> Option<Placed<Bind>> {
     if field.is_off() {
         return None;
     }
-    let bind: Bind = field.parse(walk)?;
+    let bind: Bind = field.parse(walk, "address")?;
     if !bind.is_loopback() {
         let title = "the admin listener can be reached from other machines";
         let help = "it asks for no password: bind it to 127.0.0.1 or a Unix socket";

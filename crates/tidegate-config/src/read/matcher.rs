@@ -41,7 +41,7 @@ fn hosts(walk: &mut Walk, field: &Field<'_>) -> Vec<HostPattern> {
                 walk.report(Problem::error(node.span.clone(), format!("the host {text:?} is listed twice")));
             }
             Ok(host) => hosts.push(host),
-            Err((label, help)) => walk.report(field.wrong_at(node).label(label).help(help)),
+            Err((label, help)) => walk.report(field.is_no("host to match", node).label(label).help(help)),
         }
     }
     hosts
@@ -101,7 +101,7 @@ fn path(walk: &mut Walk, field: &Field<'_>) -> Option<PathMatch> {
 fn path_text(walk: &mut Walk, field: &Field<'_>) -> Option<String> {
     let Some(text) = field.text() else { return field.refuse(walk) };
     if let Some(front) = text.strip_suffix('*') {
-        let front = if front.is_empty() { "/" } else { front };
+        let front = format!("/{}", front.trim_start_matches('/'));
         let help = format!("a path takes all below it without one: write {front:?}");
         walk.report(field.wrong().label("`*` is no wildcard here").help(help));
         return None;
@@ -147,9 +147,9 @@ fn methods(walk: &mut Walk, field: &Field<'_>) -> Vec<String> {
             }
             Some(text) if is_field_name(text) => {
                 let help = format!("methods are upper case: write {:?}", text.to_ascii_uppercase());
-                walk.report(field.wrong_at(node).help(help));
+                walk.report(field.is_no("method", node).help(help));
             }
-            _ => walk.report(field.wrong_at(node)),
+            _ => walk.report(field.is_no("method", node)),
         }
     }
     methods.sort_unstable();

@@ -2,6 +2,8 @@
 //!
 //! It does not know the other routes; names and overlaps are for [`crate::check`].
 
+use std::collections::BTreeSet;
+
 use crate::document::{Node, Value};
 use crate::keys::ROUTE;
 use crate::problem::{Problem, Span};
@@ -20,6 +22,8 @@ const NAME_BYTES_MAX: usize = 128;
 pub(crate) struct RouteDraft {
     pub(crate) name: Option<Placed<String>>,
     pub(crate) matcher: Matcher,
+    /// False when a part of it did not read; then it says nothing about other routes.
+    pub(crate) matcher_holds: bool,
     pub(crate) action: ActionDraft,
     /// What to underline when the route as a whole is meant.
     pub(crate) span: Span,
@@ -28,15 +32,25 @@ pub(crate) struct RouteDraft {
 #[derive(Debug)]
 pub(crate) enum ActionDraft {
     Answer(Answer),
-    Forward { target: Target, preserve_host: bool, timeout: RouteTimeouts, limit: RouteLimits, retry: Retry },
+    Forward(Box<ForwardDraft>),
     Redirect(Redirect),
+}
+
+/// A [`crate::Forward`] whose cluster may still lack a name.
+#[derive(Debug)]
+pub(crate) struct ForwardDraft {
+    pub(crate) target: Target,
+    pub(crate) preserve_host: bool,
+    pub(crate) timeout: RouteTimeouts,
+    pub(crate) limit: RouteLimits,
+    pub(crate) retry: Retry,
 }
 
 /// Where `to` points.
 #[derive(Debug)]
 pub(crate) enum Target {
     /// A cluster to be named after the route.
-    Inline(Cluster),
+    Inline(Box<Cluster>),
     /// A `[cluster.NAME]` that exists.
     Named(String),
 }
@@ -46,7 +60,7 @@ pub(super) fn routes(
     walk: &mut Walk,
     root: &Section<'_>,
     inherited: &Inherited,
-    clusters: &[&str],
+    clusters: &BTreeSet<&str>,
 ) -> Vec<RouteDraft> {
     let mut routes = Vec::new();
     if let Some(field) = root.field("route") {
@@ -59,8 +73,15 @@ pub(super) fn routes(
     {
         let timeout = inherited.timeout.route.clone();
         let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
-        let action = ActionDraft::Forward { target, preserve_host: true, timeout, limit, retry };
-        routes.push(RouteDraft { name: None, matcher: Matcher::default(), action, span: field.key_span });
+        let forward = ForwardDraft { target, preserve_host: true, timeout, limit, retry };
+        let action = ActionDraft::Forward(Box::new(forward));
+        routes.push(RouteDraft {
+            name: None,
+            matcher: Matcher::default(),
+            matcher_holds: true,
+            action,
+            span: field.key_span,
+        });
     }
     routes
 }
@@ -70,16 +91,19 @@ fn route(
     field: &Field<'_>,
     node: &Node,
     inherited: &Inherited,
-    clusters: &[&str],
+    clusters: &BTreeSet<&str>,
 ) -> Option<RouteDraft> {
     let Some(section) = Section::open(walk, &ROUTE, "route", node) else {
         walk.report(field.wrong_at(node).help("write `[[route]]`"));
         return None;
     };
     let name = section.field("name").and_then(|field| name(walk, &field));
+    let errors = walk.error_count();
     let matcher = matcher(walk, &section);
+    let matcher_holds =
+        walk.error_count() == errors && !walk.has_misplaced(&["host", "path", "method", "header"]);
     let action = action(walk, &section, inherited, clusters)?;
-    Some(RouteDraft { name, matcher, action, span: section.span })
+    Some(RouteDraft { name, matcher, matcher_holds, action, span: section.span })
 }
 
 fn name(walk: &mut Walk, field: &Field<'_>) -> Option<Placed<String>> {
@@ -97,11 +121,14 @@ fn action(
     walk: &mut Walk,
     section: &Section<'_>,
     inherited: &Inherited,
-    clusters: &[&str],
+    clusters: &BTreeSet<&str>,
 ) -> Option<ActionDraft> {
     let given: Vec<Field<'_>> =
         ["to", "answer", "redirect"].into_iter().filter_map(|n| section.field(n)).collect();
     let [field] = given.as_slice() else {
+        if given.is_empty() && walk.has_misplaced(&["to", "answer", "redirect"]) {
+            return None;
+        }
         walk.report(not_one_action(section, &given));
         return None;
     };
@@ -145,7 +172,7 @@ fn forward(
     section: &Section<'_>,
     to: &Field<'_>,
     inherited: &Inherited,
-    clusters: &[&str],
+    clusters: &BTreeSet<&str>,
 ) -> Option<ActionDraft> {
     let mut target = target(walk, to, inherited, clusters);
     match &mut target {
@@ -163,7 +190,8 @@ fn forward(
     }
     let retry = retry(walk, section, &inherited.retry).unwrap_or_else(|| inherited.retry.clone());
     let preserve_host = section.boolean(walk, "preserve_host").unwrap_or(true);
-    Some(ActionDraft::Forward { target: target?, preserve_host, timeout, limit, retry })
+    let forward = ForwardDraft { target: target?, preserve_host, timeout, limit, retry };
+    Some(ActionDraft::Forward(Box::new(forward)))
 }
 
 /// What belongs to a named cluster is said there, once.
@@ -179,29 +207,35 @@ fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
 }
 
 /// A cluster's name, an address, or a list.
-fn target(walk: &mut Walk, field: &Field<'_>, inherited: &Inherited, clusters: &[&str]) -> Option<Target> {
+fn target(
+    walk: &mut Walk,
+    field: &Field<'_>,
+    inherited: &Inherited,
+    clusters: &BTreeSet<&str>,
+) -> Option<Target> {
     let text = match &field.node.value {
         Value::Text { text, .. } => text,
         Value::List(_) => {
             let endpoints = cluster::endpoints(walk, field);
-            return (!endpoints.is_empty()).then(|| Target::Inline(cluster::inline(endpoints, inherited)));
+            return (!endpoints.is_empty())
+                .then(|| Target::Inline(Box::new(cluster::inline(endpoints, inherited))));
         }
         _ => return field.refuse(walk),
     };
-    if clusters.contains(&text.as_str()) {
+    if clusters.contains(text.as_str()) {
         return Some(Target::Named(text.clone()));
     }
     if cluster::is_cluster_name(text) {
         walk.report(undefined(field, text, clusters));
         return None;
     }
-    let endpoint = Endpoint { address: field.parse::<Address>(walk)?, weight: 1 };
-    Some(Target::Inline(cluster::inline(vec![endpoint], inherited)))
+    let endpoint = Endpoint { address: field.parse::<Address>(walk, "address")?, weight: 1 };
+    Some(Target::Inline(Box::new(cluster::inline(vec![endpoint], inherited))))
 }
 
-fn undefined(field: &Field<'_>, name: &str, clusters: &[&str]) -> Problem {
+fn undefined(field: &Field<'_>, name: &str, clusters: &BTreeSet<&str>) -> Problem {
     let problem = Problem::error(field.span(), format!("no cluster is called `{name}`"));
-    if let Some(near) = did_you_mean(name, clusters.iter().copied()) {
+    if let Some(near) = did_you_mean(name, &clusters.iter().copied().collect::<Vec<_>>()) {
         return problem.label("not defined").help(format!("did you mean `{near}`?"));
     }
     let define = format!("define `[cluster.{name}]`");
@@ -225,7 +259,7 @@ pub(super) fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut Rou
         if stage > Some(total)
             && let Some(field) = section.field(name)
         {
-            let title = format!("`{}` never comes: `total` ends the request before", field.path);
+            let title = format!("`{}` has no effect: `total` ends the request first", field.path);
             walk.report(Problem::warning(field.span(), title));
         }
     }
@@ -355,7 +389,7 @@ fn placeholder(name: &str) -> Result<RedirectPart, LocationError> {
         "path" => Ok(RedirectPart::Path),
         "query" => Ok(RedirectPart::Query),
         _ => {
-            let near = did_you_mean(name, ["host", "path", "query"].into_iter());
+            let near = did_you_mean(name, &["host", "path", "query"]);
             let help = near.map(|near| format!("did you mean `{{{near}}}`?"));
             let known = "known are `{host}`, `{path}` and `{query}`; for a plain `{` write `{{`";
             Err(("a placeholder that nothing knows", help.unwrap_or_else(|| known.into())))

@@ -1,0 +1,157 @@
+//! What people see when they get it wrong: one snapshot for each mistake that is easily made.
+//!
+//! It knows nothing of the insides of the crate.
+
+use tidegate_config::{Config, Diagnostic, Flag, Style};
+
+/// The report, or the warnings of a text that holds.
+fn report(text: &str) -> String {
+    let env = |name: &str| (name == "HOST").then(|| "10.0.0.1".to_owned());
+    match Config::parse("tidegate.toml", text, &env) {
+        Ok((_, warnings)) => warnings.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n\n"),
+        Err(report) => report.render(Style::Plain),
+    }
+}
+
+/// Each name is a test and a file in snapshots/.
+macro_rules! mistakes {
+    ($($name:ident: $text:expr,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let settings = {
+                    let mut settings = insta::Settings::clone_current();
+                    settings.set_omit_expression(true);
+                    settings.set_prepend_module_to_snapshot(false);
+                    settings
+                };
+                settings.bind(|| insta::assert_snapshot!(stringify!($name), report($text)));
+            }
+        )*
+    };
+}
+
+mistakes! {
+    a_misspelt_key_gets_a_guess: "listen = ':8080'\nto = 'localhost:8001'\nhelth = '/health'\n",
+    a_key_of_another_proxy_gets_ours: "listen = ':80'\nto = 'a'\n[cluster.a]\nservers = ['10.0.0.1:80']\n",
+    a_key_one_level_too_high_is_sent_down:
+        "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['10.0.0.1:80']\ninterval = '5s'\n",
+    a_top_key_below_a_table_is_sent_up: "[timeout]\nconnect = '1s'\nlisten = ':80'\nto = 'localhost:8001'\n",
+    a_key_of_a_later_release_is_refused: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = true\n",
+    a_duration_without_a_unit: "listen = ':80'\nto = 'a:1'\n[timeout]\nconnect = 3\ntotal = '60'\n",
+    a_duration_with_a_wrong_unit: "listen = ':80'\nto = 'a:1'\ntimeout = { head = '10 sec', total = '1.5s' }\n",
+    a_duration_of_nothing: "listen = ':80'\nto = 'a:1'\n[timeout]\ntotal = '0s'\nconnect = 'off'\n",
+    a_size_with_a_wrong_unit: "listen = ':80'\nto = 'a:1'\n[limit]\nhead_bytes = '64kb'\nbody_bytes = 1000\n",
+    a_size_out_of_range: "listen = ':80'\nto = 'a:1'\n[limit]\nhead_bytes = '10B'\n",
+    a_number_in_quotes: "listen = ':80'\nto = 'a:1'\nworkers = '4'\n",
+    a_key_given_twice: "listen = ':80'\nto = 'a:1'\n\nlisten = ':81'\n",
+    a_text_without_quotes: "listen = ':80'\nto = localhost:8001\n",
+    a_quote_that_is_never_closed: "listen = \":80\nto = 'a:1'\n",
+    a_cluster_that_nothing_defines:
+        "listen = ':80'\n[[route]]\nto = 'ap'\n\n[cluster.app]\nendpoints = ['10.0.0.1:8001']\n",
+    an_address_without_a_port: "listen = ':80'\nto = 'localhost'\n",
+    an_address_that_is_a_url: "listen = ':80'\nto = ['http://localhost:8001/']\n",
+    a_port_out_of_range: "listen = ':99999'\nto = ['localhost:0', '::1']\n",
+    an_algorithm_of_another_proxy: "listen = ':80'\nto = 'a:1'\nbalance = 'leastconn'\n",
+    a_route_that_is_never_reached:
+        "listen = ':80'\n[[route]]\npath = '/a'\nto = 'a:1'\n\n[[route]]\npath = '/a'\nmethod = 'GET'\nto = 'a:2'\n",
+    a_route_that_says_two_things: "listen = ':80'\n[[route]]\nto = 'a:1'\nanswer = { status = 404 }\n",
+    a_route_that_says_nothing: "listen = ':80'\n[[route]]\nhost = 'example.com'\n",
+    a_route_that_is_no_list: "listen = ':80'\n[route]\nto = 'a:1'\n",
+    a_timeout_where_nothing_waits: "listen = ':80'\n[[route]]\nanswer = {}\ntimeout = { total = '1s' }\n",
+    a_health_check_on_a_route_to_a_named_cluster:
+        "listen = ':80'\n[[route]]\nto = 'app'\nhealth = '/up'\n[cluster.app]\nendpoints = ['a:1']\n",
+    a_public_name_and_no_listener: "[[route]]\nhost = 'example.com'\nto = 'localhost:8001'\n",
+    a_listener_and_nothing_to_do: "listen = ':80'\n",
+    an_empty_file: "",
+    a_host_with_a_port_a_scheme_or_a_stray_star:
+        "listen = ':80'\n[[route]]\nhost = ['a.com:80', 'https://b.com/', 'www.*.com', 'a b']\nto = 'a:1'\n",
+    a_path_with_a_star_a_query_or_no_slash: "listen = ':80'\n[[route]]\npath = '/api/*'\nto = 'a:1'\n\
+        [[route]]\npath = 'static'\nto = 'a:1'\n[[route]]\npath = { exact = '/a?b=c' }\nto = 'a:1'\n",
+    a_method_in_lower_case: "listen = ':80'\n[[route]]\nmethod = ['get', 'POST']\nto = 'a:1'\n",
+    a_redirect_that_is_none: "listen = ':80'\n[[route]]\nredirect = { to = 'https://{hots}/', status = 200 }\n\
+        [[route]]\npath = '/x'\nredirect = { to = '/{path}' }\n",
+    an_endpoint_listed_twice: "listen = ':80'\nto = ['a:1', { address = 'A:1', weight = 0 }]\n",
+    a_cluster_without_endpoints: "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = []\n[cluster.b]\n",
+    two_listeners_on_one_port: "listen = [':80', '127.0.0.1:80', ':9901']\nto = 'a:1'\n",
+    a_variable_that_is_not_set: "listen = ':80'\nto = ['${HOST}:80', '${PORT}', '${X']\n",
+    a_hash_key_without_hash: "listen = ':80'\nto = 'a:1'\n[balance]\nalgorithm = 'random'\nkey = 'path'\n",
+    a_status_that_no_one_sends: "listen = ':80'\nto = 'a:1'\nhealth = { path = '/', expect = ['2xx', '300-200'] }\n",
+    a_network_that_is_none: "listen = ':80'\nto = 'a:1'\ntrusted_proxies = ['10.0.0.0/33', 'lan']\n",
+    many_mistakes_at_once: "listen = ':80'\nworkers = 0\nbalence = 'hash'\n\n[timeout]\nconnect = 3\n\n[[route]]\n\
+        host = 'example.com'\npath = 'api'\nto = 'aap'\n\n[cluster.app]\nendpoints = ['10.0.0.1', 'unix:']\n",
+    legal_but_surprising: "listen = ':80'\nto = 'a:1'\nadmin = ':9901'\ntrusted_proxies = '0.0.0.0/0'\n\
+        health = { interval = '1s', timeout = '5s' }\ntimeout = { connect = '10s', total = '5s' }\n\
+        log = { format = 'text' }\n\n[[listener]]\nbind = ':81'\nconnections = 20000\n\n\
+        [[route]]\nhost = 'a.com'\nto = 'b:1'\n\n[[route]]\nhost = ['a.com', 'b.com']\nto = 'c:1'\n\n\
+        [cluster.idle]\nendpoints = ['a:1']\n",
+}
+
+#[test]
+fn a_mistake_on_the_command_line_underlines_the_argument() {
+    let flag = |name, key, value| Flag { name, key, value };
+    let flags =
+        [flag("--listen", "listen", ":888888"), flag("--to", "to", "localhost"), flag("--to", "to", "b:2")];
+    let report = Config::from_flags(&flags).unwrap_err();
+    insta::assert_snapshot!(report.to_string(), @r#"
+    error: `--listen`: ":888888" is no address
+     --> command line:1:10
+      |
+    1 | --listen :888888 --to localhost --to b:2
+      |          ^^^^^^^ `888888` is no port: ports go from 0 to 65535
+
+    error: `--to`: "localhost" is no address
+     --> command line:1:23
+      |
+    1 | --listen :888888 --to localhost --to b:2
+      |                       ^^^^^^^^^ the port is missing: `localhost:80`
+
+    command line: 2 errors
+    "#);
+}
+
+#[test]
+fn a_report_for_programs_says_the_same() {
+    let report =
+        Config::parse("tidegate.toml", "listen = ':80'\nto = 'a:1'\nhelth = true\n", &|_| None).unwrap_err();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&report.to_json()).unwrap(), @r#"
+    [
+      {
+        "column": 1,
+        "file": "tidegate.toml",
+        "help": "did you mean `health`?",
+        "label": "nothing knows this key",
+        "line": 3,
+        "message": "unknown key `helth` at the top level",
+        "severity": "error"
+      }
+    ]
+    "#);
+}
+
+#[test]
+fn colour_is_only_added_never_text() {
+    let report = Config::parse("tidegate.toml", "helth = true\n", &|_| None).unwrap_err();
+    let coloured = report.render(Style::Coloured);
+    assert!(coloured.contains('\u{1b}'));
+    assert!(!report.render(Style::Plain).contains('\u{1b}'));
+    assert_eq!(without_escapes(&coloured), report.render(Style::Plain));
+}
+
+/// Cuts `ESC [ ... m`.
+fn without_escapes(text: &str) -> String {
+    let mut pieces = text.split('\u{1b}');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |plain, piece| plain + piece.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn ten_thousand_routes_are_checked_at_once() {
+    use std::fmt::Write as _;
+    let mut text = String::from("listen = ':80'\n");
+    for number in 0..10_000 {
+        let _ = write!(text, "[[route]]\nhost = 'h{number}.example.com'\nto = 'c{number}'\n");
+        let _ = write!(text, "[cluster.c{number}]\nendpoints = ['10.0.0.1:80']\n");
+    }
+    assert_eq!(report(&text), "");
+}
