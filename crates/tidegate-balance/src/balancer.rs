@@ -1,5 +1,6 @@
 //! A cluster's endpoints and the algorithm that picks among them. Knows nothing of what is sent there.
 
+use crate::adaptive::Adaptive;
 use crate::bound::LoadBound;
 use crate::candidates::{Candidates, Standard};
 use crate::least_request::LeastRequest;
@@ -11,6 +12,11 @@ use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking};
 /// Which algorithm, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
+    /// Least drain time, learned from the answers. `peers`: proxies that send to the same endpoints without telling each
+    /// other, this one included.
+    Adaptive {
+        peers: u32,
+    },
     /// Rendezvous hashing without a load bound.
     ConsistentHash,
     LeastRequest,
@@ -58,6 +64,7 @@ pub struct Balancer {
 /// An enum, not a trait object: the set is closed, and a pick inlines.
 #[derive(Debug)]
 enum Chooser {
+    Adaptive(Adaptive),
     LeastRequest(LeastRequest),
     Random(Random),
     Rendezvous(Rendezvous),
@@ -105,6 +112,7 @@ impl Balancer {
     fn choose(&self, pick: &Pick<'_>, standard: Standard) -> Option<(usize, &Endpoint)> {
         let candidates = Candidates::new(&self.endpoints, pick.tried, pick.now, standard);
         let index = match &self.chooser {
+            Chooser::Adaptive(adaptive) => adaptive.choose(&candidates, pick.random),
             Chooser::LeastRequest(least_request) => least_request.choose(&candidates, pick.random),
             Chooser::Random(random) => random.choose(&candidates, pick.random),
             Chooser::Rendezvous(rendezvous) => {
@@ -133,12 +141,22 @@ impl Balancer {
             Ended::Answered { .. } => state.connect_proven(),
             Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
         }
+        if let Chooser::Adaptive(adaptive) = &self.chooser {
+            adaptive.learn(&self.endpoints, lease, ended, now);
+        }
     }
 }
 
 impl Chooser {
     fn new(algorithm: Algorithm, endpoints: &[Endpoint], previous: Option<&Chooser>) -> Self {
         match algorithm {
+            Algorithm::Adaptive { peers } => {
+                let previous = match previous {
+                    Some(Self::Adaptive(previous)) => Some(previous),
+                    _ => None,
+                };
+                Self::Adaptive(Adaptive::new(peers, endpoints, previous))
+            }
             Algorithm::ConsistentHash => Self::Rendezvous(Rendezvous::new(endpoints, None)),
             Algorithm::LeastRequest => Self::LeastRequest(LeastRequest::new(endpoints)),
             Algorithm::Random { choices } => Self::Random(Random::new(choices, endpoints)),

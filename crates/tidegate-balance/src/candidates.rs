@@ -32,6 +32,10 @@ impl<'a> Candidates<'a> {
         Self { endpoints, tried, now, standard }
     }
 
+    pub(crate) fn now(&self) -> Moment {
+        self.now
+    }
+
     /// The endpoint at this position, when it may be picked.
     pub(crate) fn get(&self, index: usize) -> Option<&'a Endpoint> {
         self.endpoints.get(index).filter(|endpoint| self.accepts(index, endpoint))

@@ -37,6 +37,20 @@ impl Stream {
 }
 
 #[cfg(test)]
+impl Stream {
+    /// Uniform in [0, 1).
+    pub(crate) fn next_unit(&mut self) -> f64 {
+        self.next_below(1 << 53) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Standard normal (Box and Muller 1958).
+    pub(crate) fn next_normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.next_unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.next_unit()).cos()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

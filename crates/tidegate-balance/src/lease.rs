@@ -23,12 +23,15 @@ pub struct Lease<'a> {
     endpoint: &'a Endpoint,
     index: usize,
     picked_at: Moment,
+    /// Requests in flight there when this one was picked, this one included.
+    load: u32,
+    has_answered: bool,
 }
 
 impl<'a> Lease<'a> {
     pub(crate) fn take(balancer: &'a Balancer, endpoint: &'a Endpoint, index: usize, now: Moment) -> Self {
-        endpoint.state.enter(now);
-        Self { balancer, endpoint, index, picked_at: now }
+        let load = endpoint.state.enter(now);
+        Self { balancer, endpoint, index, picked_at: now, load, has_answered: false }
     }
 
     pub fn endpoint(&self) -> &'a Endpoint {
@@ -44,6 +47,25 @@ impl<'a> Lease<'a> {
         self.picked_at
     }
 
+    pub(crate) fn load(&self) -> u32 {
+        self.load
+    }
+
+    pub(crate) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// The head of the answer came, and its body may take long (a download, an event stream, a tunnel). Optional: it
+    /// teaches at once what `settle` would teach at the end, and the request no longer counts as waiting, so that a long
+    /// stream is not taken for a stalled endpoint. `settle` must follow all the same.
+    pub fn answered(&mut self, status: u16, first_byte: Duration, now: Moment) {
+        if !self.has_answered {
+            self.balancer.learn(self, Ended::Answered { status, first_byte }, now);
+            self.has_answered = true;
+            self.endpoint.state.begin_streaming();
+        }
+    }
+
     /// Gives the in-flight unit back and tells the balancer how it went.
     pub fn settle(self, ended: Ended, now: Moment) {
         self.balancer.learn(&self, ended, now);
@@ -52,6 +74,6 @@ impl<'a> Lease<'a> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.endpoint.state.leave();
+        self.endpoint.state.leave(self.has_answered);
     }
 }

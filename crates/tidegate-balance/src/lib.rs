@@ -12,11 +12,13 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod adaptive;
 mod balancer;
 mod bound;
 mod candidates;
 mod endpoint;
 mod entropy;
+mod float;
 mod lease;
 mod least_request;
 mod passive;
@@ -28,6 +30,7 @@ mod states;
 #[cfg(test)]
 mod testing;
 
+pub use adaptive::Beliefs;
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick};
 pub use bound::LoadBound;
 pub use endpoint::{Endpoint, EndpointId};

@@ -3,6 +3,7 @@
 //!
 //! Every cause of being out has a place of its own (three bits and a deadline), so that one never erases another.
 
+use crate::adaptive::{Beliefs, Learned, Published, Standing};
 use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,16 +42,20 @@ const UNRESOLVED: u8 = 4;
 #[derive(Debug, Default)]
 pub struct EndpointState {
     live: CachePadded<Live>,
+    learned: CachePadded<Learned>,
 }
 
 #[derive(Debug, Default)]
 struct Live {
     in_flight: AtomicU32,
+    /// Of those in flight, the ones whose answer has begun.
+    streaming: AtomicU32,
     connect_failures_in_a_row: AtomicU32,
     last_picked: AtomicU64,
     /// 0: not marked. Else the moment of the next trial, with `SLOW` in the lowest bit.
     connect_mark: AtomicU64,
     causes: AtomicU8,
+    standing: Standing,
 }
 
 /// In a connect mark: the last failed connect took so long that another try costs a request its patience.
@@ -96,8 +101,21 @@ impl EndpointState {
         }
     }
 
+    /// Of the requests in flight, those whose answer has begun.
+    pub fn streaming(&self) -> u32 {
+        self.live.streaming.load(Relaxed)
+    }
+
+    /// What `adaptive` has learned about this endpoint.
+    pub fn beliefs(&self) -> Beliefs {
+        self.learned.beliefs(&self.live.standing)
+    }
+
     /// Stores the verdict of the active checks. Leaves every other cause as it is.
     pub fn mark_check(&self, verdict: CheckVerdict) {
+        if verdict == CheckVerdict::Up && self.live.causes.load(Relaxed) & CHECK_DOWN != 0 {
+            self.learned.rejoin();
+        }
         self.set_cause(CHECK_DOWN, verdict == CheckVerdict::Down);
     }
 
@@ -144,15 +162,39 @@ impl EndpointState {
         mark & !SLOW <= now.0 && self.live.connect_mark.compare_exchange(mark, next, Relaxed, Relaxed).is_ok()
     }
 
-    /// Counts one more request in flight.
-    pub(crate) fn enter(&self, now: Moment) {
-        self.live.in_flight.fetch_add(1, Relaxed);
+    /// Counts one more request in flight and says how many there are now.
+    pub(crate) fn enter(&self, now: Moment) -> u32 {
+        let before = self.live.in_flight.fetch_add(1, Relaxed);
         self.live.last_picked.store(now.0, Relaxed);
+        if before == 0 {
+            self.live.standing.sign_of_life(now);
+        }
+        before.saturating_add(1)
+    }
+
+    /// Counts one of those in flight as streaming its answer.
+    pub(crate) fn begin_streaming(&self) {
+        self.live.streaming.fetch_add(1, Relaxed);
     }
 
     /// Counts one less. Called by the lease alone, once for each `enter`.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(&self, was_streaming: bool) {
+        if was_streaming {
+            self.live.streaming.fetch_sub(1, Relaxed);
+        }
         self.live.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.live.standing
+    }
+
+    pub(crate) fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
+    pub(crate) fn published(&self) -> &Published {
+        &self.learned.published
     }
 
     /// An answer is proof that connecting works.
@@ -163,6 +205,7 @@ impl EndpointState {
         }
         if self.live.connect_mark.load(Relaxed) != 0 {
             self.live.connect_mark.store(0, Relaxed);
+            self.learned.rejoin();
         }
     }
 

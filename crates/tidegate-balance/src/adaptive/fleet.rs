@@ -1,0 +1,220 @@
+//! What the endpoints of a cluster have in common, and how far each is believed to differ from it. Knows nothing of a
+//! single request.
+//!
+//! Noise is not information. Every 100 ms the medians of all beliefs are taken, and each endpoint's difference from them
+//! is reduced by what chance alone could explain (soft thresholding, the shrinkage of Donoho and Johnstone, "Ideal
+//! spatial adaptation by wavelet shrinkage", Biometrika 81, 1994). On an even fleet nothing is left: every cost is exactly 1
+//! and the policy is least request.
+
+use super::errors::NOISE_GAIN;
+use super::model::FleetLevel;
+use crate::float::AtomicF32;
+use crate::{Endpoint, Moment};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+const PERIOD: Duration = Duration::from_millis(100);
+/// A newcomer's slowness is put down to being cold for this long.
+const SLOW_START: Duration = Duration::from_secs(30);
+/// Endpoints that join this soon after the cluster's first answer are founders, not newcomers: nothing tells them apart.
+const FOUNDING: Duration = Duration::from_secs(10);
+/// Standard deviations that pass for chance when this proxy sees all traffic, and when others send load unseen: then a
+/// difference half hidden by their traffic is worth acting on.
+const DOUBT_ALONE: f32 = 2.0;
+const DOUBT_AMONG_PEERS: f32 = 0.5;
+/// The mean absolute deviation of a normal distribution times this is its standard deviation.
+const DEVIATION: f32 = 1.25;
+/// Differences of 10 % are not worth acting on however certain: equal costs leave ties, and ties keep everybody in use.
+const INDIFFERENCE: f32 = 0.1;
+/// What one certain failure is worth, in service times.
+const FAILURE_COST: f32 = 100.0;
+/// Error rates differ by this much for no reason, and by this many standard deviations by chance.
+const ERROR_MARGIN: f32 = 0.02;
+const ERROR_DOUBT: f32 = 5.0;
+/// What is normal follows at this rate per period, so that the luck of a moment does not define it.
+const NORMAL_GAIN: f32 = 0.1;
+/// The least and the most an endpoint may cost, in fleet costs.
+const COST_MIN: f32 = 1e-3;
+const COST_MAX: f32 = 1e3;
+
+/// Shared by all workers and handed on from snapshot to snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    shrink_due: AtomicU64,
+    /// The moment of the first answer; 0 before it.
+    founded: AtomicU64,
+    is_measured: AtomicBool,
+    log_service: AtomicF32,
+    log_parallelism: AtomicF32,
+    noise: AtomicF32,
+    normal_errors: AtomicF32,
+    scratch: Mutex<Vec<f32>>,
+}
+
+impl Fleet {
+    /// `None` before the first median.
+    pub(crate) fn level(&self) -> Option<FleetLevel> {
+        self.is_measured.load(Relaxed).then(|| FleetLevel {
+            log_service: f64::from(self.log_service.get()),
+            log_parallelism: f64::from(self.log_parallelism.get()),
+            noise: f64::from(self.noise.get()),
+        })
+    }
+
+    pub(crate) fn noise(&self) -> f32 {
+        self.noise.get()
+    }
+
+    /// Something jumped: do not wait for the period to end.
+    pub(crate) fn hurry(&self) {
+        self.shrink_due.store(0, Relaxed);
+    }
+
+    /// Takes the medians and prices every endpoint, if that is due and nobody else is at it.
+    pub(crate) fn shrink_if_due(&self, endpoints: &[Endpoint], peers: u32, now: Moment) {
+        let due = self.shrink_due.load(Relaxed);
+        if now.0 < due {
+            return;
+        }
+        let next = (now + PERIOD).0;
+        if self.shrink_due.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        if let Ok(mut scratch) = self.scratch.try_lock() {
+            self.shrink(endpoints, peers, now, &mut scratch);
+        }
+    }
+
+    fn shrink(&self, endpoints: &[Endpoint], peers: u32, now: Moment, scratch: &mut Vec<f32>) {
+        if self.founded.load(Relaxed) == 0 {
+            self.founded.store(now.0.max(1), Relaxed);
+        }
+        self.measure_errors(endpoints, now, scratch);
+        let measured = self.measure(endpoints, now, scratch);
+        let doubt = if peers > 1 { DOUBT_AMONG_PEERS } else { DOUBT_ALONE };
+        for endpoint in endpoints {
+            self.price_errors(endpoint, now);
+            if measured && endpoint.state.published().gain.get() > 0.0 {
+                endpoint.state.standing().cost.set(self.price(endpoint, doubt, now));
+            }
+        }
+    }
+
+    /// The medians over the endpoints that are up and have answered. False when there are none.
+    fn measure(&self, endpoints: &[Endpoint], now: Moment, scratch: &mut Vec<f32>) -> bool {
+        let mut median_of = |field: fn(&Endpoint) -> f32| {
+            let heard = |endpoint: &&Endpoint| {
+                endpoint.state.is_open(now) && endpoint.state.published().gain.get() > 0.0
+            };
+            scratch.clear();
+            scratch.extend(endpoints.iter().filter(heard).map(field));
+            median(scratch)
+        };
+        let service = median_of(|endpoint| endpoint.state.published().log_service.get());
+        let parallelism = median_of(|endpoint| endpoint.state.published().log_parallelism.get());
+        let noise = median_of(|endpoint| endpoint.state.published().noise.get());
+        let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
+            return false;
+        };
+        self.log_service.set(service);
+        self.log_parallelism.set(parallelism);
+        self.noise.set(noise);
+        self.is_measured.store(true, Relaxed);
+        true
+    }
+
+    /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
+    /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
+    /// quartile is what all do.
+    fn measure_errors(&self, endpoints: &[Endpoint], now: Moment, scratch: &mut Vec<f32>) {
+        let heard = |endpoint: &&Endpoint| {
+            endpoint.state.is_open(now) && endpoint.state.published().error_rate_at.load(Relaxed) != 0
+        };
+        scratch.clear();
+        scratch.extend(
+            endpoints.iter().filter(heard).map(|endpoint| endpoint.state.published().error_rate(now)),
+        );
+        let first_quarter = scratch.len().saturating_sub(1) / 4;
+        let quartile = nth(scratch, first_quarter).unwrap_or_default();
+        let before = self.normal_errors.get();
+        self.normal_errors.set(before + NORMAL_GAIN * (quartile - before));
+    }
+
+    /// Service time divided by the fleet's cost is the fleet's parallelism.
+    pub(crate) fn price_errors(&self, endpoint: &Endpoint, now: Moment) {
+        let excess =
+            Tolerance::around(self.normal_errors.get()).excess(endpoint.state.published().error_rate(now));
+        let service = self.log_parallelism.get().exp();
+        endpoint.state.standing().error_cost.set(FAILURE_COST * service * excess);
+    }
+
+    /// What is left of an endpoint's difference once chance is taken out of it.
+    fn price(&self, endpoint: &Endpoint, doubt: f32, now: Moment) -> f32 {
+        let published = endpoint.state.published();
+        let chance = doubt * DEVIATION * self.noise.get() * (published.gain.get() / 2.0).sqrt();
+        let chance = chance.max(INDIFFERENCE);
+        let mut service = soft_threshold(published.log_service.get() - self.log_service.get(), chance);
+        let mut parallelism =
+            soft_threshold(published.log_parallelism.get() - self.log_parallelism.get(), 1.5 * chance);
+        if self.is_newcomer(published.joined(), now) {
+            (service, parallelism) = (service.min(0.0), 0.0);
+        }
+        (service - parallelism).exp().clamp(COST_MIN, COST_MAX)
+    }
+
+    fn is_newcomer(&self, joined: Moment, now: Moment) -> bool {
+        joined.since(Moment(self.founded.load(Relaxed))) > FOUNDING && now.since(joined) < SLOW_START
+    }
+}
+
+/// The error rates that pass for normal now.
+struct Tolerance {
+    normal: f32,
+    margin: f32,
+}
+
+impl Tolerance {
+    /// Recent rates are means of few attempts: by chance alone they differ the more, the more failing is normal.
+    fn around(normal: f32) -> Self {
+        let chance = (normal * (1.0 - normal) * NOISE_GAIN).sqrt();
+        Self { normal, margin: ERROR_MARGIN + ERROR_DOUBT * chance }
+    }
+
+    fn excess(&self, rate: f32) -> f32 {
+        (rate - self.normal - self.margin).max(0.0)
+    }
+}
+
+fn soft_threshold(difference: f32, chance: f32) -> f32 {
+    difference.signum() * (difference.abs() - chance).max(0.0)
+}
+
+fn nth(values: &mut [f32], index: usize) -> Option<f32> {
+    (index < values.len()).then(|| *values.select_nth_unstable_by(index, f32::total_cmp).1)
+}
+
+fn median(values: &mut [f32]) -> Option<f32> {
+    let upper = values.len() / 2;
+    let lower = values.len().saturating_sub(1) / 2;
+    Some(f32::midpoint(nth(values, lower)?, nth(values, upper)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_of_none_is_none_and_of_two_their_middle() {
+        assert_eq!(median(&mut []), None);
+        assert_eq!(median(&mut [3.0, 1.0]), Some(2.0));
+        assert_eq!(median(&mut [9.0, 1.0, 2.0]), Some(2.0));
+    }
+
+    #[test]
+    fn differences_within_chance_vanish_and_the_rest_keep_their_sign() {
+        assert!(soft_threshold(0.2, 0.25).abs() < f32::EPSILON);
+        assert!(soft_threshold(-0.2, 0.25).abs() < f32::EPSILON);
+        assert!((soft_threshold(-1.0, 0.25) + 0.75).abs() < 1e-6);
+    }
+}

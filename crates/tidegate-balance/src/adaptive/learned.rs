@@ -1,0 +1,237 @@
+//! What has been learned about one endpoint, as all workers see it. Knows nothing of the other endpoints.
+//!
+//! Three parts by who touches them. `Standing` is read by every pick and shares the cache line of the counters. `Published`
+//! is what the fleet's medians are taken from. `Mind` is behind a lock that is only ever tried: an answer that finds
+//! another worker learning from the same endpoint is not learned from, and nobody waits. All atomics are `Relaxed`: each
+//! is an estimate by itself, and a reader that sees one new and one old is off by one answer.
+
+use super::errors::{ErrorRate, decayed};
+use super::model::{BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
+use crate::Moment;
+use crate::float::AtomicF32;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// What a pick needs to know beside the requests in flight.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// Service time over parallelism, shrunk to and in units of the fleet's.
+    pub(crate) cost: AtomicF32,
+    /// What failing costs, in the same units.
+    pub(crate) error_cost: AtomicF32,
+    /// Answers a nanosecond from one request in flight: `1 / L`. 0: not known yet.
+    pace: AtomicF32,
+    /// The mean of recent residuals.
+    pub(crate) recent: AtomicF32,
+    /// When it last gave a sign of life, or got busy.
+    last_sign: AtomicU64,
+    /// 0: no probe wanted. Else when the next one may go, with `PROBING` in the lowest bit while one is out.
+    probe: AtomicU64,
+}
+
+const PROBING: u64 = 1;
+
+impl Default for Standing {
+    /// An endpoint nothing is known about costs what the fleet costs.
+    fn default() -> Self {
+        Self {
+            cost: AtomicF32::new(1.0),
+            error_cost: AtomicF32::default(),
+            pace: AtomicF32::default(),
+            recent: AtomicF32::default(),
+            last_sign: AtomicU64::default(),
+            probe: AtomicU64::default(),
+        }
+    }
+}
+
+impl Standing {
+    pub(crate) fn sign_of_life(&self, now: Moment) {
+        self.last_sign.store(now.0, Relaxed);
+    }
+
+    /// How long it has been silent, in units of the gap that `waiting` requests let expect (Little's law).
+    pub(crate) fn silence(&self, waiting: u32, now: Moment) -> f32 {
+        let silent = now.0.saturating_sub(self.last_sign.load(Relaxed));
+        silent as f32 * waiting as f32 * self.pace.get()
+    }
+
+    /// Time since the last sign of life, in mean latencies.
+    pub(crate) fn age(&self, now: Moment) -> f32 {
+        now.0.saturating_sub(self.last_sign.load(Relaxed)) as f32 * self.pace.get()
+    }
+
+    pub(crate) fn is_probe_due(&self, now: Moment) -> bool {
+        let probe = self.probe.load(Relaxed);
+        probe != 0 && probe <= now.0
+    }
+
+    /// Takes the probe that is due, if nobody else did. One that never reports back is due again after a while.
+    pub(crate) fn claim_probe(&self, now: Moment) {
+        let probe = self.probe.load(Relaxed);
+        let out = (now + BACKOFF_MAX).0 | PROBING;
+        if probe != 0 && probe <= now.0 {
+            // Losing the race means that the other worker's request is the probe.
+            let _ = self.probe.compare_exchange(probe, out, Relaxed, Relaxed);
+        }
+    }
+}
+
+/// The latest estimates, for the medians and for people.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    pub(crate) log_service: AtomicF32,
+    pub(crate) log_parallelism: AtomicF32,
+    pub(crate) noise: AtomicF32,
+    pub(crate) latency: AtomicF32,
+    /// 0 before the first success.
+    pub(crate) gain: AtomicF32,
+    error_rate: AtomicF32,
+    error_memory: AtomicF32,
+    /// 0 before the first answer of any kind.
+    pub(crate) error_rate_at: AtomicU64,
+    /// When it joined the cluster or came back, by its first answer since.
+    joined: AtomicU64,
+    is_rejoining: AtomicBool,
+}
+
+impl Published {
+    pub(crate) fn error_rate(&self, now: Moment) -> f32 {
+        decayed(self.error_rate.get(), self.error_memory.get(), Moment(self.error_rate_at.load(Relaxed)), now)
+    }
+
+    pub(crate) fn joined(&self) -> Moment {
+        Moment(self.joined.load(Relaxed))
+    }
+}
+
+/// What is believed about an endpoint, for people to see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beliefs {
+    /// The time an unhurried request takes to its answer's head; zero before the first answer.
+    pub service: Duration,
+    /// Requests it serves at once before they queue, for each unit of weight.
+    pub parallelism: f32,
+    /// The rate of failures among recent attempts, as of the last one.
+    pub error_rate: f32,
+    /// What one more request costs there, in units of the fleet's typical endpoint.
+    pub cost: f32,
+    /// What its failing adds to that.
+    pub error_cost: f32,
+}
+
+#[derive(Debug, Default)]
+struct Mind {
+    model: Model,
+    errors: ErrorRate,
+    backoff: Duration,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Learned {
+    pub(crate) published: Published,
+    mind: Mutex<Mind>,
+}
+
+/// What an attempt that says something about its endpoint said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Evidence {
+    Failure,
+    Success { latency: Duration, load: f64 },
+}
+
+impl Learned {
+    /// The endpoint was out and is back: it may be cold.
+    pub(crate) fn rejoin(&self) {
+        self.published.is_rejoining.store(true, Relaxed);
+    }
+
+    pub(crate) fn beliefs(&self, standing: &Standing) -> Beliefs {
+        let published = &self.published;
+        let is_known = published.gain.get() > 0.0;
+        let service = if is_known { published.log_service.get().exp() } else { 0.0 };
+        Beliefs {
+            service: Duration::try_from_secs_f32(service).unwrap_or_default(),
+            parallelism: published.log_parallelism.get().exp(),
+            error_rate: published.error_rate.get(),
+            cost: standing.cost.get(),
+            error_cost: standing.error_cost.get(),
+        }
+    }
+
+    pub(crate) fn learn(
+        &self,
+        standing: &Standing,
+        evidence: Evidence,
+        fleet: Option<&FleetLevel>,
+        now: Moment,
+    ) -> Lesson {
+        let Ok(mut mind) = self.mind.try_lock() else { return Lesson::Fits };
+        let mind = &mut *mind;
+        if self.joins(now) {
+            mind.errors = ErrorRate::default();
+        }
+        mind.errors.learn(matches!(evidence, Evidence::Failure), now);
+        self.publish_errors(&mind.errors);
+        let Evidence::Success { latency, load } = evidence else { return Lesson::Fits };
+        let lesson = mind.model.learn(latency.as_secs_f64(), load, fleet);
+        self.publish_model(&mind.model, standing);
+        let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
+        mind.plan_probe(standing, is_slow, lesson, now);
+        lesson
+    }
+
+    /// Whether this is the first answer since the endpoint joined or came back.
+    fn joins(&self, now: Moment) -> bool {
+        let published = &self.published;
+        let is_back = published.is_rejoining.load(Relaxed);
+        let joins = is_back || published.error_rate_at.load(Relaxed) == 0;
+        if is_back {
+            published.is_rejoining.store(false, Relaxed);
+        }
+        if joins {
+            published.joined.store(now.0, Relaxed);
+        }
+        joins
+    }
+
+    fn publish_errors(&self, errors: &ErrorRate) {
+        self.published.error_rate.set(errors.rate);
+        self.published.error_memory.set(errors.memory);
+        self.published.error_rate_at.store(errors.at.0.max(1), Relaxed);
+    }
+
+    fn publish_model(&self, model: &Model, standing: &Standing) {
+        let published = &self.published;
+        published.log_service.set(model.log_service as f32);
+        published.log_parallelism.set(model.log_parallelism as f32);
+        published.noise.set(model.noise as f32);
+        published.latency.set(model.latency as f32);
+        published.gain.set(model.gain() as f32);
+        standing.pace.set((1e-9 / model.latency.max(1e-6)) as f32);
+        standing.recent.set(model.recent as f32);
+    }
+}
+
+impl Mind {
+    /// While the endpoint is slow, a request now and then finds out whether it still is: twice as long after each probe,
+    /// and soon again after a change.
+    fn plan_probe(&mut self, standing: &Standing, is_slow: bool, lesson: Lesson, now: Moment) {
+        let probe = standing.probe.load(Relaxed);
+        if !is_slow {
+            if probe != 0 {
+                standing.probe.store(0, Relaxed);
+            }
+            return;
+        }
+        if probe == 0 || lesson == Lesson::Jumped {
+            self.backoff = BACKOFF_MIN;
+        } else if probe & PROBING != 0 {
+            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        } else {
+            return;
+        }
+        standing.probe.store((now + self.backoff).0 & !PROBING, Relaxed);
+    }
+}

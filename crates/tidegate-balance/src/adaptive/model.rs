@@ -1,0 +1,214 @@
+//! What one endpoint's answers teach: its service time and its parallelism, from latency and load alone. Pure arithmetic;
+//! knows no clock, no other endpoint and no thread.
+//!
+//! The model: with `n` requests in flight, `L(n) = S · (1 + (n/c)^3)^(1/3)`. Below `c` the latency is the service time
+//! `S`, above it grows in proportion to the queue, and the bend between is smooth. In logarithms, with `a = ln S`,
+//! `b = ln c`, `z = 3 (ln n - b)`: `ln L = a + ln(1 + e^z) / 3`, whose derivatives are `1` by `a` and `-sigmoid(z)` by `b`.
+//! Each answer takes one gradient step on the clamped residual; the clamp keeps one outlier from mattering.
+
+use std::time::Duration;
+
+/// The gain of a settled estimate: a memory of about 33 answers.
+const GAIN_MIN: f64 = 0.03;
+/// A residual counts for at most this many times the fleet's noise.
+const CLAMP: f64 = 2.5;
+/// How fast parallelism goes back to the fleet's for want of evidence, relative to how fast it is learned.
+const RELAXATION: f64 = 0.1;
+/// How fast recent residuals are forgotten, and how fast when a slow endpoint does better than thought.
+const RECENT_GAIN: f64 = 0.2;
+const RECENT_GAIN_IMPROVING: f64 = 0.5;
+/// Recent residuals this many times the noise off are a new level, not noise: four standard deviations of their mean.
+const JUMP: f64 = 1.7;
+const JUMP_SAMPLES_MIN: u32 = 20;
+/// An endpoint this much above the fleet (twice the service time) counts as slow.
+const SLOW: f64 = 0.7;
+/// No endpoint is believed to serve more than `e^9` (8 000) requests at once.
+const LOG_PARALLELISM_MAX: f64 = 9.0;
+/// Even constant latencies are not believed to be more certain than this.
+const NOISE_MIN: f64 = 0.02;
+/// Before the first median there is no fleet to compare with: what a lognormal service with σ = 1 shows.
+const NOISE_UNKNOWN: f64 = 0.8;
+
+pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(20);
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// The medians that a single endpoint is measured against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FleetLevel {
+    pub(crate) log_service: f64,
+    pub(crate) log_parallelism: f64,
+    /// The mean absolute residual.
+    pub(crate) noise: f64,
+}
+
+/// What is believed about one endpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) log_service: f64,
+    pub(crate) log_parallelism: f64,
+    /// The mean absolute residual.
+    pub(crate) noise: f64,
+    /// The mean of recent residuals: positive when the endpoint answers later than believed.
+    pub(crate) recent: f64,
+    recent_clamped: f64,
+    /// The mean latency in seconds, as it is, without the model.
+    pub(crate) latency: f64,
+    pub(crate) samples: u32,
+}
+
+/// Whether an answer fits what is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lesson {
+    Fits,
+    /// The endpoint is on another level than it was.
+    Jumped,
+}
+
+impl Model {
+    /// One answer that took `latency` seconds, when `load` requests were in flight for each unit of weight, this one
+    /// included. `fleet` is `None` before the first median.
+    pub(crate) fn learn(&mut self, latency: f64, load: f64, fleet: Option<&FleetLevel>) -> Lesson {
+        let log_latency = latency.max(1e-6).ln();
+        self.samples = self.samples.saturating_add(1);
+        self.latency += self.gain() * (latency - self.latency);
+        if self.samples == 1 {
+            self.log_service = log_latency;
+            return Lesson::Fits;
+        }
+        let fleet_noise = fleet.map_or(NOISE_UNKNOWN, |fleet| fleet.noise).max(NOISE_MIN);
+        let z = 3.0 * (load.max(1e-3).ln() - self.log_parallelism);
+        let residual = log_latency - self.log_service - softplus(z) / 3.0;
+        let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
+        self.step(clamped, sigmoid(z), fleet_noise);
+        if let Some(fleet) = fleet {
+            self.relax(1.0 - sigmoid(z), fleet);
+        }
+        self.noise += self.gain().max(0.02) * (residual.abs() - self.noise);
+        self.remember(residual, clamped, fleet);
+        self.jump(fleet_noise)
+    }
+
+    /// How much one answer moves the estimate: the plain mean at first.
+    pub(crate) fn gain(&self) -> f64 {
+        GAIN_MIN.max(1.0 / f64::from(self.samples.max(1)))
+    }
+
+    pub(crate) fn is_slow(&self, fleet: &FleetLevel) -> bool {
+        self.log_service - fleet.log_service > SLOW
+    }
+
+    /// Parallelism is not learned while the level is in doubt: a slow spell would look like missing slots.
+    fn step(&mut self, clamped: f64, by_parallelism: f64, fleet_noise: f64) {
+        let gain = self.gain();
+        self.log_service += gain * (1.0 - by_parallelism) * clamped;
+        if self.recent.abs() < fleet_noise {
+            let moved = self.log_parallelism - gain * by_parallelism * clamped;
+            self.log_parallelism = moved.clamp(0.0, LOG_PARALLELISM_MAX);
+        }
+    }
+
+    /// An answer from below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else
+    /// one that is believed to serve only one at a time would get only one at a time, and never prove more.
+    fn relax(&mut self, uninformed: f64, fleet: &FleetLevel) {
+        let off = fleet.log_parallelism - self.log_parallelism;
+        self.log_parallelism += self.gain() * RELAXATION * uninformed * off;
+    }
+
+    fn remember(&mut self, residual: f64, clamped: f64, fleet: Option<&FleetLevel>) {
+        let is_slow = fleet.is_some_and(|fleet| self.is_slow(fleet));
+        let gain = if is_slow && residual < 0.0 { RECENT_GAIN_IMPROVING } else { RECENT_GAIN };
+        self.recent += gain * (residual - self.recent);
+        self.recent_clamped += gain * (clamped - self.recent_clamped);
+    }
+
+    fn jump(&mut self, fleet_noise: f64) -> Lesson {
+        if self.samples <= JUMP_SAMPLES_MIN || self.recent_clamped.abs() <= JUMP * fleet_noise {
+            return Lesson::Fits;
+        }
+        self.log_service += self.recent;
+        self.latency *= self.recent.exp();
+        (self.recent, self.recent_clamped) = (0.0, 0.0);
+        Lesson::Jumped
+    }
+}
+
+fn sigmoid(z: f64) -> f64 {
+    1.0 / (1.0 + (-z).exp())
+}
+
+/// `ln(1 + e^z)`, which is `z` where `e^z` would overflow.
+fn softplus(z: f64) -> f64 {
+    if z > 30.0 { z } else { z.exp().ln_1p() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Stream;
+    use proptest::prelude::*;
+
+    fn latency_of(service: f64, parallelism: f64, load: f64) -> f64 {
+        service * (1.0 + (load / parallelism).powi(3)).cbrt()
+    }
+
+    /// Loads from 1 to 3 times the parallelism, and latencies with noise around the model.
+    fn taught(service: f64, parallelism: f64, sigma: f64, seed: u64, answers: u32) -> Model {
+        let mut stream = Stream::new(seed);
+        let mut model = Model::default();
+        for _ in 0..answers {
+            // A fleet of endpoints like this one.
+            let fleet = FleetLevel {
+                log_service: model.log_service,
+                log_parallelism: model.log_parallelism,
+                noise: model.noise,
+            };
+            let fleet = (model.samples > 5).then_some(fleet);
+            let load = (1.0 + stream.next_unit() * 3.0 * parallelism).floor();
+            let noise = (sigma * stream.next_normal()).exp();
+            model.learn(latency_of(service, parallelism, load) * noise, load, fleet.as_ref());
+        }
+        model
+    }
+
+    proptest! {
+        #[test]
+        fn service_time_and_parallelism_are_learned_from_latency_and_load(
+            service in 0.001_f64..1.0,
+            parallelism in 1.0_f64..32.0,
+            seed: u64,
+        ) {
+            let model = taught(service, parallelism, 0.1, seed, 3_000);
+            prop_assert!((model.log_service - service.ln()).abs() < 0.35, "{model:?}");
+            prop_assert!((model.log_parallelism - parallelism.ln()).abs() < 0.5, "{model:?}");
+        }
+
+        #[test]
+        fn no_latency_and_no_load_make_the_model_lose_its_mind(
+            answers in prop::collection::vec((0.0_f64..1e6, 0.0_f64..1e9), 1..200),
+        ) {
+            let mut model = Model::default();
+            for (latency, load) in answers {
+                model.learn(latency, load, None);
+            }
+            prop_assert!(model.log_service.is_finite() && model.recent.is_finite() && model.noise.is_finite());
+            prop_assert!((0.0..=LOG_PARALLELISM_MAX).contains(&model.log_parallelism));
+        }
+    }
+
+    #[test]
+    fn a_new_level_is_found_within_a_dozen_answers() {
+        let mut model = taught(0.01, 4.0, 0.3, 1, 500);
+        let fleet = FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24 };
+        let jumped = (0..12).any(|_| model.learn(0.1, 1.0, Some(&fleet)) == Lesson::Jumped);
+        assert!(jumped && model.is_slow(&fleet), "{model:?}");
+    }
+
+    #[test]
+    fn one_outlier_is_no_new_level() {
+        let mut model = taught(0.01, 4.0, 0.3, 1, 500);
+        let fleet = FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24 };
+        let before = model.log_service;
+        assert_eq!(model.learn(10.0, 1.0, Some(&fleet)), Lesson::Fits);
+        assert!((model.log_service - before).abs() < 0.05);
+    }
+}
