@@ -107,7 +107,7 @@ fn unreachable(
     let (host, taker) = takers.iter().find_map(|(host, taker)| taker.map(|taker| (host, taker)))?;
     let problem = if takers.iter().all(|(_, taker)| taker.is_some()) {
         Problem::error(route.span.clone(), "this route is never reached")
-            .help("put the one with more conditions first, or remove one of them")
+            .help("put the narrower one first, or remove one of them")
     } else {
         let host = host.map(print_host).unwrap_or_default();
         Problem::warning(route.span.clone(), format!("this route is never reached for the host {host:?}"))
@@ -120,7 +120,8 @@ fn hosts_of(matcher: &Matcher) -> Vec<Option<&HostPattern>> {
     if matcher.hosts.is_empty() { vec![None] } else { matcher.hosts.iter().map(Some).collect() }
 }
 
-/// Whether `earlier` matches whatever `later` matches, host and path being the same.
+/// Whether `earlier` is asked first and matches whatever `later` matches, host and path being the same. A route with more
+/// conditions is asked first wherever it stands.
 fn takes_all(earlier: &Matcher, later: &Matcher) -> bool {
     let all_methods = earlier.methods.is_empty()
         || (!later.methods.is_empty() && later.methods.iter().all(|method| earlier.methods.contains(method)));
@@ -128,7 +129,11 @@ fn takes_all(earlier: &Matcher, later: &Matcher) -> bool {
         let fits = |other: &HeaderMatch| header.value.is_none() || header.value == other.value;
         later.headers.iter().any(|other| other.name == header.name && fits(other))
     };
-    all_methods && earlier.headers.iter().all(demanded)
+    conditions(earlier) == conditions(later) && all_methods && earlier.headers.iter().all(demanded)
+}
+
+fn conditions(matcher: &Matcher) -> usize {
+    usize::from(!matcher.methods.is_empty()) + matcher.headers.len()
 }
 
 fn clusters_used(walk: &mut Walk, draft: &Draft) {

@@ -134,6 +134,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// A client connection between two requests.
     pub keep_alive: Duration,
+    /// A connection to an endpoint that waits to be used again.
+    pub upstream_idle: Duration,
     /// Open requests and tunnels after the order to stop; then they are cut.
     pub drain: Duration,
     /// What routes inherit, and what answers without a route use.
@@ -145,6 +147,7 @@ impl Default for Timeouts {
         Self {
             head: Duration::from_secs(10),
             keep_alive: Duration::from_mins(1),
+            upstream_idle: Duration::from_mins(1),
             drain: Duration::from_secs(30),
             route: RouteTimeouts::default(),
         }

@@ -38,8 +38,8 @@ pub(crate) struct Key {
 pub(crate) enum Default {
     /// The value of the same key in this table.
     Inherited(&'static str),
-    /// It must be given, for the stated reason.
-    Required(&'static str),
+    /// It must be given.
+    Required,
     /// This value, in TOML.
     Value(&'static str),
     /// What the words say.
@@ -161,12 +161,12 @@ impl Kind {
     }
 }
 
-/// "a network like X" becomes "networks like X".
+/// "a network like X" becomes "networks".
 fn plural(words: &str) -> String {
     let noun = words.strip_prefix("an ").or_else(|| words.strip_prefix("a ")).unwrap_or(words);
-    let (head, rest) = noun.split_once(' ').unwrap_or((noun, ""));
-    let ending = if head.ends_with('s') { "es" } else { "s" };
-    format!("{head}{ending} {rest}").trim_end().to_owned()
+    let noun = noun.split_once(' ').map_or(noun, |(noun, _)| noun);
+    let ending = if noun.ends_with('s') { "es" } else { "s" };
+    format!("{noun}{ending}")
 }
 
 /// `a, b or c`.

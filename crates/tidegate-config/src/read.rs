@@ -128,6 +128,7 @@ fn cluster_limits(walk: &mut Walk, section: &Section<'_>, limit: &mut ClusterLim
 fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut Timeouts) {
     set(&mut timeout.head, section.duration(walk, "head"));
     set(&mut timeout.keep_alive, section.duration(walk, "keep_alive"));
+    set(&mut timeout.upstream_idle, section.duration(walk, "upstream_idle"));
     set(&mut timeout.drain, section.duration(walk, "drain"));
     route::timeouts(walk, section, &mut timeout.route);
 }

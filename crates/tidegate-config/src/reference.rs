@@ -84,7 +84,7 @@ fn section(text: &mut String, table: &Table) {
 fn default(key: &Key) -> String {
     match key.default {
         Default::Inherited(from) => format!("as {}", cell(from)),
-        Default::Required(_) => "required".into(),
+        Default::Required => "required".into(),
         Default::Value(toml) => code(toml),
         Default::Words(words) => cell(words),
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 ///
 /// Of all routes that match a request the most specific wins: an exact host before a wildcard, a longer wildcard
 /// before a shorter one, any host last; then an exact path before a prefix, a longer prefix before a shorter one;
-/// then the order of the file.
+/// then the one with more conditions on method and header; then the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Unique; made from the matchers when the file gives none. Shown in logs and metrics.
@@ -119,7 +119,7 @@ pub enum RedirectPart {
     Host,
     /// These bytes.
     Literal(String),
-    /// `{path}`: the request's path as it was sent.
+    /// `{path}`: the request's path in canonical form.
     Path,
     /// `{query}`: the request's query with its `?`, or nothing.
     Query,

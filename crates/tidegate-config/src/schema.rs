@@ -22,7 +22,7 @@ pub fn schema() -> Value {
 }
 
 fn table(table: &Table) -> Map<String, Value> {
-    let required = |key: &&Key| matches!(key.default, Default::Required(_));
+    let required = |key: &&Key| key.default == Default::Required;
     let properties: Map<String, Value> =
         table.keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     let required: Vec<&str> = table.keys.iter().filter(required).map(|key| key.name).collect();

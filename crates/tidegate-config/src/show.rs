@@ -77,6 +77,7 @@ fn timeout(sheet: &mut Sheet, timeout: &Timeouts) {
     sheet.section("[timeout]");
     sheet.line("head", duration(timeout.head));
     sheet.line("keep_alive", duration(timeout.keep_alive));
+    sheet.line("upstream_idle", duration(timeout.upstream_idle));
     sheet.line("drain", duration(timeout.drain));
     for (key, value) in route_timeout(&timeout.route) {
         sheet.line(key, value);

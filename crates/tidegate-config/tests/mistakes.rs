@@ -54,7 +54,8 @@ mistakes! {
     a_port_out_of_range: "listen = ':99999'\nto = ['localhost:0', '::1']\n",
     an_algorithm_of_another_proxy: "listen = ':80'\nto = 'a:1'\nbalance = 'leastconn'\n",
     a_route_that_is_never_reached:
-        "listen = ':80'\n[[route]]\npath = '/a'\nto = 'a:1'\n\n[[route]]\npath = '/a'\nmethod = 'GET'\nto = 'a:2'\n",
+        "listen = ':80'\n[[route]]\npath = '/a'\nheader = { X = true }\nto = 'a:1'\n\n[[route]]\npath = '/a'\n\
+         header = { x = '1' }\nto = 'a:2'\n",
     a_route_that_says_two_things: "listen = ':80'\n[[route]]\nto = 'a:1'\nanswer = { status = 404 }\n",
     a_route_that_says_nothing: "listen = ':80'\n[[route]]\nhost = 'example.com'\n",
     a_route_that_is_no_list: "listen = ':80'\n[route]\nto = 'a:1'\n",
@@ -143,6 +144,13 @@ fn without_escapes(text: &str) -> String {
     let mut pieces = text.split('\u{1b}');
     let first = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(first, |plain, piece| plain + piece.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn a_route_with_more_conditions_is_reached_wherever_it_stands() {
+    let text = "listen = ':80'\n[[route]]\nto = 'a:1'\n[[route]]\nmethod = ['GET', 'PUT']\nto = 'b:1'\n\
+                [[route]]\nmethod = 'GET'\nheader = { x = '1' }\nto = 'c:1'\n[[route]]\nmethod = 'POST'\nto = 'd:1'\n";
+    assert_eq!(report(text), "");
 }
 
 #[test]

@@ -153,18 +153,18 @@ pub(crate) static LISTENER: Table = Table {
     title: "`[[listener]]`",
     doc: "A bound address and whom it trusts.",
     keys: &[
-        key("bind", BIND, Required("a listener needs an address"), "\":8080\"", "The address to bind."),
+        key("bind", BIND, Required, "\":8080\"", "The address to bind."),
         key(
             "connections",
             CONNECTIONS,
-            Inherited("[limit]"),
+            Inherited("`[limit]`"),
             "5000",
             "Open client connections on this listener, at most. Beyond it, new ones wait in the system's queue.",
         ),
         key(
             "trusted_proxies",
             NETWORKS,
-            Inherited("the top"),
+            Inherited("at the top"),
             "\"10.0.0.0/8\"",
             "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed here.",
         ),
@@ -176,8 +176,8 @@ pub(crate) static ROUTE: Table = Table {
     title: "`[[route]]`",
     doc: "What a request must look like, and what is done about it: exactly one of `to`, `answer` and `redirect`. Of \
         all routes that match, the most specific wins: an exact host before a wildcard, a longer wildcard before a \
-        shorter, any host last; then an exact path before a prefix, a longer prefix before a shorter; then the order \
-        of the file.",
+        shorter, any host last; then an exact path before a prefix, a longer prefix before a shorter; \
+        then the one with more conditions on method and header; then the order of the file.",
     keys: &[
         key(
             "name",
@@ -239,36 +239,36 @@ pub(crate) static ROUTE: Table = Table {
         key(
             "balance",
             BALANCES,
-            Inherited("the top"),
+            Inherited("at the top"),
             "\"hash\"",
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
         key(
             "health",
             HEALTHS,
-            Inherited("the top"),
+            Inherited("at the top"),
             "\"/health\"",
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
         key(
             "passive",
             PASSIVES,
-            Inherited("the top"),
+            Inherited("at the top"),
             "\"off\"",
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
-        key("retry", RETRIES, Inherited("the top"), "\"off\"", RETRY_DOC),
+        key("retry", RETRIES, Inherited("at the top"), "\"off\"", RETRY_DOC),
         key(
             "timeout",
             Kind::Table(&ROUTE_TIMEOUT),
-            Inherited("[timeout]"),
+            Inherited("`[timeout]`"),
             "{ total = \"30s\" }",
             "How long the stages of a request may take here.",
         ),
         key(
             "limit",
             Kind::Table(&ROUTE_LIMIT),
-            Inherited("[limit]"),
+            Inherited("`[limit]`"),
             "{ body_bytes = \"1MiB\" }",
             "How much may pass here.",
         ),
@@ -332,9 +332,9 @@ pub(crate) static REDIRECT: Table = Table {
         key(
             "to",
             Kind::Text("a URL like \"https://example.com{path}{query}\""),
-            Required("a redirect needs a place to go"),
+            Required,
             "\"https://{host}{path}{query}\"",
-            "The `Location`. `{host}` is the request's host without its port, `{path}` its path as sent, `{query}` \
+            "The `Location`. `{host}` is the request's host without its port, `{path}` its path, `{query}` \
                     its query with the `?`, or nothing; `{{` is a plain `{`.",
         ),
         key(
@@ -355,29 +355,29 @@ pub(crate) static CLUSTER: Table = Table {
         key(
             "endpoints",
             ENDPOINTS,
-            Required("a cluster needs endpoints"),
+            Required,
             "[\"10.0.0.1:8001\", { address = \"10.0.0.2:8001\", weight = 2 }, \"unix:/run/app.sock\"]",
             "Its endpoints, at least one. A name may resolve to several addresses; all are tried.",
         ),
         key(
             "balance",
             BALANCES,
-            Inherited("the top"),
+            Inherited("at the top"),
             "{ algorithm = \"hash\", key = \"path\" }",
             BALANCE_DOC,
         ),
         key(
             "health",
             HEALTHS,
-            Inherited("the top"),
+            Inherited("at the top"),
             "{ path = \"/healthz\", interval = \"5s\" }",
             HEALTH_DOC,
         ),
-        key("passive", PASSIVES, Inherited("the top"), "\"off\"", PASSIVE_DOC),
+        key("passive", PASSIVES, Inherited("at the top"), "\"off\"", PASSIVE_DOC),
         key(
             "limit",
             Kind::Table(&CLUSTER_LIMIT),
-            Inherited("[limit]"),
+            Inherited("`[limit]`"),
             "{ upstream_connections = 100 }",
             "How much may be open or waiting.",
         ),
@@ -389,13 +389,7 @@ pub(crate) static ENDPOINT: Table = Table {
     title: "An endpoint as a table",
     doc: "`{ address = \"10.0.0.2:8001\", weight = 2 }` in a list of endpoints.",
     keys: &[
-        key(
-            "address",
-            ENDPOINT_ADDRESS,
-            Required("an endpoint needs an address"),
-            "\"[::1]:8001\"",
-            "Where it listens.",
-        ),
+        key("address", ENDPOINT_ADDRESS, Required, "\"[::1]:8001\"", "Where it listens."),
         key("weight", Kind::Integer { min: 1, max: 1000 }, Value("1"), "2", "Its share of the load."),
     ],
 };
@@ -539,6 +533,13 @@ pub(crate) static TIMEOUT: Table = Table {
         key("total", DURATION_OR_OFF, Value("\"off\""), "\"5m\"", TOTAL_DOC),
         key("tunnel_idle", DURATION_OR_OFF, Value("\"1h\""), "\"1d\"", TUNNEL_IDLE_DOC),
         key(
+            "upstream_idle",
+            Kind::Duration,
+            Value("\"60s\""),
+            "\"10s\"",
+            "An unused connection to an endpoint, kept for reuse.",
+        ),
+        key(
             "drain",
             Kind::Duration,
             Value("\"30s\""),
@@ -553,11 +554,11 @@ pub(crate) static ROUTE_TIMEOUT: Table = Table {
     title: "`[route.timeout]`",
     doc: "The timeouts that a route may change.",
     keys: &[
-        key("connect", Kind::Duration, Inherited("[timeout]"), "\"1s\"", CONNECT_DOC),
-        key("first_byte", DURATION_OR_OFF, Inherited("[timeout]"), "\"off\"", FIRST_BYTE_DOC),
-        key("body_idle", Kind::Duration, Inherited("[timeout]"), "\"2m\"", BODY_IDLE_DOC),
-        key("total", DURATION_OR_OFF, Inherited("[timeout]"), "\"30s\"", TOTAL_DOC),
-        key("tunnel_idle", DURATION_OR_OFF, Inherited("[timeout]"), "\"off\"", TUNNEL_IDLE_DOC),
+        key("connect", Kind::Duration, Inherited("`[timeout]`"), "\"1s\"", CONNECT_DOC),
+        key("first_byte", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"off\"", FIRST_BYTE_DOC),
+        key("body_idle", Kind::Duration, Inherited("`[timeout]`"), "\"2m\"", BODY_IDLE_DOC),
+        key("total", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"30s\"", TOTAL_DOC),
+        key("tunnel_idle", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"off\"", TUNNEL_IDLE_DOC),
     ],
 };
 
@@ -613,7 +614,7 @@ pub(crate) static ROUTE_LIMIT: Table = Table {
     name: "route_limit",
     title: "`[route.limit]`",
     doc: "The limits that a route may change.",
-    keys: &[key("body_bytes", BODY_BYTES, Inherited("[limit]"), "\"1MiB\"", BODY_BYTES_DOC)],
+    keys: &[key("body_bytes", BODY_BYTES, Inherited("`[limit]`"), "\"1MiB\"", BODY_BYTES_DOC)],
 };
 
 pub(crate) static CLUSTER_LIMIT: Table = Table {
@@ -621,9 +622,9 @@ pub(crate) static CLUSTER_LIMIT: Table = Table {
     title: "`[cluster.NAME.limit]`",
     doc: "The limits that a cluster may change.",
     keys: &[
-        key("pending_requests", WAITING, Inherited("[limit]"), "0", PENDING_DOC),
-        key("upstream_idle_connections", WAITING, Inherited("[limit]"), "8", IDLE_DOC),
-        key("upstream_connections", CONNECTIONS_OR_OFF, Inherited("[limit]"), "100", UPSTREAM_DOC),
+        key("pending_requests", WAITING, Inherited("`[limit]`"), "0", PENDING_DOC),
+        key("upstream_idle_connections", WAITING, Inherited("`[limit]`"), "8", IDLE_DOC),
+        key("upstream_connections", CONNECTIONS_OR_OFF, Inherited("`[limit]`"), "100", UPSTREAM_DOC),
     ],
 };
 
