@@ -130,13 +130,13 @@ impl StatusRange {
 pub struct PassiveHealth {
     /// Failed connects in a row that bring an endpoint down.
     pub connect_failures: u32,
-    /// After this long it may be tried again.
+    /// After this long one request tries it again.
     pub retry_after: Duration,
 }
 
 impl Default for PassiveHealth {
     fn default() -> Self {
-        Self { connect_failures: 3, retry_after: Duration::from_secs(5) }
+        Self { connect_failures: 3, retry_after: Duration::from_secs(2) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! It knows nothing of the insides of the crate.
 
 use proptest::prelude::*;
-use tidegate_config::{Config, Flag, Report, Style, reference, schema};
+use tidegate_config::{Action, Config, Flag, Report, Style, reference, schema};
 
 const RICH: &str = include_str!("rich.toml");
 
@@ -23,6 +23,44 @@ fn reads_back(config: &Config) {
 fn a_shown_configuration_reads_back_equal() {
     reads_back(&parse(RICH).unwrap());
     reads_back(&parse("listen = ':80'\nto = 'localhost:1'").unwrap());
+}
+
+#[test]
+fn routes_are_named_after_what_they_match_and_endpoints_on_the_spot_after_their_route() {
+    let config = parse(RICH).unwrap();
+    let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
+    let expected = [
+        "shop",
+        "shop.example.com=/cart/",
+        "[::1]/a/b",
+        "/a-b",
+        "/a.b/",
+        "=/ping",
+        "old.example.com/",
+        "default",
+    ];
+    assert_eq!(names, expected);
+    let clusters: Vec<&str> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    assert_eq!(clusters, ["1-a-b", "a-b", "a.b", "app", "default", "sessions"]);
+    assert_eq!(config.cluster("app").unwrap().endpoints[1].weight, 2);
+    assert!(config.cluster("none").is_none());
+}
+
+#[test]
+fn what_the_top_says_is_inherited_and_can_be_overridden() {
+    let config = parse(RICH).unwrap();
+    let forward = |name: &str| match &config.routes.iter().find(|route| route.name == name).unwrap().action {
+        Action::Forward(forward) => forward,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(forward("/a-b").timeout, config.timeout.route);
+    assert_eq!(forward("shop").timeout.total, None);
+    assert_eq!((forward("/a-b").retry.attempts, forward("shop").retry.attempts), (2, 1));
+    assert_eq!((forward("/a-b").limit.body_bytes, forward("shop").limit.body_bytes), (Some(10 << 20), None));
+    assert_eq!(config.cluster("sessions").unwrap().limit, config.limit.cluster);
+    assert_eq!(config.cluster("app").unwrap().limit.upstream_connections, None);
+    assert_eq!(config.listeners[0].trusted_proxies.len(), 3);
+    assert!(config.listeners[3].trusted_proxies.is_empty());
 }
 
 #[test]

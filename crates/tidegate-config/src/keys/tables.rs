@@ -159,7 +159,7 @@ pub(crate) static LISTENER: Table = Table {
             CONNECTIONS,
             Inherited("`[limit]`"),
             "5000",
-            "Open client connections on this listener, at most. Beyond it, new ones wait in the system's queue.",
+            "Open client connections on this listener, at most. Beyond it, new ones are closed at once.",
         ),
         key(
             "trusted_proxies",
@@ -420,7 +420,7 @@ pub(crate) static BALANCE: Table = Table {
 pub(crate) static HASH_KEY: Table = Table {
     name: "hash_key",
     title: "`key` of `hash` as a table",
-    doc: "Exactly one of its keys. Requests without it share one key: the client's address.",
+    doc: "Exactly one of its keys. A request that carries none goes to any endpoint.",
     keys: &[
         key(
             "header",
@@ -501,9 +501,9 @@ pub(crate) static PASSIVE: Table = Table {
         key(
             "retry_after",
             Kind::Duration,
-            Value("\"5s\""),
+            Value("\"2s\""),
             "\"30s\"",
-            "After this long it may be tried again.",
+            "After this long one request tries it again.",
         ),
     ],
 };
@@ -602,7 +602,7 @@ pub(crate) static LIMIT: Table = Table {
             CONNECTIONS,
             Value("10000"),
             "50000",
-            "Open client connections, all listeners together. Beyond it, new ones wait in the system's queue.",
+            "Open client connections, all listeners together. Beyond it, new ones are closed at once.",
         ),
         key("pending_requests", WAITING, Value("1000"), "0", PENDING_DOC),
         key("upstream_idle_connections", WAITING, Value("64"), "0", IDLE_DOC),
