@@ -39,3 +39,58 @@ fn address_of(entry: &[u8]) -> Option<IpAddr> {
     }
     text.parse::<SocketAddr>().ok().map(|address| address.ip())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{RequestHead, RequestParser};
+    use crate::{HeadLimits, Progress};
+
+    const LIMITS: HeadLimits =
+        HeadLimits { head_bytes_max: 1024, target_bytes_max: 100, field_count_max: 10 };
+
+    /// Trusts 10.0.0.0/8 and `fd00::/8`.
+    fn is_trusted(address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => address.octets()[0] == 10,
+            IpAddr::V6(address) => address.octets()[0] == 0xfd,
+        }
+    }
+
+    #[test]
+    fn the_rightmost_address_that_is_not_trusted_is_the_client() {
+        let cases = [
+            ("", None, "nothing was sent"),
+            ("X-Forwarded-For: 192.0.2.1\r\n", Some("192.0.2.1"), "one"),
+            (
+                "X-Forwarded-For: 192.0.2.9, 192.0.2.1, 10.0.0.1\r\n",
+                Some("192.0.2.1"),
+                "what is left of it is hearsay",
+            ),
+            (
+                "X-Forwarded-For: 192.0.2.9\r\nX-Forwarded-For: 10.0.0.1\r\n",
+                Some("192.0.2.9"),
+                "lines are one list",
+            ),
+            ("X-Forwarded-For: 10.0.0.2, 10.0.0.1\r\n", Some("10.0.0.2"), "all trusted: the leftmost"),
+            (
+                "X-Forwarded-For: 192.0.2.1, junk, 10.0.0.1\r\n",
+                Some("10.0.0.1"),
+                "stops at what is no address",
+            ),
+            ("X-Forwarded-For: unknown\r\n", None, "nothing usable"),
+            ("X-Forwarded-For: 192.0.2.1:4711\r\n", Some("192.0.2.1"), "with a port"),
+            ("X-Forwarded-For: 2001:db8::1, fd00::1\r\n", Some("2001:db8::1"), "IPv6"),
+            ("X-Forwarded-For: [2001:db8::1]:80, [fd00::1]\r\n", Some("2001:db8::1"), "IPv6 in brackets"),
+            ("X_Forwarded_For: 192.0.2.1\r\n", None, "an alias is not believed"),
+        ];
+        for (fields, address, why) in cases {
+            let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
+            let mut head = RequestHead::default();
+            let progress = RequestParser::default().parse(&bytes, &LIMITS, &mut head);
+            assert_eq!(progress, Ok(Progress::Complete { head_bytes: bytes.len() }));
+            let found = forwarded_address(&head.fields, &bytes, is_trusted);
+            assert_eq!(found, address.map(|text| text.parse().unwrap()), "{why}");
+        }
+    }
+}

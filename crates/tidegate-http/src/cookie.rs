@@ -14,3 +14,33 @@ pub fn find<'a>(fields: &[Field], buffer: &'a [u8], name: &[u8]) -> Option<&'a [
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{RequestHead, RequestParser};
+    use crate::{HeadLimits, Progress};
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name_in_any_cookie_field() {
+        const LIMITS: HeadLimits =
+            HeadLimits { head_bytes_max: 1024, target_bytes_max: 100, field_count_max: 10 };
+        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\nX: id=no\r\nCookie: a=1; xid=2;id=3 ; e=\r\nCookie: id=4; b=c=d\r\n\r\n";
+        let mut head = RequestHead::default();
+        let progress = RequestParser::default().parse(bytes, &LIMITS, &mut head);
+        assert_eq!(progress, Ok(Progress::Complete { head_bytes: bytes.len() }));
+        let cases: [(&str, Option<&str>, &str); 8] = [
+            ("a", Some("1"), "the first pair"),
+            ("id", Some("3"), "the first of that name, not the end of another"),
+            ("e", Some(""), "empty"),
+            ("b", Some("c=d"), "the first equals sign counts"),
+            ("i", None, "not the beginning of another"),
+            ("ID", None, "case matters"),
+            ("", None, "nothing"),
+            ("c", None, "not a value"),
+        ];
+        for (name, value, why) in cases {
+            assert_eq!(find(&head.fields, bytes, name.as_bytes()), value.map(str::as_bytes), "{name}: {why}");
+        }
+    }
+}

@@ -121,18 +121,19 @@ impl FieldKind {
             (9, words::X_REAL_IP) => Self::XRealIp,
             (10, words::CONNECTION) => Self::Connection,
             (10, words::KEEP_ALIVE) => Self::KeepAlive,
-            (10, words::USER_AGENT) | (12, words::CONTENT_TYPE) => Self::Other,
             (12, words::X_REQUEST_ID) => Self::XRequestId,
             (13, words::AUTHORIZATION) => Self::Authorization,
-            (13, words::ACCEPT_RANGES | words::CACHE_CONTROL | words::LAST_MODIFIED) => Self::Other,
             (14, words::CONTENT_LENGTH) => Self::ContentLength,
-            (15, words::ACCEPT_ENCODING | words::ACCEPT_LANGUAGE) => Self::Other,
             (15, words::X_FORWARDED_FOR) => Self::XForwardedFor,
             (16, words::PROXY_CONNECTION) => Self::ProxyConnection,
             (16, words::X_FORWARDED_HOST) => Self::XForwardedHost,
             (16, words::X_FORWARDED_PORT) => Self::XForwardedPort,
             (17, words::TRANSFER_ENCODING) => Self::TransferEncoding,
             (17, words::X_FORWARDED_PROTO) => Self::XForwardedProto,
+            (10, words::USER_AGENT)
+            | (12, words::CONTENT_TYPE)
+            | (13, words::ACCEPT_RANGES | words::CACHE_CONTROL | words::LAST_MODIFIED)
+            | (15, words::ACCEPT_ENCODING | words::ACCEPT_LANGUAGE) => Self::Other,
             _ => return None,
         })
     }

@@ -47,7 +47,7 @@ impl LineReader {
                 Some(b':') if self.at > self.start => self.end_name(bytes)?,
                 Some(b' '..) => self.at += 1,
                 Some(_) => return self.without_name(bytes),
-                None => return Ok(Line::NeedMore),
+                None => return self.unfinished_name(bytes),
             }
         }
         loop {
@@ -99,6 +99,13 @@ impl LineReader {
             Some([b'\r']) => Ok(Line::NeedMore),
             Some([b'\r' | b'\n', ..]) => Err(LineFault::Ending), // RFC 9112 §2.2: a bare LF may be refused
             _ => Err(self.nameless(bytes)),
+        }
+    }
+
+    fn unfinished_name(self, bytes: &[u8]) -> Result<Line, LineFault> {
+        match self.nameless(bytes) {
+            LineFault::Folded => Err(LineFault::Folded),
+            _ => Ok(Line::NeedMore),
         }
     }
 

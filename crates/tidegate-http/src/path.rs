@@ -40,7 +40,7 @@ impl PathError {
 }
 
 /// `Ok(false)`: `raw` is canonical as it is (the common case, decided in one pass without writing).
-/// `Ok(true)`: the canonical form was appended to `out`.
+/// `Ok(true)`: the canonical form was appended to `out` (the same bytes, perhaps: escapes are always looked into).
 ///
 /// Escapes of unreserved bytes are decoded, others get upper-case digits; dot segments, encoded or not, are removed;
 /// empty segments vanish; bytes that RFC 3986 does not allow but browsers send (`"<>^{|}`, the back-tick) are escaped.

@@ -40,7 +40,7 @@ pub enum TargetForm {
 }
 
 /// A parsed request head: decisions, and spans of the buffer that it was parsed from. Reused from request to request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestHead {
     pub method: Method,
     pub method_text: Span,

@@ -7,7 +7,7 @@ mod parse;
 pub use parse::ResponseParser;
 
 /// A parsed response head. Reused from response to response.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHead {
     pub status: u16,
     pub reason: Span,

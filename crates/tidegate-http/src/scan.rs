@@ -33,6 +33,8 @@ impl Class {
     #[inline]
     pub(crate) fn end(&self, bytes: &[u8], at: usize) -> usize {
         let rest = bytes.get(at..).unwrap_or_default();
+        #[cfg(test)]
+        work::count(rest, |byte| !self.has(byte));
         rest.iter().position(|byte| !self.has(*byte)).map_or(bytes.len(), |more| at + more)
     }
 
@@ -64,6 +66,8 @@ const fn repeated(byte: u8) -> u64 {
 #[inline]
 fn first_marked(bytes: &[u8], at: usize, marks: impl Fn(u64) -> u64, is_end: impl Fn(u8) -> bool) -> usize {
     let Some(mut rest) = bytes.get(at..) else { return at };
+    #[cfg(test)]
+    work::count(rest, &is_end);
     while let Some((chunk, more)) = rest.split_first_chunk() {
         let found = marks(u64::from_le_bytes(*chunk)) & HIGHS;
         if found != 0 {
@@ -93,7 +97,7 @@ pub(crate) fn text_mark(bytes: &[u8], at: usize) -> usize {
 pub(crate) fn name_mark(bytes: &[u8], at: usize) -> usize {
     let marks =
         |word: u64| (word ^ repeated(b':')).wrapping_sub(ONES) | word.wrapping_sub(repeated(0x20)) | word;
-    first_marked(bytes, at, marks, |byte| byte == b':' || byte < 0x20 || byte >= 0x80)
+    first_marked(bytes, at, marks, |byte| !matches!(byte, 0x20..0x80) || byte == b':')
 }
 
 /// RFC 3986 allows less, but `"<>\^{|}` and the back-tick come from browsers; the path decides on them.
@@ -111,6 +115,20 @@ pub(crate) fn target_mark(bytes: &[u8], at: usize) -> usize {
         word.wrapping_sub(repeated(0x21)) | word.wrapping_add(ONES) | is(word, b'#') | is(word, b'?') | word
     };
     first_marked(bytes, at, marks, |byte| !is_target(byte) || byte == b'?')
+}
+
+/// How many bytes were looked at: counted in tests of the parsers only.
+#[cfg(test)]
+pub(crate) mod work {
+    std::thread_local! {
+        pub(crate) static BYTES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// One scan up to the first `is_end`, and the word that it may read beyond.
+    pub(super) fn count(rest: &[u8], is_end: impl Fn(u8) -> bool) {
+        let bytes = rest.iter().position(|byte| is_end(*byte)).unwrap_or(rest.len());
+        BYTES.set(BYTES.get() + bytes + 8);
+    }
 }
 
 #[cfg(test)]

@@ -68,3 +68,20 @@ fn class(status: u16) -> &'static str {
         _ => "Unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_a_phrase_that_fits_a_status_line() {
+        for status in 0..1000 {
+            let phrase = reason(status);
+            assert!(
+                !phrase.is_empty() && phrase.bytes().all(|byte| (b' '..0x7f).contains(&byte)),
+                "{status}"
+            );
+        }
+        assert_eq!((reason(502), reason(418), reason(299)), ("Bad Gateway", "Client Error", "Successful"));
+    }
+}

@@ -357,3 +357,44 @@ impl RequestError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::work;
+
+    const LIMITS: HeadLimits =
+        HeadLimits { head_bytes_max: 16 * 1024, target_bytes_max: 16 * 1024, field_count_max: 4096 };
+
+    /// Bytes looked at while `head` arrives one byte at a time.
+    fn work_of(head: &[u8]) -> usize {
+        let (mut parser, mut parsed) = (RequestParser::default(), RequestHead::default());
+        work::BYTES.set(0);
+        for end in 1..head.len() {
+            assert_eq!(parser.parse(&head[..end], &LIMITS, &mut parsed), Ok(Progress::NeedMore));
+        }
+        assert!(parser.parse(head, &LIMITS, &mut parsed).is_ok_and(|end| end != Progress::NeedMore));
+        work::BYTES.get()
+    }
+
+    #[test]
+    fn feeding_one_byte_at_a_time_costs_a_bounded_number_of_looks_at_each() {
+        let long = "x".repeat(15_000);
+        let cases = [
+            (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), "a long path"),
+            (format!("GET /?{long} HTTP/1.1\r\nHost: a\r\n\r\n"), "a long query"),
+            (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "?".repeat(15_000)), "many marks"),
+            (format!("GET / HTTP/1.1\r\nHost: a\r\n{long}: b\r\n\r\n"), "a long name"),
+            (format!("GET / HTTP/1.1\r\nHost: a\r\nb: {long}\r\n\r\n"), "a long value"),
+            (format!("GET / HTTP/1.1\r\nHost: a\r\nb:{}\r\n\r\n", " \t".repeat(7_000)), "only white space"),
+            (format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "b: c\r\n".repeat(2_000)), "many fields"),
+            ("A".repeat(METHOD_BYTES_MAX) + " / HTTP/1.1\r\nHost: a\r\n\r\n", "a long method"),
+        ];
+        for (head, why) in cases {
+            // Each call costs its own few looks, each byte at most two more; a method is looked at again each time.
+            let bound = 16 * head.len() + 2 * head.len() + METHOD_BYTES_MAX * METHOD_BYTES_MAX;
+            let work = work_of(head.as_bytes());
+            assert!(work <= bound, "{why}: {work} looks at {} bytes", head.len());
+        }
+    }
+}
