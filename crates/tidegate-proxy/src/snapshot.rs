@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tidegate_balance::Balancer;
-use tidegate_http::HeadLimits;
+
+pub use tidegate_http::HeadLimits;
 
 /// Everything a worker needs to serve requests.
 #[derive(Debug)]
