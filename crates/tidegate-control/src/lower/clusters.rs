@@ -1,0 +1,159 @@
+//! Clusters and their endpoints: the same endpoint under the same limits stays the same object, so that its pools, its
+//! connections, its health and its place in the rotation survive.
+
+use super::{Named, Previous, head_limits};
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, PassiveMarking, States};
+use tidegate_config::{
+    Address as ConfiguredAddress, Balance, Cluster as ConfiguredCluster, Config,
+    Endpoint as ConfiguredEndpoint, HashKey as ConfiguredKey, Host, PassiveHealth,
+};
+use tidegate_proxy::snapshot::{Cluster, HashKey};
+use tidegate_proxy::upstream::{Address, Upstream};
+
+/// How long an unused connection to an endpoint is kept. Most servers close theirs after 5 to 75 s; one that closes first
+/// is noticed before the connection is used again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// In the order of the configuration.
+pub(super) fn lower(
+    config: &Config,
+    states: &States,
+    previous: Option<&Previous>,
+    unresolved: &mut Vec<Named>,
+) -> Vec<Arc<Cluster>> {
+    let cluster = |configured: &ConfiguredCluster| {
+        let before = previous.and_then(|previous| Before::of(&configured.name, previous));
+        Arc::new(cluster(config, configured, states, before, unresolved))
+    };
+    config.clusters.iter().map(cluster).collect()
+}
+
+/// The cluster of the same name in the previous snapshot.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    configured: &'a ConfiguredCluster,
+    cluster: &'a Cluster,
+}
+
+impl<'a> Before<'a> {
+    fn of(name: &str, previous: &'a Previous) -> Option<Self> {
+        let configured = previous.config.cluster(name)?;
+        let cluster = previous.snapshot.clusters.iter().find(|cluster| *cluster.name == *name)?;
+        Some(Self { configured, cluster })
+    }
+
+    fn upstream(self, id: &EndpointId) -> Option<Arc<Upstream>> {
+        self.cluster.upstreams.iter().find(|upstream| upstream.id == *id).map(Arc::clone)
+    }
+
+    /// The limit is part of what makes an upstream the same object: connections hold its permits.
+    fn allows_as_many_connections_as(self, configured: &ConfiguredCluster) -> bool {
+        self.configured.limit.upstream_connections == configured.limit.upstream_connections
+    }
+}
+
+fn cluster(
+    config: &Config,
+    configured: &ConfiguredCluster,
+    states: &States,
+    before: Option<Before<'_>>,
+    unresolved: &mut Vec<Named>,
+) -> Cluster {
+    let name: Arc<str> = configured.name.as_str().into();
+    let mut endpoints = Vec::with_capacity(configured.endpoints.len());
+    let mut upstreams = Vec::with_capacity(configured.endpoints.len());
+    for listed in &configured.endpoints {
+        let id = EndpointId { cluster: Arc::clone(&name), address: listed.address.to_string().into() };
+        let endpoint = Endpoint { state: states.of(&id), id, weight: listed.weight };
+        let known = before.and_then(|before| before.upstream(&endpoint.id));
+        let upstream = match (known, before) {
+            (Some(known), Some(before)) if before.allows_as_many_connections_as(configured) => known,
+            (known, _) => new_upstream(configured, listed, &endpoint, known, unresolved),
+        };
+        upstreams.push(upstream);
+        endpoints.push(endpoint);
+    }
+    let rotation = before.map(|before| &before.cluster.balancer);
+    Cluster {
+        name,
+        balancer: Balancer::new(algorithm(&configured.balance), endpoints, rotation)
+            .with_passive_marking(passive_marking(configured.passive.as_ref())),
+        upstreams,
+        hash_key: hash_key(&configured.balance),
+        pending_max: configured.limit.pending_requests as usize,
+        pending: before.map(|before| Arc::clone(&before.cluster.pending)).unwrap_or_default(),
+        idle_connections_max: configured.limit.upstream_idle_connections as usize,
+        idle_timeout: IDLE_TIMEOUT,
+        head_limits: head_limits(config),
+    }
+}
+
+/// An address needs no resolving; a name is left for the control plane to look up, and goes by what is known until then.
+fn new_upstream(
+    configured: &ConfiguredCluster,
+    listed: &ConfiguredEndpoint,
+    endpoint: &Endpoint,
+    known: Option<Arc<Upstream>>,
+    unresolved: &mut Vec<Named>,
+) -> Arc<Upstream> {
+    let connections_max = configured.limit.upstream_connections.map(|limit| limit as usize);
+    let with_addresses = |addresses| Arc::new(Upstream::new(endpoint.id.clone(), addresses, connections_max));
+    match &listed.address {
+        ConfiguredAddress::Unix(path) => with_addresses(vec![Address::Unix(path.clone())]),
+        ConfiguredAddress::Tcp { host: Host::Ip(ip), port } => {
+            with_addresses(vec![Address::Tcp((*ip, *port).into())])
+        }
+        ConfiguredAddress::Tcp { host: Host::Name(name), port } => {
+            let upstream =
+                with_addresses(known.map(|known| known.addresses.load().to_vec()).unwrap_or_default());
+            unresolved.push(Named {
+                name: name.clone(),
+                port: *port,
+                upstream: Arc::clone(&upstream),
+                state: Arc::clone(&endpoint.state),
+            });
+            upstream
+        }
+    }
+}
+
+fn algorithm(balance: &Balance) -> Algorithm {
+    match balance {
+        Balance::Hash(_) => Algorithm::ConsistentHash,
+        Balance::LeastRequest => Algorithm::LeastRequest,
+        Balance::Random { choices } => Algorithm::Random { choices: *choices },
+        Balance::RoundRobin => Algorithm::RoundRobin,
+    }
+}
+
+/// As the configuration calls it.
+pub(crate) fn algorithm_word(balance: &Balance) -> &'static str {
+    match balance {
+        Balance::Hash(_) => "hash",
+        Balance::LeastRequest => "least_request",
+        Balance::Random { .. } => "random",
+        Balance::RoundRobin => "round_robin",
+    }
+}
+
+fn hash_key(balance: &Balance) -> HashKey {
+    match balance {
+        Balance::Hash(ConfiguredKey::ClientAddress) => HashKey::ClientAddress,
+        Balance::Hash(ConfiguredKey::Cookie(name)) => HashKey::Cookie(name.as_str().into()),
+        Balance::Hash(ConfiguredKey::Header(name)) => HashKey::Header(name.as_str().into()),
+        Balance::Hash(ConfiguredKey::Path) => HashKey::Path,
+        Balance::LeastRequest | Balance::Random { .. } | Balance::RoundRobin => HashKey::None,
+    }
+}
+
+fn passive_marking(configured: Option<&PassiveHealth>) -> PassiveMarking {
+    let default = PassiveMarking::default();
+    match configured {
+        None => PassiveMarking { failures: 0, ..default },
+        Some(passive) => {
+            PassiveMarking { failures: passive.connect_failures, out_for: passive.retry_after, ..default }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Routes: each host of a route becomes a matcher of its own, each inherited value a value.
+
+use super::or_forever;
+use std::sync::Arc;
+use tidegate_config::{
+    Action as ConfiguredAction, Config, Forward, HostPattern as Host, Matcher as ConfiguredMatcher,
+    PathMatch, RedirectPart, Route as ConfiguredRoute, RouteTimeouts,
+};
+use tidegate_proxy::route::{FieldPattern, HostPattern, Matcher, PathPattern, RouteTable};
+use tidegate_proxy::snapshot::{Action, LocationPart, Policy, RetryPolicy, Route, Timeouts};
+
+pub(super) fn lower(config: &Config) -> RouteTable {
+    let route = |configured: &ConfiguredRoute| {
+        let route = Route {
+            name: configured.name.as_str().into(),
+            action: action(config, &configured.action),
+            policy: policy(config, &configured.action),
+        };
+        (matchers(&configured.matcher), Arc::new(route))
+    };
+    RouteTable::new(config.routes.iter().map(route).collect())
+}
+
+fn matchers(configured: &ConfiguredMatcher) -> Vec<Matcher> {
+    let field =
+        |name: &String, value: &Option<String>| FieldPattern { name: name.clone(), value: value.clone() };
+    let with_host = |host| Matcher {
+        host,
+        path: match &configured.path {
+            PathMatch::Exact(path) => PathPattern::Exact(path.clone()),
+            PathMatch::Prefix(path) => PathPattern::Prefix(path.clone()),
+        },
+        methods: configured.methods.clone(),
+        fields: configured.headers.iter().map(|header| field(&header.name, &header.value)).collect(),
+    };
+    if configured.hosts.is_empty() {
+        return vec![with_host(HostPattern::Any)];
+    }
+    configured.hosts.iter().map(|configured| with_host(host(configured))).collect()
+}
+
+fn host(configured: &Host) -> HostPattern {
+    match configured {
+        Host::Exact(host) => HostPattern::Exact(host.clone()),
+        Host::Wildcard(domain) => HostPattern::Suffix(format!(".{domain}")),
+    }
+}
+
+fn action(config: &Config, configured: &ConfiguredAction) -> Action {
+    match configured {
+        ConfiguredAction::Answer(answer) => Action::Answer {
+            status: answer.status,
+            content_type: answer.content_type.as_str().into(),
+            body: answer.body.as_bytes().into(),
+        },
+        // A checked configuration names clusters that are there; a position behind the list would be answered with 503.
+        ConfiguredAction::Forward(forward) => {
+            let position = config.clusters.iter().position(|cluster| cluster.name == forward.cluster);
+            Action::Forward { cluster: position.unwrap_or(usize::MAX) }
+        }
+        ConfiguredAction::Redirect(redirect) => Action::Redirect {
+            status: redirect.status,
+            location: redirect.to.iter().map(location_part).collect(),
+        },
+    }
+}
+
+fn location_part(part: &RedirectPart) -> LocationPart {
+    match part {
+        RedirectPart::Host => LocationPart::Host,
+        RedirectPart::Literal(text) => LocationPart::Literal(text.clone()),
+        RedirectPart::Path => LocationPart::Path,
+        RedirectPart::Query => LocationPart::Query,
+    }
+}
+
+fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
+    match action {
+        ConfiguredAction::Forward(forward) => forwarding(forward),
+        ConfiguredAction::Answer(_) | ConfiguredAction::Redirect(_) => Policy {
+            timeouts: timeouts(&config.timeout.route),
+            body_bytes_max: config.limit.route.body_bytes,
+            retry: RetryPolicy { attempts_max: 1, on_connect: false, on_reset: false },
+            preserve_host: true,
+        },
+    }
+}
+
+fn forwarding(forward: &Forward) -> Policy {
+    Policy {
+        timeouts: timeouts(&forward.timeout),
+        body_bytes_max: forward.limit.body_bytes,
+        retry: RetryPolicy {
+            attempts_max: forward.retry.attempts.max(1),
+            on_connect: forward.retry.on_connect,
+            on_reset: forward.retry.on_reset,
+        },
+        preserve_host: forward.preserve_host,
+    }
+}
+
+fn timeouts(configured: &RouteTimeouts) -> Timeouts {
+    Timeouts {
+        connect: configured.connect,
+        first_byte: or_forever(configured.first_byte),
+        body_idle: configured.body_idle,
+        total: or_forever(configured.total),
+        tunnel_idle: or_forever(configured.tunnel_idle),
+    }
+}

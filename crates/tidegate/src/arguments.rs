@@ -1,0 +1,101 @@
+//! What can be typed. Each command's help fits a screen and shows an example.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A load-balancing reverse proxy for HTTP
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidegate",
+    version,
+    after_help = "Example: tidegate proxy --listen :8888 --to localhost:8001 --to localhost:8002"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say everything that is wrong with a configuration file
+    Check(CheckArguments),
+    /// Show the effective configuration, or its JSON Schema
+    Config(ConfigArguments),
+    /// Balance over some endpoints, without a file
+    Proxy(ProxyArguments),
+    /// Serve as a configuration file says
+    Run(RunArguments),
+}
+
+const RUN_EXAMPLE: &str = "\
+Example: tidegate run -c tidegate.toml
+Signals: HUP reads the file again, USR1 reopens the access log,
+         TERM, INT and QUIT finish what is open and end; a second one ends at once.";
+
+#[derive(Args, Debug)]
+#[command(after_help = RUN_EXAMPLE)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArgument,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FileArgument {
+    /// The configuration [default: ./tidegate.toml, then /etc/tidegate/tidegate.toml]
+    #[arg(short, long = "config", value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example: tidegate proxy --listen :8888 --to localhost:8001 --to localhost:8002 --health /healthz"
+)]
+pub(crate) struct ProxyArguments {
+    /// Where clients connect: :8888, 127.0.0.1:8888, unix:/run/web.sock (may be repeated)
+    #[arg(long, value_name = "ADDRESS", default_value = ":8888")]
+    pub(crate) listen: Vec<String>,
+    /// An endpoint: localhost:8001, 10.0.0.1:80, unix:/run/app.sock (repeat for more)
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub(crate) to: Vec<String>,
+    /// How endpoints share the load: least_request, round_robin, random, hash
+    #[arg(long, value_name = "ALGORITHM")]
+    pub(crate) balance: Option<String>,
+    /// Check endpoints: a path to GET, or tcp for a connection alone
+    #[arg(long, value_name = "PATH")]
+    pub(crate) health: Option<String>,
+    /// Threads that serve requests [default: one for each core]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) workers: Option<String>,
+    /// Log each request: stdout, stderr or a file
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) access_log: Option<String>,
+    /// Where metrics and health are served, or off [default: 127.0.0.1:9901, or a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example: tidegate check tidegate.toml\nEnds with 0 when it holds, with 78 when not.")]
+pub(crate) struct CheckArguments {
+    /// The configuration [default: ./tidegate.toml, then /etc/tidegate/tidegate.toml]
+    #[arg(value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    pub(crate) path: Option<PathBuf>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example: tidegate config show -c tidegate.toml")]
+pub(crate) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Print the configuration with every default written out
+    Show(FileArgument),
+}

@@ -1,0 +1,17 @@
+//! `tidegate config`: the effective configuration, and the schema.
+
+use crate::arguments::{ConfigArguments, ConfigCommand};
+use crate::files;
+use crate::outcome::Failure;
+use crate::terminal;
+
+pub(crate) fn config(arguments: &ConfigArguments) -> Result<(), Failure> {
+    match &arguments.command {
+        ConfigCommand::Schema => terminal::print(&format!("{:#}", tidegate_config::schema()))?,
+        ConfigCommand::Show(file) => {
+            let (config, _) = files::read(&files::find(file.path.as_deref())?)?;
+            terminal::print(&config.to_toml())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! What each command does, one file a command.
+
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod run;

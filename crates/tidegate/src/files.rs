@@ -1,0 +1,24 @@
+//! Where the configuration is, and reading it. Knows no keys.
+
+use crate::outcome::Failure;
+use std::path::{Path, PathBuf};
+use tidegate_config::{Config, Warning};
+
+/// Looked for in this order when nobody names a file.
+const PLACES: [&str; 2] = ["./tidegate.toml", "/etc/tidegate/tidegate.toml"];
+
+/// The file that is named, or the first one that is there.
+pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let there = PLACES.into_iter().find(|place| Path::new(place).exists());
+    there.map(PathBuf::from).ok_or_else(|| Failure::NoFile { tried: PLACES.map(str::to_owned).to_vec() })
+}
+
+pub(crate) fn read(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|source| Failure::Unreadable { file: file.clone(), source })?;
+    let environment = |name: &str| std::env::var(name).ok();
+    Ok(Config::parse_bytes(&file, &bytes, &environment)?)
+}

@@ -1,0 +1,45 @@
+//! Lines for the person at the terminal: on standard error, coloured only there, and never when NO_COLOR is set.
+
+use std::io::{self, IsTerminal, Write};
+use tidegate_config::Style;
+use tidegate_control::{Level, Voice};
+
+/// What the control plane says, said here.
+pub(crate) fn voice() -> Voice {
+    Voice::new(say)
+}
+
+pub(crate) fn say(level: Level, line: &str) {
+    let (word, colour) = match level {
+        Level::Error => ("error: ", "\x1b[1;31m"),
+        Level::Note => ("", ""),
+        Level::Warning => ("warning: ", "\x1b[1;33m"),
+    };
+    // A report brings its own words.
+    let word = if line.starts_with("error") || line.starts_with("\x1b") { "" } else { word };
+    match style() {
+        Style::Coloured if !word.is_empty() => print_error(&format!("{colour}{word}\x1b[0m{line}")),
+        Style::Coloured | Style::Plain => print_error(&format!("{word}{line}")),
+    }
+}
+
+/// Whoever closed standard error does not want to hear it.
+pub(crate) fn print_error(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// To standard output, for people and scripts alike.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// See <https://no-color.org>.
+pub(crate) fn style() -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if !unwanted && io::stderr().is_terminal() { Style::Coloured } else { Style::Plain }
+}
