@@ -93,6 +93,35 @@ impl Buffer {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
+    /// Sees to room for another read, in a larger buffer when this one is full: for a head, which must be whole in here and
+    /// whose length the parser bounds.
+    #[inline]
+    pub(crate) fn grow_when_full(&mut self) {
+        if self.room().is_empty() {
+            self.grow(self.bytes.len() * 2);
+        }
+    }
+
+    /// Sees to `length` bytes behind the pinned head, whatever they hold now.
+    #[inline]
+    pub(crate) fn reserve_behind_head(&mut self, length: usize) {
+        if self.bytes.len() - self.pinned < length {
+            self.grow(self.pinned + length);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, capacity: usize) {
+        let mut bytes = std::mem::take(&mut self.bytes).into_vec();
+        bytes.resize(capacity.max(1), 0);
+        self.bytes = bytes.into_boxed_slice();
+    }
+
+    /// Of the usual size: worth keeping when the request is over.
+    pub(crate) fn is_usual(&self) -> bool {
+        self.bytes.len() <= BUFFER_BYTES
+    }
+
     /// `length` bytes of `room` have been filled.
     #[inline]
     pub(crate) fn filled(&mut self, length: usize) {
@@ -153,6 +182,20 @@ mod tests {
         buffer.consume(3);
         buffer.unpin();
         assert_eq!((buffer.pinned(), buffer.readable()), (&b""[..], &b"3"[..]));
+    }
+
+    #[test]
+    fn a_head_longer_than_the_buffer_gets_a_larger_one_and_keeps_room_for_a_body() {
+        let mut buffer = Buffer::with_capacity(8);
+        put(&mut buffer, b"longhead");
+        buffer.grow_when_full();
+        put(&mut buffer, b"and more");
+        buffer.pin(16);
+        buffer.reserve_behind_head(4);
+        put(&mut buffer, b"body");
+        assert_eq!((buffer.pinned(), buffer.readable()), (&b"longheadand more"[..], &b"body"[..]));
+        buffer.reserve_behind_head(4);
+        assert!(buffer.room().is_empty(), "bytes of a body do not make a buffer grow");
     }
 
     #[test]

@@ -30,6 +30,9 @@ const WARM: Duration = Duration::from_secs(1);
 /// What a client that is told to close may still send, and for how long, before it is cut off (RFC 9112 §9.6).
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 
+/// What is left for a body behind the longest head.
+const BODY_ROOM: usize = 8 * 1024;
+
 /// The life of one client connection.
 pub(crate) async fn run(open: Open, listener: Rc<ListenerState>, mut stream: Stream, peer: Option<IpAddr>) {
     let worker = &open.worker;
@@ -150,9 +153,11 @@ async fn read_head(call: &mut Call<'_>) -> Result<bool, Failure> {
         let parsed = workspace.request_parser.parse(bytes, &limits, &mut workspace.request);
         if let Progress::Complete { head_bytes } = parsed.map_err(|error| failed(Cause::Request(error)))? {
             workspace.input.pin(head_bytes);
+            workspace.input.reserve_behind_head(BODY_ROOM);
             call.journal.head_read = true;
             return Ok(true);
         }
+        workspace.input.grow_when_full(); // the parser ends it when it is longer than a head may be
         match read_more(call, deadline).await {
             Ok(true) => {}
             Ok(false) => return Err(failed(Cause::ClientGone)),

@@ -43,7 +43,10 @@ pub(crate) async fn run(
         await_head(call, up, policy, limits).await?;
         match call.workspace.response.status {
             101 => return tunnel::run(call, up, policy).await,
-            100..=199 => pass_interim(call, policy).await?,
+            100..=199 => {
+                call.journal.continued |= call.workspace.response.status == 100;
+                pass_interim(call, policy).await?;
+            }
             _ => {
                 start_download(call);
                 relay(call, up, policy).await?;
@@ -89,7 +92,10 @@ async fn await_head(
 /// The client waits for 100 (Continue) before it sends: then the silence is the endpoint's.
 fn awaits_continue(call: &Call<'_>) -> bool {
     let workspace = &call.workspace;
-    workspace.request.expects_continue && workspace.upload.body_bytes == 0 && workspace.input.is_empty()
+    workspace.request.expects_continue
+        && !call.journal.continued
+        && workspace.upload.body_bytes == 0
+        && workspace.input.is_empty()
 }
 
 fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
@@ -151,6 +157,7 @@ fn poll_head(
                 Err(error) => return failed(Cause::Response(error)),
             }
         }
+        workspace.answer.grow_when_full(); // the parser ends it when it is longer than a head may be
         match up.poll_read(cx, workspace.answer.room()) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(length)) if length > 0 => workspace.answer.filled(length),
@@ -237,7 +244,11 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         let cause = match workspace.download.poll(cx, up, &mut workspace.answer, call.down) {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(PumpError::SinkBroken)) => Cause::ClientGone,
-            Poll::Ready(Err(_)) => Cause::AnswerBroken,
+            Poll::Ready(Err(_)) => {
+                // What broke together with its head has not begun for the client: it can be told.
+                call.journal.begun = workspace.download.sent_bytes > 0;
+                Cause::AnswerBroken
+            }
             Poll::Pending => {
                 let steps = workspace.upload.steps.wrapping_add(workspace.download.steps);
                 let late = patience.poll(call, cx, steps, policy.timeouts.body_idle);

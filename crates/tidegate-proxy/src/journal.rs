@@ -24,6 +24,8 @@ pub(crate) struct Journal {
     pub(crate) status: u16,
     /// The head of an answer has been handed on: nothing else can be said to the client any more.
     pub(crate) begun: bool,
+    /// The endpoint has asked for the body (100): silence is the client's from then on.
+    pub(crate) continued: bool,
     /// The client has shut down its sending side.
     pub(crate) half_closed: bool,
     pub(crate) body_bytes_in: u64,

@@ -75,6 +75,8 @@ impl Drop for Lent<'_> {
         let mut spare = self.owner.spare.borrow_mut();
         if let Some(mut workspace) = self.workspace.take()
             && spare.len() < SPARE_MAX
+            && workspace.input.is_usual()
+            && workspace.answer.is_usual()
         {
             workspace.clear();
             spare.push(workspace);
