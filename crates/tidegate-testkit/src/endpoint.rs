@@ -116,8 +116,10 @@ impl Script {
                 return Then::Close;
             }
             let body = visit.request().body.clone();
-            visit.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
-            visit.write(body);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            visit.write(
+                [head.as_bytes(), if visit.request().method == "HEAD" { b"" } else { &body }].concat(),
+            );
             Then::KeepAlive
         })
     }

@@ -20,6 +20,7 @@ use crate::patience::{PATIENCE, comes_true, eventually};
 use crate::port::Port;
 use crate::process;
 use crate::reply::Reply;
+use crate::wire::Gone;
 
 /// How a proxy is to be started.
 #[derive(Debug)]
@@ -123,7 +124,14 @@ impl Proxy {
 
     fn wait_until_listening(&mut self) {
         let listen = self.address();
-        self.wait_until("accepts connections", || std::net::TcpStream::connect(listen).is_ok());
+        self.wait_until("accepts connections", || {
+            // Leaves no connection behind that a test would count: it waits until the proxy has let go of it.
+            let client = Client::try_connect(listen).ok();
+            client.is_some_and(|mut client| {
+                client.finish();
+                client.rest().1 != Gone::Silent
+            })
+        });
     }
 
     fn wait_until(&mut self, what: &str, mut ready: impl FnMut() -> bool) {
