@@ -217,7 +217,7 @@ impl PathTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Action, Policy, Timeouts};
+    use crate::snapshot::{Action, Policy, RetryPolicy, Timeouts};
     use std::time::Duration;
     use tidegate_http::{HeadLimits, Progress, request::RequestParser};
 
@@ -229,7 +229,8 @@ mod tests {
             total: Duration::MAX,
             tunnel_idle: Duration::MAX,
         };
-        let policy = Policy { timeouts, body_bytes_max: None, attempts_max: 1, preserve_host: true };
+        let retry = RetryPolicy { attempts_max: 1, on_connect: true, on_reset: true };
+        let policy = Policy { timeouts, body_bytes_max: None, retry, preserve_host: true };
         Arc::new(Route { name: name.into(), action: Action::Forward { cluster: 0 }, policy })
     }
 
