@@ -41,8 +41,14 @@ const ELSEWHERE: [(&str, &str); 33] = [
     ("upstream", "cluster"),
 ];
 
+/// Longer ones are no slip of the finger, and the distance takes memory in proportion.
+const WORD_BYTES_MAX: usize = 64;
+
 /// The nearest of the known words, if it is near.
 pub(crate) fn did_you_mean<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
     let lower = word.to_lowercase().replace('-', "_");
     let elsewhere = |known: &&str| ELSEWHERE.iter().any(|(theirs, ours)| *theirs == lower && ours == known);
     let distance = |known: &str| strsim::damerau_levenshtein(&lower, &known.to_lowercase());

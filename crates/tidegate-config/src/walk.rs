@@ -12,6 +12,9 @@ use crate::problem::{Problem, Span};
 use crate::suggest::{self, did_you_mean};
 use crate::units::{self, DURATION_MAX, UnitError};
 
+/// Unknown keys remembered; with more than these, an echo of one of them does no more harm.
+const UNKNOWN_MAX: usize = 32;
+
 /// The problems found so far.
 #[derive(Debug)]
 pub(crate) struct Walk {
@@ -70,7 +73,9 @@ impl<'a> Section<'a> {
         let section = Self { table, path: path.to_owned(), span: node.span.clone(), entries };
         for entry in entries.iter().filter(|entry| table.key(&entry.key).is_none()) {
             walk.report(section.unknown(entry));
-            walk.unknown.push(entry.key.clone());
+            if walk.unknown.len() < UNKNOWN_MAX {
+                walk.unknown.push(entry.key.clone());
+            }
         }
         Some(section)
     }

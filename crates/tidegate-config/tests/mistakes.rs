@@ -163,3 +163,12 @@ fn ten_thousand_routes_are_checked_at_once() {
     }
     assert_eq!(report(&text), "");
 }
+
+#[test]
+fn ten_thousand_mistakes_are_counted_and_the_first_fifty_shown() {
+    let text =
+        format!("listen = ':80'\n{}", "[[route]]\npaht = '/'\nto = 'localhost:99999'\n".repeat(10_000));
+    let report = report(&text);
+    assert_eq!(report.matches("\nerror: ").count() + 1, 50);
+    assert!(report.ends_with("... and 19950 more\n\ntidegate.toml: 20000 errors"), "{report}");
+}
