@@ -1,11 +1,14 @@
 //! Loopback addresses that nobody uses, for programs that cannot pick a port themselves. Knows no program.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-/// A loopback address that was free a moment ago.
-pub(crate) fn free() -> Result<SocketAddr, String> {
-    let taken = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    taken.map_err(|error| format!("no free port on 127.0.0.1: {error}"))
+/// Different loopback addresses that were free a moment ago.
+pub(crate) fn free<const COUNT: usize>() -> Result<[SocketAddr; COUNT], String> {
+    let taken: Vec<_> = (0..COUNT).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let address = |listener: &io::Result<TcpListener>| listener.as_ref().ok()?.local_addr().ok();
+    let addresses: Vec<SocketAddr> = taken.iter().filter_map(address).collect();
+    addresses.try_into().map_err(|_| "no free ports on 127.0.0.1".to_owned())
 }
 
 pub(crate) fn parse(text: &str) -> Result<SocketAddr, String> {

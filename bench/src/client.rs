@@ -1,5 +1,5 @@
 //! One keep-alive connection that sends a request and reads the answer, again and again. Blocking, every wait bounded.
-//! Knows answers with a `Content-Length` only, which is what is asked for with it.
+//! Knows answers with a `Content-Length` and chunked ones without trailers, which is what the endpoints send.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -45,8 +45,14 @@ impl Client {
         let head_bytes = self.read_until(|buffer| find(buffer, b"\r\n\r\n").map(|at| at + 4))?;
         let head = String::from_utf8_lossy(&self.buffer[..head_bytes]).to_ascii_lowercase();
         let status = head.get(9..12).and_then(|digits| digits.parse().ok()).ok_or(ErrorKind::InvalidData)?;
-        let end = head_bytes + length(&head).unwrap_or(0);
-        self.read_until(|buffer| (buffer.len() >= end).then_some(end))?;
+        let end = match length(&head) {
+            Some(length) => self
+                .read_until(|buffer| (buffer.len() >= head_bytes + length).then_some(head_bytes + length))?,
+            None if head.contains("transfer-encoding: chunked") => self.read_until(|buffer| {
+                find(&buffer[head_bytes..], b"0\r\n\r\n").map(|at| head_bytes + at + 5)
+            })?,
+            None => head_bytes,
+        };
         Ok(Answer { status, body: self.buffer[head_bytes..end].to_vec() })
     }
 

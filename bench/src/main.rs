@@ -19,6 +19,7 @@ mod report;
 mod results;
 mod run;
 mod scenario;
+mod soak;
 mod syscalls;
 mod wrk;
 
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 tidegate-bench run …                                        measure and compare; --help lists the options
+tidegate-bench soak …                                       good and hostile traffic for a while; --help
 tidegate-bench floor LISTEN ENDPOINT…                       relay bytes and parse nothing
 tidegate-bench endpoints LISTEN…                            answer with prepared bytes";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["run", options @ ..] => run::command(options),
+        ["soak", options @ ..] => soak::command(options),
         ["floor", listen, endpoints @ ..] if !endpoints.is_empty() => floor::command(listen, endpoints),
         ["endpoints", listeners @ ..] if !listeners.is_empty() => endpoints::command(listeners),
         _ => Err(format!("these arguments are not understood\n\n{USAGE}")),

@@ -50,8 +50,8 @@ pub(crate) struct Stage {
     pub(crate) scratch: Scratch,
     pub(crate) endpoints: [SocketAddr; 2],
     pub(crate) tidegate: Option<PathBuf>,
-    /// Serves `endpoints` as long as it lives.
-    _serving: Process,
+    /// Its configuration, with places for addresses.
+    tidegate_file: &'static str,
 }
 
 /// A subject that answers.
@@ -64,16 +64,30 @@ pub(crate) struct Running {
 }
 
 impl Stage {
-    pub(crate) fn set(tidegate: Option<PathBuf>) -> Result<Self, String> {
-        let scratch = Scratch::create()?;
+    pub(crate) fn set(tidegate: Option<PathBuf>, tidegate_file: &'static str) -> Result<Self, String> {
+        Ok(Self { scratch: Scratch::create()?, endpoints: address::free()?, tidegate, tidegate_file })
+    }
+
+    /// Both endpoints in one process, which serves as long as it lives.
+    pub(crate) fn start_endpoints(&self) -> Result<Process, String> {
+        self.serve(&self.endpoints, "endpoints.log")
+    }
+
+    /// One endpoint in a process of its own, which can be killed alone.
+    pub(crate) fn start_endpoint(&self, index: usize) -> Result<Process, String> {
+        self.serve(&self.endpoints[index..=index], &format!("endpoint-{index}.log"))
+    }
+
+    fn serve(&self, addresses: &[SocketAddr], log: &str) -> Result<Process, String> {
         let mut command = pinned(Core::Loading, &ourselves()?);
-        command.args(["endpoints", "127.0.0.1:0", "127.0.0.1:0"]).stdout(Stdio::piped());
-        let mut serving = Process::start(&mut command, scratch.path("endpoints.log"))?;
+        command.arg("endpoints").args(addresses.iter().map(ToString::to_string)).stdout(Stdio::piped());
+        let mut serving = Process::start(&mut command, self.scratch.path(log))?;
         let lines = BufReader::new(serving.take_stdout().ok_or("the endpoints have no output")?).lines();
-        let printed: Vec<SocketAddr> =
-            lines.take(2).map_while(Result::ok).filter_map(|line| line.parse().ok()).collect();
-        let endpoints = printed.try_into().map_err(|_| "the endpoints do not say where they listen")?;
-        Ok(Self { scratch, endpoints, tidegate, _serving: serving })
+        if lines.take(addresses.len()).map_while(Result::ok).count() < addresses.len() {
+            let why = serving.ended().unwrap_or_else(|| "no reason given".to_owned());
+            return Err(format!("the endpoints do not listen: {why}"));
+        }
+        Ok(serving)
     }
 
     pub(crate) fn start(&self, subject: Subject) -> Result<Running, String> {
@@ -82,7 +96,7 @@ impl Stage {
 
     /// Starts the subject as the last argument of another program, if `wrapper` names one.
     pub(crate) fn start_under(&self, subject: Subject, wrapper: &[&str]) -> Result<Running, String> {
-        let (address, admin) = (address::free()?, address::free()?);
+        let [address, admin] = address::free()?;
         let own = self.command_line(subject, address, admin)?;
         let words: Vec<String> = wrapper.iter().map(|word| (*word).to_owned()).chain(own).collect();
         let (program, arguments) = words.split_first().ok_or("an empty command")?;
@@ -123,7 +137,7 @@ impl Stage {
             Subject::Tidegate => {
                 let binary =
                     self.tidegate.as_ref().ok_or("there is no tidegate to measure: --tidegate PATH")?;
-                let file = configured("tidegate.toml", include_str!("../peers/tidegate.toml"))?;
+                let file = configured("tidegate.toml", self.tidegate_file)?;
                 vec![binary.to_string_lossy().into_owned(), "run".to_owned(), "-c".to_owned(), file]
             }
             Subject::Nginx => {

@@ -74,7 +74,7 @@ impl Process {
         send(self.pid(), signal);
     }
 
-    /// Asks it to end, waits, and kills what is left.
+    /// Asks it to end, waits, and kills what is left of it and its descendants.
     pub(crate) fn stop(&mut self, patience: Duration) {
         let family = self.family();
         self.signal(Signal::TERM);
@@ -83,11 +83,17 @@ impl Process {
             std::thread::sleep(Duration::from_millis(10));
         }
         if matches!(self.child.try_wait(), Ok(None)) {
-            for pid in family {
-                send(pid, Signal::KILL);
-            }
+            self.signal(Signal::KILL);
         }
         let _ = self.child.wait();
+        for descendant in family.into_iter().skip(1) {
+            send(descendant, Signal::KILL);
+        }
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn kill(self) {
+        self.signal(Signal::KILL);
     }
 
     /// CPU time of all its threads and children so far, in nanoseconds.
@@ -192,17 +198,18 @@ mod tests {
     fn a_process_is_seen_with_its_children_and_is_gone_after_drop() {
         let scratch = Scratch::create().unwrap();
         let process =
-            Process::start(Command::new("sh").args(["-c", "sleep 600 & wait"]), scratch.path("log")).unwrap();
+            Process::start(Command::new("sh").args(["-c", "sleep 60 & wait"]), scratch.path("log")).unwrap();
         let pid = process.pid();
         while family(pid).len() < 2 {
             std::thread::yield_now();
         }
         let members = family(pid);
         assert!(process.resident_kib() > 0);
-        process.signal(Signal::STOP);
         drop(process);
-        // Killing is done when the kernel gets to it; a survivor would make this wait until the test runner gives up.
+        // Killing is done when the kernel gets to it; a survivor ends by itself after a minute, and fails the test.
+        let deadline = Instant::now() + Duration::from_secs(30);
         while members.iter().any(|member| resident_kib(*member) > 0) {
+            assert!(Instant::now() < deadline, "one of {members:?} outlived its parent");
             std::thread::yield_now();
         }
     }

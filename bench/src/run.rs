@@ -37,7 +37,8 @@ pub(crate) fn command(words: &[&str]) -> Result<ExitCode, String> {
 }
 
 fn measure(options: &Options) -> Result<Results, String> {
-    let mut stage = Stage::set(options.tidegate.clone())?;
+    let mut stage = Stage::set(options.tidegate.clone(), include_str!("../peers/tidegate.toml"))?;
+    let _serving = stage.start_endpoints()?;
     let wrk = Wrk::prepare(&stage.scratch)?;
     let mut results = Results { method: method(options), ..Results::default() };
     results.date = answer("date", &["-u", "+%Y-%m-%d"]);
@@ -121,7 +122,7 @@ fn answer(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Thousands of connections need as many descriptors; the subjects inherit the limit.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
