@@ -97,6 +97,7 @@ async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) ->
     call.journal.begun = true;
     call.total_deadline = crate::timers::NEVER; // an answer about lateness is not itself late
     call.flush_download(ANSWER_TIMEOUT).await?;
+    call.journal.ended = None;
     Ok(match (keep_alive, request_is_whole) {
         (true, _) => Fate::KeepAlive,
         (false, true) => Fate::Close,

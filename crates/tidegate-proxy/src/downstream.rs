@@ -82,13 +82,13 @@ async fn serve_while_busy(
     let mut workspace = worker.workspaces.lend();
     loop {
         let listener = state.current();
-        let fate = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
+        let (fate, ended) = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
         if fate != Fate::KeepAlive {
             return fate;
         }
         if workspace.input.is_empty() {
             drop(workspace);
-            let deadline = after(worker.now(), WARM.min(listener.keep_alive_timeout));
+            let deadline = after(ended, WARM.min(listener.keep_alive_timeout));
             if !readable(worker, stream, alarm, deadline).await {
                 return if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
             }
@@ -97,7 +97,7 @@ async fn serve_while_busy(
     }
 }
 
-/// Reads one request, serves it and records it.
+/// Reads one request, serves it and records it. Says when that ended, too.
 async fn serve_next(
     worker: &Rc<Worker>,
     listener: &Listener,
@@ -105,7 +105,7 @@ async fn serve_next(
     address: &ClientAddress,
     alarm: &Alarm,
     workspace: &mut Workspace,
-) -> Fate {
+) -> (Fate, Moment) {
     let view = worker.view();
     let journal = Journal { id: RequestId::new(worker.random()), ..Journal::default() };
     let mut call = Call {
@@ -122,8 +122,9 @@ async fn serve_next(
         keep_alive: false,
     };
     let served = match read_head(&mut call).await {
-        Ok(true) => request::serve(&mut call).await,
-        Ok(false) => return Fate::Close,
+        Ok(Begun::Head) => request::serve(&mut call).await,
+        Ok(Begun::Nothing) => return (Fate::KeepAlive, worker.now()),
+        Ok(Begun::End) => return (Fate::Close, NEVER),
         Err(failure) => Err(failure),
     };
     let fate = match served {
@@ -134,16 +135,30 @@ async fn serve_next(
         }
     };
     record(&mut call);
+    let ended = call.ended();
     workspace.input.unpin();
-    fate
+    (fate, ended)
 }
 
-/// Reads until the request head is parsed, and pins it. `false`: the client closed, or fell silent, before it began one.
-async fn read_head(call: &mut Call<'_>) -> Result<bool, Failure> {
+/// What a client that was readable had begun.
+enum Begun {
+    /// It closed.
+    End,
+    /// A request: its head is parsed and pinned.
+    Head,
+    /// A false alarm.
+    Nothing,
+}
+
+async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
     let failed = |cause| Failure::new(Stage::Head, cause);
     let limits = call.listener.head_limits;
-    if call.workspace.input.is_empty() && read_more(call, after(call.worker.now(), WARM)).await != Ok(true) {
-        return Ok(false);
+    if call.workspace.input.is_empty() {
+        match read_at_once(call).await {
+            Poll::Ready(true) => {}
+            Poll::Ready(false) => return Ok(Begun::End),
+            Poll::Pending => return Ok(Begun::Nothing),
+        }
     }
     call.journal.started = call.worker.now();
     let deadline = after(call.journal.started, call.listener.head_timeout);
@@ -155,7 +170,7 @@ async fn read_head(call: &mut Call<'_>) -> Result<bool, Failure> {
             workspace.input.pin(head_bytes);
             workspace.input.reserve_behind_head(BODY_ROOM);
             call.journal.head_read = true;
-            return Ok(true);
+            return Ok(Begun::Head);
         }
         workspace.input.grow_when_full(); // the parser ends it when it is longer than a head may be
         match read_more(call, deadline).await {
@@ -166,7 +181,18 @@ async fn read_head(call: &mut Call<'_>) -> Result<bool, Failure> {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// One read that does not wait. `Ready(false)`: the stream has ended or is broken.
+async fn read_at_once(call: &mut Call<'_>) -> Poll<bool> {
+    let input = &mut call.workspace.input;
+    let down = &mut *call.down;
+    let polled = poll_fn(|cx| Poll::Ready(down.poll_read(cx, input.room()))).await;
+    polled.map(|read| {
+        let length = read.unwrap_or(0);
+        input.filled(length);
+        length > 0
+    })
+}
+
 struct Late;
 
 /// One read. `false`: the stream has ended or is broken.

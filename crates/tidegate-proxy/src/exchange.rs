@@ -13,7 +13,7 @@ use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
-use crate::timers::{NEVER, after};
+use crate::timers::after;
 use crate::tunnel;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -64,7 +64,8 @@ async fn await_head(
     policy: &Policy,
     limits: &HeadLimits,
 ) -> Result<(), Failure> {
-    let mut patience = Patience::new(call.total_deadline);
+    let start = call.journal.connected.or(call.journal.picked);
+    let mut patience = Patience::new(call.total_deadline, start);
     let mut upload_broken = false;
     poll_fn(|cx| {
         if !upload_broken {
@@ -234,7 +235,7 @@ fn start_download(call: &mut Call<'_>) {
 
 /// Moves the answer's body down, and what is left of the request's body up.
 async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<(), Failure> {
-    let mut patience = Patience::new(call.total_deadline);
+    let mut patience = Patience::new(call.total_deadline, call.journal.first_byte);
     let mut upload_over = call.workspace.upload.is_done();
     poll_fn(|cx| {
         if !upload_over {
@@ -257,7 +258,10 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         };
         Poll::Ready(Err(Failure::new(Stage::Body, cause)))
     })
-    .await
+    .await?;
+    // An answer that never had to wait ended when it began, as far as a clock can tell.
+    call.journal.ended = if patience.waited() { Some(call.worker.now()) } else { call.journal.first_byte };
+    Ok(())
 }
 
 fn late_body(call: &Call<'_>) -> Failure {
@@ -287,12 +291,14 @@ fn conclude(call: &Call<'_>) -> Exchanged {
 /// A deadline that moves whenever something moved, and never past the request's own.
 pub(crate) struct Patience {
     total_deadline: Moment,
+    /// Where the first wait begins, if a moment close enough is at hand: spares a look at the clock.
+    start: Option<Moment>,
     steps: Option<u64>,
 }
 
 impl Patience {
-    pub(crate) fn new(total_deadline: Moment) -> Self {
-        Self { total_deadline, steps: None }
+    pub(crate) fn new(total_deadline: Moment, start: Option<Moment>) -> Self {
+        Self { total_deadline, start, steps: None }
     }
 
     /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement.
@@ -305,9 +311,13 @@ impl Patience {
     ) -> Poll<()> {
         if self.steps != Some(steps) {
             self.steps = Some(steps);
-            let idle = if timeout == Duration::MAX { NEVER } else { after(call.worker.now(), timeout) };
-            call.alarm.arm(idle.min(self.total_deadline), cx);
+            let start = self.start.take().unwrap_or_else(|| call.worker.now());
+            call.alarm.arm(after(start, timeout).min(self.total_deadline), cx);
         }
         if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn waited(&self) -> bool {
+        self.steps.is_some()
     }
 }

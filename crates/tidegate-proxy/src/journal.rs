@@ -20,6 +20,8 @@ pub(crate) struct Journal {
     /// When a new connection was open; `None` for a reused one.
     pub(crate) connected: Option<Moment>,
     pub(crate) first_byte: Option<Moment>,
+    /// When the last byte of the answer was handed on, or the last attempt failed.
+    pub(crate) ended: Option<Moment>,
     /// Of the answer that the client got; 0: none.
     pub(crate) status: u16,
     /// The head of an answer has been handed on: nothing else can be said to the client any more.

@@ -33,3 +33,4 @@ mod timers; // one alarm a connection, re-armed lazily
 mod workspace; // what one request is served with, lent and taken back
 
 pub use listener::Socket;
+pub use timers::now;

@@ -4,6 +4,7 @@ use crate::downstream;
 use crate::metrics::{ListenerMetrics, Resolver};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
+use crate::timers::after;
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -87,6 +88,7 @@ impl Accepting {
 /// Accepts until told to close, then takes what still waits in the kernel's queue.
 pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket: Socket) {
     let Ok(socket) = Accepting::new(socket) else { return };
+    let alarm = worker.timers.alarm();
     let mut pause = PAUSE.0;
     while let Some(accepted) = next(&socket, &state).await {
         match accepted {
@@ -96,7 +98,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
             }
             Err(error) if is_out_of_descriptors(&error) => {
                 state.metrics.pauses.increment();
-                tokio::time::sleep(pause).await;
+                alarm.sleep_until(after(worker.now(), pause)).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
             Err(_) => {} // this one connection is gone already

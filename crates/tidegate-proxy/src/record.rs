@@ -23,8 +23,8 @@ impl LineWriter {
 
 /// Counts and logs a request that is over, however it ended.
 pub(crate) fn record(call: &mut Call<'_>) {
+    let total = call.ended().since(call.journal.started);
     let journal = &call.journal;
-    let total = call.worker.now().since(journal.started);
     let metrics = call.view.route_metrics(journal.route);
     if journal.status > 0 {
         metrics.requests.increment(journal.status);

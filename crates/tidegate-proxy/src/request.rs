@@ -121,7 +121,7 @@ async fn forward(
         call.journal.attempts += 1;
         call.journal.endpoint = Some((cluster_index, lease.index()));
         call.journal.picked = Some(lease.picked_at());
-        call.journal.connected = None;
+        (call.journal.connected, call.journal.first_byte, call.journal.ended) = (None, None, None);
         let mark = call.workspace.input.mark();
         let ended = attempt(call, policy, &view.cluster, view, endpoint, &attempts).await;
         let index = lease.index();
@@ -150,7 +150,7 @@ async fn attempt(
     let mut connection = checkout(call, policy, view, endpoint, attempts.fresh_only).await?;
     let exchanged = exchange::run(call, &mut connection.stream, policy, &cluster.head_limits).await?;
     if exchanged.upstream_reusable
-        && !endpoint.pool.give_back(connection, call.worker.now(), cluster.idle_connections_max)
+        && !endpoint.pool.give_back(connection, call.ended(), cluster.idle_connections_max)
     {
         call.worker.metrics.limit("upstream_idle_connections");
     }
@@ -218,7 +218,7 @@ async fn checkout(
 
 /// Tells the balancer and the endpoint's metrics how the attempt went.
 fn settle(call: &mut Call<'_>, lease: Lease<'_>, endpoint: &EndpointView, ended: &Result<Fate, Failure>) {
-    let now = call.worker.now();
+    let now = call.ended();
     call.journal.body_bytes_in = call.workspace.upload.body_bytes;
     call.journal.body_bytes_out = call.workspace.download.body_bytes;
     let first_byte =
@@ -344,6 +344,11 @@ fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8
 }
 
 impl Call<'_> {
+    /// When the request, or its last attempt, ended: now, unless the moment is at hand.
+    pub(crate) fn ended(&mut self) -> Moment {
+        *self.journal.ended.get_or_insert_with(|| self.worker.now())
+    }
+
     /// The canonical path, or `*`.
     pub(crate) fn path(&self) -> &[u8] {
         canonical_path(&self.workspace.path, &self.workspace.request, self.workspace.input.pinned())

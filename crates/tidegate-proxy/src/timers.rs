@@ -2,18 +2,21 @@
 //!
 //! An alarm is a slot that holds the current deadline. The queue holds at most one live entry per alarm, for a moment at or
 //! before that deadline; when it comes up early, it is queued again. So a deadline that only moves later costs a store, and
-//! the queue is touched about once per shortest timeout, not once per request.
+//! the queue is touched about once per shortest timeout, not once per request. One timer descriptor wakes the worker for
+//! the head of the queue; the runtime's own timers would cost every turn of its loop.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidegate_balance::Moment;
-use tokio::sync::Notify;
+use tidegate_sys::{monotonic_nanos, set_timer, timer_descriptor};
+use tokio::net::unix::pipe;
 
 /// The deadline passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +28,26 @@ pub(crate) const NEVER: Moment = Moment(u64::MAX);
 /// `timeout` after `start`; `Duration::MAX` is never.
 #[inline]
 pub(crate) fn after(start: Moment, timeout: Duration) -> Moment {
-    Moment(start.0.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)))
+    let nanos =
+        timeout.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(timeout.subsec_nanos()));
+    Moment(start.0.saturating_add(nanos))
+}
+
+/// Reads the clock. All moments of the data plane are on `CLOCK_MONOTONIC`.
+#[inline]
+pub fn now() -> Moment {
+    Moment(monotonic_nanos())
 }
 
 /// All alarms of a worker.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    origin: Instant,
     slots: RefCell<Vec<Rc<Slot>>>,
     queue: RefCell<BinaryHeap<Reverse<(Moment, SlotId)>>>,
-    /// Woken when something earlier than what the driver waits for has been queued.
-    earlier: Notify,
-    waits_for: Cell<Moment>,
+    /// Not a pipe, but read like one: the runtime has no other safe way in for a descriptor.
+    descriptor: pipe::Receiver,
+    /// What the descriptor is set to.
+    set_to: Cell<Moment>,
     /// Every wait ends at once: the time to drain is over.
     all_expired: Cell<bool>,
     free: RefCell<Vec<SlotId>>,
@@ -54,22 +65,22 @@ struct Slot {
 }
 
 impl Timers {
-    pub(crate) fn new(origin: Instant) -> Rc<Self> {
-        Rc::new(Self {
-            origin,
+    /// Inside a runtime with I/O.
+    pub(crate) fn new() -> io::Result<Rc<Self>> {
+        Ok(Rc::new(Self {
             slots: RefCell::default(),
             queue: RefCell::default(),
-            earlier: Notify::new(),
-            waits_for: Cell::new(NEVER),
+            descriptor: pipe::Receiver::from_owned_fd_unchecked(timer_descriptor()?)?,
+            set_to: Cell::new(NEVER),
             all_expired: Cell::new(false),
             free: RefCell::default(),
-        })
+        }))
     }
 
     /// Reads the clock.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        Moment(self.origin.elapsed().as_nanos() as u64)
+        now()
     }
 
     pub(crate) fn alarm(self: &Rc<Self>) -> Alarm {
@@ -107,21 +118,21 @@ impl Timers {
     /// Fires alarms as their moments come; runs as long as the worker.
     pub(crate) async fn run(self: Rc<Self>) {
         loop {
+            self.set_to.set(NEVER);
             let next = self.fire_due(self.now());
-            self.waits_for.set(next);
-            let earlier = self.earlier.notified();
-            if next == NEVER {
-                earlier.await;
-                continue;
+            self.wake_at(next);
+            if self.descriptor.readable().await.is_err() {
+                return; // the runtime is shutting down
             }
-            let moment = tokio::time::Instant::from_std(self.origin + Duration::from_nanos(next.0));
-            let mut sleep = pin!(tokio::time::sleep_until(moment));
-            let mut earlier = pin!(earlier);
-            poll_fn(|cx| match (sleep.as_mut().poll(cx), earlier.as_mut().poll(cx)) {
-                (Poll::Pending, Poll::Pending) => Poll::Pending,
-                _ => Poll::Ready(()),
-            })
-            .await;
+            // Takes the news, so that the next wait is for the next; "not yet" is no harm.
+            let _ = self.descriptor.try_read(&mut [0; 8]);
+        }
+    }
+
+    /// Sets the descriptor, unless it is set to an earlier moment.
+    fn wake_at(&self, moment: Moment) {
+        if moment < self.set_to.get() && set_timer(&self.descriptor, moment.0).is_ok() {
+            self.set_to.set(moment);
         }
     }
 
@@ -152,10 +163,7 @@ impl Timers {
 
     fn enqueue(&self, moment: Moment, id: SlotId) {
         self.queue.borrow_mut().push(Reverse((moment, id)));
-        if moment < self.waits_for.get() {
-            self.waits_for.set(moment);
-            self.earlier.notify_one();
-        }
+        self.wake_at(moment);
     }
 }
 
@@ -164,6 +172,13 @@ impl Slot {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+}
+
+impl Alarm {
+    /// Waits until the moment comes.
+    pub(crate) async fn sleep_until(&self, moment: Moment) {
+        let _ = self.within(moment, std::future::pending::<()>()).await;
     }
 }
 
@@ -231,11 +246,10 @@ mod tests {
 
     fn run<F: Future>(test: impl FnOnce(Rc<Timers>) -> F) -> F::Output {
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build_local(Default::default());
+            tokio::runtime::Builder::new_current_thread().enable_io().build_local(Default::default());
         let runtime = runtime.expect("a runtime");
-        #[allow(clippy::disallowed_methods, reason = "a test stands in for the worker")]
-        let timers = Timers::new(Instant::now());
         runtime.block_on(async {
+            let timers = Timers::new().expect("a timer descriptor");
             tokio::task::spawn_local(Rc::clone(&timers).run());
             test(timers).await
         })

@@ -16,7 +16,7 @@ pub(crate) async fn run(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -
     open(call)?;
     let _open = call.worker.metrics.tunnel();
     // A tunnel lives as long as it is used: the total deadline is for requests.
-    let mut patience = Patience::new(NEVER);
+    let mut patience = Patience::new(NEVER, None);
     let (mut upward_ended, mut downward_ended) = (false, false);
     poll_fn(|cx| {
         if !upward_ended {
@@ -36,6 +36,7 @@ pub(crate) async fn run(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -
         })
     })
     .await?;
+    call.journal.ended = Some(call.worker.now());
     Ok(Exchanged { downstream: Fate::Close, upstream_reusable: false })
 }
 

@@ -5,7 +5,7 @@ use crate::listener::{ListenerState, Socket, accept};
 use crate::metrics::{Resolver, WorkerMetrics};
 use crate::record::LineWriter;
 use crate::snapshot::Snapshot;
-use crate::timers::Timers;
+use crate::timers::{Timers, after};
 use crate::view::View;
 use crate::workspace::Workspaces;
 use std::cell::{Cell, RefCell};
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_telemetry::access_log::Format;
 use tidegate_telemetry::{AccessLogHandle, Registry};
@@ -63,8 +63,6 @@ pub struct WorkerParts {
     pub access_log: Option<AccessLog>,
     /// Client connections open at once, over all workers.
     pub connections: Arc<AtomicUsize>,
-    /// The origin of every `Moment`.
-    pub origin: Instant,
     /// Where this worker's random numbers start.
     pub seed: u64,
 }
@@ -96,16 +94,21 @@ impl WorkerHandle {
 pub fn start(parts: WorkerParts) -> io::Result<WorkerHandle> {
     let (commands, orders) = mpsc::unbounded_channel();
     let mut builder = Builder::new_current_thread();
-    builder.enable_io().enable_time();
+    builder.enable_io();
     let name = format!("worker-{}", parts.number);
     let (started, starting) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let runtime = match builder.build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(started.send(Err(error))),
-        };
-        drop(started.send(Ok(())));
-        runtime.block_on(Worker::new(parts).run(orders));
+        let built = builder.build_local(LocalOptions::default()).and_then(|runtime| {
+            let worker = runtime.block_on(async { Worker::new(parts) })?;
+            Ok((runtime, worker))
+        });
+        match built {
+            Ok((runtime, worker)) => {
+                drop(started.send(Ok(())));
+                runtime.block_on(worker.run(orders));
+            }
+            Err(error) => drop(started.send(Err(error))),
+        }
     })?;
     starting.recv().map_err(io::Error::other)??;
     Ok(WorkerHandle { commands, thread })
@@ -144,10 +147,10 @@ enum Life {
 }
 
 impl Worker {
-    fn new(parts: WorkerParts) -> Rc<Self> {
+    fn new(parts: WorkerParts) -> io::Result<Rc<Self>> {
         let resolver = Resolver { registry: parts.registry, worker: parts.number };
-        Rc::new(Self {
-            timers: Timers::new(parts.origin),
+        Ok(Rc::new(Self {
+            timers: Timers::new()?,
             workspaces: Workspaces::default(),
             metrics: WorkerMetrics::new(resolver.clone()),
             access_log: RefCell::new(parts.access_log.map(LineWriter::new)),
@@ -159,7 +162,7 @@ impl Worker {
             connection_ended: Notify::new(),
             stage: Cell::new(Life::Serving),
             random: Cell::new(parts.seed),
-        })
+        }))
     }
 
     async fn run(self: Rc<Self>, mut orders: mpsc::UnboundedReceiver<Command>) {
@@ -225,7 +228,10 @@ impl Worker {
             listening.task.abort();
         }
         self.timers.expire_all();
-        let _ = tokio::time::timeout(GOODBYE, self.last_connection_ended()).await;
+        // This worker's own alarms have all expired: the goodbye is timed by others.
+        let Ok(timers) = Timers::new() else { return };
+        tokio::task::spawn_local(Rc::clone(&timers).run());
+        let _ = timers.alarm().within(after(self.now(), GOODBYE), self.last_connection_ended()).await;
     }
 
     async fn last_connection_ended(&self) {
@@ -237,8 +243,9 @@ impl Worker {
     }
 
     async fn sweep(self: Rc<Self>) {
-        loop {
-            tokio::time::sleep(SWEEP_INTERVAL).await;
+        let alarm = self.timers.alarm();
+        while !self.is_stopping() {
+            alarm.sleep_until(after(self.now(), SWEEP_INTERVAL)).await;
             self.view().sweep_pools(self.now());
         }
     }

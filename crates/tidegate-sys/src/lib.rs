@@ -6,12 +6,14 @@
 #![cfg_attr(not(feature = "count-allocations"), forbid(unsafe_code))]
 
 mod allocations;
+mod clock;
 mod cores;
 mod descriptors;
 mod listen;
 mod tcp;
 
 pub use allocations::heap_allocations;
+pub use clock::{monotonic_nanos, set_timer, timer_descriptor};
 pub use cores::{pin_current_thread, usable_core_count, usable_cores};
 pub use descriptors::{DescriptorLimit, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit};
 pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};

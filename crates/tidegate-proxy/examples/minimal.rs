@@ -1,0 +1,85 @@
+//! The data plane alone: one worker that forwards everything to the endpoints named on the command line.
+//!
+//! `minimal 127.0.0.1:8888 127.0.0.1:8001 127.0.0.1:8002`. Knows no configuration file and no health checks.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId};
+use tidegate_http::HeadLimits;
+use tidegate_proxy::Socket;
+use tidegate_proxy::route::{Matcher, RouteTable};
+use tidegate_proxy::snapshot::{
+    Action, Cluster, HashKey, Listener, Policy, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot, Timeouts,
+};
+use tidegate_proxy::upstream::{Address, Upstream};
+use tidegate_proxy::worker::{Command, WorkerParts, start};
+
+const HEAD_LIMITS: HeadLimits =
+    HeadLimits { head_bytes_max: 16 * 1024, target_bytes_max: 8 * 1024, field_count_max: 100 };
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let bind = arguments.next().expect("an address to listen on");
+    let endpoints: Vec<String> = arguments.collect();
+    let socket = std::net::TcpListener::bind(&bind).expect("an address that is free");
+    socket.set_nonblocking(true).expect("a socket");
+    let worker = start(WorkerParts {
+        number: 0,
+        snapshot: Arc::new(snapshot(&endpoints)),
+        registry: Arc::default(),
+        access_log: None,
+        connections: Arc::default(),
+        seed: 1,
+    })
+    .expect("a worker");
+    worker.send(Command::Listen("main".into(), Socket::Tcp(socket)));
+    worker.join();
+}
+
+fn snapshot(endpoints: &[String]) -> Snapshot {
+    let id = |address: &String| EndpointId { cluster: "app".into(), address: address.as_str().into() };
+    let upstream = |address: &String| {
+        let tcp = Address::Tcp(address.parse().expect("an address and a port"));
+        Arc::new(Upstream::new(id(address), vec![tcp], None))
+    };
+    let endpoint = |address: &String| Endpoint { id: id(address), weight: 1, state: Arc::default() };
+    let cluster = Cluster {
+        name: "app".into(),
+        balancer: Balancer::new(Algorithm::RoundRobin, endpoints.iter().map(endpoint).collect(), None),
+        upstreams: endpoints.iter().map(upstream).collect(),
+        hash_key: HashKey::None,
+        pending_max: 1000,
+        pending: Arc::default(),
+        idle_connections_max: 1000,
+        idle_timeout: Duration::from_secs(60),
+        head_limits: HEAD_LIMITS,
+    };
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(3),
+        first_byte: Duration::from_secs(60),
+        body_idle: Duration::from_secs(30),
+        total: Duration::MAX,
+        tunnel_idle: Duration::from_secs(3600),
+    };
+    let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true };
+    let policy = Policy { timeouts, body_bytes_max: None, retry, preserve_host: true };
+    let route = Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy };
+    let listener = Listener {
+        key: "main".into(),
+        scheme: Scheme::Http,
+        connections_max: 100_000,
+        connections: Arc::new(AtomicUsize::new(0)),
+        trusted_proxies: vec![],
+        head_limits: HEAD_LIMITS,
+        head_timeout: Duration::from_secs(10),
+        keep_alive_timeout: Duration::from_secs(60),
+    };
+    Snapshot {
+        generation: 1,
+        listeners: vec![Arc::new(listener)],
+        routes: RouteTable::new(vec![(vec![Matcher::default()], Arc::new(route))]),
+        clusters: vec![Arc::new(cluster)],
+        limits: ProxyLimits { connections_max: 100_000 },
+    }
+}
