@@ -42,7 +42,7 @@ pub(crate) struct RunArguments {
 #[derive(Args, Debug)]
 pub(crate) struct FileArgument {
     /// The configuration [default: ./tidegate.toml, then /etc/tidegate/tidegate.toml]
-    #[arg(short, long = "config", value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "TIDEGATE_CONFIG")]
     pub(crate) path: Option<PathBuf>,
 }
 
