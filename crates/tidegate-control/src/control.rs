@@ -11,7 +11,7 @@ use crate::voice::Voice;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidegate_balance::States;
 use tidegate_config::{Config, Workers};
 use tidegate_proxy::worker::{self, Command, WorkerHandle, WorkerParts};
@@ -110,10 +110,6 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the control plane reads the clock: the origin of every moment"
-    )]
     async fn start(config: Config, options: Options) -> Result<Self, StartError> {
         let voice = options.voice;
         let registry = Arc::new(Registry::default());
@@ -125,7 +121,7 @@ impl Core {
         let lowered = lower(&config, &bound_places(&places, &bound), &states, None);
         let snapshot = Arc::clone(&lowered.snapshot);
         names::resolve(lowered.unresolved, &voice).await;
-        let workers = start_workers(&lowered.snapshot, &registry, &logs, Instant::now())?;
+        let workers = start_workers(&lowered.snapshot, &registry, &logs)?;
         let mut core = Self {
             voice,
             registry,
@@ -273,7 +269,6 @@ fn start_workers(
     snapshot: &Arc<tidegate_proxy::snapshot::Snapshot>,
     registry: &Arc<Registry>,
     logs: &Logs,
-    origin: Instant,
 ) -> io::Result<Vec<WorkerHandle>> {
     let connections = Arc::new(AtomicUsize::new(0));
     let start = |(number, access_log)| {
@@ -283,7 +278,6 @@ fn start_workers(
             registry: Arc::clone(registry),
             access_log,
             connections: Arc::clone(&connections),
-            origin,
             seed: chance::bits(),
         })
     };
