@@ -11,11 +11,10 @@ use tidegate_http::{HeadLimits, Progress};
 
 const REQUEST: &[u8] =
     b"GET /api/items?page=2 HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: bench/1.0\r\n\
-    Accept: */*\r\nConnection: keep-alive\r\n\r\n";
+    Accept: */*\r\n\r\n";
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx/1.31.0\r\nDate: Mon, 23 Nov 2026 01:10:00 GMT\r\n\
-    Content-Type: application/json\r\nContent-Length: 128\r\nConnection: keep-alive\r\n\
-    ETag: \"64f0c1-80\"\r\nAccept-Ranges: bytes\r\n\r\n";
+    Content-Type: application/json\r\nContent-Length: 128\r\nETag: \"64f0c1-80\"\r\n\r\n";
 
 const LIMITS: HeadLimits =
     HeadLimits { head_bytes_max: 16 * 1024, target_bytes_max: 8 * 1024, field_count_max: 100 };

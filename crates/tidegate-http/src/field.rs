@@ -81,59 +81,70 @@ impl FieldKind {
     /// tokens: only others are looked at byte by byte.
     #[inline]
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
-        let known = match name.len() {
-            2 | 3 => Self::of_tiny(name),
-            4..=8 => Self::of_short(name),
-            9..=17 => Self::of_long(name.len(), long(name)),
-            _ => None,
-        };
-        known.or_else(|| Self::of_unknown(name))
+        Self::of_known(name).or_else(|| Self::of_unknown(name))
     }
 
     #[inline]
-    fn of_tiny(name: &[u8]) -> Option<Self> {
-        match name {
-            [b'T' | b't', b'E' | b'e'] => Some(Self::Te),
-            [b'V' | b'v', b'I' | b'i', b'A' | b'a'] => Some(Self::Via),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn of_short(name: &[u8]) -> Option<Self> {
-        Some(match (name.len(), short(name)) {
-            (4, words::HOST) => Self::Host,
-            (4, words::DATE) => Self::Date,
-            (4, words::ETAG | words::VARY) | (6, words::ACCEPT) => Self::Other,
-            (6, words::COOKIE) => Self::Cookie,
-            (6, words::EXPECT) => Self::Expect,
-            (6, words::SERVER) => Self::Server,
-            (7, words::TRAILER) => Self::Trailer,
-            (7, words::UPGRADE) => Self::Upgrade,
-            _ => return None,
-        })
-    }
-
-    #[inline]
-    fn of_long(length: usize, words: (u64, u64, u8)) -> Option<Self> {
-        Some(match (length, words) {
-            (9, words::FORWARDED) => Self::Forwarded,
-            (9, words::X_REAL_IP) => Self::XRealIp,
-            (10, words::CONNECTION) => Self::Connection,
-            (10, words::KEEP_ALIVE) => Self::KeepAlive,
-            (12, words::X_REQUEST_ID) => Self::XRequestId,
-            (13, words::AUTHORIZATION) => Self::Authorization,
-            (14, words::CONTENT_LENGTH) => Self::ContentLength,
-            (15, words::X_FORWARDED_FOR) => Self::XForwardedFor,
-            (16, words::PROXY_CONNECTION) => Self::ProxyConnection,
-            (16, words::X_FORWARDED_HOST) => Self::XForwardedHost,
-            (16, words::X_FORWARDED_PORT) => Self::XForwardedPort,
-            (17, words::TRANSFER_ENCODING) => Self::TransferEncoding,
-            (17, words::X_FORWARDED_PROTO) => Self::XForwardedProto,
-            (10, words::USER_AGENT)
-            | (12, words::CONTENT_TYPE)
-            | (13, words::ACCEPT_RANGES | words::CACHE_CONTROL | words::LAST_MODIFIED)
-            | (15, words::ACCEPT_ENCODING | words::ACCEPT_LANGUAGE) => Self::Other,
+    fn of_known(name: &[u8]) -> Option<Self> {
+        Some(match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => Self::Te,
+            3 if name.eq_ignore_ascii_case(b"via") => Self::Via,
+            4 => match short(name) {
+                words::HOST => Self::Host,
+                words::DATE => Self::Date,
+                words::ETAG | words::VARY => Self::Other,
+                _ => return None,
+            },
+            6 => match short(name) {
+                words::ACCEPT => Self::Other,
+                words::COOKIE => Self::Cookie,
+                words::EXPECT => Self::Expect,
+                words::SERVER => Self::Server,
+                _ => return None,
+            },
+            7 => match short(name) {
+                words::TRAILER => Self::Trailer,
+                words::UPGRADE => Self::Upgrade,
+                _ => return None,
+            },
+            9 => match long(name) {
+                words::FORWARDED => Self::Forwarded,
+                words::X_REAL_IP => Self::XRealIp,
+                _ => return None,
+            },
+            10 => match long(name) {
+                words::CONNECTION => Self::Connection,
+                words::KEEP_ALIVE => Self::KeepAlive,
+                words::USER_AGENT => Self::Other,
+                _ => return None,
+            },
+            12 => match long(name) {
+                words::CONTENT_TYPE => Self::Other,
+                words::X_REQUEST_ID => Self::XRequestId,
+                _ => return None,
+            },
+            13 => match long(name) {
+                words::ACCEPT_RANGES | words::CACHE_CONTROL | words::LAST_MODIFIED => Self::Other,
+                words::AUTHORIZATION => Self::Authorization,
+                _ => return None,
+            },
+            14 if long(name) == words::CONTENT_LENGTH => Self::ContentLength,
+            15 => match long(name) {
+                words::ACCEPT_ENCODING | words::ACCEPT_LANGUAGE => Self::Other,
+                words::X_FORWARDED_FOR => Self::XForwardedFor,
+                _ => return None,
+            },
+            16 => match long(name) {
+                words::PROXY_CONNECTION => Self::ProxyConnection,
+                words::X_FORWARDED_HOST => Self::XForwardedHost,
+                words::X_FORWARDED_PORT => Self::XForwardedPort,
+                _ => return None,
+            },
+            17 => match long(name) {
+                words::TRANSFER_ENCODING => Self::TransferEncoding,
+                words::X_FORWARDED_PROTO => Self::XForwardedProto,
+                _ => return None,
+            },
             _ => return None,
         })
     }
@@ -154,7 +165,7 @@ impl FieldKind {
             *to = if *from == b'_' { b'-' } else { *from };
         }
         let hyphened = hyphened.get(..name.len()).unwrap_or_default();
-        match Self::of_long(hyphened.len(), long(hyphened)) {
+        match Self::of_known(hyphened) {
             None | Some(Self::Other) => Self::Other,
             Some(_) => Self::Alias,
         }

@@ -70,18 +70,14 @@ impl LineReader {
         Ok(())
     }
 
-    /// The line that ends with the CRLF at `self.at`. In a value, what is not above SP is SP or HTAB.
+    /// The line that ends with the CRLF at `self.at`.
     #[inline]
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Field {
-        let mut value = bytes.get(self.colon + 1..self.at).unwrap_or_default();
-        while let [0..=b' ', rest @ ..] = value {
-            value = rest;
-        }
-        let start = self.at - value.len();
-        while let [rest @ .., 0..=b' '] = value {
-            value = rest;
-        }
-        let end = start + value.len();
+        let start = if bytes.get(self.colon + 1) == Some(&b' ') { self.colon + 2 } else { self.colon + 1 };
+        let (start, end) = match bytes.get(start..self.at) {
+            Some([0..=b' ', ..] | [.., 0..=b' ']) => trimmed(bytes, start, self.at),
+            _ => (start, self.at),
+        };
         let name = Span::new(self.start, self.colon);
         let line = Span::new(self.start, self.at + 2);
         let field = Field { name, value: Span::new(start, end), line, kind: self.kind };
@@ -117,4 +113,13 @@ impl LineReader {
             _ => LineFault::Name,
         }
     }
+}
+
+/// Without white space around it. In a value, what is not above SP is SP or HTAB.
+#[cold]
+fn trimmed(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
+    let value = bytes.get(start..end).unwrap_or_default();
+    let without_end = value.trim_ascii_end();
+    let trimmed = without_end.trim_ascii_start();
+    (start + without_end.len() - trimmed.len(), start + without_end.len())
 }

@@ -59,12 +59,13 @@ pub fn canonical(raw: &[u8], out: &mut Vec<u8>) -> Result<bool, PathError> {
 #[inline]
 fn is_canonical(raw: &[u8]) -> bool {
     let [b'/', rest @ ..] = raw else { return raw == b"*" };
-    let mut after_slash = true;
+    let mut before = b'/';
     for byte in rest {
-        if !PATH.has(*byte) || after_slash && matches!(byte, b'/' | b'.') {
+        // A slash has its lowest bit set, a dot has not, nothing else differs.
+        if !PATH.has(*byte) || before == b'/' && *byte | 1 == b'/' {
             return false;
         }
-        after_slash = *byte == b'/';
+        before = *byte;
     }
     true
 }

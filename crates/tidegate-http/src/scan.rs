@@ -38,9 +38,27 @@ impl Class {
         rest.iter().position(|byte| !self.has(*byte)).map_or(bytes.len(), |more| at + more)
     }
 
+    #[inline]
     pub(crate) fn has_all(&self, bytes: &[u8]) -> bool {
-        bytes.iter().all(|byte| self.has(*byte))
+        are_plain(bytes) || bytes.iter().all(|byte| self.has(*byte))
     }
+}
+
+/// Whether there are at least eight bytes, of those that every class has: letters, digits, hyphens and dots.
+#[inline]
+fn are_plain(bytes: &[u8]) -> bool {
+    let is_plain = |word: &[u8; 8]| not_plain(u64::from_le_bytes(*word)) & HIGHS == 0;
+    bytes.last_chunk().is_some_and(|last| is_plain(last) && bytes.as_chunks().0.iter().all(is_plain))
+}
+
+/// Marks every byte that is not an ASCII letter, digit, hyphen or dot.
+#[inline]
+fn not_plain(word: u64) -> u64 {
+    let from = |word: u64, byte: u8| word.wrapping_add(repeated(0x80 - byte)); // marks bytes >= `byte` and < 0x80
+    let lower = word | repeated(0x20);
+    let letters = from(lower, b'a') & !from(lower, b'z' + 1);
+    let others = from(word, b'-') & !from(word, b'9' + 1) & from(word ^ repeated(b'/'), 1);
+    !(letters | others) | word
 }
 
 /// RFC 9110 §5.6.2: `tchar`.
@@ -158,6 +176,7 @@ mod tests {
                     let why = format!("{byte:#x} at {place} among {filler:#x}");
                     assert_eq!(stop(&bytes, text_mark, |b| !is_text(b)), first(&|b| !is_text(b)), "{why}");
                     assert_eq!(stop(&bytes, name_mark, is_name_end), first(&is_name_end), "{why}");
+                    assert_eq!(TOKEN.has_all(&bytes), bytes.iter().all(|b| TOKEN.has(*b)), "{why}");
                     let is_target_end = |b| !is_target(b) || b == b'?';
                     assert_eq!(stop(&bytes, target_mark, is_target_end), first(&is_target_end), "{why}");
                 }

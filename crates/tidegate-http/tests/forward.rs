@@ -29,7 +29,7 @@ fn forwarded(received: &str, change: impl Fn(&mut RequestEdits<'_>)) -> String {
     change(&mut edits);
     let mut out = Vec::new();
     write_request(&head, buffer, &edits, &mut out);
-    String::from_utf8(out).unwrap()
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The lines that every request gets when nothing was received and nobody is trusted.
@@ -144,7 +144,7 @@ fn answered(received: &str, method: Method, change: impl Fn(&mut ResponseEdits<'
     change(&mut edits);
     let mut out = Vec::new();
     write_response(&head, buffer, &edits, &mut out);
-    String::from_utf8(out).unwrap()
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[test]

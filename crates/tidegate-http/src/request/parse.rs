@@ -80,44 +80,18 @@ impl RequestParser {
         limits: &HeadLimits,
         head: &mut RequestHead,
     ) -> Result<Progress, RequestError> {
+        let mut expects = self.expects;
         loop {
-            let goes_on = match self.expects {
-                Expects::Method => self.read_method(bytes, head)?,
+            let next = match expects {
+                Expects::Method => read_method(bytes, head)?,
                 Expects::Target { start, at, question } => {
                     self.read_target(bytes, start, at, question, limits, head)?
                 }
                 Expects::Version { start } => self.read_version(bytes, start, head)?,
                 Expects::Fields => return self.read_fields(bytes, limits, head),
             };
-            if !goes_on {
-                return Ok(Progress::NeedMore);
-            }
-        }
-    }
-
-    /// Looks at the up to 32 bytes again each time more arrive.
-    fn read_method(&mut self, bytes: &[u8], head: &mut RequestHead) -> Result<bool, RequestError> {
-        head.clear();
-        let start = match bytes {
-            [b'\r'] => return Ok(false),
-            [b'\r', b'\n', ..] => 2, // RFC 9112 §2.2: ignore at least one CRLF before the request line
-            _ => 0,
-        };
-        let line = bytes.get(..start + METHOD_BYTES_MAX + 1).unwrap_or(bytes);
-        let end = TOKEN.end(line, start);
-        match line.get(end) {
-            Some(b' ') if end > start => {}
-            Some(_) => return Err(RequestError::MethodInvalid),
-            None if end - start > METHOD_BYTES_MAX => return Err(RequestError::MethodTooLong),
-            None => return Ok(false),
-        }
-        head.method_text = Span::new(start, end);
-        head.method = Method::of(head.method_text.of(bytes));
-        self.expects = Expects::Target { start: end + 1, at: end + 1, question: None };
-        match head.method {
-            Method::Connect => Err(RequestError::ConnectRefused),
-            Method::Trace => Err(RequestError::TraceRefused),
-            _ => Ok(true),
+            let Some(next) = next else { return Ok(Progress::NeedMore) };
+            expects = next;
         }
     }
 
@@ -129,7 +103,7 @@ impl RequestParser {
         mut question: Option<usize>,
         limits: &HeadLimits,
         head: &mut RequestHead,
-    ) -> Result<bool, RequestError> {
+    ) -> Result<Option<Expects>, RequestError> {
         let end_max = start.saturating_add(limits.target_bytes_max);
         let readable = bytes.get(..end_max.saturating_add(1)).unwrap_or(bytes);
         loop {
@@ -148,15 +122,14 @@ impl RequestParser {
                 }
                 None => {
                     self.expects = Expects::Target { start, at, question };
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
         }
         if !split(bytes, Span::new(start, at), question.unwrap_or(at), head) {
             return Err(RequestError::TargetInvalid);
         }
-        self.expects = Expects::Version { start: at + 1 };
-        Ok(true)
+        Ok(Some(Expects::Version { start: at + 1 }))
     }
 
     fn read_version(
@@ -164,16 +137,18 @@ impl RequestParser {
         bytes: &[u8],
         start: usize,
         head: &mut RequestHead,
-    ) -> Result<bool, RequestError> {
+    ) -> Result<Option<Expects>, RequestError> {
         let rest = bytes.get(start..).unwrap_or_default();
         head.version = match rest {
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b'\r', b'\n', ..] => Version::Http11,
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b'\r', b'\n', ..] => Version::Http10,
-            _ => return refuse_version(rest).map(|()| false),
+            _ => {
+                self.expects = Expects::Version { start };
+                return refuse_version(rest).map(|()| None);
+            }
         };
         self.lines = LineReader::starting_at(start + 10);
-        self.expects = Expects::Fields;
-        Ok(true)
+        Ok(Some(Expects::Fields))
     }
 
     #[inline(never)] // its loop is the hot one, and needs all registers
@@ -189,7 +164,7 @@ impl RequestParser {
             let field = match line {
                 Line::Field => lines.take(bytes),
                 Line::NeedMore => {
-                    self.lines = lines;
+                    (self.expects, self.lines) = (Expects::Fields, lines);
                     return Ok(Progress::NeedMore);
                 }
                 Line::End(head_bytes) => {
@@ -268,6 +243,41 @@ impl RequestParser {
             head.upgrade = upgrade(bytes, head);
         }
         Ok(())
+    }
+}
+
+/// Looks at the up to 32 bytes again each time more arrive.
+#[inline]
+fn read_method(bytes: &[u8], head: &mut RequestHead) -> Result<Option<Expects>, RequestError> {
+    head.clear();
+    let (start, end) = match bytes {
+        [b'G', b'E', b'T', b' ', ..] => (0, 3),
+        [b'P', b'O', b'S', b'T', b' ', ..] => (0, 4),
+        [b'\r'] => return Ok(None),
+        [b'\r', b'\n', ..] => (2, method_end(bytes, 2)?), // RFC 9112 §2.2: ignore an empty line before the request line
+        _ => (0, method_end(bytes, 0)?),
+    };
+    if end == bytes.len() {
+        return Ok(None);
+    }
+    head.method_text = Span::new(start, end);
+    head.method = Method::of(head.method_text.of(bytes));
+    match head.method {
+        Method::Connect => Err(RequestError::ConnectRefused),
+        Method::Trace => Err(RequestError::TraceRefused),
+        _ => Ok(Some(Expects::Target { start: end + 1, at: end + 1, question: None })),
+    }
+}
+
+/// The end of the method, or of the bytes if they may all belong to it.
+fn method_end(bytes: &[u8], start: usize) -> Result<usize, RequestError> {
+    let line = bytes.get(..start + METHOD_BYTES_MAX + 1).unwrap_or(bytes);
+    let end = TOKEN.end(line, start);
+    match line.get(end) {
+        Some(b' ') if end > start => Ok(end),
+        Some(_) => Err(RequestError::MethodInvalid),
+        None if end - start > METHOD_BYTES_MAX => Err(RequestError::MethodTooLong),
+        None => Ok(end),
     }
 }
 

@@ -67,37 +67,16 @@ impl ResponseParser {
         request_method: Method,
         head: &mut ResponseHead,
     ) -> Result<Progress, ResponseError> {
+        let mut expects = self.expects;
         loop {
-            let goes_on = match self.expects {
-                Expects::Status => self.read_status(bytes, head)?,
+            let next = match expects {
+                Expects::Status => read_status(bytes, head)?,
                 Expects::Reason { at } => self.read_reason(bytes, at, head)?,
                 Expects::Fields => return self.read_fields(bytes, limits, request_method, head),
             };
-            if !goes_on {
-                return Ok(Progress::NeedMore);
-            }
+            let Some(next) = next else { return Ok(Progress::NeedMore) };
+            expects = next;
         }
-    }
-
-    /// Looks at the up to 12 bytes again each time more arrive.
-    fn read_status(&mut self, bytes: &[u8], head: &mut ResponseHead) -> Result<bool, ResponseError> {
-        head.clear();
-        let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', a, b, c, next, ..] =
-            bytes
-        else {
-            return refuse_status(bytes).map(|()| false);
-        };
-        let digits = [*a, *b, *c];
-        if !(*a != b'0' && digits.iter().all(u8::is_ascii_digit) && matches!(next, b' ' | b'\r')) {
-            return refuse_status(bytes).map(|()| false);
-        }
-        head.version = if *minor == b'1' { Version::Http11 } else { Version::Http10 };
-        head.status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
-        // RFC 9112 §4 wants the space even before an empty phrase; not all origins know.
-        let at = if *next == b' ' { STATUS_BYTES + 1 } else { STATUS_BYTES };
-        head.reason = Span::new(at, at);
-        self.expects = Expects::Reason { at };
-        Ok(true)
     }
 
     fn read_reason(
@@ -105,14 +84,14 @@ impl ResponseParser {
         bytes: &[u8],
         mut at: usize,
         head: &mut ResponseHead,
-    ) -> Result<bool, ResponseError> {
+    ) -> Result<Option<Expects>, ResponseError> {
         loop {
             at = text_mark(bytes, at);
             match bytes.get(at..) {
                 Some([b'\r', b'\n', ..]) => break,
                 Some([] | [b'\r']) | None => {
                     self.expects = Expects::Reason { at };
-                    return Ok(false);
+                    return Ok(None);
                 }
                 Some([byte, ..]) if is_text(*byte) => at += 1,
                 Some([b'\r' | b'\n', ..]) => return Err(ResponseError::LineEndInvalid { line: 1 }),
@@ -121,8 +100,7 @@ impl ResponseParser {
         }
         head.reason.end = at as u32;
         self.lines = LineReader::starting_at(at + 2);
-        self.expects = Expects::Fields;
-        Ok(true)
+        Ok(Some(Expects::Fields))
     }
 
     #[inline(never)] // its loop is the hot one, and needs all registers
@@ -139,7 +117,7 @@ impl ResponseParser {
             let field = match line {
                 Line::Field => lines.take(bytes),
                 Line::NeedMore => {
-                    self.lines = lines;
+                    (self.expects, self.lines) = (Expects::Fields, lines);
                     return Ok(Progress::NeedMore);
                 }
                 Line::End(head_bytes) => {
@@ -198,6 +176,26 @@ impl ResponseParser {
         head.nominates = self.options.nominates();
         Ok(())
     }
+}
+
+/// Looks at the up to 12 bytes again each time more arrive.
+#[inline]
+fn read_status(bytes: &[u8], head: &mut ResponseHead) -> Result<Option<Expects>, ResponseError> {
+    head.clear();
+    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', a, b, c, next, ..] = bytes
+    else {
+        return refuse_status(bytes).map(|()| None);
+    };
+    let digits = [*a, *b, *c];
+    if !(*a != b'0' && digits.iter().all(u8::is_ascii_digit) && matches!(next, b' ' | b'\r')) {
+        return refuse_status(bytes).map(|()| None);
+    }
+    head.version = if *minor == b'1' { Version::Http11 } else { Version::Http10 };
+    head.status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    // RFC 9112 §4 wants the space even before an empty phrase; not all origins know.
+    let at = if *next == b' ' { STATUS_BYTES + 1 } else { STATUS_BYTES };
+    head.reason = Span::new(at, at);
+    Ok(Some(Expects::Reason { at }))
 }
 
 /// The fields that the parser itself acts on.
