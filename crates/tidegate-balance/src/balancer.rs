@@ -7,6 +7,7 @@ use crate::least_request::LeastRequest;
 use crate::random::Random;
 use crate::rendezvous::Rendezvous;
 use crate::round_robin::RoundRobin;
+use crate::seat::Seat;
 use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking};
 
 /// Which algorithm, with its parameters.
@@ -57,6 +58,7 @@ pub enum NoEndpoint {
 #[derive(Debug)]
 pub struct Balancer {
     endpoints: Box<[Endpoint]>,
+    seats: Box<[Seat]>,
     chooser: Chooser,
     passive: PassiveMarking,
 }
@@ -75,8 +77,9 @@ impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
     /// are the same.
     pub fn new(algorithm: Algorithm, endpoints: Vec<Endpoint>, previous: Option<&Balancer>) -> Self {
-        let chooser = Chooser::new(algorithm, &endpoints, previous.map(|previous| &previous.chooser));
-        Self { endpoints: endpoints.into(), chooser, passive: PassiveMarking::default() }
+        let seats = Seat::all(&endpoints);
+        let chooser = Chooser::new(algorithm, &endpoints, &seats, previous.map(|previous| &previous.chooser));
+        Self { endpoints: endpoints.into(), seats, chooser, passive: PassiveMarking::default() }
     }
 
     /// With other parameters of passive marking than the default.
@@ -91,27 +94,21 @@ impl Balancer {
 
     /// Chooses an endpoint and counts the request as in flight there. Takes no lock and allocates nothing.
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
-        self.pick_open(pick).or_else(|| self.choose(pick, Standard::LastResort)).map_or_else(
-            || Err(self.why_nobody(pick.now)),
-            |(index, endpoint)| Ok(Lease::take(self, endpoint, index, pick.now)),
-        )
+        let index = self.pick_open(pick).or_else(|| self.choose(pick, Standard::LastResort));
+        index.and_then(|index| self.lease(index, pick.now)).ok_or_else(|| self.why_nobody(pick.now))
     }
 
     /// Picks among those that are up. A marked endpoint whose trial is due takes part until one caller has got the trial;
     /// whoever loses that race chooses again, at most once for each endpoint.
-    fn pick_open(&self, pick: &Pick<'_>) -> Option<(usize, &Endpoint)> {
-        for _ in 0..=self.endpoints.len() {
-            let (index, endpoint) = self.choose(pick, Standard::Open)?;
-            if endpoint.state.claim_trial(pick.now, &self.passive) {
-                return Some((index, endpoint));
-            }
-        }
-        None
+    fn pick_open(&self, pick: &Pick<'_>) -> Option<usize> {
+        (0..=self.seats.len()).map_while(|_| self.choose(pick, Standard::Open)).find(|&index| {
+            self.seats.get(index).is_some_and(|seat| seat.state.claim_trial(pick.now, &self.passive))
+        })
     }
 
-    fn choose(&self, pick: &Pick<'_>, standard: Standard) -> Option<(usize, &Endpoint)> {
-        let candidates = Candidates::new(&self.endpoints, pick.tried, pick.now, standard);
-        let index = match &self.chooser {
+    fn choose(&self, pick: &Pick<'_>, standard: Standard) -> Option<usize> {
+        let candidates = Candidates::new(&self.seats, pick.tried, pick.now, standard);
+        match &self.chooser {
             Chooser::Adaptive(adaptive) => adaptive.choose(&candidates, pick.random),
             Chooser::LeastRequest(least_request) => least_request.choose(&candidates, pick.random),
             Chooser::Random(random) => random.choose(&candidates, pick.random),
@@ -119,8 +116,11 @@ impl Balancer {
                 rendezvous.choose(&candidates, pick.hash.unwrap_or(pick.random))
             }
             Chooser::RoundRobin(round_robin) => round_robin.choose(&candidates, pick.random),
-        }?;
-        Some((index, self.endpoints.get(index)?))
+        }
+    }
+
+    pub(crate) fn lease(&self, index: usize, now: Moment) -> Option<Lease<'_>> {
+        Some(Lease::take(self, index, self.endpoints.get(index)?, self.seats.get(index)?, now))
     }
 
     fn why_nobody(&self, now: Moment) -> NoEndpoint {
@@ -142,31 +142,31 @@ impl Balancer {
             Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
         }
         if let Chooser::Adaptive(adaptive) = &self.chooser {
-            adaptive.learn(&self.endpoints, lease, ended, now);
+            adaptive.learn(&self.seats, lease, ended, now);
         }
     }
 }
 
 impl Chooser {
-    fn new(algorithm: Algorithm, endpoints: &[Endpoint], previous: Option<&Chooser>) -> Self {
+    fn new(algorithm: Algorithm, endpoints: &[Endpoint], seats: &[Seat], previous: Option<&Chooser>) -> Self {
         match algorithm {
             Algorithm::Adaptive { peers } => {
                 let previous = match previous {
                     Some(Self::Adaptive(previous)) => Some(previous),
                     _ => None,
                 };
-                Self::Adaptive(Adaptive::new(peers, endpoints, previous))
+                Self::Adaptive(Adaptive::new(peers, previous))
             }
             Algorithm::ConsistentHash => Self::Rendezvous(Rendezvous::new(endpoints, None)),
-            Algorithm::LeastRequest => Self::LeastRequest(LeastRequest::new(endpoints)),
-            Algorithm::Random { choices } => Self::Random(Random::new(choices, endpoints)),
+            Algorithm::LeastRequest => Self::LeastRequest(LeastRequest::new(seats)),
+            Algorithm::Random { choices } => Self::Random(Random::new(choices, seats)),
             Algorithm::Rendezvous { bound } => Self::Rendezvous(Rendezvous::new(endpoints, bound)),
             Algorithm::RoundRobin => {
                 let previous = match previous {
                     Some(Self::RoundRobin(previous)) => Some(previous),
                     _ => None,
                 };
-                Self::RoundRobin(RoundRobin::new(endpoints, previous))
+                Self::RoundRobin(RoundRobin::new(seats, previous))
             }
         }
     }

@@ -4,8 +4,8 @@
 //! each endpoint may hold `ceil(c · its share of (requests in flight + 1))`. The bounds add up to more than there is to
 //! hold, so somebody always has room.
 
-use crate::Endpoint;
 use crate::candidates::Candidates;
+use crate::seat::Seat;
 
 /// The greatest load of an endpoint, in percent of its share of all requests in flight; at least 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl LoadBound {
         let (mut in_flight, mut shares) = (0, 0);
         for (_, endpoint) in candidates.iter() {
             in_flight += u64::from(endpoint.state.in_flight());
-            shares += endpoint.share();
+            shares += u64::from(endpoint.share);
         }
         let allowed = (u128::from(in_flight) + 1) * u128::from(self.percent);
         Limit { allowed, divisor: u128::from(shares.max(1)) * 100 }
@@ -39,8 +39,8 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// Whether one more request stays within `ceil(allowed · share)`.
-    pub(crate) fn has_room(&self, endpoint: &Endpoint) -> bool {
-        let most = (self.allowed * u128::from(endpoint.share())).div_ceil(self.divisor);
+    pub(crate) fn has_room(&self, endpoint: &Seat) -> bool {
+        let most = (self.allowed * u128::from(u64::from(endpoint.share))).div_ceil(self.divisor);
         u128::from(endpoint.state.in_flight()) < most
     }
 }

@@ -19,9 +19,3 @@ pub struct Endpoint {
     pub weight: u32,
     pub state: Arc<EndpointState>,
 }
-
-impl Endpoint {
-    pub(crate) fn share(&self) -> u64 {
-        u64::from(self.weight.max(1))
-    }
-}

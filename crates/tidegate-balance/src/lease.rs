@@ -1,5 +1,6 @@
 //! The right to use one endpoint for one attempt, which reports back when it ends. Knows nothing of how it was chosen.
 
+use crate::seat::Seat;
 use crate::{Balancer, Endpoint, Moment};
 use std::time::Duration;
 
@@ -25,13 +26,28 @@ pub struct Lease<'a> {
     picked_at: Moment,
     /// Requests in flight there when this one was picked, this one included.
     load: u32,
+    lightness: f32,
     has_answered: bool,
 }
 
 impl<'a> Lease<'a> {
-    pub(crate) fn take(balancer: &'a Balancer, endpoint: &'a Endpoint, index: usize, now: Moment) -> Self {
+    pub(crate) fn take(
+        balancer: &'a Balancer,
+        index: usize,
+        endpoint: &'a Endpoint,
+        seat: &Seat,
+        now: Moment,
+    ) -> Self {
         let load = endpoint.state.enter(now);
-        Self { balancer, endpoint, index, picked_at: now, load, has_answered: false }
+        Self {
+            balancer,
+            endpoint,
+            index,
+            picked_at: now,
+            load,
+            lightness: seat.lightness,
+            has_answered: false,
+        }
     }
 
     pub fn endpoint(&self) -> &'a Endpoint {
@@ -47,8 +63,9 @@ impl<'a> Lease<'a> {
         self.picked_at
     }
 
-    pub(crate) fn load(&self) -> u32 {
-        self.load
+    /// Requests in flight there when this one was picked, for each unit of the cluster's smallest weight.
+    pub(crate) fn load(&self) -> f64 {
+        f64::from(self.load) * f64::from(self.lightness)
     }
 
     pub(crate) fn has_answered(&self) -> bool {

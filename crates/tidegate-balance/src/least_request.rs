@@ -5,68 +5,76 @@
 //! 2001, is for those who cannot look). Ties, of which an idle fleet has nothing else, go to the least recently used where
 //! all weights are equal; else they are drawn by weight, so that an idle fleet too is used in proportion.
 
-use crate::Endpoint;
 use crate::candidates::Candidates;
 use crate::entropy::Stream;
+use crate::seat::Seat;
 use std::cmp::Ordering;
 
 #[derive(Debug)]
-pub(crate) struct LeastRequest {
-    ties: Ties,
-}
-
-#[derive(Debug)]
-enum Ties {
-    ByWeight,
-    LeastRecentlyUsed,
+pub(crate) enum LeastRequest {
+    Even,
+    Weighted,
 }
 
 impl LeastRequest {
-    pub(crate) fn new(endpoints: &[Endpoint]) -> Self {
-        let is_even = endpoints.windows(2).all(|two| matches!(two, [a, b] if a.share() == b.share()));
-        Self { ties: if is_even { Ties::LeastRecentlyUsed } else { Ties::ByWeight } }
+    pub(crate) fn new(seats: &[Seat]) -> Self {
+        if Seat::is_even(seats) { Self::Even } else { Self::Weighted }
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
-        let mut stream = Stream::new(random);
-        let mut scan = candidates.iter_from_random(random);
-        let (mut best, mut least) = scan.next()?;
-        let mut load = Load::of(least);
-        let mut tied_shares = load.share;
-        for (index, endpoint) in scan {
-            let other = Load::of(endpoint);
-            let wins = match other.compare(&load) {
-                Ordering::Less => {
-                    tied_shares = 0;
-                    true
-                }
-                Ordering::Equal => match self.ties {
-                    Ties::ByWeight => stream.next_below(tied_shares + other.share) < other.share,
-                    Ties::LeastRecentlyUsed => endpoint.state.last_picked() < least.state.last_picked(),
-                },
-                Ordering::Greater => continue,
-            };
-            tied_shares += other.share;
-            if wins {
-                (best, least, load) = (index, endpoint, other);
-            }
+        match self {
+            Self::Even => fewest(candidates, random),
+            Self::Weighted => fewest_for_weight(candidates, random),
         }
-        Some(best)
     }
 }
 
-#[derive(Clone, Copy)]
+fn fewest(candidates: &Candidates<'_>, random: u64) -> Option<usize> {
+    let mut best = None;
+    let (mut least, mut longest_ago) = (u32::MAX, u64::MAX);
+    candidates.visit_from_random(random, |index, seat| {
+        let in_flight = seat.state.in_flight();
+        if in_flight > least {
+            return;
+        }
+        let last_picked = seat.state.last_picked().0;
+        if in_flight < least || last_picked < longest_ago || best.is_none() {
+            (best, least, longest_ago) = (Some(index), in_flight, last_picked);
+        }
+    });
+    best
+}
+
+fn fewest_for_weight(candidates: &Candidates<'_>, random: u64) -> Option<usize> {
+    let mut stream = Stream::new(random);
+    let mut best = None;
+    let mut load = Load { in_flight: u64::MAX >> 32, share: 0 };
+    let mut tied_shares = 0;
+    candidates.visit_from_random(random, |index, seat| {
+        let other = Load { in_flight: u64::from(seat.state.in_flight()), share: u64::from(seat.share) };
+        let wins = match other.compare(&load) {
+            Ordering::Less => {
+                tied_shares = 0;
+                true
+            }
+            Ordering::Equal => stream.next_below(tied_shares + other.share) < other.share,
+            Ordering::Greater => return,
+        };
+        tied_shares += other.share;
+        if wins {
+            (best, load) = (Some(index), other);
+        }
+    });
+    best
+}
+
 struct Load {
     in_flight: u64,
     share: u64,
 }
 
 impl Load {
-    fn of(endpoint: &Endpoint) -> Self {
-        Self { in_flight: u64::from(endpoint.state.in_flight()), share: endpoint.share() }
-    }
-
-    /// Compares `in_flight / share` without dividing; both factors are below 2^32.
+    /// Compares `in_flight / share` without dividing; both factors are below 2^32. A share of zero is infinite load.
     fn compare(&self, other: &Load) -> Ordering {
         (self.in_flight * other.share).cmp(&(other.in_flight * self.share))
     }

@@ -25,6 +25,7 @@ mod passive;
 mod random;
 mod rendezvous;
 mod round_robin;
+mod seat;
 mod state;
 mod states;
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! weighted random. The draws differ from each other where the endpoints allow it, and a tie goes to the first draw, so
 //! that an idle fleet is used exactly in proportion to its weights.
 
-use crate::Endpoint;
 use crate::candidates::Candidates;
 use crate::entropy::Stream;
+use crate::seat::Seat;
 
 /// Draws that may land on endpoints that are out or drawn already, before a look over all endpoints decides.
 const MISSES_MAX: u32 = 16;
@@ -20,10 +20,10 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    pub(crate) fn new(choices: u32, endpoints: &[Endpoint]) -> Self {
+    pub(crate) fn new(choices: u32, endpoints: &[Seat]) -> Self {
         let mut sum = 0;
-        let running_sum = |endpoint: &Endpoint| {
-            sum += endpoint.share();
+        let running_sum = |endpoint: &Seat| {
+            sum += u64::from(endpoint.share);
             sum
         };
         Self { choices: choices.max(1), weights_up_to: endpoints.iter().map(running_sum).collect() }
@@ -42,7 +42,7 @@ impl Random {
         Some(best)
     }
 
-    fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Endpoint)> {
+    fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
         let drawn = (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream));
         drawn.or_else(|| {
             let index = candidates.by_weight(stream.next_below(u64::MAX))?;
@@ -55,24 +55,20 @@ impl Random {
         candidates: &Candidates<'a>,
         stream: &mut Stream,
         not: usize,
-    ) -> Option<(usize, &'a Endpoint)> {
+    ) -> Option<(usize, &'a Seat)> {
         (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream).filter(|&(index, _)| index != not))
     }
 
-    fn draw_once<'a>(
-        &self,
-        candidates: &Candidates<'a>,
-        stream: &mut Stream,
-    ) -> Option<(usize, &'a Endpoint)> {
+    fn draw_once<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
         let point = stream.next_below(*self.weights_up_to.last()?);
         let index = self.weights_up_to.partition_point(|&sum| sum <= point);
         Some((index, candidates.get(index)?))
     }
 }
 
-fn is_less_loaded(endpoint: &Endpoint, than: &Endpoint) -> bool {
-    u64::from(endpoint.state.in_flight()) * than.share()
-        < u64::from(than.state.in_flight()) * endpoint.share()
+fn is_less_loaded(endpoint: &Seat, than: &Seat) -> bool {
+    u64::from(endpoint.state.in_flight()) * u64::from(than.share)
+        < u64::from(than.state.in_flight()) * u64::from(endpoint.share)
 }
 
 #[cfg(test)]

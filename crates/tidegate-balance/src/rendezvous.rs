@@ -13,6 +13,7 @@ use crate::Endpoint;
 use crate::bound::LoadBound;
 use crate::candidates::Candidates;
 use crate::entropy::{mix, stable_hash};
+use crate::seat::Seat;
 
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
@@ -35,10 +36,10 @@ impl Rendezvous {
     }
 
     /// `-weight / ln(u)` with `u` in (0, 1), uniform over keys: the highest among several wins in proportion to its weight.
-    fn score(&self, key: u64, index: usize, endpoint: &Endpoint) -> Option<f64> {
+    fn score(&self, key: u64, index: usize, endpoint: &Seat) -> Option<f64> {
         let bits = mix(key ^ self.names.get(index)?) >> 11;
         let uniform = (bits as f64 + 0.5) / (1_u64 << 53) as f64;
-        Some(endpoint.share() as f64 / -uniform.ln())
+        Some(f64::from(endpoint.share) / -uniform.ln())
     }
 }
 

@@ -11,8 +11,8 @@
 //! proportion. After `MISSES_MAX` such slots (a heavy endpoint is out) the slot is drawn by weight instead, which keeps the
 //! proportions on average.
 
-use crate::Endpoint;
 use crate::candidates::Candidates;
+use crate::seat::Seat;
 use crossbeam_utils::CachePadded;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -34,9 +34,9 @@ pub(crate) struct RoundRobin {
 }
 
 impl RoundRobin {
-    pub(crate) fn new(endpoints: &[Endpoint], previous: Option<&RoundRobin>) -> Self {
+    pub(crate) fn new(endpoints: &[Seat], previous: Option<&RoundRobin>) -> Self {
         let cursor = previous.map(|previous| Arc::clone(&previous.cursor)).unwrap_or_default();
-        let weights: Vec<u64> = endpoints.iter().map(Endpoint::share).collect();
+        let weights: Vec<u64> = endpoints.iter().map(|seat| u64::from(seat.share)).collect();
         Self { cycle: lay_out(&reduce(&weights)).into(), cursor }
     }
 

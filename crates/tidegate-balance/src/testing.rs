@@ -48,7 +48,7 @@ impl Fleet {
 
     /// Holds this many requests on one endpoint.
     pub(crate) fn hold(&self, index: usize, count: usize) -> Vec<Lease<'_>> {
-        (0..count).map(|_| Lease::take(&self.0, &self.0.endpoints()[index], index, Moment(0))).collect()
+        (0..count).map(|_| self.0.lease(index, Moment(0)).unwrap()).collect()
     }
 
     pub(crate) fn in_flight(&self) -> Vec<u32> {

@@ -9,7 +9,8 @@
 use super::errors::NOISE_GAIN;
 use super::model::FleetLevel;
 use crate::float::AtomicF32;
-use crate::{Endpoint, Moment};
+use crate::seat::Seat;
+use crate::{EndpointState, Moment};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -31,7 +32,7 @@ const INDIFFERENCE: f32 = 0.1;
 const FAILURE_COST: f32 = 100.0;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
-const ERROR_DOUBT: f32 = 5.0;
+const ERROR_DOUBT: f32 = 6.0;
 /// What is normal follows at this rate per period, so that the luck of a moment does not define it.
 const NORMAL_GAIN: f32 = 0.1;
 /// The least and the most an endpoint may cost, in fleet costs.
@@ -72,7 +73,7 @@ impl Fleet {
     }
 
     /// Takes the medians and prices every endpoint, if that is due and nobody else is at it.
-    pub(crate) fn shrink_if_due(&self, endpoints: &[Endpoint], peers: u32, now: Moment) {
+    pub(crate) fn shrink_if_due(&self, seats: &[Seat], peers: u32, now: Moment) {
         let due = self.shrink_due.load(Relaxed);
         if now.0 < due {
             return;
@@ -82,38 +83,36 @@ impl Fleet {
             return;
         }
         if let Ok(mut scratch) = self.scratch.try_lock() {
-            self.shrink(endpoints, peers, now, &mut scratch);
+            self.shrink(seats, peers, now, &mut scratch);
         }
     }
 
-    fn shrink(&self, endpoints: &[Endpoint], peers: u32, now: Moment, scratch: &mut Vec<f32>) {
+    fn shrink(&self, seats: &[Seat], peers: u32, now: Moment, scratch: &mut Vec<f32>) {
         if self.founded.load(Relaxed) == 0 {
             self.founded.store(now.0.max(1), Relaxed);
         }
-        self.measure_errors(endpoints, now, scratch);
-        let measured = self.measure(endpoints, now, scratch);
+        self.measure_errors(seats, now, scratch);
+        let measured = self.measure(seats, now, scratch);
         let doubt = if peers > 1 { DOUBT_AMONG_PEERS } else { DOUBT_ALONE };
-        for endpoint in endpoints {
-            self.price_errors(endpoint, now);
-            if measured && endpoint.state.published().gain.get() > 0.0 {
-                endpoint.state.standing().cost.set(self.price(endpoint, doubt, now));
+        for seat in seats {
+            self.price_errors(&seat.state, now);
+            if measured && seat.state.published().gain.get() > 0.0 {
+                seat.state.standing().cost.set(self.price(&seat.state, doubt, now));
             }
         }
     }
 
     /// The medians over the endpoints that are up and have answered. False when there are none.
-    fn measure(&self, endpoints: &[Endpoint], now: Moment, scratch: &mut Vec<f32>) -> bool {
-        let mut median_of = |field: fn(&Endpoint) -> f32| {
-            let heard = |endpoint: &&Endpoint| {
-                endpoint.state.is_open(now) && endpoint.state.published().gain.get() > 0.0
-            };
+    fn measure(&self, seats: &[Seat], now: Moment, scratch: &mut Vec<f32>) -> bool {
+        let mut median_of = |field: fn(&Seat) -> f32| {
+            let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().gain.get() > 0.0;
             scratch.clear();
-            scratch.extend(endpoints.iter().filter(heard).map(field));
+            scratch.extend(seats.iter().filter(heard).map(field));
             median(scratch)
         };
-        let service = median_of(|endpoint| endpoint.state.published().log_service.get());
-        let parallelism = median_of(|endpoint| endpoint.state.published().log_parallelism.get());
-        let noise = median_of(|endpoint| endpoint.state.published().noise.get());
+        let service = median_of(|seat| seat.state.published().log_service.get());
+        let parallelism = median_of(|seat| seat.state.published().log_parallelism.get());
+        let noise = median_of(|seat| seat.state.published().noise.get());
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
@@ -127,14 +126,11 @@ impl Fleet {
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
     /// quartile is what all do.
-    fn measure_errors(&self, endpoints: &[Endpoint], now: Moment, scratch: &mut Vec<f32>) {
-        let heard = |endpoint: &&Endpoint| {
-            endpoint.state.is_open(now) && endpoint.state.published().error_rate_at.load(Relaxed) != 0
-        };
+    fn measure_errors(&self, seats: &[Seat], now: Moment, scratch: &mut Vec<f32>) {
+        let heard =
+            |seat: &&Seat| seat.state.is_open(now) && seat.state.published().error_rate_at.load(Relaxed) != 0;
         scratch.clear();
-        scratch.extend(
-            endpoints.iter().filter(heard).map(|endpoint| endpoint.state.published().error_rate(now)),
-        );
+        scratch.extend(seats.iter().filter(heard).map(|seat| seat.state.published().error_rate(now)));
         let first_quarter = scratch.len().saturating_sub(1) / 4;
         let quartile = nth(scratch, first_quarter).unwrap_or_default();
         let before = self.normal_errors.get();
@@ -142,16 +138,15 @@ impl Fleet {
     }
 
     /// Service time divided by the fleet's cost is the fleet's parallelism.
-    pub(crate) fn price_errors(&self, endpoint: &Endpoint, now: Moment) {
-        let excess =
-            Tolerance::around(self.normal_errors.get()).excess(endpoint.state.published().error_rate(now));
+    pub(crate) fn price_errors(&self, state: &EndpointState, now: Moment) {
+        let excess = Tolerance::around(self.normal_errors.get()).excess(state.published().error_rate(now));
         let service = self.log_parallelism.get().exp();
-        endpoint.state.standing().error_cost.set(FAILURE_COST * service * excess);
+        state.standing().error_cost.set(FAILURE_COST * service * excess);
     }
 
     /// What is left of an endpoint's difference once chance is taken out of it.
-    fn price(&self, endpoint: &Endpoint, doubt: f32, now: Moment) -> f32 {
-        let published = endpoint.state.published();
+    fn price(&self, state: &EndpointState, doubt: f32, now: Moment) -> f32 {
+        let published = state.published();
         let chance = doubt * DEVIATION * self.noise.get() * (published.gain.get() / 2.0).sqrt();
         let chance = chance.max(INDIFFERENCE);
         let mut service = soft_threshold(published.log_service.get() - self.log_service.get(), chance);

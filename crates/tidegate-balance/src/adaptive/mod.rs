@@ -1,7 +1,7 @@
 //! Least drain time: the endpoint where one more request is expected to be answered soonest, by what its own answers
 //! have taught. Knows no probe, agent or header; needs none.
 //!
-//! `score = (n + 1) · cost + error cost`, smallest wins, ties to the least recently used. `cost` is service time over
+//! `score = ((n + 1) · cost + error cost) · warning`, smallest wins, ties to the least recently used. `cost` is service time over
 //! parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
 //! price a pick sees, at no cost worth mentioning, two things that cannot wait for an answer to arrive: silence (answers
 //! are overdue by Little's law) and suspicion (the last few answers came late). The derivation is in
@@ -16,7 +16,8 @@ mod learned;
 mod model;
 
 use crate::candidates::Candidates;
-use crate::{Ended, Endpoint, Lease, Moment};
+use crate::seat::Seat;
+use crate::{Ended, Lease, Moment};
 use fleet::Fleet;
 use learned::Evidence;
 use model::Lesson;
@@ -39,66 +40,36 @@ const STREAM_PART: f32 = 0.125;
 pub(crate) struct Adaptive {
     peers: u32,
     fleet: Arc<Fleet>,
-    smallest_share: u64,
 }
 
 impl Adaptive {
-    pub(crate) fn new(peers: u32, endpoints: &[Endpoint], previous: Option<&Adaptive>) -> Self {
-        let fleet = previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default();
-        let smallest_share = endpoints.iter().map(Endpoint::share).min().unwrap_or(1);
-        Self { peers, fleet, smallest_share }
+    pub(crate) fn new(peers: u32, previous: Option<&Adaptive>) -> Self {
+        Self { peers, fleet: previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default() }
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
         let doubt = SUSPICION_FROM * self.fleet.noise();
         let now = candidates.now();
-        let mut scan = candidates.iter_from_random(random);
-        let (mut best, mut least) = scan.next()?;
-        let mut score = self.score(least, doubt, now);
-        for (index, endpoint) in scan {
-            let other = self.score(endpoint, doubt, now);
-            let is_less =
-                other < score || (other <= score && endpoint.state.last_picked() < least.state.last_picked());
-            if is_less {
-                (best, least, score) = (index, endpoint, other);
+        let mut best = None;
+        let mut least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
+        candidates.visit_from_random(random, |index, seat| {
+            let cached = Bid { score: cached_score(seat, now), last_picked: seat.state.last_picked().0 };
+            if best.is_some() && !cached.beats(&least) {
+                return;
             }
-        }
-        least.state.standing().claim_probe(now);
-        Some(best)
-    }
-
-    fn score(&self, endpoint: &Endpoint, doubt: f32, now: Moment) -> f32 {
-        let state = &endpoint.state;
-        let standing = state.standing();
-        let in_flight = state.in_flight();
-        let streaming = state.streaming().min(in_flight);
-        let waiting = in_flight - streaming;
-        let mut cost = standing.cost.get();
-        let recent = standing.recent.get();
-        if recent > doubt {
-            let decayed = recent * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
-            cost *= 1.0 + SUSPICION_COST * (decayed - doubt).max(0.0);
-        }
-        if waiting > 0 {
-            let silence = standing.silence(waiting, now);
-            cost *= 1.0 + (silence - SILENCE_ALLOWED).max(0.0);
-        } else if standing.is_probe_due(now) {
-            cost = 1.0;
-        }
-        let load = waiting as f32 + STREAM_PART * streaming as f32;
-        // Whoever is marked and may be picked is due for a trial, which its failures must not put off.
-        let error_cost = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
-        (load + 1.0) * cost / self.relative_share(endpoint) + error_cost
-    }
-
-    /// The weight in units of the smallest.
-    fn relative_share(&self, endpoint: &Endpoint) -> f32 {
-        endpoint.share() as f32 / self.smallest_share as f32
+            let bid = Bid { score: cached.score * warning(seat, doubt, now), ..cached };
+            if best.is_none() || bid.beats(&least) {
+                (best, least) = (Some((index, seat)), bid);
+            }
+        });
+        let (index, seat) = best?;
+        seat.state.standing().claim_probe(now);
+        Some(index)
     }
 
     /// What the end of an attempt teaches. Off the client's path: the answer has been sent, or an attempt has failed.
-    pub(crate) fn learn(&self, endpoints: &[Endpoint], lease: &Lease<'_>, ended: Ended, now: Moment) {
-        if let Some(evidence) = self.evidence(lease, ended) {
+    pub(crate) fn learn(&self, seats: &[Seat], lease: &Lease<'_>, ended: Ended, now: Moment) {
+        if let Some(evidence) = Self::evidence(lease, ended) {
             let state = &lease.endpoint().state;
             if matches!(ended, Ended::Answered { .. }) {
                 state.standing().sign_of_life(now);
@@ -109,24 +80,79 @@ impl Adaptive {
             }
             if matches!(evidence, Evidence::Failure) {
                 // A fast failure frees its slot at once: until the next period hundreds of requests would follow it.
-                self.fleet.price_errors(lease.endpoint(), now);
+                self.fleet.price_errors(state, now);
             }
         }
-        self.fleet.shrink_if_due(endpoints, self.peers, now);
+        self.fleet.shrink_if_due(seats, self.peers, now);
     }
 
-    fn evidence(&self, lease: &Lease<'_>, ended: Ended) -> Option<Evidence> {
+    fn evidence(lease: &Lease<'_>, ended: Ended) -> Option<Evidence> {
         match ended {
             Ended::Abandoned => None,
             Ended::Answered { .. } if lease.has_answered() => None,
             Ended::Answered { status, .. } if is_failure(status) => Some(Evidence::Failure),
             Ended::Answered { first_byte, .. } => {
-                let load = f64::from(lease.load()) / f64::from(self.relative_share(lease.endpoint()));
-                Some(Evidence::Success { latency: first_byte, load })
+                Some(Evidence::Success { latency: first_byte, load: lease.load() })
             }
             Ended::ConnectFailed | Ended::Failed => Some(Evidence::Failure),
         }
     }
+}
+
+/// What an endpoint offers. The smallest score wins, then the least recent use.
+#[derive(Clone, Copy)]
+struct Bid {
+    score: f32,
+    last_picked: u64,
+}
+
+impl Bid {
+    #[inline]
+    fn beats(&self, other: &Bid) -> bool {
+        self.score < other.score || (self.score <= other.score && self.last_picked < other.last_picked)
+    }
+}
+
+/// The score from the cached price. Most endpoints are dismissed by it, as warnings can only raise it.
+#[inline]
+fn cached_score(seat: &Seat, now: Moment) -> f32 {
+    let state = &seat.state;
+    let standing = state.standing();
+    let in_flight = state.in_flight();
+    let mut cost = standing.cost.get();
+    if in_flight == 0 && cost > 1.0 && standing.is_probe_due(now) {
+        cost = 1.0;
+    }
+    let mut load = in_flight as f32;
+    let streaming = state.streaming();
+    if streaming != 0 {
+        load -= (1.0 - STREAM_PART) * streaming.min(in_flight) as f32;
+    }
+    let mut score = (load + 1.0) * cost * seat.lightness;
+    let error_cost = standing.error_cost.get();
+    // Whoever is marked and may be picked is due for a trial, which its failures must not put off.
+    if error_cost > 0.0 && state.trial_due().is_none() {
+        score += error_cost;
+    }
+    score
+}
+
+/// What cannot wait for an answer to arrive: 1, and more the longer answers are overdue and the later the last ones came.
+#[inline]
+fn warning(seat: &Seat, doubt: f32, now: Moment) -> f32 {
+    let standing = seat.state.standing();
+    let waiting = seat.state.in_flight().saturating_sub(seat.state.streaming());
+    let mut warning = 1.0;
+    let silence = standing.silence(waiting, now);
+    if silence > SILENCE_ALLOWED {
+        warning += silence - SILENCE_ALLOWED;
+    }
+    let recent = standing.recent.get();
+    if recent > doubt {
+        let remembered = recent * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
+        warning *= 1.0 + SUSPICION_COST * (remembered - doubt).max(0.0);
+    }
+    warning
 }
 
 /// Answers that say the endpoint could not do its work; other statuses are the application's to give.
