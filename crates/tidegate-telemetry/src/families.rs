@@ -133,6 +133,8 @@ families! {
     BUILD_INFO = Gauge "tidegate_build_info" ["version"]
         "Always 1; the label says which version runs.";
 
+    HEAP_ALLOCATIONS = Counter "tidegate_heap_allocations" []
+        "Times the heap was asked for memory; only in builds with the feature count-allocations.";
     PROCESS_CPU = Counter "process_cpu_seconds" []
         "Processor time that the process has used, in user and kernel mode.";
     PROCESS_RESIDENT_MEMORY = Gauge "process_resident_memory_bytes" []

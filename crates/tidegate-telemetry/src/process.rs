@@ -2,7 +2,8 @@
 
 use crate::exposition::Seconds;
 use crate::families::{
-    Family, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT_MEMORY, PROCESS_START_TIME,
+    Family, HEAP_ALLOCATIONS, PROCESS_CPU, PROCESS_MAX_FDS, PROCESS_OPEN_FDS, PROCESS_RESIDENT_MEMORY,
+    PROCESS_START_TIME,
 };
 use std::fs;
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub struct Process {
     pub max_fds: Option<u64>,
     /// Since the Unix epoch.
     pub started: Duration,
+    /// Known in builds made for measuring; `read` leaves it empty.
+    pub heap_allocations: Option<u64>,
 }
 
 impl Process {
@@ -28,6 +31,7 @@ impl Process {
             open_fds: open_descriptors()?,
             max_fds: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
             started: started()?,
+            heap_allocations: None,
         })
     }
 
@@ -38,6 +42,7 @@ impl Process {
             name if name == PROCESS_RESIDENT_MEMORY.name => Some(self.resident_bytes.to_string()),
             name if name == PROCESS_OPEN_FDS.name => Some(self.open_fds.to_string()),
             name if name == PROCESS_MAX_FDS.name => self.max_fds.map(|max| max.to_string()),
+            name if name == HEAP_ALLOCATIONS.name => self.heap_allocations.map(|count| count.to_string()),
             name if name == PROCESS_START_TIME.name => Some(Seconds(self.started).to_string()),
             _ => None,
         }
