@@ -6,6 +6,7 @@ use crate::stream::Stream;
 use crate::timers::{Alarm, after};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tidegate_balance::Moment;
@@ -17,6 +18,24 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     _slot: Option<OwnedSemaphorePermit>,
+    _counted: Counted,
+}
+
+/// One unit of the count of open connections.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn on(upstream: &Upstream) -> Self {
+        upstream.open.fetch_add(1, Relaxed); // a count, ordering nothing
+        Self(Arc::clone(&upstream.open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Tries every address of the endpoint, the one that worked last first. Each gets an equal part of `timeout`, so that a
@@ -39,7 +58,7 @@ pub(crate) async fn connect(
         cause = match alarm.within(deadline, dial(address)).await {
             Ok(Ok(stream)) => {
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
-                return Ok(Connection { stream, _slot: slot });
+                return Ok(Connection { stream, _slot: slot, _counted: Counted::on(upstream) });
             }
             Ok(Err(error)) => cause_of(&error),
             Err(_) => Cause::ConnectTimeout,

@@ -23,6 +23,8 @@ pub struct Upstream {
     pub addresses: ArcSwap<Vec<Address>>,
     /// The `Host` for endpoints that want their own name: as configured, without a `unix:` path.
     pub authority: Arc<str>,
+    /// Connections of all workers that are open now, idle ones included.
+    pub open: Arc<AtomicUsize>,
     /// Idle connections in the pools of all workers.
     pub idle: AtomicUsize,
     /// Position in `addresses` that connected last.
@@ -42,6 +44,7 @@ impl Upstream {
             id,
             addresses: ArcSwap::from_pointee(addresses),
             authority,
+            open: Arc::default(),
             idle: AtomicUsize::new(0),
             preferred: AtomicUsize::new(0),
             slots: connections_max.map(|slots| Arc::new(Semaphore::new(slots))),
