@@ -5,16 +5,28 @@
 
 #![forbid(unsafe_code)]
 
-mod chance; // seeds and jitter
-mod control; // start, reload, stop
-mod listening; // the sockets that are bound, and handing them to the workers
+mod control; // a running proxy, seen from outside
+mod core; // the life of a configuration: start, reload, drain
+mod signals; // what the operator asks for while it runs
+
+mod fleet;
+mod listening; // the sockets that are bound
 mod logs; // the access log across reloads
 mod lower; // configuration + what lived before → snapshot
 mod names; // host names of endpoints, looked up again and again
-mod places; // where to listen: names of the configuration become addresses
-mod signals; // what the operator asks for while it runs
+mod places; // where to listen: names of the configuration become addresses // the workers, told all at once
+
+mod admin;
+mod gauges; // the same as metrics
+mod health; // active checks
+mod overview; // what is in force now, for everybody to look at
+mod status; // the state of everything, as facts
+mod watch; // says when endpoints go down or come back // the admin listener
+
+mod chance; // seeds and jitter
 mod voice; // lines for the operator
 
 pub use control::{AdminChoice, Control, Options, StartError};
 pub use signals::{Loaded, ServeError, Source};
+pub use status::{ClusterStatus, EndpointStatus, ListenerStatus, Status};
 pub use voice::{Level, Voice};

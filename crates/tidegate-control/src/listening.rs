@@ -1,9 +1,6 @@
 //! The sockets that are bound now, and handing them to the workers. Knows no configuration.
 
 use crate::places::{Place, Spot};
-use std::io;
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_proxy::Socket;
@@ -16,13 +13,8 @@ pub(crate) const BACKLOG: u32 = 4096;
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) listening: Listening,
-    sockets: Sockets,
-}
-
-#[derive(Debug)]
-enum Sockets {
-    Tcp(Vec<TcpListener>),
-    Unix(UnixListener),
+    /// One for each worker.
+    sockets: Vec<Socket>,
 }
 
 /// One address that the workers listen on.
@@ -62,23 +54,22 @@ impl Bound {
                 let group = listen_tcp_group(*address, BACKLOG, workers)?;
                 let real = group.first().and_then(|first| first.local_addr().ok()).unwrap_or(*address);
                 let listening = Listening { key, address: real.to_string(), socket_file: None };
-                Ok(Self { listening, sockets: Sockets::Tcp(group) })
+                Ok(Self { listening, sockets: group.into_iter().map(Socket::Tcp).collect() })
             }
             Spot::Unix(path) => {
                 let socket = listen_unix(path, BACKLOG)?;
                 let address = format!("unix:{}", path.display());
+                let cloned = |source| ListenError::Io { address: address.clone(), source };
+                let sockets = (0..workers).map(|_| socket.try_clone().map(Socket::Unix));
+                let sockets = sockets.collect::<Result<_, _>>().map_err(cloned)?;
                 let listening = Listening { key, address, socket_file: Some(path.clone()) };
-                Ok(Self { listening, sockets: Sockets::Unix(socket) })
+                Ok(Self { listening, sockets })
             }
         }
     }
 
-    /// One socket for each worker.
-    pub(crate) fn hand_out(self, workers: usize) -> io::Result<Vec<Socket>> {
-        match self.sockets {
-            Sockets::Tcp(group) => Ok(group.into_iter().map(Socket::Tcp).collect()),
-            Sockets::Unix(socket) => (0..workers).map(|_| socket.try_clone().map(Socket::Unix)).collect(),
-        }
+    pub(crate) fn into_parts(self) -> (Listening, Vec<Socket>) {
+        (self.listening, self.sockets)
     }
 }
 

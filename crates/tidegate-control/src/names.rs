@@ -40,7 +40,7 @@ pub(crate) async fn resolve(named: Vec<Named>, voice: &Voice) {
 
 /// One name, for as long as its endpoint is in use.
 struct Name {
-    name: String,
+    host: String,
     port: u16,
     endpoint: Arc<str>,
     upstream: Weak<Upstream>,
@@ -51,7 +51,7 @@ struct Name {
 impl Name {
     fn new(endpoint: Named, voice: Voice) -> Self {
         Self {
-            name: endpoint.name,
+            host: endpoint.name,
             port: endpoint.port,
             endpoint: Arc::clone(&endpoint.upstream.id.address),
             upstream: Arc::downgrade(&endpoint.upstream),
@@ -66,7 +66,7 @@ impl Name {
         let mut failing = false;
         let mut backoff = BACKOFF.0;
         loop {
-            let found = look_up(&self.name, self.port).await;
+            let found = look_up(&self.host, self.port).await;
             let (Some(upstream), Some(state)) = (self.upstream.upgrade(), self.state.upgrade()) else {
                 return;
             };

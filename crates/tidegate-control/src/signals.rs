@@ -1,7 +1,8 @@
 //! What the operator asks for while the proxy runs: TERM, INT and QUIT end it, HUP reads the configuration again, USR1
 //! opens the access log anew. Knows no files; reading is a function it is given.
 
-use crate::control::{Control, Core};
+use crate::control::Control;
+use crate::core::Core;
 use std::io;
 use std::time::Duration;
 use tidegate_config::Config;
@@ -83,12 +84,21 @@ async fn reload(core: &mut Core, source: &Source) {
         return;
     };
     match read() {
-        Err(report) => core.refuse_reload(&report),
+        Err(report) => {
+            core.voice.report(&report);
+            core.refuse_reload();
+        }
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| core.voice.warning(warning));
+            loaded.warnings.iter().for_each(|warning| core.voice.report(warning));
             match core.reload(loaded.config).await {
-                Ok(()) => core.voice.note("the configuration was read again and is in force"),
-                Err(error) => core.refuse_reload(&error),
+                Ok(()) => {
+                    core.count_reload();
+                    core.voice.note("the configuration was read again and is in force");
+                }
+                Err(error) => {
+                    core.voice.error(error);
+                    core.refuse_reload();
+                }
             }
         }
     }

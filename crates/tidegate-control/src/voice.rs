@@ -10,13 +10,17 @@ pub enum Level {
     Error,
     /// Something happened that an operator wants to know.
     Note,
+    /// Several lines that bring their own words, such as what is wrong with a file.
+    Report,
     /// Something is legal but surprising, or has become worse.
     Warning,
 }
 
+type Say = dyn Fn(Level, &str) + Send + Sync;
+
 /// Where lines go.
 #[derive(Clone)]
-pub struct Voice(Arc<dyn Fn(Level, &str) + Send + Sync>);
+pub struct Voice(Arc<Say>);
 
 impl Voice {
     pub fn new(say: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
@@ -34,6 +38,10 @@ impl Voice {
 
     pub(crate) fn note(&self, line: impl fmt::Display) {
         (self.0)(Level::Note, &line.to_string());
+    }
+
+    pub(crate) fn report(&self, lines: &str) {
+        (self.0)(Level::Report, lines);
     }
 
     pub(crate) fn warning(&self, line: impl fmt::Display) {

@@ -1,5 +1,7 @@
 //! What can be typed. Each command's help fits a screen and shows an example.
 
+#![allow(clippy::doc_markdown, reason = "these comments are what --help prints")]
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 

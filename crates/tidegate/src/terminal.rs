@@ -1,4 +1,4 @@
-//! Lines for the person at the terminal: on standard error, coloured only there, and never when NO_COLOR is set.
+//! Lines for the person at the terminal: on standard error, coloured only there, and never when `NO_COLOR` is set.
 
 use std::io::{self, IsTerminal, Write};
 use tidegate_config::Style;
@@ -11,15 +11,13 @@ pub(crate) fn voice() -> Voice {
 
 pub(crate) fn say(level: Level, line: &str) {
     let (word, colour) = match level {
-        Level::Error => ("error: ", "\x1b[1;31m"),
-        Level::Note => ("", ""),
-        Level::Warning => ("warning: ", "\x1b[1;33m"),
+        Level::Error => ("error", "\x1b[1;31m"),
+        Level::Note | Level::Report => return print_error(line),
+        Level::Warning => ("warning", "\x1b[1;33m"),
     };
-    // A report brings its own words.
-    let word = if line.starts_with("error") || line.starts_with("\x1b") { "" } else { word };
     match style() {
-        Style::Coloured if !word.is_empty() => print_error(&format!("{colour}{word}\x1b[0m{line}")),
-        Style::Coloured | Style::Plain => print_error(&format!("{word}{line}")),
+        Style::Coloured => print_error(&format!("{colour}{word}\x1b[0m: {line}")),
+        Style::Plain => print_error(&format!("{word}: {line}")),
     }
 }
 

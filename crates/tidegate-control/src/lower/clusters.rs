@@ -14,7 +14,7 @@ use tidegate_proxy::upstream::{Address, Upstream};
 
 /// How long an unused connection to an endpoint is kept. Most servers close theirs after 5 to 75 s; one that closes first
 /// is noticed before the connection is used again.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// In the order of the configuration.
 pub(super) fn lower(

@@ -36,7 +36,7 @@ fn read_again(path: &Path) -> Result<Loaded, String> {
             Ok(Loaded { config, warnings })
         }
         Err(Failure::Wrong(report)) => Err(report.render(terminal::style())),
-        Err(other) => Err(other.to_string()),
+        Err(other) => Err(format!("error: {other}")),
     }
 }
 

@@ -1,0 +1,252 @@
+//! The life of a configuration: put in force whole, replaced whole, drained at the end. Lives on the control runtime.
+
+use crate::admin::AdminServer;
+use crate::control::{Options, StartError};
+use crate::fleet::Fleet;
+use crate::gauges;
+use crate::health::Checks;
+use crate::listening::{Bound, Listening};
+use crate::logs::Logs;
+use crate::lower::{Lowered, Previous, lower};
+use crate::names;
+use crate::overview::Overview;
+use crate::places::{Place, places};
+use crate::voice::Voice;
+use crate::watch::Watch;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tidegate_balance::States;
+use tidegate_config::{Config, Workers};
+use tidegate_proxy::worker::Command;
+use tidegate_telemetry::Registry;
+use tidegate_telemetry::families::{CONFIG_RELOAD_OK, CONFIG_RELOADED_AT, CONFIG_RELOADS};
+use tidegate_telemetry::registry::CONTROL;
+
+/// Everything that a running proxy consists of.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) voice: Voice,
+    pub(crate) overview: Arc<Overview>,
+    options: Options,
+    states: States,
+    listening: Vec<Listening>,
+    fleet: Fleet,
+    logs: Logs,
+    admin: Option<AdminServer>,
+    checks: Checks,
+}
+
+impl Core {
+    pub(crate) async fn start(config: Config, options: Options) -> Result<Self, StartError> {
+        raise_descriptor_limit(&config, &options.voice);
+        let (registry, states) = (Arc::new(Registry::default()), States::default());
+        let count = worker_count(config.workers);
+        let places = places(&config.listeners).await?;
+        let bound = Bound::all(&places, count)?;
+        let admin = match &config.admin {
+            Some(bind) => Some(AdminServer::bind(bind, options.admin).await?),
+            None => None,
+        };
+        let logs = Logs::open(&config.log, count, &registry)?;
+
+        let Lowered { snapshot, unresolved } = lower(&config, &bound_places(&places, &bound), &states, None);
+        names::resolve(unresolved, &options.voice).await;
+        let fleet = Fleet::start(&snapshot, &registry, logs.ends())?;
+        let current = Previous { config: Arc::new(config), snapshot };
+        let overview = Arc::new(Overview::new(registry, count, current));
+        let mut core = Self {
+            voice: options.voice.clone(),
+            options,
+            states,
+            listening: Vec::new(),
+            fleet,
+            logs,
+            admin: admin.map(|admin| admin.serve(&overview)),
+            checks: Checks::default(),
+            overview,
+        };
+        core.listen(bound);
+        core.checks.follow(&core.overview).await;
+        tokio::spawn(Watch::default().run(Arc::clone(&core.overview), core.voice.clone()));
+        core.applied();
+        Ok(core)
+    }
+
+    /// Everything that can fail comes first; then the change is made, whole.
+    pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let current = self.overview.current();
+        let places = places(&config.listeners).await?;
+        let is_new = |place: &&Place| self.listening.iter().all(|listening| listening.key != place.key);
+        let (new, kept): (Vec<_>, Vec<_>) = places.iter().partition(is_new);
+        let new: Vec<_> = new.into_iter().cloned().collect();
+        let bound = Bound::all(&new, self.fleet.len())?;
+        let admin = match &config.admin {
+            Some(bind) if self.admin.as_ref().is_none_or(|admin| admin.bind != *bind) => {
+                Some(AdminServer::bind(bind, self.options.admin).await?)
+            }
+            _ => None,
+        };
+        let logs = self.logs.changed(&config.log, &self.overview.registry)?;
+
+        let served: Vec<_> = kept.into_iter().cloned().chain(bound_places(&new, &bound)).collect();
+        let Lowered { snapshot, unresolved } = lower(&config, &served, &self.states, Some(&current));
+        names::resolve(unresolved, &self.voice).await;
+        self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
+        self.listen(bound);
+        self.unlisten(|key| served.iter().all(|place| *place.key != *key));
+        if let Some(logs) = logs {
+            self.fleet.tell_each(logs.ends().map(Command::Log));
+            std::mem::replace(&mut self.logs, logs).retire();
+        }
+        self.warn_of_what_stays(&config);
+        let wants_admin = config.admin.is_some();
+        gauges::forget_removed(&self.overview.registry, &snapshot);
+        self.overview.replace(Previous { config: Arc::new(config), snapshot });
+        match admin {
+            Some(admin) => {
+                let admin = admin.serve(&self.overview);
+                self.voice.note(format_args!("admin now on {}", url(&admin.address)));
+                self.admin = Some(admin);
+            }
+            None if !wants_admin => self.admin = None,
+            None => {}
+        }
+        self.checks.follow(&self.overview).await;
+        self.applied();
+        Ok(())
+    }
+
+    fn warn_of_what_stays(&self, config: &Config) {
+        let (running, wanted) = (self.fleet.len(), worker_count(config.workers));
+        if running != wanted {
+            self.voice.warning(format_args!(
+                "workers = {wanted} takes effect at the next start; {running} keep running"
+            ));
+        }
+    }
+
+    /// Nothing has changed; why has been said.
+    pub(crate) fn refuse_reload(&self) {
+        self.overview.registry.counter(CONTROL, &CONFIG_RELOADS, &["refused"]).add_from_any_thread(1);
+        self.overview.registry.gauge(&CONFIG_RELOAD_OK, &[]).set(0);
+        self.voice.error("the configuration was not applied: the one before stays in force");
+    }
+
+    pub(crate) fn count_reload(&self) {
+        self.overview.registry.counter(CONTROL, &CONFIG_RELOADS, &["applied"]).add_from_any_thread(1);
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the control plane reads the clock")]
+    fn applied(&self) {
+        let registry = &self.overview.registry;
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        registry.gauge(&CONFIG_RELOADED_AT, &[]).set(since_epoch.as_secs().cast_signed());
+        registry.gauge(&CONFIG_RELOAD_OK, &[]).set(1);
+    }
+
+    pub(crate) fn reopen_logs(&self) {
+        if let Err(error) = self.logs.reopen() {
+            self.voice.error(error);
+        }
+    }
+
+    fn listen(&mut self, bound: Vec<Bound>) {
+        for (listening, sockets) in bound.into_iter().map(Bound::into_parts) {
+            let listen = |socket| Command::Listen(Arc::clone(&listening.key), socket);
+            self.fleet.tell_each(sockets.into_iter().map(listen));
+            self.listening.push(listening);
+        }
+        self.overview.listens_on(self.listening.clone());
+    }
+
+    fn unlisten(&mut self, is_gone: impl Fn(&str) -> bool) {
+        for gone in self.listening.extract_if(.., |listening| is_gone(&listening.key)) {
+            self.fleet.tell(|| Command::Unlisten(Arc::clone(&gone.key)));
+            gone.clean_up();
+        }
+        self.overview.listens_on(self.listening.clone());
+    }
+
+    /// What is served, and where.
+    pub(crate) fn announce(&self) {
+        for listening in &self.listening {
+            self.voice.note(format_args!("listening on {}", url(&listening.address)));
+        }
+        for cluster in &self.overview.current().config.clusters {
+            let endpoints: Vec<_> =
+                cluster.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
+            let balance = crate::lower::algorithm_word(&cluster.balance);
+            self.voice.note(format_args!("cluster {} ({balance}): {}", cluster.name, endpoints.join(", ")));
+        }
+        match &self.admin {
+            Some(admin) => {
+                self.voice.note(format_args!("admin on {} (metrics, health, status)", url(&admin.address)));
+            }
+            None => self.voice.note("admin is off: no metrics"),
+        }
+    }
+
+    /// Accepts nothing more and waits for what is open: until it has ended, the configured time is over, or `hurry`.
+    pub(crate) async fn drain(&mut self, hurry: impl Future<Output = ()>) {
+        self.overview.starts_draining();
+        self.fleet.tell(|| Command::Drain);
+        self.listening.drain(..).for_each(|listening| listening.clean_up());
+        let patience = self.overview.current().config.timeout.drain;
+        tokio::select! {
+            () = self.fleet.ended() => {}
+            () = tokio::time::sleep(patience) => {
+                self.voice.warning(format_args!("not everything was finished within {patience:?}: ending it"));
+                self.fleet.stop().await;
+            }
+            () = hurry => self.fleet.stop().await,
+        }
+        self.checks.end().await;
+    }
+
+    /// Only when one has gone that nobody told to.
+    pub(crate) fn has_lost_a_worker(&self) -> bool {
+        self.fleet.has_lost_one()
+    }
+
+    /// Writes the last lines.
+    pub(crate) fn end(&mut self) {
+        self.admin = None;
+        if !self.logs.close() {
+            self.voice.warning("the last lines of the access log could not be written");
+        }
+    }
+}
+
+fn worker_count(configured: Workers) -> usize {
+    match configured {
+        Workers::Auto => tidegate_sys::usable_core_count(),
+        Workers::Count(count) => count.get() as usize,
+    }
+}
+
+/// Those that are bound: a name's address that this machine lacks is not served.
+fn bound_places(places: &[Place], bound: &[Bound]) -> Vec<Place> {
+    let is_bound = |place: &&Place| bound.iter().any(|one| one.listening.key == place.key);
+    places.iter().filter(is_bound).cloned().collect()
+}
+
+fn url(address: &str) -> String {
+    if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") }
+}
+
+/// Each proxied request may need two descriptors: one for the client, one for the endpoint.
+fn raise_descriptor_limit(config: &Config, voice: &Voice) {
+    let needed = u64::from(config.limit.connections) * 2;
+    match tidegate_sys::raise_descriptor_limit() {
+        Err(error) => voice.warning(format_args!("cannot raise the limit of open files: {error}")),
+        Ok(limit) => {
+            if let Some(soft) = limit.soft.filter(|soft| *soft < needed) {
+                voice.warning(format_args!(
+                    "only {soft} files may be open at once (`ulimit -n`), and {} connections may need {needed}: \
+                     raise it, or lower limit.connections",
+                    config.limit.connections
+                ));
+            }
+        }
+    }
+}

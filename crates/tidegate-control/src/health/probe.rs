@@ -1,0 +1,123 @@
+//! One check of one endpoint: a connection, or a request and its status. Draws no conclusions.
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::handshake;
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tidegate_config::{HealthCheck, Probe, StatusRange};
+use tidegate_proxy::upstream::{Address, Upstream};
+use tidegate_sys::is_out_of_descriptors;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// How much of an answer's body is read, to end the connection in peace.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a check did not pass.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProbeError {
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    #[error("the answer is no HTTP, or breaks off: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("it has no address")]
+    NoAddress,
+    #[error("the check cannot be sent: {0}")]
+    Request(#[from] hyper::http::Error),
+    #[error("status {}, expected {}", .found.as_u16(), ranges(.expected))]
+    Status { found: StatusCode, expected: Vec<StatusRange> },
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+}
+
+impl ProbeError {
+    /// Says something about this process, not about the endpoint.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self, Self::Connect(error) if is_out_of_descriptors(error))
+    }
+}
+
+fn ranges(expected: &[StatusRange]) -> String {
+    let range = |range: &StatusRange| match (range.first, range.last) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    };
+    expected.iter().map(range).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) async fn probe(check: &HealthCheck, upstream: &Upstream) -> Result<(), ProbeError> {
+    let probed = tokio::time::timeout(check.timeout, try_addresses(&check.probe, upstream)).await;
+    probed.unwrap_or(Err(ProbeError::Timeout(check.timeout)))
+}
+
+/// As requests do: the address that worked last first, the next one when connecting fails.
+async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<(), ProbeError> {
+    let addresses = upstream.addresses.load_full();
+    let preferred = upstream.preferred.load(Relaxed).checked_rem(addresses.len()).unwrap_or(0);
+    let (later, sooner) = addresses.split_at(preferred);
+    let mut result = Err(ProbeError::NoAddress);
+    for address in sooner.iter().chain(later) {
+        result = try_address(probe, address, &upstream.authority).await;
+        if !matches!(result, Err(ProbeError::Connect(_))) {
+            break;
+        }
+    }
+    result
+}
+
+async fn try_address(probe: &Probe, address: &Address, authority: &str) -> Result<(), ProbeError> {
+    match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).await.map_err(ProbeError::Connect)?;
+            ask(probe, stream, authority).await
+        }
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await.map_err(ProbeError::Connect)?;
+            ask(probe, stream, authority).await
+        }
+    }
+}
+
+async fn ask(
+    probe: &Probe,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    authority: &str,
+) -> Result<(), ProbeError> {
+    let Probe::Http { path, host, expect } = probe else { return Ok(()) };
+    let request = Request::get(path)
+        .header(HOST, host.as_deref().unwrap_or(authority))
+        .header(USER_AGENT, concat!("tidegate-health/", env!("CARGO_PKG_VERSION")))
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    let answer = async move {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        read_some(answer.into_body()).await;
+        Ok::<_, hyper::Error>(status)
+    };
+    // The connection ends when the answer has been read; why it ends does not matter then.
+    let (status, _) = tokio::join!(answer, connection);
+    let found = status?;
+    if expect.iter().any(|range| range.contains(found.as_u16())) {
+        return Ok(());
+    }
+    Err(ProbeError::Status { found, expected: expect.clone() })
+}
+
+/// The status has been seen: a body that is long or breaks off changes nothing.
+async fn read_some(mut body: Incoming) {
+    let mut left = BODY_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let taken = frame.data_ref().map_or(0, Bytes::len);
+        left = left.saturating_sub(taken);
+        if left == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The state of everything, as facts: what `/status` prints, and what the live view shows.
+
+use crate::listening::Listening;
+use crate::lower::algorithm_word;
+use crate::overview::Overview;
+use serde::Serialize;
+use std::sync::atomic::Ordering::Relaxed;
+use tidegate_balance::{Endpoint, EndpointState, Health, Moment};
+use tidegate_proxy::now;
+use tidegate_proxy::snapshot::{Cluster, Listener};
+use tidegate_proxy::upstream::{Address, Upstream};
+
+/// All that can be said at one moment. The names of the fields are those of the JSON.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// `serving` or `draining`.
+    pub state: &'static str,
+    pub version: &'static str,
+    /// Counts the configurations that were in force.
+    pub generation: u64,
+    pub workers: usize,
+    pub listeners: Vec<ListenerStatus>,
+    pub clusters: Vec<ClusterStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ListenerStatus {
+    /// As configured.
+    pub listener: String,
+    /// What is really bound.
+    pub address: String,
+    pub connections: usize,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ClusterStatus {
+    pub cluster: String,
+    pub balance: &'static str,
+    /// Requests that wait for a connection.
+    pub pending: usize,
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct EndpointStatus {
+    pub endpoint: String,
+    pub health: &'static str,
+    /// Why, where somebody knows.
+    pub reason: Option<String>,
+    pub weight: u32,
+    pub in_flight: u32,
+    pub connections: usize,
+    pub idle_connections: usize,
+    /// What the endpoint's name stands for now.
+    pub addresses: Vec<String>,
+}
+
+impl Status {
+    pub(crate) fn read(overview: &Overview) -> Self {
+        let current = overview.current();
+        let (now, listening) = (now(), overview.listening());
+        let clusters = current.snapshot.clusters.iter();
+        Self {
+            state: if overview.is_draining() { "draining" } else { "serving" },
+            version: env!("CARGO_PKG_VERSION"),
+            generation: current.snapshot.generation,
+            workers: overview.workers,
+            listeners: current.snapshot.listeners.iter().map(|one| listener(one, &listening)).collect(),
+            clusters: clusters
+                .map(|cluster| {
+                    let configured = current.config.cluster(&cluster.name);
+                    let balance = configured.map_or("", |configured| algorithm_word(&configured.balance));
+                    ClusterStatus::read(cluster, balance, overview, now)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn listener(listener: &Listener, listening: &[Listening]) -> ListenerStatus {
+    let bound = listening.iter().find(|bound| bound.key == listener.key);
+    ListenerStatus {
+        listener: listener.key.to_string(),
+        address: bound.map_or_else(String::new, |bound| bound.address.clone()),
+        connections: listener.connections.load(Relaxed),
+    }
+}
+
+impl ClusterStatus {
+    fn read(cluster: &Cluster, balance: &'static str, overview: &Overview, now: Moment) -> Self {
+        let pairs = cluster.balancer.endpoints().iter().zip(&cluster.upstreams);
+        Self {
+            cluster: cluster.name.to_string(),
+            balance,
+            pending: cluster.pending.load(Relaxed),
+            endpoints: pairs
+                .map(|(endpoint, upstream)| EndpointStatus::read(endpoint, upstream, overview, now))
+                .collect(),
+        }
+    }
+}
+
+impl EndpointStatus {
+    fn read(endpoint: &Endpoint, upstream: &Upstream, overview: &Overview, now: Moment) -> Self {
+        let health = endpoint.state.health(now);
+        Self {
+            endpoint: endpoint.id.address.to_string(),
+            health: health_word(health),
+            reason: reason(&endpoint.state, health, || {
+                overview.reason(&endpoint.id).map(|reason| reason.to_string())
+            }),
+            weight: endpoint.weight,
+            in_flight: endpoint.state.in_flight(),
+            connections: upstream.open.load(Relaxed),
+            idle_connections: upstream.idle.load(Relaxed),
+            addresses: upstream.addresses.load().iter().map(address).collect(),
+        }
+    }
+}
+
+fn address(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// The words of the metric's label `state`.
+pub(crate) fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Up => "up",
+        Health::DownByCheck => "down_by_check",
+        Health::DownByConnect => "down_by_connect",
+        Health::Draining => "draining",
+        Health::Unresolved => "unresolved",
+    }
+}
+
+/// Why an endpoint is in this state; `checked`: what the active checks say.
+pub(crate) fn reason(
+    state: &EndpointState,
+    health: Health,
+    checked: impl FnOnce() -> Option<String>,
+) -> Option<String> {
+    match health {
+        Health::Up => None,
+        Health::DownByCheck => checked(),
+        Health::DownByConnect => {
+            Some(format!("{} connects failed in a row", state.connect_failures_in_a_row()))
+        }
+        Health::Draining => Some("taken out by the operator".to_owned()),
+        Health::Unresolved => Some("its name does not resolve".to_owned()),
+    }
+}

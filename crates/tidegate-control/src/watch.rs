@@ -1,0 +1,83 @@
+//! Says when an endpoint or a whole cluster goes down or comes back, whoever found out. Changes nothing.
+
+use crate::overview::Overview;
+use crate::status::reason;
+use crate::voice::Voice;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_balance::{Endpoint, EndpointId, Health, Moment};
+use tidegate_proxy::now;
+use tidegate_proxy::snapshot::Cluster;
+
+/// How often the states are looked at. A change that reverts in between goes unsaid.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// What was said last.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    endpoints: HashMap<EndpointId, Health>,
+    clusters_down: HashMap<Arc<str>, bool>,
+}
+
+impl Watch {
+    pub(crate) async fn run(mut self, overview: Arc<Overview>, voice: Voice) {
+        loop {
+            self.look(&overview, &voice);
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    pub(crate) fn look(&mut self, overview: &Overview, voice: &Voice) {
+        let (snapshot, now) = (&overview.current().snapshot, now());
+        for cluster in &snapshot.clusters {
+            for endpoint in cluster.balancer.endpoints() {
+                self.look_at_endpoint(endpoint, overview, voice, now);
+            }
+            self.look_at_cluster(cluster, voice, now);
+        }
+        let is_there = |id: &EndpointId| {
+            let upstreams = snapshot.clusters.iter().flat_map(|cluster| &cluster.upstreams);
+            upstreams.into_iter().any(|upstream| upstream.id == *id)
+        };
+        self.endpoints.retain(|id, _| is_there(id));
+        self.clusters_down.retain(|name, _| snapshot.clusters.iter().any(|cluster| cluster.name == *name));
+    }
+
+    fn look_at_endpoint(&mut self, endpoint: &Endpoint, overview: &Overview, voice: &Voice, now: Moment) {
+        let health = lasting_health(endpoint, now);
+        let before = self.endpoints.insert(endpoint.id.clone(), health).unwrap_or(Health::Up);
+        if health == before || [health, before].contains(&Health::Unresolved) && health != Health::Up {
+            return; // the look-ups speak for themselves
+        }
+        let (cluster, address) = (&endpoint.id.cluster, &endpoint.id.address);
+        if health == Health::Up {
+            return voice.note(format_args!("endpoint {address} of cluster {cluster} is up again"));
+        }
+        let explained = || overview.reason(&endpoint.id).map(|reason| reason.to_string());
+        let why = reason(&endpoint.state, health, explained).unwrap_or_else(|| "no reason given".to_owned());
+        voice.warning(format_args!("endpoint {address} of cluster {cluster} is down: {why}"));
+    }
+
+    fn look_at_cluster(&mut self, cluster: &Cluster, voice: &Voice, now: Moment) {
+        let is_up = |endpoint: &Endpoint| lasting_health(endpoint, now) == Health::Up;
+        let down = !cluster.balancer.endpoints().iter().any(is_up);
+        let before = self.clusters_down.insert(Arc::clone(&cluster.name), down).unwrap_or(false);
+        match (before, down) {
+            (false, true) => voice.warning(format_args!(
+                "cluster {} has no endpoint that is up: its requests are answered with 503",
+                cluster.name
+            )),
+            (true, false) => voice.note(format_args!("cluster {} serves again", cluster.name)),
+            _ => {}
+        }
+    }
+}
+
+/// An endpoint marked by failed connects is not up again because its next trial is due, but when one succeeds.
+fn lasting_health(endpoint: &Endpoint, now: Moment) -> Health {
+    match endpoint.state.health(now) {
+        Health::Up if endpoint.state.trial_due().is_some() => Health::DownByConnect,
+        health => health,
+    }
+}
