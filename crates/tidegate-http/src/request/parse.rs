@@ -139,9 +139,9 @@ impl RequestParser {
         head: &mut RequestHead,
     ) -> Result<Option<Expects>, RequestError> {
         let rest = bytes.get(start..).unwrap_or_default();
-        head.version = match rest {
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b'\r', b'\n', ..] => Version::Http11,
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b'\r', b'\n', ..] => Version::Http10,
+        head.version = match rest.split_first_chunk() {
+            Some((b"HTTP/1.1", [b'\r', b'\n', ..])) => Version::Http11,
+            Some((b"HTTP/1.0", [b'\r', b'\n', ..])) => Version::Http10,
             _ => {
                 self.expects = Expects::Version { start };
                 return refuse_version(rest).map(|()| None);
@@ -251,8 +251,8 @@ impl RequestParser {
 fn read_method(bytes: &[u8], head: &mut RequestHead) -> Result<Option<Expects>, RequestError> {
     head.clear();
     let (start, end) = match bytes {
-        [b'G', b'E', b'T', b' ', ..] => (0, 3),
-        [b'P', b'O', b'S', b'T', b' ', ..] => (0, 4),
+        [b'G', b'E', b'T', b' ', ..] => return Ok(Some(begin_target(Method::Get, 0, 3, head))),
+        [b'P', b'O', b'S', b'T', b' ', ..] => return Ok(Some(begin_target(Method::Post, 0, 4, head))),
         [b'\r'] => return Ok(None),
         [b'\r', b'\n', ..] => (2, method_end(bytes, 2)?), // RFC 9112 §2.2: ignore an empty line before the request line
         _ => (0, method_end(bytes, 0)?),
@@ -260,13 +260,17 @@ fn read_method(bytes: &[u8], head: &mut RequestHead) -> Result<Option<Expects>, 
     if end == bytes.len() {
         return Ok(None);
     }
-    head.method_text = Span::new(start, end);
-    head.method = Method::of(head.method_text.of(bytes));
-    match head.method {
+    match Method::of(bytes.get(start..end).unwrap_or_default()) {
         Method::Connect => Err(RequestError::ConnectRefused),
         Method::Trace => Err(RequestError::TraceRefused),
-        _ => Ok(Some(Expects::Target { start: end + 1, at: end + 1, question: None })),
+        method => Ok(Some(begin_target(method, start, end, head))),
     }
+}
+
+#[inline]
+fn begin_target(method: Method, start: usize, end: usize, head: &mut RequestHead) -> Expects {
+    (head.method, head.method_text) = (method, Span::new(start, end));
+    Expects::Target { start: end + 1, at: end + 1, question: None }
 }
 
 /// The end of the method, or of the bytes if they may all belong to it.

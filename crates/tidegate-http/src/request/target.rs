@@ -46,6 +46,9 @@ fn split_absolute(bytes: &[u8], head: &mut RequestHead) -> Option<()> {
 /// followed by nothing or by a port.
 #[inline]
 pub(super) fn host_bytes(authority: &[u8]) -> Option<usize> {
+    if HOST_NAME.has_all(authority) {
+        return (!authority.is_empty()).then_some(authority.len());
+    }
     let host =
         if authority.starts_with(b"[") { literal_bytes(authority)? } else { HOST_NAME.end(authority, 0) };
     let port_is_good = match authority.get(host..)? {
