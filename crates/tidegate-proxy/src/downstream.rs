@@ -80,8 +80,9 @@ async fn serve_while_busy(
 ) -> Fate {
     let address = ClientAddress::new(peer);
     let mut workspace = worker.workspaces.lend();
+    let mut listener = state.current();
     loop {
-        let listener = state.current();
+        state.refresh(&mut listener);
         let (fate, ended) = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
         if fate != Fate::KeepAlive {
             return fate;

@@ -68,7 +68,7 @@ async fn await_head(
     let mut patience = Patience::new(call.total_deadline, start);
     let mut upload_broken = false;
     poll_fn(|cx| {
-        if !upload_broken {
+        if !upload_broken && !call.workspace.upload.is_done() {
             upload_broken = poll_upload(call, cx, up)?.is_broken();
         }
         if let Poll::Ready(read) = poll_head(call, cx, up, limits) {

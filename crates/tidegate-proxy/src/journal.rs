@@ -41,12 +41,22 @@ pub(crate) struct RequestId([u8; 16]);
 
 impl RequestId {
     pub(crate) fn new(random: u64) -> Self {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        // Each of the sixteen nibbles in a byte of its own, most significant first.
+        let spread = |half: u32| {
+            let bytes = u64::from(half);
+            let words = (bytes | bytes << 16) & 0x0000_ffff_0000_ffff;
+            let octets = (words | words << 8) & 0x00ff_00ff_00ff_00ff;
+            (octets | octets << 4) & 0x0f0f_0f0f_0f0f_0f0f
+        };
+        // A nibble above nine carries into bit 4 when six is added: 39 more turn its digit into a letter.
+        let digits = |nibbles: u64| {
+            let letters = ((nibbles + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+            nibbles + 0x3030_3030_3030_3030 + letters * 39
+        };
         let mut text = [0; 16];
-        for (place, digit) in text.iter_mut().enumerate() {
-            let nibble = (random >> (60 - 4 * place)) & 0xf;
-            *digit = DIGITS.get(nibble as usize).copied().unwrap_or(b'0');
-        }
+        let (first, second) = text.split_at_mut(8);
+        first.copy_from_slice(&digits(spread((random >> 32) as u32)).to_be_bytes());
+        second.copy_from_slice(&digits(spread(random as u32)).to_be_bytes());
         Self(text)
     }
 
@@ -56,5 +66,17 @@ impl RequestId {
 
     pub(crate) fn text(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_the_number_in_hexadecimal() {
+        for random in [0, 1, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX, 0x0a00_9900_00f0_000b] {
+            assert_eq!(RequestId::new(random).text(), format!("{random:016x}"));
+        }
     }
 }

@@ -49,6 +49,15 @@ impl ListenerState {
         Arc::clone(&self.listener.borrow())
     }
 
+    /// Replaces `listener` if it has changed since: spares the shared count that a clone touches.
+    #[inline]
+    pub(crate) fn refresh(&self, listener: &mut Arc<Listener>) {
+        let current = self.listener.borrow();
+        if !Arc::ptr_eq(&current, listener) {
+            *listener = Arc::clone(&current);
+        }
+    }
+
     pub(crate) fn update(&self, listener: Arc<Listener>) {
         *self.listener.borrow_mut() = listener;
     }
