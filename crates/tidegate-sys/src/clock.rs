@@ -27,8 +27,10 @@ pub fn set_timer(timer: &impl AsFd, nanos: u64) -> io::Result<()> {
     let never = Timespec { tv_sec: 0, tv_nsec: 0 };
     // Zero would disarm: the first nanosecond has passed as well.
     let nanos = nanos.max(1);
-    let moment =
-        Timespec { tv_sec: i64::try_from(nanos / NANOS).unwrap_or(i64::MAX), tv_nsec: (nanos % NANOS) as _ };
+    let moment = Timespec {
+        tv_sec: i64::try_from(nanos / NANOS).unwrap_or(i64::MAX),
+        tv_nsec: (nanos % NANOS).cast_signed(),
+    };
     let timing = Itimerspec { it_interval: never, it_value: moment };
     timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &timing)?;
     Ok(())

@@ -65,7 +65,9 @@ async fn metrics(State(overview): State<Arc<Overview>>, headers: HeaderMap) -> R
     gauges::fill(&overview);
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::negotiate(accept);
-    let page = exposition::render(&overview.registry, Process::read().as_ref(), format);
+    let process = Process::read()
+        .map(|process| Process { heap_allocations: tidegate_sys::heap_allocations(), ..process });
+    let page = exposition::render(&overview.registry, process.as_ref(), format);
     ([(header::CONTENT_TYPE, format.content_type())], page).into_response()
 }
 
