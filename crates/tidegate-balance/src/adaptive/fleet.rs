@@ -2,12 +2,12 @@
 //! single request.
 //!
 //! Noise is not information. Every 100 ms the medians of all beliefs are taken, and each endpoint's difference from them
-//! is reduced by what chance alone could explain (soft thresholding, the shrinkage of Donoho and Johnstone, "Ideal
-//! spatial adaptation by wavelet shrinkage", Biometrika 81, 1994). On an even fleet nothing is left: every cost is exactly 1
-//! and the policy is least request.
+//! is shrunk by what chance alone could explain (with the garrote of Breiman, "Better subset regression using the
+//! nonnegative garrote", Technometrics 37(4), 1995). On an even fleet nothing is left: every cost is exactly 1 and the
+//! policy is least request.
 
 use super::errors::NOISE_GAIN;
-use super::model::FleetLevel;
+use super::model::{FleetLevel, remembered};
 use crate::float::AtomicF32;
 use crate::seat::Seat;
 use crate::{EndpointState, Moment};
@@ -127,8 +127,7 @@ impl Fleet {
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
     /// quartile is what all do.
     fn measure_errors(&self, seats: &[Seat], now: Moment, scratch: &mut Vec<f32>) {
-        let heard =
-            |seat: &&Seat| seat.state.is_open(now) && seat.state.published().error_rate_at.load(Relaxed) != 0;
+        let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().is_heard();
         scratch.clear();
         scratch.extend(seats.iter().filter(heard).map(|seat| seat.state.published().error_rate(now)));
         let first_quarter = scratch.len().saturating_sub(1) / 4;
@@ -149,9 +148,10 @@ impl Fleet {
         let published = state.published();
         let chance = doubt * DEVIATION * self.noise.get() * (published.gain.get() / 2.0).sqrt();
         let chance = chance.max(INDIFFERENCE);
-        let mut service = soft_threshold(published.log_service.get() - self.log_service.get(), chance);
-        let mut parallelism =
-            soft_threshold(published.log_parallelism.get() - self.log_parallelism.get(), 1.5 * chance);
+        let mut service = shrunk(published.log_service.get() - self.log_service.get(), chance);
+        let difference = published.log_parallelism.get() - self.log_parallelism.get();
+        let kept = remembered(published.idle(now).as_secs_f64()) as f32;
+        let mut parallelism = shrunk(kept * difference, 1.5 * chance);
         if self.is_newcomer(published.joined(), now) {
             (service, parallelism) = (service.min(0.0), 0.0);
         }
@@ -181,8 +181,9 @@ impl Tolerance {
     }
 }
 
-fn soft_threshold(difference: f32, chance: f32) -> f32 {
-    difference.signum() * (difference.abs() - chance).max(0.0)
+/// The non-negative garrote: nothing is left of what chance may explain, and nearly all of what it cannot.
+fn shrunk(difference: f32, chance: f32) -> f32 {
+    if difference.abs() <= chance { 0.0 } else { difference - chance * chance / difference }
 }
 
 fn nth(values: &mut [f32], index: usize) -> Option<f32> {
@@ -207,9 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn differences_within_chance_vanish_and_the_rest_keep_their_sign() {
-        assert!(soft_threshold(0.2, 0.25).abs() < f32::EPSILON);
-        assert!(soft_threshold(-0.2, 0.25).abs() < f32::EPSILON);
-        assert!((soft_threshold(-1.0, 0.25) + 0.75).abs() < 1e-6);
+    fn differences_within_chance_vanish_and_clear_ones_stay() {
+        assert!(shrunk(0.2, 0.25).abs() < f32::EPSILON);
+        assert!(shrunk(-0.2, 0.25).abs() < f32::EPSILON);
+        assert!((shrunk(-1.0, 0.25) + 0.9375).abs() < 1e-6);
+        assert!((shrunk(0.251, 0.25)).abs() < 0.01, "without a jump at the border");
     }
 }

@@ -6,7 +6,7 @@
 //! is an estimate by itself, and a reader that sees one new and one old is off by one answer.
 
 use super::errors::{ErrorRate, decayed};
-use super::model::{BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
+use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
 use crate::Moment;
 use crate::float::AtomicF32;
 use std::sync::Mutex;
@@ -91,7 +91,7 @@ pub(crate) struct Published {
     error_rate: AtomicF32,
     error_memory: AtomicF32,
     /// 0 before the first answer of any kind.
-    pub(crate) error_rate_at: AtomicU64,
+    heard_at: AtomicU64,
     /// When it joined the cluster or came back, by its first answer since.
     joined: AtomicU64,
     is_rejoining: AtomicBool,
@@ -99,7 +99,16 @@ pub(crate) struct Published {
 
 impl Published {
     pub(crate) fn error_rate(&self, now: Moment) -> f32 {
-        decayed(self.error_rate.get(), self.error_memory.get(), Moment(self.error_rate_at.load(Relaxed)), now)
+        decayed(self.error_rate.get(), self.error_memory.get(), Moment(self.heard_at.load(Relaxed)), now)
+    }
+
+    /// Whether any answer or failure ever came.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard_at.load(Relaxed) != 0
+    }
+
+    pub(crate) fn idle(&self, now: Moment) -> Duration {
+        now.since(Moment(self.heard_at.load(Relaxed)))
     }
 
     pub(crate) fn joined(&self) -> Moment {
@@ -170,13 +179,14 @@ impl Learned {
     ) -> Lesson {
         let Ok(mut mind) = self.mind.try_lock() else { return Lesson::Fits };
         let mind = &mut *mind;
+        let idle = now.since(mind.errors.at).as_secs_f64();
         if self.joins(now) {
             mind.errors = ErrorRate::default();
         }
         mind.errors.learn(matches!(evidence, Evidence::Failure), now);
         self.publish_errors(&mind.errors);
         let Evidence::Success { latency, load } = evidence else { return Lesson::Fits };
-        let lesson = mind.model.learn(latency.as_secs_f64(), load, fleet);
+        let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
         self.publish_model(&mind.model, standing);
         let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
         mind.plan_probe(standing, is_slow, lesson, now);
@@ -187,7 +197,7 @@ impl Learned {
     fn joins(&self, now: Moment) -> bool {
         let published = &self.published;
         let is_back = published.is_rejoining.load(Relaxed);
-        let joins = is_back || published.error_rate_at.load(Relaxed) == 0;
+        let joins = is_back || published.heard_at.load(Relaxed) == 0;
         if is_back {
             published.is_rejoining.store(false, Relaxed);
         }
@@ -200,7 +210,7 @@ impl Learned {
     fn publish_errors(&self, errors: &ErrorRate) {
         self.published.error_rate.set(errors.rate);
         self.published.error_memory.set(errors.memory);
-        self.published.error_rate_at.store(errors.at.0.max(1), Relaxed);
+        self.published.heard_at.store(errors.at.0.max(1), Relaxed);
     }
 
     fn publish_model(&self, model: &Model, standing: &Standing) {

@@ -12,8 +12,13 @@ use std::time::Duration;
 const GAIN_MIN: f64 = 0.03;
 /// A residual counts for at most this many times the fleet's noise.
 const CLAMP: f64 = 2.5;
-/// How fast parallelism goes back to the fleet's for want of evidence, relative to how fast it is learned.
+/// The prior, "an endpoint is like the fleet", against one answer. Where answers tell, it is nothing; where they do not (at
+/// a constant load half the service time and half the parallelism fit as well) it decides.
+const PRIOR: f64 = 0.005;
+/// The same for parallelism, times how little the answer tells about it.
 const RELAXATION: f64 = 0.1;
+/// Parallelism that is not asked for is forgotten with this time constant.
+const FORGOTTEN_SECONDS: f64 = 30.0;
 /// How fast recent residuals are forgotten, and how fast when a slow endpoint does better than thought.
 const RECENT_GAIN: f64 = 0.2;
 const RECENT_GAIN_IMPROVING: f64 = 0.5;
@@ -56,6 +61,17 @@ pub(crate) struct Model {
     pub(crate) samples: u32,
 }
 
+/// What one answer told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    /// Seconds from the pick to the answer's head.
+    pub(crate) latency: f64,
+    /// Requests in flight at the pick, this one included, for each unit of weight.
+    pub(crate) load: f64,
+    /// Seconds since the endpoint was last heard.
+    pub(crate) idle: f64,
+}
+
 /// Whether an answer fits what is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lesson {
@@ -65,9 +81,9 @@ pub(crate) enum Lesson {
 }
 
 impl Model {
-    /// One answer that took `latency` seconds, when `load` requests were in flight for each unit of weight, this one
-    /// included. `fleet` is `None` before the first median.
-    pub(crate) fn learn(&mut self, latency: f64, load: f64, fleet: Option<&FleetLevel>) -> Lesson {
+    /// One answer. `fleet` is `None` before the first median.
+    pub(crate) fn learn(&mut self, answer: &Answer, fleet: Option<&FleetLevel>) -> Lesson {
+        let Answer { latency, load, idle } = *answer;
         let log_latency = latency.max(1e-6).ln();
         self.samples = self.samples.saturating_add(1);
         self.latency += self.gain() * (latency - self.latency);
@@ -81,7 +97,7 @@ impl Model {
         let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
         self.step(clamped, sigmoid(z), fleet_noise);
         if let Some(fleet) = fleet {
-            self.relax(1.0 - sigmoid(z), fleet);
+            self.relax(1.0 - sigmoid(z), idle, fleet);
         }
         self.noise += self.gain().max(0.02) * (residual.abs() - self.noise);
         self.remember(residual, clamped, fleet);
@@ -109,9 +125,11 @@ impl Model {
 
     /// An answer from below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else
     /// one that is believed to serve only one at a time would get only one at a time, and never prove more.
-    fn relax(&mut self, uninformed: f64, fleet: &FleetLevel) {
-        let off = fleet.log_parallelism - self.log_parallelism;
-        self.log_parallelism += self.gain() * RELAXATION * uninformed * off;
+    fn relax(&mut self, uninformed: f64, idle: f64, fleet: &FleetLevel) {
+        let gain = self.gain();
+        self.log_service += gain * PRIOR * (fleet.log_service - self.log_service);
+        let kept = (1.0 - gain * (PRIOR + RELAXATION * uninformed)) * remembered(idle);
+        self.log_parallelism = fleet.log_parallelism + kept * (self.log_parallelism - fleet.log_parallelism);
     }
 
     fn remember(&mut self, residual: f64, clamped: f64, fleet: Option<&FleetLevel>) {
@@ -130,6 +148,11 @@ impl Model {
         (self.recent, self.recent_clamped) = (0.0, 0.0);
         Lesson::Jumped
     }
+}
+
+/// What is left of a difference in parallelism after so many seconds without news.
+pub(crate) fn remembered(idle: f64) -> f64 {
+    (-idle / FORGOTTEN_SECONDS).exp()
 }
 
 fn sigmoid(z: f64) -> f64 {
@@ -165,7 +188,8 @@ mod tests {
             let fleet = (model.samples > 5).then_some(fleet);
             let load = (1.0 + stream.next_unit() * 3.0 * parallelism).floor();
             let noise = (sigma * stream.next_normal()).exp();
-            model.learn(latency_of(service, parallelism, load) * noise, load, fleet.as_ref());
+            let latency = latency_of(service, parallelism, load) * noise;
+            model.learn(&Answer { latency, load, idle: 0.0 }, fleet.as_ref());
         }
         model
     }
@@ -188,7 +212,7 @@ mod tests {
         ) {
             let mut model = Model::default();
             for (latency, load) in answers {
-                model.learn(latency, load, None);
+                model.learn(&Answer { latency, load, idle: 0.0 }, None);
             }
             prop_assert!(model.log_service.is_finite() && model.recent.is_finite() && model.noise.is_finite());
             prop_assert!((0.0..=LOG_PARALLELISM_MAX).contains(&model.log_parallelism));
@@ -199,7 +223,8 @@ mod tests {
     fn a_new_level_is_found_within_a_dozen_answers() {
         let mut model = taught(0.01, 4.0, 0.3, 1, 500);
         let fleet = FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24 };
-        let jumped = (0..12).any(|_| model.learn(0.1, 1.0, Some(&fleet)) == Lesson::Jumped);
+        let slow = Answer { latency: 0.1, load: 1.0, idle: 0.0 };
+        let jumped = (0..12).any(|_| model.learn(&slow, Some(&fleet)) == Lesson::Jumped);
         assert!(jumped && model.is_slow(&fleet), "{model:?}");
     }
 
@@ -208,7 +233,8 @@ mod tests {
         let mut model = taught(0.01, 4.0, 0.3, 1, 500);
         let fleet = FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24 };
         let before = model.log_service;
-        assert_eq!(model.learn(10.0, 1.0, Some(&fleet)), Lesson::Fits);
+        let outlier = Answer { latency: 10.0, load: 1.0, idle: 0.0 };
+        assert_eq!(model.learn(&outlier, Some(&fleet)), Lesson::Fits);
         assert!((model.log_service - before).abs() < 0.05);
     }
 }

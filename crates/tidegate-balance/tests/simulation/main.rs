@@ -141,6 +141,29 @@ fn an_endpoint_that_stalls_is_left_before_it_answers_again() {
     }
 }
 
+/// Every host of twenty is slow for one second in twenty, each at a time of its own.
+fn with_antagonists(slowness: fn(u64) -> f64) -> Vec<Host> {
+    (0..20).map(|index| Host { slowness, ahead: index * 7_300 * MS, ..HOST }).collect()
+}
+
+#[test]
+fn slow_spells_that_wander_through_the_fleet_are_avoided() {
+    let hosts = with_antagonists(|now| if now % (20 * SECOND) < SECOND { 10.0 } else { 1.0 });
+    for seed in [91, 92] {
+        let run = |algorithm| {
+            let story =
+                World::of(algorithm, hosts.clone()).seed(seed).run(60).between(10 * SECOND, 60 * SECOND);
+            (story.quantile(0.99), story.quantile(0.999))
+        };
+        let (adaptive, least) = (run(ADAPTIVE), run(LEAST));
+        println!(
+            "p99, p99.9 ms: adaptive {adaptive:.0?}, least request {least:.0?}, ratio {:.3}",
+            adaptive.1 / least.1
+        );
+        assert!(adaptive.1 <= 0.85 * least.1);
+    }
+}
+
 #[test]
 fn different_numbers_of_cores_are_learned_without_weights() {
     let hosts: Vec<_> = [2, 4, 4, 8].iter().cycle().take(20).map(|&slots| Host { slots, ..HOST }).collect();
@@ -179,5 +202,21 @@ fn latencies_of_all_sizes_degrade_to_least_request_and_not_below() {
         let (adaptive, least) = (run(ADAPTIVE), run(LEAST));
         println!("p99 ms: adaptive {adaptive:.1}, least request {least:.1}");
         assert!(adaptive <= 1.05 * least);
+    }
+}
+
+#[test]
+fn different_speeds_are_learned_without_weights() {
+    let slowness: [fn(u64) -> f64; 5] = [|_| 2.0, |_| 1.4, |_| 1.0, |_| 0.7, |_| 0.5];
+    let hosts: Vec<_> = slowness.iter().cycle().take(20).map(|&slowness| Host { slowness, ..HOST }).collect();
+    // The mean of the five speeds is 1.17.
+    for seed in [95, 96] {
+        let run = |algorithm| {
+            let world = World::of(algorithm, hosts.clone()).at_load(0.7 * 1.17).seed(seed);
+            world.run(50).between(20 * SECOND, 50 * SECOND).quantile(0.99)
+        };
+        let (adaptive, least) = (run(ADAPTIVE), run(LEAST));
+        println!("p99 ms: adaptive {adaptive:.1}, least request {least:.1}, ratio {:.3}", adaptive / least);
+        assert!(adaptive <= 0.85 * least);
     }
 }

@@ -17,9 +17,11 @@ pub(crate) struct Host {
     pub(crate) slowness: fn(u64) -> f64,
     /// The part of requests that fail at once.
     pub(crate) failing: fn(u64) -> f64,
+    /// How far ahead of the world its clock is: lets hosts behave alike at different times.
+    pub(crate) ahead: u64,
 }
 
-pub(crate) const HOST: Host = Host { slots: 4, slowness: |_| 1.0, failing: |_| 0.0 };
+pub(crate) const HOST: Host = Host { slots: 4, slowness: |_| 1.0, failing: |_| 0.0, ahead: 0 };
 
 pub(crate) struct World {
     pub(crate) algorithm: Algorithm,
@@ -127,7 +129,7 @@ impl<'w> Run<'w> {
         let lease = self.balancer.pick(&pick).expect("somebody is up");
         let index = lease.index();
         let host = self.world.hosts[index];
-        let fails = self.random.unit() < (host.failing)(now);
+        let fails = self.random.unit() < (host.failing)(now + host.ahead);
         let number = self.leases.len();
         self.leases.push(Some((lease, fails)));
         let service = self.service(&host, now);
@@ -161,7 +163,7 @@ impl<'w> Run<'w> {
     fn service(&mut self, host: &Host, now: u64) -> u64 {
         let sigma = self.world.sigma;
         let size = (sigma * self.random.normal() - sigma * sigma / 2.0).exp();
-        (10.0 * MS as f64 * size * (host.slowness)(now)) as u64
+        (10.0 * MS as f64 * size * (host.slowness)(now + host.ahead)) as u64
     }
 }
 
