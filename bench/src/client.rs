@@ -10,6 +10,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Client {
+    host: SocketAddr,
     stream: TcpStream,
     buffer: Vec<u8>,
 }
@@ -26,16 +27,16 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(WAIT_MAX))?;
         stream.set_write_timeout(Some(WAIT_MAX))?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self { host: address, stream, buffer: Vec::new() })
     }
 
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: bench.example\r\n\r\n").as_bytes())
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).as_bytes())
     }
 
     pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
-        let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: bench.example\r\nContent-Length: {length}\r\n\r\n");
+        let (host, length) = (self.host, body.len());
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
         self.send(&[head.as_bytes(), body].concat())
     }
 
