@@ -2,7 +2,7 @@
 //!
 //! An endpoint that is new counts as up until its first check, which runs at once and decides alone; later verdicts need
 //! `rise` or `fall` results in a row. A check that a reload does not touch goes on undisturbed; one whose settings change
-//! starts anew. A check that cannot be made for want of file descriptors says nothing about the endpoint.
+//! starts anew. A check that cannot be made, for want of file descriptors or of an address, says nothing.
 
 mod probe;
 mod tally;

@@ -21,7 +21,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Why a check did not pass.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProbeError {
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect: {}", without_number(.0))]
     Connect(io::Error),
     #[error("the answer is no HTTP, or breaks off: {0}")]
     Http(#[from] hyper::Error),
@@ -36,10 +36,20 @@ pub(super) enum ProbeError {
 }
 
 impl ProbeError {
-    /// Says something about this process, not about the endpoint.
+    /// Says nothing about the endpoint: this process is short of descriptors, or has nowhere to connect to yet.
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self, Self::Connect(error) if is_out_of_descriptors(error))
+        match self {
+            Self::Connect(error) => is_out_of_descriptors(error),
+            Self::NoAddress => true,
+            Self::Http(_) | Self::Request(_) | Self::Status { .. } | Self::Timeout(_) => false,
+        }
     }
+}
+
+/// What the system calls the error, without its number.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn ranges(expected: &[StatusRange]) -> String {
