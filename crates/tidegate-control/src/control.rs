@@ -73,6 +73,11 @@ impl Control {
         &self.core.overview.registry
     }
 
+    /// Where metrics and status are served.
+    pub fn admin_address(&self) -> Option<String> {
+        self.core.admin_address()
+    }
+
     /// The state of everything now.
     pub fn status(&self) -> Status {
         Status::read(&self.core.overview)

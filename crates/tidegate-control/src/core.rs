@@ -167,6 +167,10 @@ impl Core {
         self.overview.listens_on(self.listening.clone());
     }
 
+    pub(crate) fn admin_address(&self) -> Option<String> {
+        self.admin.as_ref().map(|admin| admin.address.clone())
+    }
+
     /// What is served, and where.
     pub(crate) fn announce(&self) {
         for listening in &self.listening {

@@ -4,6 +4,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A load-balancing reverse proxy for HTTP
 #[derive(Debug, Parser)]
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Show the effective configuration, or its JSON Schema
     Config(ConfigArguments),
+    /// Watch the proxy at work: embedded endpoints, load and a live view
+    Demo(DemoArguments),
     /// Balance over some endpoints, without a file
     Proxy(ProxyArguments),
     /// Serve as a configuration file says
@@ -100,4 +103,74 @@ pub(crate) enum ConfigCommand {
     Schema,
     /// Print the configuration with every default written out
     Show(FileArgument),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example: tidegate demo --for 10s")]
+pub(crate) struct DemoArguments {
+    /// End by itself after this long: 10s, 2m [default: at q or Ctrl-C]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) ends_after: Option<Duration>,
+    /// Print one JSON object at the end, and nothing before
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How endpoints share the load: least_request, round_robin, random, hash
+    #[arg(long, value_name = "ALGORITHM")]
+    pub(crate) balance: Option<String>,
+    /// Where the proxy listens [default: a free port]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", hide_default_value = true)]
+    pub(crate) listen: String,
+    /// Threads that serve requests [default: one for each core]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) workers: Option<String>,
+    /// Where metrics and health are served, or off [default: 127.0.0.1:9901, or a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<String>,
+}
+
+/// `500ms`, `10s`, `2m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let wrong = || format!("`{text}` is no time: write it like 500ms, 10s, 2m or 1h");
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    let unit = match unit {
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" => Duration::from_mins(1),
+        "h" => Duration::from_hours(1),
+        _ => return Err(wrong()),
+    };
+    Ok(unit * number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_a_screen_and_shows_an_example() {
+        let mut program = Arguments::command();
+        program.build();
+        for command in program.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            let help = command.render_help().to_string();
+            assert!(help.lines().count() <= 24, "{help}");
+            assert!(help.contains("Example: tidegate"), "{help}");
+        }
+    }
+
+    #[test]
+    fn times_carry_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
+        for wrong in ["", "10", "s", "1.5s", "10 s", "-1s", "99999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
 }

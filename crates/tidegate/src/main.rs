@@ -4,6 +4,7 @@
 
 mod arguments; // what can be typed
 mod commands; // what each command does
+mod demo; // the show
 mod files; // where the configuration is
 mod outcome; // exit codes
 mod terminal; // colour, and lines for the operator
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Check(arguments) => commands::check::check(&arguments),
         Command::Config(arguments) => commands::config::config(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
         Command::Proxy(arguments) => commands::run::proxy(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
     };

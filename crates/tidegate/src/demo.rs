@@ -1,0 +1,136 @@
+//! `tidegate demo`: endpoints of its own, one slow and one flaky, behind the real proxy, with load and a live view.
+//!
+//! Everything runs in this process, on loopback, at free ports. The numbers shown are those of the proxy's own metrics.
+
+mod endpoints; // servers that behave, dawdle and fail
+mod live; // the view in the terminal
+mod load; // clients that keep asking
+mod reading; // numbers, read off the metrics
+mod report; // lines, the table at the end, JSON
+
+use crate::arguments::DemoArguments;
+use crate::outcome::Failure;
+use crate::terminal;
+use endpoints::{Endpoint, Temper};
+use load::Load;
+use reading::{Meter, Reading};
+use report::Summary;
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tidegate_config::{Config, Flag};
+use tidegate_control::{AdminChoice, Control, Options, Voice};
+
+/// The servers behind the proxy, in the order of the table.
+const CAST: [(&str, Temper); 4] = [
+    ("steady-1", Temper::Steady),
+    ("steady-2", Temper::Steady),
+    ("slow", Temper::Slow),
+    ("flaky", Temper::Flaky),
+];
+
+/// What the proxy said last, for the live view.
+type LastWord = Arc<Mutex<String>>;
+
+/// The proxy with its servers and its clients.
+struct Stage {
+    control: Control,
+    load: Load,
+    meter: Meter,
+    started: Instant,
+    ends_after: Option<Duration>,
+}
+
+pub(crate) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
+    let live = !arguments.json && io::stdout().is_terminal();
+    let last_word = LastWord::default();
+    let voice = match (live, arguments.json) {
+        (true, _) => remembering(&last_word),
+        (false, true) => Voice::silent(),
+        (false, false) => terminal::voice(),
+    };
+    let mut stage = Stage::set(arguments, voice)?;
+    if live {
+        live::show(&mut stage, &last_word)?;
+    } else {
+        report::progress(&mut stage, arguments.json)?;
+    }
+    let summary = stage.strike();
+    terminal::print(&if arguments.json { summary.to_json() } else { summary.to_text() })?;
+    Ok(())
+}
+
+fn remembering(last_word: &LastWord) -> Voice {
+    let last_word = Arc::clone(last_word);
+    Voice::new(move |_, line| line.clone_into(&mut last_word.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+impl Stage {
+    fn set(arguments: &DemoArguments, voice: Voice) -> Result<Self, Failure> {
+        let endpoints = CAST.iter().map(|(name, temper)| Endpoint::start(name, *temper));
+        let endpoints = endpoints.collect::<io::Result<Vec<_>>>()?;
+        let (config, _) = Config::from_flags(&flags(arguments, &endpoints))?;
+        let admin = if arguments.admin.is_some() { AdminChoice::Exactly } else { AdminChoice::OrAnyPort };
+        let control = Control::start(config, Options { voice, admin })?;
+        let status = control.status();
+        let proxy = status.listeners.first().map(|listener| listener.address.clone()).unwrap_or_default();
+        let load = Load::start(&proxy)?;
+        let meter = Meter::new(Arc::clone(control.registry()), endpoints);
+        Ok(Self { control, load, meter, started: clock(), ends_after: arguments.ends_after })
+    }
+
+    /// Where to look on with other tools.
+    fn addresses(&self) -> String {
+        let status = self.control.status();
+        let proxy = status.listeners.first().map(|listener| listener.address.as_str()).unwrap_or_default();
+        match self.control.admin_address() {
+            Some(admin) => {
+                format!(
+                    "proxy http://{proxy}   metrics http://{admin}/metrics   status http://{admin}/status"
+                )
+            }
+            None => format!("proxy http://{proxy}"),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        clock().saturating_duration_since(self.started)
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends_after.is_some_and(|end| self.elapsed() >= end)
+    }
+
+    fn read(&self) -> Reading {
+        self.meter.read(self.elapsed(), &self.control.status())
+    }
+
+    /// Ends everything; what happened until the end is the summary.
+    fn strike(self) -> Summary {
+        self.load.stop();
+        let last = self.read();
+        let summary = Summary::new(&last, self.load.broken());
+        self.control.stop();
+        summary
+    }
+}
+
+fn flags<'a>(arguments: &'a DemoArguments, endpoints: &'a [Endpoint]) -> Vec<Flag<'a>> {
+    let to = endpoints.iter().map(|endpoint| Flag { name: "--to", key: "to", value: &endpoint.address });
+    let listen = Flag { name: "--listen", key: "listen", value: &arguments.listen };
+    let health = Flag { name: "--health", key: "health", value: "tcp" };
+    let optional = [
+        ("--balance", "balance", &arguments.balance),
+        ("--workers", "workers", &arguments.workers),
+        ("--admin", "admin", &arguments.admin),
+    ];
+    let given = optional
+        .into_iter()
+        .filter_map(|(name, key, value)| value.as_deref().map(|value| Flag { name, key, value }));
+    std::iter::once(listen).chain(to).chain([health]).chain(given).collect()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the program reads the clock")]
+fn clock() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,132 @@
+//! Numbers read off the proxy's metrics, and what happened between two readings. Knows no display.
+
+use super::endpoints::Endpoint;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_control::{EndpointStatus, Status};
+use tidegate_telemetry::families::{
+    CLUSTER_RETRIES, CODE_CLASSES, CONNECT_FAILURES, ENDPOINT_ANSWERS, ENDPOINT_ATTEMPTS,
+    FIRST_BYTE_DURATION, REQUEST_DURATION, REQUESTS,
+};
+use tidegate_telemetry::{Distribution, Registry};
+
+/// What the configuration from flags calls its only route and cluster.
+const DEFAULT: &str = "default";
+
+/// Reads.
+#[derive(Debug)]
+pub(super) struct Meter {
+    registry: Arc<Registry>,
+    endpoints: Vec<Endpoint>,
+}
+
+/// All counts at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    /// Since the start of the load.
+    pub(super) at: Duration,
+    pub(super) requests: Counts,
+    /// Attempts after the first one of a request.
+    pub(super) retries: u64,
+    pub(super) endpoints: Vec<EndpointReading>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct EndpointReading {
+    pub(super) name: &'static str,
+    pub(super) address: String,
+    pub(super) counts: Counts,
+    pub(super) in_flight: u32,
+    pub(super) state: &'static str,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) requests: u64,
+    /// Answers of 500 and above, and failed connects.
+    pub(super) errors: u64,
+    pub(super) times: Distribution,
+}
+
+impl Counts {
+    /// What was added since an earlier reading.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            errors: self.errors.saturating_sub(earlier.errors),
+            times: self.times.since(&earlier.times),
+        }
+    }
+}
+
+impl Meter {
+    pub(super) fn new(registry: Arc<Registry>, endpoints: Vec<Endpoint>) -> Self {
+        Self { registry, endpoints }
+    }
+
+    pub(super) fn read(&self, at: Duration, status: &Status) -> Reading {
+        let listed = || status.clusters.iter().flat_map(|cluster| &cluster.endpoints);
+        let retries = |reason| self.registry.total(&CLUSTER_RETRIES, &[DEFAULT, reason]);
+        let requests = |class: &&str| self.registry.total(&REQUESTS, &[DEFAULT, class]);
+        Reading {
+            at,
+            requests: Counts {
+                requests: CODE_CLASSES.iter().map(requests).sum(),
+                errors: self.registry.total(&REQUESTS, &[DEFAULT, "5xx"]),
+                times: self.registry.distribution(&REQUEST_DURATION, &[DEFAULT]),
+            },
+            retries: retries("connect") + retries("reset"),
+            endpoints: self
+                .endpoints
+                .iter()
+                .map(|endpoint| {
+                    self.endpoint(endpoint, listed().find(|one| one.endpoint == endpoint.address))
+                })
+                .collect(),
+        }
+    }
+
+    fn endpoint(&self, endpoint: &Endpoint, status: Option<&EndpointStatus>) -> EndpointReading {
+        let labels = [DEFAULT, endpoint.address.as_str()];
+        let failed_answers = self.registry.total(&ENDPOINT_ANSWERS, &[labels[0], labels[1], "5xx"]);
+        EndpointReading {
+            name: endpoint.name,
+            address: endpoint.address.clone(),
+            counts: Counts {
+                requests: self.registry.total(&ENDPOINT_ATTEMPTS, &labels),
+                errors: failed_answers + self.registry.total(&CONNECT_FAILURES, &labels),
+                times: self.registry.distribution(&FIRST_BYTE_DURATION, &labels),
+            },
+            in_flight: status.map_or(0, |status| status.in_flight),
+            state: status.map_or("unknown", |status| status.health),
+        }
+    }
+}
+
+impl Reading {
+    /// What happened between an earlier reading and this one.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        let pairs = self.endpoints.iter().zip(&earlier.endpoints);
+        Self {
+            at: self.at.saturating_sub(earlier.at),
+            requests: self.requests.since(&earlier.requests),
+            retries: self.retries.saturating_sub(earlier.retries),
+            endpoints: pairs
+                .map(|(now, before)| EndpointReading {
+                    counts: now.counts.since(&before.counts),
+                    ..now.clone()
+                })
+                .collect(),
+        }
+    }
+
+    /// How many of them in a second.
+    pub(super) fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.at.as_secs_f64().max(0.001)
+    }
+}
+
+/// Milliseconds, when anything was measured.
+pub(super) fn quantile_ms(counts: &Counts, share: f64) -> Option<f64> {
+    counts.times.quantile(share).map(|time| time.as_secs_f64() * 1000.0)
+}
