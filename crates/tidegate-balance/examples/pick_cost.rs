@@ -28,6 +28,8 @@ fn number(text: &str) -> Result<u32, String> {
 fn algorithm_named(name: &str) -> Result<Algorithm, String> {
     match name {
         "adaptive" => Ok(Algorithm::Adaptive { peers: 1 }),
+        "maglev" => Ok(Algorithm::Maglev { bound: None }),
+        "peak_ewma" => Ok(Algorithm::PeakEwma),
         "least_request" => Ok(Algorithm::LeastRequest),
         "random" => Ok(Algorithm::Random { choices: 2 }),
         "rendezvous" => Ok(Algorithm::Rendezvous { bound: None }),

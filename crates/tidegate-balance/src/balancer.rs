@@ -4,11 +4,13 @@ use crate::adaptive::Adaptive;
 use crate::bound::LoadBound;
 use crate::candidates::{Candidates, Standard};
 use crate::least_request::LeastRequest;
+use crate::maglev::Maglev;
+use crate::places::{Place, Tiers};
 use crate::random::Random;
 use crate::rendezvous::Rendezvous;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
-use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking};
+use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, first, peak_ewma};
 
 /// Which algorithm, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +20,19 @@ pub enum Algorithm {
     Adaptive {
         peers: u32,
     },
+    /// Packs requests onto the first endpoints of the list, up to this many in flight on each.
+    First {
+        in_flight_max: u32,
+    },
     /// Rendezvous hashing without a load bound.
     ConsistentHash,
     LeastRequest,
+    /// Hashing by a table, for many endpoints; a key spills over when its endpoint holds more than the bound.
+    Maglev {
+        bound: Option<LoadBound>,
+    },
+    /// Requests in flight times a latency that rises at once, of two choices.
+    PeakEwma,
     Random {
         choices: u32,
     },
@@ -59,15 +71,21 @@ pub enum NoEndpoint {
 pub struct Balancer {
     endpoints: Box<[Endpoint]>,
     seats: Box<[Seat]>,
+    tiers: Tiers,
     chooser: Chooser,
+    /// Present when the choice depends on what is learned.
+    learner: Option<Adaptive>,
     passive: PassiveMarking,
 }
 
 /// An enum, not a trait object: the set is closed, and a pick inlines.
 #[derive(Debug)]
 enum Chooser {
-    Adaptive(Adaptive),
+    Adaptive,
+    First { in_flight_max: u32 },
     LeastRequest(LeastRequest),
+    Maglev(Maglev),
+    PeakEwma,
     Random(Random),
     Rendezvous(Rendezvous),
     RoundRobin(RoundRobin),
@@ -77,9 +95,19 @@ impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
     /// are the same.
     pub fn new(algorithm: Algorithm, endpoints: Vec<Endpoint>, previous: Option<&Balancer>) -> Self {
-        let seats = Seat::all(&endpoints);
+        let seats = Seat::all(&endpoints, &[]);
         let chooser = Chooser::new(algorithm, &endpoints, &seats, previous.map(|previous| &previous.chooser));
-        Self { endpoints: endpoints.into(), seats, chooser, passive: PassiveMarking::default() }
+        let taught = previous.and_then(|previous| previous.learner.as_ref());
+        let learner = algorithm.peers().map(|peers| Adaptive::new(peers, taught));
+        let passive = PassiveMarking::default();
+        Self { endpoints: endpoints.into(), seats, tiers: Tiers::default(), chooser, learner, passive }
+    }
+
+    /// With the endpoints in tiers and zones: one place for each, in their order.
+    #[must_use]
+    pub fn with_places(self, places: &[Place]) -> Self {
+        let seats = Seat::all(&self.endpoints, places);
+        Self { tiers: Tiers::of(&seats), seats, ..self }
     }
 
     /// With other parameters of passive marking than the default.
@@ -94,27 +122,33 @@ impl Balancer {
 
     /// Chooses an endpoint and counts the request as in flight there. Takes no lock and allocates nothing.
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
-        let index = self.pick_open(pick).or_else(|| self.choose(pick, Standard::LastResort));
+        let tier = self.tiers.draw(&self.seats, pick);
+        let index = self
+            .pick_open(pick, tier)
+            .or_else(|| tier.and_then(|_| self.pick_open(pick, None)))
+            .or_else(|| self.choose(pick, Standard::LastResort, None));
         index.and_then(|index| self.lease(index, pick.now)).ok_or_else(|| self.why_nobody(pick.now))
     }
 
     /// Picks among those that are up. A marked endpoint whose trial is due takes part until one caller has got the trial;
     /// whoever loses that race chooses again, at most once for each endpoint.
-    fn pick_open(&self, pick: &Pick<'_>) -> Option<usize> {
-        (0..=self.seats.len()).map_while(|_| self.choose(pick, Standard::Open)).find(|&index| {
+    fn pick_open(&self, pick: &Pick<'_>, tier: Option<u8>) -> Option<usize> {
+        (0..=self.seats.len()).map_while(|_| self.choose(pick, Standard::Open, tier)).find(|&index| {
             self.seats.get(index).is_some_and(|seat| seat.state.claim_trial(pick.now, &self.passive))
         })
     }
 
-    fn choose(&self, pick: &Pick<'_>, standard: Standard) -> Option<usize> {
-        let candidates = Candidates::new(&self.seats, pick.tried, pick.now, standard);
+    fn choose(&self, pick: &Pick<'_>, standard: Standard, tier: Option<u8>) -> Option<usize> {
+        let candidates = Candidates::new(&self.seats, pick, standard, tier);
+        let key = pick.hash.unwrap_or(pick.random);
         match &self.chooser {
-            Chooser::Adaptive(adaptive) => adaptive.choose(&candidates, pick.random),
+            Chooser::Adaptive => self.learner.as_ref()?.choose(&candidates, pick.random),
+            Chooser::First { in_flight_max } => first::choose(&candidates, *in_flight_max),
             Chooser::LeastRequest(least_request) => least_request.choose(&candidates, pick.random),
+            Chooser::Maglev(maglev) => maglev.choose(&candidates, key),
+            Chooser::PeakEwma => peak_ewma::choose(&candidates, pick.random),
             Chooser::Random(random) => random.choose(&candidates, pick.random),
-            Chooser::Rendezvous(rendezvous) => {
-                rendezvous.choose(&candidates, pick.hash.unwrap_or(pick.random))
-            }
+            Chooser::Rendezvous(rendezvous) => rendezvous.choose(&candidates, key),
             Chooser::RoundRobin(round_robin) => round_robin.choose(&candidates, pick.random),
         }
     }
@@ -141,8 +175,26 @@ impl Balancer {
             Ended::Answered { .. } => state.connect_proven(),
             Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
         }
-        if let Chooser::Adaptive(adaptive) = &self.chooser {
-            adaptive.learn(&self.seats, lease, ended, now);
+        if let Some(learner) = &self.learner {
+            learner.learn(&self.seats, lease, ended, now);
+        }
+        if let (Chooser::PeakEwma, Ended::Answered { first_byte, .. }) = (&self.chooser, ended)
+            && !lease.has_answered()
+        {
+            state.peak_latency().learn(first_byte, now);
+        }
+    }
+}
+
+impl Algorithm {
+    /// How many proxies learn about the same endpoints, when this algorithm depends on learning.
+    fn peers(self) -> Option<u32> {
+        match self {
+            Self::Adaptive { peers } => Some(peers),
+            Self::Maglev { bound: Some(bound) } | Self::Rendezvous { bound: Some(bound) } => {
+                bound.needs_learning().then_some(1)
+            }
+            _ => None,
         }
     }
 }
@@ -150,15 +202,12 @@ impl Balancer {
 impl Chooser {
     fn new(algorithm: Algorithm, endpoints: &[Endpoint], seats: &[Seat], previous: Option<&Chooser>) -> Self {
         match algorithm {
-            Algorithm::Adaptive { peers } => {
-                let previous = match previous {
-                    Some(Self::Adaptive(previous)) => Some(previous),
-                    _ => None,
-                };
-                Self::Adaptive(Adaptive::new(peers, previous))
-            }
+            Algorithm::Adaptive { .. } => Self::Adaptive,
             Algorithm::ConsistentHash => Self::Rendezvous(Rendezvous::new(endpoints, None)),
+            Algorithm::First { in_flight_max } => Self::First { in_flight_max },
             Algorithm::LeastRequest => Self::LeastRequest(LeastRequest::new(seats)),
+            Algorithm::Maglev { bound } => Self::Maglev(Maglev::new(endpoints, seats, bound)),
+            Algorithm::PeakEwma => Self::PeakEwma,
             Algorithm::Random { choices } => Self::Random(Random::new(choices, seats)),
             Algorithm::Rendezvous { bound } => Self::Rendezvous(Rendezvous::new(endpoints, bound)),
             Algorithm::RoundRobin => {

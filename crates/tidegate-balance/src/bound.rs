@@ -1,46 +1,137 @@
 //! How much load an endpoint may hold before an affinity key spills over to the next one. Knows no hashing.
 //!
-//! Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", SODA 2018: with a bound of `c` times the mean,
-//! each endpoint may hold `ceil(c · its share of (requests in flight + 1))`. The bounds add up to more than there is to
-//! hold, so somebody always has room.
+//! By requests: Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", SODA 2018. With a bound of `c`
+//! times the mean, each endpoint may hold `ceil(c · its share of (requests in flight + 1))`. The bounds add up to more than
+//! there is to hold, so somebody always has room.
+//!
+//! By drain time: an endpoint has room while one more request would drain there within `c` times the mean of all drain times,
+//! learned as by `adaptive`, or would find a free slot. The endpoint that drains first is always within the mean. A slow
+//! endpoint spills sooner than a fast one, a failing one at once, and nobody spills while he has slots to spare.
 
+use crate::Moment;
+use crate::adaptive::cached_score;
 use crate::candidates::Candidates;
 use crate::seat::Seat;
 
-/// The greatest load of an endpoint, in percent of its share of all requests in flight; at least 100.
+/// The greatest load of an endpoint, in percent of what would be even; at least 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadBound {
+    measure: Measure,
     percent: u32,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    DrainTime,
+    Requests,
+}
+
 impl LoadBound {
-    /// `percent` below 100 counts as 100: less than the mean for everybody cannot hold what there is.
+    /// Counts requests in flight. `percent` below 100 counts as 100: less than the mean for everybody cannot hold what
+    /// there is.
     pub const fn new(percent: u32) -> Self {
-        Self { percent: if percent < 100 { 100 } else { percent } }
+        Self { measure: Measure::Requests, percent: if percent < 100 { 100 } else { percent } }
+    }
+
+    /// Compares learned drain times.
+    pub const fn drain_time(percent: u32) -> Self {
+        Self { measure: Measure::DrainTime, ..Self::new(percent) }
+    }
+
+    pub(crate) fn needs_learning(self) -> bool {
+        self.measure == Measure::DrainTime
     }
 
     pub(crate) fn limit(self, candidates: &Candidates<'_>) -> Limit {
+        match self.measure {
+            Measure::DrainTime => self.drain_time_limit(candidates),
+            Measure::Requests => self.request_limit(candidates),
+        }
+    }
+
+    fn drain_time_limit(self, candidates: &Candidates<'_>) -> Limit {
+        let now = candidates.now();
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (_, seat) in candidates.iter() {
+            sum += cached_score(seat, now);
+            count += 1.0_f32;
+        }
+        Limit::DrainTime { most: sum / count * (self.percent as f32 / 100.0), now }
+    }
+
+    fn request_limit(self, candidates: &Candidates<'_>) -> Limit {
         let (mut in_flight, mut shares) = (0, 0);
-        for (_, endpoint) in candidates.iter() {
-            in_flight += u64::from(endpoint.state.in_flight());
-            shares += u64::from(endpoint.share);
+        for (_, seat) in candidates.iter() {
+            in_flight += u64::from(seat.state.in_flight());
+            shares += u64::from(seat.share);
         }
         let allowed = (u128::from(in_flight) + 1) * u128::from(self.percent);
-        Limit { allowed, divisor: u128::from(shares.max(1)) * 100 }
+        Limit::Requests { allowed, divisor: u128::from(shares.max(1)) * 100 }
     }
 }
 
 /// The bound as one pick sees it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
-    allowed: u128,
-    divisor: u128,
+pub(crate) enum Limit {
+    DrainTime { most: f32, now: Moment },
+    Requests { allowed: u128, divisor: u128 },
 }
 
 impl Limit {
-    /// Whether one more request stays within `ceil(allowed · share)`.
-    pub(crate) fn has_room(&self, endpoint: &Seat) -> bool {
-        let most = (self.allowed * u128::from(u64::from(endpoint.share))).div_ceil(self.divisor);
-        u128::from(endpoint.state.in_flight()) < most
+    /// Whether one more request stays within the bound.
+    pub(crate) fn has_room(&self, seat: &Seat) -> bool {
+        match *self {
+            Self::DrainTime { most, now } => cached_score(seat, now) <= most || seat.has_free_slot(),
+            Self::Requests { allowed, divisor } => {
+                let most = (allowed * u128::from(seat.share)).div_ceil(divisor);
+                u128::from(seat.state.in_flight()) < most
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fleet;
+    use crate::{Algorithm, Ended};
+    use std::time::Duration;
+
+    /// Teaches one latency for each endpoint, half a second long, so that the fleet is priced.
+    fn teach(fleet: &Fleet, latencies: &[Duration]) -> Moment {
+        let mut now = Moment(0);
+        for step in 0..100 {
+            now = Moment(step * 5_000_000);
+            for (index, &first_byte) in latencies.iter().enumerate() {
+                let lease = fleet.lease(index, now).unwrap();
+                lease.settle(Ended::Answered { status: 200, first_byte }, now + first_byte);
+            }
+        }
+        now
+    }
+
+    #[test]
+    fn a_key_stays_while_its_endpoint_drains_in_time_and_spills_when_it_does_not() {
+        let bound = Some(LoadBound::drain_time(125));
+        let fleet = Fleet::even(Algorithm::Rendezvous { bound }, 4);
+        teach(&fleet, &[Duration::from_millis(10); 4]);
+        let home = fleet.pick_for(7).index();
+        assert!((0..20).all(|_| fleet.pick_for(7).index() == home), "one at a time finds a free slot");
+        let _held = fleet.hold(home, 20);
+        assert_ne!(fleet.pick_for(7).index(), home);
+    }
+
+    #[test]
+    fn keys_of_a_slow_endpoint_spill_sooner() {
+        let bound = Some(LoadBound::drain_time(125));
+        let fleet = Fleet::even(Algorithm::Rendezvous { bound }, 4);
+        let mut latencies = [Duration::from_millis(10); 4];
+        let home = fleet.pick_for(7).index();
+        latencies[home] = Duration::from_millis(100);
+        let now = teach(&fleet, &latencies);
+        // Two on everybody: an even load, which ten times the service time makes too much.
+        let _held: Vec<_> = (0..4).map(|index| fleet.hold(index, 2)).collect();
+        let pick = crate::Pick { now, random: 0, hash: Some(7), tried: &[] };
+        assert_ne!(fleet.pick(&pick).unwrap().index(), home);
     }
 }

@@ -1,9 +1,9 @@
 //! Who may be picked for one request: the one place that asks health and the endpoints already tried. Knows no
 //! algorithm.
 
-use crate::Moment;
-use crate::entropy::below;
+use crate::entropy::{Stream, below};
 use crate::seat::Seat;
+use crate::{Moment, Pick};
 
 /// Whom a look over the endpoints accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +21,16 @@ pub(crate) struct Candidates<'a> {
     tried: &'a [usize],
     now: Moment,
     standard: Standard,
+    tier: Option<u8>,
+    /// Nothing tried, any tier, open ones only: the first pick of nearly every request.
+    is_plain: bool,
 }
 
 impl<'a> Candidates<'a> {
-    pub(crate) fn new(seats: &'a [Seat], tried: &'a [usize], now: Moment, standard: Standard) -> Self {
-        Self { seats, tried, now, standard }
+    /// `tier`: only this one, when there are several.
+    pub(crate) fn new(seats: &'a [Seat], pick: &Pick<'a>, standard: Standard, tier: Option<u8>) -> Self {
+        let is_plain = pick.tried.is_empty() && tier.is_none() && standard == Standard::Open;
+        Self { seats, tried: pick.tried, now: pick.now, standard, tier, is_plain }
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -57,12 +62,19 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// One that may be picked, with a probability in proportion to its weight, in one look over all of them.
-    pub(crate) fn by_weight(&self, random: u64) -> Option<usize> {
-        let total = self.iter().map(|(_, seat)| u64::from(seat.share)).sum();
+    /// One drawn from all positions, when it may be picked.
+    pub(crate) fn at_random(&self, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
+        let index = stream.next_below(self.seats.len() as u64) as usize;
+        Some((index, self.get(index)?))
+    }
+
+    /// One that may be picked and suits, with a probability in proportion to its weight, in one look over all of them.
+    pub(crate) fn by_weight(&self, random: u64, suits: impl Fn(&Seat) -> bool) -> Option<usize> {
+        let suiting = || self.iter().filter(|(_, seat)| suits(seat));
+        let total = suiting().map(|(_, seat)| u64::from(seat.share)).sum();
         let mut left = below(random, total);
         let mut last = None;
-        for (index, seat) in self.iter() {
+        for (index, seat) in suiting() {
             last = Some(index);
             match left.checked_sub(u64::from(seat.share)) {
                 Some(rest) => left = rest,
@@ -74,10 +86,16 @@ impl<'a> Candidates<'a> {
 
     #[inline]
     fn accepts(&self, index: usize, seat: &Seat) -> bool {
+        if self.is_plain { seat.state.is_open(self.now) } else { self.accepts_with_care(index, seat) }
+    }
+
+    /// Apart, so that the plain loop stays small.
+    #[inline(never)]
+    fn accepts_with_care(&self, index: usize, seat: &Seat) -> bool {
         let suits = match self.standard {
             Standard::Open => seat.state.is_open(self.now),
             Standard::LastResort => seat.state.is_last_resort(),
         };
-        suits && (self.tried.is_empty() || !self.tried.contains(&index))
+        suits && self.tier.is_none_or(|tier| tier == seat.tier) && !self.tried.contains(&index)
     }
 }

@@ -45,7 +45,7 @@ impl Random {
     fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
         let drawn = (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream));
         drawn.or_else(|| {
-            let index = candidates.by_weight(stream.next_below(u64::MAX))?;
+            let index = candidates.by_weight(stream.next_below(u64::MAX), |_| true)?;
             Some((index, candidates.get(index)?))
         })
     }

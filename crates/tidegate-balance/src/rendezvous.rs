@@ -101,15 +101,7 @@ mod tests {
         fn a_bound_is_never_exceeded(weights in any_weights(), percent in 100_u32..200, hot_keys in 1_u64..4) {
             let bound = Some(LoadBound::new(percent));
             let fleet = Fleet::new(Algorithm::Rendezvous { bound }, &weights);
-            let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
-            let mut held = Vec::new();
-            for request in 1..=300_u64 {
-                let lease = fleet.pick_for(mix(request % hot_keys));
-                let (index, now_there) = (lease.index(), lease.endpoint().state.in_flight());
-                held.push(lease);
-                let share = request as f64 * f64::from(weights[index]) / total;
-                prop_assert!(f64::from(now_there) <= (share * f64::from(percent) / 100.0).ceil() + 1e-6);
-            }
+            crate::testing::assert_bounded(&fleet, &weights, percent, hot_keys);
         }
     }
 

@@ -46,7 +46,7 @@ impl RoundRobin {
             let index = *self.cycle.get(slot as usize)? as usize;
             candidates.get(index).map(|_| index)
         });
-        in_turn.or_else(|| candidates.by_weight(random))
+        in_turn.or_else(|| candidates.by_weight(random, |_| true))
     }
 }
 

@@ -1,7 +1,7 @@
 //! An endpoint as a scan sees it: what does not change while a snapshot lives, beside the state that does. Small, so that
 //! four of them share a cache line. Knows no algorithm.
 
-use crate::{Endpoint, EndpointState};
+use crate::{Endpoint, EndpointState, Place};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -11,18 +11,36 @@ pub(crate) struct Seat {
     pub(crate) share: u32,
     /// The smallest weight of the cluster over this one: at most 1, and exactly 1 where all weights are equal.
     pub(crate) lightness: f32,
+    /// `lightness` times the cost of the zone.
+    pub(crate) price: f32,
+    pub(crate) tier: u8,
 }
 
 impl Seat {
-    pub(crate) fn all(endpoints: &[Endpoint]) -> Box<[Seat]> {
-        let share = |endpoint: &Endpoint| endpoint.weight.max(1);
-        let smallest = endpoints.iter().map(share).min().unwrap_or(1);
-        let seat = |endpoint: &Endpoint| Seat {
+    /// Endpoints beyond the end of `places` have the default place.
+    pub(crate) fn all(endpoints: &[Endpoint], places: &[Place]) -> Box<[Seat]> {
+        let smallest = endpoints.iter().map(|endpoint| endpoint.weight.max(1)).min().unwrap_or(1);
+        let places = places.iter().copied().chain(std::iter::repeat(Place::default()));
+        endpoints.iter().zip(places).map(|(endpoint, place)| Seat::new(endpoint, place, smallest)).collect()
+    }
+
+    fn new(endpoint: &Endpoint, place: Place, smallest: u32) -> Self {
+        let share = endpoint.weight.max(1);
+        let lightness = smallest as f32 / share as f32;
+        let zone_cost = place.zone_cost_percent.max(1) as f32 / 100.0;
+        Self {
             state: Arc::clone(&endpoint.state),
-            share: share(endpoint),
-            lightness: smallest as f32 / share(endpoint) as f32,
-        };
-        endpoints.iter().map(seat).collect()
+            share,
+            lightness,
+            price: lightness * zone_cost,
+            tier: place.tier,
+        }
+    }
+
+    /// One more request would be served at once, by what `adaptive` has learned.
+    pub(crate) fn has_free_slot(&self) -> bool {
+        let slots = self.state.published().log_parallelism.get().exp() / self.lightness;
+        self.state.in_flight() as f32 + 1.0 <= slots
     }
 
     pub(crate) fn is_even(seats: &[Seat]) -> bool {

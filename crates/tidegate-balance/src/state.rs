@@ -4,6 +4,7 @@
 //! Every cause of being out has a place of its own (three bits and a deadline), so that one never erases another.
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
+use crate::peak_ewma::PeakLatency;
 use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,6 +44,7 @@ const UNRESOLVED: u8 = 4;
 pub struct EndpointState {
     live: CachePadded<Live>,
     learned: CachePadded<Learned>,
+    peak_latency: PeakLatency,
 }
 
 #[derive(Debug, Default)]
@@ -191,6 +193,10 @@ impl EndpointState {
 
     pub(crate) fn learned(&self) -> &Learned {
         &self.learned
+    }
+
+    pub(crate) fn peak_latency(&self) -> &PeakLatency {
+        &self.peak_latency
     }
 
     pub(crate) fn published(&self) -> &Published {

@@ -73,3 +73,16 @@ pub(crate) fn assert_proportional(shares: &[u32], weights: &[u32]) {
         assert!((f64::from(share) - rounds * p).abs() <= allowed, "{shares:?} of {weights:?}");
     }
 }
+
+/// Sends 300 requests for few keys and holds them: nobody ever holds more than his bounded share.
+pub(crate) fn assert_bounded(fleet: &Fleet, weights: &[u32], percent: u32, hot_keys: u64) {
+    let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+    let mut held = Vec::new();
+    for request in 1..=300_u64 {
+        let lease = fleet.pick_for(crate::entropy::mix(request % hot_keys));
+        let (index, now_there) = (lease.index(), lease.endpoint().state.in_flight());
+        held.push(lease);
+        let share = request as f64 * f64::from(weights[index]) / total;
+        assert!(f64::from(now_there) <= (share * f64::from(percent) / 100.0).ceil() + 1e-6);
+    }
+}

@@ -13,10 +13,15 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
     prop::sample::select(vec![
         Algorithm::Adaptive { peers: 1 },
         Algorithm::ConsistentHash,
+        Algorithm::First { in_flight_max: 2 },
         Algorithm::LeastRequest,
+        Algorithm::Maglev { bound: None },
+        Algorithm::Maglev { bound: Some(LoadBound::drain_time(125)) },
+        Algorithm::PeakEwma,
         Algorithm::Random { choices: 1 },
         Algorithm::Random { choices: 2 },
         Algorithm::Rendezvous { bound: Some(LoadBound::new(125)) },
+        Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) },
         Algorithm::RoundRobin,
     ])
 }
@@ -91,7 +96,7 @@ proptest! {
     fn an_endpoint_whose_connects_fail_is_left_alone_but_for_one_trial_a_period(algorithm in any_algorithm()) {
         let passive = PassiveMarking::default();
         let balancer = cluster(algorithm, &[1, 1, 1]);
-        let dead = 1;
+        let dead = 0;
         let mut tried_it = Vec::new();
         for tick in 0..20_000_u64 {
             let now = tick * MS;

@@ -43,6 +43,7 @@ pub(crate) struct Adaptive {
 }
 
 impl Adaptive {
+    /// `previous`: who has learned about the same cluster so far.
     pub(crate) fn new(peers: u32, previous: Option<&Adaptive>) -> Self {
         Self { peers, fleet: previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default() }
     }
@@ -51,14 +52,15 @@ impl Adaptive {
         let doubt = SUSPICION_FROM * self.fleet.noise();
         let now = candidates.now();
         let mut best = None;
+        // Every score is finite, so the first endpoint beats this.
         let mut least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
         candidates.visit_from_random(random, |index, seat| {
             let cached = Bid { score: cached_score(seat, now), last_picked: seat.state.last_picked().0 };
-            if best.is_some() && !cached.beats(&least) {
+            if !cached.beats(&least) {
                 return;
             }
-            let bid = Bid { score: cached.score * warning(seat, doubt, now), ..cached };
-            if best.is_none() || bid.beats(&least) {
+            let bid = Bid { score: (cached.score * warning(seat, doubt, now)).min(f32::MAX), ..cached };
+            if bid.beats(&least) {
                 (best, least) = (Some((index, seat)), bid);
             }
         });
@@ -115,7 +117,7 @@ impl Bid {
 
 /// The score from the cached price. Most endpoints are dismissed by it, as warnings can only raise it.
 #[inline]
-fn cached_score(seat: &Seat, now: Moment) -> f32 {
+pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
     let state = &seat.state;
     let standing = state.standing();
     let in_flight = state.in_flight();
@@ -128,7 +130,7 @@ fn cached_score(seat: &Seat, now: Moment) -> f32 {
     if streaming != 0 {
         load -= (1.0 - STREAM_PART) * streaming.min(in_flight) as f32;
     }
-    let mut score = (load + 1.0) * cost * seat.lightness;
+    let mut score = (load + 1.0) * cost * seat.price;
     let error_cost = standing.error_cost.get();
     // Whoever is marked and may be picked is due for a trial, which its failures must not put off.
     if error_cost > 0.0 && state.trial_due().is_none() {

@@ -1,0 +1,138 @@
+//! Which endpoints come first: tiers that take over from each other, and zones. Knows no algorithm; an algorithm chooses
+//! among the endpoints of the tier that is drawn here.
+//!
+//! Overprovisioning, as Envoy does it: a tier that has lost some endpoints still takes all requests while 1.4 times its
+//! healthy part covers the whole, and beyond that gives away just what is missing. So a tier with half its
+//! endpoints down serves 70 % and the next one 30 %, instead of one endpoint going down moving everything.
+
+use crate::Pick;
+use crate::entropy::{below, mix};
+use crate::seat::Seat;
+
+/// Where an endpoint stands among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// 0 is the first tier. A later tier is used for what the earlier ones cannot take.
+    pub tier: u8,
+    /// What a request there costs compared with a near one, in percent, as far as `adaptive` is concerned: 100 near, 150
+    /// for a zone that is used when the near ones are half as busy again.
+    pub zone_cost_percent: u32,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { tier: 0, zone_cost_percent: 100 }
+    }
+}
+
+/// Percent of a tier's healthy part that it is trusted to serve.
+const OVERPROVISIONING_PERCENT: u64 = 140;
+/// Parts that the requests are divided into.
+const WHOLE: u64 = 1 << 20;
+
+/// The tiers that exist, first to last. Empty when there is only one: then nothing is drawn.
+#[derive(Debug, Default)]
+pub(crate) struct Tiers(Box<[u8]>);
+
+impl Tiers {
+    pub(crate) fn of(seats: &[Seat]) -> Self {
+        let mut tiers: Vec<_> = seats.iter().map(|seat| seat.tier).collect();
+        tiers.sort_unstable();
+        tiers.dedup();
+        if tiers.len() == 1 { Self::default() } else { Self(tiers.into()) }
+    }
+
+    /// The tier for this request, with the probability that its health gives it; `None` when there is nothing to draw.
+    pub(crate) fn draw(&self, seats: &[Seat], pick: &Pick<'_>) -> Option<u8> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let capacity = |&tier: &u8| capacity(tier, seats, pick);
+        let total = self.0.iter().map(capacity).sum::<u64>().min(WHOLE);
+        let mut left = below(mix(pick.random), total);
+        self.0.iter().copied().find(|tier| match left.checked_sub(capacity(tier)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
+    }
+}
+
+/// What a tier can take, in parts of the whole.
+fn capacity(tier: u8, seats: &[Seat], pick: &Pick<'_>) -> u64 {
+    let (mut open, mut all) = (0, 0);
+    for (index, seat) in seats.iter().enumerate().filter(|(_, seat)| seat.tier == tier) {
+        let share = u64::from(seat.share);
+        all += share;
+        if seat.state.is_open(pick.now) && !pick.tried.contains(&index) {
+            open += share;
+        }
+    }
+    (open * OVERPROVISIONING_PERCENT * WHOLE / 100).checked_div(all).unwrap_or(0).min(WHOLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fleet;
+    use crate::{Algorithm, Balancer, Moment};
+    use proptest::prelude::*;
+
+    /// Endpoints in tiers of the given sizes.
+    fn tiered(algorithm: Algorithm, sizes: &[usize]) -> Balancer {
+        let tiers = (0..).zip(sizes).flat_map(|(tier, &size)| std::iter::repeat_n(tier, size));
+        let places: Vec<_> = tiers.map(|tier| Place { tier, ..Place::default() }).collect();
+        let endpoints = Fleet::even(algorithm, places.len()).endpoints().to_vec();
+        Balancer::new(algorithm, endpoints, None).with_places(&places)
+    }
+
+    /// The part of the requests that goes to the first `size` endpoints.
+    fn part_of_first(balancer: &Balancer, size: usize) -> f64 {
+        let rounds = 20_000;
+        let first =
+            (0..rounds).filter(|&round| crate::testing::pick(balancer, Moment(0), mix(round)).index() < size);
+        first.count() as f64 / rounds as f64
+    }
+
+    #[test]
+    fn a_tier_gives_away_just_what_it_cannot_take() {
+        for (out, expected) in [(0, 1.0), (2, 1.0), (5, 0.7), (8, 0.28), (10, 0.0)] {
+            let balancer = tiered(Algorithm::RoundRobin, &[10, 5]);
+            for endpoint in &balancer.endpoints()[..out] {
+                endpoint.state.set_draining(true);
+            }
+            let part = part_of_first(&balancer, 10);
+            assert!((part - expected).abs() < 0.02, "{out} of 10 out: {part}");
+        }
+    }
+
+    #[test]
+    fn when_all_tiers_together_are_too_small_they_share_what_there_is() {
+        let balancer = tiered(Algorithm::LeastRequest, &[10, 10]);
+        for endpoint in
+            balancer.endpoints().iter().take(19).filter(|endpoint| !endpoint.id.address.ends_with(".0:80"))
+        {
+            endpoint.state.set_draining(true);
+        }
+        let part = part_of_first(&balancer, 10);
+        assert!((0.4..0.8).contains(&part), "{part}");
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_up_is_found_in_whatever_tier(
+            sizes in prop::collection::vec(1_usize..4, 2..5),
+            up in 0_usize..16,
+            random: u64,
+        ) {
+            let balancer = tiered(Algorithm::Adaptive { peers: 1 }, &sizes);
+            let up = up % balancer.endpoints().len();
+            for (index, endpoint) in balancer.endpoints().iter().enumerate() {
+                endpoint.state.set_draining(index != up);
+            }
+            prop_assert_eq!(crate::testing::pick(&balancer, Moment(0), random).index(), up);
+        }
+    }
+}
