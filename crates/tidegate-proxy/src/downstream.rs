@@ -2,7 +2,8 @@
 //!
 //! The outer future only waits for readiness, so an idle connection costs a few hundred bytes. What serving needs lives
 //! in a boxed future and a lent workspace that exist while the client is busy; the box is kept for a moment after the last
-//! answer, so that a busy client's requests allocate nothing.
+//! answer, so that a busy client's requests allocate nothing. Only so many boxes are kept, or a burst of clients would
+//! leave the heap full of holes.
 
 use crate::answer;
 use crate::failure::{Cause, Failure, Stage};
@@ -15,6 +16,7 @@ use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -27,26 +29,49 @@ use tidegate_http::Progress;
 /// How long a connection stays ready to serve after an answer before it becomes an idle one.
 const WARM: Duration = Duration::from_secs(1);
 
+/// How many connections of a worker stay ready at once.
+const WARM_MAX: usize = 256;
+
 /// What a client that is told to close may still send, and for how long, before it is cut off (RFC 9112 §9.6).
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 
 /// What is left for a body behind the longest head.
 const BODY_ROOM: usize = 8 * 1024;
 
+/// A client connection, in a box of its own: a future would hold it twice, as argument and as variable.
+pub(crate) struct Connection {
+    open: Open,
+    listener: Rc<ListenerState>,
+    stream: Stream,
+    peer: Option<IpAddr>,
+    alarm: Alarm,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        open: Open,
+        listener: Rc<ListenerState>,
+        stream: Stream,
+        peer: Option<IpAddr>,
+    ) -> Box<Self> {
+        let alarm = open.worker.timers.alarm();
+        Box::new(Self { open, listener, stream, peer, alarm })
+    }
+}
+
 /// The life of one client connection.
-pub(crate) async fn run(open: Open, listener: Rc<ListenerState>, mut stream: Stream, peer: Option<IpAddr>) {
-    let worker = &open.worker;
-    let alarm = worker.timers.alarm();
+pub(crate) async fn run(mut connection: Box<Connection>) {
     loop {
-        let deadline = after(worker.now(), listener.current().keep_alive_timeout);
-        if !readable(worker, &stream, &alarm, deadline).await {
+        let worker = &connection.open.worker;
+        let deadline = after(worker.now(), connection.listener.current().keep_alive_timeout);
+        if !readable(worker, &connection.stream, &connection.alarm, deadline).await {
             return;
         }
-        match Box::pin(serve_while_busy(worker, &listener, &mut stream, peer, &alarm)).await {
+        match Box::pin(serve_while_busy(&mut connection)).await {
             Fate::KeepAlive => {}
             Fate::Close => return,
-            Fate::Linger => return linger(&mut stream, worker, &alarm).await,
-            Fate::Abort => return stream.abort(),
+            Fate::Linger => return Box::pin(linger(&mut connection)).await,
+            Fate::Abort => return connection.stream.abort(),
         }
     }
 }
@@ -71,24 +96,22 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, deadline: Mom
 }
 
 /// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end.
-async fn serve_while_busy(
-    worker: &Rc<Worker>,
-    state: &ListenerState,
-    stream: &mut Stream,
-    peer: Option<IpAddr>,
-    alarm: &Alarm,
-) -> Fate {
-    let address = ClientAddress::new(peer);
+async fn serve_while_busy(connection: &mut Connection) -> Fate {
+    let Connection { open, listener: state, stream, peer, alarm } = connection;
+    let worker = &open.worker;
+    let address = ClientAddress::new(*peer);
     let mut workspace = worker.workspaces.lend();
     let mut listener = state.current();
     loop {
         state.refresh(&mut listener);
-        let (fate, ended) = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
+        let served = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
+        let Some((fate, ended)) = served else { return Fate::KeepAlive };
         if fate != Fate::KeepAlive {
             return fate;
         }
         if workspace.input.is_empty() {
             drop(workspace);
+            let Some(_warm) = Warm::below(&worker.warm, WARM_MAX) else { return Fate::KeepAlive };
             let deadline = after(ended, WARM.min(listener.keep_alive_timeout));
             if !readable(worker, stream, alarm, deadline).await {
                 return if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
@@ -98,7 +121,26 @@ async fn serve_while_busy(
     }
 }
 
-/// Reads one request, serves it and records it. Says when that ended, too.
+/// One of a bounded number of connections that stay ready to serve.
+struct Warm<'a>(&'a Cell<usize>);
+
+impl<'a> Warm<'a> {
+    fn below(count: &'a Cell<usize>, max: usize) -> Option<Self> {
+        let warm = count.get();
+        (warm < max).then(|| {
+            count.set(warm + 1);
+            Self(count)
+        })
+    }
+}
+
+impl Drop for Warm<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Reads one request, serves it and records it. Says when that ended, too; `None` after a false alarm.
 async fn serve_next(
     worker: &Rc<Worker>,
     listener: &Listener,
@@ -106,7 +148,7 @@ async fn serve_next(
     address: &ClientAddress,
     alarm: &Alarm,
     workspace: &mut Workspace,
-) -> (Fate, Moment) {
+) -> Option<(Fate, Moment)> {
     let view = worker.view();
     let journal = Journal { id: RequestId::new(worker.random()), ..Journal::default() };
     let mut call = Call {
@@ -124,8 +166,8 @@ async fn serve_next(
     };
     let served = match read_head(&mut call).await {
         Ok(Begun::Head) => request::serve(&mut call).await,
-        Ok(Begun::Nothing) => return (Fate::KeepAlive, worker.now()),
-        Ok(Begun::End) => return (Fate::Close, NEVER),
+        Ok(Begun::Nothing) => return None,
+        Ok(Begun::End) => return Some((Fate::Close, NEVER)),
         Err(failure) => Err(failure),
     };
     let fate = match served {
@@ -138,7 +180,7 @@ async fn serve_next(
     record(&mut call);
     let ended = call.ended();
     workspace.input.unpin();
-    (fate, ended)
+    Some((fate, ended))
 }
 
 /// What a client that was readable had begun.
@@ -211,7 +253,9 @@ async fn read_more(call: &mut Call<'_>, deadline: Moment) -> Result<bool, Late> 
 }
 
 /// Ends our side, then reads and forgets what the client still sends, within limits, so that it gets to read our answer.
-async fn linger(stream: &mut Stream, worker: &Worker, alarm: &Alarm) {
+async fn linger(connection: &mut Connection) {
+    let Connection { open, stream, alarm, .. } = connection;
+    let worker = &open.worker;
     let (bytes_max, timeout) = LINGER;
     let deadline = after(worker.now(), timeout);
     let drained = async {

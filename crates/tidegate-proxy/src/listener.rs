@@ -1,6 +1,6 @@
 //! Accepting: from a listening socket to connections within the limits. Knows no HTTP.
 
-use crate::downstream;
+use crate::downstream::{self, Connection};
 use crate::metrics::{ListenerMetrics, Resolver};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
@@ -144,7 +144,7 @@ fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: O
     };
     let open = Open { worker: Rc::clone(worker), _counted: (total, own) };
     worker.connection_began();
-    tokio::task::spawn_local(downstream::run(open, Rc::clone(state), stream, peer));
+    tokio::task::spawn_local(downstream::run(Connection::new(open, Rc::clone(state), stream, peer)));
 }
 
 /// One connection, counted everywhere that it must be for as long as it is open.

@@ -127,6 +127,8 @@ pub(crate) struct Worker {
     listeners: RefCell<HashMap<Arc<str>, Listening>>,
     /// Of this worker.
     connections: Cell<usize>,
+    /// Connections between two requests that stay ready to serve.
+    pub(crate) warm: Cell<usize>,
     connection_ended: Notify,
     stage: Cell<Life>,
     random: Cell<u64>,
@@ -159,6 +161,7 @@ impl Worker {
             resolver,
             listeners: RefCell::default(),
             connections: Cell::new(0),
+            warm: Cell::new(0),
             connection_ended: Notify::new(),
             stage: Cell::new(Life::Serving),
             random: Cell::new(parts.seed),
