@@ -145,6 +145,17 @@ impl Buffer {
         intact
     }
 
+    /// Exchanges the memory under an empty buffer; `false`, and nothing changed, if it holds something.
+    #[inline]
+    pub(crate) fn exchange_memory(&mut self, memory: &mut Box<[u8]>) -> bool {
+        let exchangeable = self.is_empty() && self.pinned == 0 && self.bytes.len() == memory.len();
+        if exchangeable {
+            self.writes += 1;
+            std::mem::swap(&mut self.bytes, memory);
+        }
+        exchangeable
+    }
+
     pub(crate) fn clear(&mut self) {
         (self.pinned, self.start, self.end) = (0, 0, 0);
     }

@@ -144,6 +144,7 @@ fn poll_head(
     limits: &HeadLimits,
 ) -> Poll<Result<(), Failure>> {
     let workspace = &mut *call.workspace;
+    call.worker.workspaces.lend_hot(workspace);
     let method = workspace.request.method;
     let failed = |cause| Poll::Ready(Err(Failure::new(Stage::Await, cause)));
     loop {
@@ -160,7 +161,10 @@ fn poll_head(
         }
         workspace.answer.grow_when_full(); // the parser ends it when it is longer than a head may be
         match up.poll_read(cx, workspace.answer.room()) {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                call.worker.workspaces.return_hot(workspace);
+                return Poll::Pending;
+            }
             Poll::Ready(Ok(length)) if length > 0 => workspace.answer.filled(length),
             Poll::Ready(_) if workspace.answer.is_empty() => return failed(Cause::EndpointClosed),
             Poll::Ready(_) => return failed(Cause::AnswerHeadCut),
@@ -242,7 +246,10 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
             upload_over = poll_upload(call, cx, up)?.is_broken() || call.workspace.upload.is_done();
         }
         let workspace = &mut *call.workspace;
-        let cause = match workspace.download.poll(cx, up, &mut workspace.answer, call.down) {
+        call.worker.workspaces.lend_hot(workspace);
+        let downloaded = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
+        call.worker.workspaces.return_hot(workspace);
+        let cause = match downloaded {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(PumpError::SinkBroken)) => Cause::ClientGone,
             Poll::Ready(Err(_)) => {

@@ -17,6 +17,8 @@ pub(crate) struct Workspace {
     pub(crate) input: Buffer,
     /// From the endpoint.
     pub(crate) answer: Buffer,
+    /// The memory under `answer` is the one that all connections share.
+    holds_hot: bool,
     pub(crate) request_parser: RequestParser,
     pub(crate) request: RequestHead,
     pub(crate) response_parser: ResponseParser,
@@ -32,6 +34,7 @@ impl Workspace {
         Self {
             input: Buffer::with_capacity(BUFFER_BYTES),
             answer: Buffer::with_capacity(BUFFER_BYTES),
+            holds_hot: false,
             request_parser: RequestParser::default(),
             request: RequestHead::default(),
             response_parser: ResponseParser::default(),
@@ -45,21 +48,46 @@ impl Workspace {
     fn clear(&mut self) {
         self.input.clear();
         self.answer.clear();
+        self.holds_hot = false;
         self.request_parser.reset();
         self.response_parser.reset();
     }
 }
 
 /// A worker's spare workspaces: the one used last is lent first, because it is in the cache.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Workspaces {
     spare: RefCell<Vec<Box<Workspace>>>,
+    /// Memory for answers that leave as fast as they come: one piece for all connections, so that it stays in the cache.
+    hot: RefCell<Box<[u8]>>,
+}
+
+impl Default for Workspaces {
+    fn default() -> Self {
+        Self { spare: RefCell::default(), hot: RefCell::new(vec![0; BUFFER_BYTES].into_boxed_slice()) }
+    }
 }
 
 impl Workspaces {
     pub(crate) fn lend(&self) -> Lent<'_> {
         let workspace = self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Workspace::new()));
         Lent { owner: self, workspace: Some(workspace) }
+    }
+
+    /// Before a poll that may read an answer: puts the hot memory under it, unless it holds something.
+    #[inline]
+    pub(crate) fn lend_hot(&self, workspace: &mut Workspace) {
+        if !workspace.holds_hot {
+            workspace.holds_hot = workspace.answer.exchange_memory(&mut self.hot.borrow_mut());
+        }
+    }
+
+    /// After such a poll: takes the memory back, unless something of the answer stayed in it.
+    #[inline]
+    pub(crate) fn return_hot(&self, workspace: &mut Workspace) {
+        if workspace.holds_hot && workspace.answer.exchange_memory(&mut self.hot.borrow_mut()) {
+            workspace.holds_hot = false;
+        }
     }
 }
 
