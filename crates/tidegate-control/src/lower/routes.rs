@@ -108,3 +108,33 @@ fn timeouts(configured: &RouteTimeouts) -> Timeouts {
         tunnel_idle: or_forever(configured.tunnel_idle),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_of_a_route_is_a_matcher_of_its_own() {
+        let configured = ConfiguredMatcher {
+            hosts: vec![Host::Exact("a.example".into()), Host::Wildcard("b.example".into())],
+            path: PathMatch::Exact("/x".into()),
+            methods: vec!["GET".into()],
+            headers: Vec::new(),
+        };
+        let matchers = matchers(&configured);
+        let hosts: Vec<_> = matchers.iter().map(|matcher| matcher.host.clone()).collect();
+        let expected =
+            [HostPattern::Exact("a.example".to_owned()), HostPattern::Suffix(".b.example".to_owned())];
+        assert_eq!(hosts, expected);
+        let same = |matcher: &Matcher| {
+            matcher.path == PathPattern::Exact("/x".to_owned()) && matcher.methods == ["GET"]
+        };
+        assert!(matchers.iter().all(same));
+    }
+
+    #[test]
+    fn a_route_without_hosts_takes_any() {
+        let matchers = matchers(&ConfiguredMatcher::default());
+        assert_eq!(matchers, [Matcher::default()]);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the admin listener answers, and to whom.
+
+use crate::{World, to};
+use tidegate_testkit::{Client, Endpoint, Reply};
+
+fn send(world: &World, request: &str) -> Reply {
+    let address = world.control.admin_address().unwrap();
+    let mut client = Client::connect(address.parse().unwrap());
+    client.send(request);
+    client.reply()
+}
+
+#[test]
+fn it_says_that_it_lives_and_is_ready() {
+    let app = Endpoint::answering("app");
+    let world = World::start(&to(&[&app], ""));
+    assert_eq!(world.admin("/livez").status, 200);
+    let ready = world.admin("/readyz");
+    assert_eq!((ready.status, ready.text().as_str()), (200, "ready\n"));
+    assert_eq!(world.admin("/nothing").status, 404);
+}
+
+#[test]
+fn the_status_tells_what_is_served_where() {
+    let app = Endpoint::answering("app");
+    let world = World::start(&to(&[&app], "balance = \"round_robin\"\n"));
+    assert_eq!(world.get().status, 200);
+    let status: serde_json::Value = serde_json::from_str(&world.admin("/status").text()).unwrap();
+    assert_eq!(status["state"], "serving");
+    assert_eq!(status["clusters"][0]["balance"], "round_robin");
+    let endpoint = &status["clusters"][0]["endpoints"][0];
+    assert_eq!(endpoint["endpoint"], app.address());
+    assert_eq!((&endpoint["health"], &endpoint["connections"]), (&"up".into(), &1.into()));
+    assert_eq!(status["listeners"][0]["address"], world.address(0));
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_asked_for() {
+    let app = Endpoint::answering("app");
+    let world = World::start(&to(&[&app], ""));
+    assert_eq!(world.get().status, 200);
+    let plain = world.admin("/metrics");
+    assert!(plain.field("content-type").unwrap().starts_with("text/plain"));
+    assert!(
+        plain.text().contains(&format!(
+            "tidegate_endpoint_up{{cluster=\"default\",endpoint=\"{}\"}} 1",
+            app.address()
+        ))
+    );
+    let open = send(
+        &world,
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\n\r\n",
+    );
+    assert!(open.field("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(open.text().ends_with("# EOF\n"));
+}
+
+#[test]
+fn foreign_hosts_and_other_methods_are_refused() {
+    let app = Endpoint::answering("app");
+    let world = World::start(&to(&[&app], ""));
+    for (request, expected, why) in [
+        ("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421, "a page that rebinds its name"),
+        ("GET /metrics HTTP/1.0\r\n\r\n", 421, "no Host at all"),
+        (
+            "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+            405,
+            "nothing can be changed",
+        ),
+        ("DELETE /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "whatever the path"),
+        ("GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 200, "its address"),
+    ] {
+        assert_eq!(send(&world, request).status, expected, "{why}");
+    }
+}
