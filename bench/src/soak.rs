@@ -4,6 +4,7 @@
 mod good;
 mod hostile;
 
+use crate::client::Client;
 use crate::peers::{Running, Stage, Subject};
 use crate::process::Process;
 use crate::run::raise_descriptor_limit;
@@ -121,7 +122,24 @@ fn soak(options: &Options) -> Result<Vec<String>, String> {
     })?;
     let quiet = settled(&running.process, warm);
     report(&tally, warm, hot, quiet);
-    Ok(verdict(&tally, warm, hot, &mut running))
+    let mut problems = verdict(&tally, warm, hot, &mut running);
+    problems.extend(reloads(&running, options.duration).err());
+    Ok(problems)
+}
+
+/// Every reload was applied; signals that come while one is under way may become one.
+fn reloads(running: &Running, duration: Duration) -> Result<(), String> {
+    let page = Client::connect(running.admin).and_then(|mut admin| admin.get("/metrics"));
+    let page = page.map_err(|error| format!("the admin listener does not answer: {error}"))?.body;
+    let page = String::from_utf8_lossy(&page);
+    let count = |outcome: &str| -> u64 {
+        let series = format!("tidegate_config_reloads_total{{outcome=\"{outcome}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&series)?.trim().parse().ok()).unwrap_or(0)
+    };
+    let (applied, refused) = (count("applied"), count("refused"));
+    println!("reloads applied: {applied}, refused: {refused}");
+    let enough = applied >= duration.as_secs() / 2 && refused == 0;
+    if enough { Ok(()) } else { Err(format!("{applied} reloads were applied, {refused} refused")) }
 }
 
 /// Kills, restarts and reloads until time is up; what was held when warm, and at the end of the traffic.
