@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::rendezvous::Rendezvous;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
-use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, first, peak_ewma};
+use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, first, peak_ewma, prequal};
 
 /// Which algorithm, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Algorithm {
     },
     /// Requests in flight times a latency that rises at once, of two choices.
     PeakEwma,
+    /// The lowest latency among those with the fewer requests in flight, of 16.
+    Prequal,
     Random {
         choices: u32,
     },
@@ -86,6 +88,7 @@ enum Chooser {
     LeastRequest(LeastRequest),
     Maglev(Maglev),
     PeakEwma,
+    Prequal,
     Random(Random),
     Rendezvous(Rendezvous),
     RoundRobin(RoundRobin),
@@ -147,6 +150,7 @@ impl Balancer {
             Chooser::LeastRequest(least_request) => least_request.choose(&candidates, pick.random),
             Chooser::Maglev(maglev) => maglev.choose(&candidates, key),
             Chooser::PeakEwma => peak_ewma::choose(&candidates, pick.random),
+            Chooser::Prequal => prequal::choose(&candidates, pick.random),
             Chooser::Random(random) => random.choose(&candidates, pick.random),
             Chooser::Rendezvous(rendezvous) => rendezvous.choose(&candidates, key),
             Chooser::RoundRobin(round_robin) => round_robin.choose(&candidates, pick.random),
@@ -191,6 +195,7 @@ impl Algorithm {
     fn peers(self) -> Option<u32> {
         match self {
             Self::Adaptive { peers } => Some(peers),
+            Self::Prequal => Some(1),
             Self::Maglev { bound: Some(bound) } | Self::Rendezvous { bound: Some(bound) } => {
                 bound.needs_learning().then_some(1)
             }
@@ -208,6 +213,7 @@ impl Chooser {
             Algorithm::LeastRequest => Self::LeastRequest(LeastRequest::new(seats)),
             Algorithm::Maglev { bound } => Self::Maglev(Maglev::new(endpoints, seats, bound)),
             Algorithm::PeakEwma => Self::PeakEwma,
+            Algorithm::Prequal => Self::Prequal,
             Algorithm::Random { choices } => Self::Random(Random::new(choices, seats)),
             Algorithm::Rendezvous { bound } => Self::Rendezvous(Rendezvous::new(endpoints, bound)),
             Algorithm::RoundRobin => {

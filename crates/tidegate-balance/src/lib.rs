@@ -26,6 +26,7 @@ mod maglev;
 mod passive;
 mod peak_ewma;
 mod places;
+mod prequal;
 mod random;
 mod rendezvous;
 mod round_robin;

@@ -5,6 +5,7 @@
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
 use crate::peak_ewma::PeakLatency;
+use crate::prequal::Probe;
 use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,6 +46,7 @@ pub struct EndpointState {
     live: CachePadded<Live>,
     learned: CachePadded<Learned>,
     peak_latency: PeakLatency,
+    probe: Probe,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +113,12 @@ impl EndpointState {
     /// What `adaptive` has learned about this endpoint.
     pub fn beliefs(&self) -> Beliefs {
         self.learned.beliefs(&self.live.standing)
+    }
+
+    /// What the endpoint says about itself: requests in flight from everybody, and the latency it would have now. For
+    /// `prequal`.
+    pub fn report_probe(&self, in_flight: u32, latency: Duration, now: Moment) {
+        self.probe.report(in_flight, latency, now);
     }
 
     /// Stores the verdict of the active checks. Leaves every other cause as it is.
@@ -193,6 +201,10 @@ impl EndpointState {
 
     pub(crate) fn learned(&self) -> &Learned {
         &self.learned
+    }
+
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.probe
     }
 
     pub(crate) fn peak_latency(&self) -> &PeakLatency {

@@ -18,6 +18,7 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
         Algorithm::Maglev { bound: None },
         Algorithm::Maglev { bound: Some(LoadBound::drain_time(125)) },
         Algorithm::PeakEwma,
+        Algorithm::Prequal,
         Algorithm::Random { choices: 1 },
         Algorithm::Random { choices: 2 },
         Algorithm::Rendezvous { bound: Some(LoadBound::new(125)) },
