@@ -63,8 +63,10 @@ impl Connection {
 pub(crate) async fn run(mut connection: Box<Connection>) {
     loop {
         let worker = &connection.open.worker;
-        let deadline = after(worker.now(), connection.listener.current().keep_alive_timeout);
-        if !readable(worker, &connection.stream, &connection.alarm, deadline).await {
+        let now = worker.now();
+        let idle_until = after(now, connection.listener.current().keep_alive_timeout);
+        let wait = Wait { idle_until, warm_until: after(now, WARM) };
+        if !readable(worker, &connection.stream, &connection.alarm, wait).await {
             return;
         }
         match Box::pin(serve_while_busy(&mut connection)).await {
@@ -76,18 +78,29 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
     }
 }
 
-/// Waits for the client to say something. `false`: it did not in time, or the worker drains.
-async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, deadline: Moment) -> bool {
-    let mut armed = false;
+/// How long the next request is waited for.
+#[derive(Clone, Copy)]
+struct Wait {
+    idle_until: Moment,
+    /// As long as that even by a worker that drains: the request may be on its way already, and closing would lose it. It
+    /// is served, and its answer says that the connection closes.
+    warm_until: Moment,
+}
+
+/// Waits for the client to say something. `false`: it did not in time.
+async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -> bool {
+    let mut armed = None;
     poll_fn(|cx| {
         if stream.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if worker.is_draining() {
+        let drains = worker.is_draining();
+        if drains && (worker.is_stopping() || wait.warm_until <= worker.now()) {
             return Poll::Ready(false);
         }
-        if !armed {
-            armed = true;
+        let deadline = if drains { wait.idle_until.min(wait.warm_until) } else { wait.idle_until };
+        if armed != Some(deadline) {
+            armed = Some(deadline);
             alarm.arm(deadline, cx);
         }
         if alarm.fired() { Poll::Ready(false) } else { Poll::Pending }
@@ -112,8 +125,8 @@ async fn serve_while_busy(connection: &mut Connection) -> Fate {
         if workspace.input.is_empty() {
             drop(workspace);
             let Some(_warm) = Warm::below(&worker.warm, WARM_MAX) else { return Fate::KeepAlive };
-            let deadline = after(ended, WARM.min(listener.keep_alive_timeout));
-            if !readable(worker, stream, alarm, deadline).await {
+            let warm_until = after(ended, WARM.min(listener.keep_alive_timeout));
+            if !readable(worker, stream, alarm, Wait { idle_until: warm_until, warm_until }).await {
                 return if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
             }
             workspace = worker.workspaces.lend();
