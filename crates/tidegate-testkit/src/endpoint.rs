@@ -436,8 +436,10 @@ impl Place {
             Self::Tcp(port) => {
                 let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is free");
                 socket.set_reuse_address(true).expect("an option");
-                socket.bind(&port.address().into()).expect("the port is reserved for us");
-                socket.listen(1024).expect("a bound socket listens");
+                // What listened here before may live on for a moment, in a program that was being started then.
+                eventually("the reserved port is free", || {
+                    socket.bind(&port.address().into()).is_ok() && socket.listen(1024).is_ok()
+                });
                 Listener::Tcp(socket.into())
             }
             Self::Unix(path) => Listener::Unix(UnixListener::bind(path).expect("the path is free")),

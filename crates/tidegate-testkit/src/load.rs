@@ -49,7 +49,7 @@ impl Report {
         merge(&mut self.broken, &other.broken);
     }
 
-    fn count(&mut self, answer: &Result<Reply, Problem>) {
+    fn count(&mut self, answer: &Result<Reply, Problem>, fresh: bool) {
         match answer {
             Ok(reply) => {
                 *self.answers.entry(reply.status).or_default() += 1;
@@ -57,7 +57,10 @@ impl Report {
                     *self.bodies.entry(reply.text()).or_default() += 1;
                 }
             }
-            Err(problem) => *self.broken.entry(format!("{problem:?}")).or_default() += 1,
+            Err(problem) => {
+                let place = if fresh { "on a new connection" } else { "on a kept connection" };
+                *self.broken.entry(format!("{problem:?} {place}")).or_default() += 1;
+            }
         }
     }
 }
@@ -117,6 +120,7 @@ fn keep_asking(to: SocketAddr, request: &[u8], stop: &AtomicBool, done: &AtomicU
     let mut report = Report::default();
     let mut kept: Option<Client> = None;
     while !stop.load(Ordering::Relaxed) {
+        let fresh = kept.is_none();
         let mut client = match kept.take().map_or_else(|| Client::try_connect(to), Ok) {
             Ok(client) => client,
             Err(error) => {
@@ -128,7 +132,7 @@ fn keep_asking(to: SocketAddr, request: &[u8], stop: &AtomicBool, done: &AtomicU
         };
         client.send(request);
         let answer = client.try_reply();
-        report.count(&answer);
+        report.count(&answer, fresh);
         done.fetch_add(1, Ordering::Relaxed);
         kept = answer.is_ok_and(|reply| !reply.closes()).then_some(client);
     }

@@ -4,7 +4,7 @@
 //! a file, and given back when this process ends. (Two programs that listen with `SO_REUSEPORT` would not notice
 //! each other.)
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 const FIRST: u16 = 10_000;
@@ -37,7 +37,9 @@ impl Port {
     fn reserve(number: u16) -> Option<Self> {
         let address = (Ipv4Addr::LOCALHOST, number);
         let reservation = UdpSocket::bind(address).ok()?;
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).ok().map(|_| Self { reservation })
+        // Asked, not tried by listening: a program started by another test in that moment would inherit the listener
+        // until it runs, and keep the port for as long.
+        TcpStream::connect(address).is_err().then_some(Self { reservation })
     }
 
     pub fn number(&self) -> u16 {

@@ -107,12 +107,8 @@ impl Proxy {
         proxy
     }
 
-    fn spawn(mut command: Command, folder: TempDir, listen: Port, admin: Port) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let output = Output::default();
-        gather(child.stdout.take().expect("it is piped"), output.stdout.clone());
-        gather(child.stderr.take().expect("it is piped"), output.stderr.clone());
+    fn spawn(command: Command, folder: TempDir, listen: Port, admin: Port) -> Self {
+        let (child, output) = launch(command);
         Self { child, folder, listen, admin, output }
     }
 
@@ -229,6 +225,27 @@ impl Proxy {
         self.child.try_wait().expect("it is our child").is_none()
     }
 
+    /// SIGKILL: it gets no chance to say goodbye.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is running");
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Starts it again, by the same file and at the same addresses.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&mut self) {
+        let path = self.folder().join("tidegate.toml");
+        let mut command = Command::new(program());
+        command.arg("run").arg("-c").arg(&path).current_dir(self.folder());
+        (self.child, self.output) = launch(command);
+        self.wait_until_alive();
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Panics
@@ -307,6 +324,15 @@ fn wait_for_line(words: &[&str], lines: impl Fn() -> Vec<String>) -> String {
     });
     assert!(came, "no line holds {words:?}; these came:\n{}", lines().join("\n"));
     found.unwrap_or_default()
+}
+
+fn launch(mut command: Command) -> (Child, Output) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let output = Output::default();
+    gather(child.stdout.take().expect("it is piped"), output.stdout.clone());
+    gather(child.stderr.take().expect("it is piped"), output.stderr.clone());
+    (child, output)
 }
 
 fn gather(stream: impl Read + Send + 'static, lines: Lines) {
