@@ -86,10 +86,45 @@ impl Accepting {
         match self {
             Self::Tcp(tcp) => {
                 let (stream, peer) = tcp.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+                Ok((tcp_stream(stream)?, Some(peer.ip().to_canonical())))
             }
             Self::Unix(unix) => Ok((Stream::Unix(unix.accept().await?.0), None)),
+        }
+    }
+
+    /// What waits in the kernel at this moment, asked of the kernel itself: the runtime only knows what it was told last.
+    /// Closing the socket resets whatever comes between the last look and the close.
+    fn into_waiting(self) -> io::Result<Waiting> {
+        Ok(match self {
+            Self::Tcp(tcp) => Waiting::Tcp(tcp.into_std()?),
+            Self::Unix(unix) => Waiting::Unix(unix.into_std()?),
+        })
+    }
+}
+
+fn tcp_stream(stream: tokio::net::TcpStream) -> io::Result<Stream> {
+    stream.set_nodelay(true)?;
+    Ok(Stream::Tcp(stream))
+}
+
+enum Waiting {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Waiting {
+    fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(tcp) => {
+                let (stream, peer) = tcp.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((tcp_stream(tokio::net::TcpStream::from_std(stream)?)?, Some(peer.ip().to_canonical())))
+            }
+            Self::Unix(unix) => {
+                let (stream, _) = unix.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), None))
+            }
         }
     }
 }
@@ -112,6 +147,10 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
             }
             Err(_) => {} // this one connection is gone already
         }
+    }
+    let Ok(waiting) = socket.into_waiting() else { return };
+    while let Ok((stream, peer)) = waiting.accept() {
+        admit(&worker, &state, stream, peer);
     }
 }
 
