@@ -1,0 +1,167 @@
+//! How requests spread over endpoints, seen from outside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegate_testkit::{Client, Endpoint, Load, Proxy, Script, Tidegate, eventually};
+
+fn endpoints(names: &[&str]) -> Vec<Endpoint> {
+    names.iter().map(|name| Endpoint::answering(name)).collect()
+}
+
+/// A cluster of these endpoints with these weights.
+fn cluster(endpoints: &[Endpoint], weights: &[u32], balance: &str) -> Tidegate {
+    let list: Vec<_> = endpoints
+        .iter()
+        .zip(weights)
+        .map(|(endpoint, weight)| format!("{{ address = {:?}, weight = {weight} }}", endpoint.address()))
+        .collect();
+    Tidegate::with(format!(
+        "[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{}]\nbalance = {balance}\n",
+        list.join(", ")
+    ))
+}
+
+fn shares(proxy: &Proxy, requests: usize) -> BTreeMap<String, usize> {
+    let mut client = proxy.client();
+    let mut shares = BTreeMap::new();
+    for _ in 0..requests {
+        *shares.entry(client.get("/").text()).or_default() += 1;
+    }
+    shares
+}
+
+fn counts(pairs: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+#[test]
+fn round_robin_is_exact_by_weight() {
+    let endpoints = endpoints(&["a", "b", "c"]);
+    let proxy = cluster(&endpoints, &[5, 2, 1], "\"round_robin\"").start();
+    assert_eq!(shares(&proxy, 80), counts(&[("a", 50), ("b", 20), ("c", 10)]));
+}
+
+#[test]
+fn round_robin_is_smooth() {
+    let endpoints = endpoints(&["a", "b"]);
+    let proxy = cluster(&endpoints, &[3, 1], "\"round_robin\"").start();
+    let mut client = proxy.client();
+    let order: String = (0..16).map(|_| client.get("/").text()).collect();
+    assert!(!order.contains("aaaa") && !order.contains("bb"), "{order}");
+}
+
+#[test]
+fn least_request_gives_way_to_the_idle() {
+    let slow = Endpoint::start(Script::answers_after(Duration::from_millis(300), "slow"));
+    let fast = Endpoint::answering("fast");
+    let endpoints = [slow, fast];
+    let proxy = cluster(&endpoints, &[1, 1], "\"least_request\"").start();
+    let load = Load::start(proxy.address(), 4, "/");
+    load.wait_for(400);
+    let report = load.stop();
+    report.expect_no_failures();
+    assert!(report.bodies["fast"] > 20 * report.bodies.get("slow").copied().unwrap_or(0), "{report:?}");
+}
+
+/// In flight means in flight in the whole proxy, not in one worker.
+#[test]
+fn in_flight_counts_are_shared_by_all_workers_and_return_to_zero() {
+    let held: Vec<_> =
+        (0..4).map(|_| Endpoint::start(Script::answers_after(Duration::from_millis(700), "x"))).collect();
+    let list: Vec<_> = held.iter().map(|endpoint| format!("{:?}", endpoint.address())).collect();
+    let config = format!(
+        "workers = 2\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{}]\nbalance = \"least_request\"\n",
+        list.join(", ")
+    );
+    let proxy = Tidegate::with(config).start();
+    // One after the other, so that each pick sees what the ones before it hold.
+    let mut clients: Vec<Client> = Vec::new();
+    for sent in 1..=8 {
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        clients.push(client);
+        eventually("it arrived", || held.iter().map(Endpoint::request_count).sum::<usize>() == sent);
+    }
+    let each: Vec<_> = held.iter().map(Endpoint::request_count).collect();
+    assert_eq!(each, [2, 2, 2, 2]);
+    for client in &mut clients {
+        assert_eq!(client.reply().status, 200);
+    }
+    eventually("nothing is in flight", || {
+        let metrics = proxy.metrics();
+        metrics.has("tidegate_endpoint_in_flight") && metrics.sum("tidegate_endpoint_in_flight", &[]) < 0.5
+    });
+}
+
+#[test]
+fn two_random_choices_use_every_endpoint() {
+    let endpoints = endpoints(&["a", "b", "c", "d"]);
+    let proxy = cluster(&endpoints, &[1, 1, 1, 1], "{ algorithm = \"random\", choices = 2 }").start();
+    let shares = shares(&proxy, 400);
+    assert!(shares.len() == 4 && shares.values().all(|share| (50..200).contains(share)), "{shares:?}");
+}
+
+/// Which endpoint answers these fields.
+fn answered_by(proxy: &Proxy, path: &str, fields: &str) -> String {
+    let mut client = proxy.client();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
+    client.reply().text()
+}
+
+#[test]
+fn a_hash_keeps_a_key_with_its_endpoint_and_spreads_keys() {
+    let endpoints = endpoints(&["a", "b", "c"]);
+    let cases = [
+        ("{ algorithm = \"hash\", key = { header = \"x-user\" } }", "X-User: user-{}\r\n", "/"),
+        (
+            "{ algorithm = \"hash\", key = { cookie = \"session\" } }",
+            "Cookie: other=1; session=user-{}\r\n",
+            "/",
+        ),
+        ("{ algorithm = \"hash\", key = \"path\" }", "", "/user-{}?ignored"),
+    ];
+    for (balance, fields, path) in cases {
+        let proxy = cluster(&endpoints, &[1, 1, 1], balance).start();
+        let mut shares = BTreeMap::<String, usize>::new();
+        for user in 0..60 {
+            let (fields, path) =
+                (fields.replace("{}", &user.to_string()), path.replace("{}", &user.to_string()));
+            let first = answered_by(&proxy, &path, &fields);
+            assert_eq!(answered_by(&proxy, &path, &fields), first, "{balance} {user}");
+            *shares.entry(first).or_default() += 1;
+        }
+        assert!(shares.len() == 3 && shares.values().all(|share| *share >= 6), "{balance}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_hash_of_the_client_address_keeps_a_client_with_its_endpoint() {
+    let endpoints = endpoints(&["a", "b", "c"]);
+    let proxy = cluster(&endpoints, &[1, 1, 1], "{ algorithm = \"hash\", key = \"client_address\" }").start();
+    let ask = |from: &str| Client::connect_from(from, proxy.address()).get("/").text();
+    let mut seen = std::collections::BTreeSet::new();
+    for last in 1..30 {
+        let from = format!("127.0.1.{last}");
+        let first = ask(&from);
+        assert_eq!(ask(&from), first, "{from}");
+        seen.insert(first);
+    }
+    assert_eq!(seen.len(), 3);
+}
+
+#[test]
+fn a_hash_moves_only_the_keys_of_an_endpoint_that_goes() {
+    let mut endpoints = endpoints(&["a", "b", "c"]);
+    let proxy =
+        cluster(&endpoints, &[1, 1, 1], "{ algorithm = \"hash\", key = { header = \"x-user\" } }").start();
+    let ask = |user: u32| answered_by(&proxy, "/", &format!("X-User: user-{user}\r\n"));
+    let before: Vec<_> = (0..60).map(ask).collect();
+    endpoints[0].kill();
+    for (user, name) in before.iter().enumerate() {
+        let now = ask(user as u32);
+        assert!(if name == "a" { now != "a" } else { now == *name }, "user {user}: {name} became {now}");
+    }
+    endpoints[0].revive();
+    eventually("the keys are back", || (0..60).map(ask).collect::<Vec<_>>() == before);
+}

@@ -1,0 +1,497 @@
+//! Framing of requests that is wrong, ambiguous or meant to smuggle: one test for each row of the list.
+//!
+//! Each input is delivered whole, one byte at a time and in random splits.
+
+use std::time::Duration;
+
+use tidegate_testkit::{Endpoint, Gone, Script, Then, Tidegate};
+
+use crate::door::{Door, chunked, each, get, post};
+
+/// RFC 9112 §6.1, §6.3, §11.2.
+#[test]
+fn content_length_with_transfer_encoding_is_refused_in_either_order() {
+    let smuggled = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
+    Door::open().refuses(
+        &[400],
+        &[
+            ("length first", post("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", smuggled)),
+            ("coding first", post("Transfer-Encoding: chunked\r\nContent-Length: 6\r\n", smuggled)),
+            ("on a GET", get("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n")),
+        ],
+    );
+}
+
+/// RFC 9112 §6.3, RFC 9110 §8.6.
+#[test]
+fn content_length_given_twice_is_refused() {
+    let lines = [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: 5,\r\n",
+        "Content-Length: 5, 6\r\n",
+    ];
+    Door::open().refuses(&[400], &each(&lines, |line| post(line, "hello")));
+}
+
+/// RFC 9110 §8.6.
+#[test]
+fn content_length_that_is_not_plain_digits_is_refused() {
+    let values =
+        ["+5", "-1", "0x5", "1_0", "5 5", "", "18446744073709551616", "\x0b5", "5\x0c", "5.0", "five"];
+    let cases = each(&values, |value| post(&format!("Content-Length: {value}\r\n"), "hello"));
+    Door::open().refuses(&[400], &cases);
+}
+
+/// RFC 9112 §6.1, §7.
+#[test]
+fn transfer_encodings_other_than_one_plain_chunked_are_refused() {
+    let values = [
+        "xchunked",
+        "chunked, gzip",
+        "identity",
+        ",chunked",
+        "chunked,",
+        "chunked;a=b",
+        "\x0bchunked",
+        "chunked\x0c",
+        "\x00chunked",
+        "chunked\x00",
+        "gzip",
+        "",
+        "chunked, chunked",
+        "\"chunked\"",
+        "chunked chunked",
+    ];
+    let body = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
+    let mut cases = each(&values, |value| post(&format!("Transfer-Encoding: {value}\r\n"), body));
+    cases.push(("given twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", body)));
+    cases.push(("two kinds", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", body)));
+    let next_line = [&b"Transfer-Encoding: \x85chunked\r\n"[..], b"\r\n", body.as_bytes()].concat();
+    cases.push(("NEL before it", [b"POST / HTTP/1.1\r\nHost: test\r\n".to_vec(), next_line].concat()));
+    Door::open().refuses(&[400, 501], &cases);
+}
+
+/// RFC 9112 §6.1.
+#[test]
+fn http_1_0_with_transfer_encoding_is_refused() {
+    let input = b"POST / HTTP/1.0\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_vec();
+    Door::open().refuses(&[400], &[("1.0", input)]);
+}
+
+/// RFC 9112 §7.1.
+#[test]
+fn chunk_sizes_that_are_not_plain_hexadecimal_abort_the_upload() {
+    let sizes = ["0x5", "+5", "-5", "5_", "00000000000000005", "", " 5", "\t5", "g", "5 5", "\x005"];
+    let cases = each(&sizes, |size| chunked(format!("{size}\r\nhello\r\n0\r\n\r\n")));
+    Door::open().aborts(&[400], &cases);
+}
+
+/// RFC 9112 §2.2, §7.1.
+#[test]
+fn chunk_lines_that_do_not_end_in_crlf_abort_the_upload() {
+    let bodies = [
+        "5\nhello\r\n0\r\n\r\n",
+        "5\rhello\r\n0\r\n\r\n",
+        "5\rXhello\r\n0\r\n\r\n",
+        "5\r\nhello\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhelloX\r\n0\r\n\r\n",
+        "5\r\nhello\rX0\r\n\r\n",
+        "5\r\nhello\r\n0\n\r\n",
+        "5\r\nhello\r\n0\r\n\n",
+    ];
+    Door::open().aborts(&[400], &each(&bodies, |body| chunked(body)));
+}
+
+/// RFC 9112 §7.1.1.
+#[test]
+fn malformed_and_oversized_chunk_extensions_abort_the_upload() {
+    let long = format!("5;a={}\r\nhello\r\n0\r\n\r\n", "b".repeat(64 * 1024));
+    let many = format!("1;a={}\r\nx\r\n", "b".repeat(200)).repeat(5_000) + "0\r\n\r\n";
+    let mut cases = each(&["5;", "5;\x00", "5;a\rb", "5;a\nb", "5;a=\x01"], |line| {
+        chunked(format!("{line}\r\nhello\r\n0\r\n\r\n"))
+    });
+    cases.push(("64 KiB in one", chunked(long)));
+    cases.push(("1 MiB over many", chunked(many)));
+    Door::open().aborts(&[400, 413], &cases);
+}
+
+/// RFC 9112 §7.1.1: the endpoint of these tests takes no extensions, so that it answers shows that none came.
+#[test]
+fn chunk_extensions_are_not_forwarded() {
+    let door = Door::open();
+    let reply = door.ask(chunked("5;a=b;c=\"d;e\"\r\nhello\r\n0;last\r\n\r\n"));
+    assert_eq!((reply.status, reply.text().as_str()), (200, "hello"));
+    door.serves();
+}
+
+/// RFC 9112 §7.1.2, RFC 9110 §6.5.
+#[test]
+fn trailers_never_change_framing_routing_or_identity() {
+    let door = Door::open();
+    let trailers = "Content-Length: 3\r\nTransfer-Encoding: gzip\r\nHost: evil\r\nAuthorization: Basic eA==\r\n\
+                    X-Forwarded-For: 6.6.6.6\r\nCookie: a=b\r\nX-Checksum: 7\r\n";
+    let reply = door.ask(chunked(format!("5\r\nhello\r\n0\r\n{trailers}\r\n")));
+    assert_eq!(reply.status, 200);
+    let request = door.endpoint.only_request();
+    for name in ["content-length", "transfer-encoding", "host", "authorization", "x-forwarded-for", "cookie"]
+    {
+        assert!(!request.trailers.has(name), "{name} went through: {request:#?}");
+    }
+    assert_eq!(request.fields.all("host"), ["test"]);
+    assert!(!request.fields.has("authorization") && !request.fields.has("cookie"));
+    assert_eq!(request.trailers.first("x-checksum"), Some("7"));
+}
+
+#[test]
+fn too_many_trailers_abort_the_upload() {
+    let body = format!("5\r\nhello\r\n0\r\n{}\r\n", "X-Trailer: 1\r\n".repeat(10_000));
+    Door::open().aborts(&[400, 431], &[("ten thousand", chunked(body))]);
+}
+
+/// RFC 9112 §5.1.
+#[test]
+fn field_names_with_anything_but_token_characters_are_refused() {
+    let lines = [
+        "Content-Length : 5",
+        "Content Length: 5",
+        "X\tY: 5",
+        "X\x01: 5",
+        "X(: 5",
+        ": 5",
+        "X\x7f: 5",
+        "X\u{e9}: 5",
+        "no colon at all",
+        "X\x00: 5",
+        "\"X\": 5",
+        "X\u{212a}: 5",
+    ];
+    Door::open().refuses(&[400], &each(&lines, |line| post(&format!("{line}\r\n"), "hello")));
+}
+
+/// RFC 9112 §5.2.
+#[test]
+fn folded_fields_are_refused() {
+    let lines = [
+        "X-A: b\r\n c\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+        "Content-Length:\r\n\t5\r\n",
+        "X-A: b\r\n \r\n",
+        "X-A: b\r\n Content-Length: 5\r\n",
+    ];
+    let mut cases = each(&lines, get);
+    cases.push(("in Host", b"GET / HTTP/1.1\r\nHost:\r\n test\r\n\r\n".to_vec()));
+    Door::open().refuses(&[400], &cases);
+}
+
+/// RFC 9112 §2.2, RFC 9110 §5.5.
+#[test]
+fn bare_cr_bare_lf_and_nul_are_refused() {
+    let inputs = [
+        "GET / HTTP/1.1\nHost: test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\n\n",
+        "GET / HTTP/1.1\nHost: test\n\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nX: a\nContent-Length: 5\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nX: a\rb\r\n\r\n",
+        "GET / HTTP/1.1\rHost: test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nX: a\0b\r\n\r\n",
+        "GET /\0 HTTP/1.1\r\nHost: test\r\n\r\n",
+        "GET / HTTP/1.1\0\r\nHost: test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nX: a\x01b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: test\r\nX: a\x7fb\r\n\r\n",
+    ];
+    Door::open().refuses(&[400], &each(&inputs, |input| input.as_bytes().to_vec()));
+}
+
+/// RFC 9112 §2.2.
+#[test]
+fn white_space_before_the_first_field_is_refused() {
+    let inputs = [
+        "GET / HTTP/1.1\r\n Host: test\r\n\r\n",
+        "GET / HTTP/1.1\r\n\t\r\nHost: test\r\n\r\n",
+        " GET / HTTP/1.1\r\nHost: test\r\n\r\n",
+        "\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n",
+    ];
+    Door::open().refuses(&[400], &each(&inputs, |input| input.as_bytes().to_vec()));
+}
+
+/// RFC 9112 §2.2: "a server … SHOULD ignore at least one empty line".
+#[test]
+fn one_empty_line_before_a_request_is_skipped() {
+    let door = Door::open();
+    assert_eq!(door.ask("\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n").status, 200);
+}
+
+/// RFC 9112 §3.2, RFC 9110 §7.2.
+#[test]
+fn a_host_that_is_missing_repeated_or_malformed_is_refused() {
+    let lines = [
+        "",
+        "Host: a\r\nHost: b\r\n",
+        "Host: a\r\nHost: a\r\n",
+        "Host: user@a\r\n",
+        "Host: a/b\r\n",
+        "Host: a,b\r\n",
+        "Host: a:port\r\n",
+        "Host: a:99999\r\n",
+        "Host: a:80:80\r\n",
+        "Host: [::1\r\n",
+        "Host: a b\r\n",
+        "Host: a?b\r\n",
+        "Host: a#b\r\n",
+        "Host: \r\n",
+        "Host: :80\r\n",
+        "Host: a\\b\r\n",
+    ];
+    let cases = each(&lines, |lines| format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes());
+    Door::open().refuses(&[400], &cases);
+}
+
+/// RFC 9112 §3.2.2.
+#[test]
+fn an_absolute_target_wins_over_host() {
+    let door = Door::open();
+    assert_eq!(door.ask("GET http://real.example/a?b HTTP/1.1\r\nHost: fake.example\r\n\r\n").status, 200);
+    let request = door.endpoint.only_request();
+    assert_eq!(request.target, "/a?b");
+    assert_eq!(request.fields.all("host"), ["real.example"]);
+    assert!(!request.head_text().contains("fake.example"), "{}", request.head_text());
+}
+
+/// RFC 9112 §3.2.
+#[test]
+fn targets_that_are_no_targets_are_refused() {
+    let lines = [
+        "GET * HTTP/1.1",
+        "GET test:80 HTTP/1.1",
+        "GET test HTTP/1.1",
+        "GET /#fragment HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET /\x01 HTTP/1.1",
+        "GET /\x7f HTTP/1.1",
+        "GET /\u{e9} HTTP/1.1",
+        "GET /\t HTTP/1.1",
+        "GET ftp://test/ HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http://user@test/ HTTP/1.1",
+        "GET ?a HTTP/1.1",
+        "GET http:///a HTTP/1.1",
+        "POST * HTTP/1.1",
+        "GET",
+        "GET /",
+        "",
+    ];
+    let mut cases = each(&lines, |line| format!("{line}\r\nHost: test\r\n\r\n").into_bytes());
+    cases.pop(); // an empty line before a request is no request
+    Door::open().refuses(&[400], &cases);
+}
+
+/// RFC 9110 §9.3.6, §9.3.8.
+#[test]
+fn connect_and_trace_never_reach_an_endpoint() {
+    let door = Door::open();
+    for (input, statuses) in [
+        ("CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n", [405, 501]),
+        ("TRACE / HTTP/1.1\r\nHost: test\r\nCookie: secret=1\r\n\r\n", [405, 405]),
+    ] {
+        let reply = door.ask(input);
+        assert!(statuses.contains(&reply.status), "{input}: {reply:?}");
+        assert!(!reply.text().contains("secret"));
+    }
+    assert_eq!(door.endpoint.request_count(), 0);
+}
+
+/// RFC 9112 §2.3, RFC 9113 §3.4.
+#[test]
+fn versions_other_than_1_0_and_1_1_are_refused() {
+    let versions = [
+        "HTTP/0.9",
+        "HTTP/1.2",
+        "HTTP/2.0",
+        "HTTP/9.9",
+        "http/1.1",
+        "HTTP/1.1 ",
+        "HTTP/1",
+        "HTTP/01.1",
+        "HTTP/1.1x",
+        "",
+        "HTTP/1.10",
+        "HTP/1.1",
+    ];
+    let mut cases = each(&versions, |version| format!("GET / {version}\r\nHost: test\r\n\r\n").into_bytes());
+    cases.push(("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()));
+    Door::open().refuses(&[400, 505], &cases);
+}
+
+/// RFC 9112 §9.3.2.
+#[test]
+fn a_thousand_pipelined_requests_are_answered_in_order() {
+    let door = Door::open();
+    let request = |number: usize| post("Content-Length: 4\r\n", format!("{number:04}"));
+    let mut client = door.proxy.client();
+    let sending = client.send_aside((0..1000).flat_map(request).collect());
+    for number in 0..1000 {
+        assert_eq!(client.reply().text(), format!("{number:04}"));
+    }
+    assert!(sending.join().unwrap());
+}
+
+#[test]
+fn a_bad_request_in_a_pipeline_is_refused_and_the_rest_dropped() {
+    let door = Door::open();
+    let good = get("");
+    let bad = get("Content-Length: +5\r\n");
+    let mut client = door.knock([good.clone(), good.clone(), bad, good].concat());
+    assert_eq!((client.reply().status, client.reply().status, client.reply().status), (200, 200, 400));
+    client.expect_closed();
+    assert_eq!(door.endpoint.request_count(), 2);
+}
+
+/// RFC 9112 §9.6.
+#[test]
+fn nothing_is_served_after_connection_close() {
+    let door = Door::open();
+    let mut client = door.knock([get("Connection: close\r\n"), get("")].concat());
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.closes()), (200, true));
+    client.expect_closed();
+    assert_eq!(door.endpoint.request_count(), 1);
+}
+
+/// RFC 9110 §7.6.1.
+#[test]
+fn connection_cannot_nominate_framing_and_identity_fields_away() {
+    let door = Door::open();
+    let fields = "Connection: close, Content-Length, Host, X-Forwarded-For, Authorization, X-Hop\r\nContent-Length: 5\r\n\
+                  Authorization: Basic eA==\r\nX-Hop: 1\r\n";
+    assert_eq!(door.ask(post(fields, "hello")).text(), "hello");
+    let request = door.endpoint.only_request();
+    assert_eq!(request.body, b"hello");
+    assert_eq!(request.fields.all("host"), ["test"]);
+    assert!(request.fields.has("authorization") && request.fields.has("x-forwarded-for"));
+    assert!(!request.fields.has("x-hop"), "a nominated field went through");
+}
+
+/// RFC 9110 §7.8, RFC 9112 §6.3.
+#[test]
+fn bytes_after_an_upgrade_request_wait_for_the_101() {
+    let door = Door::open();
+    let smuggled = "GET /next HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
+    let mut client = door.knock([get("Connection: Upgrade\r\nUpgrade: x\r\n"), smuggled.into()].concat());
+    assert_eq!(client.reply().status, 200);
+    // What follows is a request of its own, or nothing: never bytes that bypass the proxy's reading of it.
+    let (_, gone) = client.patience(Duration::from_millis(300)).rest();
+    assert!(matches!(gone, Gone::Silent | Gone::Finished));
+    for request in door.endpoint.requests() {
+        assert!(request.fields.has("via"), "bytes bypassed the proxy: {request:#?}");
+        assert!(!request.head_text().contains("6.6.6.6"), "{request:#?}");
+    }
+}
+
+#[test]
+fn an_upgrade_request_with_a_body_is_forwarded_with_exactly_that_body() {
+    let door = Door::open();
+    let fields = "Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n";
+    let reply = door.ask([post(fields, "hello"), b"SMUGGLED".to_vec()].concat());
+    assert!(reply.status == 200 || reply.status == 400, "{reply:?}");
+    assert!(door.endpoint.requests().iter().all(|request| request.body == b"hello"));
+    door.serves();
+}
+
+/// RFC 9110 §10.1.1.
+#[test]
+fn a_client_that_expects_100_and_sends_no_body_is_not_waited_for_forever() {
+    let script = Script::new(|visit| {
+        visit.write("HTTP/1.1 100 Continue\r\n\r\n");
+        if visit.read_body() { visit.answer("read") } else { Then::Close }
+    });
+    let door = Door::with(script, "[timeout]\nbody_idle = \"200ms\"\n");
+    let mut client = door.knock(post("Expect: 100-continue\r\nContent-Length: 5\r\n", ""));
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.interim.len()), (408, 1));
+    client.expect_closed();
+}
+
+#[test]
+fn an_unknown_expectation_does_not_desynchronise() {
+    let door = Door::open();
+    let mut client = door.knock(post("Expect: x\r\nContent-Length: 5\r\n", "hello"));
+    let reply = client.reply();
+    assert!(matches!(reply.status, 200 | 417), "{reply:?}");
+    if !reply.closes() {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let length_and_coding = "Expect: 100-continue\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+    let before = door.endpoint.request_count();
+    assert_eq!(door.ask(post(length_and_coding, "")).status, 400);
+    assert_eq!(door.endpoint.request_count(), before);
+}
+
+/// RFC 9112 §9.3, §9.6.
+#[test]
+fn an_early_answer_to_a_huge_upload_is_delivered_and_draining_is_bounded() {
+    let script = Script::new(|visit| {
+        if visit.request().method == "GET" {
+            return visit.answer("fine");
+        }
+        visit.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        Then::Hang
+    });
+    let door = Door::with(script, "[timeout]\nbody_idle = \"500ms\"\n");
+    let mut client = door.knock(post("Content-Length: 1073741824\r\n", ""));
+    let mut uploader = client.wire().duplicate();
+    let uploading = std::thread::spawn(move || {
+        let piece = vec![b'x'; 1 << 20];
+        (0..1024).take_while(|_| uploader.write(&piece).is_ok()).count()
+    });
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.text().as_str()), (403, "no"));
+    let sent_mib = uploading.join().unwrap();
+    assert!(sent_mib < 256, "{sent_mib} MiB were taken after the answer");
+    assert_ne!(client.rest().1, Gone::Silent, "the connection is still open");
+    door.serves();
+    let connections: Vec<_> = door.endpoint.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(connections.len(), 2);
+    assert_ne!(connections[0], connections[1], "a connection with half a request on it was used again");
+}
+
+/// RFC 9110 §9.3.1.
+#[test]
+fn a_body_on_any_method_is_never_taken_for_the_next_request() {
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
+    for method in ["GET", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH", "BREW"] {
+        let door = Door::open();
+        let length = smuggled.len();
+        let input =
+            format!("{method} / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{smuggled}");
+        let mut client = door.knock(input);
+        let reply = if method == "HEAD" { client.reply_to_head() } else { client.reply() };
+        if reply.status == 200 {
+            assert_eq!(door.endpoint.only_request().body, smuggled.as_bytes(), "{method}");
+        } else {
+            assert_eq!((reply.status, door.endpoint.request_count()), (400, 0), "{method}");
+        }
+        door.serves();
+        assert!(door.endpoint.requests().iter().all(|request| request.target == "/"), "{method}");
+    }
+}
+
+/// What is refused must be readable although more of it is on its way: an answer, not a reset.
+#[test]
+fn a_refusal_is_readable_although_the_client_keeps_sending() {
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], "").start();
+    for _ in 0..20 {
+        let mut client = proxy.client();
+        let sending =
+            client.send_aside([post("Content-Length: +5\r\n", ""), vec![b'x'; 256 * 1024]].concat());
+        assert_eq!(client.reply().status, 400);
+        client.expect_closed();
+        sending.join().unwrap();
+    }
+    assert_eq!(endpoint.request_count(), 0);
+}

@@ -1,0 +1,424 @@
+//! HTTP/1.1 as RFC 9110 and RFC 9112 say, on both sides: one test for each promise.
+
+use std::time::Duration;
+
+use tidegate_testkit::reply::{Framing, Problem};
+use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Script, Then, Tidegate, eventually};
+
+use crate::door::{Door, chunked, get, post};
+
+/// A proxy before one endpoint that answers each request with these bytes.
+fn before(bytes: &str, then: Then) -> Door {
+    Door::with(Script::writes(bytes, then), "")
+}
+
+#[test]
+fn a_client_connection_serves_many_requests() {
+    let door = Door::open();
+    let mut client = door.proxy.client();
+    for number in 0..50 {
+        client.send(post("Content-Length: 2\r\n", format!("{number:02}")));
+        assert_eq!(client.reply().text(), format!("{number:02}"));
+    }
+}
+
+#[test]
+fn an_endpoint_connection_serves_many_clients() {
+    let door = Door::open();
+    for _ in 0..20 {
+        assert_eq!(door.proxy.get("/").status, 200);
+    }
+    assert_eq!(door.endpoint.accepted(), 1, "connections were not used again");
+}
+
+#[test]
+fn a_content_length_body_arrives_whole_in_both_directions() {
+    let door = Door::open();
+    let body: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let mut client = door.proxy.client();
+    let sending = client.send_aside(post(&format!("Content-Length: {}\r\n", body.len()), &body));
+    let reply = client.reply();
+    assert!(reply.body == body && reply.framing == Framing::Length);
+    assert!(sending.join().unwrap());
+}
+
+#[test]
+fn a_chunked_request_with_trailers_arrives_whole() {
+    let door = Door::open();
+    assert_eq!(door.ask(chunked("3\r\nabc\r\n4\r\ndefg\r\n0\r\nX-Sum: 7\r\n\r\n")).text(), "abcdefg");
+    let request = door.endpoint.only_request();
+    assert_eq!(request.field("transfer-encoding"), Some("chunked"));
+    assert_eq!(request.trailers.first("x-sum"), Some("7"));
+}
+
+#[test]
+fn a_chunked_answer_with_extensions_and_trailers_arrives_whole() {
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+                  3;a=b\r\nabc\r\n4\r\ndefg\r\n0\r\nX-Sum: 7\r\n\r\n";
+    let door = before(answer, Then::KeepAlive);
+    for _ in 0..2 {
+        let reply = door.proxy.get("/");
+        assert_eq!((reply.text().as_str(), reply.framing), ("abcdefg", Framing::Chunked));
+        assert_eq!(reply.trailers.first("x-sum"), Some("7"));
+    }
+    assert_eq!(door.endpoint.accepted(), 1);
+}
+
+#[test]
+fn a_close_delimited_answer_arrives_whole_and_the_client_connection_lives_on() {
+    let door = before("HTTP/1.1 200 OK\r\n\r\nuntil the end", Then::Close);
+    let mut client = door.proxy.client();
+    for _ in 0..2 {
+        let reply = client.get("/");
+        assert_eq!((reply.text().as_str(), reply.framing), ("until the end", Framing::Chunked));
+    }
+}
+
+#[test]
+fn bodies_stream_with_back_pressure_and_are_never_held_whole() {
+    const LENGTH: usize = 64 << 20;
+    let script = Script::new(|visit| {
+        visit.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"));
+        let piece = vec![b'x'; 1 << 16];
+        if (0..LENGTH >> 16).all(|_| visit.write(&piece)) { Then::KeepAlive } else { Then::Close }
+    });
+    let door = Door::with(script, "");
+    let mut client = door.proxy.client();
+    client.wire().shrink_receive_buffer(64 * 1024);
+    let before = door.proxy.resident_bytes();
+    client.send(get(""));
+    // Read a little and look: the rest must wait in the endpoint, not in the proxy.
+    client.wire().exactly(1 << 20).unwrap();
+    assert!(door.proxy.resident_bytes() < before + (8 << 20), "the answer piles up in the proxy");
+    let (rest, _) = client.patience(Duration::from_secs(2)).rest();
+    assert!(rest.len() > LENGTH - (1 << 20));
+}
+
+#[test]
+fn an_upload_reaches_the_endpoint_before_it_is_complete() {
+    let door = Door::open();
+    let mut client = door.knock(post("Content-Length: 10\r\n", "hello"));
+    door.endpoint.wait_for_requests(1);
+    client.send("world");
+    assert_eq!(client.reply().text(), "helloworld");
+}
+
+#[test]
+fn an_answer_reaches_the_client_before_it_is_complete() {
+    let script = Script::new(|visit| {
+        visit.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        // The rest only once the client said that it saw the beginning, by closing.
+        visit.wire().discard();
+        Then::Close
+    });
+    let door = Door::with(script, "");
+    let mut client = door.knock(get(""));
+    let mut seen = Vec::new();
+    while !seen.windows(5).any(|five| five == b"hello") {
+        seen.extend(client.wire().some().expect("the first chunk arrives by itself"));
+    }
+}
+
+#[test]
+fn head_answers_keep_their_length_and_have_no_body() {
+    let door = Door::with(Script::answers("twelve bytes"), "");
+    let mut client = door.proxy.client();
+    for _ in 0..2 {
+        client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n");
+        let reply = client.reply_to_head();
+        assert_eq!((reply.status, reply.field("content-length")), (200, Some("12")));
+    }
+    assert_eq!(client.get("/").text(), "twelve bytes");
+}
+
+#[test]
+fn answers_204_and_304_have_no_body() {
+    let cases = [
+        ("HTTP/1.1 204 No Content\r\n\r\n", 204),
+        ("HTTP/1.1 304 Not Modified\r\nContent-Length: 12\r\nETag: \"a\"\r\n\r\n", 304),
+    ];
+    for (answer, status) in cases {
+        let door = before(answer, Then::KeepAlive);
+        let mut client = door.proxy.client();
+        for _ in 0..3 {
+            assert_eq!(client.get("/").status, status);
+        }
+        assert_eq!(door.endpoint.accepted(), 1, "{status}: the connection was not used again");
+    }
+}
+
+#[test]
+fn expect_100_continue_goes_end_to_end() {
+    let script = Script::new(|visit| {
+        assert_eq!(visit.request().field("expect"), Some("100-continue"));
+        visit.write("HTTP/1.1 100 Continue\r\n\r\n");
+        if visit.read_body() { visit.answer("read") } else { Then::Close }
+    });
+    let door = Door::with(script, "");
+    let mut client = door.knock(post("Expect: 100-continue\r\nContent-Length: 5\r\n", ""));
+    assert_eq!(client.wire().line().unwrap(), b"HTTP/1.1 100 Continue");
+    while !client.wire().line().unwrap().is_empty() {}
+    client.send("hello");
+    assert_eq!(client.reply().text(), "read");
+    assert_eq!(door.endpoint.only_request().body, b"hello");
+}
+
+#[test]
+fn a_refusal_instead_of_100_continue_reaches_the_client_without_its_body() {
+    let door = Door::with(
+        Script::new(|visit| {
+            visit.write("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            Then::Close
+        }),
+        "",
+    );
+    let mut client = door.knock(post("Expect: 100-continue\r\nContent-Length: 5\r\n", ""));
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.interim.len()), (413, 0));
+}
+
+#[test]
+fn early_hints_are_passed_through() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
+    let door =
+        before(&format!("{hints}{hints}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), Then::KeepAlive);
+    let reply = door.proxy.get("/");
+    let seen: Vec<_> = reply.interim.iter().map(|head| (head.status, head.fields.first("link"))).collect();
+    assert_eq!(seen, [(103, Some("</a.css>")), (103, Some("</a.css>"))]);
+    assert_eq!(reply.text(), "hi");
+}
+
+/// RFC 9110 §15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
+#[test]
+fn http_1_0_clients_get_no_interim_answers_and_no_chunks() {
+    let answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    let door = before(answer, Then::KeepAlive);
+    let mut client = door.knock("GET / HTTP/1.0\r\nHost: test\r\n\r\n");
+    let reply = client.reply();
+    assert_eq!((reply.text().as_str(), reply.framing, reply.interim.len()), ("hi", Framing::Close, 0));
+}
+
+#[test]
+fn http_1_0_clients_are_closed_unless_they_ask_to_be_kept() {
+    let door = Door::open();
+    let mut client = door.knock("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(client.reply().status, 200);
+    client.expect_closed();
+    let mut client = door.proxy.client();
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let reply = client.reply();
+        assert!(reply.fields.lists("connection", "keep-alive"), "{reply:?}");
+    }
+}
+
+#[test]
+fn http_1_0_endpoints_are_understood() {
+    let door = before("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", Then::Close);
+    let mut client = door.proxy.client();
+    for _ in 0..3 {
+        let reply = client.get("/");
+        assert_eq!((reply.version.as_str(), reply.text().as_str()), ("HTTP/1.1", "hi"));
+    }
+    assert_eq!(door.endpoint.accepted(), 3, "an HTTP/1.0 connection was used again");
+}
+
+/// RFC 9110 §7.6.1.
+#[test]
+fn hop_by_hop_fields_stop_here_in_both_directions() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Secret\r\nX-Secret: 1\r\n\
+                  Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nX-Kept: 1\r\n\r\nhi";
+    let door = before(answer, Then::KeepAlive);
+    let fields = "Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\n\
+                  TE: gzip, trailers\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\nX-Kept: 1\r\n";
+    let reply = door.ask(get(fields));
+    let request = door.endpoint.only_request();
+    for name in ["x-hop", "keep-alive", "proxy-connection", "upgrade"] {
+        assert!(!request.fields.has(name), "{name} reached the endpoint");
+    }
+    assert!(!request.fields.lists("connection", "X-Hop"));
+    assert!(!request.head_text().to_lowercase().contains("gzip"), "{}", request.head_text());
+    for name in ["x-secret", "keep-alive", "proxy-connection"] {
+        assert!(!reply.fields.has(name), "{name} reached the client");
+    }
+    assert!(request.fields.has("x-kept") && reply.fields.has("x-kept"));
+}
+
+/// RFC 9110 §7.6.3.
+#[test]
+fn via_names_the_proxy_and_extends_what_is_there() {
+    let door = Door::open();
+    door.ask(get("Via: 1.0 first\r\n"));
+    let request = door.endpoint.only_request();
+    let via = request.fields.all("via").join(", ");
+    assert!(via.starts_with("1.0 first, 1.1 ") && via.contains("tidegate"), "{via}");
+}
+
+#[test]
+fn forwarding_fields_tell_the_endpoint_about_the_client() {
+    let door = Door::open();
+    door.ask("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    let request = door.endpoint.only_request();
+    assert_eq!(request.field("host"), Some("shop.example"));
+    assert_eq!(request.field("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(request.field("x-forwarded-proto"), Some("http"));
+    assert_eq!(request.field("x-forwarded-host"), Some("shop.example"));
+    let forwarded = request.field("forwarded").expect("RFC 7239");
+    for part in ["for=127.0.0.1", "proto=http", "host=shop.example"] {
+        assert!(forwarded.contains(part), "{forwarded}");
+    }
+}
+
+/// A proxy that trusts loopback addresses of one network, before one endpoint.
+fn trusting() -> (Endpoint, Proxy) {
+    let endpoint = Endpoint::answering("x");
+    let config = format!(
+        "workers = 1\n[[listener]]\nbind = \"{{listen}}\"\ntrusted_proxies = [\"127.0.0.64/26\"]\n\
+         [[route]]\nto = {:?}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    (endpoint, proxy)
+}
+
+#[test]
+fn forwarding_fields_are_believed_from_listed_networks_only() {
+    let claims = "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: said.example\r\n\
+                  Forwarded: for=9.9.9.9;proto=https\r\n";
+    let (endpoint, proxy) = trusting();
+    for (from, believed) in [("127.0.0.65", true), ("127.0.0.2", false)] {
+        let mut client = Client::connect_from(from, proxy.address());
+        client.send(get(claims));
+        assert_eq!(client.reply().status, 200);
+        let request = endpoint.last_request();
+        assert_eq!(request.head_text().contains("9.9.9.9"), believed, "{}", request.head_text());
+        assert_eq!(request.field("x-forwarded-proto"), Some(if believed { "https" } else { "http" }));
+        let chain = request.fields.all("x-forwarded-for").join(", ");
+        assert_eq!(chain, if believed { format!("9.9.9.9, {from}") } else { from.to_owned() });
+    }
+}
+
+#[test]
+fn an_upgrade_becomes_a_tunnel() {
+    let door = Door::with(Script::echoes_in_a_tunnel(), "");
+    let fields =
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n";
+    let mut client = door.knock(get(fields));
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.field("upgrade")), (101, Some("websocket")));
+    assert!(reply.fields.lists("connection", "upgrade"));
+    for size in [1, 100, 100_000] {
+        let bytes = vec![b'x'; size];
+        let sending = client.send_aside(bytes.clone());
+        assert!(client.wire().exactly(size) == Ok(bytes));
+        sending.join().unwrap();
+    }
+    assert!(door.endpoint.only_request().fields.has("sec-websocket-key"));
+}
+
+#[test]
+fn bytes_that_follow_an_upgrade_request_at_once_go_through_the_tunnel() {
+    let door = Door::with(Script::echoes_in_a_tunnel(), "");
+    let mut client = door.knock(
+        get("Connection: Upgrade\r\nUpgrade: echo\r\n").iter().chain(b"early").copied().collect::<Vec<_>>(),
+    );
+    assert_eq!(client.reply().status, 101);
+    assert_eq!(client.wire().exactly(5), Ok(b"early".to_vec()));
+}
+
+#[test]
+fn a_tunnel_passes_the_end_of_either_side_on() {
+    let door = Door::with(Script::echoes_in_a_tunnel(), "");
+    let mut client = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+    assert_eq!(client.reply().status, 101);
+    client.send("last words");
+    client.finish();
+    assert_eq!(client.rest(), (b"last words".to_vec(), Gone::Finished));
+    door.endpoint.wait_until_left();
+
+    let mut client = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+    assert_eq!(client.reply().status, 101);
+    door.endpoint.close_connections();
+    client.expect_closed();
+}
+
+#[test]
+fn an_answer_that_comes_before_the_body_was_sent_is_delivered() {
+    let script = Script::new(|visit| {
+        visit.write("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno");
+        Then::Hang
+    });
+    let door = Door::with(script, "");
+    let mut client = door.knock(post("Content-Length: 1000000\r\n", "a little of it"));
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.text().as_str()), (401, "no"));
+}
+
+/// RFC 9112 §9.6: a half-closed client still gets its answer.
+#[test]
+fn a_client_that_half_closes_gets_its_answer() {
+    let door = Door::with(Script::answers_after(Duration::from_millis(50), "late"), "");
+    let mut client = door.knock(get(""));
+    client.finish();
+    assert_eq!(client.reply().text(), "late");
+    client.expect_closed();
+}
+
+#[test]
+fn absolute_and_asterisk_targets_are_forwarded_in_their_right_form() {
+    let door = Door::open();
+    door.ask("GET http://test HTTP/1.1\r\nHost: test\r\n\r\n");
+    door.ask("OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n");
+    let targets: Vec<_> = door.endpoint.requests().iter().map(|request| request.target.clone()).collect();
+    assert_eq!(targets, ["/", "*"]);
+}
+
+#[test]
+fn a_unix_socket_is_an_endpoint_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Endpoint::start_unix(&folder.path().join("app.sock"), Script::answers("unix"));
+    let proxy = Tidegate::to(&[&endpoint], "").start();
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").text(), "unix");
+    }
+    assert_eq!(endpoint.accepted(), 1);
+}
+
+#[test]
+fn end_to_end_fields_pass_unchanged_in_both_directions() {
+    let answer = "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\
+                  ETag: W/\"x\"\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: teapot\r\n\r\nhi";
+    let door = before(answer, Then::KeepAlive);
+    let reply = door.ask(get("Accept: a\r\naccept: b\r\nCookie: c=d; e=f\r\nX-Empty:\r\n"));
+    assert_eq!((reply.status, reply.reason.as_str()), (418, "I'm a teapot"));
+    assert_eq!(reply.fields.all("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!((reply.field("server"), reply.field("etag")), (Some("teapot"), Some("W/\"x\"")));
+    let request = door.endpoint.only_request();
+    assert_eq!(request.fields.all("accept"), ["a", "b"]);
+    assert_eq!((request.field("cookie"), request.field("x-empty")), (Some("c=d; e=f"), Some("")));
+}
+
+/// A FIN alone may be a half-close, whose answer is still wanted.
+#[test]
+fn a_client_that_breaks_off_ends_its_request_at_the_endpoint() {
+    let door = Door::with(Script::is_silent(), "");
+    let client = door.knock(get(""));
+    door.endpoint.wait_for_requests(1);
+    client.reset();
+    eventually("the endpoint's connection is over", || door.endpoint.open_connections() == 0);
+}
+
+#[test]
+fn a_truncated_upload_is_not_completed_for_the_endpoint() {
+    let door = Door::open();
+    for input in [post("Content-Length: 10\r\n", "hello"), chunked("5\r\nhello\r\n")] {
+        let mut client = door.knock(input);
+        client.finish();
+        match client.try_reply() {
+            Ok(reply) => assert_eq!(reply.status, 400),
+            Err(problem) => assert!(matches!(problem, Problem::Gone(_)), "{problem:?}"),
+        }
+    }
+    door.endpoint.wait_until_left();
+    assert!(door.endpoint.requests().iter().all(|request| !request.complete));
+}

@@ -1,0 +1,138 @@
+//! Everything that can grow has a limit, and each limit is counted when it is hit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tidegate_testkit::process::limit_descriptors;
+use tidegate_testkit::{Client, Endpoint, Gone, Script, Tidegate, eventually};
+
+use crate::door::{Door, expect_signed, get, post};
+
+#[test]
+fn limits_of_heads_and_bodies_can_be_set_and_are_counted() {
+    let limits =
+        "[limit]\nhead_bytes = \"1KiB\"\nfield_count = 10\ntarget_bytes = \"100B\"\nbody_bytes = \"50B\"\n";
+    let door = Door::with(Script::echoes(), limits);
+    let cases = [
+        ("head_bytes", 431, get(&format!("X: {}\r\n", "x".repeat(1024)))),
+        ("field_count", 431, get(&"X: 1\r\n".repeat(10))),
+        ("target_bytes", 414, format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(100)).into()),
+        ("body_bytes", 413, post("Content-Length: 51\r\n", "x".repeat(51))),
+    ];
+    for (limit, status, input) in cases {
+        let reply = door.ask(input);
+        assert_eq!(reply.status, status, "{limit}");
+        expect_signed(&reply);
+        door.proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", limit)], 1.0);
+    }
+    assert_eq!(door.ask(get(&"X: 1\r\n".repeat(9))).status, 200);
+    assert_eq!(door.endpoint.request_count(), 1);
+}
+
+#[test]
+fn connections_over_the_limit_are_refused_and_counted_and_room_is_given_back() {
+    let door = Door::with(Script::echoes(), "[limit]\nconnections = 4\n");
+    let mut kept: Vec<_> = (0..4).map(|_| door.proxy.client()).collect();
+    for client in &mut kept {
+        assert_eq!(client.get("/").status, 200);
+    }
+    if let Ok(mut refused) = Client::try_connect(door.proxy.address()) {
+        refused.send(get(""));
+        let (answer, gone) = refused.rest();
+        assert_ne!(gone, Gone::Silent, "it is neither served nor refused");
+        assert!(!String::from_utf8_lossy(&answer).contains(" 200 "), "the limit does not hold");
+    }
+    door.proxy.wait_for_metric("tidegate_listener_connections_refused_total", &[], 1.0);
+    // The ones inside are none the worse, and a place that is left is given away.
+    assert!(kept.iter_mut().all(|client| client.get("/").status == 200));
+    kept.pop();
+    eventually("a newcomer is served", || {
+        let client = Client::try_connect(door.proxy.address()).ok();
+        client.is_some_and(|mut client| {
+            client.send(get(""));
+            client.try_reply().is_ok_and(|reply| reply.status == 200)
+        })
+    });
+}
+
+#[test]
+fn idle_connections_to_endpoints_are_bounded_over_all_workers() {
+    let slow = Endpoint::start(Script::answers_after(std::time::Duration::from_millis(100), "x"));
+    let proxy = Tidegate::to(&[&slow], "workers = 2\n[limit]\nupstream_idle_connections = 2\n").start();
+    let mut clients: Vec<_> = (0..10).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send(get(""));
+    }
+    for client in &mut clients {
+        assert_eq!(client.reply().status, 200);
+    }
+    assert_eq!(slow.accepted(), 10);
+    eventually("two are kept", || slow.open_connections() == 2);
+}
+
+#[test]
+fn requests_that_wait_for_a_connection_are_bounded() {
+    let (slow, most) = counting();
+    let config = format!(
+        "[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{:?}]\n\
+         limit = {{ upstream_connections = 1, pending_requests = 2 }}\n",
+        slow.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let mut clients: Vec<Client> = (0..6).map(|_| proxy.client()).collect();
+    clients[0].send(get(""));
+    slow.wait_for_requests(1); // it has the only connection
+    for client in &mut clients[1..] {
+        client.send(get(""));
+    }
+    let replies: Vec<_> = clients.iter_mut().map(Client::reply).collect();
+    let served = replies.iter().filter(|reply| reply.status == 200).count();
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status == 503).collect();
+    assert_eq!((served, refused.len()), (3, 3));
+    for reply in refused {
+        assert_eq!(reply.cause(), Some("pending_limit"));
+        expect_signed(reply);
+    }
+    proxy.wait_for_metric("tidegate_cluster_pending_refused_total", &[], 3.0);
+    assert_eq!(most.load(Ordering::Acquire), 1, "more than one request at once");
+}
+
+/// A slow endpoint, and the most requests it ever had at once.
+fn counting() -> (Endpoint, Arc<AtomicUsize>) {
+    let (now, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let script = Script::new(move |visit| {
+        seen.fetch_max(now.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        now.fetch_sub(1, Ordering::AcqRel);
+        visit.answer("x")
+    });
+    (Endpoint::start(script), most)
+}
+
+#[test]
+fn out_of_descriptors_accepting_pauses_those_inside_are_served_and_it_recovers() {
+    let door = Door::open();
+    let mut inside = door.proxy.client();
+    assert_eq!(inside.get("/").status, 200);
+    let spare = 8;
+    limit_descriptors(door.proxy.id(), (door.proxy.open_descriptors() + spare) as u64);
+    let crowd: Vec<_> = (0..40).map(|_| door.proxy.client()).collect();
+    eventually("the crowd took what there was", || door.proxy.open_descriptors() >= spare);
+    for _ in 0..20 {
+        assert_eq!(inside.get("/").status, 200);
+    }
+    let ticks = tidegate_testkit::process::cpu_ticks(door.proxy.id());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let spent = tidegate_testkit::process::cpu_ticks(door.proxy.id()) - ticks;
+    assert!(spent < 25, "{spent} of 50 ticks went into waiting for descriptors");
+    drop(crowd);
+    eventually("newcomers are served", || {
+        let client = Client::try_connect(door.proxy.address()).ok();
+        client.is_some_and(|mut client| {
+            client.send(get(""));
+            client.try_reply().is_ok_and(|reply| reply.status == 200)
+        })
+    });
+    door.proxy.wait_for_metric("tidegate_listener_accept_pauses_total", &[], 1.0);
+}

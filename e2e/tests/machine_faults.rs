@@ -1,0 +1,124 @@
+//! Faults of the machine and of the operator: what is there goes on, what is not is said.
+
+use std::fs::File;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tidegate_testkit::{Endpoint, Load, Script, Tidegate, eventually};
+
+use crate::door::Door;
+
+#[test]
+fn a_full_disk_under_the_log_stops_no_request_and_is_counted() {
+    let door = Door::with(Script::echoes(), "[log]\naccess = \"/dev/full\"\n");
+    for _ in 0..50 {
+        assert_eq!(door.proxy.get("/").status, 200);
+    }
+    door.proxy.wait_for_metric("tidegate_access_log_lines_dropped_total", &[], 1.0);
+    door.serves();
+}
+
+#[test]
+fn a_log_pipe_that_no_one_reads_stops_no_request_and_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    // Open for both directions: a reader that never reads.
+    let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
+    let door = Door::with(Script::answers("x"), &format!("[log]\naccess = {pipe:?}\n"));
+    let load = Load::start(door.proxy.address(), 4, &format!("/{}", "x".repeat(2000)));
+    eventually("lines were dropped", || {
+        door.proxy.metrics().sum("tidegate_access_log_lines_dropped_total", &[]) > 0.5
+    });
+    load.wait_for(500);
+    load.stop().expect_no_failures();
+}
+
+#[test]
+fn ten_thousand_routes_are_served_and_reloaded() {
+    let route = |version: u32, at: u32| {
+        let matchers = format!("[[route]]\nhost = \"h{at}.example\"\npath = \"/p{at}\"\n");
+        matchers + &format!("answer = {{ status = 200, body = \"{version}-{at}\" }}\n")
+    };
+    let routes = |version| (0..10_000).map(|at| route(version, at)).collect::<Vec<_>>().concat();
+    let proxy = Tidegate::with(routes(1)).start();
+    let ask = |at: u32| {
+        let mut client = proxy.client();
+        client.send(format!("GET /p{at}/x HTTP/1.1\r\nHost: h{at}.example\r\n\r\n"));
+        client.reply().text()
+    };
+    assert_eq!((ask(0), ask(9_999)), ("1-0".into(), "1-9999".into()));
+    proxy.reload(&routes(2));
+    eventually("the new ones serve", || ask(5_000) == "2-5000");
+}
+
+#[test]
+fn a_storm_of_reloads_ends_with_the_last_file() {
+    let endpoint = Endpoint::answering("x");
+    let config = |body: u32| {
+        format!(
+            "[[route]]\npath = \"/v\"\nanswer = {{ status = 200, body = \"{body}\" }}\n[[route]]\nto = {:?}\n",
+            endpoint.address()
+        )
+    };
+    let proxy = Tidegate::with(config(0)).start();
+    let load = Load::start(proxy.address(), 2, "/");
+    for version in 1..=200 {
+        proxy.reload(&config(version));
+    }
+    eventually("the last one serves", || proxy.get("/v").text() == "200");
+    load.stop().expect_no_failures();
+}
+
+#[test]
+fn a_huge_file_is_refused_and_changes_nothing() {
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], "").start();
+    proxy.rewrite(&"# a comment\n".repeat(3_000_000));
+    proxy.signal(Signal::HUP);
+    eventually("it was refused", || {
+        proxy.metrics().sum("tidegate_config_reloads_total", &[("outcome", "refused")]) > 0.5
+    });
+    assert_eq!(proxy.get("/").text(), "x");
+}
+
+#[test]
+fn a_file_that_vanished_changes_nothing() {
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], "").start();
+    std::fs::remove_file(proxy.folder().join("tidegate.toml")).unwrap();
+    proxy.signal(Signal::HUP);
+    eventually("it was refused", || {
+        proxy.metrics().sum("tidegate_config_reloads_total", &[("outcome", "refused")]) > 0.5
+    });
+    assert_eq!(proxy.get("/").text(), "x");
+}
+
+/// The kernel closes what it had; the one that takes its place can bind at once.
+#[test]
+fn after_a_kill_the_port_can_be_taken_again_at_once() {
+    let endpoint = Endpoint::answering("x");
+    let mut proxy = Tidegate::to(&[&endpoint], "").start();
+    for _ in 0..3 {
+        let mut open = proxy.client();
+        assert_eq!(open.get("/").text(), "x");
+        proxy.kill();
+        open.expect_closed();
+        proxy.restart();
+        assert_eq!(proxy.get("/").text(), "x");
+    }
+}
+
+#[test]
+fn a_connection_that_waits_costs_no_processor_time() {
+    let silent = Endpoint::start(Script::is_silent());
+    let proxy = Tidegate::to(&[&silent], "").start();
+    let mut waiting: Vec<_> = (0..20).map(|_| proxy.client()).collect();
+    for client in waiting.iter_mut().take(10) {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    silent.wait_for_requests(10);
+    let before = tidegate_testkit::process::cpu_ticks(proxy.id());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(tidegate_testkit::process::cpu_ticks(proxy.id()) - before < 10, "something spins");
+}

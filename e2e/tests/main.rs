@@ -1,0 +1,32 @@
+//! The real program over real sockets: one scenario a file.
+//!
+//! Each test starts its own proxy and its own endpoints on loopback; none depends on another or on luck.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "all of this is test code, its shared parts included"
+)]
+
+mod door;
+
+mod abusive_clients;
+mod balancing;
+mod broken_origins;
+mod chaos;
+mod cli;
+mod health;
+mod hostile_framing;
+mod hostile_sizes;
+mod http11;
+mod limits;
+mod machine_faults;
+mod observability;
+mod paths_and_identity;
+mod reload_and_drain;
+mod retries;
+mod routing;
+mod timeouts;
+mod two_python_servers;

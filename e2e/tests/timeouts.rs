@@ -1,0 +1,173 @@
+//! Every wait has an end, and each end has a name: in the answer, in the log and in the metrics.
+
+use std::time::Duration;
+
+use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate};
+
+use crate::door::{Door, chunked, expect_signed, get, post};
+
+/// With one timeout made short, and a log to look into.
+fn door(script: Script, timeout: &str) -> Door {
+    Door::with(script, &format!("[timeout]\n{timeout} = \"200ms\"\n[log]\naccess = \"stdout\"\n"))
+}
+
+/// The cause stands in the answer, in the log and in the metrics: the same word.
+fn expect_cause(proxy: &Proxy, reply: &Reply, status: u16, cause: &str) {
+    assert_eq!((reply.status, reply.cause()), (status, Some(cause)));
+    expect_signed(reply);
+    expect_counted(proxy, cause);
+}
+
+fn expect_counted(proxy: &Proxy, cause: &str) {
+    proxy.output().wait_for_stdout(&[cause]);
+    proxy.wait_for_metric("tidegate_failures_total", &[("cause", cause)], 1.0);
+}
+
+#[test]
+fn a_head_that_does_not_come_to_its_end_times_out() {
+    let door = door(Script::echoes(), "head");
+    let mut client = door.knock("GET / HTTP/1.1\r\nHost: te");
+    let reply = client.reply();
+    expect_cause(&door.proxy, &reply, 408, "head_timeout");
+    client.expect_closed();
+}
+
+#[test]
+fn a_head_timeout_is_for_the_whole_head_not_for_each_byte() {
+    let door = door(Script::echoes(), "head");
+    let mut client = door.proxy.client();
+    let mut writer = client.wire().duplicate();
+    let trickle = std::thread::spawn(move || {
+        writer.write(b"GET / HTTP/1.1\r\nHost: test\r\nX: ").unwrap();
+        (0..400).take_while(|_| writer.write(b"x").is_ok() && pause(20)).count()
+    });
+    assert_eq!(client.reply().status, 408);
+    client.expect_closed();
+    drop(client);
+    assert!(trickle.join().unwrap() < 400, "the trickle was never cut");
+}
+
+/// The rhythm of a slow peer, not a wait for luck.
+fn pause(milliseconds: u64) -> bool {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    true
+}
+
+#[test]
+fn a_body_that_stops_coming_times_out() {
+    let door = door(Script::echoes(), "body_idle");
+    for input in [post("Content-Length: 10\r\n", "hello"), chunked("a\r\nhello")] {
+        let mut client = door.knock(input);
+        let reply = client.reply();
+        expect_cause(&door.proxy, &reply, 408, "body_stalled");
+        client.expect_closed();
+    }
+    door.endpoint.wait_until_left();
+    assert!(door.endpoint.requests().iter().all(|request| !request.complete));
+}
+
+#[test]
+fn a_body_that_keeps_coming_slowly_is_fine() {
+    let door = door(Script::echoes(), "body_idle");
+    let mut client = door.knock(post("Content-Length: 20\r\n", ""));
+    for _ in 0..20 {
+        pause(40);
+        client.send("x");
+    }
+    assert_eq!(client.reply().text(), "x".repeat(20));
+}
+
+#[test]
+fn an_answer_that_stands_still_is_cut_and_named() {
+    let bytes = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    let door = door(Script::writes(bytes, Then::Hang), "body_idle");
+    let mut client = door.knock(get(""));
+    assert!(client.try_reply().is_err());
+    expect_counted(&door.proxy, "answer_stalled");
+    door.endpoint.wait_until_left();
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_cut_and_named() {
+    let script = Script::new(|visit| {
+        visit.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        let piece = vec![b'x'; 1 << 16];
+        while visit.write(&piece) {}
+        Then::Close
+    });
+    let door = door(script, "body_idle");
+    let mut client = door.proxy.client();
+    client.wire().shrink_receive_buffer(4096);
+    client.send(get(""));
+    expect_counted(&door.proxy, "client_stalled");
+    door.endpoint.wait_until_left();
+    let (_, gone) = client.rest();
+    assert_ne!(gone, Gone::Silent);
+}
+
+#[test]
+fn a_first_byte_that_does_not_come_times_out() {
+    let door = door(Script::is_silent(), "first_byte");
+    let reply = door.proxy.get("/");
+    expect_cause(&door.proxy, &reply, 504, "first_byte_timeout");
+    door.endpoint.wait_until_left();
+}
+
+#[test]
+fn an_exchange_that_takes_too_long_in_all_times_out() {
+    let door = door(Script::is_silent(), "total");
+    let reply = door.proxy.get("/");
+    expect_cause(&door.proxy, &reply, 504, "total_timeout");
+    door.endpoint.wait_until_left();
+}
+
+#[test]
+fn a_total_timeout_cuts_an_answer_that_drips() {
+    let script = Script::new(|visit| {
+        visit.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+        while pause(20) && visit.write("x") {}
+        Then::Close
+    });
+    let door = door(script, "total");
+    let mut client = door.knock(get(""));
+    assert!(client.try_reply().is_err());
+    expect_counted(&door.proxy, "total_timeout");
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let door = door(Script::echoes(), "keep_alive");
+    let mut client = door.proxy.client();
+    assert_eq!(client.get("/").status, 200);
+    client.expect_closed();
+    let fresh = &mut door.proxy.client();
+    fresh.expect_closed();
+}
+
+#[test]
+fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
+    let door = door(Script::echoes_in_a_tunnel(), "tunnel_idle");
+    let mut client = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+    assert_eq!(client.reply().status, 101);
+    for _ in 0..10 {
+        pause(50);
+        client.send("ping");
+        assert_eq!(client.wire().exactly(4), Ok(b"ping".to_vec()));
+    }
+    client.expect_closed();
+    door.endpoint.wait_until_left();
+    expect_counted(&door.proxy, "tunnel_idle");
+}
+
+#[test]
+fn a_route_can_have_timeouts_of_its_own() {
+    let slow = Endpoint::start(Script::answers_after(Duration::from_millis(400), "slow"));
+    let config = format!(
+        "[timeout]\nfirst_byte = \"100ms\"\n[[route]]\npath = \"/patient\"\nto = {0:?}\ntimeout = {{ first_byte = \"20s\" }}\n\
+         [[route]]\nto = {0:?}\n",
+        slow.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    assert_eq!(proxy.get("/patient").text(), "slow");
+    assert_eq!(proxy.get("/").cause(), Some("first_byte_timeout"));
+}
