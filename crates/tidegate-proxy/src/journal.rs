@@ -5,6 +5,7 @@ use tidegate_balance::Moment;
 
 /// Moments are `None` for what did not happen.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(crate) struct Journal {
     pub(crate) started: Moment,
     pub(crate) id: RequestId,
