@@ -143,7 +143,7 @@ impl RequestError {
     /// One stable word for logs and metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::ConnectRefused => "connect_refused",
+            Self::ConnectRefused => "connect_method_refused",
             Self::ContentLengthAndTransferEncoding => "content_length_and_transfer_encoding",
             Self::ContentLengthInvalid { .. } => "content_length_invalid",
             Self::ContentLengthRepeated { .. } => "content_length_repeated",

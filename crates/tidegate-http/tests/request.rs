@@ -123,7 +123,7 @@ const REFUSED: &[(&str, &str, u16, &str)] = &[
     ("GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n", "target_invalid", 400, "A16: empty host"),
     ("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", "target_invalid", 400, "A16: user information"),
     ("GET http://a:b/ HTTP/1.1\r\nHost: a\r\n\r\n", "target_invalid", 400, "A16: port"),
-    ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "connect_refused", 501, "A17"),
+    ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "connect_method_refused", 501, "A17"),
     ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "trace_refused", 405, "A17"),
     ("GET /\r\n", "version_invalid", 400, "A18: HTTP/0.9"),
     ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", "version_unsupported", 505, "A18"),
