@@ -48,14 +48,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(
-        open: Open,
-        listener: Rc<ListenerState>,
-        stream: Stream,
-        peer: Option<IpAddr>,
-    ) -> Box<Self> {
+    pub(crate) fn new(open: Open, listener: Rc<ListenerState>, stream: Stream, peer: Option<IpAddr>) -> Self {
         let alarm = open.worker.timers.alarm();
-        Box::new(Self { open, listener, stream, peer, alarm })
+        Self { open, listener, stream, peer, alarm }
     }
 }
 

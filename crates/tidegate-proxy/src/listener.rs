@@ -183,7 +183,8 @@ fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: O
     };
     let open = Open { worker: Rc::clone(worker), _counted: (total, own) };
     worker.connection_began();
-    tokio::task::spawn_local(downstream::run(Connection::new(open, Rc::clone(state), stream, peer)));
+    let connection = Box::new(Connection::new(open, Rc::clone(state), stream, peer));
+    tokio::task::spawn_local(downstream::run(connection));
 }
 
 /// One connection, counted everywhere that it must be for as long as it is open.
