@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A closed list: dispatch is a branch, and a connection costs its descriptor and no vtable.
@@ -49,6 +49,12 @@ impl Stream {
     #[inline]
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         each!(self, inner => inner.poll_read_ready(cx)).map(|_| ())
+    }
+
+    /// Whether the reactor has seen bytes, the end or an error since the last read. No system call, no waker.
+    #[inline]
+    pub(crate) fn is_readable(&self) -> bool {
+        each!(self, inner => inner.try_io(Interest::READABLE, || Ok(()))).is_ok()
     }
 
     /// Sends what the peer sees as the end of the stream.

@@ -6,7 +6,6 @@ use crate::timers::after;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Waker};
 use std::time::Duration;
 use tidegate_balance::Moment;
 
@@ -67,9 +66,7 @@ impl Drop for EndpointPool {
     }
 }
 
-/// Between answers an endpoint has nothing to say: readable means that it closed, failed or talks out of turn. Costs no
-/// system call: the readiness is known from the last poll of the reactor.
+/// Between answers an endpoint has nothing to say: readable means that it closed, failed or talks out of turn.
 fn is_quiet(stream: &Stream) -> bool {
-    let mut cx = Context::from_waker(Waker::noop());
-    stream.poll_readable(&mut cx).is_pending()
+    !stream.is_readable()
 }
