@@ -7,6 +7,7 @@ use crate::status::Status;
 use crate::voice::Voice;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tidegate_config::Config;
 use tidegate_sys::ListenError;
 use tidegate_telemetry::Registry;
@@ -15,6 +16,9 @@ use tokio::runtime::Runtime;
 
 /// Threads that resolve names, check health and answer the admin listener.
 const CONTROL_THREADS: usize = 2;
+/// How long the end waits for what cannot be interrupted: a name being looked up, the last lines of an old access log.
+const LAST_TASKS: Duration = Duration::from_millis(1500);
+
 /// What a proxy is started with besides its configuration.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,8 +64,13 @@ impl Control {
             .enable_all()
             .build()?;
         let start = async { Ok::<_, StartError>((Signals::new()?, Core::start(config, options).await?)) };
-        let (signals, core) = runtime.block_on(start)?;
-        Ok(Self { core, signals, runtime })
+        match runtime.block_on(start) {
+            Ok((signals, core)) => Ok(Self { core, signals, runtime }),
+            Err(error) => {
+                runtime.shutdown_background(); // a look-up that hangs must not hold the answer back
+                Err(error)
+            }
+        }
     }
 
     /// Puts another configuration in force, whole or not at all.
@@ -86,6 +95,11 @@ impl Control {
     /// Finishes what is open, for as long as the configuration allows, and ends.
     pub fn stop(mut self) {
         self.runtime.block_on(self.core.drain(std::future::pending()));
+        self.end();
+    }
+
+    pub(crate) fn end(mut self) {
         self.core.end();
+        self.runtime.shutdown_timeout(LAST_TASKS);
     }
 }

@@ -51,7 +51,7 @@ impl Control {
     pub fn serve(mut self, source: &Source) -> Result<(), ServeError> {
         self.core.announce();
         let served = self.runtime.block_on(serve(&mut self.core, &mut self.signals, source));
-        self.core.end();
+        self.end();
         served
     }
 

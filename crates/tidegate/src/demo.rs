@@ -84,11 +84,7 @@ impl Stage {
         let status = self.control.status();
         let proxy = status.listeners.first().map(|listener| listener.address.as_str()).unwrap_or_default();
         match self.control.admin_address() {
-            Some(admin) => {
-                format!(
-                    "proxy http://{proxy}   metrics http://{admin}/metrics   status http://{admin}/status"
-                )
-            }
+            Some(admin) => format!("proxy http://{proxy}, admin http://{admin} (/metrics, /status)"),
             None => format!("proxy http://{proxy}"),
         }
     }

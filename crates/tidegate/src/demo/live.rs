@@ -23,15 +23,16 @@ const WINDOW: usize = 4;
 /// Long enough to see whether a signal is there.
 const GLANCE: Duration = Duration::from_millis(1);
 
+/// Fits 80 columns.
 const WIDTHS: [Constraint; 8] = [
-    Constraint::Length(10),
-    Constraint::Length(16),
-    Constraint::Length(11),
-    Constraint::Length(10),
-    Constraint::Length(10),
-    Constraint::Length(7),
     Constraint::Length(9),
-    Constraint::Min(16),
+    Constraint::Length(6),
+    Constraint::Length(10),
+    Constraint::Length(9),
+    Constraint::Length(9),
+    Constraint::Length(6),
+    Constraint::Length(9),
+    Constraint::Min(13),
 ];
 
 /// Runs until the time is over, or somebody presses `q` or Ctrl-C.
@@ -80,7 +81,7 @@ fn draw(frame: &mut Frame<'_>, now: &Reading, window: &Reading, words: &[&str; 2
 }
 
 fn endpoints(window: &Reading) -> Table<'_> {
-    let names = ["endpoint", "address", "requests/s", "p50", "p99", "errors", "in flight", "state"];
+    let names = ["endpoint", "port", "requests/s", "p50", "p99", "errors", "in flight", "state"];
     let rows = window.endpoints.iter().map(|endpoint| row(endpoint, window));
     Table::new(rows, WIDTHS)
         .header(Row::new(names).style(Modifier::BOLD))
@@ -93,13 +94,13 @@ fn row<'a>(endpoint: &'a EndpointReading, window: &Reading) -> Row<'a> {
     let errors = if counts.errors == 0 { Style::new() } else { Style::from(Color::Yellow) };
     Row::new([
         Cell::from(endpoint.name),
-        Cell::from(endpoint.address.as_str()),
+        Cell::from(endpoint.address.rsplit(':').next().unwrap_or_default()),
         Cell::from(format!("{:.0}", window.per_second(counts.requests))),
         Cell::from(milliseconds(quantile_ms(counts, 0.5))),
         Cell::from(milliseconds(quantile_ms(counts, 0.99))),
         Cell::from(counts.errors.to_string()).style(errors),
         Cell::from(endpoint.in_flight.to_string()),
-        Cell::from(endpoint.state.replace('_', " ")).style(state),
+        Cell::from(endpoint.state.replace("down_by_", "down: ")).style(state),
     ])
 }
 
