@@ -4,7 +4,7 @@
 //! endpoints those with more requests in flight than the 0.84 quantile of these are hot; the lowest latency among the
 //! others wins. The signals are the endpoint's own, while its last probe
 //! ([`crate::EndpointState::report_probe`]) is fresh, which tells of load that other proxies send; else what this proxy
-//! sees itself: exact counts and the mean latency of its answers.
+//! sees itself: exact counts, and the latency at this load by the model that `adaptive` learns.
 
 use crate::Moment;
 use crate::candidates::Candidates;
@@ -17,6 +17,7 @@ use std::time::Duration;
 /// The paper's pool.
 const POOL: usize = 16;
 const HOT_QUANTILE: f64 = 0.84;
+const MEMORY_SECONDS: f32 = 10.0;
 const PROBE_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// What an endpoint last said about itself. `Relaxed`: a reader that sees parts of two probes is off by one probe.
@@ -51,12 +52,27 @@ struct Signal {
 
 impl Signal {
     fn of(index: usize, seat: &Seat, now: Moment) -> Self {
-        let own = (seat.state.in_flight(), seat.state.published().latency.get());
+        let own = seat.state.in_flight();
         // What was sent since the probe is in our own count at least.
-        let (in_flight, latency) =
-            seat.state.probe().fresh(now).map_or(own, |(in_flight, latency)| (in_flight.max(own.0), latency));
+        let (in_flight, latency) = match seat.state.probe().fresh(now) {
+            Some((reported, latency)) => (reported.max(own), latency),
+            None => (own, observed_latency(seat, own, now)),
+        };
         Self { index, load: in_flight as f32 * seat.lightness, latency }
     }
+}
+
+/// The latency that its answers to us let expect at the load it has now, forgotten slowly, so that an endpoint that is not
+/// asked gets its next chance. The mean of past latencies will not do: it tells of the load as it was, and everybody runs
+/// after it from one endpoint to the next. One that never answered is tried with one request.
+fn observed_latency(seat: &Seat, in_flight: u32, now: Moment) -> f32 {
+    let published = seat.state.published();
+    if published.gain.get() <= 0.0 {
+        return if in_flight == 0 { 0.0 } else { f32::MAX };
+    }
+    let load = (in_flight as f32 + 1.0) * seat.lightness / published.log_parallelism.get().exp();
+    let expected = published.log_service.get().exp() * (1.0 + load.powi(3)).cbrt();
+    expected * (-published.idle(now).as_secs_f32() / MEMORY_SECONDS).exp()
 }
 
 pub(crate) fn choose(candidates: &Candidates<'_>, random: u64) -> Option<usize> {

@@ -131,6 +131,10 @@ impl EndpointState {
 
     /// Takes the endpoint out for new requests, or back in.
     pub fn set_draining(&self, draining: bool) {
+        if !draining && self.live.causes.load(Relaxed) & DRAINING != 0 {
+            // It was probably restarted meanwhile.
+            self.learned.rejoin();
+        }
         self.set_cause(DRAINING, draining);
     }
 

@@ -85,7 +85,6 @@ pub(crate) struct Published {
     pub(crate) log_service: AtomicF32,
     pub(crate) log_parallelism: AtomicF32,
     pub(crate) noise: AtomicF32,
-    pub(crate) latency: AtomicF32,
     /// 0 before the first success.
     pub(crate) gain: AtomicF32,
     error_rate: AtomicF32,
@@ -218,7 +217,6 @@ impl Learned {
         published.log_service.set(model.log_service as f32);
         published.log_parallelism.set(model.log_parallelism as f32);
         published.noise.set(model.noise as f32);
-        published.latency.set(model.latency as f32);
         published.gain.set(model.gain() as f32);
         standing.pace.set((1e-9 / model.latency.max(1e-6)) as f32);
         standing.recent.set(model.recent as f32);

@@ -220,3 +220,61 @@ fn different_speeds_are_learned_without_weights() {
         assert!(adaptive <= 0.85 * least);
     }
 }
+
+#[test]
+fn a_cold_endpoint_that_joins_warms_as_soon_as_with_least_request() {
+    let mut hosts = vec![HOST; 20];
+    hosts[3] = Host { warm_after: 1_000, joins_at: 12 * SECOND, ..HOST };
+    for seed in [101, 102] {
+        let run = |algorithm| {
+            let story =
+                World::of(algorithm, hosts.clone()).seed(seed).run(30).between(12 * SECOND, 30 * SECOND);
+            (story.quantile(0.999), story.picked_times(3, 1_000).map_or(f64::INFINITY, |at| at - 12.0))
+        };
+        let (adaptive, least) = (run(ADAPTIVE), run(LEAST));
+        println!("p99.9 ms, warm after s: adaptive {adaptive:.1?}, least request {least:.1?}");
+        assert!(adaptive.0 <= 1.05 * least.0);
+        assert!(adaptive.1 <= 1.1 * least.1);
+    }
+}
+
+#[test]
+fn proxies_that_know_nothing_of_each_other_learn_what_they_cannot_see() {
+    let uneven: Vec<_> = [2, 4, 4, 8].iter().cycle().take(40).map(|&slots| Host { slots, ..HOST }).collect();
+    for (hosts, ratio_max) in [(uneven, 0.8), (vec![HOST; 40], 1.0)] {
+        let run = |algorithm| {
+            let world = World { proxies: 8, ..World::of(algorithm, hosts.clone()).at_load(0.9) };
+            world.run(20).between(10 * SECOND, 20 * SECOND).quantile(0.99)
+        };
+        let (adaptive, least) = (run(Algorithm::Adaptive { peers: 8 }), run(LEAST));
+        println!("p99 ms: adaptive {adaptive:.1}, least request {least:.1}, ratio {:.2}", adaptive / least);
+        assert!(adaptive <= ratio_max * least);
+    }
+}
+
+#[test]
+fn one_request_a_second_for_each_endpoint_is_enough_to_leave_the_slow_one() {
+    let mut hosts = vec![HOST; 10];
+    hosts[3].slowness = |_| 10.0;
+    let run = |algorithm| {
+        let world = World { rate: 10.0, ..World::of(algorithm, hosts.clone()) };
+        world.run(600).share(3)
+    };
+    let (adaptive, least) = (run(ADAPTIVE), run(LEAST));
+    println!("share: adaptive {adaptive:.4}, least request {least:.4}");
+    assert!(adaptive < 0.03);
+}
+
+#[test]
+fn a_load_that_rises_tenfold_at_once_is_met_as_by_least_request() {
+    for seed in [111, 112] {
+        let run = |algorithm| {
+            let surge = |now| if now < 10 * SECOND { 0.1 } else { 1.0 };
+            let world = World { surge, ..World::even(algorithm, 20).at_load(0.9).seed(seed) };
+            world.run(15).between(10 * SECOND, 15 * SECOND).quantile(0.99)
+        };
+        let (adaptive, least) = (run(ADAPTIVE), run(LEAST));
+        println!("p99 ms: adaptive {adaptive:.1}, least request {least:.1}");
+        assert!(adaptive <= 1.05 * least);
+    }
+}

@@ -19,16 +19,25 @@ pub(crate) struct Host {
     pub(crate) failing: fn(u64) -> f64,
     /// How far ahead of the world its clock is: lets hosts behave alike at different times.
     pub(crate) ahead: u64,
+    /// Requests served until it is warm; a cold host takes ten times as long at first.
+    pub(crate) warm_after: u32,
+    /// It is drained before.
+    pub(crate) joins_at: u64,
 }
 
-pub(crate) const HOST: Host = Host { slots: 4, slowness: |_| 1.0, failing: |_| 0.0, ahead: 0 };
+pub(crate) const HOST: Host =
+    Host { slots: 4, slowness: |_| 1.0, failing: |_| 0.0, ahead: 0, warm_after: 0, joins_at: 0 };
 
 pub(crate) struct World {
     pub(crate) algorithm: Algorithm,
+    /// Proxies that send to the same hosts and know nothing of each other.
+    pub(crate) proxies: usize,
     pub(crate) hosts: Vec<Host>,
     pub(crate) weights: Vec<u32>,
     /// Requests a second.
     pub(crate) rate: f64,
+    /// Multiplies the rate, by time.
+    pub(crate) surge: fn(u64) -> f64,
     /// The service time's σ; its mean is 10 ms.
     pub(crate) sigma: f64,
     pub(crate) seed: u64,
@@ -53,7 +62,8 @@ impl World {
     /// At 70 % of what all hosts can do at full speed.
     pub(crate) fn of(algorithm: Algorithm, hosts: Vec<Host>) -> Self {
         let weights = vec![1; hosts.len()];
-        let world = Self { algorithm, hosts, weights, rate: 0.0, sigma: 1.0, seed: 1 };
+        let world =
+            Self { algorithm, proxies: 1, hosts, weights, rate: 0.0, surge: |_| 1.0, sigma: 1.0, seed: 1 };
         world.at_load(0.7)
     }
 
@@ -67,41 +77,49 @@ impl World {
     }
 
     pub(crate) fn run(&self, seconds: u64) -> Story {
+        let balancers: Vec<_> = (0..self.proxies).map(|_| self.balancer()).collect();
+        let story = Run::new(self, &balancers).until(seconds * SECOND);
+        for balancer in &balancers {
+            assert!(balancer.endpoints().iter().all(|endpoint| endpoint.state.in_flight() == 0));
+        }
+        story
+    }
+
+    fn balancer(&self) -> Balancer {
         let endpoint = |(index, &weight): (usize, &u32)| Endpoint {
             id: EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() },
             weight,
             state: std::sync::Arc::default(),
         };
         let endpoints = self.weights.iter().enumerate().map(endpoint).collect();
-        let balancer = Balancer::new(self.algorithm, endpoints, None);
-        let story = Run::new(self, &balancer).until(seconds * SECOND);
-        assert!(balancer.endpoints().iter().all(|endpoint| endpoint.state.in_flight() == 0));
-        story
+        Balancer::new(self.algorithm, endpoints, None)
     }
 }
 
 struct Run<'w> {
     world: &'w World,
-    balancer: &'w Balancer,
+    balancers: &'w [Balancer],
     random: Random,
     /// (when, number of the lease)
     ends: BinaryHeap<Reverse<(u64, usize)>>,
     leases: Vec<Option<(Lease<'w>, bool)>>,
     busy: Vec<u32>,
+    served: Vec<u32>,
     queues: Vec<VecDeque<(usize, u64)>>,
     story: Vec<Done>,
 }
 
 impl<'w> Run<'w> {
-    fn new(world: &'w World, balancer: &'w Balancer) -> Self {
+    fn new(world: &'w World, balancers: &'w [Balancer]) -> Self {
         let hosts = world.hosts.len();
         Self {
             world,
-            balancer,
+            balancers,
             random: Random(world.seed),
             ends: BinaryHeap::new(),
             leases: Vec::new(),
             busy: vec![0; hosts],
+            served: vec![0; hosts],
             queues: vec![VecDeque::new(); hosts],
             story: Vec::new(),
         }
@@ -117,7 +135,10 @@ impl<'w> Run<'w> {
                 }
                 _ => {
                     self.arrive(arrival);
-                    arrival += (self.random.exponential() * 1e9 / self.world.rate) as u64 + 1;
+                    arrival += (self.random.exponential() * 1e9
+                        / (self.world.rate * (self.world.surge)(arrival)))
+                        as u64
+                        + 1;
                 }
             }
         }
@@ -125,14 +146,16 @@ impl<'w> Run<'w> {
     }
 
     fn arrive(&mut self, now: u64) {
+        self.let_in(now);
         let pick = Pick { now: Moment(now), random: self.random.next(), hash: None, tried: &[] };
-        let lease = self.balancer.pick(&pick).expect("somebody is up");
+        let proxy = self.random.next() as usize % self.balancers.len();
+        let lease = self.balancers[proxy].pick(&pick).expect("somebody is up");
         let index = lease.index();
         let host = self.world.hosts[index];
         let fails = self.random.unit() < (host.failing)(now + host.ahead);
         let number = self.leases.len();
         self.leases.push(Some((lease, fails)));
-        let service = self.service(&host, now);
+        let service = self.service(index, now);
         if fails {
             self.ends.push(Reverse((now + MS / 10, number)));
         } else if self.busy[index] < host.slots {
@@ -140,6 +163,14 @@ impl<'w> Run<'w> {
             self.ends.push(Reverse((now + service, number)));
         } else {
             self.queues[index].push_back((number, service));
+        }
+    }
+
+    fn let_in(&self, now: u64) {
+        for (index, host) in self.world.hosts.iter().enumerate().filter(|(_, host)| host.joins_at > 0) {
+            for balancer in self.balancers {
+                balancer.endpoints()[index].state.set_draining(now < host.joins_at);
+            }
         }
     }
 
@@ -153,6 +184,7 @@ impl<'w> Run<'w> {
         if failed {
             return;
         }
+        self.served[index] += 1;
         match self.queues[index].pop_front() {
             Some((number, service)) => self.ends.push(Reverse((now + service, number))),
             None => self.busy[index] -= 1,
@@ -160,10 +192,13 @@ impl<'w> Run<'w> {
     }
 
     /// Lognormal with a mean of 10 ms.
-    fn service(&mut self, host: &Host, now: u64) -> u64 {
+    fn service(&mut self, index: usize, now: u64) -> u64 {
         let sigma = self.world.sigma;
         let size = (sigma * self.random.normal() - sigma * sigma / 2.0).exp();
-        (10.0 * MS as f64 * size * (host.slowness)(now + host.ahead)) as u64
+        let host = &self.world.hosts[index];
+        let warmth = (f64::from(self.served[index]) + 1.0) / (f64::from(host.warm_after) + 1.0);
+        let cold = 1.0 / (0.1 + 0.9 * warmth.min(1.0));
+        (10.0 * MS as f64 * size * cold * (host.slowness)(now + host.ahead)) as u64
     }
 }
 
@@ -183,6 +218,14 @@ impl Story {
 
     fn part(&self, which: impl Fn(&Done) -> bool) -> f64 {
         self.0.iter().filter(|done| which(done)).count() as f64 / self.0.len() as f64
+    }
+
+    /// When this host had been picked so many times, in seconds.
+    pub(crate) fn picked_times(&self, host: usize, times: usize) -> Option<f64> {
+        let mut picks: Vec<_> =
+            self.0.iter().filter(|done| done.host == host).map(|done| done.picked_at).collect();
+        picks.sort_unstable();
+        picks.get(times).map(|&at| at as f64 / SECOND as f64)
     }
 
     /// In milliseconds.
