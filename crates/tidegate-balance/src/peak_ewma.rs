@@ -65,8 +65,8 @@ fn draw<'a>(
 ) -> Option<(usize, &'a Seat)> {
     let other = |&(index, _): &(usize, &Seat)| Some(index) != taken;
     (0..MISSES_MAX).find_map(|_| candidates.at_random(stream).filter(other)).or_else(|| {
-        let index = candidates.by_weight(stream.next_below(u64::MAX), |_| true)?;
-        Some((index, candidates.get(index)?)).filter(other)
+        let left = candidates.iter().filter(other).count() as u64;
+        candidates.iter().filter(other).nth(stream.next_below(left) as usize)
     })
 }
 
