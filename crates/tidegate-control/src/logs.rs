@@ -55,9 +55,9 @@ impl Logs {
 
     /// Closes the log when the workers have had time to leave it.
     pub(crate) fn retire(self) {
-        tokio::task::spawn_blocking(move || {
-            std::thread::sleep(HAND_OVER);
-            self.log.shutdown(FLUSH);
+        tokio::spawn(async move {
+            tokio::time::sleep(HAND_OVER).await;
+            tokio::task::spawn_blocking(move || self.log.shutdown(FLUSH));
         });
     }
 

@@ -141,3 +141,107 @@ fn replace(upstream: &Upstream, found: Vec<SocketAddr>) {
 fn jittered(pause: Duration) -> Duration {
     pause + pause.mul_f64(crate::chance::fraction() / 5.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use tidegate_balance::{EndpointId, Health, Moment};
+
+    struct World {
+        upstream: Arc<Upstream>,
+        state: Arc<EndpointState>,
+        name: Name,
+        failing: bool,
+        heard: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let id = EndpointId { cluster: "app".into(), address: "app.example:80".into() };
+            let upstream = Arc::new(Upstream::new(id, Vec::new(), None));
+            let state = Arc::<EndpointState>::default();
+            state.set_resolved(false);
+            let heard = Arc::<Mutex<Vec<String>>>::default();
+            let ear = Arc::clone(&heard);
+            let voice = Voice::new(move |_, line| ear.lock().unwrap().push(line.to_owned()));
+            let named = Named {
+                name: "app.example".to_owned(),
+                port: 80,
+                upstream: Arc::clone(&upstream),
+                state: Arc::clone(&state),
+            };
+            Self { upstream, state, name: Name::new(named, voice), failing: false, heard }
+        }
+
+        fn finds(&mut self, addresses: &[&str]) -> bool {
+            let found = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            self.name.apply(&self.upstream, &self.state, Ok(found), &mut self.failing)
+        }
+
+        fn fails(&mut self) -> bool {
+            let error = io::Error::new(io::ErrorKind::NotFound, "no such name");
+            self.name.apply(&self.upstream, &self.state, Err(error), &mut self.failing)
+        }
+
+        fn addresses(&self) -> Vec<Address> {
+            self.upstream.addresses.load().to_vec()
+        }
+
+        fn lines(&self) -> usize {
+            self.heard.lock().unwrap().len()
+        }
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<Address> {
+        texts.iter().map(|text| Address::Tcp(text.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_name_that_resolves_brings_its_endpoint_in() {
+        let mut world = World::new();
+        assert_eq!(world.state.health(Moment(1)), Health::Unresolved);
+        assert!(world.finds(&["[::1]:80", "127.0.0.1:80"]));
+        assert_eq!(world.state.health(Moment(1)), Health::Up);
+        assert_eq!(world.addresses(), addresses(&["[::1]:80", "127.0.0.1:80"]));
+        assert_eq!(world.lines(), 0, "nothing to say");
+    }
+
+    #[test]
+    fn the_last_good_addresses_stay_when_a_look_up_fails() {
+        let mut world = World::new();
+        world.finds(&["10.0.0.1:80"]);
+        assert!(!world.fails());
+        assert!(!world.fails());
+        assert_eq!(world.addresses(), addresses(&["10.0.0.1:80"]));
+        assert_eq!(world.state.health(Moment(1)), Health::Up);
+        assert_eq!(world.lines(), 1, "said once, not with every look-up");
+        world.finds(&["10.0.0.2:80"]);
+        assert_eq!(world.addresses(), addresses(&["10.0.0.2:80"]));
+        assert!(world.heard.lock().unwrap()[1].contains("resolves again"));
+    }
+
+    #[test]
+    fn a_name_that_never_resolved_keeps_its_endpoint_out() {
+        let mut world = World::new();
+        world.fails();
+        assert_eq!(world.state.health(Moment(1)), Health::Unresolved);
+        assert!(world.heard.lock().unwrap()[0].contains("app.example:80 does not resolve: no such name"));
+    }
+
+    #[test]
+    fn another_order_of_the_same_addresses_is_no_change() {
+        let mut world = World::new();
+        world.finds(&["10.0.0.1:80", "10.0.0.2:80"]);
+        world.finds(&["10.0.0.2:80", "10.0.0.1:80"]);
+        assert_eq!(world.addresses(), addresses(&["10.0.0.1:80", "10.0.0.2:80"]));
+    }
+
+    #[test]
+    fn pauses_are_spread_by_up_to_a_fifth() {
+        for _ in 0..1000 {
+            let pause = jittered(INTERVAL);
+            assert!(pause >= INTERVAL && pause <= INTERVAL.mul_f64(1.2), "{pause:?}");
+        }
+    }
+}

@@ -64,10 +64,9 @@ impl Watch {
         let down = !cluster.balancer.endpoints().iter().any(is_up);
         let before = self.clusters_down.insert(Arc::clone(&cluster.name), down).unwrap_or(false);
         match (before, down) {
-            (false, true) => voice.warning(format_args!(
-                "cluster {} has no endpoint that is up: its requests are answered with 503",
-                cluster.name
-            )),
+            (false, true) => {
+                voice.warning(format_args!("cluster {} has no endpoint that is up", cluster.name));
+            }
             (true, false) => voice.note(format_args!("cluster {} serves again", cluster.name)),
             _ => {}
         }
