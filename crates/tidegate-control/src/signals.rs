@@ -130,6 +130,7 @@ impl Signals {
     async fn ended_again(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
