@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_testkit::reply::{Framing, Problem};
-use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Wire, eventually};
 
 use crate::door::{Door, chunked, get, post};
 
@@ -129,6 +129,25 @@ fn head_answers_keep_their_length_and_have_no_body() {
         assert_eq!((reply.status, reply.field("content-length")), (200, Some("12")));
     }
     assert_eq!(client.get("/").text(), "twelve bytes");
+}
+
+#[test]
+fn an_answer_to_head_that_says_chunked_has_no_body() {
+    let door = before("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Then::KeepAlive);
+    let mut client = door.proxy.client();
+    for _ in 0..3 {
+        client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.reply_to_head().status, 200);
+    }
+    assert_eq!(door.endpoint.accepted(), 1);
+}
+
+/// RFC 9110 §8.6: an endpoint may insist on a length for methods that usually have a body.
+#[test]
+fn an_empty_body_keeps_its_length() {
+    let door = Door::open();
+    assert_eq!(door.ask(post("Content-Length: 0\r\n", "")).status, 200);
+    assert_eq!(door.endpoint.only_request().field("content-length"), Some("0"));
 }
 
 #[test]
@@ -316,6 +335,19 @@ fn an_upgrade_becomes_a_tunnel() {
     assert!(door.endpoint.only_request().fields.has("sec-websocket-key"));
 }
 
+/// A tunnel to another HTTP would bypass every route and limit.
+#[test]
+fn an_upgrade_to_http_2_is_never_offered_to_an_endpoint() {
+    let door = Door::with(Script::echoes_in_a_tunnel(), "");
+    for protocols in ["h2c", "H2C", "websocket, h2c", "h2c/1"] {
+        let fields =
+            format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocols}\r\nHTTP2-Settings: AAA\r\n");
+        assert_eq!(door.ask(get(&fields)).status, 200, "{protocols}");
+        let request = door.endpoint.last_request();
+        assert!(!request.fields.has("upgrade") && !request.fields.has("http2-settings"), "{request:#?}");
+    }
+}
+
 #[test]
 fn bytes_that_follow_an_upgrade_request_at_once_go_through_the_tunnel() {
     let door = Door::with(Script::echoes_in_a_tunnel(), "");
@@ -382,6 +414,41 @@ fn a_unix_socket_is_an_endpoint_like_any_other() {
         assert_eq!(proxy.get("/").text(), "unix");
     }
     assert_eq!(endpoint.accepted(), 1);
+}
+
+#[test]
+fn a_listener_may_be_a_unix_socket() {
+    let endpoint = Endpoint::answering("x");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("front.sock");
+    let listeners = format!("listen = [\"{{listen}}\", \"unix:{}\"]\n", path.display());
+    let _proxy = Tidegate::with(format!("{listeners}to = {:?}\n", endpoint.address())).start();
+    let mut wire = Wire::from(std::os::unix::net::UnixStream::connect(&path).unwrap());
+    for _ in 0..2 {
+        wire.write(&get("X-Forwarded-For: 6.6.6.6\r\n")).unwrap();
+        assert_eq!(Reply::read(&mut wire, "GET").unwrap().text(), "x");
+    }
+    assert!(!endpoint.last_request().head_text().contains("6.6.6.6"));
+}
+
+#[test]
+fn clients_on_ipv6_are_named_as_such_and_those_on_ipv4_as_such() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // a machine without IPv6
+    }
+    let endpoint = Endpoint::answering("x");
+    let port = tidegate_testkit::Port::free();
+    let listeners = format!("listen = [\"{{listen}}\", \":{}\"]\n", port.number());
+    let _proxy = Tidegate::with(format!("{listeners}to = {:?}\n", endpoint.address())).start();
+    for (host, client, forwarded) in
+        [("::1", "::1", "for=\"[::1]\""), ("127.0.0.1", "127.0.0.1", "for=127.0.0.1")]
+    {
+        let address = std::net::SocketAddr::new(host.parse().unwrap(), port.number());
+        assert_eq!(Client::connect(address).get("/").text(), "x");
+        let request = endpoint.last_request();
+        assert_eq!(request.field("x-forwarded-for"), Some(client));
+        assert!(request.field("forwarded").unwrap().contains(forwarded), "{request:#?}");
+    }
 }
 
 #[test]

@@ -34,6 +34,35 @@ fn a_log_pipe_that_no_one_reads_stops_no_request_and_is_counted() {
     load.stop().expect_no_failures();
 }
 
+/// `tidegate run | head -1`
+#[test]
+fn standard_output_that_no_one_reads_any_more_stops_no_request() {
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], "[log]\naccess = \"stdout\"\n").deaf().start();
+    for _ in 0..50 {
+        assert_eq!(proxy.get("/").text(), "x");
+    }
+    proxy.wait_for_metric("tidegate_access_log_lines_dropped_total", &[], 1.0);
+    assert_eq!(proxy.get("/").text(), "x");
+}
+
+#[test]
+fn without_descriptors_for_endpoints_a_request_fails_at_once_with_its_cause() {
+    let slow = Endpoint::start(Script::answers_after(Duration::from_millis(300), "x"));
+    let proxy = Tidegate::to(&[&slow], "").start();
+    let mut clients: Vec<_> = (0..6).map(|_| proxy.client()).collect();
+    eventually("all are accepted", || proxy.metrics().sum("tidegate_listener_connections", &[]) > 5.5);
+    tidegate_testkit::process::limit_descriptors(proxy.id(), proxy.open_descriptors() as u64 + 1);
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    let replies: Vec<_> = clients.iter_mut().map(tidegate_testkit::Client::reply).collect();
+    assert!(replies.iter().any(|reply| reply.cause() == Some("descriptors_exhausted")), "{replies:#?}");
+    assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 503)), "{replies:#?}");
+    tidegate_testkit::process::limit_descriptors(proxy.id(), 1000);
+    assert_eq!(proxy.get("/").text(), "x");
+}
+
 #[test]
 fn ten_thousand_routes_are_served_and_reloaded() {
     let route = |version: u32, at: u32| {

@@ -98,6 +98,25 @@ fn a_log_file_is_appended_to() {
 }
 
 #[test]
+fn a_rotated_log_file_is_opened_anew_on_usr1() {
+    let endpoint = Endpoint::answering("x");
+    let folder = tempfile::tempdir().unwrap();
+    let (path, rotated) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let proxy = Tidegate::to(&[&endpoint], &format!("[log]\naccess = {path:?}\n")).start();
+    let holds = |path: &std::path::Path, word: &str| {
+        std::fs::read_to_string(path).is_ok_and(|text| text.contains(word))
+    };
+    proxy.get("/before");
+    eventually("the first line is written", || holds(&path, "/before"));
+    std::fs::rename(&path, &rotated).unwrap();
+    proxy.signal(rustix::process::Signal::USR1);
+    eventually("the file is there again", || path.exists());
+    proxy.get("/after");
+    eventually("the new file is used", || holds(&path, "/after"));
+    assert!(!holds(&rotated, "/after"));
+}
+
+#[test]
 fn requests_are_counted_by_route_cluster_and_endpoint() {
     let door = Door::open();
     for _ in 0..7 {

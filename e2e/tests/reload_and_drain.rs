@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tidegate_testkit::{Client, Endpoint, Gone, Load, Proxy, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Gone, Load, Proxy, Script, Then, Tidegate, Visit, eventually};
 
 use crate::door::{get, post};
 
@@ -134,6 +134,42 @@ fn endpoints_come_and_go_with_a_reload_under_load() {
 }
 
 #[test]
+fn timeouts_limits_and_the_log_follow_a_reload() {
+    let silent = Endpoint::start(Script::is_silent());
+    let proxy = Tidegate::to(&[&silent], "").start();
+    let more =
+        "[timeout]\nfirst_byte = \"100ms\"\n[limit]\ntarget_bytes = \"64B\"\n[log]\naccess = \"stdout\"\n";
+    let mut open = proxy.client();
+    proxy.reload(&format!("to = {:?}\n{more}", silent.address()));
+    eventually("it is in force", || reloads(&proxy, "applied") > 0.5);
+    assert_eq!(open.get("/late").cause(), Some("first_byte_timeout"));
+    eventually("limits hold", || proxy.get(&format!("/{}", "x".repeat(100))).status == 414);
+    proxy.output().wait_for_stdout(&["/late"]);
+}
+
+#[test]
+fn an_endpoint_that_is_down_stays_down_through_a_reload() {
+    let (sick, well) = (Endpoint::start(Script::new(sick)), Endpoint::answering("well"));
+    let health = "health = { path = \"/health\", interval = \"1m\", timeout = \"1s\", rise = 1, fall = 1, jitter = \"off\" }\n";
+    let config = |more: &str| format!("to = [{:?}, {:?}]\n{health}{more}", sick.address(), well.address());
+    let proxy = Tidegate::with(config("")).start();
+    eventually("only one is up", || (0..4).all(|_| proxy.get("/").text() == "well"));
+    proxy.reload(&config("[timeout]\nhead = \"9s\"\n"));
+    eventually("it is in force", || reloads(&proxy, "applied") > 0.5);
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").text(), "well");
+    }
+}
+
+fn sick(visit: &mut Visit<'_>) -> Then {
+    if visit.request().target == "/health" {
+        visit.write("HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n");
+        return Then::KeepAlive;
+    }
+    visit.answer("sick")
+}
+
+#[test]
 fn a_draining_proxy_finishes_open_requests_and_accepts_nothing_new() {
     let slow = Endpoint::start(Script::answers_after(Duration::from_millis(400), "hello"));
     let mut proxy = Tidegate::to(&[&slow], "").start();
@@ -176,7 +212,7 @@ fn draining_has_a_deadline() {
 
 #[test]
 fn a_second_signal_ends_the_drain_at_once() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
         let silent = Endpoint::start(Script::is_silent());
         let mut proxy = Tidegate::to(&[&silent], "").start();
         let mut open = proxy.client();

@@ -27,6 +27,7 @@ use crate::wire::Gone;
 pub struct Tidegate {
     config: String,
     descriptors: Option<u64>,
+    deaf: bool,
 }
 
 /// A running proxy.
@@ -52,7 +53,7 @@ impl Tidegate {
     /// From a configuration in which `{listen}` and `{admin}` stand for addresses that are filled in. When it names
     /// no listener, no workers or no admin listener, they are added.
     pub fn with(config: impl Into<String>) -> Self {
-        Self { config: config.into(), descriptors: None }
+        Self { config: config.into(), descriptors: None, deaf: false }
     }
 
     /// The short form: these endpoints, and more configuration after it.
@@ -68,6 +69,13 @@ impl Tidegate {
         self
     }
 
+    /// With a standard output that is closed at its other end.
+    #[must_use]
+    pub fn deaf(mut self) -> Self {
+        self.deaf = true;
+        self
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Panics
@@ -80,7 +88,7 @@ impl Tidegate {
             .expect("the scratch folder is writable");
         let mut command = Command::new(program());
         command.arg("run").arg("-c").arg(&path).current_dir(folder.path());
-        let mut proxy = Proxy::spawn(command, folder, listen, admin);
+        let mut proxy = Proxy::spawn(command, folder, listen, admin, self.deaf);
         if let Some(most) = self.descriptors {
             process::limit_descriptors(proxy.id(), most);
         }
@@ -102,13 +110,13 @@ impl Proxy {
             command.arg(name_addresses(argument, &listen, &admin));
         }
         command.current_dir(folder.path());
-        let mut proxy = Self::spawn(command, folder, listen, admin);
+        let mut proxy = Self::spawn(command, folder, listen, admin, false);
         proxy.wait_until_listening();
         proxy
     }
 
-    fn spawn(command: Command, folder: TempDir, listen: Port, admin: Port) -> Self {
-        let (child, output) = launch(command);
+    fn spawn(command: Command, folder: TempDir, listen: Port, admin: Port, deaf: bool) -> Self {
+        let (child, output) = launch(command, deaf);
         Self { child, folder, listen, admin, output }
     }
 
@@ -242,7 +250,7 @@ impl Proxy {
         let path = self.folder().join("tidegate.toml");
         let mut command = Command::new(program());
         command.arg("run").arg("-c").arg(&path).current_dir(self.folder());
-        (self.child, self.output) = launch(command);
+        (self.child, self.output) = launch(command, false);
         self.wait_until_alive();
     }
 
@@ -326,11 +334,14 @@ fn wait_for_line(words: &[&str], lines: impl Fn() -> Vec<String>) -> String {
     found.unwrap_or_default()
 }
 
-fn launch(mut command: Command) -> (Child, Output) {
+fn launch(mut command: Command, deaf: bool) -> (Child, Output) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).env("NO_COLOR", "1");
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let output = Output::default();
-    gather(child.stdout.take().expect("it is piped"), output.stdout.clone());
+    let stdout = child.stdout.take().expect("it is piped");
+    if !deaf {
+        gather(stdout, output.stdout.clone());
+    }
     gather(child.stderr.take().expect("it is piped"), output.stderr.clone());
     (child, output)
 }
