@@ -7,4 +7,4 @@ mod connections;
 mod host;
 mod pages;
 
-pub(crate) use connections::AdminServer;
+pub(crate) use connections::{AdminServer, AdminSockets};

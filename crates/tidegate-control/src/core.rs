@@ -1,6 +1,6 @@
 //! The life of a configuration: put in force whole, replaced whole, drained at the end. Lives on the control runtime.
 
-use crate::admin::AdminServer;
+use crate::admin::{AdminServer, AdminSockets};
 use crate::control::{Options, StartError};
 use crate::fleet::Fleet;
 use crate::gauges;
@@ -34,6 +34,15 @@ pub(crate) struct Core {
     logs: Logs,
     admin: Option<AdminServer>,
     checks: Checks,
+}
+
+/// What a reload needs and what may not be to be had.
+struct Obtained {
+    /// Of the new configuration, in force or bound.
+    served: Vec<Place>,
+    bound: Vec<Bound>,
+    admin: Option<AdminSockets>,
+    logs: Option<Logs>,
 }
 
 impl Core {
@@ -74,11 +83,30 @@ impl Core {
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let Obtained { served, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
+        let Lowered { snapshot, unresolved } = lower(&config, &served, &self.states, Some(&current));
+        names::resolve(unresolved, &self.voice).await;
+
+        self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
+        self.listen(bound);
+        self.unlisten(|key| served.iter().all(|place| *place.key != *key));
+        self.take_logs(logs);
+        self.warn_of_what_stays(&config);
+        gauges::forget_removed(&self.overview.registry, &snapshot);
+        let wants_admin = config.admin.is_some();
+        self.overview.replace(Previous { config: Arc::new(config), snapshot });
+        self.take_admin(admin, wants_admin);
+        self.checks.follow(&self.overview).await;
+        self.applied();
+        Ok(())
+    }
+
+    /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
+    async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
         let places = places(&config.listeners).await?;
-        let is_new = |place: &&Place| self.listening.iter().all(|listening| listening.key != place.key);
-        let (new, kept): (Vec<_>, Vec<_>) = places.iter().partition(is_new);
-        let new: Vec<_> = new.into_iter().cloned().collect();
+        let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
+        let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
         let bound = Bound::all(&new, self.fleet.len())?;
         let admin = match &config.admin {
             Some(bind) if self.admin.as_ref().is_none_or(|admin| admin.bind != *bind) => {
@@ -87,33 +115,25 @@ impl Core {
             _ => None,
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
+        let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
+        Ok(Obtained { served, bound, admin, logs })
+    }
 
-        let served: Vec<_> = kept.into_iter().cloned().chain(bound_places(&new, &bound)).collect();
-        let Lowered { snapshot, unresolved } = lower(&config, &served, &self.states, Some(&current));
-        names::resolve(unresolved, &self.voice).await;
-        self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
-        self.listen(bound);
-        self.unlisten(|key| served.iter().all(|place| *place.key != *key));
+    fn take_logs(&mut self, logs: Option<Logs>) {
         if let Some(logs) = logs {
             self.fleet.tell_each(logs.ends().map(Command::Log));
             std::mem::replace(&mut self.logs, logs).retire();
         }
-        self.warn_of_what_stays(&config);
-        let wants_admin = config.admin.is_some();
-        gauges::forget_removed(&self.overview.registry, &snapshot);
-        self.overview.replace(Previous { config: Arc::new(config), snapshot });
-        match admin {
-            Some(admin) => {
-                let admin = admin.serve(&self.overview);
-                self.voice.note(format_args!("admin now on {}", url(&admin.address)));
-                self.admin = Some(admin);
-            }
-            None if !wants_admin => self.admin = None,
-            None => {}
+    }
+
+    fn take_admin(&mut self, admin: Option<AdminSockets>, wanted: bool) {
+        if let Some(admin) = admin {
+            let admin = admin.serve(&self.overview);
+            self.voice.note(format_args!("admin now on {}", url(&admin.address)));
+            self.admin = Some(admin);
+        } else if !wanted {
+            self.admin = None;
         }
-        self.checks.follow(&self.overview).await;
-        self.applied();
-        Ok(())
     }
 
     fn warn_of_what_stays(&self, config: &Config) {
@@ -162,7 +182,6 @@ impl Core {
     fn unlisten(&mut self, is_gone: impl Fn(&str) -> bool) {
         for gone in self.listening.extract_if(.., |listening| is_gone(&listening.key)) {
             self.fleet.tell(|| Command::Unlisten(Arc::clone(&gone.key)));
-            gone.clean_up();
         }
         self.overview.listens_on(self.listening.clone());
     }
@@ -194,7 +213,7 @@ impl Core {
     pub(crate) async fn drain(&mut self, hurry: impl Future<Output = ()>) {
         self.overview.starts_draining();
         self.fleet.tell(|| Command::Drain);
-        self.listening.drain(..).for_each(|listening| listening.clean_up());
+        self.unlisten(|_| true);
         let patience = self.overview.current().config.timeout.drain;
         tokio::select! {
             () = self.fleet.ended() => {}

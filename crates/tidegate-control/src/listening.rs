@@ -23,7 +23,7 @@ pub(crate) struct Listening {
     pub(crate) key: Arc<str>,
     /// What clients connect to: the real port, or the path.
     pub(crate) address: String,
-    socket_file: Option<PathBuf>,
+    _file: Option<Arc<SocketFile>>,
 }
 
 impl Bound {
@@ -53,16 +53,17 @@ impl Bound {
             Spot::Tcp(address) => {
                 let group = listen_tcp_group(*address, BACKLOG, workers)?;
                 let real = group.first().and_then(|first| first.local_addr().ok()).unwrap_or(*address);
-                let listening = Listening { key, address: real.to_string(), socket_file: None };
+                let listening = Listening { key, address: real.to_string(), _file: None };
                 Ok(Self { listening, sockets: group.into_iter().map(Socket::Tcp).collect() })
             }
             Spot::Unix(path) => {
                 let socket = listen_unix(path, BACKLOG)?;
+                let file = SocketFile(path.clone());
                 let address = format!("unix:{}", path.display());
                 let cloned = |source| ListenError::Io { address: address.clone(), source };
                 let sockets = (0..workers).map(|_| socket.try_clone().map(Socket::Unix));
                 let sockets = sockets.collect::<Result<_, _>>().map_err(cloned)?;
-                let listening = Listening { key, address, socket_file: Some(path.clone()) };
+                let listening = Listening { key, address, _file: Some(Arc::new(file)) };
                 Ok(Self { listening, sockets })
             }
         }
@@ -73,11 +74,12 @@ impl Bound {
     }
 }
 
-impl Listening {
-    /// Removes the file of a Unix socket, so that nobody knocks where nobody listens.
-    pub(crate) fn clean_up(&self) {
-        if let Some(path) = &self.socket_file {
-            let _ = std::fs::remove_file(path); // gone already: fine
-        }
+/// The file of a Unix socket: goes when nobody listens there any more, so that nobody knocks in vain.
+#[derive(Debug)]
+pub(crate) struct SocketFile(pub(crate) PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // gone already: fine
     }
 }

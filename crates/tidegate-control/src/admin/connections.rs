@@ -2,7 +2,7 @@
 
 use super::pages::router;
 use crate::control::{AdminChoice, StartError};
-use crate::listening::BACKLOG;
+use crate::listening::{BACKLOG, SocketFile};
 use crate::overview::Overview;
 use crate::places::{Spot, spots};
 use axum::Router;
@@ -11,7 +11,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_config::Bind;
@@ -36,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct AdminServer {
     pub(crate) bind: Bind,
     pub(crate) address: String,
-    socket_file: Option<PathBuf>,
+    _file: Option<SocketFile>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -45,7 +44,7 @@ pub(crate) struct AdminServer {
 pub(crate) struct AdminSockets {
     bind: Bind,
     address: String,
-    socket_file: Option<PathBuf>,
+    file: Option<SocketFile>,
     sockets: Vec<Socket>,
 }
 
@@ -57,12 +56,8 @@ enum Socket {
 
 impl AdminServer {
     pub(crate) async fn bind(bind: &Bind, choice: AdminChoice) -> Result<AdminSockets, StartError> {
-        let mut admin = AdminSockets {
-            bind: bind.clone(),
-            address: String::new(),
-            socket_file: None,
-            sockets: Vec::new(),
-        };
+        let mut admin =
+            AdminSockets { bind: bind.clone(), address: String::new(), file: None, sockets: Vec::new() };
         let mut missing = None;
         for spot in spots(bind).await? {
             match spot {
@@ -74,7 +69,7 @@ impl AdminServer {
                 Spot::Unix(path) => {
                     admin.add(Socket::Unix(UnixListener::from_std(listen_unix(&path, BACKLOG)?)?))?;
                     admin.address = format!("unix:{}", path.display());
-                    admin.socket_file = Some(path);
+                    admin.file = Some(SocketFile(path));
                 }
             }
         }
@@ -111,7 +106,7 @@ impl AdminSockets {
             tasks: self.sockets.into_iter().map(task).collect(),
             bind: self.bind,
             address: self.address,
-            socket_file: self.socket_file,
+            _file: self.file,
         }
     }
 }
@@ -119,9 +114,6 @@ impl AdminSockets {
 impl Drop for AdminServer {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
-        if let Some(path) = &self.socket_file {
-            let _ = std::fs::remove_file(path); // gone already: fine
-        }
     }
 }
 

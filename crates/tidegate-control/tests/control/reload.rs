@@ -61,6 +61,26 @@ fn a_listener_that_cannot_be_bound_refuses_the_whole_reload() {
 }
 
 #[test]
+fn a_refused_reload_leaves_no_socket_file_behind() {
+    let app = Endpoint::answering("app");
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("web.sock");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut world = World::start(&to(&[&app], ""));
+    let wanted = to(&[&app], "").replace(
+        "\"127.0.0.1:0\"\nadmin",
+        &format!(
+            "[\"127.0.0.1:0\", \"unix:{}\", \"{}\"]\nadmin",
+            socket.display(),
+            taken.local_addr().unwrap()
+        ),
+    );
+    assert!(world.reload(&wanted).is_err());
+    assert!(!socket.exists());
+    assert_eq!(world.get().text(), "app");
+}
+
+#[test]
 fn the_admin_listener_moves_and_goes() {
     let app = Endpoint::answering("app");
     let folder = tempfile::tempdir().unwrap();
