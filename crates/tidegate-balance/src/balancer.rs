@@ -133,6 +133,24 @@ impl Balancer {
         index.and_then(|index| self.lease(index, pick.now)).ok_or_else(|| self.why_nobody(pick.now))
     }
 
+    /// Picks the endpoint that the client was with before, while it is up, has not been tried and is within the bound; else
+    /// as `pick` does. For affinity that the client carries, such as a cookie.
+    pub fn pick_again(
+        &self,
+        before: usize,
+        bound: Option<LoadBound>,
+        pick: &Pick<'_>,
+    ) -> Result<Lease<'_>, NoEndpoint> {
+        let candidates = Candidates::new(&self.seats, pick, Standard::Open, None);
+        let has_room = |seat: &&Seat| bound.is_none_or(|bound| bound.limit(&candidates).has_room(seat));
+        let is_free = |seat: &Seat| seat.state.claim_trial(pick.now, &self.passive);
+        if candidates.get(before).filter(has_room).is_some_and(is_free) {
+            self.lease(before, pick.now).ok_or(NoEndpoint::Empty)
+        } else {
+            self.pick(pick)
+        }
+    }
+
     /// Picks among those that are up. A marked endpoint whose trial is due takes part until one caller has got the trial;
     /// whoever loses that race chooses again, at most once for each endpoint.
     fn pick_open(&self, pick: &Pick<'_>, tier: Option<u8>) -> Option<usize> {

@@ -130,7 +130,7 @@ impl PartialOrd for Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Fleet, any_weights};
+    use crate::testing::{Fleet, any_weights, several_weights};
     use crate::{Algorithm, Balancer, Moment};
     use proptest::prelude::*;
 
@@ -172,12 +172,11 @@ mod tests {
         }
 
         #[test]
-        fn the_rest_keep_their_exact_shares_while_one_is_out(weights in any_weights(), out in 0_usize..8) {
+        fn the_rest_keep_their_exact_shares_while_one_is_out(weights in several_weights(), out in 0_usize..8) {
             let out = out % weights.len();
             let fleet = Fleet::new(Algorithm::RoundRobin, &weights);
             fleet.endpoints()[out].state.set_draining(true);
             let rest: u64 = weights.iter().map(|&weight| u64::from(weight)).sum::<u64>() - u64::from(weights[out]);
-            prop_assume!(rest > 0);
             let shares = shares(&picks(&fleet, rest * 3), weights.len());
             for (index, (&share, &weight)) in shares.iter().zip(&weights).enumerate() {
                 prop_assert_eq!(share, if index == out { 0 } else { u64::from(weight) * 3 });

@@ -18,7 +18,7 @@ pub enum Health {
     Up,
     /// Active checks failed `fall` times in a row.
     DownByCheck,
-    /// Connects failed; passive marking, until the moment kept beside it.
+    /// Connects failed; passive marking, until the moment that `EndpointState::trial_due` tells.
     DownByConnect,
     /// The operator takes it out: what is open finishes, nothing new goes there.
     Draining,
@@ -81,7 +81,8 @@ impl EndpointState {
         Moment(self.live.last_picked.load(Relaxed))
     }
 
-    /// The effective health: the operator's word first, then what makes picking pointless, then the verdicts.
+    /// The effective health: the operator's word first, then what makes picking pointless, then the verdicts. `Up` means
+    /// that it may be picked; with `trial_due` in the past, for one trial.
     pub fn health(&self, now: Moment) -> Health {
         let causes = self.live.causes.load(Relaxed);
         if causes & DRAINING != 0 {

@@ -64,6 +64,11 @@ pub(crate) fn any_weights() -> impl Strategy<Value = Vec<u32>> {
     prop::collection::vec(1_u32..8, 1..8)
 }
 
+/// Of two endpoints and more.
+pub(crate) fn several_weights() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(1_u32..8, 2..8)
+}
+
 /// Random shares may differ from their weights by six standard deviations: once in a billion tests.
 pub(crate) fn assert_proportional(shares: &[u32], weights: &[u32]) {
     let (rounds, total) = (f64::from(shares.iter().sum::<u32>()), f64::from(weights.iter().sum::<u32>()));

@@ -152,6 +152,26 @@ proptest! {
     }
 
     #[test]
+    fn a_client_stays_where_it_was_until_that_is_out_tried_or_full(
+        algorithm in any_algorithm(),
+        before in 0_usize..3,
+        random: u64,
+    ) {
+        let balancer = cluster(algorithm, &[1, 1, 1]);
+        let bound = Some(LoadBound::new(150));
+        let again = |tried: &[usize]| balancer.pick_again(before, bound, &pick(1, random, tried)).unwrap().index();
+        prop_assert_eq!(again(&[]), before);
+        prop_assert_ne!(again(&[before]), before);
+        let held: Vec<_> = (0..9).map(|_| balancer.pick_again(before, None, &pick(1, random, &[])).unwrap()).collect();
+        prop_assert!(held.iter().all(|lease| lease.index() == before), "no bound");
+        let spilled = balancer.pick_again(before, bound, &pick(1, random, &[])).unwrap();
+        prop_assert!(spilled.index() != before || !looks_at_load(algorithm), "full");
+        drop((held, spilled));
+        balancer.endpoints()[before].state.set_draining(true);
+        prop_assert_ne!(again(&[]), before);
+    }
+
+    #[test]
     fn an_empty_cluster_says_so(algorithm in any_algorithm()) {
         prop_assert_eq!(cluster(algorithm, &[]).pick(&pick(1, 1, &[])).unwrap_err(), NoEndpoint::Empty);
     }
@@ -170,6 +190,11 @@ proptest! {
             prop_assert_eq!(endpoint.state.in_flight(), 0);
         }
     }
+}
+
+/// Whether it would leave an endpoint that holds all requests.
+fn looks_at_load(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Adaptive { .. } | Algorithm::First { .. } | Algorithm::LeastRequest)
 }
 
 /// Fails enough connects that the endpoint is marked; each took `took`.

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_millis(100);
+const HURRIED_PERIOD: Duration = Duration::from_millis(5);
 /// A newcomer's slowness is put down to being cold for this long.
 const SLOW_START: Duration = Duration::from_secs(30);
 /// Endpoints that join this soon after the cluster's first answer are founders, not newcomers: nothing tells them apart.
@@ -67,9 +68,9 @@ impl Fleet {
         self.noise.get()
     }
 
-    /// Something jumped: do not wait for the period to end.
-    pub(crate) fn hurry(&self) {
-        self.shrink_due.store(0, Relaxed);
+    /// Something jumped: do not wait for the period to end. Several jumps share one look.
+    pub(crate) fn hurry(&self, now: Moment) {
+        self.shrink_due.fetch_min((now + HURRIED_PERIOD).0, Relaxed);
     }
 
     /// Takes the medians and prices every endpoint, if that is due and nobody else is at it.

@@ -78,7 +78,7 @@ impl Adaptive {
             }
             let level = self.fleet.level();
             if state.learned().learn(state.standing(), evidence, level.as_ref(), now) == Lesson::Jumped {
-                self.fleet.hurry();
+                self.fleet.hurry(now);
             }
             if matches!(evidence, Evidence::Failure) {
                 // A fast failure frees its slot at once: until the next period hundreds of requests would follow it.
