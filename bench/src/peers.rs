@@ -1,7 +1,7 @@
 //! Starts what is compared: the floor, Tidegate, nginx, HAProxy, each on a port of its own in front of the same
 //! endpoints. Knows their configuration files, not what is measured.
 
-use crate::address;
+use crate::address::{self, Reserved};
 use crate::client::Client;
 use crate::process::{Core, Process, Scratch, pinned};
 use std::fmt;
@@ -48,7 +48,7 @@ impl fmt::Display for Subject {
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) scratch: Scratch,
-    pub(crate) endpoints: [SocketAddr; 2],
+    endpoints: [Reserved; 2],
     pub(crate) tidegate: Option<PathBuf>,
     /// Its configuration, with places for addresses.
     tidegate_file: &'static str,
@@ -65,17 +65,18 @@ pub(crate) struct Running {
 
 impl Stage {
     pub(crate) fn set(tidegate: Option<PathBuf>, tidegate_file: &'static str) -> Result<Self, String> {
-        Ok(Self { scratch: Scratch::create()?, endpoints: address::free()?, tidegate, tidegate_file })
+        let endpoints = [address::reserve()?, address::reserve()?];
+        Ok(Self { scratch: Scratch::create()?, endpoints, tidegate, tidegate_file })
     }
 
     /// Both endpoints in one process, which serves as long as it lives.
     pub(crate) fn start_endpoints(&self) -> Result<Process, String> {
-        self.serve(&self.endpoints, "endpoints.log")
+        self.serve(&self.endpoints.each_ref().map(|one| one.address), "endpoints.log")
     }
 
     /// One endpoint in a process of its own, which can be killed alone.
     pub(crate) fn start_endpoint(&self, index: usize) -> Result<Process, String> {
-        self.serve(&self.endpoints[index..=index], &format!("endpoint-{index}.log"))
+        self.serve(&[self.endpoints[index].address], &format!("endpoint-{index}.log"))
     }
 
     fn serve(&self, addresses: &[SocketAddr], log: &str) -> Result<Process, String> {
@@ -114,7 +115,7 @@ impl Stage {
         address: SocketAddr,
         admin: SocketAddr,
     ) -> Result<Vec<String>, String> {
-        let [a, b] = self.endpoints.map(|endpoint| endpoint.to_string());
+        let [a, b] = self.endpoints.each_ref().map(|one| one.address.to_string());
         let configured = |name: &str, template: &str| -> Result<String, String> {
             let text = template
                 .replace("@SCRATCH@", &self.scratch.path("").to_string_lossy())
