@@ -8,8 +8,9 @@ use std::ops::{Deref, DerefMut};
 use tidegate_http::request::{RequestHead, RequestParser};
 use tidegate_http::response::{ResponseHead, ResponseParser};
 
-/// Idle workspaces kept by a worker; more are freed when a burst is over.
-const SPARE_MAX: usize = 256;
+/// Idle workspaces kept by a worker; more are freed when a burst is over. Fewer than requests in flight would mean
+/// clearing fresh buffers for some of them; of a kept one only the pages that were used take memory.
+const SPARE_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Workspace {
