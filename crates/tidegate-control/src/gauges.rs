@@ -2,6 +2,7 @@
 
 use crate::overview::Overview;
 use crate::status::health_word;
+use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_balance::{Endpoint, Health, Moment};
@@ -59,26 +60,39 @@ fn set(registry: &Registry, family: &'static Family, labels: &[&str], value: usi
 
 /// Forgets the series of what a reload removed.
 pub(crate) fn forget_removed(registry: &Registry, snapshot: &Snapshot) {
+    let served = Served::new(snapshot);
     registry.retain(|family, labels| {
         // Workers keep the handles of failures by their kind, so these series have to stay.
-        family.name == FAILURES.name || is_served(snapshot, labels)
+        family.name == FAILURES.name || served.has(labels)
     });
 }
 
-fn is_served(snapshot: &Snapshot, labels: Labels<'_>) -> bool {
-    let cluster =
-        labels.value("cluster").map(|name| snapshot.clusters.iter().find(|cluster| *cluster.name == *name));
-    let has_cluster = cluster.is_none_or(|found| found.is_some());
-    let has_endpoint = labels.value("endpoint").is_none_or(|address| {
-        let upstreams = cluster.flatten().map(|cluster| &cluster.upstreams);
-        upstreams.is_some_and(|upstreams| upstreams.iter().any(|upstream| *upstream.id.address == *address))
-    });
-    let has_route = labels.value("route").is_none_or(|name| {
-        name == tidegate_proxy::metrics::NO_ROUTE
-            || snapshot.routes.routes().iter().any(|route| *route.name == *name)
-    });
-    let has_listener = labels
-        .value("listener")
-        .is_none_or(|key| snapshot.listeners.iter().any(|listener| *listener.key == *key));
-    has_cluster && has_endpoint && has_route && has_listener
+/// The names in a snapshot. Workers may wait for the registry while series are looked through, so that is quick.
+struct Served<'a> {
+    clusters: HashSet<&'a str>,
+    endpoints: HashSet<(&'a str, &'a str)>,
+    listeners: HashSet<&'a str>,
+    routes: HashSet<&'a str>,
+}
+
+impl<'a> Served<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let upstreams = snapshot.clusters.iter().flat_map(|cluster| &cluster.upstreams);
+        let routes = snapshot.routes.routes().iter().map(|route| &*route.name);
+        Self {
+            clusters: snapshot.clusters.iter().map(|cluster| &*cluster.name).collect(),
+            endpoints: upstreams.map(|upstream| (&*upstream.id.cluster, &*upstream.id.address)).collect(),
+            listeners: snapshot.listeners.iter().map(|listener| &*listener.key).collect(),
+            routes: routes.chain([tidegate_proxy::metrics::NO_ROUTE]).collect(),
+        }
+    }
+
+    fn has(&self, labels: Labels<'_>) -> bool {
+        let cluster = labels.value("cluster");
+        let endpoint = cluster.zip(labels.value("endpoint"));
+        cluster.is_none_or(|cluster| self.clusters.contains(cluster))
+            && endpoint.is_none_or(|endpoint| self.endpoints.contains(&endpoint))
+            && labels.value("listener").is_none_or(|listener| self.listeners.contains(listener))
+            && labels.value("route").is_none_or(|route| self.routes.contains(route))
+    }
 }

@@ -3,12 +3,12 @@
 use crate::overview::Overview;
 use crate::status::reason;
 use crate::voice::Voice;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{Endpoint, EndpointId, Health, Moment};
 use tidegate_proxy::now;
-use tidegate_proxy::snapshot::Cluster;
+use tidegate_proxy::snapshot::{Cluster, Snapshot};
 
 /// How often the states are looked at. A change that reverts in between goes unsaid.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -18,6 +18,8 @@ const INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct Watch {
     endpoints: HashMap<EndpointId, Health>,
     clusters_down: HashMap<Arc<str>, bool>,
+    /// The snapshot that was looked at last.
+    generation: u64,
 }
 
 impl Watch {
@@ -36,11 +38,15 @@ impl Watch {
             }
             self.look_at_cluster(cluster, voice, now);
         }
-        let is_there = |id: &EndpointId| {
-            let upstreams = snapshot.clusters.iter().flat_map(|cluster| &cluster.upstreams);
-            upstreams.into_iter().any(|upstream| upstream.id == *id)
-        };
-        self.endpoints.retain(|id, _| is_there(id));
+        if std::mem::replace(&mut self.generation, snapshot.generation) != snapshot.generation {
+            self.forget_removed(snapshot);
+        }
+    }
+
+    fn forget_removed(&mut self, snapshot: &Snapshot) {
+        let upstreams = snapshot.clusters.iter().flat_map(|cluster| &cluster.upstreams);
+        let served: HashSet<_> = upstreams.map(|upstream| &upstream.id).collect();
+        self.endpoints.retain(|id, _| served.contains(id));
         self.clusters_down.retain(|name, _| snapshot.clusters.iter().any(|cluster| cluster.name == *name));
     }
 

@@ -26,8 +26,15 @@ pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// To standard output, for people and scripts alike.
+/// To standard output, for people and scripts alike. Whoever stops reading (`| head`) has read enough.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    match write_out(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn write_out(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     if !text.ends_with('\n') {
