@@ -35,6 +35,11 @@ pub struct Endpoint {
 /// Which endpoint is picked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Balance {
+    /// The one that would be drained first, by what its answers taught about it.
+    Adaptive {
+        /// Proxies that send to the same endpoints, this one included; at least 1.
+        peers: u32,
+    },
     /// The same key goes to the same endpoint (consistent hash).
     Hash(HashKey),
     /// The one with the fewest requests in flight for its weight.

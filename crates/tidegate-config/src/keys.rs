@@ -219,6 +219,7 @@ mod tests {
             ("endpoint", _) => "listen = ':80'\nto = 'a'\n[[cluster.a.endpoints]]\naddress = 'h:1'\n",
             ("balance", "key") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'hash'\n",
             ("balance", "choices") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'random'\n",
+            ("balance", "peers") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'adaptive'\n",
             ("balance", _) => "listen = ':80'\nto = 'h:1'\n[balance]\n",
             ("hash_key", _) => "listen = ':80'\nto = 'h:1'\nbalance.algorithm = 'hash'\n[balance.key]\n",
             ("health", "path" | "host" | "expect") => "listen = ':80'\nto = 'h:1'\n[health]\ntype = 'http'\n",

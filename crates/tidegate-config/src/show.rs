@@ -205,6 +205,7 @@ fn endpoint(endpoint: &Endpoint) -> String {
 fn balance(balance: &Balance) -> String {
     let with = |algorithm, key, value| table([("algorithm", quoted(algorithm)), (key, value)]);
     match balance {
+        Balance::Adaptive { peers } => with("adaptive", "peers", peers.to_string()),
         Balance::Hash(key) => with("hash", "key", hash_key(key)),
         Balance::LeastRequest => quoted("least_request"),
         Balance::Random { choices } => with("random", "choices", choices.to_string()),

@@ -49,7 +49,7 @@ const OFF: Kind = Kind::Words(&["off"]);
 const DURATION_OR_OFF: Kind = Kind::AnyOf(&[Kind::Duration, OFF]);
 const CONNECTIONS: Kind = Kind::Integer { min: 1, max: 10_000_000 };
 const BALANCES: Kind = Kind::AnyOf(&[ALGORITHMS, Kind::Table(&BALANCE)]);
-const ALGORITHMS: Kind = Kind::Words(&["round_robin", "least_request", "random", "hash"]);
+const ALGORITHMS: Kind = Kind::Words(&["round_robin", "least_request", "random", "hash", "adaptive"]);
 const HEALTHS: Kind = Kind::AnyOf(&[
     Kind::Text("a path like \"/health\""),
     Kind::Words(&["tcp", "off"]),
@@ -62,7 +62,8 @@ const STATUS: Kind =
     Kind::AnyOf(&[Kind::Integer { min: 100, max: 599 }, Kind::Text("a range like \"200-399\"")]);
 
 const BALANCE_DOC: &str = "How endpoints share the load: `round_robin` (in turn, by weight), `least_request` (fewest \
-    in flight), `random` (the less loaded of two random ones), `hash` (the same key to the same endpoint).";
+    in flight), `random` (the less loaded of two random ones), `hash` (the same key to the same endpoint), \
+    `adaptive` (the one that drains first, learned from its answers).";
 const HEALTH_DOC: &str = "Active checks: a path to `GET`, `true` or `\"tcp\"` for a connection alone, `\"off\"`, or a \
     table.";
 const PASSIVE_DOC: &str = "Marking an endpoint down when requests cannot connect to it.";
@@ -413,6 +414,13 @@ pub(crate) static BALANCE: Table = Table {
             Value("2"),
             "3",
             "How many endpoints `random` looks at; the less loaded one wins.",
+        ),
+        key(
+            "peers",
+            Kind::Integer { min: 1, max: 10_000 },
+            Value("1"),
+            "4",
+            "Proxies that send to the same endpoints without telling each other, this one included: what `adaptive` expects.",
         ),
     ],
 };

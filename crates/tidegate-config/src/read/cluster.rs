@@ -133,6 +133,12 @@ pub(super) fn balance(walk: &mut Walk, section: &Section<'_>) -> Option<Balance>
             _ => walk.report(only_for(&field, "hash")),
         }
     }
+    if let Some(field) = table.field("peers") {
+        match &mut balance {
+            Balance::Adaptive { peers } => set(peers, field.integer(walk)),
+            _ => walk.report(only_for(&field, "adaptive")),
+        }
+    }
     if let Some(field) = table.field("choices") {
         match &mut balance {
             Balance::Random { choices } => set(choices, field.integer(walk)),
@@ -144,6 +150,7 @@ pub(super) fn balance(walk: &mut Walk, section: &Section<'_>) -> Option<Balance>
 
 fn algorithm(word: &str) -> Option<Balance> {
     match word {
+        "adaptive" => Some(Balance::Adaptive { peers: 1 }),
         "hash" => Some(Balance::Hash(HashKey::default())),
         "least_request" => Some(Balance::LeastRequest),
         "random" => Some(Balance::Random { choices: 2 }),

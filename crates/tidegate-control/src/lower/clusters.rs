@@ -121,6 +121,7 @@ fn new_upstream(
 
 fn algorithm(balance: &Balance) -> Algorithm {
     match balance {
+        Balance::Adaptive { peers } => Algorithm::Adaptive { peers: *peers },
         Balance::Hash(_) => Algorithm::ConsistentHash,
         Balance::LeastRequest => Algorithm::LeastRequest,
         Balance::Random { choices } => Algorithm::Random { choices: *choices },
@@ -131,6 +132,7 @@ fn algorithm(balance: &Balance) -> Algorithm {
 /// As the configuration calls it.
 pub(crate) fn algorithm_word(balance: &Balance) -> &'static str {
     match balance {
+        Balance::Adaptive { .. } => "adaptive",
         Balance::Hash(_) => "hash",
         Balance::LeastRequest => "least_request",
         Balance::Random { .. } => "random",
@@ -144,7 +146,9 @@ fn hash_key(balance: &Balance) -> HashKey {
         Balance::Hash(ConfiguredKey::Cookie(name)) => HashKey::Cookie(name.as_str().into()),
         Balance::Hash(ConfiguredKey::Header(name)) => HashKey::Header(name.as_str().into()),
         Balance::Hash(ConfiguredKey::Path) => HashKey::Path,
-        Balance::LeastRequest | Balance::Random { .. } | Balance::RoundRobin => HashKey::None,
+        Balance::Adaptive { .. } | Balance::LeastRequest | Balance::Random { .. } | Balance::RoundRobin => {
+            HashKey::None
+        }
     }
 }
 
