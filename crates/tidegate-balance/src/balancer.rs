@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::rendezvous::Rendezvous;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
-use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, first, peak_ewma, prequal};
+use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, first, peak_ewma, prequal, reported};
 
 /// Which algorithm, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub enum Algorithm {
     Random {
         choices: u32,
     },
+    /// In proportion to what the endpoints say they could serve, two choices.
+    ReportedLoad,
     /// Rendezvous hashing; a key spills over to its next-best endpoint when its own holds more than the bound.
     Rendezvous {
         bound: Option<LoadBound>,
@@ -90,6 +92,7 @@ enum Chooser {
     PeakEwma,
     Prequal,
     Random(Random),
+    ReportedLoad,
     Rendezvous(Rendezvous),
     RoundRobin(RoundRobin),
 }
@@ -170,6 +173,7 @@ impl Balancer {
             Chooser::PeakEwma => peak_ewma::choose(&candidates, pick.random),
             Chooser::Prequal => prequal::choose(&candidates, pick.random),
             Chooser::Random(random) => random.choose(&candidates, pick.random),
+            Chooser::ReportedLoad => reported::choose(&candidates, pick.random),
             Chooser::Rendezvous(rendezvous) => rendezvous.choose(&candidates, key),
             Chooser::RoundRobin(round_robin) => round_robin.choose(&candidates, pick.random),
         }
@@ -233,6 +237,7 @@ impl Chooser {
             Algorithm::PeakEwma => Self::PeakEwma,
             Algorithm::Prequal => Self::Prequal,
             Algorithm::Random { choices } => Self::Random(Random::new(choices, seats)),
+            Algorithm::ReportedLoad => Self::ReportedLoad,
             Algorithm::Rendezvous { bound } => Self::Rendezvous(Rendezvous::new(endpoints, bound)),
             Algorithm::RoundRobin => {
                 let previous = match previous {

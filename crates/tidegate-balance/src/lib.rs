@@ -29,6 +29,7 @@ mod places;
 mod prequal;
 mod random;
 mod rendezvous;
+mod reported;
 mod round_robin;
 mod seat;
 mod state;
@@ -43,6 +44,7 @@ pub use endpoint::{Endpoint, EndpointId};
 pub use lease::{Ended, Lease};
 pub use passive::PassiveMarking;
 pub use places::Place;
+pub use reported::LoadReport;
 pub use state::{CheckVerdict, EndpointState, Health};
 pub use states::States;
 

@@ -6,6 +6,7 @@
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
+use crate::reported::{LoadReport, ReportedWeight};
 use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::Ordering::Relaxed;
@@ -47,6 +48,7 @@ pub struct EndpointState {
     learned: CachePadded<Learned>,
     peak_latency: PeakLatency,
     probe: Probe,
+    reported_weight: ReportedWeight,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +122,11 @@ impl EndpointState {
     /// `prequal`.
     pub fn report_probe(&self, in_flight: u32, latency: Duration, now: Moment) {
         self.probe.report(in_flight, latency, now);
+    }
+
+    /// What the endpoint says of its load, in a response header for example. For `reported_load`.
+    pub fn report_load(&self, report: &LoadReport, now: Moment) {
+        self.reported_weight.report(report, now);
     }
 
     /// Stores the verdict of the active checks. Leaves every other cause as it is.
@@ -206,6 +213,10 @@ impl EndpointState {
 
     pub(crate) fn learned(&self) -> &Learned {
         &self.learned
+    }
+
+    pub(crate) fn reported_weight(&self) -> &ReportedWeight {
+        &self.reported_weight
     }
 
     pub(crate) fn probe(&self) -> &Probe {

@@ -23,6 +23,7 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
         Algorithm::Random { choices: 2 },
         Algorithm::Rendezvous { bound: Some(LoadBound::new(125)) },
         Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) },
+        Algorithm::ReportedLoad,
         Algorithm::RoundRobin,
     ])
 }
