@@ -130,3 +130,84 @@ impl Reading {
 pub(super) fn quantile_ms(counts: &Counts, share: f64) -> Option<f64> {
     counts.times.quantile(share).map(|time| time.as_secs_f64() * 1000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Summary;
+    use super::*;
+    use tidegate_control::ClusterStatus;
+
+    const ADDRESS: &str = "127.0.0.1:8001";
+
+    /// A meter of one endpoint, and what the proxy would count.
+    fn meter() -> (Meter, Arc<Registry>) {
+        let registry = Arc::<Registry>::default();
+        let endpoint = Endpoint { name: "steady", address: ADDRESS.to_owned() };
+        (Meter::new(Arc::clone(&registry), vec![endpoint]), registry)
+    }
+
+    fn count(registry: &Registry, requests: u64, failed: u64) {
+        registry.counter(0, &REQUESTS, &[DEFAULT, "2xx"]).add(requests - failed);
+        registry.counter(0, &REQUESTS, &[DEFAULT, "5xx"]).add(failed);
+        registry.counter(0, &ENDPOINT_ATTEMPTS, &[DEFAULT, ADDRESS]).add(requests);
+        registry.counter(0, &ENDPOINT_ANSWERS, &[DEFAULT, ADDRESS, "5xx"]).add(failed);
+        let times = registry.histogram(0, &FIRST_BYTE_DURATION, &[DEFAULT, ADDRESS]);
+        (0..requests).for_each(|_| times.record(Duration::from_millis(4)));
+    }
+
+    fn status() -> Status {
+        let endpoint = EndpointStatus {
+            endpoint: ADDRESS.to_owned(),
+            health: "up",
+            reason: None,
+            weight: 1,
+            in_flight: 3,
+            connections: 4,
+            idle_connections: 1,
+            addresses: Vec::new(),
+        };
+        let cluster =
+            ClusterStatus { cluster: DEFAULT.to_owned(), balance: "", pending: 0, endpoints: vec![endpoint] };
+        Status {
+            state: "serving",
+            version: "",
+            generation: 1,
+            workers: 1,
+            listeners: Vec::new(),
+            clusters: vec![cluster],
+        }
+    }
+
+    #[test]
+    fn a_window_counts_only_what_happened_in_it() {
+        let (meter, registry) = meter();
+        count(&registry, 100, 10);
+        let earlier = meter.read(Duration::from_secs(1), &status());
+        count(&registry, 50, 1);
+        let window = meter.read(Duration::from_secs(3), &status()).since(&earlier);
+        assert_eq!((window.requests.requests, window.requests.errors), (50, 1));
+        let endpoint = &window.endpoints[0];
+        assert_eq!((endpoint.counts.requests, endpoint.counts.errors), (50, 1));
+        assert_eq!((endpoint.in_flight, endpoint.state), (3, "up"));
+        assert!((window.per_second(50) - 25.0).abs() < 1e-9);
+        let middle = quantile_ms(&endpoint.counts, 0.5).unwrap();
+        assert!((3.5..4.5).contains(&middle), "{middle} ms");
+    }
+
+    #[test]
+    fn the_summary_says_the_same_to_people_and_to_scripts() {
+        let (meter, registry) = meter();
+        count(&registry, 200, 4);
+        let summary = Summary::new(&meter.read(Duration::from_secs(10), &status()), 2);
+        let text = summary.to_text();
+        assert!(text.contains("200 requests in 10.0 s, 20/s"), "{text}");
+        assert!(text.contains("4 answered with 5xx, 2 without an answer, 0 tried again"), "{text}");
+        let facts: serde_json::Value = serde_json::from_str(&summary.to_json()).unwrap();
+        assert_eq!(
+            (&facts["requests"], &facts["errors"], &facts["unanswered"]),
+            (&200.into(), &4.into(), &2.into())
+        );
+        assert_eq!(facts["endpoints"][0]["endpoint"], "steady");
+        assert_eq!(facts["endpoints"][0]["requests_per_second"], 20.0);
+    }
+}
