@@ -253,8 +253,14 @@ fn bound_places(places: &[Place], bound: &[Bound]) -> Vec<Place> {
     places.iter().filter(is_bound).cloned().collect()
 }
 
+/// Something to click on.
 fn url(address: &str) -> String {
-    if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") }
+    let any = ["[::]:", "0.0.0.0:"].into_iter().find_map(|any| address.strip_prefix(any));
+    match any {
+        _ if address.starts_with("unix:") => address.to_owned(),
+        Some(port) => format!("http://localhost:{port} (every address of this machine)"),
+        None => format!("http://{address}"),
+    }
 }
 
 /// Each proxied request may need two descriptors: one for the client, one for the endpoint.
@@ -270,6 +276,24 @@ fn raise_descriptor_limit(config: &Config, voice: &Voice) {
                     config.limit.connections
                 ));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_announced_can_be_clicked_on() {
+        for (address, expected) in [
+            ("127.0.0.1:80", "http://127.0.0.1:80"),
+            ("[::1]:80", "http://[::1]:80"),
+            ("[::]:80", "http://localhost:80 (every address of this machine)"),
+            ("0.0.0.0:80", "http://localhost:80 (every address of this machine)"),
+            ("unix:/run/web.sock", "unix:/run/web.sock"),
+        ] {
+            assert_eq!(url(address), expected);
         }
     }
 }
