@@ -16,7 +16,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::patience::{comes_true, eventually};
 use crate::port::Port;
-use crate::reply::{Fields, Problem, read_chunks};
+use crate::reply::{Fields, Problem, read_chunks, text};
 use crate::wire::{Gone, Wire};
 
 /// Under load only this many requests are kept; all are counted.
@@ -59,6 +59,8 @@ pub enum Then {
     Close,
     /// Say nothing more, until the other side or the endpoint ends.
     Hang,
+    /// As [`Then::Hang`], and read nothing either.
+    HangDeaf,
     KeepAlive,
     /// Break with RST.
     Reset,
@@ -480,8 +482,10 @@ fn serve(mut wire: Wire, number: usize, ledger: &Ledger, script: &Script) {
         Act::Accept(act) => act(&mut wire),
         Act::Request(act) => serve_requests(&mut wire, number, ledger, act),
     };
-    if then == Then::Hang {
-        wire.discard();
+    match then {
+        Then::Hang => drop(wire.discard()),
+        Then::HangDeaf => drop(comes_true(IDLE, || ledger.stopping.load(Ordering::Acquire))),
+        Then::Close | Then::KeepAlive | Then::Reset => {}
     }
     let mut books = ledger.books();
     books.received += wire.received();
@@ -536,7 +540,7 @@ fn note_leftover(wire: &Wire, ledger: &Ledger, problem: Problem) {
 }
 
 fn read_head(wire: &mut Wire, connection: usize) -> Result<Received, Problem> {
-    let line = String::from_utf8(wire.line()?).map_err(|error| Problem::Malformed(error.to_string()))?;
+    let line = text(&wire.line()?);
     let words: Vec<&str> = line.split(' ').collect();
     let [method, target, version] = words[..] else { return Err(Problem::Malformed(line)) };
     let (method, target, version) = (method.to_owned(), target.to_owned(), version.to_owned());

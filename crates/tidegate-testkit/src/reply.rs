@@ -35,7 +35,7 @@ impl Fields {
     pub(crate) fn read(wire: &mut Wire) -> Result<Self, Problem> {
         let mut fields = Vec::new();
         loop {
-            let line = text(wire.line()?)?;
+            let line = text(&wire.line()?);
             if line.is_empty() {
                 return Ok(Self(fields));
             }
@@ -183,7 +183,7 @@ impl Reply {
 
 impl Head {
     fn read(wire: &mut Wire) -> Result<Self, Problem> {
-        let line = text(wire.line()?)?;
+        let line = text(&wire.line()?);
         let malformed = || Problem::Malformed(line.clone());
         let mut words = line.splitn(3, ' ');
         let version = words.next().filter(|word| word.starts_with("HTTP/1.")).ok_or_else(malformed)?;
@@ -210,7 +210,7 @@ impl Framing {
 /// pass extensions on, so none are expected.
 pub(crate) fn read_chunks(wire: &mut Wire, take: &mut dyn FnMut(&[u8])) -> Result<Fields, Problem> {
     loop {
-        let line = text(wire.line()?)?;
+        let line = text(&wire.line()?);
         let plain = line.bytes().all(|byte| byte.is_ascii_hexdigit());
         let size = usize::from_str_radix(&line, 16).ok().filter(|_| plain);
         let mut left = size.ok_or_else(|| Problem::Malformed(format!("chunk size {line:?}")))?;
@@ -232,6 +232,7 @@ pub(crate) fn read_chunks(wire: &mut Wire, take: &mut dyn FnMut(&[u8])) -> Resul
     }
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, Problem> {
-    String::from_utf8(bytes).map_err(|error| Problem::Malformed(format!("{:?}", error.as_bytes())))
+/// Byte by byte, since field values may hold bytes of no known charset (obs-text, RFC 9110 §5.5).
+pub(crate) fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
