@@ -19,7 +19,7 @@ fn before(bytes: impl Into<Vec<u8>>, then: Then) -> Door {
         visit.write(&bytes);
         then
     });
-    Door::with(script, "[timeout]\nfirst_byte = \"400ms\"\nbody_idle = \"400ms\"\n")
+    Door::with(script, "[timeout]\nfirst_byte = \"1s\"\nbody_idle = \"1s\"\n")
 }
 
 /// What a client makes of the bad answer; the next request is not poisoned by it.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidegate_testkit::random::Random;
-use tidegate_testkit::{Client, Endpoint, Reply, Script, Then, Tidegate, Visit, eventually};
+use tidegate_testkit::{Client, Endpoint, Gone, Reply, Script, Then, Tidegate, Visit, eventually};
 
 const SEED: u64 = 20_261_123;
 const CLIENTS: u64 = 8;
@@ -45,6 +45,114 @@ fn expect_posts_once(endpoints: &[Endpoint]) {
     }
     let repeated: Vec<_> = posts.iter().filter(|(_, count)| **count > 1).collect();
     assert!(repeated.is_empty(), "seed {SEED}: sent more than once: {repeated:?}");
+}
+
+/// Valid requests with something hostile put in, taken out or doubled, and another request right behind them.
+#[test]
+fn whatever_is_made_of_a_request_an_endpoint_sees_only_what_the_proxy_wrote() {
+    let endpoint = Endpoint::start(Script::echoes());
+    let proxy = Tidegate::to(&[&endpoint], "workers = 2\n").start();
+    let mut random = Random::seeded(SEED);
+    for round in 0..1500 {
+        let input =
+            [mutated_from(&SEEDLINGS, &mut random).as_slice(), b"GET /behind HTTP/1.1\r\nHost: test\r\n\r\n"]
+                .concat();
+        let mut client = proxy.client();
+        client.send(&input);
+        client.finish();
+        let (_, gone) = client.rest();
+        assert_ne!(gone, Gone::Silent, "seed {SEED} round {round}: {:?}", String::from_utf8_lossy(&input));
+    }
+    assert_eq!(endpoint.malformed(), Vec::<String>::new(), "seed {SEED}");
+    for request in endpoint.requests() {
+        let (via, ids) = (request.fields.all("via"), request.fields.all("x-request-id"));
+        assert!(via.len() == 1 && ids.len() == 1, "seed {SEED}: not written by the proxy: {request:#?}");
+        let lengths =
+            request.fields.all("content-length").len() + request.fields.all("transfer-encoding").len();
+        assert!(lengths <= 1, "seed {SEED}: framed twice: {request:#?}");
+        assert_eq!(request.fields.all("host").len(), 1, "seed {SEED}: {request:#?}");
+    }
+}
+
+/// The same for answers: whatever an endpoint says, the next client gets its own answer.
+#[test]
+fn whatever_is_made_of_an_answer_the_next_client_is_not_poisoned() {
+    let random = std::sync::Mutex::new(Random::seeded(SEED));
+    let endpoint = Endpoint::start(Script::new(move |visit| {
+        visit.read_body();
+        if visit.request().target != "/mutated" {
+            return visit.answer("good");
+        }
+        let answer = mutated_from(&ANSWERS, &mut random.lock().unwrap());
+        visit.write(answer);
+        Then::KeepAlive
+    }));
+    // Impatience is for the answers that may never end, not for the good ones on a busy machine.
+    let config = format!(
+        "[cluster.app]\nendpoints = [{:?}]\n[[route]]\nto = \"app\"\n[[route]]\npath = \"/mutated\"\nto = \"app\"\n\
+         timeout = {{ first_byte = \"60ms\", body_idle = \"60ms\" }}\n",
+        endpoint.address()
+    );
+    let mut proxy = Tidegate::with(config).start();
+    for round in 0..300 {
+        let mut client = proxy.client();
+        client.send("GET /mutated HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.finish();
+        assert_ne!(client.rest().1, Gone::Silent, "seed {SEED} round {round}");
+        let next = proxy.get("/");
+        assert_eq!((next.status, next.text().as_str()), (200, "good"), "seed {SEED} round {round}");
+    }
+    assert!(proxy.is_running());
+}
+
+const ANSWERS: [&str; 4] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\nhello",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+    "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n",
+];
+
+const SEEDLINGS: [&str; 4] = [
+    "GET /a?b=c HTTP/1.1\r\nHost: test\r\nAccept: x\r\n\r\n",
+    "POST /p HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello",
+    "POST /c HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    "GET /u HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+];
+
+const GRAFTS: [&[u8]; 20] = [
+    b"\r",
+    b"\n",
+    b"\0",
+    b" ",
+    b"\t",
+    b":",
+    b";",
+    b",",
+    b"\x0b",
+    b"\x85",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"0\r\n\r\n",
+    b"+",
+    b"0x",
+    b"%0d%0a",
+    b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"GET /smuggled HTTP/1.1\r\nHost: evil\r\n\r\n",
+    b"Connection: close, content-length\r\n",
+];
+
+fn mutated_from(sound: &[&str], random: &mut Random) -> Vec<u8> {
+    let mut bytes = sound[random.below(sound.len())].as_bytes().to_vec();
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len());
+        match random.below(4) {
+            0 => drop(bytes.remove(at)),
+            1 => bytes[at] = random.number() as u8,
+            _ => drop(bytes.splice(at..at, GRAFTS[random.below(GRAFTS.len())].iter().copied())),
+        }
+    }
+    bytes
 }
 
 /// Answers with the request's target, in one of many ways, some of them wrong.

@@ -6,7 +6,7 @@ use tidegate_testkit::{Endpoint, Load, Proxy, Script, Then, Tidegate, eventually
 
 use crate::door::expect_signed;
 
-const QUICK: &str = "health = { path = \"/health\", interval = \"50ms\", timeout = \"200ms\", rise = 2, fall = 2, jitter = \"off\" }";
+const QUICK: &str = "health = { path = \"/health\", interval = \"50ms\", timeout = \"1s\", rise = 2, fall = 2, jitter = \"off\" }";
 
 /// Healthy or not by a switch, whatever else is asked.
 struct Patient {
@@ -61,7 +61,7 @@ fn one_line_is_enough() {
 #[test]
 fn tcp_checks_notice_a_port_that_closes_and_opens() {
     let (mut a, b) = (Endpoint::answering("a"), Endpoint::answering("b"));
-    let health = "health = { type = \"tcp\", interval = \"50ms\", timeout = \"200ms\", rise = 1, fall = 1, jitter = \"off\" }";
+    let health = "health = { type = \"tcp\", interval = \"50ms\", timeout = \"1s\", rise = 1, fall = 1, jitter = \"off\" }";
     let proxy = Tidegate::to(&[&a, &b], health).start();
     let up = |proxy: &Proxy| proxy.metrics().sum("tidegate_endpoint_up", &[]);
     eventually("both are up", || up(&proxy) > 1.5);

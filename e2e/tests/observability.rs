@@ -75,6 +75,15 @@ fn control_characters_cannot_forge_log_lines() {
 }
 
 #[test]
+fn a_log_line_is_json_whatever_bytes_a_client_sends() {
+    let door = door("json");
+    let bytes: Vec<u8> = (0x80..=0xff).chain(*b"\"\\\t").collect();
+    let input = [b"GET /bytes HTTP/1.1\r\nHost: test\r\nUser-Agent: ", &bytes[..], b"\r\n\r\n"].concat();
+    assert_eq!(door.ask(input).status, 200);
+    assert!(logged(&door.proxy, &["/bytes"])["user_agent"].is_string());
+}
+
+#[test]
 fn refused_requests_are_logged_too() {
     let door = door("json");
     door.ask(post("Content-Length: +5\r\n", "hello"));

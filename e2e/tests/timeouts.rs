@@ -8,7 +8,12 @@ use crate::door::{Door, chunked, expect_signed, get, post};
 
 /// With one timeout made short, and a log to look into.
 fn door(script: Script, timeout: &str) -> Door {
-    Door::with(script, &format!("[timeout]\n{timeout} = \"200ms\"\n[log]\naccess = \"stdout\"\n"))
+    door_after(script, timeout, 200)
+}
+
+/// With one that still leaves room for a busy machine.
+fn door_after(script: Script, timeout: &str, milliseconds: u64) -> Door {
+    Door::with(script, &format!("[timeout]\n{timeout} = \"{milliseconds}ms\"\n[log]\naccess = \"stdout\"\n"))
 }
 
 /// The cause stands in the answer, in the log and in the metrics: the same word.
@@ -68,7 +73,7 @@ fn a_body_that_stops_coming_times_out() {
 
 #[test]
 fn a_body_that_keeps_coming_slowly_is_fine() {
-    let door = door(Script::echoes(), "body_idle");
+    let door = door_after(Script::echoes(), "body_idle", 700);
     let mut client = door.knock(post("Content-Length: 20\r\n", ""));
     for _ in 0..20 {
         pause(40);
@@ -103,6 +108,33 @@ fn a_client_that_takes_nothing_of_its_answer_is_cut_and_named() {
     door.endpoint.wait_until_left();
     let (_, gone) = client.rest();
     assert_ne!(gone, Gone::Silent);
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_of_an_upload_is_given_up_and_named() {
+    let door = door(Script::new(|_| Then::HangDeaf), "body_idle");
+    let mut client = door.proxy.client();
+    let sending = client.send_aside(post("Content-Length: 100000000\r\n", vec![b'x'; 100_000_000]));
+    let reply = client.reply();
+    expect_cause(&door.proxy, &reply, 504, "endpoint_stalled");
+    sending.join().unwrap();
+}
+
+#[test]
+fn a_connection_that_does_not_become_free_times_out() {
+    let silent = Endpoint::start(Script::is_silent());
+    let config = format!(
+        "[[route]]\nto = \"app\"\ntimeout = {{ connect = \"200ms\" }}\n[cluster.app]\nendpoints = [{:?}]\n\
+         limit = {{ upstream_connections = 1 }}\n[log]\naccess = \"stdout\"\n",
+        silent.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let mut holder = proxy.client();
+    holder.send(get(""));
+    silent.wait_for_requests(1);
+    let reply = proxy.get("/");
+    expect_cause(&proxy, &reply, 503, "endpoint_busy");
+    assert_eq!(silent.accepted(), 1);
 }
 
 #[test]
@@ -146,10 +178,10 @@ fn an_idle_connection_is_closed_without_a_word() {
 
 #[test]
 fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
-    let door = door(Script::echoes_in_a_tunnel(), "tunnel_idle");
+    let door = door_after(Script::echoes_in_a_tunnel(), "tunnel_idle", 700);
     let mut client = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
     assert_eq!(client.reply().status, 101);
-    for _ in 0..10 {
+    for _ in 0..16 {
         pause(50);
         client.send("ping");
         assert_eq!(client.wire().exactly(4), Ok(b"ping".to_vec()));
