@@ -13,7 +13,7 @@ use crate::record::record;
 use crate::request::{self, Call, ClientAddress, Fate};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
-use crate::timers::{Alarm, NEVER, after};
+use crate::timers::{Alarm, NEVER, after, now};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::cell::Cell;
@@ -58,7 +58,7 @@ impl Connection {
 pub(crate) async fn run(mut connection: Box<Connection>) {
     loop {
         let worker = &connection.open.worker;
-        let now = worker.now();
+        let now = now();
         let idle_until = after(now, connection.listener.current().keep_alive_timeout);
         let wait = Wait { idle_until, warm_until: after(now, WARM) };
         if !readable(worker, &connection.stream, &connection.alarm, wait).await {
@@ -90,7 +90,7 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -
             return Poll::Ready(true);
         }
         let drains = worker.is_draining();
-        if drains && (worker.is_stopping() || wait.warm_until <= worker.now()) {
+        if drains && (worker.is_stopping() || wait.warm_until <= now()) {
             return Poll::Ready(false);
         }
         let deadline = if drains { wait.idle_until.min(wait.warm_until) } else { wait.idle_until };
@@ -211,7 +211,7 @@ async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
             Poll::Pending => return Ok(Begun::Nothing),
         }
     }
-    call.journal.started = call.worker.now();
+    call.journal.started = now();
     let deadline = after(call.journal.started, call.listener.head_timeout);
     loop {
         let workspace = &mut *call.workspace;
@@ -265,7 +265,7 @@ async fn linger(connection: &mut Connection) {
     let Connection { open, stream, alarm, .. } = connection;
     let worker = &open.worker;
     let (bytes_max, timeout) = LINGER;
-    let deadline = after(worker.now(), timeout);
+    let deadline = after(now(), timeout);
     let drained = async {
         poll_fn(|cx| stream.poll_shutdown(cx)).await?;
         let mut workspace = worker.workspaces.lend();

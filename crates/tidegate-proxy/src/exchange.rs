@@ -13,7 +13,7 @@ use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
-use crate::timers::after;
+use crate::timers::{after, now};
 use crate::tunnel;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -234,7 +234,7 @@ fn start_download(call: &mut Call<'_>) {
     call.keep_alive = keep_alive;
     call.journal.status = workspace.response.status;
     call.journal.begun = true;
-    call.journal.first_byte = Some(call.worker.now());
+    call.journal.first_byte = Some(now());
 }
 
 /// Moves the answer's body down, and what is left of the request's body up.
@@ -267,7 +267,7 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
     })
     .await?;
     // An answer that never had to wait ended when it began, as far as a clock can tell.
-    call.journal.ended = if patience.waited() { Some(call.worker.now()) } else { call.journal.first_byte };
+    call.journal.ended = if patience.waited() { Some(now()) } else { call.journal.first_byte };
     Ok(())
 }
 
@@ -318,7 +318,7 @@ impl Patience {
     ) -> Poll<()> {
         if self.steps != Some(steps) {
             self.steps = Some(steps);
-            let start = self.start.take().unwrap_or_else(|| call.worker.now());
+            let start = self.start.take().unwrap_or_else(|| now());
             call.alarm.arm(after(start, timeout).min(self.total_deadline), cx);
         }
         if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }

@@ -173,7 +173,8 @@ impl Failure {
     }
 
     fn facts(&self) -> Facts {
-        use {Blame::*, Retry::*};
+        use Blame::{Admin, Downstream, Proxy, Upstream};
+        use Retry::{Always, Idempotent, Never};
         let facts =
             |blame, status, word, proxy_error, retry| Facts { blame, status, word, proxy_error, retry };
         match self.cause {

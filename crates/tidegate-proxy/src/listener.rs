@@ -4,7 +4,7 @@ use crate::downstream::{self, Connection};
 use crate::metrics::{ListenerMetrics, Resolver};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
-use crate::timers::after;
+use crate::timers::{after, now};
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -142,7 +142,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
             }
             Err(error) if is_out_of_descriptors(&error) => {
                 state.metrics.pauses.increment();
-                alarm.sleep_until(after(worker.now(), pause)).await;
+                alarm.sleep_until(after(now(), pause)).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
             Err(_) => {} // this one connection is gone already

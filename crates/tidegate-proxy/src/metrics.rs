@@ -48,8 +48,8 @@ impl ByCode {
     }
 }
 
-/// Stage and cause.
-type FailureKind = (&'static str, &'static str);
+/// Route, then stage and cause.
+type FailureSeries = (Arc<str>, (&'static str, &'static str));
 
 /// What is counted whatever the snapshot.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub(crate) struct WorkerMetrics {
     resolver: Resolver,
     tunnels: Arc<Gauge>,
     /// Failures are rare but their kinds many: series are resolved when first needed.
-    failures: RefCell<HashMap<(Arc<str>, FailureKind), Arc<Counter>>>,
+    failures: RefCell<HashMap<FailureSeries, Arc<Counter>>>,
     limits: RefCell<HashMap<&'static str, Arc<Counter>>>,
 }
 

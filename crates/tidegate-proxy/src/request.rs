@@ -8,7 +8,7 @@ use crate::journal::Journal;
 use crate::pump::PumpError;
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
 use crate::stream::Stream;
-use crate::timers::{Alarm, after};
+use crate::timers::{Alarm, after, now};
 use crate::upstream::{Connection, connect};
 use crate::view::{ClusterView, EndpointView, View};
 use crate::worker::Worker;
@@ -129,7 +129,7 @@ async fn forward(
         match ended {
             Ok(fate) => return Ok(fate),
             Err(failure) if attempts.another(call, failure, index) && call.workspace.input.rewind(mark) => {
-                attempts.count_retry(view, failure);
+                count_retry(view, failure);
             }
             Err(failure) => return Err(failure),
         }
@@ -202,7 +202,7 @@ async fn checkout(
     let left = Duration::from_nanos(call.total_deadline.0.saturating_sub(start.0));
     let timeout = policy.timeouts.connect.min(left);
     let connected = connect(&endpoint.pool.upstream, call.alarm, start, timeout).await;
-    let now = call.worker.now();
+    let now = now();
     match connected {
         Ok(connection) => {
             call.journal.connected = Some(now);
@@ -271,8 +271,7 @@ impl<'a> Attempts<'a> {
 
     fn pick(&self, call: &Call<'_>) -> Pick<'_> {
         // The first pick happens right after the head was read: its moment is at hand.
-        let now =
-            if self.tried_count == 0 && !self.fresh_only { call.journal.started } else { call.worker.now() };
+        let now = if self.tried_count == 0 && !self.fresh_only { call.journal.started } else { now() };
         let tried = self.tried.get(..self.tried_count.min(TRIED_MAX)).unwrap_or_default();
         Pick { now, random: call.worker.random(), hash: self.hash, tried }
     }
@@ -305,12 +304,12 @@ impl<'a> Attempts<'a> {
         self.last_failure = Some(failure);
         allowed && !call.journal.begun && call.journal.attempts < retry.attempts_max
     }
+}
 
-    fn count_retry(&self, view: &ClusterView, failure: Failure) {
-        match failure.stage {
-            Stage::Connect => view.metrics.retries_after_connect.increment(),
-            _ => view.metrics.retries_after_reset.increment(),
-        }
+fn count_retry(view: &ClusterView, failure: Failure) {
+    match failure.stage {
+        Stage::Connect => view.metrics.retries_after_connect.increment(),
+        _ => view.metrics.retries_after_reset.increment(),
     }
 }
 
@@ -346,7 +345,7 @@ fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8
 impl Call<'_> {
     /// When the request, or its last attempt, ended: now, unless the moment is at hand.
     pub(crate) fn ended(&mut self) -> Moment {
-        *self.journal.ended.get_or_insert_with(|| self.worker.now())
+        *self.journal.ended.get_or_insert_with(|| now())
     }
 
     /// The canonical path, or `*`.
@@ -359,12 +358,12 @@ impl Call<'_> {
         if self.worker.is_stopping() {
             return Some(Failure::new(stage, Cause::DrainDeadline));
         }
-        (self.worker.now() >= self.total_deadline).then_some(Failure::new(stage, Cause::TotalTimeout))
+        (now() >= self.total_deadline).then_some(Failure::new(stage, Cause::TotalTimeout))
     }
 
     /// Sends what `download` holds; nothing is read for it.
     pub(crate) async fn flush_download(&mut self, idle: Duration) -> Result<(), Failure> {
-        let deadline = after(self.worker.now(), idle).min(self.total_deadline);
+        let deadline = after(now(), idle).min(self.total_deadline);
         let workspace = &mut *self.workspace;
         let down = &mut *self.down;
         let flush = poll_fn(|cx| workspace.download.poll_flush_all(cx, &mut workspace.answer, down));

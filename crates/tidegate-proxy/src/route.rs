@@ -128,8 +128,8 @@ impl RouteTable {
         let exact = self.exact_hosts.get(host).and_then(|paths| paths.find(head, bytes, path));
         exact
             .or_else(|| {
-                let fitting = self.suffix_hosts.iter().filter(|(suffix, _)| is_below(host, suffix));
-                fitting.filter_map(|(_, paths)| paths.find(head, bytes, path)).next()
+                let mut fitting = self.suffix_hosts.iter().filter(|(suffix, _)| is_below(host, suffix));
+                fitting.find_map(|(_, paths)| paths.find(head, bytes, path))
             })
             .or_else(|| self.any_host.find(head, bytes, path))
     }

@@ -77,12 +77,6 @@ impl Timers {
         }))
     }
 
-    /// Reads the clock.
-    #[inline]
-    pub(crate) fn now(&self) -> Moment {
-        now()
-    }
-
     pub(crate) fn alarm(self: &Rc<Self>) -> Alarm {
         let slot = Rc::new(Slot {
             deadline: Cell::new(NEVER),
@@ -119,7 +113,7 @@ impl Timers {
     pub(crate) async fn run(self: Rc<Self>) {
         loop {
             self.set_to.set(NEVER);
-            let next = self.fire_due(self.now());
+            let next = self.fire_due(now());
             self.wake_at(next);
             if self.descriptor.readable().await.is_err() {
                 return; // the runtime is shutting down
@@ -245,8 +239,9 @@ mod tests {
     use std::future::pending;
 
     fn run<F: Future>(test: impl FnOnce(Rc<Timers>) -> F) -> F::Output {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_io().build_local(Default::default());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build_local(tokio::runtime::LocalOptions::default());
         let runtime = runtime.expect("a runtime");
         runtime.block_on(async {
             let timers = Timers::new().expect("a timer descriptor");
@@ -259,9 +254,9 @@ mod tests {
     fn a_wait_ends_at_its_deadline() {
         run(|timers| async move {
             let alarm = timers.alarm();
-            let deadline = after(timers.now(), Duration::from_millis(20));
+            let deadline = after(now(), Duration::from_millis(20));
             assert_eq!(alarm.within(deadline, pending::<()>()).await, Err(Elapsed));
-            assert!(timers.now() >= deadline, "not before its time");
+            assert!(now() >= deadline, "not before its time");
         });
     }
 
@@ -269,14 +264,14 @@ mod tests {
     fn a_deadline_that_moved_later_does_not_fire_at_its_old_moment() {
         run(|timers| async move {
             let alarm = timers.alarm();
-            let start = timers.now();
+            let start = now();
             let soon = after(start, Duration::from_millis(10));
             let later = after(start, Duration::from_millis(40));
             let mut soon_wait = Box::pin(alarm.within(soon, pending::<()>()));
             poll_fn(|cx| Poll::Ready(soon_wait.as_mut().poll(cx).is_pending())).await;
             drop(soon_wait);
             assert_eq!(alarm.within(later, pending::<()>()).await, Err(Elapsed));
-            assert!(timers.now() >= later);
+            assert!(now() >= later);
         });
     }
 
@@ -284,12 +279,11 @@ mod tests {
     fn a_deadline_that_moved_earlier_fires_in_time() {
         run(|timers| async move {
             let alarm = timers.alarm();
-            let mut long_wait =
-                Box::pin(alarm.within(after(timers.now(), Duration::from_secs(60)), pending::<()>()));
+            let mut long_wait = Box::pin(alarm.within(after(now(), Duration::from_mins(1)), pending::<()>()));
             poll_fn(|cx| Poll::Ready(long_wait.as_mut().poll(cx).is_pending())).await;
             drop(long_wait);
             tokio::task::yield_now().await;
-            let short = after(timers.now(), Duration::from_millis(10));
+            let short = after(now(), Duration::from_millis(10));
             assert_eq!(alarm.within(short, pending::<()>()).await, Err(Elapsed));
         });
     }
@@ -307,7 +301,7 @@ mod tests {
     fn moving_a_deadline_later_does_not_queue_again() {
         run(|timers| async move {
             let alarm = timers.alarm();
-            let first = after(timers.now(), Duration::from_secs(60));
+            let first = after(now(), Duration::from_mins(1));
             poll_fn(|cx| {
                 for step in 0..1000 {
                     alarm.arm(Moment(first.0 + step), cx);

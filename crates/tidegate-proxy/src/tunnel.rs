@@ -5,7 +5,7 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
-use crate::timers::NEVER;
+use crate::timers::{NEVER, now};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_http::BodyLength;
@@ -36,7 +36,7 @@ pub(crate) async fn run(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -
         })
     })
     .await?;
-    call.journal.ended = Some(call.worker.now());
+    call.journal.ended = Some(now());
     Ok(Exchanged { downstream: Fate::Close, upstream_reusable: false })
 }
 
@@ -58,7 +58,7 @@ fn open(call: &mut Call<'_>) -> Result<(), Failure> {
     workspace.answer.consume(call.response_head_bytes);
     call.journal.status = 101;
     call.journal.begun = true;
-    call.journal.first_byte = Some(call.worker.now());
+    call.journal.first_byte = Some(now());
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::listener::{ListenerState, Socket, accept};
 use crate::metrics::{Resolver, WorkerMetrics};
 use crate::record::LineWriter;
 use crate::snapshot::Snapshot;
-use crate::timers::{Timers, after};
+use crate::timers::{Timers, after, now};
 use crate::view::View;
 use crate::workspace::Workspaces;
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tidegate_balance::Moment;
 use tidegate_telemetry::access_log::Format;
 use tidegate_telemetry::{AccessLogHandle, Registry};
 use tokio::runtime::{Builder, LocalOptions};
@@ -234,7 +233,7 @@ impl Worker {
         // This worker's own alarms have all expired: the goodbye is timed by others.
         let Ok(timers) = Timers::new() else { return };
         tokio::task::spawn_local(Rc::clone(&timers).run());
-        let _ = timers.alarm().within(after(self.now(), GOODBYE), self.last_connection_ended()).await;
+        let _ = timers.alarm().within(after(now(), GOODBYE), self.last_connection_ended()).await;
     }
 
     async fn last_connection_ended(&self) {
@@ -248,20 +247,14 @@ impl Worker {
     async fn sweep(self: Rc<Self>) {
         let alarm = self.timers.alarm();
         while !self.is_stopping() {
-            alarm.sleep_until(after(self.now(), SWEEP_INTERVAL)).await;
-            self.view().sweep_pools(self.now());
+            alarm.sleep_until(after(now(), SWEEP_INTERVAL)).await;
+            self.view().sweep_pools(now());
         }
     }
 
     #[inline]
     pub(crate) fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
-    }
-
-    /// Reads the clock.
-    #[inline]
-    pub(crate) fn now(&self) -> Moment {
-        self.timers.now()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

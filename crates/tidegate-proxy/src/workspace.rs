@@ -58,6 +58,7 @@ impl Workspace {
 /// A worker's spare workspaces: the one used last is lent first, because it is in the cache.
 #[derive(Debug)]
 pub(crate) struct Workspaces {
+    #[allow(clippy::vec_box, reason = "a workspace is lent and taken back by moving its box")]
     spare: RefCell<Vec<Box<Workspace>>>,
     /// Memory for answers that leave as fast as they come: one piece for all connections, so that it stays in the cache.
     hot: RefCell<Box<[u8]>>,
