@@ -52,15 +52,15 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         pending_max: 1000,
         pending: Arc::default(),
         idle_connections_max: 1000,
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
         head_limits: HEAD_LIMITS,
     };
     let timeouts = Timeouts {
         connect: Duration::from_secs(3),
-        first_byte: Duration::from_secs(60),
+        first_byte: Duration::from_mins(1),
         body_idle: Duration::from_secs(30),
         total: Duration::MAX,
-        tunnel_idle: Duration::from_secs(3600),
+        tunnel_idle: Duration::from_hours(1),
     };
     let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true };
     let policy = Policy { timeouts, body_bytes_max: None, retry, preserve_host: true };
@@ -73,7 +73,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         trusted_proxies: vec![],
         head_limits: HEAD_LIMITS,
         head_timeout: Duration::from_secs(10),
-        keep_alive_timeout: Duration::from_secs(60),
+        keep_alive_timeout: Duration::from_mins(1),
     };
     Snapshot {
         generation: 1,

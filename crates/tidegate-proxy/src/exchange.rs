@@ -318,7 +318,7 @@ impl Patience {
     ) -> Poll<()> {
         if self.steps != Some(steps) {
             self.steps = Some(steps);
-            let start = self.start.take().unwrap_or_else(|| now());
+            let start = self.start.take().unwrap_or_else(now);
             call.alarm.arm(after(start, timeout).min(self.total_deadline), cx);
         }
         if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }

@@ -345,7 +345,7 @@ fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8
 impl Call<'_> {
     /// When the request, or its last attempt, ended: now, unless the moment is at hand.
     pub(crate) fn ended(&mut self) -> Moment {
-        *self.journal.ended.get_or_insert_with(|| now())
+        *self.journal.ended.get_or_insert_with(now)
     }
 
     /// The canonical path, or `*`.
