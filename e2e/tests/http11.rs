@@ -1,5 +1,7 @@
 //! HTTP/1.1 as RFC 9110 and RFC 9112 say, on both sides: one test for each promise.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate_testkit::reply::{Framing, Problem};
@@ -356,6 +358,32 @@ fn bytes_that_follow_an_upgrade_request_at_once_go_through_the_tunnel() {
     );
     assert_eq!(client.reply().status, 101);
     assert_eq!(client.wire().exactly(5), Ok(b"early".to_vec()));
+}
+
+#[test]
+fn a_flood_in_one_direction_of_a_tunnel_does_not_hold_the_other_up() {
+    // Takes whatever comes, and says one word as soon as something came.
+    let script = Script::new(|visit| {
+        visit.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        visit.wire().exactly(1).unwrap();
+        visit.write("word");
+        visit.wire().discard();
+        Then::Close
+    });
+    let door = Door::with(script, "");
+    let mut client = door.knock(get("Connection: Upgrade\r\nUpgrade: x\r\n"));
+    assert_eq!(client.reply().status, 101);
+    let heard = Arc::new(AtomicBool::new(false));
+    let (mut writer, stop) = (client.wire().duplicate(), heard.clone());
+    let flood = std::thread::spawn(move || {
+        let piece = vec![b'x'; 1 << 20];
+        let goes_on = || !stop.load(Ordering::Acquire);
+        (0..4096).take_while(|_| goes_on() && writer.write(&piece).is_ok()).count()
+    });
+    assert_eq!(client.wire().exactly(4), Ok(b"word".to_vec()));
+    heard.store(true, Ordering::Release);
+    let mib = flood.join().unwrap();
+    assert!(mib < 1024, "{mib} MiB went up before a word came down");
 }
 
 #[test]

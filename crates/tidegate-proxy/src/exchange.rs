@@ -69,6 +69,12 @@ async fn await_head(
     let mut upload_broken = false;
     poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
+            // An upload that never has to wait uses up what a task may do at a time: an early answer is looked for first.
+            if call.workspace.upload.sent_bytes > 0
+                && let Poll::Ready(read) = poll_head(call, cx, up, limits)
+            {
+                return Poll::Ready(read);
+            }
             upload_broken = poll_upload(call, cx, up)?.is_broken();
         }
         if let Poll::Ready(read) = poll_head(call, cx, up, limits) {
@@ -242,13 +248,15 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
     let mut patience = Patience::new(call.total_deadline, call.journal.first_byte);
     let mut upload_over = call.workspace.upload.is_done();
     poll_fn(|cx| {
-        if !upload_over {
-            upload_over = poll_upload(call, cx, up)?.is_broken() || call.workspace.upload.is_done();
-        }
         let workspace = &mut *call.workspace;
         call.worker.workspaces.lend_hot(workspace);
         let downloaded = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
         call.worker.workspaces.return_hot(workspace);
+        // Second, so that an upload that never has to wait cannot starve the answer.
+        if downloaded.is_pending() && !upload_over {
+            upload_over = poll_upload(call, cx, up)?.is_broken() || call.workspace.upload.is_done();
+        }
+        let workspace = &mut *call.workspace;
         let cause = match downloaded {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
             Poll::Ready(Err(PumpError::SinkBroken)) => Cause::ClientGone,

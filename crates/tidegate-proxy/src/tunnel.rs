@@ -18,13 +18,18 @@ pub(crate) async fn run(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -
     // A tunnel lives as long as it is used: the total deadline is for requests.
     let mut patience = Patience::new(NEVER, None);
     let (mut upward_ended, mut downward_ended) = (false, false);
+    let mut upward_first = true;
     poll_fn(|cx| {
-        if !upward_ended {
-            upward_ended = poll_upward(call, cx, up)?.is_ready();
+        // In turn: a direction that never has to wait uses up what a task may do at a time.
+        for upward in [upward_first, !upward_first] {
+            if upward && !upward_ended {
+                upward_ended = poll_upward(call, cx, up)?.is_ready();
+            }
+            if !upward && !downward_ended {
+                downward_ended = poll_downward(call, cx, up)?.is_ready();
+            }
         }
-        if !downward_ended {
-            downward_ended = poll_downward(call, cx, up)?.is_ready();
-        }
+        upward_first = !upward_first;
         if upward_ended && downward_ended {
             return Poll::Ready(Ok(()));
         }
