@@ -30,7 +30,7 @@ use tidegate_http::Progress;
 const WARM: Duration = Duration::from_secs(1);
 
 /// How many connections of a worker stay ready at once.
-const WARM_MAX: usize = 256;
+const WARM_MAX: usize = 128;
 
 /// What a client that is told to close may still send, and for how long, before it is cut off (RFC 9112 §9.6).
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
