@@ -34,13 +34,23 @@ fn load(scenario: &Scenario, samples: &[(Subject, Sample)]) -> String {
             format!("{:.0}", sample.p50_us),
             format!("{:.0}", sample.p99_us),
             format!("{:.2}", sample.cpu_us),
+            format!("{:.1} – {:.1}", sample.cpu_us_range.0, sample.cpu_us_range.1),
             floor.map_or_else(String::new, |floor| format!("{:.2} ×", sample.cpu_us / floor)),
             format!("{:.0}", sample.requests_per_cpu_second()),
             format!("{:.0}", sample.errors),
         ]
     });
-    let columns =
-        ["", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "of the floor", "requests/CPU s", "errors"];
+    let columns = [
+        "",
+        "requests/s",
+        "p50 µs",
+        "p99 µs",
+        "CPU µs/request",
+        "all rounds",
+        "of the floor",
+        "requests/CPU s",
+        "errors",
+    ];
     format!("\n## {}\n\n{}", scenario.title, table(&columns, rows.collect()))
 }
 

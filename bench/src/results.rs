@@ -73,6 +73,7 @@ fn sample_json(sample: &Sample) -> Value {
         "p50_us": sample.p50_us,
         "p99_us": sample.p99_us,
         "cpu_us_per_request": sample.cpu_us,
+        "cpu_us_per_request_range": [sample.cpu_us_range.0, sample.cpu_us_range.1],
         "requests_per_cpu_second": sample.requests_per_cpu_second(),
         "errors": sample.errors,
     })

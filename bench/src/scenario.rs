@@ -37,6 +37,8 @@ pub(crate) struct Sample {
     pub(crate) p99_us: f64,
     /// CPU time of the subject for one request, in microseconds.
     pub(crate) cpu_us: f64,
+    /// The lowest and the highest of all rounds: how far the machine lets the median be trusted.
+    pub(crate) cpu_us_range: (f64, f64),
     pub(crate) errors: f64,
 }
 
@@ -48,11 +50,15 @@ impl Sample {
     /// Each number's median over the rounds; the errors of all rounds together.
     pub(crate) fn median(rounds: &[Self]) -> Self {
         let of = |number: fn(&Self) -> f64| median(rounds.iter().map(number).collect());
+        let range = rounds.iter().map(|sample| sample.cpu_us_range);
+        let (lowest, highest) =
+            range.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))).unwrap_or_default();
         Self {
             requests_per_second: of(|sample| sample.requests_per_second),
             p50_us: of(|sample| sample.p50_us),
             p99_us: of(|sample| sample.p99_us),
             cpu_us: of(|sample| sample.cpu_us),
+            cpu_us_range: (lowest, highest),
             errors: rounds.iter().map(|sample| sample.errors).sum(),
         }
     }
@@ -77,6 +83,13 @@ mod tests {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!(median(vec![]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_range_is_that_of_all_rounds() {
+        let rounds =
+            [3.0, 1.0, 2.0].map(|cpu| Sample { cpu_us: cpu, cpu_us_range: (cpu, cpu), ..Sample::default() });
+        assert_eq!(Sample::median(&rounds).cpu_us_range, (1.0, 3.0));
     }
 
     #[test]

@@ -41,12 +41,14 @@ impl Wrk {
     ) -> Result<Sample, String> {
         let before = running.process.cpu_ns();
         let report = self.load(scenario, running, seconds)?;
-        let cpu_ns = running.process.cpu_ns() - before;
+        let used_ns = running.process.cpu_ns() - before;
+        let cpu_us = used_ns as f64 / 1000.0 / report.requests;
         Ok(Sample {
             requests_per_second: report.requests / report.seconds,
             p50_us: report.p50_us,
             p99_us: report.p99_us,
-            cpu_us: cpu_ns as f64 / 1000.0 / report.requests,
+            cpu_us,
+            cpu_us_range: (cpu_us, cpu_us),
             errors: report.errors,
         })
     }
