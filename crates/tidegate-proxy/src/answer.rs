@@ -98,11 +98,7 @@ async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) ->
     call.total_deadline = crate::timers::NEVER; // an answer about lateness is not itself late
     call.flush_download(ANSWER_TIMEOUT).await?;
     call.journal.ended = None;
-    Ok(match (keep_alive, request_is_whole) {
-        (true, _) => Fate::KeepAlive,
-        (false, true) => Fate::Close,
-        (false, false) => Fate::Linger,
-    })
+    Ok(if keep_alive { Fate::KeepAlive } else { call.last_fate() })
 }
 
 /// For the client to take an answer that fits the socket's buffer in nearly every case.
@@ -110,7 +106,7 @@ const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn body_is_read(call: &Call<'_>) -> bool {
     let started = call.journal.attempts > 0;
-    call.workspace.request.body == BodyLength::None || (started && call.workspace.upload.source_ended())
+    call.workspace.request.body == BodyLength::None || (started && call.workspace.upload.is_done())
 }
 
 fn wants_html(call: &Call<'_>) -> bool {

@@ -15,6 +15,8 @@ pub(crate) struct Buffer {
     consumed: u64,
     /// Counts what may overwrite consumed bytes.
     writes: u64,
+    /// Counts what may rearrange readable bytes.
+    rearrangements: u64,
 }
 
 /// A moment in a buffer's life to go back to.
@@ -24,6 +26,7 @@ pub(crate) struct Mark {
     end: usize,
     consumed: u64,
     writes: u64,
+    rearrangements: u64,
 }
 
 impl Buffer {
@@ -35,6 +38,7 @@ impl Buffer {
             end: 0,
             consumed: 0,
             writes: 0,
+            rearrangements: 0,
         }
     }
 
@@ -45,7 +49,7 @@ impl Buffer {
 
     #[inline]
     pub(crate) fn readable_mut(&mut self) -> &mut [u8] {
-        self.writes += 1;
+        self.rearrangements += 1;
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
@@ -130,11 +134,20 @@ impl Buffer {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { start: self.start, end: self.end, consumed: self.consumed, writes: self.writes }
+        Mark {
+            start: self.start,
+            end: self.end,
+            consumed: self.consumed,
+            writes: self.writes,
+            rearrangements: self.rearrangements,
+        }
     }
 
     /// Makes what was consumed since `mark` readable again. `false`, and nothing changed: it has been overwritten.
     pub(crate) fn rewind(&mut self, mark: Mark) -> bool {
+        if self.rearrangements != mark.rearrangements {
+            return false; // decoded in place: these are not the bytes that came
+        }
         if self.consumed == mark.consumed {
             return true;
         }
@@ -222,6 +235,16 @@ mod tests {
         put(&mut buffer, b"next");
         assert!(!buffer.rewind(mark), "the next request is where the body was");
         assert_eq!(buffer.readable(), b"next");
+    }
+
+    #[test]
+    fn a_body_that_was_decoded_in_place_is_never_sent_again() {
+        let mut buffer = Buffer::with_capacity(8);
+        put(&mut buffer, b"headbody");
+        buffer.pin(4);
+        let mark = buffer.mark();
+        buffer.readable_mut().rotate_left(1);
+        assert!(!buffer.rewind(mark));
     }
 
     #[test]

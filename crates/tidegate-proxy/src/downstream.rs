@@ -223,9 +223,12 @@ async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
             call.journal.head_read = true;
             return Ok(Begun::Head);
         }
+        // RFC 9112 §2.2: an empty line before a request, which some clients send behind a body, begins nothing.
+        let begun = !matches!(bytes, b"\r" | b"\r\n");
         workspace.input.grow_when_full(); // the parser ends it when it is longer than a head may be
         match read_more(call, deadline).await {
             Ok(true) => {}
+            Ok(false) | Err(Late) if !begun => return Ok(Begun::End),
             Ok(false) => return Err(failed(Cause::ClientGone)),
             Err(Late) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(Cause::HeadTimeout))),
         }

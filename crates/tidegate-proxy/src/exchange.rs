@@ -39,8 +39,9 @@ pub(crate) async fn run(
     policy: &Policy,
     limits: &HeadLimits,
 ) -> Result<Exchanged, Failure> {
+    let mut start = call.journal.connected.or(call.journal.picked);
     for _ in 0..INTERIM_MAX {
-        await_head(call, up, policy, limits).await?;
+        await_head(call, up, policy, limits, start.take()).await?;
         match call.workspace.response.status {
             101 => return tunnel::run(call, up, policy).await,
             100..=199 => {
@@ -63,8 +64,8 @@ async fn await_head(
     up: &mut Stream,
     policy: &Policy,
     limits: &HeadLimits,
+    start: Option<Moment>,
 ) -> Result<(), Failure> {
-    let start = call.journal.connected.or(call.journal.picked);
     let mut patience = Patience::new(call.total_deadline, start);
     let mut upload_broken = false;
     poll_fn(|cx| {
@@ -216,7 +217,10 @@ async fn pass_interim(call: &mut Call<'_>, policy: &Policy) -> Result<(), Failur
         );
     }
     workspace.answer.consume(call.response_head_bytes);
-    call.flush_download(policy.timeouts.body_idle).await
+    let flushed = call.flush_download(policy.timeouts.body_idle).await;
+    // Behind a part of a head no other can be said.
+    call.journal.begun = flushed.is_err() && call.workspace.download.sent_bytes > 0;
+    flushed
 }
 
 /// Decides how the answer is framed downstream and whether the connection goes on, and writes its head.
@@ -256,6 +260,9 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         if downloaded.is_pending() && !upload_over {
             upload_over = poll_upload(call, cx, up)?.is_broken() || call.workspace.upload.is_done();
         }
+        if downloaded.is_pending() && upload_over {
+            poll_client(call, cx)?;
+        }
         let workspace = &mut *call.workspace;
         let cause = match downloaded {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
@@ -289,12 +296,7 @@ fn late_body(call: &Call<'_>) -> Failure {
 
 fn conclude(call: &Call<'_>) -> Exchanged {
     let workspace = &call.workspace;
-    let downstream = match (call.keep_alive, workspace.upload.source_ended()) {
-        (true, _) => Fate::KeepAlive,
-        (false, true) => Fate::Close,
-        // The client may still be sending: closing at once would reset its side of the answer (RFC 9112 §9.6).
-        (false, false) => Fate::Linger,
-    };
+    let downstream = if call.keep_alive { Fate::KeepAlive } else { call.last_fate() };
     // Bytes behind the answer belong to no request (RFC 9112 §6.3): they must not meet the next one.
     let upstream_reusable = workspace.response.keep_alive
         && workspace.response.body != BodyLength::UntilClose

@@ -18,6 +18,8 @@ pub(crate) struct Journal {
     pub(crate) attempts: u32,
     /// When the last attempt's endpoint was picked.
     pub(crate) picked: Option<Moment>,
+    /// When a connection could be taken or opened, if that had to be waited for.
+    pub(crate) ready: Option<Moment>,
     /// When a new connection was open; `None` for a reused one.
     pub(crate) connected: Option<Moment>,
     pub(crate) first_byte: Option<Moment>,
@@ -34,6 +36,13 @@ pub(crate) struct Journal {
     pub(crate) body_bytes_in: u64,
     pub(crate) body_bytes_out: u64,
     pub(crate) failure: Option<Failure>,
+}
+
+impl Journal {
+    /// Before another attempt.
+    pub(crate) fn forget_attempt(&mut self) {
+        (self.ready, self.connected, self.first_byte, self.ended) = (None, None, None, None);
+    }
 }
 
 /// Sixteen hexadecimal digits that a client can quote and an operator can look for.

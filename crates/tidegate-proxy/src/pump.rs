@@ -35,6 +35,7 @@ pub(crate) enum Side {
 
 #[derive(Debug, Default)]
 enum Source {
+    Abandoned,
     #[default]
     Ended,
     Length(u64),
@@ -93,14 +94,19 @@ impl Pump {
         (self.data, self.spent, self.body_bytes, self.sent_bytes) = (0, 0, 0, 0);
     }
 
+    /// Whatever was taken counts for nothing: the message is still to be sent, or never will be.
+    pub(crate) fn abandon(&mut self) {
+        self.source = Source::Abandoned;
+    }
+
     /// Everything has been read and written.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.source, Source::Ended) && !self.has_output()
     }
 
-    /// The whole message has been taken from the source (what is behind it in the buffer is another's).
-    pub(crate) fn source_ended(&self) -> bool {
+    /// The end of the message has been seen; some of it may still be in the buffer.
+    fn source_ended(&self) -> bool {
         matches!(self.source, Source::Ended)
     }
 
@@ -181,7 +187,7 @@ impl Pump {
             return Ok(());
         }
         match &mut self.source {
-            Source::Ended => {}
+            Source::Abandoned | Source::Ended => {}
             Source::Length(remaining) => {
                 self.data = usize::try_from(*remaining).map_or(held, |remaining| remaining.min(held));
                 *remaining -= self.data as u64;

@@ -16,6 +16,7 @@ use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use tidegate_http::BodyLength;
 use tidegate_http::forward::{RequestEdits, write_request};
 use tidegate_http::path;
 use tidegate_http::request::{RequestHead, TargetForm};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// One request in progress, with everything that serving it uses.
 pub(crate) struct Call<'a> {
@@ -119,9 +121,12 @@ async fn forward(
         };
         let Some(endpoint) = view.endpoint(lease.index()) else { return Err(no_endpoint(NoEndpoint::Empty)) };
         call.journal.attempts += 1;
+        if let Some(failure) = attempts.last_failure {
+            count_retry(view, failure);
+        }
         call.journal.endpoint = Some((cluster_index, lease.index()));
         call.journal.picked = Some(lease.picked_at());
-        (call.journal.connected, call.journal.first_byte, call.journal.ended) = (None, None, None);
+        call.journal.forget_attempt();
         let mark = call.workspace.input.mark();
         let ended = attempt(call, policy, &view.cluster, view, endpoint, &attempts).await;
         let index = lease.index();
@@ -129,7 +134,8 @@ async fn forward(
         match ended {
             Ok(fate) => return Ok(fate),
             Err(failure) if attempts.another(call, failure, index) && call.workspace.input.rewind(mark) => {
-                count_retry(view, failure);
+                // The body is where it was: if nobody is left to send it to, it must not be taken for the next request.
+                call.workspace.upload.abandon();
             }
             Err(failure) => return Err(failure),
         }
@@ -147,6 +153,7 @@ async fn attempt(
 ) -> Result<Fate, Failure> {
     endpoint.metrics.attempts.increment();
     start_upload(call, policy, &endpoint.pool.upstream.authority);
+    let _slot = claim_slot(call, policy, view, endpoint).await?;
     let mut connection = checkout(call, policy, view, endpoint, attempts.fresh_only).await?;
     let exchanged = exchange::run(call, &mut connection.stream, policy, &cluster.head_limits).await?;
     if exchanged.upstream_reusable
@@ -164,6 +171,7 @@ fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
     let request = &workspace.request;
     let body_bytes_max = policy.body_bytes_max.unwrap_or(u64::MAX);
     workspace.upload.start(request.body, request.body, body_bytes_max);
+    workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
     workspace.answer.clear();
     workspace.response_parser.reset();
     let bytes = workspace.input.pinned();
@@ -181,6 +189,36 @@ fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
     write_request(request, bytes, &edits, &mut workspace.upload.lead);
 }
 
+/// The right to use one of the connections that the endpoint may have in use; waits for it as long as for a connect.
+async fn claim_slot(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+    let Some(slots) = &endpoint.pool.upstream.slots else { return Ok(None) };
+    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        return Ok(Some(slot));
+    }
+    let _pending = wait_for_connection(call, view)?;
+    let deadline = after(now(), policy.timeouts.connect).min(call.total_deadline);
+    let Ok(slot) = call.alarm.within(deadline, Arc::clone(slots).acquire_owned()).await else {
+        let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);
+        return Err(call.overall_failure(Stage::Connect).unwrap_or(busy));
+    };
+    call.journal.ready = Some(now());
+    Ok(slot.ok())
+}
+
+/// One of the requests that may wait for a connection at once.
+fn wait_for_connection<'a>(call: &Call<'_>, view: &'a ClusterView) -> Result<Pending<'a>, Failure> {
+    Pending::below(&view.cluster).ok_or_else(|| {
+        view.metrics.pending_refused.increment();
+        call.worker.metrics.limit("pending_requests");
+        Failure::new(Stage::Connect, Cause::PendingLimit)
+    })
+}
+
 /// A connection to the endpoint: a waiting one, or a new one.
 async fn checkout(
     call: &mut Call<'_>,
@@ -189,16 +227,12 @@ async fn checkout(
     endpoint: &EndpointView,
     fresh_only: bool,
 ) -> Result<Connection, Failure> {
-    let start = call.journal.picked.unwrap_or_default();
+    let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     if !fresh_only && let Some(connection) = endpoint.pool.checkout(start, view.cluster.idle_timeout) {
         endpoint.metrics.reused.increment();
         return Ok(connection);
     }
-    let Some(_pending) = Pending::below(&view.cluster) else {
-        view.metrics.pending_refused.increment();
-        call.worker.metrics.limit("pending_requests");
-        return Err(Failure::new(Stage::Connect, Cause::PendingLimit));
-    };
+    let _pending = wait_for_connection(call, view)?;
     let left = Duration::from_nanos(call.total_deadline.0.saturating_sub(start.0));
     let timeout = policy.timeouts.connect.min(left);
     let connected = connect(&endpoint.pool.upstream, call.alarm, start, timeout).await;
@@ -343,6 +377,12 @@ fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8
 }
 
 impl Call<'_> {
+    /// How a connection ends that does not go on: with a look at what the client still sends, because closing over
+    /// unread bytes resets the connection and takes the answer with it (RFC 9112 §9.6).
+    pub(crate) fn last_fate(&self) -> Fate {
+        if self.journal.half_closed { Fate::Close } else { Fate::Linger }
+    }
+
     /// When the request, or its last attempt, ended: now, unless the moment is at hand.
     pub(crate) fn ended(&mut self) -> Moment {
         *self.journal.ended.get_or_insert_with(now)

@@ -22,6 +22,9 @@ use tokio::net::unix::pipe;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 
+/// Entries of the queue that may have lost their meaning, beyond one for each alarm.
+const STALE_MAX: usize = 1024;
+
 /// A moment that never comes.
 pub(crate) const NEVER: Moment = Moment(u64::MAX);
 
@@ -156,7 +159,15 @@ impl Timers {
     }
 
     fn enqueue(&self, moment: Moment, id: SlotId) {
-        self.queue.borrow_mut().push(Reverse((moment, id)));
+        let mut queue = self.queue.borrow_mut();
+        queue.push(Reverse((moment, id)));
+        // Entries of alarms that are gone, or that a shorter wait has overtaken, stay until their moment: not too many.
+        let slots = self.slots.borrow();
+        if queue.len() > 2 * slots.len() + STALE_MAX {
+            queue.retain(|&Reverse((moment, id))| {
+                slots.get(id as usize).is_some_and(|slot| slot.queued.get() == moment)
+            });
+        }
         self.wake_at(moment);
     }
 }

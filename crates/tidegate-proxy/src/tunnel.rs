@@ -23,10 +23,10 @@ pub(crate) async fn run(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -
         // In turn: a direction that never has to wait uses up what a task may do at a time.
         for upward in [upward_first, !upward_first] {
             if upward && !upward_ended {
-                upward_ended = poll_upward(call, cx, up)?.is_ready();
+                upward_ended = has_ended(poll_upward(call, cx, up), downward_ended)?;
             }
             if !upward && !downward_ended {
-                downward_ended = poll_downward(call, cx, up)?.is_ready();
+                downward_ended = has_ended(poll_downward(call, cx, up), upward_ended)?;
             }
         }
         upward_first = !upward_first;
@@ -77,6 +77,14 @@ fn poll_downward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> 
     let workspace = &mut *call.workspace;
     let polled = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
     pass_end(polled.map_err(|_| ()), cx, call.down)
+}
+
+/// What is on its way to a side that has said its last word may find it gone: that is an end as well.
+fn has_ended(polled: Result<Poll<()>, Failure>, other_ended: bool) -> Result<bool, Failure> {
+    match polled {
+        Err(_) if other_ended => Ok(true),
+        polled => Ok(polled?.is_ready()),
+    }
 }
 
 /// A side that ended in good order ends the other's reading; one that broke breaks the tunnel.

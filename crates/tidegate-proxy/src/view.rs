@@ -72,6 +72,16 @@ impl View {
         }
     }
 
+    /// Closes the pools that the next view does not share.
+    pub(crate) fn retire_all_but(&self, next: &View) {
+        let kept = next.pools();
+        for (upstream, pool) in self.pools() {
+            if !kept.contains_key(&upstream) {
+                pool.retire();
+            }
+        }
+    }
+
     fn pools(&self) -> Pools<'_> {
         let endpoints = self.clusters.iter().flat_map(|cluster| &cluster.endpoints);
         endpoints.map(|endpoint| (Arc::as_ptr(&endpoint.pool.upstream), &endpoint.pool)).collect()

@@ -191,6 +191,7 @@ impl Worker {
         let previous = Rc::clone(&self.view.borrow());
         *self.view.borrow_mut() = Rc::new(View::new(snapshot, Some(&previous), &self.resolver));
         let view = self.view();
+        previous.retire_all_but(&view);
         for (key, listening) in self.listeners.borrow().iter() {
             if let Some(listener) = view.snapshot.listeners.iter().find(|listener| listener.key == *key) {
                 listening.state.update(Arc::clone(listener));

@@ -11,13 +11,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::OwnedSemaphorePermit;
 
-/// An open connection to an endpoint, with its place among the connections that may be open.
+/// An open connection to an endpoint.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
-    _slot: Option<OwnedSemaphorePermit>,
     _counted: Counted,
 }
 
@@ -46,7 +44,6 @@ pub(crate) async fn connect(
     start: Moment,
     timeout: Duration,
 ) -> Result<Connection, Cause> {
-    let slot = claim_slot(upstream, alarm, after(start, timeout)).await?;
     let addresses = upstream.addresses.load_full();
     let preferred = upstream.preferred.load(Relaxed);
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
@@ -58,45 +55,13 @@ pub(crate) async fn connect(
         cause = match alarm.within(deadline, dial(address)).await {
             Ok(Ok(stream)) => {
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
-                return Ok(Connection { stream, _slot: slot, _counted: Counted::on(upstream) });
+                return Ok(Connection { stream, _counted: Counted::on(upstream) });
             }
             Ok(Err(error)) => cause_of(&error),
             Err(_) => Cause::ConnectTimeout,
         };
     }
     Err(cause)
-}
-
-async fn claim_slot(
-    upstream: &Upstream,
-    alarm: &Alarm,
-    deadline: Moment,
-) -> Result<Option<OwnedSemaphorePermit>, Cause> {
-    let Some(slots) = &upstream.slots else { return Ok(None) };
-    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
-        return Ok(Some(slot));
-    }
-    let _waiting = Waiting::on(upstream);
-    match alarm.within(deadline, Arc::clone(slots).acquire_owned()).await {
-        Ok(slot) => Ok(slot.ok()),
-        Err(_) => Err(Cause::EndpointBusy),
-    }
-}
-
-/// Counts a waiting request for as long as it waits, however that ends.
-struct Waiting<'a>(&'a Upstream);
-
-impl<'a> Waiting<'a> {
-    fn on(upstream: &'a Upstream) -> Self {
-        upstream.waiting.fetch_add(1, Relaxed); // a count, ordering nothing
-        Self(upstream)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Relaxed);
-    }
 }
 
 async fn dial(address: &Address) -> io::Result<Stream> {

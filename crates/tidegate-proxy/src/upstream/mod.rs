@@ -29,14 +29,12 @@ pub struct Upstream {
     pub idle: AtomicUsize,
     /// Position in `addresses` that connected last.
     pub preferred: AtomicUsize,
-    /// One permit for each connection that may be open, over all workers; `None`: as many as are needed.
+    /// One permit for each connection that may be in use, over all workers; `None`: as many as are needed.
     pub slots: Option<Arc<Semaphore>>,
-    /// Requests that wait for a permit: while there are any, connections are closed instead of kept idle.
-    pub waiting: AtomicUsize,
 }
 
 impl Upstream {
-    /// `connections_max`: connections open at once, idle ones included.
+    /// `connections_max`: connections in use at once, over all workers; idle ones do not count.
     pub fn new(id: EndpointId, addresses: Vec<Address>, connections_max: Option<usize>) -> Self {
         let authority =
             if id.address.starts_with("unix:") { Arc::from("localhost") } else { Arc::clone(&id.address) };
@@ -48,7 +46,6 @@ impl Upstream {
             idle: AtomicUsize::new(0),
             preferred: AtomicUsize::new(0),
             slots: connections_max.map(|slots| Arc::new(Semaphore::new(slots))),
-            waiting: AtomicUsize::new(0),
         }
     }
 }

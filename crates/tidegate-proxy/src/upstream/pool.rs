@@ -3,7 +3,7 @@
 use super::{Connection, Upstream};
 use crate::stream::Stream;
 use crate::timers::after;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use tidegate_balance::Moment;
 pub(crate) struct EndpointPool {
     pub(crate) upstream: Arc<Upstream>,
     idle: RefCell<Vec<Idle>>,
+    /// No snapshot names the endpoint any more: requests that began before may finish, and leave nothing here.
+    retired: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ struct Idle {
 
 impl EndpointPool {
     pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
-        Self { upstream, idle: RefCell::default() }
+        Self { upstream, idle: RefCell::default(), retired: Cell::new(false) }
     }
 
     /// A connection on which nothing has happened since it was given back.
@@ -40,8 +42,8 @@ impl EndpointPool {
 
     /// Keeps the connection, or closes it when the pools of all workers together hold enough. Says whether it was kept.
     pub(crate) fn give_back(&self, connection: Connection, now: Moment, idle_connections_max: usize) -> bool {
-        if self.upstream.waiting.load(Relaxed) > 0 {
-            return false; // its slot goes to whoever waits, on any worker
+        if self.retired.get() {
+            return false;
         }
         if self.upstream.idle.fetch_add(1, Relaxed) >= idle_connections_max {
             self.upstream.idle.fetch_sub(1, Relaxed);
@@ -49,6 +51,13 @@ impl EndpointPool {
         }
         self.idle.borrow_mut().push(Idle { connection, since: now });
         true
+    }
+
+    /// Closes what is kept, and keeps nothing more.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        let kept = std::mem::take(&mut *self.idle.borrow_mut());
+        self.upstream.idle.fetch_sub(kept.len(), Relaxed);
     }
 
     /// Closes what has aged out, or what the endpoint has closed.
