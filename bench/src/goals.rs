@@ -9,34 +9,18 @@ pub(crate) struct Goal {
     pub(crate) wanted: String,
     pub(crate) measured: f64,
     pub(crate) reached: bool,
+    /// What the floor itself reaches in this run: no proxy can do better than that.
+    pub(crate) attainable: Option<f64>,
 }
 
 /// Every goal for which this run has the numbers.
 pub(crate) fn goals(results: &Results) -> Vec<Goal> {
-    let mut goals = Vec::new();
-    for (scenario, _) in &results.loads {
-        if scenario.name.starts_with("small") {
-            let name = scenario.name;
-            goals.extend(against(results, name, Subject::Floor).map(|ratio| {
-                at_most(&format!("CPU per request against the floor, {name}"), 1.25, 1.0 / ratio, "×")
-            }));
-            goals.extend([(Subject::Nginx, 1.5), (Subject::Haproxy, 2.0)].into_iter().filter_map(
-                |(peer, wanted)| {
-                    let ratio = against(results, name, peer)?;
-                    Some(at_least(
-                        &format!("requests per CPU second against {peer}, {name}"),
-                        wanted,
-                        ratio,
-                        "×",
-                    ))
-                },
-            ));
-        }
-    }
-    goals.extend(
-        against(results, "large", Subject::Haproxy)
-            .map(|ratio| at_least("1 MiB answers per CPU second against haproxy", 1.0, ratio, "×")),
-    );
+    let small =
+        results.loads.iter().map(|(scenario, _)| scenario.name).filter(|name| name.starts_with("small"));
+    let mut goals: Vec<Goal> = small.flat_map(|scenario| goals_under(results, scenario)).collect();
+    let large = ratio(results, "large", Subject::Tidegate, Subject::Haproxy);
+    goals
+        .extend(large.map(|large| at_least("1 MiB answers per CPU second against haproxy", 1.0, large, "×")));
     let one = |what: &str, limit: f64, measured: Option<f64>, unit: &str| {
         measured.map(|measured| at_most(what, limit, measured, unit))
     };
@@ -49,22 +33,35 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     goals
 }
 
-/// Tidegate's requests per CPU second, divided by a peer's.
-fn against(results: &Results, scenario: &str, peer: Subject) -> Option<f64> {
-    let own = results.sample(scenario, Subject::Tidegate)?.requests_per_cpu_second();
-    let other = results.sample(scenario, peer)?.requests_per_cpu_second();
-    (own > 0.0 && other > 0.0).then(|| own / other)
+/// The goals under one load of small answers.
+fn goals_under(results: &Results, scenario: &str) -> Vec<Goal> {
+    let floor = ratio(results, scenario, Subject::Floor, Subject::Tidegate);
+    let floor = floor
+        .map(|floor| at_most(&format!("CPU per request against the floor, {scenario}"), 1.25, floor, "×"));
+    let peers = [(Subject::Nginx, 1.5), (Subject::Haproxy, 2.0)].into_iter().filter_map(|(peer, wanted)| {
+        let what = format!("requests per CPU second against {peer}, {scenario}");
+        let goal = at_least(&what, wanted, ratio(results, scenario, Subject::Tidegate, peer)?, "×");
+        Some(Goal { attainable: ratio(results, scenario, Subject::Floor, peer), ..goal })
+    });
+    floor.into_iter().chain(peers).collect()
+}
+
+/// The requests per CPU second of one, divided by those of another.
+fn ratio(results: &Results, scenario: &str, one: Subject, other: Subject) -> Option<f64> {
+    let one = results.sample(scenario, one)?.requests_per_cpu_second();
+    let other = results.sample(scenario, other)?.requests_per_cpu_second();
+    (one > 0.0 && other > 0.0).then(|| one / other)
 }
 
 fn at_most(what: &str, limit: f64, measured: f64, unit: &str) -> Goal {
     // Measured to a hundredth: less than that is noise, not a failure.
     let reached = measured < limit + 0.005;
-    Goal { what: what.to_owned(), wanted: format!("≤ {limit}{unit}"), measured, reached }
+    Goal { what: what.to_owned(), wanted: format!("≤ {limit}{unit}"), measured, reached, attainable: None }
 }
 
 fn at_least(what: &str, limit: f64, measured: f64, unit: &str) -> Goal {
     let reached = measured > limit - 0.005;
-    Goal { what: what.to_owned(), wanted: format!("≥ {limit}{unit}"), measured, reached }
+    Goal { what: what.to_owned(), wanted: format!("≥ {limit}{unit}"), measured, reached, attainable: None }
 }
 
 #[cfg(test)]
@@ -89,6 +86,16 @@ mod tests {
         assert_eq!(reached, [true, true, true], "10 µs is 1.25 × 8, a 1.5th of 15 and a half of 20");
         let reached: Vec<bool> = goals(&results(12.0)).iter().map(|goal| goal.reached).collect();
         assert_eq!(reached, [false, false, false]);
+    }
+
+    #[test]
+    fn a_goal_against_a_peer_says_what_the_floor_itself_reaches() {
+        let goals = goals(&results(10.0));
+        let attainable = goals.iter().map(|goal| goal.attainable.map(|ratio| format!("{ratio:.3}")));
+        assert_eq!(
+            attainable.collect::<Vec<_>>(),
+            [None, Some("1.875".to_owned()), Some("2.500".to_owned())]
+        );
     }
 
     #[test]

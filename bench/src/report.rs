@@ -93,13 +93,14 @@ fn goal_table(results: &Results) -> String {
         .into_iter()
         .map(|goal| {
             let verdict = if goal.reached { "reached" } else { "NOT reached" };
-            vec![goal.what, goal.wanted, format!("{:.2}", goal.measured), verdict.to_owned()]
+            let attainable = goal.attainable.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+            vec![goal.what, goal.wanted, format!("{:.2}", goal.measured), attainable, verdict.to_owned()]
         })
         .collect();
     if rows.is_empty() {
         return String::new();
     }
-    format!("\n## Goals\n\n{}", table(&["goal", "wanted", "measured", ""], rows))
+    format!("\n## Goals\n\n{}", table(&["goal", "wanted", "measured", "the floor reaches", ""], rows))
 }
 
 /// A Markdown table whose columns also line up in a terminal; numbers to the right.
