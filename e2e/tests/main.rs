@@ -30,3 +30,4 @@ mod retries;
 mod routing;
 mod timeouts;
 mod two_python_servers;
+mod unsent_bodies;

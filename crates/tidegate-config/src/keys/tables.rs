@@ -576,7 +576,7 @@ const CONNECTIONS_OR_OFF: Kind = Kind::AnyOf(&[CONNECTIONS, OFF]);
 const BODY_BYTES_DOC: &str = "A request body; beyond it the answer is 413.";
 const PENDING_DOC: &str = "Requests that wait for a connection, per cluster; beyond it the answer is 503.";
 const IDLE_DOC: &str = "Idle connections kept for reuse, per endpoint.";
-const UPSTREAM_DOC: &str = "Connections, per endpoint; beyond it requests wait.";
+const UPSTREAM_DOC: &str = "Connections in use at once, per endpoint; beyond it requests wait.";
 
 pub(crate) static LIMIT: Table = Table {
     name: "limit",
