@@ -18,7 +18,7 @@ use crate::tunnel;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tidegate_balance::Moment;
+use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, HeadLimits, Progress, Version};
 
@@ -35,6 +35,7 @@ pub(crate) struct Exchanged {
 /// Runs one exchange. The request head has been written to `call.workspace.upload.lead`.
 pub(crate) async fn run(
     call: &mut Call<'_>,
+    lease: &mut Lease<'_>,
     up: &mut Stream,
     policy: &Policy,
     limits: &HeadLimits,
@@ -43,14 +44,14 @@ pub(crate) async fn run(
     for _ in 0..INTERIM_MAX {
         await_head(call, up, policy, limits, start.take()).await?;
         match call.workspace.response.status {
-            101 => return tunnel::run(call, up, policy).await,
+            101 => return tunnel::run(call, lease, up, policy).await,
             100..=199 => {
                 call.journal.continued |= call.workspace.response.status == 100;
                 pass_interim(call, policy).await?;
             }
             _ => {
                 start_download(call);
-                relay(call, up, policy).await?;
+                relay(call, lease, up, policy).await?;
                 return Ok(conclude(call));
             }
         }
@@ -248,7 +249,12 @@ fn start_download(call: &mut Call<'_>) {
 }
 
 /// Moves the answer's body down, and what is left of the request's body up.
-async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<(), Failure> {
+async fn relay(
+    call: &mut Call<'_>,
+    lease: &mut Lease<'_>,
+    up: &mut Stream,
+    policy: &Policy,
+) -> Result<(), Failure> {
     let mut patience = Patience::new(call.total_deadline, call.journal.first_byte);
     let mut upload_over = call.workspace.upload.is_done();
     poll_fn(|cx| {
@@ -273,6 +279,8 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
                 Cause::AnswerBroken
             }
             Poll::Pending => {
+                report_head(call, lease);
+                let workspace = &*call.workspace;
                 let steps = workspace.upload.steps.wrapping_add(workspace.download.steps);
                 let late = patience.poll(call, cx, steps, policy.timeouts.body_idle);
                 return late.map(|()| Err(late_body(call)));
@@ -284,6 +292,13 @@ async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
     // An answer that never had to wait ended when it began, as far as a clock can tell.
     call.journal.ended = if patience.waited() { Some(now()) } else { call.journal.first_byte };
     Ok(())
+}
+
+/// An answer that takes its time is no sign of a slow endpoint: its head says how fast that was.
+pub(crate) fn report_head(call: &Call<'_>, lease: &mut Lease<'_>) {
+    if let Some(first_byte) = call.journal.first_byte {
+        lease.answered(call.journal.status, first_byte.since(lease.picked_at()), first_byte);
+    }
 }
 
 fn late_body(call: &Call<'_>) -> Failure {

@@ -115,7 +115,7 @@ async fn forward(
 ) -> Result<Fate, Failure> {
     let mut attempts = Attempts::new(policy, affinity(call, &view.cluster.hash_key));
     loop {
-        let lease = match view.cluster.balancer.pick(&attempts.pick(call)) {
+        let mut lease = match view.cluster.balancer.pick(&attempts.pick(call)) {
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(view, reason)),
         };
@@ -128,7 +128,7 @@ async fn forward(
         call.journal.picked = Some(lease.picked_at());
         call.journal.forget_attempt();
         let mark = call.workspace.input.mark();
-        let ended = attempt(call, policy, &view.cluster, view, endpoint, &attempts).await;
+        let ended = attempt(call, &mut lease, policy, view, endpoint, &attempts).await;
         let index = lease.index();
         settle(call, lease, endpoint, &ended);
         match ended {
@@ -145,8 +145,8 @@ async fn forward(
 /// One try on one endpoint.
 async fn attempt(
     call: &mut Call<'_>,
+    lease: &mut Lease<'_>,
     policy: &Policy,
-    cluster: &Cluster,
     view: &ClusterView,
     endpoint: &EndpointView,
     attempts: &Attempts<'_>,
@@ -155,9 +155,10 @@ async fn attempt(
     start_upload(call, policy, &endpoint.pool.upstream.authority);
     let _slot = claim_slot(call, policy, view, endpoint).await?;
     let mut connection = checkout(call, policy, view, endpoint, attempts.fresh_only).await?;
-    let exchanged = exchange::run(call, &mut connection.stream, policy, &cluster.head_limits).await?;
+    let exchanged =
+        exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits).await?;
     if exchanged.upstream_reusable
-        && !endpoint.pool.give_back(connection, call.ended(), cluster.idle_connections_max)
+        && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max)
     {
         call.worker.metrics.limit("upstream_idle_connections");
     }

@@ -1,6 +1,6 @@
 //! After 101 (Switching Protocols): bytes both ways until both sides have ended. Knows nothing of what they mean.
 
-use crate::exchange::{Exchanged, Patience};
+use crate::exchange::{Exchanged, Patience, report_head};
 use crate::failure::{Cause, Failure, Stage};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
@@ -8,12 +8,19 @@ use crate::stream::Stream;
 use crate::timers::{NEVER, now};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use tidegate_balance::Lease;
 use tidegate_http::BodyLength;
 use tidegate_http::forward::{ResponseEdits, write_response};
 
 /// Passes the 101 on and becomes the tunnel that it opens. Each side's end is passed on to the other (half-close).
-pub(crate) async fn run(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<Exchanged, Failure> {
+pub(crate) async fn run(
+    call: &mut Call<'_>,
+    lease: &mut Lease<'_>,
+    up: &mut Stream,
+    policy: &Policy,
+) -> Result<Exchanged, Failure> {
     open(call)?;
+    report_head(call, lease);
     let _open = call.worker.metrics.tunnel();
     // A tunnel lives as long as it is used: the total deadline is for requests.
     let mut patience = Patience::new(NEVER, None);
