@@ -31,17 +31,25 @@ impl Client {
     }
 
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).as_bytes())
+        self.ask(path)?;
+        self.answer()
+    }
+
+    /// Sends a request without waiting for its answer.
+    pub(crate) fn ask(&mut self, path: &str) -> io::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
+        self.stream.write_all(request.as_bytes())
     }
 
     pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> io::Result<Answer> {
         let (host, length) = (self.host, body.len());
         let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
-        self.send(&[head.as_bytes(), body].concat())
+        self.stream.write_all(&[head.as_bytes(), body].concat())?;
+        self.answer()
     }
 
-    fn send(&mut self, request: &[u8]) -> io::Result<Answer> {
-        self.stream.write_all(request)?;
+    /// Reads the answer to what was asked.
+    pub(crate) fn answer(&mut self) -> io::Result<Answer> {
         self.buffer.clear();
         let head_bytes = self.read_until(|buffer| find(buffer, b"\r\n\r\n").map(|at| at + 4))?;
         let head = String::from_utf8_lossy(&self.buffer[..head_bytes]).to_ascii_lowercase();

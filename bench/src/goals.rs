@@ -24,7 +24,9 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     let one = |what: &str, limit: f64, measured: Option<f64>, unit: &str| {
         measured.map(|measured| at_most(what, limit, measured, unit))
     };
-    goals.extend(one("user instructions per request", 8000.0, results.instructions, ""));
+    goals.extend(results.instructions.iter().map(|(connections, count)| {
+        at_most(&format!("user instructions per request, {connections} at once"), 8000.0, *count, "")
+    }));
     goals.extend(one("heap allocations per keep-alive request", 0.0, results.allocations, ""));
     let idle = find(&results.idle, Subject::Tidegate).map(|idle| idle.served);
     goals.extend(one("resident memory of an idle connection", 1.0, idle, " KiB"));

@@ -2,31 +2,33 @@
 //! requests, and the difference divided. Free of the noise of a busy machine. Knows callgrind's output and one metric.
 
 use crate::client::{Answer, Client};
-use crate::peers::{Running, Stage, Subject};
+use crate::peers::{Stage, Subject};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const REQUESTS: u32 = 2000;
+const REQUESTS: usize = 2048;
 /// The first requests fill pools and caches.
-const WARM_REQUESTS: u32 = 200;
+const WARM_REQUESTS: usize = 256;
 /// Callgrind writes its file at exit, and a program that drains takes its time.
 const FAREWELL_MAX: Duration = Duration::from_secs(30);
 /// Counted by a build with the feature `count-allocations`.
 const ALLOCATIONS: &str = "tidegate_heap_allocations_total";
 
-/// User-space instructions per request, under callgrind.
-pub(crate) fn per_request(stage: &Stage, subject: Subject) -> Result<f64, String> {
-    let few = total(stage, subject, REQUESTS)?;
-    let many = total(stage, subject, 2 * REQUESTS)?;
-    Ok((many - few) / f64::from(REQUESTS))
+/// User-space instructions per request, under callgrind, with so many connections that ask at once.
+pub(crate) fn per_request(stage: &Stage, subject: Subject, connections: usize) -> Result<f64, String> {
+    let few = total(stage, subject, connections, WARM_REQUESTS + REQUESTS)?;
+    let many = total(stage, subject, connections, WARM_REQUESTS + 2 * REQUESTS)?;
+    Ok((many - few) / REQUESTS as f64)
 }
 
-fn total(stage: &Stage, subject: Subject, requests: u32) -> Result<f64, String> {
+fn total(stage: &Stage, subject: Subject, connections: usize, requests: usize) -> Result<f64, String> {
     let file = stage.scratch.path("callgrind.out");
     let option = format!("--callgrind-out-file={}", file.display());
     let mut running = stage.start_under(subject, &["valgrind", "--tool=callgrind", &option])?;
-    ask(&running, WARM_REQUESTS + requests)?;
+    let clients: io::Result<Vec<Client>> =
+        (0..connections).map(|_| Client::connect(running.address)).collect();
+    repeat(&mut clients.map_err(|error| unreachable(&error))?, requests)?;
     running.process.stop(FAREWELL_MAX);
     let text = std::fs::read_to_string(&file).map_err(|error| format!("callgrind wrote nothing: {error}"))?;
     instructions(&text).ok_or_else(|| "callgrind's output has no total".to_owned())
@@ -44,24 +46,25 @@ pub(crate) fn allocations_per_request(stage: &mut Stage, counting: PathBuf) -> R
     let running = stage.start(Subject::Tidegate);
     stage.tidegate = plain;
     let running = running?;
-    let mut client = Client::connect(running.address).map_err(|error| unreachable(&error))?;
+    let mut client = [Client::connect(running.address).map_err(|error| unreachable(&error))?];
     let mut admin = Client::connect(running.admin).map_err(|error| unreachable(&error))?;
     repeat(&mut client, WARM_REQUESTS)?;
     scrape(&mut admin)?;
     let (first, second) = (scrape(&mut admin)?, scrape(&mut admin)?);
     repeat(&mut client, REQUESTS)?;
     let third = scrape(&mut admin)?;
-    Ok(((third - second) - (second - first)) / f64::from(REQUESTS))
+    Ok(((third - second) - (second - first)) / REQUESTS as f64)
 }
 
-fn ask(running: &Running, requests: u32) -> Result<(), String> {
-    let mut client = Client::connect(running.address).map_err(|error| unreachable(&error))?;
-    repeat(&mut client, requests)
-}
-
-fn repeat(client: &mut Client, requests: u32) -> Result<(), String> {
-    for _ in 0..requests {
-        expect_ok(client.get("/small"))?;
+/// All clients ask, then all read their answers, until there have been so many requests.
+fn repeat(clients: &mut [Client], requests: usize) -> Result<(), String> {
+    for _ in 0..requests / clients.len() {
+        for client in &mut *clients {
+            client.ask("/small").map_err(|error| unreachable(&error))?;
+        }
+        for client in &mut *clients {
+            expect_ok(client.answer())?;
+        }
     }
     Ok(())
 }

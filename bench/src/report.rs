@@ -69,7 +69,8 @@ fn extras(results: &Results) -> String {
                 number(find(&results.syscalls, subject).copied()),
                 number(idle.map(|idle| idle.served)),
                 number(idle.map(|idle| idle.fresh)),
-                number(own(results.instructions)),
+                number(own(instructions(results, 1))),
+                number(own(instructions(results, 64))),
                 number(own(results.allocations)),
             ]
         })
@@ -83,9 +84,14 @@ fn extras(results: &Results) -> String {
         "KiB/idle connection, used once",
         "KiB/idle connection, fresh",
         "user instructions/request",
+        "64 at once",
         "heap allocations/request",
     ];
     format!("\n## Per request and per connection\n\n{}", table(&columns, rows))
+}
+
+fn instructions(results: &Results, at_once: usize) -> Option<f64> {
+    results.instructions.iter().find(|(connections, _)| *connections == at_once).map(|(_, count)| *count)
 }
 
 fn goal_table(results: &Results) -> String {

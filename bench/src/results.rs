@@ -16,7 +16,8 @@ pub(crate) struct Results {
     pub(crate) loads: Vec<(Scenario, Vec<(Subject, Sample)>)>,
     pub(crate) syscalls: Vec<(Subject, f64)>,
     pub(crate) idle: Vec<(Subject, Idle)>,
-    pub(crate) instructions: Option<f64>,
+    /// By the number of connections that ask at once.
+    pub(crate) instructions: Vec<(usize, f64)>,
     pub(crate) allocations: Option<f64>,
     /// What could not be measured, and why.
     pub(crate) failures: Vec<String>,
@@ -39,6 +40,11 @@ impl Results {
             .iter()
             .map(|(scenario, samples)| (scenario.name.to_owned(), by_subject(samples, sample_json)))
             .collect();
+        let instructions: Map<String, Value> = self
+            .instructions
+            .iter()
+            .map(|(connections, count)| (connections.to_string(), json!(count)))
+            .collect();
         json!({
             "date": self.date,
             "commit": self.commit,
@@ -48,7 +54,7 @@ impl Results {
             "loads": loads,
             "syscalls_per_request": by_subject(&self.syscalls, |calls| json!(calls)),
             "idle_connection_kib": by_subject(&self.idle, |idle| json!({ "fresh": idle.fresh, "served": idle.served })),
-            "user_instructions_per_request": self.instructions,
+            "user_instructions_per_request": instructions,
             "heap_allocations_per_request": self.allocations,
             "failures": self.failures,
         })

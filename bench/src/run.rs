@@ -90,7 +90,10 @@ fn count(options: &Options, stage: &mut Stage, wrk: &Wrk, results: &mut Results)
     }
     if options.subjects.contains(&Subject::Tidegate) {
         progress("tidegate: instructions and allocations per request");
-        results.instructions = results.keep(instructions::per_request(stage, Subject::Tidegate));
+        for connections in [1, 64] {
+            let count = results.keep(instructions::per_request(stage, Subject::Tidegate, connections));
+            results.instructions.extend(count.map(|count| (connections, count)));
+        }
     }
     if let Some(counting) = &options.counting {
         results.allocations = results.keep(instructions::allocations_per_request(stage, counting.clone()));
