@@ -12,7 +12,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 
 const LISTENER: u64 = u64::MAX;
-const CHUNK_BYTES: usize = 64 * 1024;
+/// A megabyte in a third less time than through 64 KiB; more gains nothing.
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// A client connection and its upstream connection; bytes that one has sent and the other has not yet taken.
 #[derive(Debug)]
