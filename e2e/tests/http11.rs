@@ -517,3 +517,29 @@ fn a_truncated_upload_is_not_completed_for_the_endpoint() {
     door.endpoint.wait_until_left();
     assert!(door.endpoint.requests().iter().all(|request| !request.complete));
 }
+
+#[test]
+fn an_options_request_is_forwarded_as_often_as_it_allows() {
+    let door = Door::open();
+    let mut client = door.proxy.client();
+    client.send("OPTIONS http://a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 10\r\n\r\n");
+    client.reply();
+    let request = door.endpoint.only_request();
+    assert_eq!(
+        (request.target.as_str(), request.field("max-forwards")),
+        ("*", Some("09")),
+        "RFC 9112 §3.2.4"
+    );
+    client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
+    let reply = client.reply();
+    assert_eq!(reply.status, 200);
+    assert!(reply.field("allow").is_some());
+    assert_eq!(door.endpoint.request_count(), 1, "the second one ended here");
+}
+
+#[test]
+fn an_answer_without_a_date_gets_one() {
+    let door =
+        Door::with(Script::writes("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Then::KeepAlive), "");
+    assert!(door.proxy.get("/").field("date").is_some(), "RFC 9110 §6.6.1");
+}

@@ -124,3 +124,17 @@ fn underscores_cannot_stand_in_for_hyphens_in_framing_and_routing_fields() {
     assert!(!request.fields.has("content_length") && !request.fields.has("transfer_encoding"));
     assert_eq!(request.field("x_custom_name"), Some("kept"));
 }
+
+#[test]
+fn whatever_else_an_untrusted_client_says_was_forwarded_is_dropped() {
+    let door = Door::open();
+    let mut client = door.proxy.client();
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Prefix: /admin\r\nX_Forwarded_Ssl: on\r\nX-Forwarded-Ssl: on\r\n\r\n",
+    );
+    client.reply();
+    let request = door.endpoint.only_request();
+    for name in ["x-forwarded-prefix", "x_forwarded_ssl", "x-forwarded-ssl"] {
+        assert_eq!(request.field(name), None, "{name}");
+    }
+}

@@ -1,10 +1,10 @@
-//! The real address of a client behind trusted proxies, from X-Forwarded-For. Knows no list of trusted networks.
+//! The real address of a client behind trusted proxies, from X-Forwarded-For or Forwarded. Knows no list of trusted networks.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::{Field, FieldKind};
 
-/// Ask only if the connection itself came from a trusted proxy. Walks X-Forwarded-For from the right, past every address
+/// Ask only if the connection itself came from a trusted proxy. Walks X-Forwarded-For, or Forwarded where that says nothing, from the right, past every address
 /// that `is_trusted`, to the first that is not: nobody further left can be believed. All trusted: the leftmost. Stops
 /// at an entry that is not an address. `None`: nothing usable was sent, the connection's own address counts.
 pub fn forwarded_address(
@@ -12,11 +12,18 @@ pub fn forwarded_address(
     buffer: &[u8],
     is_trusted: impl Fn(IpAddr) -> bool,
 ) -> Option<IpAddr> {
-    let entries = fields
-        .iter()
-        .rev()
-        .filter(|field| field.kind == FieldKind::XForwardedFor)
-        .flat_map(|field| field.value.of(buffer).rsplit(|byte| *byte == b','));
+    let entries = |kind| {
+        let listed = fields.iter().rev().filter(move |field| field.kind == kind);
+        listed.flat_map(|field| field.value.of(buffer).rsplit(|byte| *byte == b','))
+    };
+    first_untrusted(entries(FieldKind::XForwardedFor), &is_trusted)
+        .or_else(|| first_untrusted(entries(FieldKind::Forwarded).map(forwarded_for), &is_trusted))
+}
+
+fn first_untrusted<'a>(
+    entries: impl Iterator<Item = &'a [u8]>,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
     let mut last = None;
     for entry in entries {
         let Some(address) = address_of(entry.trim_ascii()) else { break };
@@ -26,6 +33,16 @@ pub fn forwarded_address(
         }
     }
     last
+}
+
+/// What an element of Forwarded says `for` whom (RFC 7239 §4), without quotes; nothing if it does not say.
+fn forwarded_for(element: &[u8]) -> &[u8] {
+    let value = element.split(|byte| *byte == b';').find_map(|pair| {
+        let (name, value) = pair.trim_ascii().split_at_checked(4)?;
+        name.eq_ignore_ascii_case(b"for=").then_some(value)
+    });
+    let value = value.unwrap_or_default();
+    value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// `192.0.2.1`, `2001:db8::1`, and what some proxies write: `192.0.2.1:80`, `[2001:db8::1]`, `[2001:db8::1]:80`.

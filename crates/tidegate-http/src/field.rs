@@ -68,6 +68,8 @@ pub enum FieldKind {
     Via,
     XForwardedFor,
     XForwardedHost,
+    /// Any other `X-Forwarded-…`.
+    XForwardedOther,
     XForwardedPort,
     XForwardedProto,
     XRealIp,
@@ -153,6 +155,9 @@ impl FieldKind {
         if !TOKEN.has_all(name) {
             return None;
         }
+        if is_forwarded_other(name) {
+            return Some(if name.contains(&b'_') { Self::Alias } else { Self::XForwardedOther });
+        }
         let may_be_alias = matches!(name.len(), 9..=17) && name.contains(&b'_');
         Some(if may_be_alias { Self::of_underscored(name) } else { Self::Other })
     }
@@ -169,6 +174,19 @@ impl FieldKind {
             None | Some(Self::Other) => Self::Other,
             Some(_) => Self::Alias,
         }
+    }
+}
+
+/// `x-forwarded-…`, with hyphens or underscores: whatever it says of the client, only a trusted proxy may say it.
+fn is_forwarded_other(name: &[u8]) -> bool {
+    let is_separator = |byte: &u8| matches!(byte, b'-' | b'_');
+    match name {
+        [b'x' | b'X', first, rest @ ..] if is_separator(first) => {
+            rest.split_at_checked(9).is_some_and(|(word, rest)| {
+                word.eq_ignore_ascii_case(b"forwarded") && rest.first().is_some_and(is_separator)
+            })
+        }
+        _ => false,
     }
 }
 
@@ -305,9 +323,15 @@ pub fn find_kind<'a>(fields: &[Field], buffer: &'a [u8], kind: FieldKind) -> Opt
 mod tests {
     use super::*;
 
+    /// What a name is that means nothing by itself.
+    fn unknown(name: &[u8]) -> Option<FieldKind> {
+        let is_of_the_family = name.to_ascii_lowercase().starts_with(b"x-forwarded-");
+        Some(if is_of_the_family { FieldKind::XForwardedOther } else { FieldKind::Other })
+    }
+
     #[test]
     fn known_names_are_known_in_any_case_and_nothing_else_is() {
-        let names: [(&str, FieldKind); 22] = [
+        let names: [(&str, FieldKind); 24] = [
             ("Authorization", FieldKind::Authorization),
             ("Connection", FieldKind::Connection),
             ("Content-Length", FieldKind::ContentLength),
@@ -329,6 +353,8 @@ mod tests {
             ("X-Forwarded-Port", FieldKind::XForwardedPort),
             ("X-Forwarded-Proto", FieldKind::XForwardedProto),
             ("X-Real-IP", FieldKind::XRealIp),
+            ("x-Forwarded-Ssl", FieldKind::XForwardedOther),
+            ("X-Forwarded-Prefix", FieldKind::XForwardedOther),
             ("X-Request-Id", FieldKind::XRequestId),
         ];
         for (name, kind) in names {
@@ -350,16 +376,22 @@ mod tests {
             for place in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();
                 other[place] = if other[place] == b'q' { b'z' } else { b'q' };
-                assert_eq!(
-                    FieldKind::of(&other),
-                    Some(FieldKind::Other),
-                    "{name} with another byte at {place}"
-                );
+                assert_eq!(FieldKind::of(&other), unknown(&other), "{name} with another byte at {place}");
                 other.truncate(place);
-                assert_eq!(FieldKind::of(&other), Some(FieldKind::Other), "{name} cut at {place}");
+                assert_eq!(FieldKind::of(&other), unknown(&other), "{name} cut at {place}");
             }
         }
-        for other in ["", "a", "x_y", "under_scored", "X_Something_Else", "User_Agent", "User-Agent"] {
+        for other in [
+            "",
+            "a",
+            "x_y",
+            "under_scored",
+            "X_Something_Else",
+            "User_Agent",
+            "User-Agent",
+            "X-Forwarded",
+            "X-Forwardedness",
+        ] {
             assert_eq!(FieldKind::of(other.as_bytes()), Some(FieldKind::Other), "{other}");
         }
     }

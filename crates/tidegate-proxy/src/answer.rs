@@ -19,6 +19,13 @@ pub(crate) async fn fixed(
     respond(call, status, &typed, body).await
 }
 
+/// The answer to an OPTIONS request that may not be forwarded.
+pub(crate) async fn options(call: &mut Call<'_>) -> Result<Fate, Failure> {
+    respond(call, 200, ALLOW, b"").await
+}
+
+const ALLOW: &[u8] = b"Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n";
+
 /// The answer of a route that points elsewhere.
 pub(crate) async fn redirect(
     call: &mut Call<'_>,
@@ -79,11 +86,9 @@ async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) ->
         (true, false) => "",
         (false, _) => "Connection: close\r\n",
     };
-    #[allow(clippy::disallowed_methods, reason = "the Date field is what a clock on the wall says")]
-    let date = httpdate::fmt_http_date(SystemTime::now());
     let reason = status::reason(status);
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n");
+    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\n{}", date_line());
     out.extend_from_slice(lines);
     if !matches!(status, 204 | 304) {
         let _ = write!(out, "Content-Length: {}\r\n", body.len());
@@ -99,6 +104,13 @@ async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) ->
     call.flush_download(ANSWER_TIMEOUT).await?;
     call.journal.ended = None;
     Ok(if keep_alive { Fate::KeepAlive } else { call.last_fate() })
+}
+
+/// The Date field of now, as a whole line.
+pub(crate) fn date_line() -> String {
+    #[allow(clippy::disallowed_methods, reason = "the Date field is what a clock on the wall says")]
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    format!("Date: {date}\r\n")
 }
 
 /// For the client to take an answer that fits the socket's buffer in nearly every case.

@@ -64,6 +64,10 @@ impl Buffer {
         self.bytes.get(..self.pinned).unwrap_or_default()
     }
 
+    pub(crate) fn pinned_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.pinned).unwrap_or_default()
+    }
+
     /// Sets the first `length` readable bytes aside; they stay in place until `unpin`. Only on a compacted buffer.
     pub(crate) fn pin(&mut self, length: usize) {
         debug_assert_eq!(self.start, 0, "only a compacted buffer can be pinned");

@@ -8,6 +8,7 @@
 //!
 //! The request body keeps moving in every state. Knows no routes, no endpoints; does not connect and does not try again.
 
+use crate::answer::date_line;
 use crate::failure::{Cause, Failure, Stage};
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
@@ -20,7 +21,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
-use tidegate_http::{BodyLength, HeadLimits, Progress, Version};
+use tidegate_http::{BodyLength, FieldKind, HeadLimits, Progress, Version};
 
 /// Interim answers passed on for one request; more are a fault of the endpoint.
 const INTERIM_MAX: u32 = 50;
@@ -239,7 +240,10 @@ fn start_download(call: &mut Call<'_>) {
         && !call.worker.is_draining()
         && body != BodyLength::UntilClose;
     workspace.download.start(workspace.response.body, body, u64::MAX);
-    let edits = ResponseEdits { body, keep_alive, client_is_http10, upgrade: false, extra: b"" };
+    // RFC 9110 §6.6.1: whoever has a clock adds what the endpoint left out.
+    let date = if workspace.response.kinds.has(FieldKind::Date) { String::new() } else { date_line() };
+    let extra = date.as_bytes();
+    let edits = ResponseEdits { body, keep_alive, client_is_http10, upgrade: false, extra };
     write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);
     workspace.answer.consume(call.response_head_bytes);
     call.keep_alive = keep_alive;

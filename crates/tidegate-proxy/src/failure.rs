@@ -159,6 +159,7 @@ impl Failure {
     pub fn limit(&self) -> Option<&'static str> {
         match self.cause {
             Cause::BodyTooLarge => Some("body_bytes"),
+            Cause::EndpointBusy => Some("upstream_connections"),
             Cause::Request(RequestError::HeadTooLarge { .. })
             | Cause::Response(ResponseError::HeadTooLarge { .. }) => Some("head_bytes"),
             Cause::Request(RequestError::TargetTooLong { .. }) => Some("target_bytes"),

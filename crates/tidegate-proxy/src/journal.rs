@@ -39,6 +39,11 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// When the request went to the endpoint of the last attempt.
+    pub(crate) fn sent(&self) -> Option<Moment> {
+        self.connected.or(self.ready).or(self.picked)
+    }
+
     /// Before another attempt.
     pub(crate) fn forget_attempt(&mut self) {
         (self.ready, self.connected, self.first_byte, self.ended) = (None, None, None, None);

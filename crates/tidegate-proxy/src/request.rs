@@ -21,10 +21,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tidegate_balance::{Ended, Lease, Moment, NoEndpoint, Pick};
-use tidegate_http::BodyLength;
 use tidegate_http::forward::{RequestEdits, write_request};
 use tidegate_http::path;
-use tidegate_http::request::{RequestHead, TargetForm};
+use tidegate_http::request::{Method, RequestHead, TargetForm};
+use tidegate_http::{BodyLength, Field};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// One request in progress, with everything that serving it uses.
@@ -60,6 +60,9 @@ pub(crate) enum Fate {
 /// The life of one request, from its parsed head on. Every early exit is a `Failure`.
 pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
     canonicalize(call)?;
+    if call.workspace.request.method == Method::Options && !may_be_forwarded(call) {
+        return answer::options(call).await;
+    }
     let view = call.view;
     let route = find_route(call).ok_or(Failure::new(Stage::Route, Cause::NoRoute))?;
     call.total_deadline = after(call.journal.started, route.policy.timeouts.total);
@@ -86,6 +89,33 @@ fn canonicalize(call: &mut Call<'_>) -> Result<(), Failure> {
     let raw = workspace.request.path.of(workspace.input.pinned());
     let canonical = path::canonical(raw, &mut workspace.path);
     canonical.map(|_| ()).map_err(|error| Failure::new(Stage::Route, Cause::Path(error)))
+}
+
+/// RFC 9110 §7.6.2: an OPTIONS request says how often it may be forwarded; counts this time, in the head itself.
+fn may_be_forwarded(call: &mut Call<'_>) -> bool {
+    let workspace = &mut *call.workspace;
+    let bytes = workspace.input.pinned();
+    let is_limit = |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(b"max-forwards");
+    let Some(limit) = workspace.request.fields.iter().find(is_limit).map(|field| field.value) else {
+        return true;
+    };
+    let Some(digits) = workspace.input.pinned_mut().get_mut(limit.start as usize..limit.end as usize) else {
+        return true;
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return true; // not a number: not understood, passed on
+    }
+    if digits.iter().all(|digit| *digit == b'0') {
+        return false;
+    }
+    for digit in digits.iter_mut().rev() {
+        if *digit > b'0' {
+            *digit -= 1;
+            break;
+        }
+        *digit = b'9';
+    }
+    true
 }
 
 fn find_route<'a>(call: &mut Call<'a>) -> Option<&'a Route> {
@@ -256,8 +286,8 @@ fn settle(call: &mut Call<'_>, lease: Lease<'_>, endpoint: &EndpointView, ended:
     let now = call.ended();
     call.journal.body_bytes_in = call.workspace.upload.body_bytes;
     call.journal.body_bytes_out = call.workspace.download.body_bytes;
-    let first_byte =
-        call.journal.first_byte.map(|moment| Duration::from_nanos(moment.0 - lease.picked_at().0));
+    let sent = call.journal.sent().unwrap_or(lease.picked_at());
+    let first_byte = call.journal.first_byte.map(|moment| moment.since(sent));
     if let Some(first_byte) = first_byte {
         endpoint.metrics.first_byte.record(first_byte);
         endpoint.metrics.answers.increment(call.journal.status);
@@ -371,6 +401,7 @@ impl Drop for Pending<'_> {
 /// `rewritten` unless the path was canonical as it came; an absolute target without a path means the root.
 fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8]) -> &'a [u8] {
     match (rewritten, request.path.of(bytes)) {
+        (b"", b"") if request.method == Method::Options => b"*", // RFC 9112 §3.2.4
         (b"", b"") => b"/",
         (b"", as_sent) => as_sent,
         (rewritten, _) => rewritten,

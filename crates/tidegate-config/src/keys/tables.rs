@@ -571,10 +571,11 @@ pub(crate) static ROUTE_TIMEOUT: Table = Table {
 };
 
 const BODY_BYTES: Kind = Kind::AnyOf(&[Kind::Size { min: 0, max: 1 << 50 }, OFF]);
-const WAITING: Kind = Kind::Integer { min: 0, max: 10_000_000 };
+const IDLE_CONNECTIONS: Kind = Kind::Integer { min: 0, max: 10_000_000 };
 const CONNECTIONS_OR_OFF: Kind = Kind::AnyOf(&[CONNECTIONS, OFF]);
 const BODY_BYTES_DOC: &str = "A request body; beyond it the answer is 413.";
-const PENDING_DOC: &str = "Requests that wait for a connection, per cluster; beyond it the answer is 503.";
+const PENDING_DOC: &str =
+    "Requests that wait for a connection or open one, per cluster; beyond it the answer is 503.";
 const IDLE_DOC: &str = "Idle connections kept for reuse, per endpoint.";
 const UPSTREAM_DOC: &str = "Connections in use at once, per endpoint; beyond it requests wait.";
 
@@ -612,8 +613,8 @@ pub(crate) static LIMIT: Table = Table {
             "50000",
             "Open client connections, all listeners together. Beyond it, new ones are closed at once.",
         ),
-        key("pending_requests", WAITING, Value("1000"), "0", PENDING_DOC),
-        key("upstream_idle_connections", WAITING, Value("64"), "0", IDLE_DOC),
+        key("pending_requests", CONNECTIONS, Value("1000"), "100", PENDING_DOC),
+        key("upstream_idle_connections", IDLE_CONNECTIONS, Value("64"), "0", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Value("\"off\""), "100", UPSTREAM_DOC),
     ],
 };
@@ -630,8 +631,8 @@ pub(crate) static CLUSTER_LIMIT: Table = Table {
     title: "`[cluster.NAME.limit]`",
     doc: "The limits that a cluster may change.",
     keys: &[
-        key("pending_requests", WAITING, Inherited("`[limit]`"), "0", PENDING_DOC),
-        key("upstream_idle_connections", WAITING, Inherited("`[limit]`"), "8", IDLE_DOC),
+        key("pending_requests", CONNECTIONS, Inherited("`[limit]`"), "100", PENDING_DOC),
+        key("upstream_idle_connections", IDLE_CONNECTIONS, Inherited("`[limit]`"), "8", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Inherited("`[limit]`"), "100", UPSTREAM_DOC),
     ],
 };

@@ -59,6 +59,7 @@ fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -
         REWRITTEN.with(FieldSet::of(&[FieldKind::Forwarded, FieldKind::Host, FieldKind::XForwardedFor]));
     const FROM_TRUSTED: FieldSet = FieldSet::of(&[
         FieldKind::XForwardedHost,
+        FieldKind::XForwardedOther,
         FieldKind::XForwardedPort,
         FieldKind::XForwardedProto,
         FieldKind::XRealIp,
