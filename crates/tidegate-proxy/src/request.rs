@@ -401,7 +401,7 @@ impl Drop for Pending<'_> {
 /// `rewritten` unless the path was canonical as it came; an absolute target without a path means the root.
 fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8]) -> &'a [u8] {
     match (rewritten, request.path.of(bytes)) {
-        (b"", b"") if request.method == Method::Options => b"*", // RFC 9112 §3.2.4
+        (_, b"") if request.method == Method::Options => b"*", // RFC 9112 §3.2.4
         (b"", b"") => b"/",
         (b"", as_sent) => as_sent,
         (rewritten, _) => rewritten,
