@@ -167,7 +167,7 @@ fn sentence(failure: Failure) -> &'static str {
         (400..=499, _) => "The request is not well-formed, so it was not passed on.",
         (501 | 505, _) => "This site does not support what the request asks for.",
         (502, _) => "The server behind this site could not be reached or gave no valid answer.",
-        (503, Stage::Pick) => {
+        (503, Stage::Pick | Stage::Connect) => {
             "No server behind this site is available right now. Please try again in a moment."
         }
         (503, _) => "This site is busy right now. Please try again in a moment.",

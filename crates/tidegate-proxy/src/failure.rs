@@ -191,10 +191,10 @@ impl Failure {
             }
             Cause::ClientGone => facts(Downstream, 499, "client_gone", "http_request_error", Never),
             Cause::ClientStalled => facts(Downstream, 499, "client_stalled", "http_request_error", Never),
-            Cause::ConnectRefused => facts(Upstream, 502, "connect_refused", "connection_refused", Always),
+            Cause::ConnectRefused => facts(Upstream, 503, "connect_refused", "connection_refused", Always),
             Cause::ConnectTimeout => facts(Upstream, 504, "connect_timeout", "connection_timeout", Always),
             Cause::ConnectUnreachable => {
-                facts(Upstream, 502, "connect_unreachable", "destination_ip_unroutable", Always)
+                facts(Upstream, 503, "connect_unreachable", "destination_ip_unroutable", Always)
             }
             Cause::DescriptorsExhausted => {
                 facts(Proxy, 503, "descriptors_exhausted", "connection_limit_reached", Never)
