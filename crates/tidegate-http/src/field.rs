@@ -324,9 +324,9 @@ mod tests {
     use super::*;
 
     /// What a name is that means nothing by itself.
-    fn unknown(name: &[u8]) -> Option<FieldKind> {
+    fn unknown(name: &[u8]) -> FieldKind {
         let is_of_the_family = name.to_ascii_lowercase().starts_with(b"x-forwarded-");
-        Some(if is_of_the_family { FieldKind::XForwardedOther } else { FieldKind::Other })
+        if is_of_the_family { FieldKind::XForwardedOther } else { FieldKind::Other }
     }
 
     #[test]
@@ -376,9 +376,13 @@ mod tests {
             for place in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();
                 other[place] = if other[place] == b'q' { b'z' } else { b'q' };
-                assert_eq!(FieldKind::of(&other), unknown(&other), "{name} with another byte at {place}");
+                assert_eq!(
+                    FieldKind::of(&other),
+                    Some(unknown(&other)),
+                    "{name} with another byte at {place}"
+                );
                 other.truncate(place);
-                assert_eq!(FieldKind::of(&other), unknown(&other), "{name} cut at {place}");
+                assert_eq!(FieldKind::of(&other), Some(unknown(&other)), "{name} cut at {place}");
             }
         }
         for other in [
