@@ -319,6 +319,45 @@ fn forwarding_fields_are_believed_from_listed_networks_only() {
     }
 }
 
+/// Whichever of the two families a trusted proxy speaks, the endpoint hears it in both; where they differ, X-Forwarded-For
+/// counts. The log names the same client.
+#[test]
+fn a_client_named_in_one_family_of_forwarding_fields_is_named_in_both() {
+    let log = "[log]\naccess = \"stdout\"\n";
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], &format!("trusted_proxies = \"127.0.0.64/26\"\n{log}")).start();
+    let forwarded = "Forwarded: for=9.9.9.9;proto=https;host=shop.example\r\n";
+    let x_forwarded =
+        "X-Forwarded-For: 9.9.9.8\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+    for (claims, client_address) in [
+        (forwarded.to_owned(), "9.9.9.9"),
+        (x_forwarded.to_owned(), "9.9.9.8"),
+        (
+            format!(
+                "{forwarded}X-Forwarded-For: 9.9.9.8\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n"
+            ),
+            "9.9.9.8",
+        ),
+    ] {
+        let mut client = Client::connect_from("127.0.0.65", proxy.address());
+        client.send(get(&claims));
+        assert_eq!(client.reply().status, 200);
+        let request = endpoint.last_request();
+        assert_eq!(
+            request.fields.all("x-forwarded-for"),
+            [format!("{client_address}, 127.0.0.65")],
+            "{claims}"
+        );
+        assert_eq!(request.fields.all("x-forwarded-proto"), ["https"], "{claims}");
+        assert_eq!(request.fields.all("x-forwarded-host"), ["shop.example"], "{claims}");
+        let [forwarded] = request.fields.all("forwarded")[..] else { panic!("{}", request.head_text()) };
+        assert_eq!(forwarded.matches("for=").count(), 2, "{claims}: {forwarded}");
+        assert!(forwarded.starts_with(&format!("for={client_address};")), "{claims}: {forwarded}");
+        assert!(forwarded.contains("proto=https") && forwarded.contains("host=shop.example"), "{forwarded}");
+        proxy.output().wait_for_stdout(&[client_address]);
+    }
+}
+
 #[test]
 fn an_upgrade_becomes_a_tunnel() {
     let door = Door::with(Script::echoes_in_a_tunnel(), "");

@@ -53,7 +53,7 @@ impl Codec {
             authority: head.authority.of(bytes),
             client: b"192.0.2.17",
             scheme: b"http",
-            trusted: false,
+            told: None,
             request_id: b"",
             upgrade: false,
         };

@@ -1,8 +1,10 @@
 //! Heads as they leave the proxy: hop-by-hop fields removed, the proxy's own fields added, framing canonical.
 //! The only writer of heads, so that nothing but canonical framing can be expressed. Knows no sockets, no configuration.
 
+use crate::client::Told;
 use crate::{BodyLength, FieldKind, FieldSet};
 
+mod identity;
 mod kept;
 mod request;
 mod reread;
@@ -23,9 +25,10 @@ pub struct RequestEdits<'a> {
     pub client: &'a [u8],
     /// `http` or `https`: how the client reached us.
     pub scheme: &'a [u8],
-    /// The client is one of the trusted proxies: its X-Forwarded-*, Forwarded are kept and extended; otherwise they and
-    /// their aliases (underscores for hyphens) are dropped and written anew.
-    pub trusted: bool,
+    /// What the client, one of the trusted proxies, says of its own client: that is passed on in X-Forwarded-* and in
+    /// Forwarded alike, and extended. `None`: it is nobody to be believed; what it sent of them, and their aliases
+    /// (underscores for hyphens), is dropped, and they are written anew.
+    pub told: Option<Told<'a>>,
     /// Value of X-Request-Id to send, instead of any received; empty: none is added.
     pub request_id: &'a [u8],
     /// Pass the Upgrade field on, with `Connection: upgrade`.

@@ -4,6 +4,8 @@ mod feed;
 
 use feed::{LIMITS, request, response};
 use proptest::prelude::*;
+use std::net::IpAddr;
+use tidegate_http::client::told;
 use tidegate_http::forward::{RequestEdits, ResponseEdits, write_request, write_response};
 use tidegate_http::path::canonical;
 use tidegate_http::request::{Method, RequestHead};
@@ -16,16 +18,34 @@ fn edits<'a>(head: &RequestHead, buffer: &'a [u8]) -> RequestEdits<'a> {
         authority: head.authority.of(buffer),
         client: b"192.0.2.1",
         scheme: b"http",
-        trusted: false,
+        told: None,
         request_id: b"",
         upgrade: false,
     }
 }
 
 fn forwarded(received: &str, change: impl Fn(&mut RequestEdits<'_>)) -> String {
+    sent(received, None, change)
+}
+
+/// As [`forwarded`], from a trusted proxy that trusts 10.0.0.0/8 in turn.
+fn forwarded_for_a_proxy(received: &str, change: impl Fn(&mut RequestEdits<'_>)) -> String {
+    sent(
+        received,
+        Some(|address| matches!(address, IpAddr::V4(address) if address.octets()[0] == 10)),
+        change,
+    )
+}
+
+fn sent(
+    received: &str,
+    trusts: Option<fn(IpAddr) -> bool>,
+    change: impl Fn(&mut RequestEdits<'_>),
+) -> String {
     let buffer = received.as_bytes();
     let (head, _) = request(buffer, &[buffer.len()]).expect(received).expect(received);
     let mut edits = edits(&head, buffer);
+    edits.told = trusts.map(|trusts| told(&head.fields, buffer, trusts));
     change(&mut edits);
     let mut out = Vec::new();
     write_request(&head, buffer, &edits, &mut out);
@@ -95,12 +115,78 @@ fn a_trusted_proxy_is_believed_and_its_lists_are_extended() {
     let received = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nX_Forwarded_For: 6\r\n\
         X-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\nForwarded: for=10.0.0.1\r\nVia: 1.0 b\r\n\
         X-Forwarded-For: 10.0.0.2\r\nX-Real-IP: 10.0.0.1\r\n\r\n";
-    let sent = forwarded(received, |edits| (edits.trusted, edits.client) = (true, b"2001:db8::1"));
+    let sent = forwarded_for_a_proxy(received, |edits| edits.client = b"2001:db8::1");
     let expected = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n\
         X-Real-IP: 10.0.0.1\r\nVia: 1.0 b, 1.1 tidegate\r\n\
         X-Forwarded-For: 10.0.0.1, 10.0.0.2, 2001:db8::1\r\nX-Forwarded-Host: a\r\n\
-        Forwarded: for=10.0.0.1, for=\"[2001:db8::1]\";host=a;proto=http\r\n\r\n";
+        Forwarded: for=10.0.0.1;proto=https, for=10.0.0.2, for=\"[2001:db8::1]\";host=a;proto=http\r\n\r\n";
     assert_eq!(sent, expected);
+}
+
+/// The first field is what came; the others what is sent: X-Forwarded-For, -Proto, -Host, Forwarded.
+#[test]
+fn both_families_of_fields_tell_the_endpoint_the_same_story() {
+    let cases = [
+        (
+            "Forwarded: for=192.0.2.7;proto=https;host=shop.example\r\n",
+            ["192.0.2.7, 10.0.0.9", "https", "shop.example"],
+            "for=192.0.2.7;proto=https;host=shop.example, for=10.0.0.9;host=a;proto=http",
+            "Forwarded alone",
+        ),
+        (
+            "Forwarded: for=_x;proto=ftp\r\nForwarded: for=\"[2001:db8::7]:80\";proto=https, for=10.0.0.1;host=b\r\n",
+            ["unknown, 2001:db8::7, 10.0.0.1, 10.0.0.9", "https", "b"],
+            "for=_x;proto=ftp, for=\"[2001:db8::7]:80\";proto=https, for=10.0.0.1;host=b, for=10.0.0.9;host=a;proto=http",
+            "the element of the client, and what the next one adds to it",
+        ),
+        (
+            "X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: c\r\nForwarded: for=192.0.2.7;proto=https\r\n",
+            ["192.0.2.7, 10.0.0.9", "https", "c"],
+            "for=192.0.2.7;proto=https, for=10.0.0.9;host=a;proto=http",
+            "Forwarded overrules the others where it says something and X-Forwarded-For does not",
+        ),
+        (
+            "X-Forwarded-For: 192.0.2.8, 2001:db8::7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b:8443\r\n",
+            ["192.0.2.8, 2001:db8::7, 10.0.0.9", "https", "b:8443"],
+            "for=192.0.2.8, for=\"[2001:db8::7]\";host=\"b:8443\";proto=https, for=10.0.0.9;host=a;proto=http",
+            "X-Forwarded-* alone",
+        ),
+        (
+            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6;proto=ftp;host=evil\r\n",
+            ["192.0.2.7, 10.0.0.9", "https", "a"],
+            "for=192.0.2.7;proto=https, for=10.0.0.9;host=a;proto=http",
+            "where both came, X-Forwarded-For counts and Forwarded is written anew",
+        ),
+        (
+            "X-Forwarded-Proto: https\r\n",
+            ["10.0.0.9", "https", "a"],
+            "for=10.0.0.9;host=a;proto=https",
+            "a scheme alone is that of the peer's client",
+        ),
+        (
+            "X-Forwarded-For: \"\r\n",
+            ["\", 10.0.0.9", "http", "a"],
+            "for=unknown, for=10.0.0.9;host=a;proto=http",
+            "what is no address is not copied between the two",
+        ),
+        (
+            "Forwarded: for=\"192.0.2.7;proto=https\r\n",
+            ["10.0.0.9", "http", "a"],
+            "for=10.0.0.9;host=a;proto=http",
+            "quotes without an end say nothing, and swallow nothing",
+        ),
+    ];
+    for (fields, [chain, proto, host], forwarded, why) in cases {
+        let received = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let sent = forwarded_for_a_proxy(&received, |edits| edits.client = b"10.0.0.9");
+        let lines = |name: &str| -> Vec<_> {
+            sent.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+        };
+        assert_eq!(lines("X-Forwarded-For"), [chain], "{why}");
+        assert_eq!(lines("X-Forwarded-Proto"), [proto], "{why}");
+        assert_eq!(lines("X-Forwarded-Host"), [host], "{why}");
+        assert_eq!(lines("Forwarded"), [forwarded], "{why}");
+    }
 }
 
 #[test]
@@ -279,7 +365,8 @@ proptest! {
         let Ok(rewritten) = canonical(head.path.of(&received), &mut path) else { return Ok(()) };
         let path = if rewritten { &path[..] } else { head.path.of(&received) };
         let mut out = Vec::new();
-        write_request(&head, &received, &RequestEdits { path, trusted, ..edits(&head, &received) }, &mut out);
+        let told = trusted.then(|| told(&head.fields, &received, |_| true));
+        write_request(&head, &received, &RequestEdits { path, told, ..edits(&head, &received) }, &mut out);
 
         let (sent, head_bytes) = request(&out, &[out.len()]).unwrap().unwrap();
         prop_assert_eq!(head_bytes, out.len());

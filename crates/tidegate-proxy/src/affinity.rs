@@ -2,7 +2,7 @@
 
 use crate::request::Call;
 use crate::snapshot::HashKey;
-use tidegate_http::{client, cookie, field};
+use tidegate_http::{cookie, field};
 
 /// The hash of the request's key; `None` when the request has none, and any endpoint will do.
 pub(crate) fn affinity(call: &Call<'_>, key: &HashKey) -> Option<u64> {
@@ -19,13 +19,7 @@ pub(crate) fn affinity(call: &Call<'_>, key: &HashKey) -> Option<u64> {
 
 /// Behind trusted proxies, the client that they saw.
 fn client_hash(call: &Call<'_>) -> u64 {
-    let address = call.address.ip.filter(|address| call.listener.trusts(*address)).and_then(|_| {
-        let request = &call.workspace.request;
-        client::forwarded_address(&request.fields, call.workspace.input.pinned(), |address| {
-            call.listener.trusts(address)
-        })
-    });
-    match address {
+    match call.forwarded_client() {
         Some(address) => stable_hash(address.to_string().as_bytes()),
         None => stable_hash(call.address.text()),
     }

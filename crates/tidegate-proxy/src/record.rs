@@ -5,7 +5,7 @@ use crate::request::Call;
 use crate::worker::AccessLog;
 use std::time::{Duration, SystemTime};
 use tidegate_balance::Moment;
-use tidegate_http::{Version, client, field};
+use tidegate_http::{Version, field};
 use tidegate_telemetry::access_log::{Failure as LoggedFailure, Formatter, Record};
 
 /// Turns records into lines of the access log; one per worker.
@@ -49,7 +49,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
     let bytes = call.workspace.input.pinned();
     let endpoint = journal.endpoint.and_then(|position| call.view.endpoint(position));
     let route = journal.route.and_then(|position| call.view.snapshot.routes.routes().get(position));
-    let forwarded = forwarded_client(call);
+    let forwarded = head.and_then(|_| call.forwarded_client()).map(|address| address.to_string());
     #[allow(clippy::disallowed_methods, reason = "log lines carry the time of day")]
     let ended = SystemTime::now();
     let record = Record {
@@ -80,15 +80,6 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         failure: logged_failure(journal),
     };
     writer.log.handle.write(writer.formatter.line(&record));
-}
-
-/// The client that trusted proxies in front of us saw.
-fn forwarded_client(call: &Call<'_>) -> Option<String> {
-    let trusts = |address| call.listener.trusts(address);
-    let trusted = call.journal.head_read && call.address.ip.is_some_and(trusts);
-    let fields = &call.workspace.request.fields;
-    let address = || client::forwarded_address(fields, call.workspace.input.pinned(), trusts);
-    trusted.then(address).flatten().map(|address| address.to_string())
 }
 
 fn logged_failure(journal: &Journal) -> Option<LoggedFailure<'static>> {

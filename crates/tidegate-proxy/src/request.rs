@@ -21,6 +21,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tidegate_balance::{Ended, Lease, Moment, NoEndpoint, Pick};
+use tidegate_http::client::{self, Told};
 use tidegate_http::forward::{RequestEdits, write_request};
 use tidegate_http::path;
 use tidegate_http::request::{Method, RequestHead, TargetForm};
@@ -197,7 +198,7 @@ async fn attempt(
 
 /// Writes the head for the endpoint, and prepares for the body behind it.
 fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
-    let trusted = call.address.ip.is_some_and(|address| call.listener.trusts(address));
+    let (listener, peer) = (call.listener, call.address.ip);
     let workspace = &mut *call.workspace;
     let request = &workspace.request;
     let body_bytes_max = policy.body_bytes_max.unwrap_or(u64::MAX);
@@ -213,7 +214,7 @@ fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
         authority: if own_host { authority.as_bytes() } else { request.authority.of(bytes) },
         client: call.address.text(),
         scheme: call.listener.scheme.text().as_bytes(),
-        trusted,
+        told: told(request, bytes, listener, peer),
         request_id: call.journal.id.as_bytes(),
         upgrade: request.upgrade.is_some(),
     };
@@ -408,7 +409,24 @@ fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8
     }
 }
 
+/// What the peer says of its client, if it is a proxy that is trusted.
+fn told<'a>(
+    request: &RequestHead,
+    bytes: &'a [u8],
+    listener: &Listener,
+    peer: Option<IpAddr>,
+) -> Option<Told<'a>> {
+    let trusts = |address| listener.trusts(address);
+    peer.is_some_and(trusts).then(|| client::told(&request.fields, bytes, trusts))
+}
+
 impl Call<'_> {
+    /// The client that trusted proxies in front of us saw.
+    pub(crate) fn forwarded_client(&self) -> Option<IpAddr> {
+        let request = &self.workspace.request;
+        told(request, self.workspace.input.pinned(), self.listener, self.address.ip)?.address
+    }
+
     /// How a connection ends that does not go on: with a look at what the client still sends, because closing over
     /// unread bytes resets the connection and takes the answer with it (RFC 9112 §9.6).
     pub(crate) fn last_fate(&self) -> Fate {

@@ -1,5 +1,6 @@
 //! The request head for the endpoint. Knows what an endpoint must learn about the client, and from whom to believe it.
 
+use super::identity::{is_overruled, put_identity};
 use super::kept::{Kept, list_has, put_connection, put_list};
 use super::reread::request_is_as_meant;
 use super::{REWRITTEN, RequestEdits, put_content_length, put_framing};
@@ -18,7 +19,7 @@ pub fn write_request(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>
     }
     put_hop_by_hop(head, buffer, edits, out);
     put_via(head, buffer, out);
-    put_forwarded(head, buffer, edits, out);
+    put_identity(head, buffer, edits, out);
     if !edits.request_id.is_empty() {
         put(out, [b"X-Request-Id: ", edits.request_id, b"\r\n"]);
     }
@@ -39,7 +40,7 @@ fn enough(head: &RequestHead, edits: &RequestEdits<'_>) -> usize {
 }
 
 #[inline]
-fn put<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
+pub(super) fn put<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
     for part in parts {
         out.extend_from_slice(part);
     }
@@ -67,8 +68,15 @@ fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -
     const REQUEST_ID: FieldSet = FieldSet::of(&[FieldKind::XRequestId]);
     const EXPECT: FieldSet = FieldSet::of(&[FieldKind::Expect]);
     let mut dropped = ALWAYS;
-    if !edits.trusted {
-        dropped = dropped.with(FROM_TRUSTED);
+    match &edits.told {
+        None => dropped = dropped.with(FROM_TRUSTED),
+        Some(told) => {
+            for kind in [FieldKind::XForwardedProto, FieldKind::XForwardedHost] {
+                if is_overruled(kind, told) {
+                    dropped = dropped.with(FieldSet::of(&[kind]));
+                }
+            }
+        }
     }
     if !edits.request_id.is_empty() {
         dropped = dropped.with(REQUEST_ID);
@@ -108,38 +116,4 @@ fn put_via(head: &RequestHead, buffer: &[u8], out: &mut Vec<u8>) {
         Version::Http10 => b"1.0 tidegate\r\n",
         Version::Http11 => b"1.1 tidegate\r\n",
     });
-}
-
-/// X-Forwarded-* and Forwarded (RFC 7239): what a trusted proxy said, then what was seen here.
-fn put_forwarded(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
-    let was_told = |kind| edits.trusted && head.kinds.has(kind);
-    let host = head.authority.of(buffer);
-
-    out.extend_from_slice(b"X-Forwarded-For: ");
-    if was_told(FieldKind::XForwardedFor) {
-        put_list(&head.fields, buffer, FieldKind::XForwardedFor, out);
-    }
-    put(out, [edits.client, b"\r\n"]);
-    if !was_told(FieldKind::XForwardedProto) {
-        put(out, [b"X-Forwarded-Proto: ", edits.scheme, b"\r\n"]);
-    }
-    if !was_told(FieldKind::XForwardedHost) && !host.is_empty() {
-        put(out, [b"X-Forwarded-Host: ", host, b"\r\n"]);
-    }
-
-    out.extend_from_slice(b"Forwarded: ");
-    if was_told(FieldKind::Forwarded) {
-        put_list(&head.fields, buffer, FieldKind::Forwarded, out);
-    }
-    if edits.client.contains(&b':') {
-        put(out, [b"for=\"[", edits.client, b"]\""]); // RFC 7239 §6: IPv6 in brackets, in quotes
-    } else {
-        put(out, [b"for=", edits.client]);
-    }
-    if head.host.len() < host.len() || host.starts_with(b"[") {
-        put(out, [b";host=\"", host, b"\""]); // RFC 7239 §4: what is not a token is quoted
-    } else if !host.is_empty() {
-        put(out, [b";host=", host]);
-    }
-    put(out, [b";proto=", edits.scheme, b"\r\n"]);
 }
