@@ -165,3 +165,51 @@ fn a_hash_moves_only_the_keys_of_an_endpoint_that_goes() {
     endpoints[0].revive();
     eventually("the keys are back", || (0..60).map(ask).collect::<Vec<_>>() == before);
 }
+
+/// The algorithms and what they cannot do without.
+const ALGORITHMS: [&str; 14] = [
+    "\"adaptive\"",
+    "{ algorithm = \"adaptive\", peers = 3 }",
+    "{ algorithm = \"first\", in_flight_max = 5 }",
+    "\"hash\"",
+    "\"least_request\"",
+    "\"maglev\"",
+    "{ algorithm = \"maglev\", bound_percent = 125 }",
+    "\"peak_ewma\"",
+    "\"prequal\"",
+    "\"random\"",
+    "{ algorithm = \"rendezvous\", bound_percent = 125, bound_by = \"requests\" }",
+    "{ algorithm = \"rendezvous\", bound_percent = 125 }",
+    "\"reported_load\"",
+    "\"round_robin\"",
+];
+
+#[test]
+fn every_algorithm_serves_and_does_without_an_endpoint_that_is_gone() {
+    for balance in ALGORITHMS {
+        let mut endpoints = endpoints(&["a", "b", "c"]);
+        let proxy = cluster(&endpoints, &[1, 2, 1], balance).start();
+        let load = Load::start(proxy.address(), 4, "/");
+        load.wait_for(100);
+        endpoints[1].kill();
+        load.wait_for(300);
+        let report = load.stop();
+        report.expect_no_failures();
+        assert!(report.total() >= 300, "{balance}: {report:?}");
+        eventually("nothing is in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+    }
+}
+
+#[test]
+fn first_leaves_the_last_idle_while_the_first_has_room() {
+    let endpoints = endpoints(&["a", "b"]);
+    let proxy = cluster(&endpoints, &[1, 1], "{ algorithm = \"first\", in_flight_max = 2 }").start();
+    assert_eq!(shares(&proxy, 50), counts(&[("a", 50)]));
+}
+
+#[test]
+fn without_a_word_about_it_the_balance_is_adaptive() {
+    let endpoints = endpoints(&["a"]);
+    let proxy = Tidegate::with(format!("to = {:?}\n", endpoints[0].address())).start();
+    proxy.output().wait_for_stderr(&["cluster default (adaptive)"]);
+}

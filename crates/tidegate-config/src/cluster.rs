@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::Address;
+use crate::{Address, Balance};
 
 /// A named set of interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,42 +30,6 @@ pub struct Endpoint {
     pub address: Address,
     /// Its share of the load, 1 to 1000.
     pub weight: u32,
-}
-
-/// Which endpoint is picked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Balance {
-    /// The one that would be drained first, by what its answers taught about it.
-    Adaptive {
-        /// Proxies that send to the same endpoints, this one included; at least 1.
-        peers: u32,
-    },
-    /// The same key goes to the same endpoint (consistent hash).
-    Hash(HashKey),
-    /// The one with the fewest requests in flight for its weight.
-    #[default]
-    LeastRequest,
-    /// The less loaded of this many random ones.
-    Random {
-        /// At least 1; 2 is "the power of two choices".
-        choices: u32,
-    },
-    /// In turn, by weight.
-    RoundRobin,
-}
-
-/// What is hashed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum HashKey {
-    /// The client's address, behind trusted proxies the forwarded one.
-    #[default]
-    ClientAddress,
-    /// The value of this cookie.
-    Cookie(String),
-    /// The value of this header field, name in lower case.
-    Header(String),
-    /// The path, without the query.
-    Path,
 }
 
 /// An active check of every endpoint.

@@ -3,6 +3,7 @@
 //! The one place where keys are listed. The walker refuses what is not here; the JSON Schema and the reference in
 //! docs/ are made from it; tests hold that each default changes nothing and each example something.
 
+mod balance;
 mod tables;
 
 use crate::units;
@@ -31,6 +32,16 @@ pub(crate) struct Key {
     /// A value in TOML, not the default.
     pub(crate) example: &'static str,
     pub(crate) doc: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    takes: Kind,
+    default: Default,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
+    Key { name, takes, default, example, doc }
 }
 
 /// What stands when a key is absent.
@@ -217,7 +228,13 @@ mod tests {
             }
             ("endpoint", "address") => "listen = ':80'\nto = 'a'\n[[cluster.a.endpoints]]\n",
             ("endpoint", _) => "listen = ':80'\nto = 'a'\n[[cluster.a.endpoints]]\naddress = 'h:1'\n",
-            ("balance", "key") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'hash'\n",
+            ("balance", "key" | "bound_percent") => {
+                "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'rendezvous'\n"
+            }
+            ("balance", "bound_by") => {
+                "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'maglev'\nbound_percent = 150\n"
+            }
+            ("balance", "in_flight_max") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'first'\n",
             ("balance", "choices") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'random'\n",
             ("balance", "peers") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'adaptive'\n",
             ("balance", _) => "listen = ':80'\nto = 'h:1'\n[balance]\n",

@@ -15,6 +15,7 @@
 #![allow(clippy::option_option, reason = "absent, off and given are three things a key can be")]
 
 mod address;
+mod balance;
 mod check;
 mod cluster;
 mod config;
@@ -34,9 +35,8 @@ mod units;
 mod walk;
 
 pub use address::{Address, AddressError, Bind, Host};
-pub use cluster::{
-    Balance, Cluster, ClusterLimits, Endpoint, HashKey, HealthCheck, PassiveHealth, Probe, StatusRange,
-};
+pub use balance::{Balance, Bound, BoundBy, HashKey, Hashing};
+pub use cluster::{Cluster, ClusterLimits, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, Timeouts, Workers};
 pub use flags::Flag;
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};

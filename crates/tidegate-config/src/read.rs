@@ -3,6 +3,7 @@
 //! What comes out is a [`Draft`]: every value read and inherited, names and references not yet looked at as a
 //! whole. That is the part of [`crate::check`].
 
+mod balance;
 mod cluster;
 mod listener;
 mod matcher;
@@ -90,7 +91,7 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
 
 fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
     let mut inherited = Inherited::default();
-    set(&mut inherited.balance, cluster::balance(walk, root));
+    set(&mut inherited.balance, balance::balance(walk, root));
     set(&mut inherited.health, cluster::health(walk, root));
     set(&mut inherited.passive, cluster::passive(walk, root));
     set(&mut inherited.retry, route::retry(walk, root, &Retry::default()));

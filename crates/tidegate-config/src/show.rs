@@ -203,14 +203,23 @@ fn endpoint(endpoint: &Endpoint) -> String {
 }
 
 fn balance(balance: &Balance) -> String {
-    let with = |algorithm, key, value| table([("algorithm", quoted(algorithm)), (key, value)]);
+    let mut fields = vec![("algorithm", quoted(balance.word()))];
     match balance {
-        Balance::Adaptive { peers } => with("adaptive", "peers", peers.to_string()),
-        Balance::Hash(key) => with("hash", "key", hash_key(key)),
-        Balance::LeastRequest => quoted("least_request"),
-        Balance::Random { choices } => with("random", "choices", choices.to_string()),
-        Balance::RoundRobin => quoted("round_robin"),
+        Balance::Adaptive { peers } => fields.push(("peers", peers.to_string())),
+        Balance::First { in_flight_max } => fields.push(("in_flight_max", in_flight_max.to_string())),
+        Balance::Maglev(hashing) | Balance::Rendezvous(hashing) => {
+            fields.push(("key", hash_key(&hashing.key)));
+            fields.push(("bound_percent", count_or_off(hashing.bound.map(|bound| bound.percent))));
+            fields.extend(hashing.bound.map(|bound| ("bound_by", quoted(bound.by.word()))));
+        }
+        Balance::Random { choices } => fields.push(("choices", choices.to_string())),
+        Balance::LeastRequest
+        | Balance::PeakEwma
+        | Balance::Prequal
+        | Balance::ReportedLoad
+        | Balance::RoundRobin => return quoted(balance.word()),
     }
+    table(fields)
 }
 
 fn hash_key(key: &HashKey) -> String {

@@ -77,6 +77,8 @@ mistakes! {
     two_listeners_on_one_port: "listen = [':80', '127.0.0.1:80', ':9901']\nto = 'a:1'\n",
     a_variable_that_is_not_set: "listen = ':80'\nto = ['${HOST}:80', '${PORT}', '${X']\n",
     a_hash_key_without_hash: "listen = ':80'\nto = 'a:1'\n[balance]\nalgorithm = 'random'\nkey = 'path'\n",
+    a_bound_without_its_size: "listen = ':80'\nto = 'a:1'\nbalance = { algorithm = 'hash', bound_by = 'requests' }\n",
+    a_balance_that_does_not_know_when_an_endpoint_is_full: "listen = ':80'\nto = 'a:1'\nbalance = 'first'\n",
     a_status_that_no_one_sends: "listen = ':80'\nto = 'a:1'\nhealth = { path = '/', expect = ['2xx', '300-200'] }\n",
     a_network_that_is_none: "listen = ':80'\nto = 'a:1'\ntrusted_proxies = ['10.0.0.0/33', 'lan']\n",
     many_mistakes_at_once: "listen = ':80'\nworkers = 0\nbalence = 'hash'\n\n[timeout]\nconnect = 3\n\n[[route]]\n\

@@ -198,7 +198,7 @@ impl Core {
         for cluster in &self.overview.current().config.clusters {
             let endpoints: Vec<_> =
                 cluster.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
-            let balance = crate::lower::algorithm_word(&cluster.balance);
+            let balance = cluster.balance.word();
             self.voice.note(format_args!("cluster {} ({balance}): {}", cluster.name, endpoints.join(", ")));
         }
         match &self.admin {

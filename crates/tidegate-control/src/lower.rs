@@ -6,8 +6,6 @@
 mod clusters;
 mod routes;
 
-pub(crate) use clusters::algorithm_word;
-
 use crate::places::Place;
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,10 +202,12 @@ mod tests {
     #[test]
     fn every_algorithm_gets_the_key_it_hashes() {
         for (balance, expected) in [
+            ("\"adaptive\"", HashKey::None),
             ("\"least_request\"", HashKey::None),
             ("\"round_robin\"", HashKey::None),
             ("\"random\"", HashKey::None),
             ("\"hash\"", HashKey::ClientAddress),
+            ("\"maglev\"", HashKey::ClientAddress),
             ("{ algorithm = \"hash\", key = \"path\" }", HashKey::Path),
             ("{ algorithm = \"hash\", key = { header = \"X-User\" } }", HashKey::Header("x-user".into())),
             ("{ algorithm = \"hash\", key = { cookie = \"Sid\" } }", HashKey::Cookie("Sid".into())),

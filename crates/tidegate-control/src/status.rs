@@ -1,7 +1,6 @@
 //! The state of everything, as facts: what `/status` prints, and what the live view shows.
 
 use crate::listening::Listening;
-use crate::lower::algorithm_word;
 use crate::overview::Overview;
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -69,7 +68,7 @@ impl Status {
             clusters: clusters
                 .map(|cluster| {
                     let configured = current.config.cluster(&cluster.name);
-                    let balance = configured.map_or("", |configured| algorithm_word(&configured.balance));
+                    let balance = configured.map_or("", |configured| configured.balance.word());
                     ClusterStatus::read(cluster, balance, overview, now)
                 })
                 .collect(),

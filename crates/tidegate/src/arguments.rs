@@ -62,7 +62,7 @@ pub(crate) struct ProxyArguments {
     /// An endpoint: localhost:8001, 10.0.0.1:80, unix:/run/app.sock (repeat for more)
     #[arg(long, value_name = "ADDRESS", required = true)]
     pub(crate) to: Vec<String>,
-    /// How endpoints share the load: least_request, round_robin, random, hash, adaptive
+    /// How endpoints share the load: least_request, round_robin, hash, … (docs/balancing.md) [default: adaptive]
     #[arg(long, value_name = "ALGORITHM")]
     pub(crate) balance: Option<String>,
     /// Check endpoints: a path to GET, or tcp for a connection alone
@@ -114,7 +114,7 @@ pub(crate) struct DemoArguments {
     /// Print one JSON object at the end, and nothing before
     #[arg(long)]
     pub(crate) json: bool,
-    /// How endpoints share the load: least_request, round_robin, random, hash, adaptive
+    /// How endpoints share the load: least_request, round_robin, hash, … (docs/balancing.md) [default: adaptive]
     #[arg(long, value_name = "ALGORITHM")]
     pub(crate) balance: Option<String>,
     /// Where the proxy listens [default: a free port]

@@ -3,17 +3,8 @@
 //! It refuses to know how values are read; [`crate::keys`] says what the parts mean.
 
 use super::Default::{Inherited, Required, Value, Words};
-use super::{Default, Key, Kind, Table};
-
-const fn key(
-    name: &'static str,
-    takes: Kind,
-    default: Default,
-    example: &'static str,
-    doc: &'static str,
-) -> Key {
-    Key { name, takes, default, example, doc }
-}
+use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY};
+use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
 pub(crate) static ALL: [&Table; 20] = [
@@ -48,8 +39,6 @@ const TO: Kind = Kind::AnyOf(&[Kind::Text("the name of a cluster"), ENDPOINT_ADD
 const OFF: Kind = Kind::Words(&["off"]);
 const DURATION_OR_OFF: Kind = Kind::AnyOf(&[Kind::Duration, OFF]);
 const CONNECTIONS: Kind = Kind::Integer { min: 1, max: 10_000_000 };
-const BALANCES: Kind = Kind::AnyOf(&[ALGORITHMS, Kind::Table(&BALANCE)]);
-const ALGORITHMS: Kind = Kind::Words(&["round_robin", "least_request", "random", "hash", "adaptive"]);
 const HEALTHS: Kind = Kind::AnyOf(&[
     Kind::Text("a path like \"/health\""),
     Kind::Words(&["tcp", "off"]),
@@ -61,9 +50,6 @@ const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
 const STATUS: Kind =
     Kind::AnyOf(&[Kind::Integer { min: 100, max: 599 }, Kind::Text("a range like \"200-399\"")]);
 
-const BALANCE_DOC: &str = "How endpoints share the load: `round_robin` (in turn, by weight), `least_request` (fewest \
-    in flight), `random` (the less loaded of two random ones), `hash` (the same key to the same endpoint), \
-    `adaptive` (the one that drains first, learned from its answers).";
 const HEALTH_DOC: &str = "Active checks: a path to `GET`, `true` or `\"tcp\"` for a connection alone, `\"off\"`, or a \
     table.";
 const PASSIVE_DOC: &str = "Marking an endpoint down when requests cannot connect to it.";
@@ -91,7 +77,7 @@ pub(crate) static ROOT: Table = Table {
             "[\"localhost:8001\", { address = \"localhost:8002\", weight = 2 }]",
             "Where requests go that no `[[route]]` takes: a route for everything, after all others.",
         ),
-        key("balance", BALANCES, Value("\"least_request\""), "\"round_robin\"", BALANCE_DOC),
+        key("balance", BALANCES, Value("\"adaptive\""), "\"round_robin\"", BALANCE_DOC),
         key("health", HEALTHS, Value("\"off\""), "\"/health\"", HEALTH_DOC),
         key("passive", PASSIVES, Value("true"), "{ connect_failures = 5 }", PASSIVE_DOC),
         key("retry", RETRIES, Value("true"), "{ attempts = 2 }", RETRY_DOC),
@@ -392,52 +378,6 @@ pub(crate) static ENDPOINT: Table = Table {
     keys: &[
         key("address", ENDPOINT_ADDRESS, Required, "\"[::1]:8001\"", "Where it listens."),
         key("weight", Kind::Integer { min: 1, max: 1000 }, Value("1"), "2", "Its share of the load."),
-    ],
-};
-
-pub(crate) static BALANCE: Table = Table {
-    name: "balance",
-    title: "`balance` as a table",
-    doc: "For algorithms that can be told more.",
-    keys: &[
-        key("algorithm", ALGORITHMS, Value("\"least_request\""), "\"round_robin\"", BALANCE_DOC),
-        key(
-            "key",
-            Kind::AnyOf(&[Kind::Words(&["client_address", "path"]), Kind::Table(&HASH_KEY)]),
-            Value("\"client_address\""),
-            "{ header = \"X-User\" }",
-            "What `hash` hashes.",
-        ),
-        key(
-            "choices",
-            Kind::Integer { min: 1, max: 16 },
-            Value("2"),
-            "3",
-            "How many endpoints `random` looks at; the less loaded one wins.",
-        ),
-        key(
-            "peers",
-            Kind::Integer { min: 1, max: 10_000 },
-            Value("1"),
-            "4",
-            "Proxies that send to the same endpoints without telling each other, this one included: what `adaptive` expects.",
-        ),
-    ],
-};
-
-pub(crate) static HASH_KEY: Table = Table {
-    name: "hash_key",
-    title: "`key` of `hash` as a table",
-    doc: "Exactly one of its keys. A request that carries none goes to any endpoint.",
-    keys: &[
-        key(
-            "header",
-            Kind::Text("a field name"),
-            Words("none"),
-            "\"X-User\"",
-            "The value of this header field.",
-        ),
-        key("cookie", Kind::Text("a cookie's name"), Words("none"), "\"sid\"", "The value of this cookie."),
     ],
 };
 

@@ -1,16 +1,17 @@
-//! Clusters and what belongs to them: endpoints, balance, health.
+//! Clusters and what belongs to them: endpoints and their health.
 //!
-//! It does not know which routes use them.
+//! It does not know which routes use them, nor the algorithms.
 
 use std::collections::HashMap;
 
 use crate::document::{Node, Value};
 use crate::keys::{CLUSTER, ENDPOINT};
 use crate::problem::Problem;
-use crate::read::matcher::{is_field_name, path_problem};
+use crate::read::balance::balance;
+use crate::read::matcher::path_problem;
 use crate::read::{Inherited, Placed, cluster_limits, is_table};
 use crate::walk::{Field, Section, Walk, set};
-use crate::{Address, Balance, Cluster, Endpoint, HashKey, HealthCheck, PassiveHealth, Probe, StatusRange};
+use crate::{Address, Cluster, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
 
 const NAME_BYTES_MAX: usize = 64;
 
@@ -114,82 +115,6 @@ fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<Endpoint>
         return None;
     };
     Some(Endpoint { address: address.parse(walk, "address")?, weight })
-}
-
-/// The `balance` of a section; `None` when it says nothing.
-pub(super) fn balance(walk: &mut Walk, section: &Section<'_>) -> Option<Balance> {
-    let field = section.field("balance")?;
-    if !is_table(field.node) {
-        return algorithm(field.word(walk)?);
-    }
-    let table = field.section(walk)?;
-    let mut balance = match table.field("algorithm") {
-        Some(field) => algorithm(field.word(walk)?)?,
-        None => Balance::default(),
-    };
-    if let Some(field) = table.field("key") {
-        match &mut balance {
-            Balance::Hash(key) => set(key, hash_key(walk, &field)),
-            _ => walk.report(only_for(&field, "hash")),
-        }
-    }
-    if let Some(field) = table.field("peers") {
-        match &mut balance {
-            Balance::Adaptive { peers } => set(peers, field.integer(walk)),
-            _ => walk.report(only_for(&field, "adaptive")),
-        }
-    }
-    if let Some(field) = table.field("choices") {
-        match &mut balance {
-            Balance::Random { choices } => set(choices, field.integer(walk)),
-            _ => walk.report(only_for(&field, "random")),
-        }
-    }
-    Some(balance)
-}
-
-fn algorithm(word: &str) -> Option<Balance> {
-    match word {
-        "adaptive" => Some(Balance::Adaptive { peers: 1 }),
-        "hash" => Some(Balance::Hash(HashKey::default())),
-        "least_request" => Some(Balance::LeastRequest),
-        "random" => Some(Balance::Random { choices: 2 }),
-        "round_robin" => Some(Balance::RoundRobin),
-        _ => None,
-    }
-}
-
-fn only_for(field: &Field<'_>, algorithm: &str) -> Problem {
-    let title = format!("`{}` has no effect without `algorithm = {algorithm:?}`", field.path);
-    Problem::error(field.key_span.clone(), title)
-        .help(format!("set `algorithm = {algorithm:?}`, or leave it out"))
-}
-
-fn hash_key(walk: &mut Walk, field: &Field<'_>) -> Option<HashKey> {
-    if !is_table(field.node) {
-        return match field.word(walk)? {
-            "path" => Some(HashKey::Path),
-            _ => Some(HashKey::ClientAddress),
-        };
-    }
-    let section = field.section(walk)?;
-    match (section.field("header"), section.field("cookie")) {
-        (Some(header), None) => {
-            field_name(walk, &header).map(|name| HashKey::Header(name.to_ascii_lowercase()))
-        }
-        (None, Some(cookie)) => field_name(walk, &cookie).map(|name| HashKey::Cookie(name.to_owned())),
-        _ => {
-            let title = format!("`{}` takes exactly one of `header` and `cookie`", field.path);
-            walk.report(Problem::error(section.span.clone(), title));
-            None
-        }
-    }
-}
-
-/// A token (RFC 9110 §5.6.2), which cookie names are too (RFC 6265 §4.1.1).
-fn field_name<'a>(walk: &mut Walk, field: &Field<'a>) -> Option<&'a str> {
-    let Some(text) = field.text() else { return field.refuse(walk) };
-    if is_field_name(text) { Some(text) } else { field.refuse(walk) }
 }
 
 /// The `passive` of a section; `None` when it says nothing.

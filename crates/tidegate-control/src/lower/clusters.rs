@@ -4,9 +4,9 @@
 use super::{Named, Previous, head_limits};
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, PassiveMarking, States};
+use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, LoadBound, PassiveMarking, States};
 use tidegate_config::{
-    Address as ConfiguredAddress, Balance, Cluster as ConfiguredCluster, Config,
+    Address as ConfiguredAddress, Balance, Bound, BoundBy, Cluster as ConfiguredCluster, Config,
     Endpoint as ConfiguredEndpoint, HashKey as ConfiguredKey, Host, PassiveHealth,
 };
 use tidegate_proxy::snapshot::{Cluster, HashKey};
@@ -122,33 +122,32 @@ fn new_upstream(
 fn algorithm(balance: &Balance) -> Algorithm {
     match balance {
         Balance::Adaptive { peers } => Algorithm::Adaptive { peers: *peers },
-        Balance::Hash(_) => Algorithm::ConsistentHash,
+        Balance::First { in_flight_max } => Algorithm::First { in_flight_max: *in_flight_max },
         Balance::LeastRequest => Algorithm::LeastRequest,
+        Balance::Maglev(hashing) => Algorithm::Maglev { bound: hashing.bound.map(load_bound) },
+        Balance::PeakEwma => Algorithm::PeakEwma,
+        Balance::Prequal => Algorithm::Prequal,
         Balance::Random { choices } => Algorithm::Random { choices: *choices },
+        Balance::Rendezvous(hashing) => Algorithm::Rendezvous { bound: hashing.bound.map(load_bound) },
+        Balance::ReportedLoad => Algorithm::ReportedLoad,
         Balance::RoundRobin => Algorithm::RoundRobin,
     }
 }
 
-/// As the configuration calls it.
-pub(crate) fn algorithm_word(balance: &Balance) -> &'static str {
-    match balance {
-        Balance::Adaptive { .. } => "adaptive",
-        Balance::Hash(_) => "hash",
-        Balance::LeastRequest => "least_request",
-        Balance::Random { .. } => "random",
-        Balance::RoundRobin => "round_robin",
+fn load_bound(bound: Bound) -> LoadBound {
+    match bound.by {
+        BoundBy::DrainTime => LoadBound::drain_time(bound.percent),
+        BoundBy::Requests => LoadBound::new(bound.percent),
     }
 }
 
 fn hash_key(balance: &Balance) -> HashKey {
-    match balance {
-        Balance::Hash(ConfiguredKey::ClientAddress) => HashKey::ClientAddress,
-        Balance::Hash(ConfiguredKey::Cookie(name)) => HashKey::Cookie(name.as_str().into()),
-        Balance::Hash(ConfiguredKey::Header(name)) => HashKey::Header(name.as_str().into()),
-        Balance::Hash(ConfiguredKey::Path) => HashKey::Path,
-        Balance::Adaptive { .. } | Balance::LeastRequest | Balance::Random { .. } | Balance::RoundRobin => {
-            HashKey::None
-        }
+    match balance.hash_key() {
+        Some(ConfiguredKey::ClientAddress) => HashKey::ClientAddress,
+        Some(ConfiguredKey::Cookie(name)) => HashKey::Cookie(name.as_str().into()),
+        Some(ConfiguredKey::Header(name)) => HashKey::Header(name.as_str().into()),
+        Some(ConfiguredKey::Path) => HashKey::Path,
+        None => HashKey::None,
     }
 }
 

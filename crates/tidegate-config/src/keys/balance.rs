@@ -1,0 +1,97 @@
+//! The tables of keys that say how endpoints share the load.
+//!
+//! A list, as [`super::tables`]; it refuses to know how values are read.
+
+use super::Default::{Value, Words};
+use super::{Kind, Table, key};
+
+pub(super) const BALANCES: Kind = Kind::AnyOf(&[ALGORITHMS, Kind::Table(&BALANCE)]);
+const ALGORITHMS: Kind = Kind::Words(&[
+    "adaptive",
+    "least_request",
+    "round_robin",
+    "random",
+    "rendezvous",
+    "maglev",
+    "hash",
+    "peak_ewma",
+    "prequal",
+    "reported_load",
+    "first",
+]);
+
+pub(super) const BALANCE_DOC: &str = "How endpoints share the load; docs/balancing.md says which algorithm fits when. \
+    `adaptive`: the one that drains first, learned from its answers. `least_request`: the fewest in flight. `round_robin`: \
+    in turn, by weight. `random`: the less loaded of two random ones. `rendezvous`, for which `hash` is another word: the \
+    same key to the same endpoint; `maglev`: the same by a table, for hundreds of endpoints. `peak_ewma`, `prequal`: two \
+    choices by latency, and the quickest that is not busy. `reported_load`: by what endpoints say they could serve. `first`: \
+    fills one after the other.";
+
+pub(super) static BALANCE: Table = Table {
+    name: "balance",
+    title: "`balance` as a table",
+    doc: "For algorithms that can be told more. A key that the algorithm does not know is an error.",
+    keys: &[
+        key("algorithm", ALGORITHMS, Value("\"adaptive\""), "\"round_robin\"", BALANCE_DOC),
+        key(
+            "peers",
+            Kind::Integer { min: 1, max: 10_000 },
+            Value("1"),
+            "4",
+            "Proxies that send to the same endpoints without telling each other, this one included: what `adaptive` expects.",
+        ),
+        key(
+            "choices",
+            Kind::Integer { min: 1, max: 16 },
+            Value("2"),
+            "3",
+            "How many endpoints `random` looks at; the less loaded one wins.",
+        ),
+        key(
+            "key",
+            Kind::AnyOf(&[Kind::Words(&["client_address", "path"]), Kind::Table(&HASH_KEY)]),
+            Value("\"client_address\""),
+            "{ header = \"X-User\" }",
+            "What `rendezvous` and `maglev` hash.",
+        ),
+        key(
+            "bound_percent",
+            Kind::AnyOf(&[Kind::Integer { min: 100, max: 10_000 }, Kind::Words(&["off"])]),
+            Value("\"off\""),
+            "125",
+            "How much of an even load an endpoint may hold before keys of `rendezvous` and `maglev` spill over to their next \
+                endpoint; `\"off\"`: a key stays as long as its endpoint is up.",
+        ),
+        key(
+            "bound_by",
+            Kind::Words(&["drain_time", "requests"]),
+            Value("\"drain_time\""),
+            "\"requests\"",
+            "What the bound compares: how long what is in flight would take, as `adaptive` learns it (a slow or failing \
+                endpoint spills sooner, and nobody spills who has slots to spare), or requests in flight.",
+        ),
+        key(
+            "in_flight_max",
+            Kind::Integer { min: 1, max: 1_000_000 },
+            Words("none; `first` needs it"),
+            "50",
+            "Requests in flight that fill an endpoint for `first`; the next one goes to the next endpoint.",
+        ),
+    ],
+};
+
+pub(super) static HASH_KEY: Table = Table {
+    name: "hash_key",
+    title: "`key` of `balance` as a table",
+    doc: "Exactly one of its keys. A request that carries none goes to any endpoint.",
+    keys: &[
+        key(
+            "header",
+            Kind::Text("a field name"),
+            Words("none"),
+            "\"X-User\"",
+            "The value of this header field.",
+        ),
+        key("cookie", Kind::Text("a cookie's name"), Words("none"), "\"sid\"", "The value of this cookie."),
+    ],
+};
