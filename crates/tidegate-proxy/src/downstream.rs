@@ -20,6 +20,8 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -64,13 +66,27 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
         if !readable(worker, &connection.stream, &connection.alarm, wait).await {
             return;
         }
-        match Box::pin(serve_while_busy(&mut connection)).await {
-            Fate::KeepAlive => {}
-            Fate::Close => return,
-            Fate::Linger => return Box::pin(linger(&mut connection)).await,
-            Fate::Abort => return connection.stream.abort(),
+        match unless_it_panics(Box::pin(serve_while_busy(&mut connection))).await {
+            Some(Fate::KeepAlive) => {}
+            Some(Fate::Close) => return,
+            Some(Fate::Linger) => return Box::pin(linger(&mut connection)).await,
+            Some(Fate::Abort) => return connection.stream.abort(),
+            None => {
+                connection.open.worker.metrics.panics.increment();
+                return connection.stream.abort();
+            }
         }
     }
+}
+
+/// A mistake in our own code ends the request that met it, visibly, and nothing else. What it leaves behind is dropped
+/// with it: guards give back what was counted, and nothing that other requests use is changed in more than one step.
+async fn unless_it_panics<F: Future>(mut busy: Pin<Box<F>>) -> Option<F::Output> {
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| busy.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 /// How long the next request is waited for.

@@ -55,6 +55,8 @@ type FailureSeries = (Arc<str>, (&'static str, &'static str));
 #[derive(Debug)]
 pub(crate) struct WorkerMetrics {
     resolver: Resolver,
+    /// Requests that met a mistake of ours.
+    pub(crate) panics: Arc<Counter>,
     tunnels: Arc<Gauge>,
     /// Failures are rare but their kinds many: series are resolved when first needed.
     failures: RefCell<HashMap<FailureSeries, Arc<Counter>>>,
@@ -64,6 +66,7 @@ pub(crate) struct WorkerMetrics {
 impl WorkerMetrics {
     pub(crate) fn new(resolver: Resolver) -> Self {
         Self {
+            panics: resolver.counter(&families::REQUEST_PANICS, &[]),
             tunnels: resolver.registry.gauge(&families::TUNNELS, &[]),
             resolver,
             failures: RefCell::default(),

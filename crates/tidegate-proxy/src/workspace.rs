@@ -105,6 +105,7 @@ impl Drop for Lent<'_> {
         let mut spare = self.owner.spare.borrow_mut();
         if let Some(mut workspace) = self.workspace.take()
             && spare.len() < SPARE_MAX
+            && !std::thread::panicking() // whatever it holds then
             && workspace.input.is_usual()
             && workspace.answer.is_usual()
         {

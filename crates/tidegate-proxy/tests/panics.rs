@@ -1,0 +1,170 @@
+//! A mistake in the proxy's own code ends one request, not the worker.
+//!
+//! The mistake is real: an endpoint whose name is no host, which the configuration would have refused, makes the codec
+//! write a head that does not read as it was meant. Debug builds notice that, and panic.
+#![cfg(debug_assertions)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tidegate_balance::{Algorithm, Balancer, EndpointId, EndpointState};
+use tidegate_http::HeadLimits;
+use tidegate_proxy::Socket;
+use tidegate_proxy::route::{Matcher, PathPattern, RouteTable};
+use tidegate_proxy::snapshot::{
+    Action, Cluster, HashKey, Listener, Policy, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot, Timeouts,
+};
+use tidegate_proxy::upstream::{Address, Upstream};
+use tidegate_proxy::worker::{Command, WorkerHandle, WorkerParts, start};
+use tidegate_telemetry::{Registry, families};
+use tidegate_testkit::{Client, Endpoint, Gone, Script, eventually};
+
+const HEAD_LIMITS: HeadLimits =
+    HeadLimits { head_bytes_max: 16 * 1024, target_bytes_max: 8 * 1024, field_count_max: 100 };
+
+#[test]
+fn a_panic_ends_one_request_and_nothing_else() {
+    let slow = Endpoint::start(Script::answers_after(Duration::from_millis(200), "x"));
+    let world = World::before(&slow);
+    let mut others: Vec<Client> = (0..4).map(|_| world.client()).collect();
+    for other in &mut others {
+        other.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    slow.wait_for_requests(4);
+
+    // The second request of each of these connections.
+    for _ in 0..20 {
+        let mut unlucky = world.client();
+        unlucky.send("GET /missing HTTP/1.1\r\nHost: test\r\n\r\nGET /broken HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(unlucky.reply().status, 404, "what was answered before stands");
+        assert_eq!(unlucky.rest(), (Vec::new(), Gone::Reset));
+    }
+
+    assert_eq!(world.registry.total(&families::REQUEST_PANICS, &[]), 20);
+    for other in &mut others {
+        assert_eq!(other.reply().text(), "x", "they were under way on the same worker");
+        assert_eq!(other.get("/").text(), "x");
+    }
+    drop(others);
+    eventually("nothing is left over", || world.connections.load(Ordering::Relaxed) == 0);
+    assert_eq!(world.pending.load(Ordering::Relaxed), 0);
+    assert!(world.states.iter().all(|state| state.in_flight() == 0));
+    world.end();
+}
+
+/// One worker; `/broken` leads to an endpoint whose name is no host, `/missing` nowhere, the rest to a good endpoint.
+struct World {
+    worker: WorkerHandle,
+    address: std::net::SocketAddr,
+    registry: Arc<Registry>,
+    connections: Arc<AtomicUsize>,
+    pending: Arc<AtomicUsize>,
+    states: Vec<Arc<EndpointState>>,
+}
+
+impl World {
+    fn before(endpoint: &Endpoint) -> Self {
+        let (connections, pending) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let addresses = [endpoint.address(), "no host at all".to_owned()];
+        let (clusters, states) = addresses
+            .iter()
+            .map(|name| {
+                let state = Arc::<EndpointState>::default();
+                (Arc::new(cluster(name, endpoint, &state, &pending)), state)
+            })
+            .unzip();
+        let snapshot = Snapshot {
+            generation: 1,
+            listeners: vec![Arc::new(listener(&connections))],
+            routes: routes(),
+            clusters,
+            limits: ProxyLimits { connections_max: 100 },
+        };
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let registry = Arc::<Registry>::default();
+        let worker = start(WorkerParts {
+            number: 0,
+            snapshot: Arc::new(snapshot),
+            registry: Arc::clone(&registry),
+            access_log: None,
+            connections: Arc::default(),
+            seed: 1,
+        })
+        .unwrap();
+        worker.send(Command::Listen("main".into(), Socket::Tcp(socket)));
+        Self { worker, address, registry, connections, pending, states }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    fn end(self) {
+        self.worker.send(Command::Drain);
+        assert!(self.worker.join(), "the worker panicked");
+    }
+}
+
+fn routes() -> RouteTable {
+    let policy = Policy {
+        timeouts: Timeouts {
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_mins(1),
+            body_idle: Duration::from_secs(30),
+            total: Duration::MAX,
+            tunnel_idle: Duration::from_hours(1),
+        },
+        body_bytes_max: None,
+        retry: RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true },
+        preserve_host: false,
+    };
+    let answer = Action::Answer { status: 404, content_type: "text/plain".into(), body: Arc::new([]) };
+    let routes = [
+        ("/", Action::Forward { cluster: 0 }),
+        ("/broken", Action::Forward { cluster: 1 }),
+        ("/missing", answer),
+    ];
+    let route = |(path, action): (&str, Action)| {
+        let matcher = Matcher { path: PathPattern::Prefix(path.to_owned()), ..Matcher::default() };
+        (vec![matcher], Arc::new(Route { name: path.into(), action, policy: policy.clone() }))
+    };
+    RouteTable::new(routes.into_iter().map(route).collect())
+}
+
+fn cluster(
+    name: &str,
+    endpoint: &Endpoint,
+    state: &Arc<EndpointState>,
+    pending: &Arc<AtomicUsize>,
+) -> Cluster {
+    let id = EndpointId { cluster: name.into(), address: name.into() };
+    let address = Address::Tcp(endpoint.socket_address());
+    let listed = tidegate_balance::Endpoint { id: id.clone(), weight: 1, state: Arc::clone(state) };
+    Cluster {
+        name: name.into(),
+        balancer: Balancer::new(Algorithm::RoundRobin, vec![listed], None),
+        upstreams: vec![Arc::new(Upstream::new(id, vec![address], None))],
+        hash_key: HashKey::None,
+        pending_max: 100,
+        pending: Arc::clone(pending),
+        idle_connections_max: 100,
+        idle_timeout: Duration::from_mins(1),
+        head_limits: HEAD_LIMITS,
+    }
+}
+
+fn listener(connections: &Arc<AtomicUsize>) -> Listener {
+    Listener {
+        key: "main".into(),
+        scheme: Scheme::Http,
+        connections_max: 100,
+        connections: Arc::clone(connections),
+        trusted_proxies: vec![],
+        head_limits: HEAD_LIMITS,
+        head_timeout: Duration::from_secs(10),
+        keep_alive_timeout: Duration::from_mins(1),
+    }
+}
