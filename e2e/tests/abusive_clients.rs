@@ -88,6 +88,33 @@ fn a_client_that_vanishes_in_an_upload_frees_the_endpoint() {
     assert!(door.endpoint.requests().iter().all(|request| !request.complete));
 }
 
+/// It is noticed although there is nothing to send to it: long before the answer's own timeout.
+#[test]
+fn a_client_that_resets_while_an_answer_is_silent_frees_the_endpoint() {
+    let bytes = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    let door = Door::with(Script::writes(bytes, Then::Hang), "[timeout]\nbody_idle = \"10m\"\n");
+    let mut client = door.knock(get(""));
+    client.wire().line().unwrap();
+    while client.wire().line().is_ok_and(|line| !line.is_empty()) {}
+    assert_eq!(client.wire().exactly(5).unwrap(), b"hello");
+    client.reset();
+    door.endpoint.wait_until_left();
+    door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "client_gone")], 1.0);
+}
+
+/// RFC 9112 §9.6: closing over bytes that were not read is a reset, and takes with it what was still to be sent.
+#[test]
+fn a_last_answer_arrives_whole_although_the_client_sent_more() {
+    let body = "x".repeat(4 << 20);
+    let door = Door::with(Script::answers(&body), "");
+    for more in ["GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(1000), "junk".repeat(20_000)] {
+        let mut client = door.knock([get("Connection: close\r\n"), more.into_bytes()].concat());
+        assert!(client.reply().text() == body, "it did not arrive whole");
+        client.expect_finished();
+    }
+    assert_eq!(door.endpoint.request_count(), 2, "nothing is served after the last");
+}
+
 #[test]
 fn a_storm_of_connections_that_come_and_break_leaks_nothing() {
     let door = Door::with(Script::echoes(), "[log]\naccess = \"off\"\n");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidegate_testkit::process::limit_descriptors;
-use tidegate_testkit::{Client, Endpoint, Gone, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Gate, Gone, Script, Tidegate, eventually};
 
 use crate::door::{Door, expect_signed, get, post};
 
@@ -135,4 +135,67 @@ fn out_of_descriptors_accepting_pauses_those_inside_are_served_and_it_recovers()
         })
     });
     door.proxy.wait_for_metric("tidegate_listener_accept_pauses_total", &[], 1.0);
+}
+
+/// An idle connection that one worker keeps must not take the place of one that another worker needs.
+#[test]
+fn a_worker_that_keeps_an_idle_connection_does_not_starve_the_others() {
+    let endpoint = Endpoint::answering("x");
+    let config = format!(
+        "workers = 2\n[timeout]\nconnect = \"1s\"\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{:?}]\n\
+         limit = {{ upstream_connections = 1 }}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    // The kernel spreads connections over the workers: with so many, all on one is a chance of one in a million.
+    for _ in 0..20 {
+        let reply = proxy.get("/");
+        assert_eq!((reply.status, reply.cause()), (200, None));
+    }
+    assert!(endpoint.accepted() > 1, "both workers took part");
+}
+
+/// Waiting for one of `upstream_connections` is time in the queue: the endpoint did not cause it.
+#[test]
+fn waiting_for_a_connection_is_not_charged_to_the_endpoint() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let endpoint = Endpoint::start(Script::new(move |visit| {
+        if visit.request().target == "/first" {
+            held.pass();
+        }
+        visit.answer("x")
+    }));
+    let config = format!(
+        "[log]\naccess = \"stdout\"\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{:?}]\n\
+         limit = {{ upstream_connections = 1 }}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let (mut first, mut second) = (proxy.client(), proxy.client());
+    first.send("GET /first HTTP/1.1\r\nHost: test\r\n\r\n");
+    endpoint.wait_for_requests(1);
+    second.send("GET /second HTTP/1.1\r\nHost: test\r\n\r\n");
+    // What passes here is what the second request waits, at least; how long is for nobody to know exactly.
+    let waits = std::time::Duration::from_millis(400);
+    std::thread::sleep(waits);
+    gate.open();
+    assert_eq!((first.reply().status, second.reply().status), (200, 200));
+    let line = proxy.output().wait_for_stdout(&["/second"]);
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let millis = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key} in {line}"));
+    assert!(millis("queue_ms") > millis("total_ms") / 2.0, "{line}");
+    assert!(millis("first_byte_ms") < millis("total_ms") / 2.0, "{line}");
+    let endpoints_time = proxy.metrics().sum("tidegate_endpoint_first_byte_seconds_sum", &[]);
+    assert!(endpoints_time > 0.0, "the name of the metric is right");
+    // One answer took as long as the gate was shut, the other next to nothing.
+    let whole = proxy.metrics().sum("tidegate_request_duration_seconds_sum", &[]);
+    assert!(endpoints_time < whole * 0.75, "{endpoints_time} s of {whole} s are charged to the endpoint");
+}
+
+#[test]
+fn one_pending_request_is_enough_to_be_served() {
+    let config = "[limit]\npending_requests = 1\n";
+    let door = Door::with(Script::echoes(), config);
+    assert_eq!(door.ask(get("")).status, 200);
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use tidegate_testkit::{Client, Endpoint, Gone, Load, Proxy, Script, Then, Tidegate, Visit, eventually};
+use tidegate_testkit::{
+    Client, Endpoint, Gate, Gone, Load, Proxy, Script, Then, Tidegate, Visit, eventually,
+};
 
 use crate::door::{get, post};
 
@@ -131,6 +133,34 @@ fn endpoints_come_and_go_with_a_reload_under_load() {
     load.stop().expect_no_failures();
     // What is kept open to an endpoint that is no longer wanted is closed.
     eventually("a was let go", || a.open_connections() == 0);
+}
+
+/// A request that began before keeps what it was served by; what is only kept open is closed all the same.
+#[test]
+fn idle_connections_to_a_removed_endpoint_are_closed_though_an_old_request_goes_on() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let slow = Endpoint::start(Script::new(move |visit| {
+        held.pass();
+        visit.answer("slow")
+    }));
+    let (idle, next) = (Endpoint::answering("idle"), Endpoint::answering("next"));
+    let config = |slow: &str, idle: &str| {
+        format!("[[route]]\npath = \"/slow\"\nto = {slow:?}\n[[route]]\nto = {idle:?}\n")
+    };
+    let proxy = Tidegate::with(config(&slow.address(), &idle.address())).start();
+    assert_eq!(proxy.get("/").text(), "idle");
+    let mut open = proxy.client();
+    open.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    slow.wait_for_requests(1);
+    assert_eq!((idle.open_connections(), slow.open_connections()), (1, 1));
+    proxy.reload(&config(&next.address(), &next.address()));
+    eventually("the new one serves", || proxy.get("/").text() == "next");
+    idle.wait_until_left();
+    assert_eq!(slow.open_connections(), 1, "the request goes on");
+    gate.open();
+    assert_eq!(open.reply().text(), "slow");
+    slow.wait_until_left();
 }
 
 #[test]

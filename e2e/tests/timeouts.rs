@@ -71,6 +71,27 @@ fn a_body_that_stops_coming_times_out() {
     assert!(door.endpoint.requests().iter().all(|request| !request.complete));
 }
 
+/// What the endpoint took to ask for the body is not the client's time.
+#[test]
+fn a_late_100_leaves_the_client_its_whole_time() {
+    let script = Script::new(|visit| {
+        pause(1200);
+        visit.write("HTTP/1.1 100 Continue\r\n\r\n");
+        if !visit.read_body() {
+            return Then::Close;
+        }
+        visit.answer("x")
+    });
+    let door = door_after(script, "body_idle", 1000);
+    let mut client = door.knock(post("Content-Length: 5\r\nExpect: 100-continue\r\n", ""));
+    assert_eq!(client.wire().line().unwrap(), b"HTTP/1.1 100 Continue");
+    while !client.wire().line().unwrap().is_empty() {}
+    pause(50);
+    client.send("hello");
+    assert_eq!(client.reply().text(), "x");
+    assert_eq!(door.endpoint.only_request().body, b"hello");
+}
+
 #[test]
 fn a_body_that_keeps_coming_slowly_is_fine() {
     let door = door_after(Script::echoes(), "body_idle", 700);

@@ -43,6 +43,8 @@ mistakes! {
     a_duration_of_nothing: "listen = ':80'\nto = 'a:1'\n[timeout]\ntotal = '0s'\nconnect = 'off'\n",
     a_size_with_a_wrong_unit: "listen = ':80'\nto = 'a:1'\n[limit]\nhead_bytes = '64kb'\nbody_bytes = 1000\n",
     a_size_out_of_range: "listen = ':80'\nto = 'a:1'\n[limit]\nhead_bytes = '10B'\n",
+    a_limit_that_would_refuse_everything:
+        "listen = ':80'\nto = 'a:1'\n[limit]\npending_requests = 0\nupstream_connections = 0\nconnections = 0\n",
     a_number_in_quotes: "listen = ':80'\nto = 'a:1'\nworkers = '4'\n",
     a_key_given_twice: "listen = ':80'\nto = 'a:1'\n\nlisten = ':81'\n",
     a_text_without_quotes: "listen = ':80'\nto = localhost:8001\n",

@@ -145,6 +145,14 @@ impl Client {
         assert_ne!(gone, Gone::Silent, "the connection is still open");
     }
 
+    /// As [`Client::expect_closed`], in good order: with a FIN.
+    ///
+    /// # Panics
+    /// When it stays open, says more, or breaks off.
+    pub fn expect_finished(&mut self) {
+        assert_eq!(self.rest(), (Vec::new(), Gone::Finished));
+    }
+
     /// Half-close: no more requests, answers welcome.
     pub fn finish(&mut self) {
         self.wire.finish();

@@ -15,6 +15,8 @@
 pub mod client;
 /// A scripted HTTP/1 endpoint that records what reached it.
 pub mod endpoint;
+/// Something that a script waits for.
+pub mod gate;
 /// Closed-loop load that counts what failed, by kind.
 pub mod load;
 /// The metrics page, read.
@@ -36,6 +38,7 @@ pub mod wire;
 
 pub use client::{Client, Delivery};
 pub use endpoint::{Endpoint, Received, Script, Then, Visit};
+pub use gate::Gate;
 pub use load::{Load, Report};
 pub use metrics::Metrics;
 pub use patience::eventually;
