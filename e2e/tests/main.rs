@@ -22,6 +22,7 @@ mod hostile_framing;
 mod hostile_sizes;
 mod http11;
 mod limits;
+mod load_reports;
 mod machine_faults;
 mod observability;
 mod paths_and_identity;

@@ -126,6 +126,11 @@ impl Balancer {
         &self.endpoints
     }
 
+    /// Whether the algorithm goes by what endpoints say of their load.
+    pub fn listens_to_reports(&self) -> bool {
+        matches!(self.chooser, Chooser::Prequal | Chooser::ReportedLoad)
+    }
+
     /// Chooses an endpoint and counts the request as in flight there. Takes no lock and allocates nothing.
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
         let tier = self.tiers.draw(&self.seats, pick);

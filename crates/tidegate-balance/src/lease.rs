@@ -59,6 +59,11 @@ impl<'a> Lease<'a> {
         self.index
     }
 
+    /// Whether what the endpoint says of its load is wanted.
+    pub fn listens_to_reports(&self) -> bool {
+        self.balancer.listens_to_reports()
+    }
+
     pub fn picked_at(&self) -> Moment {
         self.picked_at
     }

@@ -18,7 +18,8 @@ use tally::Tally;
 use tidegate_balance::{CheckVerdict, EndpointId, EndpointState};
 use tidegate_config::HealthCheck;
 use tidegate_proxy::upstream::Upstream;
-use tidegate_telemetry::families::ENDPOINT_HEALTH_CHECKS;
+use tidegate_proxy::{load, now};
+use tidegate_telemetry::families::{ENDPOINT_HEALTH_CHECKS, ENDPOINT_LOAD_REPORTS};
 use tidegate_telemetry::registry::CONTROL;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -41,11 +42,23 @@ struct Subject {
     check: HealthCheck,
     upstream: Arc<Upstream>,
     state: Arc<EndpointState>,
+    /// The answers of a check may say how busy the endpoint is, as those to requests may.
+    hears_reports: bool,
 }
 
 impl Subject {
+    fn hear(&self, report: &[u8], overview: &Overview) {
+        if self.hears_reports {
+            let learned = load::learn(report, &self.state, now());
+            let labels = [&*self.upstream.id.cluster, &*self.upstream.id.address, learned.word()];
+            overview.registry.counter(CONTROL, &ENDPOINT_LOAD_REPORTS, &labels).add_from_any_thread(1);
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
-        self.check == other.check && Arc::ptr_eq(&self.upstream, &other.upstream)
+        self.check == other.check
+            && self.hears_reports == other.hears_reports
+            && Arc::ptr_eq(&self.upstream, &other.upstream)
     }
 }
 
@@ -79,9 +92,10 @@ fn subjects(current: &Previous) -> HashMap<EndpointId, Subject> {
     });
     let subjects = checked.flat_map(|(cluster, check)| {
         let pairs = cluster.balancer.endpoints().iter().zip(&cluster.upstreams);
+        let hears_reports = cluster.balancer.listens_to_reports();
         pairs.map(move |(endpoint, upstream)| {
             let (upstream, state) = (Arc::clone(upstream), Arc::clone(&endpoint.state));
-            (endpoint.id.clone(), Subject { check: check.clone(), upstream, state })
+            (endpoint.id.clone(), Subject { check: check.clone(), upstream, state, hears_reports })
         })
     });
     subjects.collect()
@@ -110,8 +124,11 @@ async fn keep_checking(subject: Subject, overview: Arc<Overview>) {
     loop {
         let next = Instant::now() + interval(&subject.check);
         match probe(&subject.check, &subject.upstream).await {
-            Ok(()) => {
+            Ok(said) => {
                 count("passed").add_from_any_thread(1);
+                if let Some(report) = said {
+                    subject.hear(&report, &overview);
+                }
                 tally.passed().into_iter().for_each(|verdict| subject.state.mark_check(verdict));
             }
             Err(error) if error.is_ours() => {}

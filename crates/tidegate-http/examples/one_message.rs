@@ -7,7 +7,7 @@ use tidegate_http::forward::{RequestEdits, ResponseEdits, write_request, write_r
 use tidegate_http::path::canonical;
 use tidegate_http::request::{RequestHead, RequestParser};
 use tidegate_http::response::{ResponseHead, ResponseParser};
-use tidegate_http::{HeadLimits, Progress};
+use tidegate_http::{FieldSet, HeadLimits, Progress};
 
 const REQUEST: &[u8] =
     b"GET /api/items?page=2 HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: bench/1.0\r\n\
@@ -71,6 +71,7 @@ impl Codec {
             client_is_http10: false,
             upgrade: false,
             extra: b"",
+            hidden: FieldSet::default(),
         };
         self.out.clear();
         write_response(&self.response, bytes, &edits, &mut self.out);

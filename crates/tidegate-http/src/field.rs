@@ -55,6 +55,8 @@ pub enum FieldKind {
     ContentLength,
     Cookie,
     Date,
+    /// What an endpoint says of its load (ORCA).
+    EndpointLoadMetrics,
     Expect,
     Forwarded,
     Host,
@@ -147,6 +149,7 @@ impl FieldKind {
                 words::X_FORWARDED_PROTO => Self::XForwardedProto,
                 _ => return None,
             },
+            21 if name.eq_ignore_ascii_case(b"endpoint-load-metrics") => Self::EndpointLoadMetrics,
             _ => return None,
         })
     }

@@ -49,6 +49,8 @@ pub struct ResponseEdits<'a> {
     pub upgrade: bool,
     /// Further complete lines to add (each with its CRLF).
     pub extra: &'a [u8],
+    /// Kinds of fields that are none of the client's business, besides those that never pass.
+    pub hidden: FieldSet,
 }
 
 /// Never copied as received: they concern one connection only (RFC 9110 §7.6.1), or are written anew from decisions.

@@ -14,6 +14,7 @@ pub mod field;
 pub mod forward;
 mod framing;
 mod lines;
+mod load_report;
 pub mod path;
 pub mod request;
 pub mod response;
@@ -21,6 +22,7 @@ mod scan;
 pub mod status;
 
 pub use field::{Field, FieldKind, FieldSet, Span};
+pub use load_report::LoadReport;
 
 /// The version of one message. Anything else is refused by the codec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

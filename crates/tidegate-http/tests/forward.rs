@@ -9,7 +9,7 @@ use tidegate_http::client::told;
 use tidegate_http::forward::{RequestEdits, ResponseEdits, write_request, write_response};
 use tidegate_http::path::canonical;
 use tidegate_http::request::{Method, RequestHead};
-use tidegate_http::{BodyLength, FieldKind, field};
+use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
 
 fn edits<'a>(head: &RequestHead, buffer: &'a [u8]) -> RequestEdits<'a> {
     RequestEdits {
@@ -226,11 +226,26 @@ fn answered(received: &str, method: Method, change: impl Fn(&mut ResponseEdits<'
         client_is_http10: false,
         upgrade: false,
         extra: b"",
+        hidden: FieldSet::default(),
     };
     change(&mut edits);
     let mut out = Vec::new();
     write_response(&head, buffer, &edits, &mut out);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+#[test]
+fn what_is_hidden_from_the_client_is_left_out_wherever_it_stands() {
+    let received = "HTTP/1.1 200 OK\r\nEndpoint-Load-Metrics: TEXT eps=1\r\nA: 1\r\nendpoint-load-metrics: TEXT eps=2\r\n\
+        Content-Length: 0\r\nB: 2\r\n\r\n";
+    let shown = answered(received, Method::Get, |_| {});
+    assert_eq!(shown.to_lowercase().matches("endpoint-load-metrics").count(), 2, "{shown}");
+    let hidden = FieldSet::of(&[FieldKind::EndpointLoadMetrics]);
+    let sent = answered(received, Method::Get, |edits| edits.hidden = hidden);
+    assert!(
+        !sent.to_lowercase().contains("load") && sent.contains("A: 1\r\n") && sent.contains("B: 2\r\n"),
+        "{sent}"
+    );
 }
 
 #[test]

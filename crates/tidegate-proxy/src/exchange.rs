@@ -10,6 +10,7 @@
 
 use crate::answer::date_line;
 use crate::failure::{Cause, Failure, Stage};
+use crate::load;
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
@@ -21,7 +22,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
-use tidegate_http::{BodyLength, FieldKind, HeadLimits, Progress, Version};
+use tidegate_http::{BodyLength, FieldKind, FieldSet, HeadLimits, Progress, Version};
 
 /// Interim answers passed on for one request; more are a fault of the endpoint.
 const INTERIM_MAX: u32 = 50;
@@ -51,7 +52,7 @@ pub(crate) async fn run(
                 pass_interim(call, policy).await?;
             }
             _ => {
-                start_download(call);
+                start_download(call, lease);
                 relay(call, lease, up, policy).await?;
                 return Ok(conclude(call));
             }
@@ -210,6 +211,7 @@ async fn pass_interim(call: &mut Call<'_>, policy: &Policy) -> Result<(), Failur
             client_is_http10: false,
             upgrade: false,
             extra: b"",
+            hidden: FieldSet::default(),
         };
         write_response(
             &workspace.response,
@@ -226,7 +228,13 @@ async fn pass_interim(call: &mut Call<'_>, policy: &Policy) -> Result<(), Failur
 }
 
 /// Decides how the answer is framed downstream and whether the connection goes on, and writes its head.
-fn start_download(call: &mut Call<'_>) {
+fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
+    let now = now();
+    let mut hidden = FieldSet::default();
+    if lease.listens_to_reports() {
+        load::hear(call, lease, now);
+        hidden = FieldSet::of(&[FieldKind::EndpointLoadMetrics]); // said to us, not to the client
+    }
     let workspace = &mut *call.workspace;
     let client_is_http10 = workspace.request.version == Version::Http10;
     let body = match workspace.response.body {
@@ -243,13 +251,13 @@ fn start_download(call: &mut Call<'_>) {
     // RFC 9110 §6.6.1: whoever has a clock adds what the endpoint left out.
     let date = if workspace.response.kinds.has(FieldKind::Date) { String::new() } else { date_line() };
     let extra = date.as_bytes();
-    let edits = ResponseEdits { body, keep_alive, client_is_http10, upgrade: false, extra };
+    let edits = ResponseEdits { body, keep_alive, client_is_http10, upgrade: false, extra, hidden };
     write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);
     workspace.answer.consume(call.response_head_bytes);
     call.keep_alive = keep_alive;
     call.journal.status = workspace.response.status;
     call.journal.begun = true;
-    call.journal.first_byte = Some(now());
+    call.journal.first_byte = Some(now);
 }
 
 /// Moves the answer's body down, and what is left of the request's body up.

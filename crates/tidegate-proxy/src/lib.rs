@@ -15,6 +15,7 @@ mod exchange; // ★ one request and one response between two connections
 pub mod failure; // every way to fail → status, word, retry class
 mod journal; // what happened so far in a request
 mod listener; // accept, within the connection limits
+pub mod load; // what endpoints say of their load
 mod pump; // one direction of an exchange
 mod record;
 mod request; // ★ the life of one request

@@ -10,6 +10,7 @@ use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 
 use crate::failure::Failure;
+use crate::load::Learned;
 
 /// The label `route` of requests that no route matched, or whose head was refused.
 pub const NO_ROUTE: &str = "none";
@@ -182,10 +183,27 @@ pub(crate) struct EndpointMetrics {
     pub(crate) connect_failures: Arc<Counter>,
     pub(crate) connect: Arc<Histogram>,
     pub(crate) reused: Arc<Counter>,
+    /// Present when the cluster's algorithm listens to load reports.
+    pub(crate) load_reports: Option<LoadReportMetrics>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LoadReportMetrics {
+    pub(crate) read: Arc<Counter>,
+    pub(crate) unreadable: Arc<Counter>,
+}
+
+impl LoadReportMetrics {
+    fn new(resolver: &Resolver, [cluster, endpoint]: [&str; 2]) -> Self {
+        let counter = |learned: Learned| {
+            resolver.counter(&families::ENDPOINT_LOAD_REPORTS, &[cluster, endpoint, learned.word()])
+        };
+        Self { read: counter(Learned::Read), unreadable: counter(Learned::Unreadable) }
+    }
 }
 
 impl EndpointMetrics {
-    pub(crate) fn new(resolver: &Resolver, cluster: &str, endpoint: &str) -> Self {
+    pub(crate) fn new(resolver: &Resolver, cluster: &str, endpoint: &str, hears_reports: bool) -> Self {
         let labels = [cluster, endpoint];
         Self {
             attempts: resolver.counter(&families::ENDPOINT_ATTEMPTS, &labels),
@@ -195,6 +213,7 @@ impl EndpointMetrics {
             connect_failures: resolver.counter(&families::CONNECT_FAILURES, &labels),
             connect: resolver.histogram(&families::CONNECT_DURATION, &labels),
             reused: resolver.counter(&families::ENDPOINT_CONNECTIONS_REUSED, &labels),
+            load_reports: hears_reports.then(|| LoadReportMetrics::new(resolver, labels)),
         }
     }
 

@@ -9,8 +9,8 @@ use crate::timers::{NEVER, now};
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_balance::Lease;
-use tidegate_http::BodyLength;
 use tidegate_http::forward::{ResponseEdits, write_response};
+use tidegate_http::{BodyLength, FieldSet};
 
 /// Passes the 101 on and becomes the tunnel that it opens. Each side's end is passed on to the other (half-close).
 pub(crate) async fn run(
@@ -65,6 +65,7 @@ fn open(call: &mut Call<'_>) -> Result<(), Failure> {
         client_is_http10: false,
         upgrade: true,
         extra: b"",
+        hidden: FieldSet::default(),
     };
     write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);
     workspace.answer.consume(call.response_head_bytes);

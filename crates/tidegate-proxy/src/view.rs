@@ -90,11 +90,12 @@ impl View {
 
 impl ClusterView {
     fn new(cluster: &Arc<Cluster>, pools: &Pools<'_>, resolver: &Resolver) -> Self {
+        let hears_reports = cluster.balancer.listens_to_reports();
         let endpoint = |upstream: &Arc<Upstream>| {
             let known = pools.get(&Arc::as_ptr(upstream)).map(|pool| Rc::clone(pool));
             EndpointView {
                 pool: known.unwrap_or_else(|| Rc::new(EndpointPool::new(Arc::clone(upstream)))),
-                metrics: EndpointMetrics::new(resolver, &cluster.name, &upstream.id.address),
+                metrics: EndpointMetrics::new(resolver, &cluster.name, &upstream.id.address, hears_reports),
             }
         };
         Self {

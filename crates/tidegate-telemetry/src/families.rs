@@ -117,6 +117,8 @@ families! {
         "Attempts that took a waiting connection from the pool instead of opening one.";
     ENDPOINT_IN_FLIGHT = Gauge "tidegate_endpoint_in_flight" ["cluster", "endpoint"]
         "Attempts on the endpoint that are under way now.";
+    ENDPOINT_LOAD_REPORTS = Counter "tidegate_endpoint_load_reports" ["cluster", "endpoint", "outcome"]
+        "Reports of its load in answers of the endpoint, for algorithms that listen; outcome is read or unreadable.";
 
     ACCESS_LOG_LINES = Counter "tidegate_access_log_lines" []
         "Lines handed to the access log.";

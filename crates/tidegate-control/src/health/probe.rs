@@ -10,6 +10,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tidegate_config::{HealthCheck, Probe, StatusRange};
+use tidegate_proxy::load;
 use tidegate_proxy::upstream::{Address, Upstream};
 use tidegate_sys::is_out_of_descriptors;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,13 +61,16 @@ fn ranges(expected: &[StatusRange]) -> String {
     expected.iter().map(range).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) async fn probe(check: &HealthCheck, upstream: &Upstream) -> Result<(), ProbeError> {
+/// What a check that passed found besides: the endpoint's report of its load, if it made one.
+pub(super) type Said = Option<Vec<u8>>;
+
+pub(super) async fn probe(check: &HealthCheck, upstream: &Upstream) -> Result<Said, ProbeError> {
     let probed = tokio::time::timeout(check.timeout, try_addresses(&check.probe, upstream)).await;
     probed.unwrap_or(Err(ProbeError::Timeout(check.timeout)))
 }
 
 /// As requests do: the address that worked last first, the next one when connecting fails.
-async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<(), ProbeError> {
+async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<Said, ProbeError> {
     let addresses = upstream.addresses.load_full();
     let preferred = upstream.preferred.load(Relaxed).checked_rem(addresses.len()).unwrap_or(0);
     let (later, sooner) = addresses.split_at(preferred);
@@ -80,7 +84,7 @@ async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<(), ProbeEr
     result
 }
 
-async fn try_address(probe: &Probe, address: &Address, authority: &str) -> Result<(), ProbeError> {
+async fn try_address(probe: &Probe, address: &Address, authority: &str) -> Result<Said, ProbeError> {
     match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await.map_err(ProbeError::Connect)?;
@@ -97,8 +101,8 @@ async fn ask(
     probe: &Probe,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     authority: &str,
-) -> Result<(), ProbeError> {
-    let Probe::Http { path, host, expect } = probe else { return Ok(()) };
+) -> Result<Said, ProbeError> {
+    let Probe::Http { path, host, expect } = probe else { return Ok(None) };
     let request = Request::get(path)
         .header(HOST, host.as_deref().unwrap_or(authority))
         .header(USER_AGENT, concat!("tidegate-health/", env!("CARGO_PKG_VERSION")))
@@ -108,14 +112,15 @@ async fn ask(
     let answer = async move {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
+        let said = answer.headers().get(load::FIELD).map(|value| value.as_bytes().to_vec());
         read_some(answer.into_body()).await;
-        Ok::<_, hyper::Error>(status)
+        Ok::<_, hyper::Error>((status, said))
     };
     // The connection ends when the answer has been read; why it ends does not matter then.
-    let (status, _) = tokio::join!(answer, connection);
-    let found = status?;
+    let (answered, _) = tokio::join!(answer, connection);
+    let (found, said) = answered?;
     if expect.iter().any(|range| range.contains(found.as_u16())) {
-        return Ok(());
+        return Ok(said);
     }
     Err(ProbeError::Status { found, expected: expect.clone() })
 }

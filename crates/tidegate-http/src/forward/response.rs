@@ -5,13 +5,13 @@ use super::reread::response_is_as_meant;
 use super::{REWRITTEN, ResponseEdits, put_content_length, put_framing};
 use crate::framing::content_length;
 use crate::response::ResponseHead;
-use crate::{BodyLength, FieldKind, Version, field};
+use crate::{BodyLength, FieldKind, FieldSet, Version, field};
 
 /// Appends the head for the client, always HTTP/1.1 in the status line.
 pub fn write_response(head: &ResponseHead, buffer: &[u8], edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.reserve(enough(head, edits));
-    put_status_and_kept(head, buffer, out);
+    put_status_and_kept(head, buffer, edits.hidden, out);
     match edits.body {
         BodyLength::None => put_length_without_body(head, buffer, out),
         body => put_framing(body, out),
@@ -44,7 +44,7 @@ fn enough(head: &ResponseHead, edits: &ResponseEdits<'_>) -> usize {
 }
 
 /// `200 OK` and what follows it are copied as received, down to the first field that is not.
-fn put_status_and_kept(head: &ResponseHead, buffer: &[u8], out: &mut Vec<u8>) {
+fn put_status_and_kept(head: &ResponseHead, buffer: &[u8], hidden: FieldSet, out: &mut Vec<u8>) {
     const STATUS_START: usize = b"HTTP/1.1 ".len();
     const STATUS_END: usize = STATUS_START + 3;
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -61,7 +61,8 @@ fn put_status_and_kept(head: &ResponseHead, buffer: &[u8], out: &mut Vec<u8>) {
         return;
     }
     let fields = &head.fields;
-    Kept { buffer, fields, start, dropped: REWRITTEN, nominates: head.nominates }.copy(out);
+    let dropped = REWRITTEN.with(hidden);
+    Kept { buffer, fields, start, dropped, nominates: head.nominates }.copy(out);
 }
 
 /// What a HEAD or 304 answer says of the body it does not have, or that there are 0 bytes.
