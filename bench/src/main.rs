@@ -1,4 +1,4 @@
-//! What Tidegate is measured with: the floor, endpoints, the runner that compares, the soak.
+//! What Tidegate is measured with: the floor, endpoints, the runner that compares, the duel, the soak.
 //! Knows Tidegate only as a program with a configuration file.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its terminal")]
@@ -6,6 +6,7 @@
 
 mod address;
 mod client;
+mod duel;
 mod endpoints;
 mod floor;
 mod goals;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 tidegate-bench run …                                        measure and compare; --help lists the options
+tidegate-bench duel …                                       how well load is spread; --help
 tidegate-bench soak …                                       good and hostile traffic for a while; --help
 tidegate-bench floor LISTEN ENDPOINT…                       relay bytes and parse nothing
 tidegate-bench endpoints LISTEN…                            answer with prepared bytes";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["run", options @ ..] => run::command(options),
+        ["duel", options @ ..] => duel::command(options),
         ["soak", options @ ..] => soak::command(options),
         ["floor", listen, endpoints @ ..] if !endpoints.is_empty() => floor::command(listen, endpoints),
         ["endpoints", listeners @ ..] if !listeners.is_empty() => endpoints::command(listeners),

@@ -177,7 +177,7 @@ pub(crate) fn ourselves() -> Result<PathBuf, String> {
 }
 
 /// Debian keeps servers where the PATH of ordinary people does not look.
-fn installed(program: &str) -> String {
+pub(crate) fn installed(program: &str) -> String {
     let system = format!("/usr/sbin/{program}");
     if Path::new(&system).is_file() { system } else { program.to_owned() }
 }

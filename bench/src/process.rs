@@ -13,16 +13,20 @@ const FAREWELL_MAX: Duration = Duration::from_secs(3);
 /// Where a program runs: what is measured on one core, what loads it on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Core {
-    Measured,
+    /// Wherever the scheduler likes: when nobody needs much of a core.
+    Any,
     Loading,
+    Measured,
 }
 
 impl Core {
-    fn number(self) -> usize {
+    /// As `taskset` takes it.
+    fn list(self) -> String {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         match self {
-            Self::Measured => 0,
-            Self::Loading => 1.min(cores - 1),
+            Self::Any => format!("0-{}", cores - 1),
+            Self::Loading => 1.min(cores - 1).to_string(),
+            Self::Measured => "0".to_owned(),
         }
     }
 }
@@ -30,7 +34,7 @@ impl Core {
 /// The command, pinned, and ended by the kernel should we die first.
 pub(crate) fn pinned(core: Core, program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "taskset", "-c", &core.number().to_string()]).arg(program);
+    command.args(["--pdeathsig", "TERM", "taskset", "-c", &core.list()]).arg(program);
     command
 }
 

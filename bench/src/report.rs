@@ -110,7 +110,7 @@ fn goal_table(results: &Results) -> String {
 }
 
 /// A Markdown table whose columns also line up in a terminal; numbers to the right.
-fn table(columns: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(crate) fn table(columns: &[&str], rows: Vec<Vec<String>>) -> String {
     let head: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
     let width = |index: usize| {
         let cells = rows.iter().chain([&head]).filter_map(|row| row.get(index));

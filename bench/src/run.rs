@@ -109,7 +109,7 @@ fn method(options: &Options) -> String {
     )
 }
 
-fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     eprintln!("· {text}");
 }
 
@@ -118,7 +118,7 @@ fn load_average() -> String {
     text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
-fn answer(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn answer(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".to_owned())

@@ -17,6 +17,7 @@ cargo xtask test    install what the tests need, then fmt, clippy, tidy, unit, p
 cargo xtask tidy    the rules of the house that no compiler checks
 cargo xtask docs    write the generated reference pages again
 cargo xtask bench   Tidegate beside nginx, HAProxy and the floor (--help lists the options)
+cargo xtask duel    how well Tidegate, HAProxy and nginx spread the same load (--help)
 cargo xtask soak    two minutes of good and hostile traffic with kills and reloads (--help)";
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::command(),
         ["docs"] => suite::regenerate_docs(),
         ["bench", options @ ..] => measure::bench(options),
+        ["duel", options @ ..] => measure::duel(options),
         ["soak", options @ ..] => measure::soak(options),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and `soak`: builds what is measured and hands over to the runner in `bench/`.
+//! `cargo xtask bench`, `duel` and `soak`: builds what is measured and hands over to the runner in `bench/`.
 //! Knows which builds exist, not what is measured.
 
 use crate::{packages, workspace};
@@ -7,6 +7,10 @@ use std::process::{Command, ExitCode};
 
 pub(crate) fn bench(options: &[&str]) -> ExitCode {
     exit(run_bench(options))
+}
+
+pub(crate) fn duel(options: &[&str]) -> ExitCode {
+    exit(run_duel(options))
 }
 
 pub(crate) fn soak(options: &[&str]) -> ExitCode {
@@ -38,9 +42,20 @@ fn run_bench(options: &[&str]) -> Result<u8, String> {
     hand_over(command.args(options).current_dir(workspace::root()))
 }
 
+fn run_duel(options: &[&str]) -> Result<u8, String> {
+    if !asks_for_help(options) {
+        packages::ensure(packages::FOR_THE_DUEL)?;
+    }
+    run_with_tidegate("duel", options)
+}
+
 fn run_soak(options: &[&str]) -> Result<u8, String> {
+    run_with_tidegate("soak", options)
+}
+
+fn run_with_tidegate(what: &str, options: &[&str]) -> Result<u8, String> {
     let mut command = Command::new(runner()?);
-    command.arg("soak");
+    command.arg(what);
     if !options.contains(&"--tidegate") && !asks_for_help(options) {
         command.arg("--tidegate").arg(tidegate()?);
     }

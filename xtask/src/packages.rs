@@ -26,6 +26,8 @@ pub(crate) const FOR_MEASURING: &[Needed] = &[
     needed("wrk", "wrk"),
 ];
 
+pub(crate) const FOR_THE_DUEL: &[Needed] = &[needed("haproxy", "haproxy"), needed("nginx", "nginx-light")];
+
 /// Installs `"$@"` without starting a service, and without leaving one enabled for the next boot.
 const INSTALL: &str = r#"
 set -eu

@@ -1,0 +1,224 @@
+//! The scenarios of the duel: fleets, loads, and what befalls the endpoints. Times are in units of the mean work, so
+//! that they compare with simulations at another scale. Knows no proxy.
+
+use super::course::{self, Course, Happening, Host, MEAN_WORK, SECOND, Scheduled};
+use super::endpoint::Manner;
+
+/// Means of work that everybody may learn for before it counts.
+const WARM_UP: u64 = 100 * MEAN_WORK;
+/// Requests that a cold endpoint serves until it is warm.
+const WARM_AFTER: u64 = 300;
+const WARM: Host = Host { slots: 4, warm_after: 0 };
+
+/// What is special about the fleet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Trouble {
+    /// Each endpoint is ten times as slow for 100 means of work in every 2 000, one after another.
+    Antagonists,
+    /// A cold endpoint joins when the warm-up is over.
+    Cold,
+    /// All endpoints from the end of the warm-up on.
+    Everybody(Manner),
+    None,
+    /// The first endpoint from the end of the warm-up on.
+    One(Manner),
+    /// Each endpoint stands still for 20 means of work in every 500, one after another.
+    Stalls,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    /// Slots of the endpoints, repeated until there are enough of them.
+    slots: &'static [usize],
+    count: usize,
+    /// Of the capacity of all endpoints.
+    load: f64,
+    trouble: Trouble,
+    /// Whether the proxies may try again, each as it does.
+    pub(super) retries: bool,
+}
+
+const fn twenty(
+    name: &'static str,
+    title: &'static str,
+    slots: &'static [usize],
+    load: f64,
+    trouble: Trouble,
+) -> Scenario {
+    Scenario { name, title, slots, count: 20, load, trouble, retries: true }
+}
+
+const fn four(name: &'static str, title: &'static str, retries: bool, trouble: Trouble) -> Scenario {
+    Scenario { name, title, slots: &[4], count: 4, load: 0.5, trouble, retries }
+}
+
+const fn at_once(status: u16, share: f64) -> Manner {
+    Manner::FailsAtOnce { status, share }
+}
+
+pub(super) const SCENARIOS: [Scenario; 20] = [
+    twenty("equal", "20 equal endpoints, 90 % load", &[4], 0.9, Trouble::None),
+    twenty("cores", "Slots 2/4/4/8 without weights, 90 % load", &[2, 4, 4, 8], 0.9, Trouble::None),
+    twenty("antagonist", "Each 10 × slow for 5 s in 100 s, 70 % load", &[4], 0.7, Trouble::Antagonists),
+    twenty("stalls", "Each stands still for 1 s in 25 s, 70 % load", &[4], 0.7, Trouble::Stalls),
+    Scenario {
+        retries: false,
+        ..twenty(
+            "tenth-of-20",
+            "1 of 20 fails every tenth at once, 70 % load, no retries",
+            &[4],
+            0.7,
+            Trouble::One(at_once(500, 0.1)),
+        )
+    },
+    twenty("cold", "A cold endpoint joins 19 others, 70 % load", &[4], 0.7, Trouble::Cold),
+    four("fails-500", "1 of 4 answers 500 at once, no retries", false, Trouble::One(at_once(500, 1.0))),
+    four("fails-503", "1 of 4 answers 503 at once, no retries", false, Trouble::One(at_once(503, 1.0))),
+    four("refuses", "1 of 4 refuses connections, no retries", false, Trouble::One(Manner::Refuses)),
+    four("resets", "1 of 4 accepts and resets, no retries", false, Trouble::One(Manner::Resets)),
+    four(
+        "fails-tenth",
+        "1 of 4 fails every tenth at once, no retries",
+        false,
+        Trouble::One(at_once(500, 0.1)),
+    ),
+    four(
+        "fails-late",
+        "1 of 4 answers 500 after its time, no retries",
+        false,
+        Trouble::One(Manner::FailsLate { status: 500 }),
+    ),
+    four(
+        "all-fail-tenth",
+        "All 4 fail every tenth, no retries",
+        false,
+        Trouble::Everybody(at_once(500, 0.1)),
+    ),
+    four("fails-500-retried", "1 of 4 answers 500 at once", true, Trouble::One(at_once(500, 1.0))),
+    four("fails-503-retried", "1 of 4 answers 503 at once", true, Trouble::One(at_once(503, 1.0))),
+    four("refuses-retried", "1 of 4 refuses connections", true, Trouble::One(Manner::Refuses)),
+    four("resets-retried", "1 of 4 accepts and resets", true, Trouble::One(Manner::Resets)),
+    four("fails-tenth-retried", "1 of 4 fails every tenth at once", true, Trouble::One(at_once(500, 0.1))),
+    four(
+        "fails-late-retried",
+        "1 of 4 answers 500 after its time",
+        true,
+        Trouble::One(Manner::FailsLate { status: 500 }),
+    ),
+    four("all-fail-tenth-retried", "All 4 fail every tenth", true, Trouble::Everybody(at_once(500, 0.1))),
+];
+
+impl Scenario {
+    /// Requests a second.
+    pub(super) fn rate(&self) -> f64 {
+        let slots: usize = self.hosts().iter().map(|host| host.slots).sum();
+        self.load * slots as f64 * SECOND as f64 / MEAN_WORK as f64
+    }
+
+    /// Whether the last endpoint is made known to the proxies only when the warm-up is over.
+    pub(super) fn last_joins_late(&self) -> bool {
+        self.trouble == Trouble::Cold
+    }
+
+    /// The endpoint that is unlike the others, if requests reach it.
+    pub(super) fn odd(&self) -> Option<usize> {
+        match self.trouble {
+            Trouble::One(manner) => (manner != Manner::Refuses).then_some(0),
+            Trouble::Cold => Some(self.count - 1),
+            Trouble::Antagonists | Trouble::Everybody(_) | Trouble::None | Trouble::Stalls => None,
+        }
+    }
+
+    pub(super) fn hosts(&self) -> Vec<Host> {
+        let slots = self.slots.iter().cycle().take(self.count);
+        let mut hosts: Vec<Host> = slots.map(|&slots| Host { slots, ..WARM }).collect();
+        if let (Trouble::Cold, Some(last)) = (self.trouble, hosts.last_mut()) {
+            last.warm_after = WARM_AFTER;
+        }
+        hosts
+    }
+
+    /// When it begins to count. An endpoint that joins does so when the proxies have long forgotten their own start.
+    pub(super) fn measured_from(&self) -> u64 {
+        if self.last_joins_late() { 11 * SECOND } else { WARM_UP }
+    }
+
+    pub(super) fn course(&self, seed: u64, seconds: u64) -> Course {
+        let measured_from = self.measured_from();
+        let ends = measured_from + seconds * SECOND;
+        Course {
+            seed,
+            arrivals: course::arrivals(seed, self.rate(), ends),
+            hosts: self.hosts(),
+            scheduled: self.scheduled(measured_from, ends),
+            measured_from,
+            ends,
+        }
+    }
+
+    fn scheduled(&self, from: u64, ends: u64) -> Vec<Scheduled> {
+        let turn = |endpoint, manner| Scheduled { at: from, endpoint, happening: Happening::Turn(manner) };
+        let means = |count| count * MEAN_WORK;
+        match self.trouble {
+            Trouble::None | Trouble::Cold => Vec::new(),
+            Trouble::One(manner) => vec![turn(0, manner)],
+            Trouble::Everybody(manner) => (0..self.count).map(|endpoint| turn(endpoint, manner)).collect(),
+            Trouble::Antagonists => {
+                self.spells(means(2_000), means(100), ends, Happening::Slow(10.0), Happening::Slow(1.0))
+            }
+            Trouble::Stalls => self.spells(means(500), means(20), ends, Happening::Pause, Happening::Resume),
+        }
+    }
+
+    /// In every period each endpoint has a spell, one endpoint after another, evenly spread; in no particular order.
+    fn spells(&self, period: u64, lasts: u64, ends: u64, begin: Happening, end: Happening) -> Vec<Scheduled> {
+        let count = self.count as u64;
+        let turns =
+            (0..ends * count / period).map(|turn| (turn * period / count, (turn * 7 % count) as usize));
+        turns
+            .flat_map(|(at, endpoint)| {
+                [
+                    Scheduled { at, endpoint, happening: begin },
+                    Scheduled { at: at + lasts, endpoint, happening: end },
+                ]
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Scenario {
+        SCENARIOS.into_iter().find(|scenario| scenario.name == name).unwrap()
+    }
+
+    #[test]
+    fn the_rate_is_the_load_times_what_the_slots_can_do() {
+        assert!((named("equal").rate() - 1_440.0).abs() < 1e-6);
+        assert!((named("cores").rate() - 1_620.0).abs() < 1e-6);
+        assert!((named("fails-500").rate() - 160.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn every_spell_begins_and_ends_on_the_same_endpoint_and_everyone_has_one() {
+        let course = named("stalls").course(1, 25);
+        let (begins, ends): (Vec<&Scheduled>, Vec<&Scheduled>) =
+            course.scheduled.iter().partition(|one| one.happening == Happening::Pause);
+        assert_eq!(begins.len(), ends.len());
+        for (begin, end) in begins.iter().zip(&ends) {
+            assert_eq!((begin.endpoint, begin.at + SECOND), (end.endpoint, end.at));
+        }
+        assert!((0..20).all(|endpoint| begins.iter().any(|one| one.endpoint == endpoint)));
+    }
+
+    #[test]
+    fn names_are_different() {
+        for (index, one) in SCENARIOS.iter().enumerate() {
+            assert!(SCENARIOS[index + 1..].iter().all(|other| other.name != one.name), "{}", one.name);
+        }
+    }
+}
