@@ -48,15 +48,18 @@ impl<'a> Candidates<'a> {
     }
 
     /// Visits all that may be picked, once each, starting at a random position: whoever is met first wins the ties that an
-    /// algorithm leaves, and workers that scan at the same time touch different cache lines. Plain loops with one
-    /// call of `visit`, so that it is inlined: a chained iterator costs three times as much.
-    pub(crate) fn visit_from_random(&self, random: u64, mut visit: impl FnMut(usize, &'a Seat)) {
+    /// algorithm leaves, and workers that scan at the same time touch different cache lines. `visit` is told whether the
+    /// endpoint is plainly open, with nothing to know but its counts and costs. Plain loops with one call of `visit`, so that
+    /// it is inlined: a chained iterator costs three times as much.
+    pub(crate) fn visit_from_random(&self, random: u64, mut visit: impl FnMut(usize, &'a Seat, bool)) {
         let offset = below(random, self.seats.len() as u64) as usize;
         let (before, after) = self.seats.split_at(offset);
+        let is_plain = self.is_plain;
         for (first, part) in [(offset, after), (0, before)] {
             for (index, seat) in (first..).zip(part) {
-                if self.accepts(index, seat) {
-                    visit(index, seat);
+                let is_plain = is_plain && seat.state.is_unremarkable();
+                if is_plain || self.accepts_with_care(index, seat) {
+                    visit(index, seat, is_plain);
                 }
             }
         }
@@ -86,7 +89,7 @@ impl<'a> Candidates<'a> {
 
     #[inline]
     fn accepts(&self, index: usize, seat: &Seat) -> bool {
-        if self.is_plain { seat.state.is_open(self.now) } else { self.accepts_with_care(index, seat) }
+        (self.is_plain && seat.state.is_unremarkable()) || self.accepts_with_care(index, seat)
     }
 
     /// Apart, so that the plain loop stays small.

@@ -31,15 +31,11 @@ impl LeastRequest {
 
 fn fewest(candidates: &Candidates<'_>, random: u64) -> Option<usize> {
     let mut best = None;
-    let (mut least, mut longest_ago) = (u32::MAX, u64::MAX);
-    candidates.visit_from_random(random, |index, seat| {
-        let in_flight = seat.state.in_flight();
-        if in_flight > least {
-            return;
-        }
-        let last_picked = seat.state.last_picked().0;
-        if in_flight < least || last_picked < longest_ago || best.is_none() {
-            (best, least, longest_ago) = (Some(index), in_flight, last_picked);
+    let mut least = (u32::MAX, u64::MAX);
+    candidates.visit_from_random(random, |index, seat, _| {
+        let (in_flight, last_picked) = (seat.state.in_flight(), seat.state.last_picked().0);
+        if in_flight < least.0 || (in_flight == least.0 && last_picked < least.1) {
+            (best, least) = (Some(index), (in_flight, last_picked));
         }
     });
     best
@@ -50,7 +46,7 @@ fn fewest_for_weight(candidates: &Candidates<'_>, random: u64) -> Option<usize> 
     let mut best = None;
     let mut load = Load { in_flight: u64::MAX >> 32, share: 0 };
     let mut tied_shares = 0;
-    candidates.visit_from_random(random, |index, seat| {
+    candidates.visit_from_random(random, |index, seat, _| {
         let other = Load { in_flight: u64::from(seat.state.in_flight()), share: u64::from(seat.share) };
         let wins = match other.compare(&load) {
             Ordering::Less => {

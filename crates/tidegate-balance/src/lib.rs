@@ -20,6 +20,7 @@ mod endpoint;
 mod entropy;
 mod first;
 mod float;
+mod in_flight;
 mod lease;
 mod least_request;
 mod maglev;

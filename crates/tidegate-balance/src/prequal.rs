@@ -89,7 +89,7 @@ pub(crate) fn choose(candidates: &Candidates<'_>, random: u64) -> Option<usize> 
 fn fill(pool: &mut [Signal; POOL], candidates: &Candidates<'_>, random: u64) -> usize {
     let mut stream = Stream::new(random);
     let mut seen = 0_u64;
-    candidates.visit_from_random(random, |index, seat| {
+    candidates.visit_from_random(random, |index, seat, _| {
         // A reservoir (Vitter's algorithm R, 1985): each endpoint ends up in the pool with the same probability.
         let place = if seen < POOL as u64 { seen } else { stream.next_below(seen + 1) };
         if let Some(slot) = pool.get_mut(place as usize) {

@@ -18,12 +18,17 @@ use crate::seat::Seat;
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
     names: Box<[u64]>,
+    /// All weights are equal: the logarithm, which keeps the order, is left out.
+    is_even: bool,
     bound: Option<LoadBound>,
 }
 
 impl Rendezvous {
     pub(crate) fn new(endpoints: &[Endpoint], bound: Option<LoadBound>) -> Self {
-        Self { names: endpoints.iter().map(|endpoint| stable_hash(&endpoint.id.address)).collect(), bound }
+        let names = endpoints.iter().map(|endpoint| stable_hash(&endpoint.id.address)).collect();
+        let is_even =
+            endpoints.windows(2).all(|two| matches!(two, [a, b] if a.weight.max(1) == b.weight.max(1)));
+        Self { names, is_even, bound }
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
@@ -39,7 +44,7 @@ impl Rendezvous {
     fn score(&self, key: u64, index: usize, endpoint: &Seat) -> Option<f64> {
         let bits = mix(key ^ self.names.get(index)?) >> 11;
         let uniform = (bits as f64 + 0.5) / (1_u64 << 53) as f64;
-        Some(f64::from(endpoint.share) / -uniform.ln())
+        Some(if self.is_even { uniform } else { f64::from(endpoint.share) / -uniform.ln() })
     }
 }
 

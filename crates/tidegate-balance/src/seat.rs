@@ -11,7 +11,7 @@ pub(crate) struct Seat {
     pub(crate) share: u32,
     /// The smallest weight of the cluster over this one: at most 1, and exactly 1 where all weights are equal.
     pub(crate) lightness: f32,
-    /// `lightness` times the cost of the zone.
+    /// What an eighth of a request costs: `lightness` times the cost of the zone, over 8.
     pub(crate) price: f32,
     pub(crate) tier: u8,
 }
@@ -32,7 +32,7 @@ impl Seat {
             state: Arc::clone(&endpoint.state),
             share,
             lightness,
-            price: lightness * zone_cost,
+            price: lightness * zone_cost / 8.0,
             tier: place.tier,
         }
     }

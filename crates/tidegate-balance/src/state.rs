@@ -1,9 +1,11 @@
 //! The live state of one endpoint, shared by all workers and by every snapshot that names it. Knows who may be picked
 //! and why not; knows nothing of how a choice is made.
 //!
-//! Every cause of being out has a place of its own (three bits and a deadline), so that one never erases another.
+//! Every cause of being out has a place of its own (three bits and a deadline), so that one never erases another. All
+//! that a scan must look at twice has a bit in one byte, which is 0 for nearly every endpoint of nearly every scan.
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
+use crate::in_flight::InFlight;
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
 use crate::reported::{LoadReport, ReportedWeight};
@@ -37,6 +39,11 @@ pub enum CheckVerdict {
 const CHECK_DOWN: u8 = 1;
 const DRAINING: u8 = 2;
 const UNRESOLVED: u8 = 4;
+const OUT: u8 = CHECK_DOWN | DRAINING | UNRESOLVED;
+/// `connect_mark` holds a mark. The bit decides: it is set after the mark is.
+const MARKED: u8 = 8;
+/// `adaptive` wants to know how the endpoint is doing now.
+const PROBE_WANTED: u8 = 16;
 
 /// Live state, shared by all workers and by every snapshot that names the endpoint.
 ///
@@ -53,14 +60,13 @@ pub struct EndpointState {
 
 #[derive(Debug, Default)]
 struct Live {
-    in_flight: AtomicU32,
-    /// Of those in flight, the ones whose answer has begun.
-    streaming: AtomicU32,
+    /// What makes a scan look twice; 0: may be picked, and there is no more to know.
+    remarks: AtomicU8,
     connect_failures_in_a_row: AtomicU32,
+    in_flight: InFlight,
     last_picked: AtomicU64,
-    /// 0: not marked. Else the moment of the next trial, with `SLOW` in the lowest bit.
+    /// When `MARKED`: the moment of the next trial, with `SLOW` in the lowest bit.
     connect_mark: AtomicU64,
-    causes: AtomicU8,
     standing: Standing,
 }
 
@@ -70,7 +76,7 @@ const SLOW: u64 = 1;
 impl EndpointState {
     /// Requests that hold a lease on this endpoint now, exactly.
     pub fn in_flight(&self) -> u32 {
-        self.live.in_flight.load(Relaxed)
+        self.live.in_flight.requests()
     }
 
     /// Connects that failed since the last answer.
@@ -86,7 +92,7 @@ impl EndpointState {
     /// The effective health: the operator's word first, then what makes picking pointless, then the verdicts. `Up` means
     /// that it may be picked; with `trial_due` in the past, for one trial.
     pub fn health(&self, now: Moment) -> Health {
-        let causes = self.live.causes.load(Relaxed);
+        let causes = self.remarks();
         if causes & DRAINING != 0 {
             Health::Draining
         } else if causes & UNRESOLVED != 0 {
@@ -102,15 +108,12 @@ impl EndpointState {
 
     /// When the next trial of an endpoint marked by failed connects is due; `None` when it is not marked.
     pub fn trial_due(&self) -> Option<Moment> {
-        match self.live.connect_mark.load(Relaxed) {
-            0 => None,
-            mark => Some(Moment(mark & !SLOW)),
-        }
+        self.connect_mark().map(|mark| Moment(mark & !SLOW))
     }
 
     /// Of the requests in flight, those whose answer has begun.
     pub fn streaming(&self) -> u32 {
-        self.live.streaming.load(Relaxed)
+        self.live.in_flight.streaming()
     }
 
     /// What `adaptive` has learned about this endpoint.
@@ -131,62 +134,80 @@ impl EndpointState {
 
     /// Stores the verdict of the active checks. Leaves every other cause as it is.
     pub fn mark_check(&self, verdict: CheckVerdict) {
-        if verdict == CheckVerdict::Up && self.live.causes.load(Relaxed) & CHECK_DOWN != 0 {
+        if verdict == CheckVerdict::Up && self.remarks() & CHECK_DOWN != 0 {
             self.learned.rejoin();
         }
-        self.set_cause(CHECK_DOWN, verdict == CheckVerdict::Down);
+        self.remark(CHECK_DOWN, verdict == CheckVerdict::Down);
     }
 
     /// Takes the endpoint out for new requests, or back in.
     pub fn set_draining(&self, draining: bool) {
-        if !draining && self.live.causes.load(Relaxed) & DRAINING != 0 {
+        if !draining && self.remarks() & DRAINING != 0 {
             // It was probably restarted meanwhile.
             self.learned.rejoin();
         }
-        self.set_cause(DRAINING, draining);
+        self.remark(DRAINING, draining);
     }
 
     /// Whether its name has an address. A fresh state counts as resolved.
     pub fn set_resolved(&self, resolved: bool) {
-        self.set_cause(UNRESOLVED, !resolved);
+        self.remark(UNRESOLVED, !resolved);
     }
 
-    fn set_cause(&self, cause: u8, applies: bool) {
+    fn remark(&self, what: u8, applies: bool) {
         if applies {
-            self.live.causes.fetch_or(cause, Relaxed);
+            self.live.remarks.fetch_or(what, Relaxed);
         } else {
-            self.live.causes.fetch_and(!cause, Relaxed);
+            self.live.remarks.fetch_and(!what, Relaxed);
         }
     }
 
+    #[inline]
+    fn remarks(&self) -> u8 {
+        self.live.remarks.load(Relaxed)
+    }
+
+    fn connect_mark(&self) -> Option<u64> {
+        (self.remarks() & MARKED != 0).then(|| self.live.connect_mark.load(Relaxed))
+    }
+
     fn is_marked(&self, now: Moment) -> bool {
-        self.live.connect_mark.load(Relaxed) & !SLOW > now.0
+        self.connect_mark().is_some_and(|mark| mark & !SLOW > now.0)
     }
 
     /// May be picked: up, or marked by failed connects with a trial due.
+    #[inline]
     pub(crate) fn is_open(&self, now: Moment) -> bool {
-        self.live.causes.load(Relaxed) == 0 && !self.is_marked(now)
+        self.is_unremarkable() || self.is_open_all_the_same(now)
+    }
+
+    /// May be picked, and there is nothing else that a scan must know but counts and costs.
+    #[inline]
+    pub(crate) fn is_unremarkable(&self) -> bool {
+        self.remarks() == 0
+    }
+
+    /// Apart, so that the common case stays small.
+    #[cold]
+    fn is_open_all_the_same(&self, now: Moment) -> bool {
+        self.remarks() & OUT == 0 && !self.is_marked(now)
     }
 
     /// Out by connects that failed quickly and by nothing else: worth a try when nobody else is left.
     pub(crate) fn is_last_resort(&self) -> bool {
-        let mark = self.live.connect_mark.load(Relaxed);
-        self.live.causes.load(Relaxed) == 0 && mark != 0 && mark & SLOW == 0
+        self.remarks() & OUT == 0 && self.connect_mark().is_some_and(|mark| mark & SLOW == 0)
     }
 
     /// Takes the trial that is due on a marked endpoint. Only one caller gets it; true when there is no mark at all.
     pub(crate) fn claim_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
-        let mark = self.live.connect_mark.load(Relaxed);
-        if mark == 0 {
-            return true;
-        }
+        let Some(mark) = self.connect_mark() else { return true };
         let next = mark_at(now + passive.out_for, mark & SLOW);
         mark & !SLOW <= now.0 && self.live.connect_mark.compare_exchange(mark, next, Relaxed, Relaxed).is_ok()
     }
 
     /// Counts one more request in flight and says how many there are now.
     pub(crate) fn enter(&self, now: Moment) -> u32 {
-        let before = self.live.in_flight.fetch_add(1, Relaxed);
+        let before = self.live.in_flight.enter();
         self.live.last_picked.store(now.0, Relaxed);
         if before == 0 {
             self.live.standing.sign_of_life(now);
@@ -196,15 +217,28 @@ impl EndpointState {
 
     /// Counts one of those in flight as streaming its answer.
     pub(crate) fn begin_streaming(&self) {
-        self.live.streaming.fetch_add(1, Relaxed);
+        self.live.in_flight.begin_streaming();
     }
 
     /// Counts one less. Called by the lease alone, once for each `enter`.
     pub(crate) fn leave(&self, was_streaming: bool) {
-        if was_streaming {
-            self.live.streaming.fetch_sub(1, Relaxed);
+        self.live.in_flight.leave(was_streaming);
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> &InFlight {
+        &self.live.in_flight
+    }
+
+    /// Whether `adaptive` wants a scan to look at its probe.
+    pub(crate) fn want_probe(&self, wanted: bool) {
+        if wanted != self.is_probe_wanted() {
+            self.remark(PROBE_WANTED, wanted);
         }
-        self.live.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    pub(crate) fn is_probe_wanted(&self) -> bool {
+        self.remarks() & PROBE_WANTED != 0
     }
 
     pub(crate) fn standing(&self) -> &Standing {
@@ -237,8 +271,8 @@ impl EndpointState {
         if self.connect_failures_in_a_row() != 0 {
             self.live.connect_failures_in_a_row.store(0, Relaxed);
         }
-        if self.live.connect_mark.load(Relaxed) != 0 {
-            self.live.connect_mark.store(0, Relaxed);
+        if self.remarks() & MARKED != 0 {
+            self.remark(MARKED, false);
             self.learned.rejoin();
         }
     }
@@ -249,13 +283,13 @@ impl EndpointState {
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
             self.live.connect_mark.store(mark_at(now + passive.out_for, slow), Relaxed);
+            self.remark(MARKED, true);
         }
     }
 }
 
-/// A mark is never 0, which means "none".
 fn mark_at(due: Moment, slow: u64) -> u64 {
-    (due.0 & !SLOW).max(2) | slow
+    (due.0 & !SLOW) | slow
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 
 use super::errors::{ErrorRate, decayed};
 use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
-use crate::Moment;
 use crate::float::AtomicF32;
+use crate::{EndpointState, Moment};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -171,7 +171,7 @@ impl Learned {
 
     pub(crate) fn learn(
         &self,
-        standing: &Standing,
+        state: &EndpointState,
         evidence: Evidence,
         fleet: Option<&FleetLevel>,
         now: Moment,
@@ -186,9 +186,9 @@ impl Learned {
         self.publish_errors(&mind.errors);
         let Evidence::Success { latency, load } = evidence else { return Lesson::Fits };
         let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
-        self.publish_model(&mind.model, standing);
+        self.publish_model(&mind.model, state.standing());
         let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
-        mind.plan_probe(standing, is_slow, lesson, now);
+        mind.plan_probe(state, is_slow, lesson, now);
         lesson
     }
 
@@ -226,8 +226,10 @@ impl Learned {
 impl Mind {
     /// While the endpoint is slow, a request now and then finds out whether it still is: twice as long after each probe,
     /// and soon again after a change.
-    fn plan_probe(&mut self, standing: &Standing, is_slow: bool, lesson: Lesson, now: Moment) {
+    fn plan_probe(&mut self, state: &EndpointState, is_slow: bool, lesson: Lesson, now: Moment) {
+        let standing = state.standing();
         let probe = standing.probe.load(Relaxed);
+        state.want_probe(is_slow);
         if !is_slow {
             if probe != 0 {
                 standing.probe.store(0, Relaxed);

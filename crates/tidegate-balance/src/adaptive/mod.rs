@@ -33,8 +33,6 @@ const SUSPICION_FROM: f32 = 0.4;
 const SUSPICION_COST: f32 = 0.5;
 /// Suspicion halves in this many latencies without news.
 const SUSPICION_HALF_LIFE: f32 = 100.0;
-/// A request whose answer is already streaming counts as this part of one: it holds a slot's bandwidth, not a slot.
-const STREAM_PART: f32 = 0.125;
 
 #[derive(Debug)]
 pub(crate) struct Adaptive {
@@ -48,19 +46,19 @@ impl Adaptive {
         Self { peers, fleet: previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default() }
     }
 
+    /// Nearly all endpoints are dismissed by the first comparison: errors and warnings can only raise a score. A wanted
+    /// probe can lower it, so those who have one are always looked at.
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
         let doubt = SUSPICION_FROM * self.fleet.noise();
         let now = candidates.now();
         let mut best = None;
         // Every score is finite, so the first endpoint beats this.
         let mut least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
-        candidates.visit_from_random(random, |index, seat| {
-            let cached = Bid { score: cached_score(seat, now), last_picked: seat.state.last_picked().0 };
-            if !cached.beats(&least) {
+        candidates.visit_from_random(random, |index, seat, is_plain| {
+            if is_plain && !at_best(seat).beats(&least) {
                 return;
             }
-            let bid = Bid { score: (cached.score * warning(seat, doubt, now)).min(f32::MAX), ..cached };
-            if bid.beats(&least) {
+            if let Some(bid) = better(&least, seat, doubt, now) {
                 (best, least) = (Some((index, seat)), bid);
             }
         });
@@ -77,7 +75,7 @@ impl Adaptive {
                 state.standing().sign_of_life(now);
             }
             let level = self.fleet.level();
-            if state.learned().learn(state.standing(), evidence, level.as_ref(), now) == Lesson::Jumped {
+            if state.learned().learn(state, evidence, level.as_ref(), now) == Lesson::Jumped {
                 self.fleet.hurry(now);
             }
             if matches!(evidence, Evidence::Failure) {
@@ -115,23 +113,37 @@ impl Bid {
     }
 }
 
-/// The score from the cached price. Most endpoints are dismissed by it, as warnings can only raise it.
+/// What this endpoint offers when there is nothing to warn of.
 #[inline]
+fn at_best(seat: &Seat) -> Bid {
+    Bid { score: drain_time(seat), last_picked: seat.state.last_picked().0 }
+}
+
+/// What this endpoint offers, if that beats `least`. Apart, so that the scan stays small.
+#[inline(never)]
+fn better(least: &Bid, seat: &Seat, doubt: f32, now: Moment) -> Option<Bid> {
+    let cached = Bid { score: cached_score(seat, now), last_picked: seat.state.last_picked().0 };
+    if !cached.beats(least) {
+        return None;
+    }
+    let bid = Bid { score: (cached.score * warning(seat, doubt, now)).min(f32::MAX), ..cached };
+    bid.beats(least).then_some(bid)
+}
+
+/// The least that one more request costs there.
+#[inline]
+fn drain_time(seat: &Seat) -> f32 {
+    (seat.state.load().eighths() + 8) as f32 * seat.state.standing().cost.get() * seat.price
+}
+
+/// The score without what is about to happen: the drain time at the learned cost, and what failing costs.
 pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
     let state = &seat.state;
-    let standing = state.standing();
-    let in_flight = state.in_flight();
-    let mut cost = standing.cost.get();
-    if in_flight == 0 && cost > 1.0 && standing.is_probe_due(now) {
-        cost = 1.0;
+    let mut score = drain_time(seat);
+    if state.is_probe_wanted() && state.in_flight() == 0 && state.standing().is_probe_due(now) {
+        score = score.min(8.0 * seat.price);
     }
-    let mut load = in_flight as f32;
-    let streaming = state.streaming();
-    if streaming != 0 {
-        load -= (1.0 - STREAM_PART) * streaming.min(in_flight) as f32;
-    }
-    let mut score = (load + 1.0) * cost * seat.price;
-    let error_cost = standing.error_cost.get();
+    let error_cost = state.standing().error_cost.get();
     // Whoever is marked and may be picked is due for a trial, which its failures must not put off.
     if error_cost > 0.0 && state.trial_due().is_none() {
         score += error_cost;
@@ -140,12 +152,10 @@ pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
 }
 
 /// What cannot wait for an answer to arrive: 1, and more the longer answers are overdue and the later the last ones came.
-#[inline]
 fn warning(seat: &Seat, doubt: f32, now: Moment) -> f32 {
     let standing = seat.state.standing();
-    let waiting = seat.state.in_flight().saturating_sub(seat.state.streaming());
     let mut warning = 1.0;
-    let silence = standing.silence(waiting, now);
+    let silence = standing.silence(seat.state.load().waiting(), now);
     if silence > SILENCE_ALLOWED {
         warning += silence - SILENCE_ALLOWED;
     }
@@ -160,4 +170,106 @@ fn warning(seat: &Seat, doubt: f32, now: Moment) -> f32 {
 /// Answers that say the endpoint could not do its work; other statuses are the application's to give.
 fn is_failure(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidates::Standard;
+    use crate::testing::Fleet as Cluster;
+    use crate::{Algorithm, CheckVerdict, Pick};
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    /// The score as the design note writes it, without a short cut.
+    fn score(seat: &Seat, noise: f32, now: Moment) -> f32 {
+        let (state, standing) = (&seat.state, seat.state.standing());
+        let waiting = state.in_flight() - state.streaming();
+        let load = waiting as f32 + state.streaming() as f32 / 8.0;
+        let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
+        let cost = if is_probe { standing.cost.get().min(1.0) } else { standing.cost.get() };
+        let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
+        let silence = 1.0 + (standing.silence(waiting, now) - SILENCE_ALLOWED).max(0.0);
+        let remembered = standing.recent.get() * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
+        let suspicion = 1.0 + SUSPICION_COST * (remembered - SUSPICION_FROM * noise).max(0.0);
+        ((load + 1.0) * cost * (seat.price * 8.0) + errors) * (silence * suspicion)
+    }
+
+    /// Endpoints, the picks and lessons under test, and the time. The leases come from a balancer beside it.
+    struct World {
+        seats: Box<[Seat]>,
+        adaptive: Adaptive,
+        now: Moment,
+    }
+
+    impl World {
+        fn of(cluster: &Cluster) -> Self {
+            let seats = Seat::all(cluster.endpoints(), &[]);
+            Self { seats, adaptive: Adaptive::new(1, None), now: Moment(1) }
+        }
+
+        /// The first endpoint always takes 20 times as long.
+        fn end(&self, lease: Lease<'_>, how: u8, latency: Duration) {
+            let first_byte = latency * if lease.index() == 0 { 20 } else { 1 };
+            let ended = match how {
+                0 => Ended::ConnectFailed,
+                1 => Ended::Answered { status: 503, first_byte },
+                2 => Ended::Abandoned,
+                _ => Ended::Answered { status: 200, first_byte },
+            };
+            self.adaptive.learn(&self.seats, &lease, ended, self.now);
+            lease.settle(ended, self.now);
+        }
+
+        fn pick(&self, random: u64) -> Option<usize> {
+            let pick = Pick { now: self.now, random, hash: None, tried: &[] };
+            self.adaptive.choose(&Candidates::new(&self.seats, &pick, Standard::Open, None), random)
+        }
+
+        /// Whoever may be picked, with the score and the last use.
+        fn bids(&self) -> Vec<(usize, f32, Moment)> {
+            let noise = self.adaptive.fleet.noise();
+            let open = self.seats.iter().enumerate().filter(|(_, seat)| seat.state.is_open(self.now));
+            open.map(|(index, seat)| (index, score(seat, noise, self.now), seat.state.last_picked()))
+                .collect()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pick_is_what_a_plain_comparison_of_all_scores_gives(
+            weights in prop::collection::vec(1_u32..3, 1..12),
+            steps in prop::collection::vec((0_u8..16, 0_u8..20, 1_u64..40_000, any::<u64>()), 1..300),
+        ) {
+            let cluster = Cluster::new(Algorithm::LeastRequest, &weights);
+            let mut world = World::of(&cluster);
+            let mut held = VecDeque::new();
+            for (what, how, micros, random) in steps {
+                let latency = Duration::from_micros(micros);
+                world.now = world.now + latency;
+                let state = &cluster.endpoints()[random as usize % weights.len()].state;
+                match what {
+                    0 => state.set_draining(how < 3),
+                    1 => state.mark_check(if how < 3 { CheckVerdict::Down } else { CheckVerdict::Up }),
+                    2..=3 => held.iter_mut().rev().take(1).for_each(|lease: &mut Lease<'_>| {
+                        lease.answered(200, latency, world.now);
+                    }),
+                    4..=8 => held.pop_front().into_iter().for_each(|lease| world.end(lease, how, latency)),
+                    _ => {
+                        let bids = world.bids();
+                        let picked = world.pick(random);
+                        prop_assert_eq!(picked.is_some(), !bids.is_empty());
+                        let Some(ours) = bids.iter().find(|bid| Some(bid.0) == picked) else { continue };
+                        for theirs in &bids {
+                            prop_assert!(ours.1 <= theirs.1 * 1.000_001, "{:?} of {:?}", ours, bids);
+                            let ties = ours.1.total_cmp(&theirs.1).is_eq();
+                            prop_assert!(!ties || ours.2 <= theirs.2, "{:?} of {:?}", ours, bids);
+                        }
+                        held.extend(cluster.lease(ours.0, world.now));
+                    }
+                }
+            }
+        }
+    }
 }

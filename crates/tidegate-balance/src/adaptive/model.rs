@@ -93,11 +93,12 @@ impl Model {
         }
         let fleet_noise = fleet.map_or(NOISE_UNKNOWN, |fleet| fleet.noise).max(NOISE_MIN);
         let z = 3.0 * (load.max(1e-3).ln() - self.log_parallelism);
-        let residual = log_latency - self.log_service - softplus(z) / 3.0;
+        let (queueing, by_parallelism) = bend(z);
+        let residual = log_latency - self.log_service - queueing;
         let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
-        self.step(clamped, sigmoid(z), fleet_noise);
+        self.step(clamped, by_parallelism, fleet_noise);
         if let Some(fleet) = fleet {
-            self.relax(1.0 - sigmoid(z), idle, fleet);
+            self.relax(1.0 - by_parallelism, idle, fleet);
         }
         self.noise += self.gain().max(0.02) * (residual.abs() - self.noise);
         self.remember(residual, clamped, fleet);
@@ -155,13 +156,13 @@ pub(crate) fn remembered(idle: f64) -> f64 {
     (-idle / FORGOTTEN_SECONDS).exp()
 }
 
-fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
-}
-
-/// `ln(1 + e^z)`, which is `z` where `e^z` would overflow.
-fn softplus(z: f64) -> f64 {
-    if z > 30.0 { z } else { z.exp().ln_1p() }
+/// `ln(1 + e^z) / 3` and its derivative by `-b`, `e^z / (1 + e^z)`; `z / 3` and 1 where `e^z` would overflow.
+fn bend(z: f64) -> (f64, f64) {
+    if z > 30.0 {
+        return (z / 3.0, 1.0);
+    }
+    let e = z.exp();
+    (e.ln_1p() / 3.0, e / (1.0 + e))
 }
 
 #[cfg(test)]
