@@ -2,7 +2,10 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are what --help prints")]
 
+mod lab;
+
 use clap::{Args, Parser, Subcommand};
+pub(crate) use lab::{LabArguments, LabCommand, LabList, LabRun, LabShow};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ pub(crate) enum Command {
     Config(ConfigArguments),
     /// Watch the proxy at work: embedded endpoints, load and a live view
     Demo(DemoArguments),
+    /// Compare balancing algorithms on made-up fleets, in virtual time
+    Lab(LabArguments),
     /// Balance over some endpoints, without a file
     Proxy(ProxyArguments),
     /// Serve as a configuration file says

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => commands::check::check(&arguments),
         Command::Config(arguments) => commands::config::config(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Lab(arguments) => commands::lab::lab(&arguments),
         Command::Proxy(arguments) => commands::run::proxy(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
     };

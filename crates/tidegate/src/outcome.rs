@@ -15,8 +15,15 @@ pub(crate) enum Failure {
     #[error("no configuration file: neither {} exists; name one with -c FILE, or start from the command line: \
              tidegate proxy --help", .tried.join(" nor "))]
     NoFile { tried: Vec<String> },
+    /// Said already: the table tells which.
+    #[error("not every goal was reached")]
+    GoalMissed,
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
+    #[error("{name} holds no results of the laboratory: {source}")]
+    NoResults { name: String, source: serde_json::Error },
+    #[error("{name} is no scenario: {source}")]
+    NoScenario { name: String, source: tidegate_lab::ScenarioError },
     /// Said already, where it was asked for.
     #[error("the configuration does not hold")]
     Said,
@@ -33,14 +40,17 @@ pub(crate) enum Failure {
 pub(crate) fn exit_code(ended: Result<(), Failure>) -> ExitCode {
     let Err(failure) = ended else { return ExitCode::SUCCESS };
     match &failure {
-        Failure::Said => {}
+        Failure::GoalMissed | Failure::Said => {}
         Failure::Wrong(report) => terminal::print_error(&report.render(terminal::style())),
         other => terminal::say(tidegate_control::Level::Error, &other.to_string()),
     }
     match failure {
-        Failure::NoFile { .. } | Failure::Said | Failure::Unreadable { .. } | Failure::Wrong(_) => {
-            ExitCode::from(CONFIGURATION)
-        }
-        Failure::Output(_) | Failure::Serve(_) | Failure::Start(_) => ExitCode::FAILURE,
+        Failure::NoFile { .. }
+        | Failure::NoResults { .. }
+        | Failure::NoScenario { .. }
+        | Failure::Said
+        | Failure::Unreadable { .. }
+        | Failure::Wrong(_) => ExitCode::from(CONFIGURATION),
+        Failure::GoalMissed | Failure::Output(_) | Failure::Serve(_) | Failure::Start(_) => ExitCode::FAILURE,
     }
 }

@@ -1,0 +1,191 @@
+//! The algorithms that can be compared, by name: all that Tidegate has, and two for comparison that live here. Knows names
+//! and parameters, not how anybody chooses.
+
+use serde::de::{Deserialize, Deserializer, Error};
+use std::fmt;
+use tidegate_balance::{Algorithm, LoadBound};
+
+/// One algorithm of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contender {
+    /// As it was asked for: `adaptive`, `random:3`.
+    pub name: String,
+    pub(crate) method: Method,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Balance(Algorithm),
+    LeastTime,
+    Oracle,
+}
+
+/// A name, what its number means (with the default), and what it is.
+type Entry = (&'static str, Option<(&'static str, u32)>, fn(u32) -> Method, &'static str);
+
+const ENTRIES: &[Entry] = &[
+    (
+        "adaptive",
+        Some(("proxies that share the endpoints", 1)),
+        |peers| Method::Balance(Algorithm::Adaptive { peers }),
+        "least drain time, learned from the answers",
+    ),
+    (
+        "consistent_hash",
+        None,
+        |_| Method::Balance(Algorithm::ConsistentHash),
+        "rendezvous hashing without a load bound",
+    ),
+    (
+        "first",
+        Some(("requests in flight on each", 4)),
+        |in_flight_max| Method::Balance(Algorithm::First { in_flight_max }),
+        "packs requests onto the first endpoints",
+    ),
+    (
+        "least_request",
+        None,
+        |_| Method::Balance(Algorithm::LeastRequest),
+        "fewest in flight, by exact counts",
+    ),
+    (
+        "least_time",
+        None,
+        |_| Method::LeastTime,
+        "in flight times mean latency, as others ship it; for comparison",
+    ),
+    (
+        "maglev",
+        Some(("load bound in percent of the mean", 125)),
+        |percent| Method::Balance(Algorithm::Maglev { bound: Some(LoadBound::new(percent)) }),
+        "hashing by a table, with a load bound",
+    ),
+    (
+        "oracle",
+        None,
+        |_| Method::Oracle,
+        "knows all work that is left everywhere; nobody can; for comparison",
+    ),
+    (
+        "peak_ewma",
+        None,
+        |_| Method::Balance(Algorithm::PeakEwma),
+        "in flight times a latency that rises at once",
+    ),
+    ("prequal", None, |_| Method::Balance(Algorithm::Prequal), "lowest latency among those that are not hot"),
+    (
+        "random",
+        Some(("choices", 2)),
+        |choices| Method::Balance(Algorithm::Random { choices }),
+        "the better of two random choices",
+    ),
+    (
+        "rendezvous",
+        Some(("load bound in percent of the mean", 125)),
+        |percent| Method::Balance(Algorithm::Rendezvous { bound: Some(LoadBound::new(percent)) }),
+        "rendezvous hashing, with a load bound",
+    ),
+    (
+        "reported_load",
+        None,
+        |_| Method::Balance(Algorithm::ReportedLoad),
+        "in proportion to what endpoints say they could serve",
+    ),
+    ("round_robin", None, |_| Method::Balance(Algorithm::RoundRobin), "in turn"),
+];
+
+/// Why a name names no algorithm.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownContender {
+    #[error("there is no algorithm `{name}`{}; there are {}", suggestion(.name), names().join(", "))]
+    Name { name: String },
+    #[error("`{name}` takes no number: write `{name}` alone")]
+    NoNumber { name: String },
+    #[error("`{text}` is no number above 0: write for example `{name}:{default}` ({meaning})")]
+    Number { name: String, text: String, meaning: &'static str, default: u32 },
+}
+
+impl Contender {
+    /// `name`, or `name:number` where the algorithm has a parameter.
+    pub fn parse(text: &str) -> Result<Self, UnknownContender> {
+        let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+        let entry = ENTRIES.iter().find(|entry| entry.0 == name);
+        let Some(&(_, parameter, method, _)) = entry else {
+            return Err(UnknownContender::Name { name: name.to_owned() });
+        };
+        let number = match (parameter, number) {
+            (None, Some(_)) => return Err(UnknownContender::NoNumber { name: name.to_owned() }),
+            (None, None) => 0,
+            (Some((_, default)), None) => default,
+            (Some((meaning, default)), Some(text)) => {
+                let number = text.parse().ok().filter(|&number| number > 0);
+                number.ok_or_else(|| UnknownContender::Number {
+                    name: name.to_owned(),
+                    text: text.to_owned(),
+                    meaning,
+                    default,
+                })?
+            }
+        };
+        Ok(Self { name: text.to_owned(), method: method(number) })
+    }
+
+    /// Each name with what it does, and what its number means.
+    pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str, Option<&'static str>)> {
+        ENTRIES.iter().map(|&(name, parameter, _, what)| (name, what, parameter.map(|(meaning, _)| meaning)))
+    }
+}
+
+fn names() -> Vec<&'static str> {
+    ENTRIES.iter().map(|entry| entry.0).collect()
+}
+
+fn suggestion(name: &str) -> String {
+    let close = |known: &&&str| strsim::jaro_winkler(known, name) > 0.8;
+    let nearest = names();
+    nearest
+        .iter()
+        .filter(close)
+        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
+        .map(|known| format!(" (did you mean `{known}`?)"))
+        .unwrap_or_default()
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(&self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Contender {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_the_catalogue_parses_with_and_without_its_number() {
+        for (name, _, number) in Contender::catalogue() {
+            assert_eq!(Contender::parse(name).unwrap().name, name);
+            assert_eq!(Contender::parse(&format!("{name}:3")).is_ok(), number.is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn mistakes_say_what_would_do() {
+        for (text, expected) in [
+            ("least_requests", "did you mean `least_request`?"),
+            ("xyz", "there are adaptive"),
+            ("oracle:2", "takes no number"),
+            ("random:0", "write for example `random:2` (choices)"),
+        ] {
+            let said = Contender::parse(text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}

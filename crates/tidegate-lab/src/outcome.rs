@@ -1,0 +1,129 @@
+//! What came out of a run: plain numbers that can be written as JSON and read again. Knows not how they came about.
+
+use serde::{Deserialize, Serialize};
+
+/// One scenario with one seed, by several algorithms.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Comparison {
+    pub scenario: String,
+    pub title: String,
+    pub seed: u64,
+    /// Simulated, with the warm-up, which nothing is measured in.
+    pub seconds: f64,
+    pub warm_up_seconds: f64,
+    pub endpoints: usize,
+    pub slots: u64,
+    pub proxies: usize,
+    pub outcomes: Vec<Outcome>,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What one algorithm made of it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Outcome {
+    pub algorithm: String,
+    /// That came after the warm-up.
+    pub requests: u64,
+    /// Failed, as the client sees it.
+    pub failed: u64,
+    /// Of requests that did not fail, from arrival to answer.
+    pub latency_ms: Quantiles,
+    /// The same without the time that the request's own work takes at normal speed.
+    pub excess_ms: Quantiles,
+    pub utilisation: Utilisation,
+    /// When the last endpoint that started cold had served enough to be warm, in seconds from its joining.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_after_seconds: Option<f64>,
+    pub endpoints: Vec<EndpointOutcome>,
+    pub timeline: Timeline,
+    /// Rising: the part of the requests that took at most so long.
+    pub distribution: Vec<Point>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Quantiles {
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p99_9: f64,
+    pub max: f64,
+}
+
+/// Parts of the slots in use, over the time after the warm-up.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Utilisation {
+    pub mean: f64,
+    pub busiest: f64,
+    pub idlest: f64,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct EndpointOutcome {
+    pub name: String,
+    pub requests: u64,
+    pub failed: u64,
+    pub utilisation: f64,
+}
+
+/// How it went over time, in steps of equal length.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Timeline {
+    pub step_seconds: f64,
+    pub requests: Vec<u64>,
+    pub failed: Vec<u64>,
+    pub p99_ms: Vec<f64>,
+    /// Requests a second for each slot, by endpoint; with many endpoints, quantiles over them.
+    pub load: Vec<Series>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Series {
+    pub name: String,
+    pub values: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Point {
+    pub part: f64,
+    pub ms: f64,
+}
+
+/// Whether one goal was reached.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Verdict {
+    /// As a sentence: `adaptive: p99 at most 0.85 × least_request`.
+    pub goal: String,
+    pub value: f64,
+    pub at_most: f64,
+    pub holds: bool,
+}
+
+impl Comparison {
+    pub fn holds(&self) -> bool {
+        self.verdicts.iter().all(|verdict| verdict.holds)
+    }
+
+    pub fn outcome(&self, algorithm: &str) -> Option<&Outcome> {
+        self.outcomes.iter().find(|outcome| outcome.algorithm == algorithm)
+    }
+}
+
+impl Outcome {
+    /// The part of the requests that failed.
+    pub fn errors(&self) -> f64 {
+        self.failed as f64 / self.requests.max(1) as f64
+    }
+
+    /// The part of the requests that went to this endpoint.
+    pub fn share(&self, endpoint: usize) -> f64 {
+        self.endpoints.get(endpoint).map_or(0.0, |one| one.requests as f64 / self.requests.max(1) as f64)
+    }
+}
+
+impl Utilisation {
+    /// Busiest over mean: 1 when all are equally busy.
+    pub fn unevenness(&self) -> f64 {
+        if self.mean > 0.0 { self.busiest / self.mean } else { 1.0 }
+    }
+}

@@ -1,0 +1,126 @@
+//! One proxy of a run: the balancer that Tidegate runs, or one of those for comparison. Knows no arrivals and no machines
+//! but through the oracle's eyes.
+
+use crate::contender::Method;
+use crate::least_time::LeastTime;
+use crate::machine::Machine;
+use crate::oracle::Oracle;
+use crate::server::Server;
+use crate::traffic::Request;
+use std::time::Duration;
+use tidegate_balance::{Algorithm, Balancer, Ended, Endpoint, EndpointId, Lease, Moment, Pick};
+
+/// The balancers live apart from the proxies, whose leases borrow from them.
+pub(crate) fn balancer(method: Method, machines: &[Machine]) -> Option<Balancer> {
+    let Method::Balance(algorithm) = method else { return None };
+    let endpoint = |machine: &Machine| Endpoint {
+        id: EndpointId { cluster: "lab".into(), address: machine.name.as_str().into() },
+        weight: machine.weight,
+        state: std::sync::Arc::default(),
+    };
+    Some(Balancer::new(algorithm, machines.iter().map(endpoint).collect(), None))
+}
+
+#[derive(Debug)]
+pub(crate) enum Proxy<'b> {
+    Balance(&'b Balancer),
+    LeastTime(LeastTime),
+    Oracle(Oracle),
+}
+
+/// The right to use one endpoint for one request.
+#[derive(Debug)]
+pub(crate) enum Ticket<'b> {
+    Lease(Lease<'b>),
+    Endpoint(usize),
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Answered { status: u16 },
+    Refused,
+    Reset,
+}
+
+impl<'b> Proxy<'b> {
+    pub(crate) fn new(balancer: Option<&'b Balancer>, method: Method, servers: &[Server<'_>]) -> Self {
+        match (balancer, method) {
+            (Some(balancer), _) => Self::Balance(balancer),
+            (None, Method::Oracle) => Self::Oracle(Oracle::new(servers)),
+            (None, _) => {
+                Self::LeastTime(LeastTime::new(servers.iter().map(|server| server.machine().weight)))
+            }
+        }
+    }
+
+    /// Chooses; `None` when no endpoint is there.
+    pub(crate) fn pick(
+        &mut self,
+        request: &Request,
+        random: u64,
+        servers: &[Server<'_>],
+    ) -> Option<Ticket<'b>> {
+        match self {
+            Self::Balance(balancer) => {
+                let pick = Pick { now: Moment(request.at), random, hash: Some(request.key), tried: &[] };
+                balancer.pick(&pick).ok().map(Ticket::Lease)
+            }
+            Self::LeastTime(least_time) => least_time.pick(random).map(Ticket::Endpoint),
+            Self::Oracle(oracle) => oracle.pick(servers, request.work, request.at).map(Ticket::Endpoint),
+        }
+    }
+
+    /// The request takes a slot, or waits for one.
+    pub(crate) fn accepted(&mut self, endpoint: usize, server: &Server<'_>, work: f64, now: u64) {
+        if let Self::Oracle(oracle) = self {
+            oracle.accepted(endpoint, server, work, now);
+        }
+    }
+
+    pub(crate) fn settle(&mut self, ticket: Ticket<'b>, ending: Ending, latency: u64, now: u64) {
+        match (self, ticket) {
+            (Self::LeastTime(least_time), Ticket::Endpoint(endpoint)) => least_time.settle(endpoint, latency),
+            (_, Ticket::Lease(lease)) => lease.settle(ending.told(latency), Moment(now)),
+            (_, Ticket::Endpoint(_)) => {}
+        }
+    }
+
+    pub(crate) fn set_open(&mut self, endpoint: usize, is_open: bool) {
+        match self {
+            Self::Balance(balancer) => balancer.endpoints()[endpoint].state.set_draining(!is_open),
+            Self::LeastTime(least_time) => least_time.set_open(endpoint, is_open),
+            Self::Oracle(oracle) => oracle.set_open(endpoint, is_open),
+        }
+    }
+}
+
+impl Ticket<'_> {
+    pub(crate) fn endpoint(&self) -> usize {
+        match self {
+            Self::Lease(lease) => lease.index(),
+            Self::Endpoint(endpoint) => *endpoint,
+        }
+    }
+}
+
+impl Ending {
+    pub(crate) fn is_failure(self) -> bool {
+        !matches!(self, Self::Answered { status: 200 })
+    }
+
+    fn told(self, latency: u64) -> Ended {
+        match self {
+            Self::Answered { status } => {
+                Ended::Answered { status, first_byte: Duration::from_nanos(latency) }
+            }
+            Self::Refused => Ended::ConnectFailed,
+            Self::Reset => Ended::Failed,
+        }
+    }
+}
+
+/// Whether the endpoints have to say how busy they are.
+pub(crate) fn wants_reports(method: Method) -> bool {
+    method == Method::Balance(Algorithm::ReportedLoad)
+}

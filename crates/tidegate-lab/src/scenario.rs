@@ -1,0 +1,344 @@
+//! Scenario files: a made-up fleet, its traffic, who is compared, and what must come out. Knows the form; what happens in a
+//! run is `simulation`'s.
+
+use crate::contender::Contender;
+use crate::goal::Goal;
+use crate::machine::{Cold, Discipline, Fails, Machine, Positive, Slow, Stalls};
+use crate::numbers::Numbers;
+use crate::simulation::Plan;
+use crate::span::Span;
+use crate::traffic::{Kind, Made, Shape, Step, Traffic};
+use serde::Deserialize;
+
+/// Endpoints of one scenario; every algorithm looks at each of them, so more would take for ever.
+const ENDPOINTS_MAX: usize = 100_000;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    pub name: String,
+    /// One line that says what it is about.
+    pub title: String,
+    /// Requests come for so long.
+    #[serde(default = "Scenario::default_lasts")]
+    pub lasts: Span,
+    /// Not measured before.
+    #[serde(default = "Scenario::default_warm_up")]
+    pub warm_up: Span,
+    /// Proxies that send to the same endpoints and know nothing of each other.
+    #[serde(default = "one")]
+    pub proxies: u32,
+    #[serde(default = "Scenario::default_algorithms")]
+    pub algorithms: Vec<Contender>,
+    /// How much of what all endpoints can do when they are well.
+    pub load: Option<Positive>,
+    /// Instead of `load`: requests a second.
+    pub rate: Option<Positive>,
+    #[serde(default)]
+    pub step: Vec<StepForm>,
+    #[serde(default = "Scenario::default_work")]
+    pub work: Vec<WorkForm>,
+    /// Clients that hashing tells apart.
+    #[serde(default = "Scenario::default_keys")]
+    pub keys: u32,
+    pub endpoints: Vec<EndpointsForm>,
+    #[serde(default)]
+    pub goal: Vec<Goal>,
+}
+
+/// Some endpoints that are alike. Numbers in a list are dealt out in turn.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointsForm {
+    #[serde(default = "one")]
+    count: u32,
+    #[serde(default = "EndpointsForm::default_slots")]
+    slots: Numbers,
+    #[serde(default = "EndpointsForm::default_speed")]
+    speed: Numbers,
+    #[serde(default = "EndpointsForm::default_weight")]
+    weight: Numbers,
+    #[serde(default)]
+    discipline: Discipline,
+    fails: Option<Fails>,
+    slow: Option<Slow>,
+    stalls: Option<Stalls>,
+    cold: Option<Cold>,
+    joins: Option<Span>,
+    leaves: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepForm {
+    at: Span,
+    /// Times the rate that is set.
+    times: Positive,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkForm {
+    #[serde(default = "WorkForm::default_share")]
+    share: Positive,
+    mean: Span,
+    #[serde(default)]
+    shape: Shape,
+    #[serde(default = "WorkForm::default_sigma")]
+    sigma: f64,
+}
+
+/// Why a text is no scenario.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// With the line and the place, as TOML's parser shows them.
+    #[error("{0}")]
+    Form(#[from] toml::de::Error),
+    #[error("{0}")]
+    Sense(String),
+}
+
+impl Scenario {
+    pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = toml::from_str(text)?;
+        scenario.complaint().map_or(Ok(scenario), |complaint| Err(ScenarioError::Sense(complaint)))
+    }
+
+    /// The run that it describes.
+    pub fn plan(&self, seed: u64) -> Plan {
+        let machines = self.machines();
+        let made = Made {
+            rate: self.rate_of(&machines),
+            steps: self.step.iter().map(|step| Step { at: step.at, times: step.times.0 }).collect(),
+            kinds: self.kinds(),
+            keys: u64::from(self.keys),
+        };
+        Plan {
+            machines,
+            proxies: self.proxies as usize,
+            traffic: Traffic::Made(made),
+            until: self.lasts,
+            warm_up: self.warm_up,
+            seed,
+        }
+    }
+
+    /// The same in more or less time: the warm-up stays as it is.
+    pub fn lasting(self, lasts: Span) -> Result<Self, ScenarioError> {
+        let scenario = Self { lasts, ..self };
+        scenario.complaint().map_or(Ok(scenario), |complaint| Err(ScenarioError::Sense(complaint)))
+    }
+
+    fn machines(&self) -> Vec<Machine> {
+        self.endpoints.iter().flat_map(EndpointsForm::machines).enumerate().map(named).collect()
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        let kind = |work: &WorkForm| Kind {
+            share: work.share.0,
+            mean: work.mean,
+            shape: work.shape,
+            sigma: work.sigma,
+        };
+        self.work.iter().map(kind).collect()
+    }
+
+    fn rate_of(&self, machines: &[Machine]) -> f64 {
+        let capacity: f64 = machines.iter().map(Machine::capacity).sum();
+        let by_load = self.load.map(|load| load.0 * capacity / Made::mean_work(&self.kinds()));
+        self.rate.map(|rate| rate.0).or(by_load).unwrap_or_default()
+    }
+
+    /// What each value alone does not show.
+    fn complaint(&self) -> Option<String> {
+        let endpoints: usize = self.endpoints.iter().map(|form| form.count as usize).sum();
+        if endpoints == 0 || endpoints > ENDPOINTS_MAX {
+            return Some(format!(
+                "{endpoints} endpoints: give `endpoints` a `count` from 1 to {ENDPOINTS_MAX} in all"
+            ));
+        }
+        if self.load.is_some() == self.rate.is_some() {
+            return Some(
+                "how many requests come? Set `load = 0.7` (a part of what all endpoints can do) or \
+                         `rate = 500` (requests a second), one of them"
+                    .to_owned(),
+            );
+        }
+        if self.warm_up >= self.lasts {
+            let (warm_up, lasts) = (self.warm_up.seconds(), self.lasts.seconds());
+            return Some(format!(
+                "a warm-up of {warm_up} s in a run of {lasts} s: nothing would be measured"
+            ));
+        }
+        if self.proxies == 0 || self.keys == 0 {
+            return Some("`proxies` and `keys` are counts from 1 on".to_owned());
+        }
+        if self.algorithms.is_empty() {
+            return Some("`algorithms` is empty: leave it out to compare the usual ones".to_owned());
+        }
+        if !self.step.is_sorted_by_key(|step| step.at) {
+            return Some("the steps must stand in the order of their `at`".to_owned());
+        }
+        if self.work.is_empty() || self.work.iter().any(|work| work.mean == Span(0)) {
+            return Some("`work` needs at least one kind, each with a `mean` above 0".to_owned());
+        }
+        self.endpoints.iter().find_map(EndpointsForm::complaint).or_else(|| self.goal_complaint())
+    }
+
+    /// A goal about somebody who is not in the comparison could never be checked.
+    fn goal_complaint(&self) -> Option<String> {
+        let names = self.goal.iter().flat_map(Goal::names);
+        let missing = names.into_iter().find(|name| self.algorithms.iter().all(|one| one.name != **name));
+        missing.map(|name| format!("a goal speaks of `{name}`, which is not among the `algorithms`"))
+    }
+
+    fn default_lasts() -> Span {
+        Span(60_000_000_000)
+    }
+
+    fn default_warm_up() -> Span {
+        Span(10_000_000_000)
+    }
+
+    fn default_keys() -> u32 {
+        10_000
+    }
+
+    fn default_work() -> Vec<WorkForm> {
+        vec![WorkForm {
+            share: WorkForm::default_share(),
+            mean: Span(10_000_000),
+            shape: Shape::default(),
+            sigma: WorkForm::default_sigma(),
+        }]
+    }
+
+    fn default_algorithms() -> Vec<Contender> {
+        let usual = [
+            "round_robin",
+            "random",
+            "least_request",
+            "least_time",
+            "peak_ewma",
+            "prequal",
+            "adaptive",
+            "oracle",
+        ];
+        usual.iter().filter_map(|name| Contender::parse(name).ok()).collect()
+    }
+}
+
+impl EndpointsForm {
+    fn machines(&self) -> impl Iterator<Item = Machine> + '_ {
+        (0..self.count as usize).map(|turn| Machine {
+            speed: self.speed.at(turn),
+            weight: self.weight.at(turn) as u32,
+            discipline: self.discipline,
+            fails: self.fails,
+            slow: self.slow,
+            stalls: self.stalls,
+            cold: self.cold,
+            joins: self.joins,
+            leaves: self.leaves,
+            ..Machine::sound(String::new(), self.slots.at(turn) as u32)
+        })
+    }
+
+    fn complaint(&self) -> Option<String> {
+        if !self.slots.are_counts() || !self.weight.are_counts() {
+            return Some("`slots` and `weight` are whole numbers from 1 to 1000000".to_owned());
+        }
+        if self.slow.is_some_and(|slow| slow.every.is_some() != slow.lasts.is_some()) {
+            return Some(
+                "`slow` has spells when both `every` and `lasts` are set, and is one spell when neither is"
+                    .to_owned(),
+            );
+        }
+        None
+    }
+
+    fn default_slots() -> Numbers {
+        Numbers::one(4.0)
+    }
+
+    fn default_speed() -> Numbers {
+        Numbers::one(1.0)
+    }
+
+    fn default_weight() -> Numbers {
+        Numbers::one(1.0)
+    }
+}
+
+impl WorkForm {
+    fn default_share() -> Positive {
+        Positive(1.0)
+    }
+
+    fn default_sigma() -> f64 {
+        1.0
+    }
+}
+
+/// `e1 (2 slots)`, so that a reader sees who is who.
+fn named((index, machine): (usize, Machine)) -> Machine {
+    let speed =
+        if (machine.speed - 1.0).abs() < 1e-9 { String::new() } else { format!(", {}×", machine.speed) };
+    let slots = machine.slots;
+    Machine { name: format!("e{} ({slots} slots{speed})", index + 1), ..machine }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: &str = "name = 'a'\ntitle = 'b'\nload = 0.7\n[[endpoints]]\ncount = 3\nslots = [2, 4]\n";
+
+    #[test]
+    fn a_list_is_dealt_out_in_turn() {
+        let plan = Scenario::parse(SOUND).unwrap().plan(1);
+        let slots: Vec<_> = plan.machines.iter().map(|machine| machine.slots).collect();
+        assert_eq!(slots, [2, 4, 2]);
+        let Traffic::Made(made) = plan.traffic else { panic!("made up") };
+        assert!((made.rate - 0.7 * 8.0 / 0.010).abs() < 1e-6);
+    }
+
+    #[test]
+    fn every_mistake_says_what_would_do() {
+        for (text, expected) in [
+            (SOUND.replace("load", "laod"), "unknown field `laod`, expected one of"),
+            (SOUND.replace("load = 0.7", ""), "Set `load = 0.7`"),
+            (SOUND.replace("load = 0.7", "load = 0.7\nrate = 5"), "one of them"),
+            (SOUND.replace("load = 0.7", "load = -1"), "write a number above 0"),
+            (SOUND.replace("[2, 4]", "[2, 0.5]"), "whole numbers from 1"),
+            (SOUND.replace("[2, 4]", "'two'"), "a number, or a list of numbers"),
+            (SOUND.replace("count = 3", "count = 0"), "0 endpoints"),
+            (format!("warm_up = '2m'\n{SOUND}"), "nothing would be measured"),
+            (format!("lasts = '5'\n{SOUND}"), "`5` is no time"),
+            (format!("algorithms = ['leastconn']\n{SOUND}"), "there is no algorithm `leastconn`"),
+            (format!("{SOUND}slow = {{ times = 10, every = '5s' }}\n"), "both `every` and `lasts`"),
+            (format!("{SOUND}fails = {{ part = 2 }}\n"), "above 0 and at most 1"),
+            (
+                format!("{SOUND}[[goal]]\nmeasure = 'p99'\nat_most = 5\nalgorithm = 'first'\n"),
+                "not among the `algorithms`",
+            ),
+            (
+                format!("{SOUND}[[goal]]\nmeasure = 'p98'\nat_most = 5\n"),
+                "unknown variant `p98`, expected one of",
+            ),
+        ] {
+            let said = Scenario::parse(&text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{text}\n{said}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_of_form_shows_its_line() {
+        let said = Scenario::parse(&SOUND.replace("count", "cuont")).unwrap_err().to_string();
+        assert!(said.contains("line 5, column 1") && said.contains("cuont = 3"), "{said}");
+    }
+}

@@ -1,0 +1,333 @@
+//! The run itself: requests come, proxies choose, machines work, answers go back, in virtual time. Knows no algorithm and no
+//! goal.
+//!
+//! The same seed gives the same run, and every algorithm sees the same requests.
+
+use crate::agenda::{Agenda, NEVER};
+use crate::contender::{Contender, Method};
+use crate::machine::{Failing, Fails, Machine};
+use crate::outcome::Outcome;
+use crate::proxy::{self, Ending, Proxy, Ticket};
+use crate::random::Random;
+use crate::recorder::{Done, Recorder, utilisation};
+use crate::reports::Reports;
+use crate::server::Server;
+use crate::span::{SECOND, Span};
+use crate::spells::Spell;
+use crate::traffic::{Arrivals, Request, Traffic};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tidegate_balance::Balancer;
+
+/// What a run consists of, whoever chooses in it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub machines: Vec<Machine>,
+    /// Proxies that send to the same machines and know nothing of each other.
+    pub proxies: usize,
+    pub traffic: Traffic,
+    /// Requests come until then; then what is open is finished.
+    pub until: Span,
+    /// Requests that come before are not measured.
+    pub warm_up: Span,
+    pub seed: u64,
+}
+
+/// Tells others how far a run is, in virtual nanoseconds.
+pub(crate) type Clock = AtomicU64;
+
+impl Plan {
+    /// Runs it with one algorithm.
+    pub fn run(&self, contender: &Contender) -> Outcome {
+        self.run_with_clock(contender, &Clock::default())
+    }
+
+    pub(crate) fn run_with_clock(&self, contender: &Contender, clock: &Clock) -> Outcome {
+        // Who knows all work everywhere is one, however many proxies there are.
+        let proxies = if contender.method == Method::Oracle { 1 } else { self.proxies.max(1) };
+        let balancers: Vec<_> =
+            (0..proxies).map(|_| proxy::balancer(contender.method, &self.machines)).collect();
+        Run::new(self, contender.method, &balancers).finished(clock).outcome(contender)
+    }
+}
+
+struct Run<'r> {
+    plan: &'r Plan,
+    proxies: Vec<Proxy<'r>>,
+    servers: Vec<Server<'r>>,
+    agenda: Agenda,
+    /// Failures that take no slot: when they are told, and whose they are.
+    failures: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Joining and leaving, the soonest last.
+    changes: Vec<Change>,
+    jobs: Jobs<'r>,
+    random: Random,
+    recorder: Recorder,
+    reports: Option<Reports<'r>>,
+    warm_at: Vec<Option<u64>>,
+    /// When measuring began, and what each machine had done by then.
+    measured_from: Option<(u64, Vec<f64>)>,
+    finished: Vec<u32>,
+}
+
+/// A request that is on its way.
+#[derive(Debug)]
+struct Job<'r> {
+    ticket: Ticket<'r>,
+    proxy: u32,
+    arrived: u64,
+    work: f64,
+    ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Change {
+    at: u64,
+    endpoint: usize,
+    is_open: bool,
+}
+
+impl<'r> Run<'r> {
+    fn new(plan: &'r Plan, method: Method, balancers: &'r [Option<Balancer>]) -> Self {
+        let server = |(position, machine)| Server::new(machine, Spell::of(machine, plan.seed, position));
+        let servers: Vec<Server<'_>> = plan.machines.iter().enumerate().map(server).collect();
+        let mut agenda = Agenda::new(servers.len());
+        for (endpoint, server) in servers.iter().enumerate() {
+            agenda.set(endpoint, server.next());
+        }
+        let proxies =
+            balancers.iter().map(|balancer| Proxy::new(balancer.as_ref(), method, &servers)).collect();
+        let reports = proxy::wants_reports(method).then(|| Reports::new(balancers, servers.len()));
+        Self {
+            plan,
+            proxies,
+            agenda,
+            failures: BinaryHeap::new(),
+            changes: changes(&plan.machines),
+            jobs: Jobs::default(),
+            random: Random::new(plan.seed ^ 0x9ac4),
+            recorder: Recorder::new(servers.len(), plan.warm_up.0, plan.until.0),
+            reports,
+            warm_at: vec![None; servers.len()],
+            measured_from: None,
+            finished: Vec::new(),
+            servers,
+        }
+    }
+
+    fn finished(mut self, clock: &Clock) -> Ran<'r> {
+        for request in Arrivals::new(&self.plan.traffic, self.plan.seed, self.plan.until.0) {
+            while self.happens_by(request.at) {}
+            self.arrive(&request);
+            if request.number % 4_096 == 0 {
+                clock.store(request.at, Relaxed);
+            }
+        }
+        while self.happens_by(self.plan.until.0) {}
+        let utilisations = self.busy(self.plan.until.0);
+        while !self.jobs.is_empty() && self.happens_by(NEVER - 1) {}
+        clock.store(self.plan.until.0, Relaxed);
+        Ran { run: self, utilisations }
+    }
+
+    /// Lets the next thing happen, if one is due by `limit`.
+    fn happens_by(&mut self, limit: u64) -> bool {
+        let (at, endpoint) = self.agenda.next();
+        let failure = self.failures.peek().map_or(NEVER, |Reverse((at, _))| *at);
+        let change = self.changes.last().map_or(NEVER, |change| change.at);
+        let soonest = at.min(failure).min(change);
+        if soonest > limit {
+            return false;
+        }
+        if change == soonest {
+            self.change();
+        } else if failure == soonest {
+            if let Some(Reverse((_, job))) = self.failures.pop() {
+                self.finish(job, soonest);
+            }
+        } else {
+            self.step(endpoint, soonest);
+        }
+        true
+    }
+
+    fn change(&mut self) {
+        if let Some(change) = self.changes.pop() {
+            self.proxies.iter_mut().for_each(|proxy| proxy.set_open(change.endpoint, change.is_open));
+        }
+    }
+
+    fn step(&mut self, endpoint: usize, now: u64) {
+        let mut finished = std::mem::take(&mut self.finished);
+        let server = &mut self.servers[endpoint];
+        server.step(now, &mut finished);
+        self.agenda.set(endpoint, server.next());
+        let warm_after = server.machine().cold.map(|cold| cold.warm_after);
+        if warm_after.is_some_and(|needed| server.served() >= needed) {
+            self.warm_at[endpoint].get_or_insert(now);
+        }
+        for job in finished.drain(..) {
+            self.finish(job, now);
+        }
+        self.finished = finished;
+    }
+
+    fn arrive(&mut self, request: &Request) {
+        if self.measured_from.is_none() && request.at >= self.plan.warm_up.0 {
+            let busy = self.servers.iter_mut().map(|server| server.busy(request.at)).collect();
+            self.measured_from = Some((request.at, busy));
+        }
+        let proxy = self.proxy_for(request);
+        let random = self.random.next();
+        let Some(ticket) = self.proxies[proxy].pick(request, random, &self.servers) else {
+            return self.recorder.refused(request.at);
+        };
+        let endpoint = ticket.endpoint();
+        self.recorder.sent(endpoint, request.at);
+        let failing = self.failing(request, endpoint);
+        let ending = failing.map_or(Ending::Answered { status: 200 }, |fails| fails.ending());
+        let job = Job { ticket, proxy: proxy as u32, arrived: request.at, work: request.work, ending };
+        let job = self.jobs.add(job);
+        match failing.filter(|fails| fails.how != Failing::Slow) {
+            Some(fails) => self.failures.push(Reverse((request.at + fails.after.0, job))),
+            None => self.serve(job, proxy, endpoint, request),
+        }
+    }
+
+    fn proxy_for(&self, request: &Request) -> usize {
+        match self.proxies.len() {
+            1 => 0,
+            count => Random::of(self.plan.seed ^ 0x3f1d, request.number).below(count as u64) as usize,
+        }
+    }
+
+    /// How this request fails there, if it does: the same for every algorithm that sends it there.
+    fn failing(&self, request: &Request, endpoint: usize) -> Option<Fails> {
+        let fails = self.plan.machines[endpoint].fails.filter(|fails| fails.is_open(request.at))?;
+        let mut random = Random::of(self.plan.seed ^ ((endpoint as u64 + 1) << 32), request.number);
+        (random.unit() < fails.part.0).then_some(fails)
+    }
+
+    fn serve(&mut self, job: u32, proxy: usize, endpoint: usize, request: &Request) {
+        let server = &mut self.servers[endpoint];
+        self.proxies[proxy].accepted(endpoint, server, request.work, request.at);
+        server.accept(request.at, job, request.work);
+        self.agenda.set(endpoint, server.next());
+    }
+
+    fn finish(&mut self, job: u32, now: u64) {
+        let Some(job) = self.jobs.take(job) else { return };
+        let latency = now - job.arrived;
+        let (endpoint, failed) = (job.ticket.endpoint(), job.ending.is_failure());
+        if let Some(reports) = &mut self.reports {
+            reports.answered(endpoint, &mut self.servers[endpoint], failed, now);
+        }
+        self.proxies[job.proxy as usize].settle(job.ticket, job.ending, latency, now);
+        self.recorder.record(&Done { endpoint, arrived: job.arrived, latency, work: job.work, failed });
+    }
+
+    /// The part of its slots that each machine used since measuring began.
+    fn busy(&mut self, now: u64) -> Vec<f64> {
+        let Some((from, before)) = &self.measured_from else { return vec![0.0; self.servers.len()] };
+        let passed = now.saturating_sub(*from).max(1) as f64;
+        let part = |(server, before): (&mut Server<'_>, &f64)| {
+            (server.busy(now) - before) / passed / f64::from(server.machine().slots)
+        };
+        self.servers.iter_mut().zip(before).map(part).collect()
+    }
+}
+
+/// A run that is over.
+struct Ran<'r> {
+    run: Run<'r>,
+    utilisations: Vec<f64>,
+}
+
+impl Ran<'_> {
+    fn outcome(&self, contender: &Contender) -> Outcome {
+        let Run { plan, recorder, .. } = &self.run;
+        let names: Vec<&str> = plan.machines.iter().map(|machine| machine.name.as_str()).collect();
+        let slots: Vec<u32> = plan.machines.iter().map(|machine| machine.slots).collect();
+        Outcome {
+            algorithm: contender.name.clone(),
+            requests: recorder.requests(),
+            failed: recorder.failed(),
+            latency_ms: recorder.latency(),
+            excess_ms: recorder.excess(),
+            utilisation: utilisation(&self.utilisations, &slots),
+            warm_after_seconds: self.warm_after_seconds(),
+            endpoints: recorder.endpoints(&names, &self.utilisations),
+            timeline: recorder.timeline(&names, &slots),
+            distribution: recorder.distribution(),
+        }
+    }
+
+    /// The largest number when one never got warm: JSON has no infinity.
+    fn warm_after_seconds(&self) -> Option<f64> {
+        let cold = self
+            .run
+            .plan
+            .machines
+            .iter()
+            .zip(&self.run.warm_at)
+            .filter(|(machine, _)| machine.cold.is_some());
+        let after = cold.map(|(machine, warm_at)| {
+            let joined = machine.joins.unwrap_or_default().0;
+            warm_at.map_or(f64::MAX, |at| at.saturating_sub(joined) as f64 / SECOND)
+        });
+        after.reduce(f64::max)
+    }
+}
+
+impl Fails {
+    fn ending(&self) -> Ending {
+        match self.how {
+            Failing::Fast | Failing::Slow => Ending::Answered { status: 500 },
+            Failing::Refused => Ending::Refused,
+            Failing::Reset => Ending::Reset,
+        }
+    }
+}
+
+/// Joining and leaving, the soonest last. Whoever joins later is out from the start.
+fn changes(machines: &[Machine]) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (endpoint, machine) in machines.iter().enumerate() {
+        if let Some(joins) = machine.joins {
+            changes.push(Change { at: 0, endpoint, is_open: false });
+            changes.push(Change { at: joins.0, endpoint, is_open: true });
+        }
+        changes.extend(machine.leaves.map(|leaves| Change { at: leaves.0, endpoint, is_open: false }));
+    }
+    changes.sort_unstable_by(|a, b| b.cmp(a));
+    changes
+}
+
+/// Requests on their way, by a number that is used again when one is done.
+#[derive(Debug, Default)]
+struct Jobs<'r> {
+    places: Vec<Option<Job<'r>>>,
+    free: Vec<u32>,
+}
+
+impl<'r> Jobs<'r> {
+    fn add(&mut self, job: Job<'r>) -> u32 {
+        if let Some(number) = self.free.pop() {
+            self.places[number as usize] = Some(job);
+            return number;
+        }
+        self.places.push(Some(job));
+        self.places.len() as u32 - 1
+    }
+
+    fn take(&mut self, number: u32) -> Option<Job<'r>> {
+        let job = self.places[number as usize].take();
+        self.free.push(number);
+        job
+    }
+
+    fn is_empty(&self) -> bool {
+        self.places.len() == self.free.len()
+    }
+}

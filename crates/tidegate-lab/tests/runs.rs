@@ -1,0 +1,98 @@
+//! What holds for every run, whatever the fleet and whoever chooses.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use tidegate_lab::{Comparison, Contender, Progress, Scenario};
+
+/// Everything that can go wrong at once, for a short time.
+const TROUBLE: &str = "
+    name = 'trouble'
+    title = 'everything that can go wrong'
+    lasts = '6s'
+    warm_up = '1s'
+    load = 0.8
+    proxies = 2
+    step = [{ at = '2s', times = 0.2 }, { at = '3s', times = 1.1 }]
+    work = [{ share = 9, mean = '5ms' }, { share = 1, mean = '100ms', shape = 'exponential' }]
+    [[endpoints]]
+    count = 4
+    slots = [2, 4]
+    stalls = { lasts = '100ms', every = '~1s' }
+    [[endpoints]]
+    count = 2
+    discipline = 'shared'
+    slow = { times = 5, lasts = '~200ms', every = '~1s' }
+    fails = { part = 0.3, how = 'reset', until = '3s' }
+    [[endpoints]]
+    fails = { part = 1, how = 'refused', from = '2s', until = '4s' }
+    [[endpoints]]
+    cold = { speed = 0.2, warm_after = 100 }
+    joins = '2s'
+    leaves = '5s'
+";
+
+fn compare(text: &str, seed: u64, jobs: usize) -> Comparison {
+    let mut scenario = Scenario::parse(text).unwrap();
+    scenario.algorithms =
+        Contender::catalogue().map(|(name, _, _)| Contender::parse(name).unwrap()).collect();
+    scenario.compare(seed, jobs, &Progress::of(&scenario))
+}
+
+#[test]
+fn the_same_seed_gives_the_same_numbers_however_many_run_at_a_time() {
+    assert_eq!(compare(TROUBLE, 3, 1), compare(TROUBLE, 3, 4));
+    assert_ne!(compare(TROUBLE, 3, 1), compare(TROUBLE, 4, 1));
+}
+
+#[test]
+fn every_request_is_counted_once_by_every_algorithm() {
+    let comparison = compare(TROUBLE, 5, 1);
+    let all: Vec<Vec<u64>> =
+        comparison.outcomes.iter().map(|outcome| outcome.timeline.requests.clone()).collect();
+    assert!(all.windows(2).all(|two| two[0] == two[1]), "all see the same arrivals");
+    for outcome in &comparison.outcomes {
+        let by_endpoint: u64 = outcome.endpoints.iter().map(|endpoint| endpoint.requests).sum();
+        let failed: u64 = outcome.endpoints.iter().map(|endpoint| endpoint.failed).sum();
+        assert_eq!((by_endpoint, failed), (outcome.requests, outcome.failed), "{}", outcome.algorithm);
+    }
+}
+
+#[test]
+fn nobody_is_sent_to_an_endpoint_before_it_joins_or_after_it_left() {
+    for outcome in compare(TROUBLE, 6, 1).outcomes {
+        let load = &outcome.timeline.load[7].values;
+        let step = outcome.timeline.step_seconds;
+        let at = |index: usize| index as f64 * step;
+        let out = load.iter().enumerate().filter(|(index, _)| at(index + 1) <= 2.0 || at(*index) >= 5.0);
+        assert!(
+            out.clone().count() > 50 && out.clone().all(|(_, load)| *load == 0.0),
+            "{}",
+            outcome.algorithm
+        );
+    }
+}
+
+#[test]
+fn one_slot_with_exponential_work_waits_as_queueing_theory_says() {
+    let text = "name = 'queue'\ntitle = 'one slot'\nlasts = '2000s'\nload = 0.5\n\
+                work = [{ mean = '10ms', shape = 'exponential' }]\n[[endpoints]]\nslots = 1\n";
+    // M/M/1: the mean time in the system is 1/(1 − ρ) service times, whoever chooses.
+    for outcome in compare(text, 7, 1).outcomes {
+        assert!(
+            (outcome.latency_ms.mean - 20.0).abs() < 0.6,
+            "{}: {:?}",
+            outcome.algorithm,
+            outcome.latency_ms
+        );
+        assert!((outcome.utilisation.mean - 0.5).abs() < 0.01);
+    }
+}
+
+#[test]
+fn ten_thousand_endpoints_work() {
+    let text = "name = 'many'\ntitle = 'many'\nlasts = '1s'\nwarm_up = '100ms'\nload = 0.01\n\
+                algorithms = ['round_robin', 'random', 'least_request', 'adaptive']\n[[endpoints]]\ncount = 10000\n";
+    let scenario = Scenario::parse(text).unwrap();
+    let comparison = scenario.compare(1, 1, &Progress::of(&scenario));
+    assert!(comparison.outcomes.iter().all(|outcome| outcome.requests > 30_000 && outcome.failed == 0));
+}

@@ -1,0 +1,94 @@
+//! `tidegate lab`: files and arguments in, comparisons out. Knows nothing of what is simulated.
+
+mod progress;
+
+use crate::arguments::{LabArguments, LabCommand, LabList, LabRun, LabShow};
+use crate::outcome::Failure;
+use crate::terminal;
+use std::path::Path;
+use tidegate_lab::{Comparison, Contender, Scenario, Span, builtin};
+
+pub(crate) fn lab(arguments: &LabArguments) -> Result<(), Failure> {
+    match &arguments.command {
+        LabCommand::List(arguments) => list(arguments),
+        LabCommand::Run(arguments) => run(arguments),
+        LabCommand::Show(arguments) => show(arguments),
+    }
+}
+
+fn list(arguments: &LabList) -> Result<(), Failure> {
+    if let Some(text) = arguments.scenario.as_deref().and_then(builtin::text) {
+        return Ok(terminal::print(text)?);
+    }
+    let scenarios = builtin::ALL.iter().map(|(name, text)| {
+        let title = Scenario::parse(text).map(|scenario| scenario.title).unwrap_or_default();
+        format!("  {name:<15}  {title}")
+    });
+    let algorithms = Contender::catalogue().map(|(name, what, number)| {
+        let number = number.map_or_else(String::new, |number| format!(" ({name}:N: {number})"));
+        format!("  {name:<15}  {what}{number}")
+    });
+    let lines = ["scenarios".to_owned()].into_iter().chain(scenarios);
+    let lines = lines.chain(["\nalgorithms".to_owned()]).chain(algorithms);
+    Ok(terminal::print(&lines.collect::<Vec<_>>().join("\n"))?)
+}
+
+fn run(arguments: &LabRun) -> Result<(), Failure> {
+    let mut scenarios = Vec::new();
+    for (name, text) in texts(arguments)? {
+        scenarios.push(scenario(&name, &text, arguments)?);
+    }
+    let jobs =
+        arguments.jobs.or_else(|| std::thread::available_parallelism().map(usize::from).ok()).unwrap_or(1);
+    let mut comparisons = Vec::new();
+    for scenario in &scenarios {
+        for &seed in &arguments.seeds {
+            let comparison =
+                progress::watch(scenario, seed, |progress| scenario.compare(seed, jobs, progress));
+            if !arguments.json {
+                terminal::print(&format!("{}\n", comparison.to_table()))?;
+            }
+            comparisons.push(comparison);
+        }
+    }
+    if arguments.json {
+        let text = serde_json::to_string(&comparisons).map_err(std::io::Error::from)?;
+        terminal::print(&text)?;
+    }
+    if comparisons.iter().all(Comparison::holds) { Ok(()) } else { Err(Failure::GoalMissed) }
+}
+
+/// The texts of what is to be run, by name.
+fn texts(arguments: &LabRun) -> Result<Vec<(String, String)>, Failure> {
+    let is_wanted = |name: &str| arguments.scenarios.iter().any(|wanted| wanted == "all" || wanted == name);
+    let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    let mut texts: Vec<_> = builtin::ALL.iter().filter(|(name, _)| is_wanted(name)).map(owned).collect();
+    for path in &arguments.files {
+        texts.push((path.display().to_string(), read(path)?));
+    }
+    Ok(texts)
+}
+
+fn scenario(name: &str, text: &str, arguments: &LabRun) -> Result<Scenario, Failure> {
+    let no_scenario = |source| Failure::NoScenario { name: name.to_owned(), source };
+    let mut scenario = Scenario::parse(text).map_err(no_scenario)?;
+    if let Some(seconds) = arguments.seconds {
+        scenario = scenario.lasting(Span(u64::from(seconds) * 1_000_000_000)).map_err(no_scenario)?;
+    }
+    if !arguments.algorithms.is_empty() {
+        scenario.algorithms.clone_from(&arguments.algorithms);
+    }
+    Ok(scenario)
+}
+
+fn show(arguments: &LabShow) -> Result<(), Failure> {
+    let no_results = |source| Failure::NoResults { name: arguments.file.display().to_string(), source };
+    let comparisons: Vec<Comparison> = serde_json::from_str(&read(&arguments.file)?).map_err(no_results)?;
+    let tables: Vec<String> = comparisons.iter().map(Comparison::to_table).collect();
+    Ok(terminal::print(&tables.join("\n"))?)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|source| Failure::Unreadable { file: path.display().to_string(), source })
+}
