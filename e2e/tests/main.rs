@@ -29,6 +29,7 @@ mod paths_and_identity;
 mod reload_and_drain;
 mod retries;
 mod routing;
+mod tiers_and_zones;
 mod timeouts;
 mod two_python_servers;
 mod unsent_bodies;

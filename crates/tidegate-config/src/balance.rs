@@ -9,6 +9,8 @@ pub enum Balance {
     Adaptive {
         /// Proxies that send to the same endpoints, this one included; at least 1.
         peers: u32,
+        /// What a request in another zone costs compared with one in the proxy's own; at least 100.
+        zone_cost_percent: u32,
     },
     /// The first of the list that has room.
     First {
@@ -38,7 +40,7 @@ pub enum Balance {
 
 impl Default for Balance {
     fn default() -> Self {
-        Self::Adaptive { peers: 1 }
+        Self::Adaptive { peers: 1, zone_cost_percent: 150 }
     }
 }
 

@@ -157,6 +157,7 @@ fn complete(draft: Draft) -> Config {
         name_all(draft.routes, draft.clusters.into_iter().map(|cluster| cluster.value).collect());
     Config {
         workers: draft.workers,
+        zone: draft.zone,
         admin: draft.admin.map(|admin| admin.value),
         log: draft.log,
         limit: draft.limit,

@@ -30,6 +30,17 @@ pub struct Endpoint {
     pub address: Address,
     /// Its share of the load, 1 to 1000.
     pub weight: u32,
+    /// 0 is the first tier; a later one is used for what the earlier ones cannot take.
+    pub tier: u8,
+    /// Where it stands; `None`: near.
+    pub zone: Option<String>,
+}
+
+impl Endpoint {
+    /// One like all others.
+    pub fn new(address: Address) -> Self {
+        Self { address, weight: 1, tier: 0, zone: None }
+    }
 }
 
 /// An active check of every endpoint.

@@ -19,6 +19,8 @@ use crate::{Bind, Cluster, ClusterLimits, Route, RouteLimits, RouteTimeouts};
 pub struct Config {
     /// How many worker threads serve requests.
     pub workers: Workers,
+    /// Where the proxy stands, as endpoints are told to; `None`: nobody knows.
+    pub zone: Option<String>,
     /// Where `/metrics`, `/livez` and `/readyz` are served; `None` when switched off.
     pub admin: Option<Bind>,
     /// What is logged, and where to.

@@ -29,6 +29,7 @@ pub(crate) use route::{ActionDraft, ForwardDraft, RouteDraft, Target};
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) workers: Workers,
+    pub(crate) zone: Option<String>,
     pub(crate) admin: Option<Placed<Bind>>,
     pub(crate) log: Log,
     pub(crate) limit: Limits,
@@ -55,6 +56,7 @@ struct Inherited {
     passive: Option<PassiveHealth>,
     retry: Retry,
     trusted_proxies: Vec<IpNet>,
+    zone: Option<String>,
     limit: Limits,
     timeout: Timeouts,
 }
@@ -67,6 +69,7 @@ impl Default for Inherited {
             passive: Some(PassiveHealth::default()),
             retry: Retry::default(),
             trusted_proxies: Vec::new(),
+            zone: None,
             limit: Limits::default(),
             timeout: Timeouts::default(),
         }
@@ -85,8 +88,8 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
     let incomplete = (listeners.is_empty() && (given("listen") || given("listener")))
         || (routes.is_empty() && (given("to") || given("route")));
     let (workers, log) = (workers(walk, &root), listener::log(walk, &root));
-    let Inherited { limit, timeout, .. } = inherited;
-    Some(Draft { workers, admin, log, limit, timeout, listeners, routes, clusters, incomplete })
+    let Inherited { limit, timeout, zone, .. } = inherited;
+    Some(Draft { workers, zone, admin, log, limit, timeout, listeners, routes, clusters, incomplete })
 }
 
 fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
@@ -94,6 +97,7 @@ fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
     set(&mut inherited.balance, balance::balance(walk, root));
     set(&mut inherited.health, cluster::health(walk, root));
     set(&mut inherited.passive, cluster::passive(walk, root));
+    inherited.zone = cluster::zone(walk, root);
     set(&mut inherited.retry, route::retry(walk, root, &Retry::default()));
     set(&mut inherited.trusted_proxies, listener::trusted_proxies(walk, root));
     if let Some(section) = root.section(walk, "limit") {

@@ -54,6 +54,9 @@ fn root(sheet: &mut Sheet, config: &Config) {
         Workers::Auto => sheet.line("workers", quoted("auto")),
         Workers::Count(count) => sheet.line("workers", count),
     }
+    if let Some(zone) = &config.zone {
+        sheet.line("zone", quoted(zone));
+    }
     sheet.line("admin", quoted(&config.admin.as_ref().map_or("off".into(), Bind::to_string)));
 }
 
@@ -196,16 +199,22 @@ fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
 
 fn endpoint(endpoint: &Endpoint) -> String {
     let address = quoted(&endpoint.address.to_string());
-    if endpoint.weight == 1 {
+    if *endpoint == Endpoint::new(endpoint.address.clone()) {
         return address;
     }
-    table([("address", address), ("weight", endpoint.weight.to_string())])
+    let mut fields = vec![("address", address), ("weight", endpoint.weight.to_string())];
+    fields.push(("tier", endpoint.tier.to_string()));
+    fields.extend(endpoint.zone.as_ref().map(|zone| ("zone", quoted(zone))));
+    table(fields)
 }
 
 fn balance(balance: &Balance) -> String {
     let mut fields = vec![("algorithm", quoted(balance.word()))];
     match balance {
-        Balance::Adaptive { peers } => fields.push(("peers", peers.to_string())),
+        Balance::Adaptive { peers, zone_cost_percent } => {
+            fields.push(("peers", peers.to_string()));
+            fields.push(("zone_cost_percent", zone_cost_percent.to_string()));
+        }
         Balance::First { in_flight_max } => fields.push(("in_flight_max", in_flight_max.to_string())),
         Balance::Maglev(hashing) | Balance::Rendezvous(hashing) => {
             fields.push(("key", hash_key(&hashing.key)));

@@ -79,6 +79,10 @@ mistakes! {
     two_listeners_on_one_port: "listen = [':80', '127.0.0.1:80', ':9901']\nto = 'a:1'\n",
     a_variable_that_is_not_set: "listen = ':80'\nto = ['${HOST}:80', '${PORT}', '${X']\n",
     a_hash_key_without_hash: "listen = ':80'\nto = 'a:1'\n[balance]\nalgorithm = 'random'\nkey = 'path'\n",
+    zones_that_change_nothing:
+        "listen = ':80'\nto = [{ address = 'a:1', zone = 'x' }]\n[[route]]\npath = '/b'\nto = [{ address = 'b:1', zone = 'x' }]\n\
+         balance = 'random'\n",
+    a_zone_that_is_no_name: "listen = ':80'\nto = [{ address = 'a:1', zone = 'x y', tier = 300 }]\nzone = 5\n",
     a_bound_without_its_size: "listen = ':80'\nto = 'a:1'\nbalance = { algorithm = 'hash', bound_by = 'requests' }\n",
     a_balance_that_does_not_know_when_an_endpoint_is_full: "listen = ':80'\nto = 'a:1'\nbalance = 'first'\n",
     a_status_that_no_one_sends: "listen = ':80'\nto = 'a:1'\nhealth = { path = '/', expect = ['2xx', '300-200'] }\n",

@@ -93,7 +93,7 @@ impl Core {
         self.unlisten(|key| served.iter().all(|place| *place.key != *key));
         self.take_logs(logs);
         self.warn_of_what_stays(&config);
-        gauges::forget_removed(&self.overview.registry, &snapshot);
+        gauges::forget_removed(&self.overview.registry, &config, &snapshot);
         let wants_admin = config.admin.is_some();
         self.overview.replace(Previous { config: Arc::new(config), snapshot });
         self.take_admin(admin, wants_admin);

@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_balance::{Endpoint, Health, Moment};
+use tidegate_config::{Cluster as Configured, Config, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
     BUILD_INFO, CLUSTER_PENDING, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_HEALTH,
-    ENDPOINT_IN_FLIGHT, ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, WORKERS,
+    ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, WORKERS,
 };
 use tidegate_telemetry::registry::Labels;
 use tidegate_telemetry::{Family, Registry};
@@ -27,6 +28,34 @@ pub(crate) fn fill(overview: &Overview) {
     }
     for cluster in &snapshot.clusters {
         fill_cluster(registry, cluster, now);
+    }
+    for (cluster, endpoint) in overview.current().config.clusters.iter().flat_map(listed) {
+        let place = Stand::of(cluster, endpoint);
+        set(registry, &ENDPOINT_INFO, &[&cluster.name, &place.endpoint, &place.tier, place.zone], 1);
+    }
+}
+
+fn listed(cluster: &Configured) -> impl Iterator<Item = (&Configured, &Listed)> {
+    cluster.endpoints.iter().map(move |endpoint| (cluster, endpoint))
+}
+
+/// Where an endpoint stands, in the words of the labels.
+#[derive(PartialEq, Eq, Hash)]
+struct Stand<'a> {
+    cluster: &'a str,
+    endpoint: String,
+    tier: String,
+    zone: &'a str,
+}
+
+impl<'a> Stand<'a> {
+    fn of(cluster: &'a Configured, endpoint: &'a Listed) -> Self {
+        Self {
+            cluster: &cluster.name,
+            endpoint: endpoint.address.to_string(),
+            tier: endpoint.tier.to_string(),
+            zone: endpoint.zone.as_deref().unwrap_or_default(),
+        }
     }
 }
 
@@ -59,8 +88,8 @@ fn set(registry: &Registry, family: &'static Family, labels: &[&str], value: usi
 }
 
 /// Forgets the series of what a reload removed.
-pub(crate) fn forget_removed(registry: &Registry, snapshot: &Snapshot) {
-    let served = Served::new(snapshot);
+pub(crate) fn forget_removed(registry: &Registry, config: &Config, snapshot: &Snapshot) {
+    let served = Served::new(config, snapshot);
     registry.retain(|family, labels| {
         // Workers keep the handles of failures by their kind, so these series have to stay.
         family.name == FAILURES.name || served.has(labels)
@@ -73,10 +102,11 @@ struct Served<'a> {
     endpoints: HashSet<(&'a str, &'a str)>,
     listeners: HashSet<&'a str>,
     routes: HashSet<&'a str>,
+    stands: HashSet<Stand<'a>>,
 }
 
 impl<'a> Served<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
+    fn new(config: &'a Config, snapshot: &'a Snapshot) -> Self {
         let upstreams = snapshot.clusters.iter().flat_map(|cluster| &cluster.upstreams);
         let routes = snapshot.routes.routes().iter().map(|route| &*route.name);
         Self {
@@ -84,6 +114,12 @@ impl<'a> Served<'a> {
             endpoints: upstreams.map(|upstream| (&*upstream.id.cluster, &*upstream.id.address)).collect(),
             listeners: snapshot.listeners.iter().map(|listener| &*listener.key).collect(),
             routes: routes.chain([tidegate_proxy::metrics::NO_ROUTE]).collect(),
+            stands: config
+                .clusters
+                .iter()
+                .flat_map(listed)
+                .map(|(cluster, endpoint)| Stand::of(cluster, endpoint))
+                .collect(),
         }
     }
 
@@ -93,6 +129,14 @@ impl<'a> Served<'a> {
         cluster.is_none_or(|cluster| self.clusters.contains(cluster))
             && endpoint.is_none_or(|endpoint| self.endpoints.contains(&endpoint))
             && labels.value("listener").is_none_or(|listener| self.listeners.contains(listener))
+            && self.has_stand(labels)
             && labels.value("route").is_none_or(|route| self.routes.contains(route))
+    }
+    /// Labels that say where an endpoint stands, if they do, say what holds.
+    fn has_stand(&self, labels: Labels<'_>) -> bool {
+        let (Some(tier), Some(zone)) = (labels.value("tier"), labels.value("zone")) else { return true };
+        let name = |label| labels.value(label).unwrap_or_default();
+        let (tier, endpoint) = (tier.to_owned(), name("endpoint").to_owned());
+        self.stands.contains(&Stand { cluster: name("cluster"), endpoint, tier, zone })
     }
 }

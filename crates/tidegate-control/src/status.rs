@@ -5,6 +5,7 @@ use crate::overview::Overview;
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_balance::{Endpoint, EndpointState, Health, Moment};
+use tidegate_config::{Cluster as Configured, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Listener};
 use tidegate_proxy::upstream::{Address, Upstream};
@@ -47,6 +48,8 @@ pub struct EndpointStatus {
     /// Why, where somebody knows.
     pub reason: Option<String>,
     pub weight: u32,
+    pub tier: u8,
+    pub zone: Option<String>,
     pub in_flight: u32,
     pub connections: usize,
     pub idle_connections: usize,
@@ -67,9 +70,7 @@ impl Status {
             listeners: current.snapshot.listeners.iter().map(|one| listener(one, &listening)).collect(),
             clusters: clusters
                 .map(|cluster| {
-                    let configured = current.config.cluster(&cluster.name);
-                    let balance = configured.map_or("", |configured| configured.balance.word());
-                    ClusterStatus::read(cluster, balance, overview, now)
+                    ClusterStatus::read(cluster, current.config.cluster(&cluster.name), overview, now)
                 })
                 .collect(),
         }
@@ -86,21 +87,31 @@ fn listener(listener: &Listener, listening: &[Listening]) -> ListenerStatus {
 }
 
 impl ClusterStatus {
-    fn read(cluster: &Cluster, balance: &'static str, overview: &Overview, now: Moment) -> Self {
+    fn read(cluster: &Cluster, configured: Option<&Configured>, overview: &Overview, now: Moment) -> Self {
         let pairs = cluster.balancer.endpoints().iter().zip(&cluster.upstreams);
+        let listed = configured.iter().flat_map(|configured| &configured.endpoints);
         Self {
             cluster: cluster.name.to_string(),
-            balance,
+            balance: configured.map_or("", |configured| configured.balance.word()),
             pending: cluster.pending.load(Relaxed),
             endpoints: pairs
-                .map(|(endpoint, upstream)| EndpointStatus::read(endpoint, upstream, overview, now))
+                .zip(listed)
+                .map(|((endpoint, upstream), listed)| {
+                    EndpointStatus::read(endpoint, upstream, listed, overview, now)
+                })
                 .collect(),
         }
     }
 }
 
 impl EndpointStatus {
-    fn read(endpoint: &Endpoint, upstream: &Upstream, overview: &Overview, now: Moment) -> Self {
+    fn read(
+        endpoint: &Endpoint,
+        upstream: &Upstream,
+        listed: &Listed,
+        overview: &Overview,
+        now: Moment,
+    ) -> Self {
         let health = endpoint.state.health(now);
         Self {
             endpoint: endpoint.id.address.to_string(),
@@ -109,6 +120,8 @@ impl EndpointStatus {
                 overview.reason(&endpoint.id).map(|reason| reason.to_string())
             }),
             weight: endpoint.weight,
+            tier: listed.tier,
+            zone: listed.zone.clone(),
             in_flight: endpoint.state.in_flight(),
             connections: upstream.open.load(Relaxed),
             idle_connections: upstream.idle.load(Relaxed),

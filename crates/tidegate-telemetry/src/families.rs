@@ -91,6 +91,8 @@ families! {
     CLUSTER_NO_ENDPOINT = Counter "tidegate_cluster_no_endpoint" ["cluster", "reason"]
         "Picks that found no endpoint; reason is all_down, all_tried or empty.";
 
+    ENDPOINT_INFO = Gauge "tidegate_endpoint_info" ["cluster", "endpoint", "tier", "zone"]
+        "Always 1; the labels say where the endpoint stands: its tier, and its zone or nothing.";
     ENDPOINT_UP = Gauge "tidegate_endpoint_up" ["cluster", "endpoint"]
         "Whether the endpoint may be picked: 1 or 0.";
     ENDPOINT_HEALTH = Gauge "tidegate_endpoint_health" ["cluster", "endpoint", "state"]

@@ -41,6 +41,14 @@ pub(super) static BALANCE: Table = Table {
             "Proxies that send to the same endpoints without telling each other, this one included: what `adaptive` expects.",
         ),
         key(
+            "zone_cost_percent",
+            Kind::Integer { min: 100, max: 100_000 },
+            Value("150"),
+            "200",
+            "What a request costs on endpoints of another `zone`, compared with near ones, for `adaptive`: at 150 they are used \
+                when the near ones are half as busy again.",
+        ),
+        key(
             "choices",
             Kind::Integer { min: 1, max: 16 },
             Value("2"),

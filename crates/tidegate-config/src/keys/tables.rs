@@ -36,6 +36,7 @@ const NETWORK: Kind = Kind::Text("a network like \"10.0.0.0/8\"");
 const ENDPOINT_ADDRESS: Kind = Kind::Text("an address like \"10.0.0.1:8001\" or \"unix:/run/app.sock\"");
 const ENDPOINTS: Kind = Kind::List(&Kind::AnyOf(&[ENDPOINT_ADDRESS, Kind::Table(&ENDPOINT)]));
 const TO: Kind = Kind::AnyOf(&[Kind::Text("the name of a cluster"), ENDPOINT_ADDRESS, ENDPOINTS]);
+const ZONE: Kind = Kind::Text("a name like \"eu-west-1a\"");
 const OFF: Kind = Kind::Words(&["off"]);
 const DURATION_OR_OFF: Kind = Kind::AnyOf(&[Kind::Duration, OFF]);
 const CONNECTIONS: Kind = Kind::Integer { min: 1, max: 10_000_000 };
@@ -94,6 +95,13 @@ pub(crate) static ROOT: Table = Table {
             Value("\"auto\""),
             "2",
             "Threads that serve requests; `auto` is one for each core.",
+        ),
+        key(
+            "zone",
+            ZONE,
+            Words("none"),
+            "\"a\"",
+            "Where the proxy stands: endpoints of the same `zone`, and those without one, are near.",
         ),
         key(
             "timeout",
@@ -378,6 +386,21 @@ pub(crate) static ENDPOINT: Table = Table {
     keys: &[
         key("address", ENDPOINT_ADDRESS, Required, "\"[::1]:8001\"", "Where it listens."),
         key("weight", Kind::Integer { min: 1, max: 1000 }, Value("1"), "2", "Its share of the load."),
+        key(
+            "tier",
+            Kind::Integer { min: 0, max: 255 },
+            Value("0"),
+            "1",
+            "0 is the first. A later tier gets what the earlier ones cannot take: nothing as long as 1.4 times the healthy part \
+                of the first covers it.",
+        ),
+        key(
+            "zone",
+            ZONE,
+            Words("none: near"),
+            "\"b\"",
+            "Where it stands. In another zone than the proxy's own it costs `adaptive` more: see `zone_cost_percent`.",
+        ),
     ],
 };
 

@@ -9,13 +9,14 @@ use crate::walk::{Field, Section, Walk, set};
 use crate::{Balance, Bound, BoundBy, HashKey, Hashing};
 
 /// Each parameter, and the algorithms that know it.
-const PARAMETERS: [(&str, &[&str]); 6] = [
+const PARAMETERS: [(&str, &[&str]); 7] = [
     ("bound_by", HASHING),
     ("bound_percent", HASHING),
     ("choices", &["random"]),
     ("in_flight_max", &["first"]),
     ("key", HASHING),
     ("peers", &["adaptive"]),
+    ("zone_cost_percent", &["adaptive"]),
 ];
 const HASHING: &[&str] = &["rendezvous", "maglev", "hash"];
 
@@ -37,7 +38,10 @@ pub(super) fn balance(walk: &mut Walk, section: &Section<'_>) -> Option<Balance>
     refuse_parameters_of_others(walk, &table, word);
     let mut balance = plain(word);
     match &mut balance {
-        Balance::Adaptive { peers } => set(peers, table.integer(walk, "peers")),
+        Balance::Adaptive { peers, zone_cost_percent } => {
+            set(peers, table.integer(walk, "peers"));
+            set(zone_cost_percent, table.integer(walk, "zone_cost_percent"));
+        }
         Balance::First { in_flight_max } => match table.field("in_flight_max") {
             Some(limit) => set(in_flight_max, limit.integer(walk)),
             None => walk.report(first_needs_a_limit(&field)),

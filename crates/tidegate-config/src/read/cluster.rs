@@ -6,12 +6,12 @@ use std::collections::HashMap;
 
 use crate::document::{Node, Value};
 use crate::keys::{CLUSTER, ENDPOINT};
-use crate::problem::Problem;
+use crate::problem::{Problem, Span};
 use crate::read::balance::balance;
 use crate::read::matcher::path_problem;
 use crate::read::{Inherited, Placed, cluster_limits, is_table};
 use crate::walk::{Field, Section, Walk, set};
-use crate::{Address, Cluster, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
+use crate::{Address, Balance, Cluster, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
 
 const NAME_BYTES_MAX: usize = 64;
 
@@ -60,6 +60,7 @@ fn cluster(walk: &mut Walk, name: &str, node: &Node, inherited: &Inherited) -> C
     if let Some(section) = section.section(walk, "limit") {
         cluster_limits(walk, &section, &mut cluster.limit);
     }
+    check_zones(walk, &section.span, &cluster, inherited);
     cluster
 }
 
@@ -106,15 +107,48 @@ pub(super) fn endpoints(walk: &mut Walk, field: &Field<'_>) -> Vec<Endpoint> {
 
 fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<Endpoint> {
     if !is_table(item) {
-        return Some(Endpoint { address: field.parse_at::<Address>(walk, "address", item)?, weight: 1 });
+        return Some(Endpoint::new(field.parse_at::<Address>(walk, "address", item)?));
     }
     let section = Section::open(walk, &ENDPOINT, &field.path, item)?;
-    let weight = section.integer(walk, "weight").unwrap_or(1);
     let Some(address) = section.field("address") else {
         walk.report(Problem::error(item.span.clone(), "an endpoint needs an `address`"));
         return None;
     };
-    Some(Endpoint { address: address.parse(walk, "address")?, weight })
+    let mut endpoint = Endpoint::new(address.parse(walk, "address")?);
+    set(&mut endpoint.weight, section.integer(walk, "weight"));
+    set(&mut endpoint.tier, section.integer(walk, "tier").and_then(|tier| u8::try_from(tier).ok()));
+    endpoint.zone = zone(walk, &section);
+    Some(endpoint)
+}
+
+/// The `zone` of the proxy or of an endpoint.
+pub(super) fn zone(walk: &mut Walk, section: &Section<'_>) -> Option<String> {
+    let text = section.text(walk, "zone")?;
+    if is_cluster_name(text) {
+        return Some(text.to_owned());
+    }
+    let field = section.field("zone")?;
+    walk.report(field.wrong().help("letters, digits, `.`, `_` and `-` make a name, 64 at most"));
+    None
+}
+
+/// Zones that change nothing are said in vain.
+pub(super) fn check_zones(walk: &mut Walk, span: &Span, cluster: &Cluster, inherited: &Inherited) {
+    if cluster.endpoints.iter().all(|endpoint| endpoint.zone.is_none()) {
+        return;
+    }
+    let (title, help) = match &cluster.balance {
+        Balance::Adaptive { .. } if inherited.zone.is_some() => return,
+        Balance::Adaptive { .. } => (
+            "these zones have no effect: nobody knows where the proxy stands".to_owned(),
+            "add `zone = \"a\"` at the top, with the proxy's own",
+        ),
+        other => (
+            format!("these zones have no effect with the algorithm {:?}", other.word()),
+            "only \"adaptive\" prefers endpoints that are near; a `tier` works with all",
+        ),
+    };
+    walk.report(Problem::warning(span.clone(), title).help(help));
 }
 
 /// The `passive` of a section; `None` when it says nothing.

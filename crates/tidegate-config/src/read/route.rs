@@ -71,6 +71,9 @@ pub(super) fn routes(
     if let Some(field) = root.field("to")
         && let Some(target) = target(walk, &field, inherited, clusters)
     {
+        if let Target::Inline(cluster) = &target {
+            cluster::check_zones(walk, &field.span(), cluster, inherited);
+        }
         let timeout = inherited.timeout.route.clone();
         let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
         let forward = ForwardDraft { target, preserve_host: true, timeout, limit, retry };
@@ -176,7 +179,10 @@ fn forward(
 ) -> Option<ActionDraft> {
     let mut target = target(walk, to, inherited, clusters);
     match &mut target {
-        Some(Target::Inline(cluster)) => cluster::override_inherited(walk, section, cluster),
+        Some(Target::Inline(cluster)) => {
+            cluster::override_inherited(walk, section, cluster);
+            cluster::check_zones(walk, &to.span(), cluster, inherited);
+        }
         Some(Target::Named(name)) => without_inline(walk, section, name),
         None => {}
     }
@@ -229,7 +235,7 @@ fn target(
         walk.report(undefined(field, text, clusters));
         return None;
     }
-    let endpoint = Endpoint { address: field.parse::<Address>(walk, "address")?, weight: 1 };
+    let endpoint = Endpoint::new(field.parse::<Address>(walk, "address")?);
     Some(Target::Inline(Box::new(cluster::inline(vec![endpoint], inherited))))
 }
 

@@ -4,7 +4,7 @@
 use super::{Named, Previous, head_limits};
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, LoadBound, PassiveMarking, States};
+use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, States};
 use tidegate_config::{
     Address as ConfiguredAddress, Balance, Bound, BoundBy, Cluster as ConfiguredCluster, Config,
     Endpoint as ConfiguredEndpoint, HashKey as ConfiguredKey, Host, PassiveHealth,
@@ -79,6 +79,7 @@ fn cluster(
     Cluster {
         name,
         balancer: Balancer::new(algorithm(&configured.balance), endpoints, rotation)
+            .with_places(&places(config, configured))
             .with_passive_marking(passive_marking(configured.passive.as_ref())),
         upstreams,
         hash_key: hash_key(&configured.balance),
@@ -121,7 +122,7 @@ fn new_upstream(
 
 fn algorithm(balance: &Balance) -> Algorithm {
     match balance {
-        Balance::Adaptive { peers } => Algorithm::Adaptive { peers: *peers },
+        Balance::Adaptive { peers, .. } => Algorithm::Adaptive { peers: *peers },
         Balance::First { in_flight_max } => Algorithm::First { in_flight_max: *in_flight_max },
         Balance::LeastRequest => Algorithm::LeastRequest,
         Balance::Maglev(hashing) => Algorithm::Maglev { bound: hashing.bound.map(load_bound) },
@@ -132,6 +133,21 @@ fn algorithm(balance: &Balance) -> Algorithm {
         Balance::ReportedLoad => Algorithm::ReportedLoad,
         Balance::RoundRobin => Algorithm::RoundRobin,
     }
+}
+
+fn places(config: &Config, configured: &ConfiguredCluster) -> Vec<Place> {
+    let far = match configured.balance {
+        Balance::Adaptive { zone_cost_percent, .. } => zone_cost_percent,
+        _ => Place::default().zone_cost_percent,
+    };
+    let is_far = |endpoint: &ConfiguredEndpoint| {
+        config.zone.is_some() && endpoint.zone.is_some() && config.zone != endpoint.zone
+    };
+    let place = |endpoint: &ConfiguredEndpoint| {
+        let near = Place { tier: endpoint.tier, ..Place::default() };
+        if is_far(endpoint) { Place { zone_cost_percent: far, ..near } } else { near }
+    };
+    configured.endpoints.iter().map(place).collect()
 }
 
 fn load_bound(bound: Bound) -> LoadBound {

@@ -161,6 +161,8 @@ mod tests {
             health: "up",
             reason: None,
             weight: 1,
+            tier: 0,
+            zone: None,
             in_flight: 3,
             connections: 4,
             idle_connections: 1,
