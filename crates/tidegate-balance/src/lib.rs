@@ -31,6 +31,7 @@ mod prequal;
 mod random;
 mod rendezvous;
 mod reported;
+mod retry_budget;
 mod round_robin;
 mod seat;
 mod state;
@@ -46,6 +47,7 @@ pub use lease::{Ended, Lease};
 pub use passive::PassiveMarking;
 pub use places::Place;
 pub use reported::LoadReport;
+pub use retry_budget::{RetryBudget, RetryIncome};
 pub use state::{CheckVerdict, EndpointState, Health};
 pub use states::States;
 
