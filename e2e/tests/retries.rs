@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tidegate_testkit::{Endpoint, Load, Port, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, eventually};
 
 use crate::door::{get, post};
 
@@ -146,22 +146,113 @@ fn nothing_is_tried_again_once_a_byte_was_answered() {
     assert_eq!(a.request_count() + b.request_count(), 1);
 }
 
+const WITHOUT_BUDGET: &str = "[retry]\nbudget = \"off\"\n";
+
+/// Sends the request in pieces, so that no single read has all of its body.
+fn upload(proxy: &Proxy, head: &str, body: &[u8]) -> Reply {
+    let mut client = proxy.client().patience(Duration::from_secs(10));
+    client.send(format!("{head}\r\nHost: test\r\n"));
+    let sending = client.send_aside(body.to_vec());
+    let reply = client.reply();
+    let _ = sending.join();
+    reply
+}
+
 #[test]
-fn an_idempotent_upload_is_repeated_whole_or_not_at_all() {
+fn an_idempotent_upload_that_is_kept_is_repeated_whole() {
     let (bad, good) = (Endpoint::start(crashes()), Endpoint::start(Script::echoes()));
-    let proxy = Tidegate::to(&[&bad, &good], "").start();
-    for size in [10, 200_000] {
-        let body = vec![b'x'; size];
-        for _ in 0..4 {
-            let mut client = proxy.client().patience(Duration::from_secs(10));
-            let head = format!("PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: {size}\r\n\r\n");
-            let sending = client.send_aside([head.as_bytes(), &body].concat());
-            let reply = client.reply();
-            assert!(reply.status == 502 || reply.body == body, "{} of {size}", reply.body.len());
-            let _ = sending.join();
+    let proxy = Tidegate::to(&[&bad, &good], WITHOUT_BUDGET).start();
+    let payload: Vec<u8> = (b'a'..=b'z').cycle().take(60_000).collect();
+    let plain = [b"Content-Length: 60000\r\n\r\n", &payload[..]].concat();
+    let mut chunked = b"Transfer-Encoding: chunked\r\n\r\n".to_vec();
+    for piece in payload.chunks(7_001) {
+        chunked.extend([format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat());
+    }
+    chunked.extend(b"0\r\n\r\n");
+    for _ in 0..6 {
+        for (head, body) in [
+            ("PUT / HTTP/1.1", &plain),
+            ("PUT / HTTP/1.1", &chunked),
+            ("POST / HTTP/1.1\r\nIdempotency-Key: \"42\"", &plain),
+        ] {
+            let reply = upload(&proxy, head, body);
+            assert_eq!((reply.status, reply.body == payload), (200, true), "{head}");
         }
     }
+    assert!(bad.request_count() > 0, "the bad one was never asked");
+}
+
+#[test]
+fn an_upload_longer_than_what_is_kept_is_never_repeated_in_part() {
+    let (bad, good) = (Endpoint::start(crashes()), Endpoint::start(Script::echoes()));
+    let proxy = Tidegate::to(&[&bad, &good], "[log]\naccess = \"stdout\"\n").start();
+    let body = [b"Content-Length: 200000\r\n\r\n", &vec![b'x'; 200_000][..]].concat();
+    let statuses: Vec<_> = (0..8).map(|_| upload(&proxy, "PUT / HTTP/1.1", &body).status).collect();
     assert!(
-        good.requests().iter().all(|request| !request.complete || matches!(request.body.len(), 10 | 200_000))
+        statuses.contains(&502) && statuses.iter().all(|status| [200, 502].contains(status)),
+        "{statuses:?}"
     );
+    assert!(good.requests().iter().all(|request| !request.complete || request.body.len() == 200_000));
+    proxy.output().wait_for_stdout(&["\"no_retry\":\"body\""]);
+}
+
+fn answers_with(status: &'static str) -> Script {
+    Script::writes(format!("HTTP/1.1 {status}\r\nContent-Length: 3\r\n\r\nown"), Then::KeepAlive)
+}
+
+#[test]
+fn a_status_that_the_route_names_is_tried_elsewhere() {
+    let (bad, good) = (Endpoint::start(answers_with("503 Busy")), Endpoint::answering("good"));
+    let proxy = Tidegate::to(&[&bad, &good], "[retry]\non = [\"502-503\"]\n").start();
+    for _ in 0..10 {
+        assert_eq!(proxy.get("/").text(), "good");
+    }
+    assert!(bad.request_count() > 0, "the bad one was never asked");
+    proxy.wait_for_metric("tidegate_cluster_retries_total", &[("reason", "status")], 1.0);
+    let bad = bad.address();
+    proxy.wait_for_metric("tidegate_endpoint_answers_total", &[("endpoint", &bad), ("code", "5xx")], 1.0);
+}
+
+#[test]
+fn an_answer_that_nobody_can_better_reaches_the_client_as_it_is() {
+    let (a, b) = (Endpoint::start(answers_with("503 Busy")), Endpoint::start(answers_with("503 Busy")));
+    let proxy = Tidegate::to(&[&a, &b], "[retry]\non = [503]\n").start();
+    let reply = proxy.get("/");
+    assert_eq!((reply.status, reply.text().as_str()), (503, "own"));
+    assert_eq!((a.request_count(), b.request_count()), (1, 1));
+    let mut client = proxy.client();
+    client.send(post("Content-Length: 2\r\n", "hi"));
+    assert_eq!(client.reply().text(), "own");
+    assert_eq!(a.request_count() + b.request_count(), 3, "a POST may have been acted upon");
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_given_up_for_another() {
+    let (silent, good) = (Endpoint::start(Script::is_silent()), Endpoint::answering("good"));
+    let more = "[retry]\non = [\"timeout\"]\n[timeout]\nattempt = \"100ms\"\n";
+    let proxy = Tidegate::to(&[&silent, &good], more).start();
+    for _ in 0..6 {
+        assert_eq!(proxy.get("/").text(), "good");
+    }
+    assert!(silent.request_count() > 0, "the silent one was never asked");
+    let mut client = proxy.client();
+    client.send(post("Content-Length: 2\r\n", "hi"));
+    let reply = client.reply();
+    assert!(reply.status == 200 || reply.cause() == Some("attempt_timeout"), "{reply:?}");
+}
+
+#[test]
+fn a_storm_of_retries_is_held_to_the_budget() {
+    let endpoints: Vec<_> = (0..3).map(|_| Endpoint::start(answers_with("503 Busy"))).collect();
+    let more = "workers = 2\n[log]\naccess = \"stdout\"\n[retry]\non = [503]\nbudget = { percent = 10, per_second = 0 }\n";
+    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), more).start();
+    let mut client = proxy.client();
+    let requests = 1000;
+    for _ in 0..requests {
+        assert_eq!(client.get("/").status, 503);
+    }
+    let asked: usize = endpoints.iter().map(Endpoint::request_count).sum();
+    assert!((requests + 50..=requests + requests / 10).contains(&asked), "{asked}");
+    proxy.wait_for_metric("tidegate_cluster_retries_refused_total", &[("reason", "budget")], 100.0);
+    proxy.output().wait_for_stdout(&["\"no_retry\":\"budget\""]);
 }

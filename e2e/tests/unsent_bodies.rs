@@ -4,12 +4,13 @@ use tidegate_testkit::{Client, Endpoint, Script, Then, Tidegate};
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Sends a request whose body is a request, and expects this status, the end of the connection, and nobody to have seen
-/// what the body says.
+/// Sends a request whose body is a request, and expects this status, no other answer, and nobody to have seen what the body
+/// says.
 fn expect_refused(client: &mut Client, request: &[u8], status: u16, endpoint: &Endpoint) {
     client.send(request);
     let reply = client.reply();
     assert_eq!(reply.status, status, "{reply:?}");
+    client.finish(); // a body that was read to its end leaves the connection open
     let (rest, _) = client.rest();
     assert!(rest.is_empty(), "a second answer: {}", rest.escape_ascii());
     let smuggled = endpoint.requests().into_iter().filter(|request| request.target == "/smuggled").count();
@@ -79,11 +80,15 @@ fn the_last_piece_of_a_body_that_an_endpoint_does_not_take_is_not_the_next_reque
 }
 
 #[test]
-fn a_chunked_body_is_sent_again_as_it_came_or_not_at_all() {
+fn a_chunked_body_is_sent_again_as_it_came() {
     let folder = tempfile::tempdir().unwrap();
     let closing = Endpoint::start_unix(&folder.path().join("app.sock"), Script::on_accept(|_| Then::Close));
     let good = Endpoint::start(Script::echoes());
-    let proxy = Tidegate::to(&[&closing, &good], "balance = \"round_robin\"\npassive = false\n").start();
+    let proxy = Tidegate::to(
+        &[&closing, &good],
+        "balance = \"round_robin\"\npassive = false\nretry = { budget = \"off\" }\n",
+    )
+    .start();
     let body: String = ('a'..='z').cycle().take(20_000).collect();
     let request = format!(
         "PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n{}\r\n2710\r\n{}\r\n0\r\n\r\n",
@@ -94,9 +99,6 @@ fn a_chunked_body_is_sent_again_as_it_came_or_not_at_all() {
         let mut client = proxy.client();
         client.send(&request);
         let reply = client.reply();
-        match reply.status {
-            200 => assert_eq!(reply.text(), body),
-            status => assert_eq!(status, 502, "{reply:?}"),
-        }
+        assert_eq!((reply.status, reply.text()), (200, body.clone()));
     }
 }

@@ -141,6 +141,11 @@ impl Balancer {
         index.and_then(|index| self.lease(index, pick.now)).ok_or_else(|| self.why_nobody(pick.now))
     }
 
+    /// Whether `pick` would find an endpoint that is up.
+    pub fn has_another(&self, pick: &Pick<'_>) -> bool {
+        Candidates::new(&self.seats, pick, Standard::Open, None).iter().next().is_some()
+    }
+
     /// Picks the endpoint that the client was with before, while it is up, has not been tried and is within the bound; else
     /// as `pick` does. For affinity that the client carries, such as a cookie.
     pub fn pick_again(

@@ -245,6 +245,7 @@ mod tests {
             ("timeout", _) => "listen = ':80'\nto = 'h:1'\n[timeout]\n",
             ("limit", _) => "listen = ':80'\nto = 'h:1'\n[limit]\n",
             ("retry", _) => "listen = ':80'\nto = 'h:1'\n[retry]\n",
+            ("retry_budget", _) => "listen = ':80'\nto = 'h:1'\n[retry.budget]\n",
             ("log", _) => "listen = ':80'\nto = 'h:1'\n[log]\n",
             ("admin", _) => "listen = ':80'\nto = 'h:1'\n[admin]\n",
             _ => panic!("the table {table} needs a frame"),

@@ -43,6 +43,6 @@ pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use reference::reference;
 pub use route::{
     Action, Answer, Forward, HeaderMatch, HostPattern, Matcher, PathMatch, Redirect, RedirectPart, Retry,
-    Route, RouteLimits, RouteTimeouts,
+    RetryBudget, RetryOn, Route, RouteLimits, RouteTimeouts,
 };
 pub use schema::schema;

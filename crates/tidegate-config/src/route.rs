@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::StatusRange;
+
 /// What matches, and what to do about it.
 ///
 /// Of all routes that match a request the most specific wins: an exact host before a wildcard, a longer wildcard
@@ -130,6 +132,8 @@ pub enum RedirectPart {
 pub struct RouteTimeouts {
     /// A connection to one endpoint.
     pub connect: Duration,
+    /// From the pick of an endpoint to the first byte of its answer; `None`: as long as `total` allows.
+    pub attempt: Option<Duration>,
     /// From the whole request sent to the first byte of the answer; `None`: as long as `total` allows.
     pub first_byte: Option<Duration>,
     /// No byte of a body moved, in either direction.
@@ -144,6 +148,7 @@ impl Default for RouteTimeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
+            attempt: None,
             first_byte: Some(Duration::from_mins(1)),
             body_idle: Duration::from_secs(30),
             total: None,
@@ -159,19 +164,57 @@ pub struct RouteLimits {
     pub body_bytes: Option<u64>,
 }
 
-/// When a request is tried on another endpoint.
+/// When a request is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// Tries in all, the first one included; 1: never again.
     pub attempts: u32,
-    /// After a connect that failed.
-    pub on_connect: bool,
-    /// After a connection that died before the first byte of an answer, where RFC 9110 §9.2.2 allows.
-    pub on_reset: bool,
+    /// After what.
+    pub on: RetryOn,
+    /// What pays for retries; `None`: nobody counts.
+    pub budget: Option<RetryBudget>,
+    /// Before the third try; doubled before each later one.
+    pub backoff: Duration,
+    /// Bytes of a request body kept for another try; 0: none.
+    pub body_bytes: u64,
+}
+
+/// What a request is tried again after. All but `connect` only where RFC 9110 §9.2.2 allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryOn {
+    /// A connect that failed.
+    pub connect: bool,
+    /// A connection that died before the first byte of an answer.
+    pub reset: bool,
+    /// An answer that did not begin in time.
+    pub timeout: bool,
+    /// Statuses from 500 to 599, sorted, without overlaps.
+    pub statuses: Vec<StatusRange>,
+}
+
+/// How many retries a cluster has to bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// For each hundred requests.
+    pub percent: u32,
+    /// A second, whatever the requests.
+    pub per_second: u32,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 3, on_connect: true, on_reset: true }
+        Self {
+            attempts: 3,
+            on: RetryOn { connect: true, reset: true, timeout: false, statuses: Vec::new() },
+            budget: Some(RetryBudget::default()),
+            backoff: Duration::from_millis(25),
+            body_bytes: 64 * 1024,
+        }
+    }
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self { percent: 10, per_second: 3 }
     }
 }

@@ -87,9 +87,10 @@ fn timeout(sheet: &mut Sheet, timeout: &Timeouts) {
     }
 }
 
-fn route_timeout(timeout: &RouteTimeouts) -> [(&'static str, String); 5] {
+fn route_timeout(timeout: &RouteTimeouts) -> [(&'static str, String); 6] {
     [
         ("connect", duration(timeout.connect)),
+        ("attempt", duration_or_off(timeout.attempt)),
         ("first_byte", duration_or_off(timeout.first_byte)),
         ("body_idle", duration(timeout.body_idle)),
         ("total", duration_or_off(timeout.total)),
@@ -168,9 +169,18 @@ fn forward(sheet: &mut Sheet, forward: &Forward) {
 }
 
 fn retry(retry: &Retry) -> String {
-    let on = [("connect", retry.on_connect), ("reset", retry.on_reset)];
-    let on = list(on.into_iter().filter(|(_, on)| *on).map(|(word, _)| quoted(word)));
-    table([("attempts", retry.attempts.to_string()), ("on", on)])
+    let on = [("connect", retry.on.connect), ("reset", retry.on.reset), ("timeout", retry.on.timeout)];
+    let words = on.into_iter().filter(|(_, on)| *on).map(|(word, _)| quoted(word));
+    let budget = retry.budget.map_or(quoted("off"), |budget| {
+        table([("percent", budget.percent.to_string()), ("per_second", budget.per_second.to_string())])
+    });
+    table([
+        ("attempts", retry.attempts.to_string()),
+        ("on", list(words.chain(retry.on.statuses.iter().copied().map(status_range)))),
+        ("budget", budget),
+        ("backoff", duration_or_off(Some(retry.backoff).filter(|backoff| !backoff.is_zero()))),
+        ("body_bytes", size_or_off(Some(retry.body_bytes).filter(|bytes| *bytes > 0))),
+    ])
 }
 
 fn location(redirect: &Redirect) -> String {

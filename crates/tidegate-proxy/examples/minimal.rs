@@ -51,18 +51,20 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         hash_key: HashKey::None,
         pending_max: 1000,
         pending: Arc::default(),
+        retry_budget: Arc::default(),
         idle_connections_max: 1000,
         idle_timeout: Duration::from_mins(1),
         head_limits: HEAD_LIMITS,
     };
     let timeouts = Timeouts {
         connect: Duration::from_secs(3),
+        attempt: Duration::MAX,
         first_byte: Duration::from_mins(1),
         body_idle: Duration::from_secs(30),
         total: Duration::MAX,
         tunnel_idle: Duration::from_hours(1),
     };
-    let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true };
+    let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER };
     let policy = Policy { timeouts, body_bytes_max: None, retry, preserve_host: true };
     let route = Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy };
     let listener = Listener {

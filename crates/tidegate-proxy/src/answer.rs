@@ -118,7 +118,7 @@ const ANSWER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn body_is_read(call: &Call<'_>) -> bool {
     let started = call.journal.attempts > 0;
-    call.workspace.request.body == BodyLength::None || (started && call.workspace.upload.is_done())
+    call.workspace.request.body == BodyLength::None || (started && call.workspace.upload.is_taken())
 }
 
 fn wants_html(call: &Call<'_>) -> bool {

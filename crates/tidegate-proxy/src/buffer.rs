@@ -11,35 +11,11 @@ pub(crate) struct Buffer {
     pinned: usize,
     start: usize,
     end: usize,
-    /// Bytes consumed since ever.
-    consumed: u64,
-    /// Counts what may overwrite consumed bytes.
-    writes: u64,
-    /// Counts what may rearrange readable bytes.
-    rearrangements: u64,
-}
-
-/// A moment in a buffer's life to go back to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
-    start: usize,
-    end: usize,
-    consumed: u64,
-    writes: u64,
-    rearrangements: u64,
 }
 
 impl Buffer {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self {
-            bytes: vec![0; capacity].into_boxed_slice(),
-            pinned: 0,
-            start: 0,
-            end: 0,
-            consumed: 0,
-            writes: 0,
-            rearrangements: 0,
-        }
+        Self { bytes: vec![0; capacity].into_boxed_slice(), pinned: 0, start: 0, end: 0 }
     }
 
     #[inline]
@@ -49,7 +25,6 @@ impl Buffer {
 
     #[inline]
     pub(crate) fn readable_mut(&mut self) -> &mut [u8] {
-        self.rearrangements += 1;
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
@@ -84,7 +59,6 @@ impl Buffer {
     #[inline]
     pub(crate) fn consume(&mut self, length: usize) {
         self.start = (self.start + length).min(self.end);
-        self.consumed += length as u64;
         if self.start == self.end {
             self.start = self.pinned;
             self.end = self.pinned;
@@ -134,32 +108,6 @@ impl Buffer {
     #[inline]
     pub(crate) fn filled(&mut self, length: usize) {
         self.end = (self.end + length).min(self.bytes.len());
-        self.writes += 1;
-    }
-
-    pub(crate) fn mark(&self) -> Mark {
-        Mark {
-            start: self.start,
-            end: self.end,
-            consumed: self.consumed,
-            writes: self.writes,
-            rearrangements: self.rearrangements,
-        }
-    }
-
-    /// Makes what was consumed since `mark` readable again. `false`, and nothing changed: it has been overwritten.
-    pub(crate) fn rewind(&mut self, mark: Mark) -> bool {
-        if self.rearrangements != mark.rearrangements {
-            return false; // decoded in place: these are not the bytes that came
-        }
-        if self.consumed == mark.consumed {
-            return true;
-        }
-        let intact = self.writes == mark.writes;
-        if intact {
-            (self.start, self.end, self.consumed) = (mark.start, mark.end, mark.consumed);
-        }
-        intact
     }
 
     /// Exchanges the memory under an empty buffer; `false`, and nothing changed, if it holds something.
@@ -167,7 +115,6 @@ impl Buffer {
     pub(crate) fn exchange_memory(&mut self, memory: &mut Box<[u8]>) -> bool {
         let exchangeable = self.is_empty() && self.pinned == 0 && self.bytes.len() == memory.len();
         if exchangeable {
-            self.writes += 1;
             std::mem::swap(&mut self.bytes, memory);
         }
         exchangeable
@@ -179,7 +126,6 @@ impl Buffer {
 
     fn compact(&mut self) {
         if self.start > self.pinned {
-            self.writes += 1;
             self.bytes.copy_within(self.start..self.end, self.pinned);
             self.end -= self.start - self.pinned;
             self.start = self.pinned;
@@ -224,41 +170,5 @@ mod tests {
         assert_eq!((buffer.pinned(), buffer.readable()), (&b"longheadand more"[..], &b"body"[..]));
         buffer.reserve_behind_head(4);
         assert!(buffer.room().is_empty(), "bytes of a body do not make a buffer grow");
-    }
-
-    #[test]
-    fn a_consumed_body_can_be_sent_again_until_something_overwrites_it() {
-        let mut buffer = Buffer::with_capacity(8);
-        put(&mut buffer, b"headbody");
-        buffer.pin(4);
-        let mark = buffer.mark();
-        buffer.consume(4);
-        assert!(buffer.rewind(mark));
-        assert_eq!(buffer.readable(), b"body");
-        buffer.consume(4);
-        put(&mut buffer, b"next");
-        assert!(!buffer.rewind(mark), "the next request is where the body was");
-        assert_eq!(buffer.readable(), b"next");
-    }
-
-    #[test]
-    fn a_body_that_was_decoded_in_place_is_never_sent_again() {
-        let mut buffer = Buffer::with_capacity(8);
-        put(&mut buffer, b"headbody");
-        buffer.pin(4);
-        let mark = buffer.mark();
-        buffer.readable_mut().rotate_left(1);
-        assert!(!buffer.rewind(mark));
-    }
-
-    #[test]
-    fn a_request_without_a_body_can_be_sent_again_though_the_next_one_has_arrived() {
-        let mut buffer = Buffer::with_capacity(8);
-        put(&mut buffer, b"head");
-        buffer.pin(4);
-        let mark = buffer.mark();
-        put(&mut buffer, b"next");
-        assert!(buffer.rewind(mark));
-        assert_eq!(buffer.readable(), b"next");
     }
 }

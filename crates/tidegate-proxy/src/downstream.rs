@@ -185,6 +185,7 @@ async fn serve_next(
         workspace,
         journal,
         total_deadline: NEVER,
+        attempt_deadline: NEVER,
         response_head_bytes: 0,
         keep_alive: false,
     };

@@ -34,6 +34,9 @@ pub(crate) struct Exchanged {
     pub(crate) upstream_reusable: bool,
 }
 
+/// Whether an answer with a status that the policy takes for a failure is thrown away for another attempt.
+pub(crate) type Refuse<'a> = &'a dyn Fn(&mut Call<'_>) -> bool;
+
 /// Runs one exchange. The request head has been written to `call.workspace.upload.lead`.
 pub(crate) async fn run(
     call: &mut Call<'_>,
@@ -41,15 +44,21 @@ pub(crate) async fn run(
     up: &mut Stream,
     policy: &Policy,
     limits: &HeadLimits,
+    refuse: Refuse<'_>,
 ) -> Result<Exchanged, Failure> {
     let mut start = call.journal.connected.or(call.journal.picked);
     for _ in 0..INTERIM_MAX {
         await_head(call, up, policy, limits, start.take()).await?;
-        match call.workspace.response.status {
+        let status = call.workspace.response.status;
+        match status {
             101 => return tunnel::run(call, lease, up, policy).await,
             100..=199 => {
-                call.journal.continued |= call.workspace.response.status == 100;
+                call.journal.continued |= status == 100;
                 pass_interim(call, policy).await?;
+            }
+            _ if policy.retry.on_status.contains(status) && refuse(call) => {
+                call.journal.first_byte = Some(now());
+                return Err(Failure::new(Stage::Await, Cause::AnswerRefused(status)));
             }
             _ => {
                 start_download(call, lease);
@@ -69,7 +78,7 @@ async fn await_head(
     limits: &HeadLimits,
     start: Option<Moment>,
 ) -> Result<(), Failure> {
-    let mut patience = Patience::new(call.total_deadline, start);
+    let mut patience = Patience::new(call.attempt_deadline, start);
     let mut upload_broken = false;
     poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
@@ -112,6 +121,9 @@ fn awaits_continue(call: &Call<'_>) -> bool {
 fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
     if let Some(failure) = call.overall_failure(Stage::Await) {
         return failure;
+    }
+    if now() >= call.attempt_deadline {
+        return Failure::new(Stage::Await, Cause::AttemptTimeout);
     }
     match call.workspace.upload.waits_for {
         Side::Source if uploading && !awaits_continue(call) => Failure::new(Stage::Send, Cause::BodyStalled),
@@ -332,17 +344,17 @@ fn conclude(call: &Call<'_>) -> Exchanged {
     Exchanged { downstream, upstream_reusable }
 }
 
-/// A deadline that moves whenever something moved, and never past the request's own.
+/// A deadline that moves whenever something moved, and never past a last one.
 pub(crate) struct Patience {
-    total_deadline: Moment,
+    last_deadline: Moment,
     /// Where the first wait begins, if a moment close enough is at hand: spares a look at the clock.
     start: Option<Moment>,
     steps: Option<u64>,
 }
 
 impl Patience {
-    pub(crate) fn new(total_deadline: Moment, start: Option<Moment>) -> Self {
-        Self { total_deadline, start, steps: None }
+    pub(crate) fn new(last_deadline: Moment, start: Option<Moment>) -> Self {
+        Self { last_deadline, start, steps: None }
     }
 
     /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement.
@@ -356,7 +368,7 @@ impl Patience {
         if self.steps != Some(steps) {
             self.steps = Some(steps);
             let start = self.start.take().unwrap_or_else(now);
-            call.alarm.arm(after(start, timeout).min(self.total_deadline), cx);
+            call.alarm.arm(after(start, timeout).min(self.last_deadline), cx);
         }
         if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -64,8 +64,12 @@ pub enum Cause {
     AnswerBroken,
     /// The endpoint closed the connection in the middle of its answer's head.
     AnswerHeadCut,
+    /// The endpoint answered with a status that `retry.on` takes for a failure.
+    AnswerRefused(u16),
     /// The endpoint's answer stood still for longer than `timeout.body_idle`.
     AnswerStalled,
+    /// No answer began within `timeout.attempt`.
+    AttemptTimeout,
     /// The request body is longer than `limit.body_bytes`.
     BodyTooLarge,
     /// The client stopped sending the body for longer than `timeout.body_idle`.
@@ -114,9 +118,13 @@ pub enum Cause {
 pub enum Retry {
     /// Nothing was sent: any request.
     Always,
-    /// Sent, but no byte of an answer came: what RFC 9110 §9.2.2 allows.
-    Idempotent,
+    /// Decided when the answer came, and paid for.
+    Decided,
     Never,
+    /// The connection broke before a byte of an answer came: what RFC 9110 §9.2.2 allows.
+    Reset,
+    /// No answer came in time: what RFC 9110 §9.2.2 allows.
+    Timeout,
 }
 
 /// A cause with its place in the life of the request.
@@ -175,13 +183,19 @@ impl Failure {
 
     fn facts(&self) -> Facts {
         use Blame::{Admin, Downstream, Proxy, Upstream};
-        use Retry::{Always, Idempotent, Never};
+        use Retry::{Always, Decided, Never, Reset, Timeout};
         let facts =
             |blame, status, word, proxy_error, retry| Facts { blame, status, word, proxy_error, retry };
         match self.cause {
             Cause::AnswerBroken => facts(Upstream, 502, "answer_broken", "http_response_incomplete", Never),
             Cause::AnswerHeadCut => {
                 facts(Upstream, 502, "answer_head_cut", "http_response_incomplete", Never)
+            }
+            Cause::AnswerRefused(status) => {
+                facts(Upstream, status, "answer_refused", "destination_unavailable", Decided)
+            }
+            Cause::AttemptTimeout => {
+                facts(Upstream, 504, "attempt_timeout", "http_response_timeout", Timeout)
             }
             Cause::AnswerStalled => facts(Upstream, 504, "answer_stalled", "connection_read_timeout", Never),
             Cause::BodyTooLarge => facts(Downstream, 413, "body_too_large", "http_request_error", Never),
@@ -201,14 +215,12 @@ impl Failure {
             }
             Cause::DrainDeadline => facts(Admin, 503, "drain_deadline", "proxy_internal_response", Never),
             Cause::EndpointBusy => facts(Upstream, 503, "endpoint_busy", "connection_limit_reached", Always),
-            Cause::EndpointClosed => {
-                facts(Upstream, 502, "endpoint_closed", "connection_terminated", Idempotent)
-            }
+            Cause::EndpointClosed => facts(Upstream, 502, "endpoint_closed", "connection_terminated", Reset),
             Cause::EndpointStalled => {
                 facts(Upstream, 504, "endpoint_stalled", "connection_write_timeout", Never)
             }
             Cause::FirstByteTimeout => {
-                facts(Upstream, 504, "first_byte_timeout", "http_response_timeout", Never)
+                facts(Upstream, 504, "first_byte_timeout", "http_response_timeout", Timeout)
             }
             Cause::HeadTimeout => facts(Downstream, 408, "head_timeout", "http_request_error", Never),
             Cause::InterimFlood => facts(Upstream, 502, "interim_flood", "http_protocol_error", Never),

@@ -10,6 +10,7 @@
 
 mod affinity; // what consistent hashing is done on
 mod answer; // answers of our own
+mod attempts; // whether a request is tried again
 mod downstream; // one client connection: read a request, serve it, again
 mod exchange; // ★ one request and one response between two connections
 pub mod failure; // every way to fail → status, word, retry class

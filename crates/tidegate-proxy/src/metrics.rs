@@ -9,7 +9,8 @@ use std::time::Duration;
 use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 
-use crate::failure::Failure;
+use crate::attempts::Objection;
+use crate::failure::{Failure, Retry};
 use crate::load::Learned;
 
 /// The label `route` of requests that no route matched, or whose head was refused.
@@ -155,8 +156,11 @@ pub(crate) struct ClusterMetrics {
     pub(crate) all_tried: Arc<Counter>,
     pub(crate) empty: Arc<Counter>,
     pub(crate) pending_refused: Arc<Counter>,
-    pub(crate) retries_after_connect: Arc<Counter>,
-    pub(crate) retries_after_reset: Arc<Counter>,
+    retries_after_connect: Arc<Counter>,
+    retries_after_reset: Arc<Counter>,
+    retries_after_status: Arc<Counter>,
+    retries_after_timeout: Arc<Counter>,
+    objections: [(Objection, Arc<Counter>); 4],
 }
 
 impl ClusterMetrics {
@@ -170,9 +174,35 @@ impl ClusterMetrics {
             pending_refused: resolver.counter(&families::CLUSTER_PENDING_REFUSED, &[cluster]),
             retries_after_connect: retries("connect"),
             retries_after_reset: retries("reset"),
+            retries_after_status: retries("status"),
+            retries_after_timeout: retries("timeout"),
+            objections: OBJECTIONS.map(|objection| {
+                let labels = [cluster, objection.word()];
+                (objection, resolver.counter(&families::CLUSTER_RETRIES_REFUSED, &labels))
+            }),
+        }
+    }
+
+    /// An attempt that follows a failed one.
+    pub(crate) fn retry(&self, after: Failure) {
+        match after.retry() {
+            Retry::Decided => self.retries_after_status.increment(),
+            Retry::Timeout => self.retries_after_timeout.increment(),
+            Retry::Always => self.retries_after_connect.increment(),
+            Retry::Never | Retry::Reset => self.retries_after_reset.increment(),
+        }
+    }
+
+    /// A failed attempt that is not followed by another though its failure called for one.
+    pub(crate) fn retry_objection(&self, objection: Objection) {
+        if let Some((_, counter)) = self.objections.iter().find(|(known, _)| *known == objection) {
+            counter.increment();
         }
     }
 }
+
+const OBJECTIONS: [Objection; 4] =
+    [Objection::Attempts, Objection::Body, Objection::Budget, Objection::Method];
 
 #[derive(Debug)]
 pub(crate) struct EndpointMetrics {

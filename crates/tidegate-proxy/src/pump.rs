@@ -13,6 +13,9 @@ use tidegate_http::chunked::{CHUNK_PREFIX, ChunkError, ChunkedDecoder, frame};
 /// Bodies up to this many bytes are copied behind the head and leave in one plain write: cheaper than gathering.
 const COPY_BYTES_MAX: usize = 4096;
 
+/// Room for heads, with a small body behind them, that stays with a pump that waits for its next request.
+const ROOM_KEPT_BYTES: usize = 4 * COPY_BYTES_MAX;
+
 /// Why a pump stopped.
 #[derive(Debug)]
 pub(crate) enum PumpError {
@@ -35,7 +38,6 @@ pub(crate) enum Side {
 
 #[derive(Debug, Default)]
 enum Source {
-    Abandoned,
     #[default]
     Ended,
     Length(u64),
@@ -70,6 +72,15 @@ pub(crate) struct Pump {
     tail: Vec<u8>,
     tail_sent: usize,
     trailers: Vec<u8>,
+    record: Record,
+}
+
+/// What has been taken of a body, in case it must be sent once more.
+#[derive(Debug, Default)]
+struct Record {
+    /// Decoded, without framing.
+    bytes: Vec<u8>,
+    bytes_max: usize,
 }
 
 impl Pump {
@@ -87,22 +98,84 @@ impl Pump {
         }
         self.sink_is_chunked = sink == BodyLength::Chunked;
         self.body_bytes_max = body_bytes_max;
-        self.lead.clear();
-        self.tail.clear();
         self.trailers.clear();
-        (self.lead_sent, self.tail_sent, self.prefix_sent) = (0, 0, CHUNK_PREFIX);
-        (self.data, self.spent, self.body_bytes, self.sent_bytes) = (0, 0, 0, 0);
+        self.body_bytes = 0;
+        self.record.bytes_max = 0;
+        self.forget_output();
     }
 
-    /// Whatever was taken counts for nothing: the message is still to be sent, or never will be.
-    pub(crate) fn abandon(&mut self) {
-        self.source = Source::Abandoned;
+    /// Keeps up to this many bytes of the body, so that it can be sent once more.
+    pub(crate) fn record(&mut self, bytes_max: usize) {
+        self.record.bytes.clear();
+        self.record.bytes_max = bytes_max;
+    }
+
+    /// Whether all that was taken of the body is at hand.
+    pub(crate) fn can_rewind(&self) -> bool {
+        self.body_bytes == self.recorded()
+    }
+
+    /// Back to before the first byte was sent; `false`: what was taken of the body is gone. The caller writes a head to
+    /// `lead`, then calls `replay`. What the source still has to say stays where it is.
+    pub(crate) fn rewind(&mut self, buffer: &mut Buffer) -> bool {
+        let rewinds = self.can_rewind();
+        if rewinds {
+            buffer.consume(self.data + self.spent);
+            self.forget_output();
+        }
+        rewinds
+    }
+
+    /// Puts what was taken of the body before behind the head in `lead`.
+    pub(crate) fn replay(&mut self) {
+        let length = self.recorded();
+        if length == 0 && !self.source_ended() {
+            return;
+        }
+        if self.sink_is_chunked && length > 0 {
+            let mut prefix = [0; CHUNK_PREFIX];
+            let start = frame(&mut prefix, length as usize);
+            self.lead.extend_from_slice(prefix.get(start..).unwrap_or_default());
+        }
+        self.lead.extend_from_slice(&self.record.bytes);
+        if self.sink_is_chunked {
+            if length > 0 {
+                self.lead.extend_from_slice(b"\r\n");
+            }
+            self.end_chunks_if_ended();
+            self.lead.append(&mut self.tail);
+        }
+    }
+
+    fn recorded(&self) -> u64 {
+        if self.record.bytes_max == 0 { 0 } else { self.record.bytes.len() as u64 }
+    }
+
+    fn forget_output(&mut self) {
+        self.lead.clear();
+        self.tail.clear();
+        (self.lead_sent, self.tail_sent, self.prefix_sent) = (0, 0, CHUNK_PREFIX);
+        (self.data, self.spent, self.sent_bytes) = (0, 0, 0);
     }
 
     /// Everything has been read and written.
     #[inline]
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.source, Source::Ended) && !self.has_output()
+    }
+
+    /// Gives back the memory of bodies that were kept.
+    pub(crate) fn trim(&mut self) {
+        for room in [&mut self.lead, &mut self.record.bytes] {
+            if room.capacity() > ROOM_KEPT_BYTES {
+                *room = Vec::new();
+            }
+        }
+    }
+
+    /// The message has been taken from the source to its end, so that what follows it there is another one.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.source_ended() && self.data == 0
     }
 
     /// The end of the message has been seen; some of it may still be in the buffer.
@@ -187,7 +260,7 @@ impl Pump {
             return Ok(());
         }
         match &mut self.source {
-            Source::Abandoned | Source::Ended => {}
+            Source::Ended => {}
             Source::Length(remaining) => {
                 self.data = usize::try_from(*remaining).map_or(held, |remaining| remaining.min(held));
                 *remaining -= self.data as u64;
@@ -212,6 +285,7 @@ impl Pump {
         if self.body_bytes > self.body_bytes_max {
             return Err(PumpError::TooLarge);
         }
+        self.record.keep(buffer.readable().get(..self.data).unwrap_or_default());
         if self.data == 0 {
             buffer.consume(std::mem::take(&mut self.spent));
         }
@@ -230,6 +304,10 @@ impl Pump {
             self.prefix_sent = frame(&mut self.prefix, self.data);
             self.tail.extend_from_slice(b"\r\n");
         }
+        self.end_chunks_if_ended();
+    }
+
+    fn end_chunks_if_ended(&mut self) {
         if self.source_ended() {
             self.tail.extend_from_slice(b"0\r\n");
             self.tail.extend_from_slice(&self.trailers);
@@ -295,6 +373,21 @@ impl Pump {
         if self.tail_sent == self.tail.len() {
             self.tail.clear();
             self.tail_sent = 0;
+        }
+    }
+}
+
+impl Record {
+    /// Keeps more of the body, or forgets all of it when that is more than may be kept.
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.bytes_max == 0 {
+            return;
+        }
+        if self.bytes.len() + bytes.len() <= self.bytes_max {
+            self.bytes.extend_from_slice(bytes);
+        } else {
+            self.bytes.clear();
+            self.bytes_max = 0;
         }
     }
 }

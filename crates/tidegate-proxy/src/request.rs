@@ -2,8 +2,9 @@
 
 use crate::affinity::affinity;
 use crate::answer;
+use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
 use crate::exchange;
-use crate::failure::{Cause, Failure, Retry, Stage};
+use crate::failure::{Cause, Failure, Stage};
 use crate::journal::Journal;
 use crate::pump::PumpError;
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tidegate_balance::{Ended, Lease, Moment, NoEndpoint, Pick};
+use tidegate_balance::{Ended, Lease, Moment, NoEndpoint};
 use tidegate_http::client::{self, Told};
 use tidegate_http::forward::{RequestEdits, write_request};
 use tidegate_http::path;
@@ -41,6 +42,8 @@ pub(crate) struct Call<'a> {
     pub(crate) journal: Journal,
     /// When the whole request has to be over.
     pub(crate) total_deadline: Moment,
+    /// When the head of the answer to the attempt has to be there; never later than the total.
+    pub(crate) attempt_deadline: Moment,
     /// Of the response head that was parsed last.
     pub(crate) response_head_bytes: usize,
     /// The client has been told that its connection goes on.
@@ -144,7 +147,9 @@ async fn forward(
     view: &ClusterView,
     cluster_index: usize,
 ) -> Result<Fate, Failure> {
-    let mut attempts = Attempts::new(policy, affinity(call, &view.cluster.hash_key));
+    let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
+    view.count_request();
+    prepare_upload(call, policy, &attempts);
     loop {
         let mut lease = match view.cluster.balancer.pick(&attempts.pick(call)) {
             Ok(lease) => lease,
@@ -152,24 +157,22 @@ async fn forward(
         };
         let Some(endpoint) = view.endpoint(lease.index()) else { return Err(no_endpoint(NoEndpoint::Empty)) };
         call.journal.attempts += 1;
-        if let Some(failure) = attempts.last_failure {
-            count_retry(view, failure);
+        if let Some(failure) = attempts.last_failure() {
+            view.metrics.retry(failure);
         }
         call.journal.endpoint = Some((cluster_index, lease.index()));
         call.journal.picked = Some(lease.picked_at());
         call.journal.forget_attempt();
-        let mark = call.workspace.input.mark();
+        call.attempt_deadline =
+            attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
         let ended = attempt(call, &mut lease, policy, view, endpoint, &attempts).await;
         let index = lease.index();
         settle(call, lease, endpoint, &ended);
         match ended {
             Ok(fate) => return Ok(fate),
-            Err(failure) if attempts.another(call, failure, index) && call.workspace.input.rewind(mark) => {
-                // The body is where it was: if nobody is left to send it to, it must not be taken for the next request.
-                call.workspace.upload.abandon();
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) => attempts.another(call, view, failure, index)?,
         }
+        attempts.back_off(call).await?;
     }
 }
 
@@ -186,8 +189,10 @@ async fn attempt(
     start_upload(call, policy, &endpoint.pool.upstream.authority);
     let _slot = claim_slot(call, policy, view, endpoint).await?;
     let mut connection = checkout(call, policy, view, endpoint, attempts.fresh_only).await?;
+    let index = lease.index();
+    let refuse = &|call: &mut Call<'_>| attempts.refuse_answer(call, view, index);
     let exchanged =
-        exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits).await?;
+        exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits, refuse).await?;
     if exchanged.upstream_reusable
         && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max)
     {
@@ -196,13 +201,20 @@ async fn attempt(
     Ok(exchanged.downstream)
 }
 
-/// Writes the head for the endpoint, and prepares for the body behind it.
+/// Once for a request: what its body is, and how much of it is kept for another attempt.
+fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>) {
+    let kept = attempts.body_bytes_kept(call);
+    let body = call.workspace.request.body;
+    call.workspace.upload.start(body, body, policy.body_bytes_max.unwrap_or(u64::MAX));
+    call.workspace.upload.record(kept);
+}
+
+/// Writes the head for the endpoint, and behind it what earlier attempts have taken of the body.
 fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
     let (listener, peer) = (call.listener, call.address.ip);
     let workspace = &mut *call.workspace;
     let request = &workspace.request;
-    let body_bytes_max = policy.body_bytes_max.unwrap_or(u64::MAX);
-    workspace.upload.start(request.body, request.body, body_bytes_max);
+    workspace.upload.rewind(&mut workspace.input);
     workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
     workspace.answer.clear();
     workspace.response_parser.reset();
@@ -219,6 +231,7 @@ fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
         upgrade: request.upgrade.is_some(),
     };
     write_request(request, bytes, &edits, &mut workspace.upload.lead);
+    workspace.upload.replay();
 }
 
 /// The right to use one of the connections that the endpoint may have in use; waits for it as long as for a connect.
@@ -233,7 +246,7 @@ async fn claim_slot(
         return Ok(Some(slot));
     }
     let _pending = wait_for_connection(call, view)?;
-    let deadline = after(now(), policy.timeouts.connect).min(call.total_deadline);
+    let deadline = after(now(), policy.timeouts.connect).min(call.attempt_deadline);
     let Ok(slot) = call.alarm.within(deadline, Arc::clone(slots).acquire_owned()).await else {
         let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);
         return Err(call.overall_failure(Stage::Connect).unwrap_or(busy));
@@ -265,7 +278,7 @@ async fn checkout(
         return Ok(connection);
     }
     let _pending = wait_for_connection(call, view)?;
-    let left = Duration::from_nanos(call.total_deadline.0.saturating_sub(start.0));
+    let left = Duration::from_nanos(call.attempt_deadline.0.saturating_sub(start.0));
     let timeout = policy.timeouts.connect.min(left);
     let connected = connect(&endpoint.pool.upstream, call.alarm, start, timeout).await;
     let now = now();
@@ -289,11 +302,15 @@ fn settle(call: &mut Call<'_>, lease: Lease<'_>, endpoint: &EndpointView, ended:
     call.journal.body_bytes_out = call.workspace.download.body_bytes;
     let sent = call.journal.sent().unwrap_or(lease.picked_at());
     let first_byte = call.journal.first_byte.map(|moment| moment.since(sent));
+    let status = match ended {
+        Err(Failure { cause: Cause::AnswerRefused(status), .. }) => *status,
+        _ => call.journal.status,
+    };
     if let Some(first_byte) = first_byte {
         endpoint.metrics.first_byte.record(first_byte);
-        endpoint.metrics.answers.increment(call.journal.status);
+        endpoint.metrics.answers.increment(status);
     }
-    lease.settle(verdict(call.journal.status, first_byte, ended), now);
+    lease.settle(verdict(status, first_byte, ended), now);
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
@@ -302,80 +319,12 @@ fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failu
             Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable => Ended::ConnectFailed,
             _ => Ended::Abandoned,
         },
+        (Err(Failure { cause: Cause::AnswerRefused(_), .. }), Some(first_byte)) => {
+            Ended::Answered { status, first_byte }
+        }
         (Err(failure), _) if failure.blame() == crate::failure::Blame::Upstream => Ended::Failed,
         (_, Some(first_byte)) => Ended::Answered { status, first_byte },
         _ => Ended::Abandoned,
-    }
-}
-
-fn no_endpoint(reason: NoEndpoint) -> Failure {
-    let cause = match reason {
-        NoEndpoint::Empty => Cause::NoEndpoint,
-        NoEndpoint::AllDown | NoEndpoint::AllTried => Cause::NoEndpointUp,
-    };
-    Failure::new(Stage::Pick, cause)
-}
-
-/// Endpoints remembered as tried; with more attempts than this the first are forgotten.
-const TRIED_MAX: usize = 8;
-
-/// What was tried so far, and whether to try again.
-struct Attempts<'a> {
-    policy: &'a Policy,
-    hash: Option<u64>,
-    tried: [usize; TRIED_MAX],
-    tried_count: usize,
-    /// A kept connection turned out dead: its neighbours in the pool are likely to be, too.
-    fresh_only: bool,
-    last_failure: Option<Failure>,
-}
-
-impl<'a> Attempts<'a> {
-    fn new(policy: &'a Policy, hash: Option<u64>) -> Self {
-        Self { policy, hash, tried: [0; TRIED_MAX], tried_count: 0, fresh_only: false, last_failure: None }
-    }
-
-    fn pick(&self, call: &Call<'_>) -> Pick<'_> {
-        // The first pick happens right after the head was read: its moment is at hand.
-        let now = if self.tried_count == 0 && !self.fresh_only { call.journal.started } else { now() };
-        let tried = self.tried.get(..self.tried_count.min(TRIED_MAX)).unwrap_or_default();
-        Pick { now, random: call.worker.random(), hash: self.hash, tried }
-    }
-
-    /// Nobody to pick: after a failed attempt, that failure is the better answer.
-    fn nobody(&self, view: &ClusterView, reason: NoEndpoint) -> Failure {
-        match reason {
-            NoEndpoint::AllDown => view.metrics.all_down.increment(),
-            NoEndpoint::AllTried => view.metrics.all_tried.increment(),
-            NoEndpoint::Empty => view.metrics.empty.increment(),
-        }
-        self.last_failure.unwrap_or(no_endpoint(reason))
-    }
-
-    /// Whether the request may be tried again, and remembers why.
-    fn another(&mut self, call: &Call<'_>, failure: Failure, endpoint: usize) -> bool {
-        let retry = &self.policy.retry;
-        let allowed = match failure.retry() {
-            Retry::Always => retry.on_connect,
-            Retry::Idempotent => retry.on_reset && call.workspace.request.method.is_idempotent(),
-            Retry::Never => false,
-        };
-        let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
-        if reused {
-            self.fresh_only = true;
-        } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
-            *place = endpoint;
-            self.tried_count += 1;
-        }
-        self.last_failure = Some(failure);
-        allowed && !call.journal.begun && call.journal.attempts < retry.attempts_max
-    }
-}
-
-fn count_retry(view: &ClusterView, failure: Failure) {
-    match failure.stage {
-        Stage::Connect => view.metrics.retries_after_connect.increment(),
-        _ => view.metrics.retries_after_reset.increment(),
     }
 }
 

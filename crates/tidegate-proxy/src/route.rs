@@ -224,13 +224,14 @@ mod tests {
     fn route(name: &str) -> Arc<Route> {
         let timeouts = Timeouts {
             connect: Duration::MAX,
+            attempt: Duration::MAX,
             first_byte: Duration::MAX,
             body_idle: Duration::MAX,
             total: Duration::MAX,
             tunnel_idle: Duration::MAX,
         };
-        let retry = RetryPolicy { attempts_max: 1, on_connect: true, on_reset: true };
-        let policy = Policy { timeouts, body_bytes_max: None, retry, preserve_host: true };
+        let policy =
+            Policy { timeouts, body_bytes_max: None, retry: RetryPolicy::NEVER, preserve_host: true };
         Arc::new(Route { name: name.into(), action: Action::Forward { cluster: 0 }, policy })
     }
 

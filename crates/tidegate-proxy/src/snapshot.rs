@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tidegate_balance::Balancer;
+use tidegate_balance::{Balancer, RetryBudget, RetryIncome};
 
 pub use tidegate_http::HeadLimits;
 
@@ -114,7 +114,7 @@ pub struct Policy {
     pub preserve_host: bool,
 }
 
-/// When a request is tried on another endpoint.
+/// When a request is tried again, and with how much of what.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
     /// Tries in all, the first included; at least 1.
@@ -123,6 +123,66 @@ pub struct RetryPolicy {
     pub on_connect: bool,
     /// After a connection that broke before any byte of an answer, where RFC 9110 §9.2.2 allows.
     pub on_reset: bool,
+    /// After an answer that did not begin in time, where RFC 9110 §9.2.2 allows.
+    pub on_timeout: bool,
+    /// After an answer with one of these, where RFC 9110 §9.2.2 allows and somebody else can be asked.
+    pub on_status: StatusSet,
+    /// What pays for retries; `None`: nobody counts.
+    pub budget: Option<RetryIncome>,
+    /// Before the third attempt and, doubled each time, before later ones; by chance between half of it and all.
+    pub backoff: Duration,
+    /// Of a request body, kept for a second attempt.
+    pub body_bytes_max: usize,
+}
+
+impl RetryPolicy {
+    /// One attempt, whatever comes of it.
+    pub const NEVER: Self = Self {
+        attempts_max: 1,
+        on_connect: false,
+        on_reset: false,
+        on_timeout: false,
+        on_status: StatusSet([0; 8]),
+        budget: None,
+        backoff: Duration::ZERO,
+        body_bytes_max: 0,
+    };
+}
+
+/// A set of statuses from 100 to 599.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusSet([u64; 8]);
+
+impl StatusSet {
+    #[inline]
+    pub fn contains(&self, status: u16) -> bool {
+        let (word, bit) = Self::place(status);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    pub fn insert(&mut self, status: u16) {
+        let (word, bit) = Self::place(status);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn place(status: u16) -> (usize, u64) {
+        let position = usize::from(status.wrapping_sub(100));
+        (position / 64, 1 << (position % 64))
+    }
+}
+
+impl FromIterator<u16> for StatusSet {
+    fn from_iter<I: IntoIterator<Item = u16>>(statuses: I) -> Self {
+        let mut set = Self::default();
+        statuses.into_iter().for_each(|status| set.insert(status));
+        set
+    }
 }
 
 /// `Duration::MAX` means none.
@@ -130,6 +190,8 @@ pub struct RetryPolicy {
 pub struct Timeouts {
     /// To establish one connection to an endpoint.
     pub connect: Duration,
+    /// From the pick of an endpoint to its answer's head.
+    pub attempt: Duration,
     /// From the end of the request to the answer's head.
     pub first_byte: Duration,
     /// Without a byte of a body, in either direction.
@@ -153,6 +215,8 @@ pub struct Cluster {
     pub pending_max: usize,
     /// The count that `pending_max` bounds; the same object as in the previous snapshot.
     pub pending: Arc<AtomicUsize>,
+    /// What retries are paid from; the same object as in the previous snapshot.
+    pub retry_budget: Arc<RetryBudget>,
     /// Idle connections kept per endpoint, over all workers.
     pub idle_connections_max: usize,
     /// How long an unused connection is kept.
@@ -173,4 +237,17 @@ pub enum HashKey {
     None,
     /// The canonical path without the query.
     Path,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_statuses_holds_what_was_put_in_and_nothing_else() {
+        let set: StatusSet = [100, 502, 504, 599].into_iter().collect();
+        let found: Vec<u16> = (0..=u16::MAX).filter(|&status| set.contains(status)).collect();
+        assert_eq!(found, [100, 502, 504, 599]);
+        assert!(StatusSet::default().is_empty() && !set.is_empty());
+    }
 }

@@ -4,10 +4,11 @@
 use crate::metrics::{ClusterMetrics, EndpointMetrics, NO_ROUTE, Resolver, RouteMetrics};
 use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::{EndpointPool, Upstream};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use tidegate_balance::Moment;
+use tidegate_balance::{Moment, RetryIncome};
 
 #[derive(Debug)]
 pub(crate) struct View {
@@ -22,6 +23,8 @@ pub(crate) struct ClusterView {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) metrics: ClusterMetrics,
     endpoints: Vec<EndpointView>,
+    /// Requests that the budget for retries has not been told of.
+    uncounted: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -102,7 +105,26 @@ impl ClusterView {
             endpoints: cluster.upstreams.iter().map(endpoint).collect(),
             metrics: ClusterMetrics::new(resolver, &cluster.name),
             cluster: Arc::clone(cluster),
+            uncounted: Cell::new(0),
         }
+    }
+
+    /// A request earns a part of a retry; told to the shared budget in portions.
+    pub(crate) fn count_request(&self) {
+        const PORTION: u32 = 32;
+        let uncounted = self.uncounted.get() + 1;
+        if uncounted < PORTION {
+            self.uncounted.set(uncounted);
+        } else {
+            self.uncounted.set(0);
+            self.cluster.retry_budget.earn(uncounted);
+        }
+    }
+
+    /// Pays for one retry, if the budget has it.
+    pub(crate) fn spend_retry(&self, income: RetryIncome, now: Moment) -> bool {
+        self.cluster.retry_budget.earn(self.uncounted.take());
+        self.cluster.retry_budget.spend(income, now)
     }
 
     pub(crate) fn endpoint(&self, position: usize) -> Option<&EndpointView> {

@@ -52,6 +52,8 @@ impl Workspace {
         self.holds_hot = false;
         self.request_parser.reset();
         self.response_parser.reset();
+        self.upload.trim();
+        self.download.trim();
     }
 }
 

@@ -112,13 +112,14 @@ fn routes() -> RouteTable {
     let policy = Policy {
         timeouts: Timeouts {
             connect: Duration::from_secs(3),
+            attempt: Duration::MAX,
             first_byte: Duration::from_mins(1),
             body_idle: Duration::from_secs(30),
             total: Duration::MAX,
             tunnel_idle: Duration::from_hours(1),
         },
         body_bytes_max: None,
-        retry: RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true },
+        retry: RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER },
         preserve_host: false,
     };
     let answer = Action::Answer { status: 404, content_type: "text/plain".into(), body: Arc::new([]) };
@@ -150,6 +151,7 @@ fn cluster(
         hash_key: HashKey::None,
         pending_max: 100,
         pending: Arc::clone(pending),
+        retry_budget: Arc::default(),
         idle_connections_max: 100,
         idle_timeout: Duration::from_mins(1),
         head_limits: HEAD_LIMITS,

@@ -83,7 +83,9 @@ families! {
         "Upgraded connections (such as WebSocket) that are open now.";
 
     CLUSTER_RETRIES = Counter "tidegate_cluster_retries" ["cluster", "reason"]
-        "Attempts after the first one of a request, by what ended the attempt before.";
+        "Attempts after the first one of a request; reason is what ended the attempt before: connect, reset, status or timeout.";
+    CLUSTER_RETRIES_REFUSED = Counter "tidegate_cluster_retries_refused" ["cluster", "reason"]
+        "Failed attempts that another did not follow though the failure called for one; reason is attempts, body, budget or method.";
     CLUSTER_PENDING = Gauge "tidegate_cluster_pending_requests" ["cluster"]
         "Requests that wait for a connection to an endpoint now.";
     CLUSTER_PENDING_REFUSED = Counter "tidegate_cluster_pending_refused" ["cluster"]

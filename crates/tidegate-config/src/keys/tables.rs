@@ -7,7 +7,7 @@ use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 20] = [
+pub(crate) static ALL: [&Table; 21] = [
     &ROOT,
     &LISTENER,
     &ROUTE,
@@ -26,6 +26,7 @@ pub(crate) static ALL: [&Table; 20] = [
     &ROUTE_LIMIT,
     &CLUSTER_LIMIT,
     &RETRY,
+    &RETRY_BUDGET,
     &LOG,
     &ADMIN,
 ];
@@ -48,14 +49,19 @@ const HEALTHS: Kind = Kind::AnyOf(&[
 ]);
 const PASSIVES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&PASSIVE)]);
 const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
+const RETRY_WORDS: Kind = Kind::Words(&["connect", "reset", "timeout"]);
+const RETRY_STATUS: Kind = Kind::Integer { min: 500, max: 599 };
+const RETRY_STATUSES: Kind = Kind::Text("a range of statuses like \"502-504\"");
 const STATUS: Kind =
     Kind::AnyOf(&[Kind::Integer { min: 100, max: 599 }, Kind::Text("a range like \"200-399\"")]);
 
 const HEALTH_DOC: &str = "Active checks: a path to `GET`, `true` or `\"tcp\"` for a connection alone, `\"off\"`, or a \
     table.";
 const PASSIVE_DOC: &str = "Marking an endpoint down when requests cannot connect to it.";
-const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` for never. Only what RFC 9110 §9.2.2 \
-    allows is ever sent twice.";
+const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` for never. Only what may be done twice is \
+    ever sent twice: by its method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`.";
+const ATTEMPT_DOC: &str = "From the pick of an endpoint to the first byte of its answer; then the next try's turn comes \
+    (`retry.on = [\"timeout\"]`), or the answer is 504.";
 
 pub(crate) static ROOT: Table = Table {
     name: "root",
@@ -499,6 +505,7 @@ pub(crate) static TIMEOUT: Table = Table {
             "A client connection between two requests.",
         ),
         key("connect", Kind::Duration, Value("\"3s\""), "\"1s\"", CONNECT_DOC),
+        key("attempt", DURATION_OR_OFF, Value("\"off\""), "\"5s\"", ATTEMPT_DOC),
         key("first_byte", DURATION_OR_OFF, Value("\"60s\""), "\"off\"", FIRST_BYTE_DOC),
         key("body_idle", Kind::Duration, Value("\"30s\""), "\"2m\"", BODY_IDLE_DOC),
         key("total", DURATION_OR_OFF, Value("\"off\""), "\"5m\"", TOTAL_DOC),
@@ -526,6 +533,7 @@ pub(crate) static ROUTE_TIMEOUT: Table = Table {
     doc: "The timeouts that a route may change.",
     keys: &[
         key("connect", Kind::Duration, Inherited("`[timeout]`"), "\"1s\"", CONNECT_DOC),
+        key("attempt", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"5s\"", ATTEMPT_DOC),
         key("first_byte", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"off\"", FIRST_BYTE_DOC),
         key("body_idle", Kind::Duration, Inherited("`[timeout]`"), "\"2m\"", BODY_IDLE_DOC),
         key("total", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"30s\"", TOTAL_DOC),
@@ -603,7 +611,8 @@ pub(crate) static CLUSTER_LIMIT: Table = Table {
 pub(crate) static RETRY: Table = Table {
     name: "retry",
     title: "`[retry]` and `[route.retry]`",
-    doc: "When a request is tried on another endpoint. What a route leaves out it inherits from the top.",
+    doc: "When a request is tried again, on another endpoint where there is one. What a route leaves out it inherits from \
+        the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
     keys: &[
         key(
             "attempts",
@@ -614,10 +623,58 @@ pub(crate) static RETRY: Table = Table {
         ),
         key(
             "on",
-            Kind::List(&Kind::Words(&["connect", "reset"])),
+            Kind::List(&Kind::AnyOf(&[RETRY_WORDS, RETRY_STATUS, RETRY_STATUSES])),
             Value("[\"connect\", \"reset\"]"),
-            "[\"connect\"]",
-            "`connect`: the connection could not be made. `reset`: it died before the first byte of an answer.",
+            "[\"connect\", \"reset\", \"timeout\", 502, \"503-504\"]",
+            "`connect`: the connection could not be made. `reset`: it died before the first byte of an answer. `timeout`: \
+                    no answer began within `timeout.first_byte` or `timeout.attempt`. A status: the endpoint answered with \
+                    it, and somebody else can be asked. All but `connect` hold only for what may be done twice: by its \
+                    method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`.",
+        ),
+        key(
+            "budget",
+            Kind::AnyOf(&[OFF, Kind::Table(&RETRY_BUDGET)]),
+            Words("see `[retry.budget]`"),
+            "{ percent = 20 }",
+            "What pays for retries, for each cluster, so that they never multiply an overload; `\"off\"`: nobody counts.",
+        ),
+        key(
+            "backoff",
+            DURATION_OR_OFF,
+            Value("\"25ms\""),
+            "\"100ms\"",
+            "Before the third try, by chance between half of it and all; doubled before each later one. The second try \
+                    goes to another endpoint at once.",
+        ),
+        key(
+            "body_bytes",
+            Kind::AnyOf(&[Kind::Size { min: 1, max: 16 << 20 }, OFF]),
+            Value("\"64KiB\""),
+            "\"1MiB\"",
+            "How much of a request body is kept for another try; a request whose body is longer is not tried again once \
+                    more than this of it has been sent.",
+        ),
+    ],
+};
+
+pub(crate) static RETRY_BUDGET: Table = Table {
+    name: "retry_budget",
+    title: "`[retry.budget]`",
+    doc: "Retries that a cluster has to bear, counted over about ten seconds, all its routes together.",
+    keys: &[
+        key(
+            "percent",
+            Kind::Integer { min: 0, max: 1000 },
+            Value("10"),
+            "20",
+            "Retries for each hundred requests.",
+        ),
+        key(
+            "per_second",
+            Kind::Integer { min: 0, max: 1_000_000 },
+            Value("3"),
+            "10",
+            "Retries a second, however few the requests.",
         ),
     ],
 };

@@ -272,7 +272,10 @@ fn statuses(walk: &mut Walk, field: &Field<'_>) -> Option<Vec<StatusRange>> {
     if nodes.is_empty() {
         return field.refuse(walk);
     }
-    let mut ranges: Vec<StatusRange> = nodes.iter().filter_map(|node| status(walk, field, node)).collect();
+    Some(joined(nodes.iter().filter_map(|node| status(walk, field, node)).collect()))
+}
+
+pub(super) fn joined(mut ranges: Vec<StatusRange>) -> Vec<StatusRange> {
     ranges.sort_unstable();
     let mut joined: Vec<StatusRange> = Vec::new();
     for range in ranges {
@@ -281,10 +284,10 @@ fn statuses(walk: &mut Walk, field: &Field<'_>) -> Option<Vec<StatusRange>> {
             _ => joined.push(range),
         }
     }
-    Some(joined)
+    joined
 }
 
-fn status(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<StatusRange> {
+pub(super) fn status(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<StatusRange> {
     let range = match &node.value {
         Value::Integer(number) => u16::try_from(*number).ok().map(|first| (first, first)),
         Value::Text { text, .. } => status_text(text),

@@ -8,11 +8,12 @@ use crate::document::{Node, Value};
 use crate::keys::ROUTE;
 use crate::problem::{Problem, Span};
 use crate::read::matcher::{is_field_value, matcher};
-use crate::read::{Inherited, Placed, cluster};
+use crate::read::{Inherited, Placed, cluster, is_table};
 use crate::suggest::did_you_mean;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
-    Address, Answer, Cluster, Endpoint, Matcher, Redirect, RedirectPart, Retry, RouteLimits, RouteTimeouts,
+    Address, Answer, Cluster, Endpoint, Matcher, Redirect, RedirectPart, Retry, RetryBudget, RetryOn,
+    RouteLimits, RouteTimeouts, StatusRange,
 };
 
 const NAME_BYTES_MAX: usize = 128;
@@ -256,12 +257,18 @@ fn undefined(field: &Field<'_>, name: &str, clusters: &BTreeSet<&str>) -> Proble
 /// The stages that a route may change.
 pub(super) fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut RouteTimeouts) {
     set(&mut timeout.connect, section.duration(walk, "connect"));
+    set(&mut timeout.attempt, section.duration_or_off(walk, "attempt"));
     set(&mut timeout.first_byte, section.duration_or_off(walk, "first_byte"));
     set(&mut timeout.body_idle, section.duration(walk, "body_idle"));
     set(&mut timeout.total, section.duration_or_off(walk, "total"));
     set(&mut timeout.tunnel_idle, section.duration_or_off(walk, "tunnel_idle"));
     let Some(total) = timeout.total else { return };
-    for (name, stage) in [("connect", Some(timeout.connect)), ("first_byte", timeout.first_byte)] {
+    let stages = [
+        ("connect", Some(timeout.connect)),
+        ("attempt", timeout.attempt),
+        ("first_byte", timeout.first_byte),
+    ];
+    for (name, stage) in stages {
         if stage > Some(total)
             && let Some(field) = section.field(name)
         {
@@ -283,15 +290,80 @@ pub(super) fn retry(walk: &mut Walk, section: &Section<'_>, inherited: &Retry) -
             let table = field.section(walk)?;
             let mut retry = inherited.clone();
             set(&mut retry.attempts, table.integer(walk, "attempts"));
-            if let Some(on) = table.field("on") {
-                let words: Vec<&str> =
-                    on.items(walk).iter().filter_map(|node| on.word_at(walk, node)).collect();
-                retry.on_connect = words.contains(&"connect");
-                retry.on_reset = words.contains(&"reset");
-            }
+            set(&mut retry.on, table.field("on").map(|on| retry_on(walk, &on)));
+            let budget = retry_budget(walk, &table, retry.budget);
+            set(&mut retry.budget, budget);
+            set(&mut retry.backoff, table.duration_or_off(walk, "backoff").map(Option::unwrap_or_default));
+            set(&mut retry.body_bytes, table.size_or_off(walk, "body_bytes").map(Option::unwrap_or_default));
+            warn_of_no_effect(walk, &table, &retry);
             Some(retry)
         }
         _ => field.refuse(walk),
+    }
+}
+
+/// Words and statuses, mixed.
+fn retry_on(walk: &mut Walk, field: &Field<'_>) -> RetryOn {
+    let mut on = RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new() };
+    for node in field.items(walk) {
+        let looks_like_status = match &node.value {
+            Value::Text { text, .. } => text.starts_with(|first: char| first.is_ascii_digit()),
+            _ => true,
+        };
+        if looks_like_status {
+            on.statuses
+                .extend(cluster::status(walk, field, node).filter(|range| fails(walk, field, node, *range)));
+            continue;
+        }
+        match field.word_at(walk, node) {
+            Some("connect") => on.connect = true,
+            Some("reset") => on.reset = true,
+            Some("timeout") => on.timeout = true,
+            _ => {}
+        }
+    }
+    on.statuses = cluster::joined(on.statuses);
+    on
+}
+
+/// An answer below 500 is one for the client, not a failure of the endpoint.
+fn fails(walk: &mut Walk, field: &Field<'_>, node: &Node, range: StatusRange) -> bool {
+    if range.first < 500 {
+        let help = "only answers from 500 to 599 say that another endpoint may do better";
+        walk.report(field.is_no("failure of an endpoint", node).help(help));
+    }
+    range.first >= 500
+}
+
+fn retry_budget(
+    walk: &mut Walk,
+    table: &Section<'_>,
+    inherited: Option<RetryBudget>,
+) -> Option<Option<RetryBudget>> {
+    let field = table.field("budget")?;
+    if field.is_refused() {
+        return Some(None);
+    }
+    if !is_table(field.node) {
+        return field.refuse(walk);
+    }
+    let section = field.section(walk)?;
+    let mut budget = inherited.unwrap_or_default();
+    set(&mut budget.percent, section.integer(walk, "percent"));
+    set(&mut budget.per_second, section.integer(walk, "per_second"));
+    Some(Some(budget))
+}
+
+/// A single try leaves the other keys nothing to say.
+fn warn_of_no_effect(walk: &mut Walk, table: &Section<'_>, retry: &Retry) {
+    if retry.attempts > 1 {
+        return;
+    }
+    for name in ["on", "budget", "backoff", "body_bytes"] {
+        if let Some(field) = table.field(name) {
+            let title = format!("`{}` has no effect: with one attempt nothing is tried again", field.path);
+            walk.report(Problem::warning(field.span(), title));
+        }
     }
 }
 

@@ -85,6 +85,7 @@ fn cluster(
         hash_key: hash_key(&configured.balance),
         pending_max: configured.limit.pending_requests as usize,
         pending: before.map(|before| Arc::clone(&before.cluster.pending)).unwrap_or_default(),
+        retry_budget: before.map(|before| Arc::clone(&before.cluster.retry_budget)).unwrap_or_default(),
         idle_connections_max: configured.limit.upstream_idle_connections as usize,
         idle_timeout: IDLE_TIMEOUT,
         head_limits: head_limits(config),

@@ -2,9 +2,10 @@
 
 use super::or_forever;
 use std::sync::Arc;
+use tidegate_balance::RetryIncome;
 use tidegate_config::{
     Action as ConfiguredAction, Config, Forward, HostPattern as Host, Matcher as ConfiguredMatcher,
-    PathMatch, RedirectPart, Route as ConfiguredRoute, RouteTimeouts,
+    PathMatch, RedirectPart, Retry, RetryBudget, Route as ConfiguredRoute, RouteTimeouts,
 };
 use tidegate_proxy::route::{FieldPattern, HostPattern, Matcher, PathPattern, RouteTable};
 use tidegate_proxy::snapshot::{Action, LocationPart, Policy, RetryPolicy, Route, Timeouts};
@@ -80,7 +81,7 @@ fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
         ConfiguredAction::Answer(_) | ConfiguredAction::Redirect(_) => Policy {
             timeouts: timeouts(&config.timeout.route),
             body_bytes_max: config.limit.route.body_bytes,
-            retry: RetryPolicy { attempts_max: 1, on_connect: false, on_reset: false },
+            retry: RetryPolicy::NEVER,
             preserve_host: true,
         },
     }
@@ -90,18 +91,29 @@ fn forwarding(forward: &Forward) -> Policy {
     Policy {
         timeouts: timeouts(&forward.timeout),
         body_bytes_max: forward.limit.body_bytes,
-        retry: RetryPolicy {
-            attempts_max: forward.retry.attempts.max(1),
-            on_connect: forward.retry.on_connect,
-            on_reset: forward.retry.on_reset,
-        },
+        retry: retry(&forward.retry),
         preserve_host: forward.preserve_host,
+    }
+}
+
+fn retry(configured: &Retry) -> RetryPolicy {
+    let income = |budget: RetryBudget| RetryIncome { percent: budget.percent, per_second: budget.per_second };
+    RetryPolicy {
+        attempts_max: configured.attempts.max(1),
+        on_connect: configured.on.connect,
+        on_reset: configured.on.reset,
+        on_timeout: configured.on.timeout,
+        on_status: configured.on.statuses.iter().flat_map(|range| range.first..=range.last).collect(),
+        budget: configured.budget.map(income),
+        backoff: configured.backoff,
+        body_bytes_max: usize::try_from(configured.body_bytes).unwrap_or(usize::MAX),
     }
 }
 
 fn timeouts(configured: &RouteTimeouts) -> Timeouts {
     Timeouts {
         connect: configured.connect,
+        attempt: or_forever(configured.attempt),
         first_byte: or_forever(configured.first_byte),
         body_idle: configured.body_idle,
         total: or_forever(configured.total),

@@ -42,6 +42,8 @@ pub struct Record<'a> {
     pub bytes_in: u64,
     /// Of the response's body.
     pub bytes_out: u64,
+    /// Why a failed attempt was not followed by another, when its failure called for one.
+    pub no_retry: Option<&'a str>,
     /// Why the request did not end well; `None` when it did.
     pub failure: Option<Failure<'a>>,
 }
@@ -120,6 +122,7 @@ mod tests {
             total: Duration::from_micros(12_345),
             bytes_in: 0,
             bytes_out: 5120,
+            no_retry: None,
             failure: None,
         }
     }
@@ -173,7 +176,7 @@ mod tests {
             "query": "page=2", "protocol": "HTTP/1.1", "user_agent": "curl/8.5 \"x\"", "route": "shop",
             "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "attempts": 1, "queue_ms": 0.012,
             "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
-            "ended_by": null, "stage": null, "cause": null,
+            "ended_by": null, "stage": null, "cause": null, "no_retry": null,
         });
         assert_eq!(parsed, expected);
 
@@ -215,6 +218,7 @@ mod tests {
                 cluster: Some(&text), protocol: Some(&text), method: Some(&method), host: Some(&host),
                 path: Some(&path), query: Some(&query), user_agent: Some(&agent), status: Some(status),
                 total: Duration::from_nanos(total), bytes_in: bytes,
+                no_retry: Some(&text),
                 failure: Some(Failure { blame: &text, stage: &text, cause: &text }),
                 ..answered()
             };
@@ -226,11 +230,11 @@ mod tests {
 
             let words = line(Format::Text, &record);
             prop_assert_eq!(words.matches(char::is_control).collect::<Vec<_>>(), ["\n"]);
-            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 4);
+            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 5);
         }
     }
 
-    /// The text line with the same words as the property's records, four pairs less.
+    /// The text line with the same words as the property's records, five pairs less.
     fn unreadable_but_blamed() -> Record<'static> {
         Record {
             failure: unreadable().failure,

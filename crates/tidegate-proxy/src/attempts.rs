@@ -1,0 +1,230 @@
+//! Whether a request is tried again: what its failure, its method, its body, the policy and the budget have to say. Sends
+//! nothing itself.
+//!
+//! ```text
+//!   failure ─→ wanted? (policy, and how much was sent) ─→ possible? (attempts, method, body, begun) ─→ affordable? (budget)
+//! ```
+
+use crate::failure::{Cause, Failure, Retry, Stage};
+use crate::request::Call;
+use crate::snapshot::RetryPolicy;
+use crate::timers::{after, now};
+use crate::view::ClusterView;
+use std::future::pending;
+use std::time::Duration;
+use tidegate_balance::{Moment, NoEndpoint, Pick};
+use tidegate_http::{BodyLength, field};
+
+/// Endpoints remembered as tried; with more attempts than this the first are forgotten.
+const TRIED_MAX: usize = 8;
+
+/// What was tried so far for one request.
+pub(crate) struct Attempts<'a> {
+    retry: &'a RetryPolicy,
+    hash: Option<u64>,
+    tried: [usize; TRIED_MAX],
+    tried_count: usize,
+    /// A kept connection turned out dead: its neighbours in the pool are likely to be, too.
+    pub(crate) fresh_only: bool,
+    last_failure: Option<Failure>,
+}
+
+/// Why a request that failed in a way that calls for another attempt does not get one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Objection {
+    /// As many as the policy allows have been made.
+    Attempts,
+    /// What was taken of the body is gone.
+    Body,
+    /// The cluster's budget is used up.
+    Budget,
+    /// It may have been acted upon, and doing so twice may not be the same as once.
+    Method,
+}
+
+impl Objection {
+    /// The word in logs and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Attempts => "attempts",
+            Self::Body => "body",
+            Self::Budget => "budget",
+            Self::Method => "method",
+        }
+    }
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(retry: &'a RetryPolicy, hash: Option<u64>) -> Self {
+        Self { retry, hash, tried: [0; TRIED_MAX], tried_count: 0, fresh_only: false, last_failure: None }
+    }
+
+    pub(crate) fn pick(&self, call: &Call<'_>) -> Pick<'_> {
+        // The first pick happens right after the head was read: its moment is at hand.
+        let now = if call.journal.attempts == 0 { call.journal.started } else { now() };
+        Pick { now, random: call.worker.random(), hash: self.hash, tried: self.tried() }
+    }
+
+    fn tried(&self) -> &[usize] {
+        self.tried.get(..self.tried_count.min(TRIED_MAX)).unwrap_or_default()
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<Failure> {
+        self.last_failure
+    }
+
+    /// Bytes of the request's body to keep for another attempt; none when there will be none once it has been sent.
+    pub(crate) fn body_bytes_kept(&self, call: &Call<'_>) -> usize {
+        let has_body = call.workspace.request.body != BodyLength::None;
+        if has_body && self.retry.attempts_max > 1 && may_repeat(call) {
+            self.retry.body_bytes_max
+        } else {
+            0
+        }
+    }
+
+    /// Nobody to pick: after a failed attempt, that failure is the better answer.
+    pub(crate) fn nobody(&self, view: &ClusterView, reason: NoEndpoint) -> Failure {
+        match reason {
+            NoEndpoint::AllDown => view.metrics.all_down.increment(),
+            NoEndpoint::AllTried => view.metrics.all_tried.increment(),
+            NoEndpoint::Empty => view.metrics.empty.increment(),
+        }
+        self.last_failure.unwrap_or(no_endpoint(reason))
+    }
+
+    /// Whether the answer whose head has come from `endpoint` is to be thrown away for another attempt, which is paid for
+    /// then. Asked only about statuses that the policy names.
+    pub(crate) fn refuse_answer(&self, call: &mut Call<'_>, view: &ClusterView, endpoint: usize) -> bool {
+        let mut tried = [0; TRIED_MAX + 1];
+        let known = self.tried();
+        if let Some(place) = tried.get_mut(..known.len()) {
+            place.copy_from_slice(known);
+        }
+        if let Some(place) = tried.get_mut(known.len()) {
+            *place = endpoint;
+        }
+        let pick = Pick { tried: tried.get(..=known.len()).unwrap_or_default(), ..self.pick(call) };
+        if !view.cluster.balancer.has_another(&pick) {
+            return false; // the endpoint's own words are better than ours
+        }
+        self.unless_objected(call, view, self.objection(call, may_repeat)).is_ok()
+    }
+
+    /// After a failed attempt on `endpoint`: remembers it, and whether to try again; if not, the failure is the last.
+    pub(crate) fn another(
+        &mut self,
+        call: &mut Call<'_>,
+        view: &ClusterView,
+        failure: Failure,
+        endpoint: usize,
+    ) -> Result<(), Failure> {
+        self.remember(call, failure, endpoint);
+        let wanted = match failure.retry() {
+            Retry::Always => self.retry.on_connect,
+            Retry::Decided => return Ok(()),
+            Retry::Never => false,
+            Retry::Reset => self.retry.on_reset,
+            Retry::Timeout => self.retry.on_timeout,
+        };
+        if !wanted || call.journal.begun {
+            return Err(failure);
+        }
+        let nothing_sent = failure.retry() == Retry::Always;
+        let objection = self.objection(call, |call| nothing_sent || may_repeat(call));
+        self.unless_objected(call, view, objection).map_err(|()| failure)
+    }
+
+    fn remember(&mut self, call: &Call<'_>, failure: Failure, endpoint: usize) {
+        let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
+        if reused && failure.retry() == Retry::Reset {
+            self.fresh_only = true;
+        } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
+            *place = endpoint;
+            self.tried_count += 1;
+        }
+        self.last_failure = Some(failure);
+    }
+
+    fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {
+        if call.journal.attempts >= self.retry.attempts_max {
+            Some(Objection::Attempts)
+        } else if !may_repeat(call) {
+            Some(Objection::Method)
+        } else if !call.workspace.upload.can_rewind() {
+            Some(Objection::Body)
+        } else {
+            None
+        }
+    }
+
+    fn unless_objected(
+        &self,
+        call: &mut Call<'_>,
+        view: &ClusterView,
+        objection: Option<Objection>,
+    ) -> Result<(), ()> {
+        let objection = objection.or_else(|| {
+            let broke = self.retry.budget.is_some_and(|income| !view.spend_retry(income, now()));
+            broke.then_some(Objection::Budget)
+        });
+        let Some(objection) = objection else { return Ok(()) };
+        view.metrics.retry_objection(objection);
+        call.journal.no_retry = Some(objection.word());
+        Err(())
+    }
+
+    /// The first retry goes to somebody else at once; later ones give whatever is wrong some time.
+    pub(crate) async fn back_off(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+        let Some(doublings) = call.journal.attempts.checked_sub(2) else { return Ok(()) };
+        let most = self.retry.backoff.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
+        let chance = (call.worker.random() >> 32) as u32;
+        let delay = (most / 2).saturating_add(part(most / 2, chance));
+        if delay.is_zero() {
+            return Ok(());
+        }
+        let until = after(now(), delay).min(call.total_deadline);
+        let _ = call.alarm.within(until, pending::<()>()).await;
+        call.overall_failure(Stage::Pick).map_or(Ok(()), Err)
+    }
+}
+
+/// `chance` of 2^32 parts of a span.
+fn part(span: Duration, chance: u32) -> Duration {
+    Duration::from_nanos((span.as_nanos().saturating_mul(u128::from(chance)) >> 32) as u64)
+}
+
+/// RFC 9110 §9.2.2: doing it twice is the same as once, by its method or because the client vouches for it
+/// (draft-ietf-httpapi-idempotency-key-header).
+fn may_repeat(call: &Call<'_>) -> bool {
+    let request = &call.workspace.request;
+    let key = || field::find(&request.fields, call.workspace.input.pinned(), b"idempotency-key");
+    request.method.is_idempotent() || key().is_some_and(|key| !key.is_empty())
+}
+
+pub(crate) fn no_endpoint(reason: NoEndpoint) -> Failure {
+    let cause = match reason {
+        NoEndpoint::Empty => Cause::NoEndpoint,
+        NoEndpoint::AllDown | NoEndpoint::AllTried => Cause::NoEndpointUp,
+    };
+    Failure::new(Stage::Pick, cause)
+}
+
+/// The moment by which an attempt that begins now has to have brought the head of an answer.
+pub(crate) fn attempt_deadline(picked_at: Moment, timeout: Duration, total_deadline: Moment) -> Moment {
+    after(picked_at, timeout).min(total_deadline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_span_is_between_nothing_and_all_of_it() {
+        let span = Duration::from_millis(40);
+        assert_eq!(part(span, 0), Duration::ZERO);
+        assert_eq!(part(span, 1 << 31), span / 2);
+        assert!(part(span, u32::MAX) < span);
+        assert!(part(Duration::MAX, u32::MAX) > span);
+    }
+}
