@@ -85,7 +85,7 @@ fn measure(options: &Options, scenario: &Scenario) -> Result<Standings, String> 
         "{:.0} requests/s to each; {} rounds of {} s after a warm-up of {} s, seeds from {}; {at_once} at a time.",
         scenario.rate(),
         options.rounds,
-        options.seconds,
+        scenario.seconds,
         scenario.measured_from() / course::SECOND,
         options.seed,
     );
@@ -125,7 +125,7 @@ fn run_beside(
     if scenario.last_joins_late() {
         bouts.iter().try_for_each(|bout| bout.contender.admit_the_last())?;
     }
-    let seconds = Duration::from_secs(options.seconds);
+    let seconds = Duration::from_secs(scenario.seconds);
     sleep_until(start + Duration::from_nanos(scenario.measured_from()) + seconds);
     let after = cpu();
     let runs = bouts.into_iter().zip(before.into_iter().zip(after)).map(|(bout, (before, after))| {
@@ -144,7 +144,7 @@ fn prepare(
     scratch: &Scratch,
 ) -> Result<Bout, String> {
     let (go, orders) = mpsc::channel();
-    let lane = Lane::prepare(scenario.course(seed, options.seconds), orders)?;
+    let lane = Lane::prepare(scenario.course(seed), orders)?;
     let slots = scenario.hosts().into_iter().map(|host| host.slots);
     let task = Task {
         endpoints: lane.addresses().into_iter().zip(slots).collect(),

@@ -83,7 +83,7 @@ fn complete(mut options: Options) -> Options {
     options
 }
 
-fn existing(path: &str) -> Result<PathBuf, String> {
+pub(crate) fn existing(path: &str) -> Result<PathBuf, String> {
     std::fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Sample {
     /// From the moment it was due; nanoseconds.
     pub(super) latency: u64,
     pub(super) ending: Ending,
+    /// Whether it was sent a second time, because its kept connection was closed without an answer.
+    pub(super) sent_again: bool,
 }
 
 #[derive(Debug)]
@@ -54,9 +56,16 @@ struct Connection {
     /// What is still to be sent.
     output: Vec<u8>,
     input: Vec<u8>,
-    asked: Option<Arrival>,
+    asked: Option<Asked>,
     /// Whether an answer has come before on this connection: it may be closed at any moment then.
     kept: bool,
+}
+
+/// A request that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    arrival: Arrival,
+    again: bool,
 }
 
 /// How far an answer is.
@@ -74,28 +83,29 @@ impl Client {
 
     /// Sends a request that is due.
     pub(super) fn ask(&mut self, now: u64, arrival: Arrival, poller: &Poller) {
+        let asked = Asked { arrival, again: false };
         while let Some(id) = self.idle.pop() {
             if let Some(connection) = self.connections.get_mut(&id) {
-                connection.ask(arrival, self.proxy);
+                connection.ask(asked, self.proxy);
                 self.sent.push_back((arrival, id));
                 // What fails here shows as an event of the connection.
                 let _ = connection.flush();
                 return;
             }
         }
-        self.ask_anew(now, arrival, poller);
+        self.ask_anew(now, asked, poller);
     }
 
-    fn ask_anew(&mut self, now: u64, arrival: Arrival, poller: &Poller) {
+    fn ask_anew(&mut self, now: u64, asked: Asked, poller: &Poller) {
         let opened = if self.connections.len() < CONNECTIONS_MAX {
             self.open(poller)
         } else {
             Err(ErrorKind::QuotaExceeded.into())
         };
-        let Ok(mut connection) = opened else { return self.settle(now, arrival, Ending::Broken) };
-        connection.ask(arrival, self.proxy);
+        let Ok(mut connection) = opened else { return self.settle(now, asked, Ending::Broken) };
+        connection.ask(asked, self.proxy);
         self.connections.insert(self.opened, connection);
-        self.sent.push_back((arrival, self.opened));
+        self.sent.push_back((asked.arrival, self.opened));
     }
 
     fn open(&mut self, poller: &Poller) -> io::Result<Connection> {
@@ -128,8 +138,8 @@ impl Client {
                     self.connections.remove(&id);
                 }
                 let ending = if status < 500 { Ending::Good } else { Ending::Status(status) };
-                if let Some(arrival) = asked {
-                    self.settle(now, arrival, ending);
+                if let Some(asked) = asked {
+                    self.settle(now, asked, ending);
                 }
             }
             Err(_) => self.lose(now, id, poller),
@@ -140,11 +150,11 @@ impl Client {
     /// sent again on a new one, as every browser does (RFC 9112 §9.3.1), and its time goes on.
     fn lose(&mut self, now: u64, id: u64, poller: &Poller) {
         let Some(lost) = self.connections.remove(&id) else { return };
-        let Some(arrival) = lost.asked else { return };
+        let Some(asked) = lost.asked else { return };
         if lost.kept && lost.input.is_empty() {
-            self.ask_anew(now, arrival, poller);
+            self.ask_anew(now, Asked { again: true, ..asked }, poller);
         } else {
-            self.settle(now, arrival, Ending::Broken);
+            self.settle(now, asked, Ending::Broken);
         }
     }
 
@@ -155,25 +165,26 @@ impl Client {
                 break;
             }
             self.sent.pop_front();
-            let waits = self.connections.get(&id).is_some_and(|connection| connection.asked == Some(arrival));
-            if waits {
+            let asked = self.connections.get(&id).and_then(|connection| connection.asked);
+            if let Some(asked) = asked.filter(|asked| asked.arrival == arrival) {
                 self.connections.remove(&id);
-                self.settle(now, arrival, Ending::TimedOut);
+                self.settle(now, asked, Ending::TimedOut);
             }
         }
     }
 
-    fn settle(&mut self, now: u64, arrival: Arrival, ending: Ending) {
-        self.samples.push(Sample { arrival, latency: now.saturating_sub(arrival.at), ending });
+    fn settle(&mut self, now: u64, Asked { arrival, again }: Asked, ending: Ending) {
+        let latency = now.saturating_sub(arrival.at);
+        self.samples.push(Sample { arrival, latency, ending, sent_again: again });
     }
 }
 
 impl Connection {
-    fn ask(&mut self, arrival: Arrival, host: SocketAddr) {
-        let microseconds = arrival.work / 1_000;
+    fn ask(&mut self, asked: Asked, host: SocketAddr) {
+        let microseconds = asked.arrival.work / 1_000;
         let request = format!("GET {WORK_PATH}{microseconds} HTTP/1.1\r\nHost: {host}\r\n\r\n");
         self.output.extend_from_slice(request.as_bytes());
-        self.asked = Some(arrival);
+        self.asked = Some(asked);
     }
 
     fn advance(&mut self) -> io::Result<Progress> {

@@ -86,6 +86,7 @@ mod tests {
             p99_of_rounds: Vec::new(),
             p999_of_rounds: Vec::new(),
             errors: BTreeMap::from([("500".to_owned(), failed)]),
+            sent_again: 0,
             busiest_over_mean: 1.0,
             received: vec![10, 20],
             warm_after_seconds: Vec::new(),

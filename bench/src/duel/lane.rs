@@ -277,6 +277,7 @@ mod tests {
         assert_eq!(outcome.samples.len(), 350);
         let seen = |ending| outcome.samples.iter().any(|sample| sample.ending == ending);
         assert!(seen(Ending::Good) && seen(Ending::Status(500)) && seen(Ending::Broken), "{outcome:?}");
+        assert!(outcome.samples.iter().any(|sample| sample.sent_again), "resets met kept connections");
         let paused = outcome.samples.iter().filter(|sample| sample.latency > 80 * MILLISECOND);
         assert!(paused.count() > 0, "somebody waited for the pause to end");
     }

@@ -2,6 +2,7 @@
 
 use super::contestant::{CONTESTANTS, Contestant, QUICK, REFERENCE};
 use super::scenario::{SCENARIOS, Scenario};
+use crate::options::existing;
 use std::path::PathBuf;
 
 pub(super) const USAGE: &str = "\
@@ -14,7 +15,7 @@ Tidegate, HAProxy and nginx in front of endpoints that sleep, under the same ope
                       these also with -retried behind it
   --contestant NAME   only this one, and `haproxy leastconn`, which ratios are taken to; may be repeated
   --rounds N          each with another seed (2)
-  --seconds N         that are measured in each round (15)
+  --seconds N         that are measured in each round (15; 30 where one request in a thousand decides)
   --seed N            of the first round (1)
   --json              print the results as JSON instead of tables
   --out FOLDER        where results are kept (bench/results), added to those of the same day and commit;
@@ -26,7 +27,6 @@ pub(super) struct Options {
     pub(super) scenarios: Vec<Scenario>,
     pub(super) contestants: Vec<Contestant>,
     pub(super) rounds: u64,
-    pub(super) seconds: u64,
     pub(super) seed: u64,
     pub(super) json: bool,
     pub(super) out: Option<PathBuf>,
@@ -75,25 +75,22 @@ fn complete(said: Said) -> Result<Options, String> {
         [] => !said.quick || QUICK.contains(&one.name),
         named => named.contains(one) || one.name == REFERENCE,
     };
-    let scenarios = match said.scenarios {
+    let scenarios: Vec<Scenario> = match said.scenarios {
         named if !named.is_empty() => named,
         _ => SCENARIOS.into_iter().filter(|one| !said.quick || !one.name.ends_with("-retried")).collect(),
     };
+    let seconds = said.seconds.or(said.quick.then_some(5));
+    let measured = |one: Scenario| seconds.map_or(one, |seconds| one.lasting(seconds));
     let kept = said.out.unwrap_or_else(|| PathBuf::from("bench/results"));
     Ok(Options {
         tidegate,
-        scenarios,
+        scenarios: scenarios.into_iter().map(measured).collect(),
         contestants: CONTESTANTS.into_iter().filter(wanted).collect(),
         rounds: said.rounds.unwrap_or(if said.quick { 1 } else { 2 }),
-        seconds: said.seconds.unwrap_or(if said.quick { 5 } else { 15 }),
         seed: said.seed.unwrap_or(1),
         json: said.json,
         out: (!said.keeps_none && !said.quick).then_some(kept),
     })
-}
-
-fn existing(path: &str) -> Result<PathBuf, String> {
-    std::fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))
 }
 
 fn scenario(name: &str) -> Result<Scenario, String> {

@@ -17,7 +17,8 @@ put together. One worker each; Tidegate, and the others unless they are called b
 upstream connections kept. Best is leastconn with active checks, observed answers, redispatch and slow start (HAProxy),
 and least_conn with max_fails=3 and every failing status named (nginx); told is best with each endpoint's slots as its
 weight and as its limit. Quantiles are of good answers and of clients that waited 10 s in vain, in milliseconds; x99 is
-the 99th percentile of the time beyond a request's own work. Ratios are to HAProxy leastconn, with those of the rounds.";
+the 99th percentile of the time beyond a request's own work. A request whose kept connection the proxy closes without
+an answer is sent once more, as browsers do. Ratios are to HAProxy leastconn, in parentheses those of the rounds.";
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Results {
@@ -88,15 +89,20 @@ fn goal_table(scenarios: &[Standings]) -> String {
 fn section(standings: &Standings) -> String {
     let odd = standings.odd.map(|_| "% to the odd one");
     let cold = standings.contestants.iter().any(|one| warm_after(one).is_some()).then_some("warm after s");
+    // A hundredth of the requests: less is the odd connection that ended as the next request set out.
+    let again =
+        standings.contestants.iter().any(|one| one.sent_again_percent() > 1.0).then_some("sent again %");
     let columns: Vec<&str> =
         ["", "p50", "p99", "p99.9", "x99", "p99 ratio", "p99.9 ratio", "client errors %", "busiest/mean"]
             .into_iter()
+            .chain(again)
             .chain(odd)
             .chain(cold)
             .chain(["CPU %"])
             .collect();
     let rows = standings.contestants.iter().map(|standing| {
         let mut row = row(standing, standings.reference());
+        row.extend(again.map(|_| format!("{:.2}", standing.sent_again_percent())));
         row.extend(standings.odd.map(|odd| optional(standing.percent_to(odd), 2)));
         row.extend(cold.map(|_| optional(warm_after(standing), 1)));
         row.push(format!("{:.0}", 100.0 * standing.cpu_share));

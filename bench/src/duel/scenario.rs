@@ -38,6 +38,8 @@ pub(super) struct Scenario {
     trouble: Trouble,
     /// Whether the proxies may try again, each as it does.
     pub(super) retries: bool,
+    /// How long each round is measured, in seconds: longer where one request in a thousand decides.
+    pub(super) seconds: u64,
 }
 
 const fn twenty(
@@ -47,11 +49,11 @@ const fn twenty(
     load: f64,
     trouble: Trouble,
 ) -> Scenario {
-    Scenario { name, title, slots, count: 20, load, trouble, retries: true }
+    Scenario { name, title, slots, count: 20, load, trouble, retries: true, seconds: 15 }
 }
 
 const fn four(name: &'static str, title: &'static str, retries: bool, trouble: Trouble) -> Scenario {
-    Scenario { name, title, slots: &[4], count: 4, load: 0.5, trouble, retries }
+    Scenario { name, title, slots: &[4], count: 4, load: 0.5, trouble, retries, seconds: 15 }
 }
 
 const fn at_once(status: u16, share: f64) -> Manner {
@@ -61,8 +63,14 @@ const fn at_once(status: u16, share: f64) -> Manner {
 pub(super) const SCENARIOS: [Scenario; 20] = [
     twenty("equal", "20 equal endpoints, 90 % load", &[4], 0.9, Trouble::None),
     twenty("cores", "Slots 2/4/4/8 without weights, 90 % load", &[2, 4, 4, 8], 0.9, Trouble::None),
-    twenty("antagonist", "Each 10 × slow for 5 s in 100 s, 70 % load", &[4], 0.7, Trouble::Antagonists),
-    twenty("stalls", "Each stands still for 1 s in 25 s, 70 % load", &[4], 0.7, Trouble::Stalls),
+    Scenario {
+        seconds: 30,
+        ..twenty("antagonist", "Each 10 × slow for 5 s in 100 s, 70 % load", &[4], 0.7, Trouble::Antagonists)
+    },
+    Scenario {
+        seconds: 30,
+        ..twenty("stalls", "Each stands still for 1 s in 25 s, 70 % load", &[4], 0.7, Trouble::Stalls)
+    },
     Scenario {
         retries: false,
         ..twenty(
@@ -73,7 +81,10 @@ pub(super) const SCENARIOS: [Scenario; 20] = [
             Trouble::One(at_once(500, 0.1)),
         )
     },
-    twenty("cold", "A cold endpoint joins 19 others, 70 % load", &[4], 0.7, Trouble::Cold),
+    Scenario {
+        seconds: 30,
+        ..twenty("cold", "A cold endpoint joins 19 others, 70 % load", &[4], 0.7, Trouble::Cold)
+    },
     four("fails-500", "1 of 4 answers 500 at once, no retries", false, Trouble::One(at_once(500, 1.0))),
     four("fails-503", "1 of 4 answers 503 at once, no retries", false, Trouble::One(at_once(503, 1.0))),
     four("refuses", "1 of 4 refuses connections, no retries", false, Trouble::One(Manner::Refuses)),
@@ -111,6 +122,11 @@ pub(super) const SCENARIOS: [Scenario; 20] = [
 ];
 
 impl Scenario {
+    /// The same, measured for so long.
+    pub(super) fn lasting(self, seconds: u64) -> Self {
+        Self { seconds, ..self }
+    }
+
     /// Requests a second.
     pub(super) fn rate(&self) -> f64 {
         let slots: usize = self.hosts().iter().map(|host| host.slots).sum();
@@ -145,9 +161,9 @@ impl Scenario {
         if self.last_joins_late() { 11 * SECOND } else { WARM_UP }
     }
 
-    pub(super) fn course(&self, seed: u64, seconds: u64) -> Course {
+    pub(super) fn course(&self, seed: u64) -> Course {
         let measured_from = self.measured_from();
-        let ends = measured_from + seconds * SECOND;
+        let ends = measured_from + self.seconds * SECOND;
         Course {
             seed,
             arrivals: course::arrivals(seed, self.rate(), ends),
@@ -205,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_spell_begins_and_ends_on_the_same_endpoint_and_everyone_has_one() {
-        let course = named("stalls").course(1, 25);
+        let course = named("stalls").course(1);
         let (begins, ends): (Vec<&Scheduled>, Vec<&Scheduled>) =
             course.scheduled.iter().partition(|one| one.happening == Happening::Pause);
         assert_eq!(begins.len(), ends.len());

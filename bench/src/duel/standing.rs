@@ -10,6 +10,9 @@ use super::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// A lane that is later than this, in milliseconds, one time in a hundred, has measured the machine: a tenth of the work.
+const LATE_MAX: f64 = 5.0;
+
 /// One contestant in one round.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -71,6 +74,8 @@ pub(super) struct Standing {
     pub(super) p999_of_rounds: Vec<f64>,
     /// By what clients saw: a status, a broken connection, a wait in vain.
     pub(super) errors: BTreeMap<String, usize>,
+    /// Requests whose connection the proxy closed without an answer, and which the client sent once more.
+    pub(super) sent_again: usize,
     pub(super) busiest_over_mean: f64,
     /// Requests that each endpoint received.
     pub(super) received: Vec<u64>,
@@ -103,6 +108,7 @@ impl Standing {
             p99_of_rounds: rounds.iter().map(|round| round.quantile(0.99)).collect(),
             p999_of_rounds: rounds.iter().map(|round| round.quantile(0.999)).collect(),
             errors,
+            sent_again: samples().filter(|sample| sample.sent_again).count(),
             busiest_over_mean: if mean > 0.0 { used.iter().copied().fold(0.0, f64::max) / mean } else { 0.0 },
             received: sum_of_each(runs.iter().map(|run| run.received.as_slice())),
             warm_after_seconds: runs.iter().filter_map(|run| run.warm_after).collect(),
@@ -112,6 +118,10 @@ impl Standing {
 
     pub(super) fn errors_percent(&self) -> f64 {
         100.0 * self.errors.values().sum::<usize>() as f64 / self.requests.max(1) as f64
+    }
+
+    pub(super) fn sent_again_percent(&self) -> f64 {
+        100.0 * self.sent_again as f64 / self.requests.max(1) as f64
     }
 
     /// Requests that this endpoint received, of all that any received, in percent.
@@ -157,7 +167,7 @@ impl Standings {
             late_ms_p99: late.quantile(0.99),
             late_ms_p999: late.quantile(0.999),
             lane_share: mean_of(all().map(|run| run.lane_share)),
-            failures: all().filter_map(|run| run.complaint.clone()).collect(),
+            failures: all().filter_map(|run| run.complaint.clone()).chain(too_late(&late)).collect(),
             contestants: runs.iter().map(|(name, runs)| Standing::of(name, runs)).collect(),
             ..Self::default()
         }
@@ -170,6 +180,15 @@ impl Standings {
     pub(super) fn reference(&self) -> Option<&Standing> {
         self.named(REFERENCE)
     }
+}
+
+fn too_late(late: &Sorted) -> Option<String> {
+    let p99 = late.quantile(0.99);
+    (p99 > LATE_MAX).then(|| {
+        format!(
+            "the machine was busy: endpoints and clients were late by {p99:.0} ms (p99); measure it again"
+        )
+    })
 }
 
 fn error(ending: Ending) -> Option<String> {
@@ -213,6 +232,7 @@ mod tests {
             arrival: Arrival { at: 0, work: MILLISECOND },
             latency: latency * MILLISECOND,
             ending,
+            sent_again: false,
         };
         Run {
             samples: endings.iter().map(sample).collect(),
@@ -233,6 +253,12 @@ mod tests {
         assert!((standing.p50 - 5.0).abs() < 1e-9 && (standing.p99 - 10_000.0).abs() < 1e-9, "{standing:?}");
         assert!((standing.x99 - 4.0).abs() < 1e-9);
         assert!((standing.errors_percent() - 200.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_busy_machine_is_no_measurement() {
+        assert_eq!(too_late(&Sorted::of([0.1, 4.9])), None);
+        assert!(too_late(&Sorted::of([0.1, 700.0])).is_some_and(|why| why.contains("700 ms")));
     }
 
     #[test]
