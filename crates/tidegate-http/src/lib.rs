@@ -16,6 +16,7 @@ mod framing;
 mod lines;
 mod load_report;
 pub mod path;
+pub mod proxy_protocol;
 pub mod request;
 pub mod response;
 mod scan;

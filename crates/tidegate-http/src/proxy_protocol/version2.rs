@@ -1,0 +1,155 @@
+//! Version 2: sixteen fixed bytes, addresses, and values that carry their type and length (TLV). Reads and writes it.
+
+use super::crc32c::crc32c;
+use super::{HEADER_BYTES_MAX, Origin, ProxyHeaderError};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// Signature, version and command, family and transport, length of the rest.
+const FIXED_BYTES: usize = 16;
+
+/// Two paths of a Unix socket.
+const UNIX_BYTES: usize = 216;
+
+const VERSION: u8 = 2;
+const COMMAND_LOCAL: u8 = 0;
+const COMMAND_PROXY: u8 = 1;
+const FAMILY_UNSPEC: u8 = 0;
+const FAMILY_INET: u8 = 1;
+const FAMILY_INET6: u8 = 2;
+const FAMILY_UNIX: u8 = 3;
+const TRANSPORT_UNSPEC: u8 = 0;
+const TRANSPORT_STREAM: u8 = 1;
+const TRANSPORT_DGRAM: u8 = 2;
+const TLV_CRC32C: u8 = 3;
+const TLV_UNIQUE_ID: u8 = 5;
+
+/// What a connection of the proxy's own begins with, such as that of a health check.
+pub const LOCAL: &[u8; FIXED_BYTES] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+/// Each byte is judged as soon as it is there, so that pieces are refused where the whole is.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Origin, usize)>, ProxyHeaderError> {
+    let Some(version_and_command) = bytes.get(SIGNATURE.len()) else { return Ok(None) };
+    let command = version_and_command & 0xf;
+    if version_and_command >> 4 != VERSION {
+        return Err(ProxyHeaderError::VersionUnknown);
+    }
+    if !matches!(command, COMMAND_LOCAL | COMMAND_PROXY) {
+        return Err(ProxyHeaderError::CommandUnknown);
+    }
+    let Some(protocol) = bytes.get(SIGNATURE.len() + 1) else { return Ok(None) };
+    let (family, transport) = (protocol >> 4, protocol & 0xf);
+    // A local connection is one whatever its family says.
+    if command == COMMAND_PROXY && (family > FAMILY_UNIX || transport > TRANSPORT_DGRAM) {
+        return Err(ProxyHeaderError::FamilyUnknown);
+    }
+    let Some([high, low]) = bytes.get(SIGNATURE.len() + 2..FIXED_BYTES) else { return Ok(None) };
+    let length = FIXED_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+    if length > HEADER_BYTES_MAX {
+        return Err(ProxyHeaderError::TooLong { limit_bytes: HEADER_BYTES_MAX });
+    }
+    let Some(header) = bytes.get(..length) else { return Ok(None) };
+    let says_nothing =
+        command == COMMAND_LOCAL || family == FAMILY_UNSPEC || transport == TRANSPORT_UNSPEC;
+    let origin = if says_nothing { Origin::Peer } else { origin(header, family)? };
+    Ok(Some((origin, length)))
+}
+
+/// Datagrams count as streams do: they are how a client came to a proxy that speaks HTTP/3 with it.
+fn origin(header: &[u8], family: u8) -> Result<Origin, ProxyHeaderError> {
+    let rest = header.get(FIXED_BYTES..).unwrap_or_default();
+    let (origin, values) = match family {
+        FAMILY_INET => addresses::<4>(rest, |bytes| Ipv4Addr::from(bytes).into())?,
+        FAMILY_INET6 => addresses::<16>(rest, |bytes| Ipv6Addr::from(bytes).to_canonical())?,
+        _ => (Origin::Nameless, rest.get(UNIX_BYTES..).ok_or(ProxyHeaderError::AddressInvalid)?),
+    };
+    check_values(header, values)?;
+    Ok(origin)
+}
+
+/// Source, destination, and their ports; what is left behind them.
+fn addresses<const N: usize>(
+    bytes: &[u8],
+    read: fn([u8; N]) -> IpAddr,
+) -> Result<(Origin, &[u8]), ProxyHeaderError> {
+    let short = ProxyHeaderError::AddressInvalid;
+    let (source, rest) = bytes.split_first_chunk::<N>().ok_or(short)?;
+    let (destination, rest) = rest.split_first_chunk::<N>().ok_or(short)?;
+    let ([a, b, c, d], rest) = rest.split_first_chunk::<4>().ok_or(short)?;
+    let source = SocketAddr::new(read(*source), u16::from_be_bytes([*a, *b]));
+    let destination = SocketAddr::new(read(*destination), u16::from_be_bytes([*c, *d]));
+    Ok((Origin::Client { source, destination }, rest))
+}
+
+/// Every value lies within the header, and a checksum is the right one.
+fn check_values(header: &[u8], mut values: &[u8]) -> Result<(), ProxyHeaderError> {
+    while !values.is_empty() {
+        let invalid = ProxyHeaderError::TlvInvalid;
+        let ([kind, high, low], rest) = values.split_first_chunk::<3>().ok_or(invalid)?;
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (value, rest) = rest.split_at_checked(length).ok_or(invalid)?;
+        if *kind == TLV_CRC32C {
+            check_sum(header, value, header.len() - rest.len())?;
+        }
+        values = rest;
+    }
+    Ok(())
+}
+
+/// Section 2.2.3: of the whole header, with zeros where the checksum itself stands, which is before `end`.
+fn check_sum(header: &[u8], value: &[u8], end: usize) -> Result<(), ProxyHeaderError> {
+    let given = <[u8; 4]>::try_from(value).map_err(|_| ProxyHeaderError::TlvInvalid)?;
+    let before = header.get(..end - given.len()).unwrap_or_default();
+    let behind = header.get(end..).unwrap_or_default();
+    let found = crc32c(before.iter().chain(&[0; 4]).chain(behind));
+    if found == u32::from_be_bytes(given) { Ok(()) } else { Err(ProxyHeaderError::ChecksumWrong) }
+}
+
+/// Appends the header of a connection that carries the requests of one client: where it comes from and which address it
+/// connected to (`None`: it has no IP address), and an id of up to 128 bytes.
+pub fn write(client: Option<(SocketAddr, SocketAddr)>, unique_id: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(SIGNATURE);
+    out.push(VERSION << 4 | COMMAND_PROXY);
+    let id_bytes = unique_id.len().min(128);
+    let length = |addresses: usize| ((addresses + 3 + id_bytes) as u16).to_be_bytes();
+    let canonical = client.map(|(source, destination)| (plain(source), plain(destination)));
+    match canonical {
+        None => {
+            out.push(FAMILY_UNSPEC << 4 | TRANSPORT_UNSPEC);
+            out.extend_from_slice(&length(0));
+        }
+        Some((SocketAddr::V4(source), SocketAddr::V4(destination))) => {
+            out.push(FAMILY_INET << 4 | TRANSPORT_STREAM);
+            out.extend_from_slice(&length(12));
+            out.extend_from_slice(&source.ip().octets());
+            out.extend_from_slice(&destination.ip().octets());
+        }
+        Some((source, destination)) => {
+            out.push(FAMILY_INET6 << 4 | TRANSPORT_STREAM);
+            out.extend_from_slice(&length(36));
+            out.extend_from_slice(&as_version6(source.ip()).octets());
+            out.extend_from_slice(&as_version6(destination.ip()).octets());
+        }
+    }
+    if let Some((source, destination)) = canonical {
+        out.extend_from_slice(&source.port().to_be_bytes());
+        out.extend_from_slice(&destination.port().to_be_bytes());
+    }
+    out.push(TLV_UNIQUE_ID);
+    out.extend_from_slice(&(id_bytes as u16).to_be_bytes());
+    out.extend_from_slice(unique_id.get(..id_bytes).unwrap_or_default());
+}
+
+/// An IPv4 client of a socket for both families is an IPv4 client.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Where the two ends are of different families, both are written in the larger one.
+fn as_version6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
