@@ -26,6 +26,7 @@ mod load_reports;
 mod machine_faults;
 mod observability;
 mod paths_and_identity;
+mod proxy_protocol;
 mod reload_and_drain;
 mod retries;
 mod routing;

@@ -19,6 +19,8 @@ pub struct Cluster {
     pub health: Option<HealthCheck>,
     /// Marking down after failed connects; `None`: never.
     pub passive: Option<PassiveHealth>,
+    /// Connections begin with a header of the PROXY protocol, version 2, that names the client.
+    pub send_proxy_protocol: bool,
     /// How much may be open or waiting.
     pub limit: ClusterLimits,
 }

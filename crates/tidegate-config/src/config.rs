@@ -64,6 +64,8 @@ pub struct Listener {
     pub connections: u32,
     /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.
     pub trusted_proxies: Vec<IpNet>,
+    /// Peers whose connections begin with a header of the PROXY protocol; nobody else's may.
+    pub proxy_protocol_from: Vec<IpNet>,
 }
 
 /// What is logged, and where to.

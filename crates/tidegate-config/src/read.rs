@@ -57,6 +57,8 @@ struct Inherited {
     retry: Retry,
     trusted_proxies: Vec<IpNet>,
     zone: Option<String>,
+    proxy_protocol_from: Vec<IpNet>,
+    send_proxy_protocol: bool,
     limit: Limits,
     timeout: Timeouts,
 }
@@ -70,6 +72,8 @@ impl Default for Inherited {
             retry: Retry::default(),
             trusted_proxies: Vec::new(),
             zone: None,
+            proxy_protocol_from: Vec::new(),
+            send_proxy_protocol: false,
             limit: Limits::default(),
             timeout: Timeouts::default(),
         }
@@ -98,8 +102,10 @@ fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
     set(&mut inherited.health, cluster::health(walk, root));
     set(&mut inherited.passive, cluster::passive(walk, root));
     inherited.zone = cluster::zone(walk, root);
+    set(&mut inherited.send_proxy_protocol, cluster::send_proxy_protocol(walk, root));
     set(&mut inherited.retry, route::retry(walk, root, &Retry::default()));
     set(&mut inherited.trusted_proxies, listener::trusted_proxies(walk, root));
+    set(&mut inherited.proxy_protocol_from, listener::proxy_protocol_from(walk, root));
     if let Some(section) = root.section(walk, "limit") {
         limits(walk, &section, &mut inherited.limit);
     }

@@ -118,6 +118,10 @@ fn one_listener(sheet: &mut Sheet, listener: &Listener) {
         "trusted_proxies",
         list(listener.trusted_proxies.iter().map(|network| quoted(&network.to_string()))),
     );
+    sheet.line(
+        "proxy_protocol_from",
+        list(listener.proxy_protocol_from.iter().map(|network| quoted(&network.to_string()))),
+    );
 }
 
 fn one_route(sheet: &mut Sheet, route: &Route) {
@@ -199,6 +203,7 @@ fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
     sheet.line("balance", balance(&cluster.balance));
     sheet.line("health", cluster.health.as_ref().map_or(quoted("off"), health));
     sheet.line("passive", cluster.passive.as_ref().map_or(quoted("off"), passive));
+    sheet.line("send_proxy_protocol", quoted(if cluster.send_proxy_protocol { "v2" } else { "off" }));
     let limits = [
         ("pending_requests", cluster.limit.pending_requests.to_string()),
         ("upstream_idle_connections", cluster.limit.upstream_idle_connections.to_string()),

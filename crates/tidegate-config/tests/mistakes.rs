@@ -87,6 +87,9 @@ mistakes! {
     a_balance_that_does_not_know_when_an_endpoint_is_full: "listen = ':80'\nto = 'a:1'\nbalance = 'first'\n",
     a_status_that_no_one_sends: "listen = ':80'\nto = 'a:1'\nhealth = { path = '/', expect = ['2xx', '300-200'] }\n",
     a_network_that_is_none: "listen = ':80'\nto = 'a:1'\ntrusted_proxies = ['10.0.0.0/33', 'lan']\n",
+    a_version_of_the_proxy_protocol_that_is_not_sent:
+        "listen = ':80'\nto = 'a:1'\nsend_proxy_protocol = 'v1'\n[[route]]\npath = '/x'\nanswer = {}\nsend_proxy_protocol = true\n",
+    proxies_that_may_introduce_anyone: "listen = ':80'\nto = 'a:1'\nproxy_protocol_from = ['0.0.0.0/0', 'haproxy']\n",
     many_mistakes_at_once: "listen = ':80'\nworkers = 0\nbalence = 'hash'\n\n[timeout]\nconnect = 3\n\n[[route]]\n\
         host = 'example.com'\npath = 'api'\nto = 'aap'\n\n[cluster.app]\nendpoints = ['10.0.0.1', 'unix:']\n",
     legal_but_surprising: "listen = ':80'\nto = 'a:1'\nadmin = ':9901'\ntrusted_proxies = '0.0.0.0/0'\n\

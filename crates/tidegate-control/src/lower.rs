@@ -70,6 +70,7 @@ fn listener(config: &Config, place: &Place, previous: Option<&Previous>) -> Opti
         connections_max: configured.connections as usize,
         connections: before.map(|before| Arc::clone(&before.connections)).unwrap_or_default(),
         trusted_proxies: configured.trusted_proxies.clone(),
+        proxy_protocol_from: configured.proxy_protocol_from.clone(),
         head_limits: head_limits(config),
         head_timeout: config.timeout.head,
         keep_alive_timeout: config.timeout.keep_alive,

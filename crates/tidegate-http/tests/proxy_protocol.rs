@@ -1,4 +1,5 @@
 //! Headers of the PROXY protocol as raw bytes: whole, byte by byte and in every cut the same; written and read are inverse.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
@@ -156,7 +157,7 @@ fn other_headers_of_version_2_are_refused() {
 #[test]
 fn values_beyond_the_limit_are_refused_before_they_are_read() {
     let too_long = Err(ProxyHeaderError::TooLong { limit_bytes: HEADER_BYTES_MAX });
-    let endless = binary(0x21, 0x11, &[0; 65535]);
+    let endless = binary(0x21, 0x11, &vec![0; 65535]);
     assert_eq!(parse(&endless), too_long);
     assert_eq!(arriving(&endless, 0..=16), too_long, "its length is enough");
     let longest = [INET, &value(4, &vec![0; HEADER_BYTES_MAX - 16 - 12 - 3])].concat();

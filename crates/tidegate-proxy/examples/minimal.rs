@@ -73,6 +73,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         connections_max: 100_000,
         connections: Arc::new(AtomicUsize::new(0)),
         trusted_proxies: vec![],
+        proxy_protocol_from: vec![],
         head_limits: HEAD_LIMITS,
         head_timeout: Duration::from_secs(10),
         keep_alive_timeout: Duration::from_mins(1),

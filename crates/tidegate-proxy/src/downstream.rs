@@ -6,20 +6,22 @@
 //! leave the heap full of holes.
 
 use crate::answer;
+use crate::client::{Client, ClientAddress};
+use crate::entrance::{self, Entered, Entrance};
 use crate::failure::{Cause, Failure, Stage};
 use crate::journal::{Journal, RequestId};
 use crate::listener::{ListenerState, Open};
 use crate::record::record;
-use crate::request::{self, Call, ClientAddress, Fate};
+use crate::request::{self, Call, Fate};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
+use crate::view::View;
 use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -45,14 +47,25 @@ pub(crate) struct Connection {
     open: Open,
     listener: Rc<ListenerState>,
     stream: Stream,
-    peer: Option<IpAddr>,
+    client: Client,
     alarm: Alarm,
 }
 
 impl Connection {
-    pub(crate) fn new(open: Open, listener: Rc<ListenerState>, stream: Stream, peer: Option<IpAddr>) -> Self {
+    pub(crate) fn new(open: Open, listener: Rc<ListenerState>, stream: Stream, client: Client) -> Self {
         let alarm = open.worker.timers.alarm();
-        Self { open, listener, stream, peer, alarm }
+        Self { open, listener, stream, client, alarm }
+    }
+}
+
+impl Connection {
+    /// How long the client may be silent: a header of a proxy in front is due at once, a request comes when it comes.
+    fn patience(&self) -> Duration {
+        let listener = self.listener.current();
+        match self.client.entrance {
+            Entrance::HeaderRequired => listener.head_timeout,
+            Entrance::HeaderForbidden | Entrance::Open => listener.keep_alive_timeout,
+        }
     }
 }
 
@@ -61,7 +74,7 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
     loop {
         let worker = &connection.open.worker;
         let now = now();
-        let idle_until = after(now, connection.listener.current().keep_alive_timeout);
+        let idle_until = after(now, connection.patience());
         let wait = Wait { idle_until, warm_until: after(now, WARM) };
         if !readable(worker, &connection.stream, &connection.alarm, wait).await {
             return;
@@ -121,11 +134,17 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -
 
 /// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end.
 async fn serve_while_busy(connection: &mut Connection) -> Fate {
-    let Connection { open, listener: state, stream, peer, alarm } = connection;
+    let Connection { open, listener: state, stream, client, alarm } = connection;
     let worker = &open.worker;
-    let address = ClientAddress::new(*peer);
     let mut workspace = worker.workspaces.lend();
     let mut listener = state.current();
+    if client.entrance != Entrance::Open {
+        let entered = Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace)).await;
+        if entered != Fate::KeepAlive || workspace.input.is_empty() {
+            return entered;
+        }
+    }
+    let address = ClientAddress::new(client);
     loop {
         state.refresh(&mut listener);
         let served = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
@@ -164,6 +183,32 @@ impl Drop for Warm<'_> {
     }
 }
 
+/// Reads what comes before the first request, and learns from it who the client is.
+async fn enter(
+    worker: &Rc<Worker>,
+    listener: &Listener,
+    stream: &mut Stream,
+    client: &mut Client,
+    alarm: &Alarm,
+    workspace: &mut Workspace,
+) -> Fate {
+    let (view, address) = (worker.view(), ClientAddress::new(client));
+    let mut call = begin(worker, &view, listener, stream, &address, alarm, workspace);
+    match entrance::enter(&mut call, client.entrance).await {
+        Ok(Entered::End) => Fate::Close,
+        Ok(Entered::From(origin)) => {
+            client.is_introduced(origin);
+            Fate::KeepAlive
+        }
+        Ok(Entered::Nothing) => Fate::KeepAlive,
+        Err(failure) => {
+            call.journal.failure = Some(failure);
+            record(&mut call);
+            Fate::Abort // whoever speaks another protocol would not understand an answer
+        }
+    }
+}
+
 /// Reads one request, serves it and records it. Says when that ended, too; `None` after a false alarm.
 async fn serve_next(
     worker: &Rc<Worker>,
@@ -174,21 +219,7 @@ async fn serve_next(
     workspace: &mut Workspace,
 ) -> Option<(Fate, Moment)> {
     let view = worker.view();
-    let journal = Journal { id: RequestId::new(worker.random()), ..Journal::default() };
-    let mut call = Call {
-        worker,
-        view: &view,
-        listener,
-        address,
-        alarm,
-        down: stream,
-        workspace,
-        journal,
-        total_deadline: NEVER,
-        attempt_deadline: NEVER,
-        response_head_bytes: 0,
-        keep_alive: false,
-    };
+    let mut call = begin(worker, &view, listener, stream, address, alarm, workspace);
     let served = match read_head(&mut call).await {
         Ok(Begun::Head) => request::serve(&mut call).await,
         Ok(Begun::Nothing) => return None,
@@ -206,6 +237,31 @@ async fn serve_next(
     let ended = call.ended();
     workspace.input.unpin();
     Some((fate, ended))
+}
+
+fn begin<'a>(
+    worker: &'a Rc<Worker>,
+    view: &'a View,
+    listener: &'a Listener,
+    stream: &'a mut Stream,
+    address: &'a ClientAddress,
+    alarm: &'a Alarm,
+    workspace: &'a mut Workspace,
+) -> Call<'a> {
+    Call {
+        worker,
+        view,
+        listener,
+        address,
+        alarm,
+        down: stream,
+        workspace,
+        journal: Journal { id: RequestId::new(worker.random()), ..Journal::default() },
+        total_deadline: NEVER,
+        attempt_deadline: NEVER,
+        response_head_bytes: 0,
+        keep_alive: false,
+    }
 }
 
 /// What a client that was readable had begun.
@@ -253,7 +309,7 @@ async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
 }
 
 /// One read that does not wait. `Ready(false)`: the stream has ended or is broken.
-async fn read_at_once(call: &mut Call<'_>) -> Poll<bool> {
+pub(crate) async fn read_at_once(call: &mut Call<'_>) -> Poll<bool> {
     let input = &mut call.workspace.input;
     let down = &mut *call.down;
     let polled = poll_fn(|cx| Poll::Ready(down.poll_read(cx, input.room()))).await;
@@ -264,10 +320,10 @@ async fn read_at_once(call: &mut Call<'_>) -> Poll<bool> {
     })
 }
 
-struct Late;
+pub(crate) struct Late;
 
 /// One read. `false`: the stream has ended or is broken.
-async fn read_more(call: &mut Call<'_>, deadline: Moment) -> Result<bool, Late> {
+pub(crate) async fn read_more(call: &mut Call<'_>, deadline: Moment) -> Result<bool, Late> {
     let input = &mut call.workspace.input;
     let down = &mut *call.down;
     let read = call.alarm.within(deadline, poll_fn(|cx| down.poll_read(cx, input.room()))).await;

@@ -4,6 +4,7 @@
 
 use tidegate_http::chunked::ChunkError;
 use tidegate_http::path::PathError;
+use tidegate_http::proxy_protocol::ProxyHeaderError;
 use tidegate_http::request::RequestError;
 use tidegate_http::response::ResponseError;
 
@@ -103,6 +104,8 @@ pub enum Cause {
     NoRoute,
     Path(PathError),
     PendingLimit,
+    /// What the connection began with is not the header that it must, or must not, begin with.
+    ProxyHeader(ProxyHeaderError),
     Request(RequestError),
     Response(ResponseError),
     TotalTimeout,
@@ -168,6 +171,7 @@ impl Failure {
         match self.cause {
             Cause::BodyTooLarge => Some("body_bytes"),
             Cause::EndpointBusy => Some("upstream_connections"),
+            Cause::ProxyHeader(ProxyHeaderError::TooLong { .. }) => Some("proxy_header_bytes"),
             Cause::Request(RequestError::HeadTooLarge { .. })
             | Cause::Response(ResponseError::HeadTooLarge { .. }) => Some("head_bytes"),
             Cause::Request(RequestError::TargetTooLong { .. }) => Some("target_bytes"),
@@ -229,6 +233,8 @@ impl Failure {
             Cause::NoRoute => facts(Downstream, 404, "no_route", "destination_not_found", Never),
             Cause::Path(error) => facts(Downstream, 400, error.code(), "http_request_error", Never),
             Cause::PendingLimit => facts(Proxy, 503, "pending_limit", "connection_limit_reached", Never),
+            // Whoever sent it would not understand an answer.
+            Cause::ProxyHeader(error) => facts(Downstream, 499, error.code(), "http_request_error", Never),
             Cause::Request(error) => {
                 facts(Downstream, error.status(), error.code(), "http_request_error", Never)
             }

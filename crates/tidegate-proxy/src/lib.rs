@@ -11,7 +11,9 @@
 mod affinity; // what consistent hashing is done on
 mod answer; // answers of our own
 mod attempts; // whether a request is tried again
+mod client; // who is at the other end, as far as is known
 mod downstream; // one client connection: read a request, serve it, again
+mod entrance; // what has to come before the first request
 mod exchange; // ★ one request and one response between two connections
 pub mod failure; // every way to fail → status, word, retry class
 mod journal; // what happened so far in a request

@@ -1,6 +1,8 @@
 //! Accepting: from a listening socket to connections within the limits. Knows no HTTP.
 
+use crate::client::{Client, Peer};
 use crate::downstream::{self, Connection};
+use crate::entrance::Entrance;
 use crate::metrics::{ListenerMetrics, Resolver};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
@@ -9,7 +11,6 @@ use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,13 +83,13 @@ impl Accepting {
         })
     }
 
-    async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(tcp) => {
                 let (stream, peer) = tcp.accept().await?;
-                Ok((tcp_stream(stream)?, Some(peer.ip().to_canonical())))
+                Ok((tcp_stream(stream)?, peer.into()))
             }
-            Self::Unix(unix) => Ok((Stream::Unix(unix.accept().await?.0), None)),
+            Self::Unix(unix) => Ok((Stream::Unix(unix.accept().await?.0), Peer::default())),
         }
     }
 
@@ -113,17 +114,17 @@ enum Waiting {
 }
 
 impl Waiting {
-    fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
             Self::Tcp(tcp) => {
                 let (stream, peer) = tcp.accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((tcp_stream(tokio::net::TcpStream::from_std(stream)?)?, Some(peer.ip().to_canonical())))
+                Ok((tcp_stream(tokio::net::TcpStream::from_std(stream)?)?, peer.into()))
             }
             Self::Unix(unix) => {
                 let (stream, _) = unix.accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), None))
+                Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::default()))
             }
         }
     }
@@ -155,7 +156,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
 }
 
 /// `None` when the listener closes and nothing waits any more.
-async fn next(socket: &Accepting, state: &ListenerState) -> Option<io::Result<(Stream, Option<IpAddr>)>> {
+async fn next(socket: &Accepting, state: &ListenerState) -> Option<io::Result<(Stream, Peer)>> {
     let mut accept = pin!(socket.accept());
     let mut closes = pin!(state.closes.notified());
     poll_fn(|cx| match (accept.as_mut().poll(cx), closes.as_mut().poll(cx)) {
@@ -167,7 +168,7 @@ async fn next(socket: &Accepting, state: &ListenerState) -> Option<io::Result<(S
     .await
 }
 
-fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: Option<IpAddr>) {
+fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: Peer) {
     state.metrics.accepted.increment();
     let listener = state.current();
     let total_max = worker.view().snapshot.limits.connections_max;
@@ -183,7 +184,8 @@ fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: O
     };
     let open = Open { worker: Rc::clone(worker), _counted: (total, own) };
     worker.connection_began();
-    let connection = Box::new(Connection::new(open, Rc::clone(state), stream, peer));
+    let client = Client::new(peer, Entrance::of(&listener, peer.ip));
+    let connection = Box::new(Connection::new(open, Rc::clone(state), stream, client));
     tokio::task::spawn_local(downstream::run(connection));
 }
 

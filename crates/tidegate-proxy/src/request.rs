@@ -3,6 +3,7 @@
 use crate::affinity::affinity;
 use crate::answer;
 use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
+use crate::client::ClientAddress;
 use crate::exchange;
 use crate::failure::{Cause, Failure, Stage};
 use crate::journal::Journal;
@@ -10,7 +11,7 @@ use crate::pump::PumpError;
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
-use crate::upstream::{Connection, connect};
+use crate::upstream::{Carries, Connection, connect, introduce};
 use crate::view::{ClusterView, EndpointView, View};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
@@ -194,6 +195,7 @@ async fn attempt(
     let exchanged =
         exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits, refuse).await?;
     if exchanged.upstream_reusable
+        && connection.carries != Carries::OneRequest
         && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max)
     {
         call.worker.metrics.limit("upstream_idle_connections");
@@ -211,7 +213,7 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>)
 
 /// Writes the head for the endpoint, and behind it what earlier attempts have taken of the body.
 fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
-    let (listener, peer) = (call.listener, call.address.ip);
+    let (listener, peer) = (call.listener, call.address.ip());
     let workspace = &mut *call.workspace;
     let request = &workspace.request;
     workspace.upload.rewind(&mut workspace.input);
@@ -273,19 +275,22 @@ async fn checkout(
     fresh_only: bool,
 ) -> Result<Connection, Failure> {
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
-    if !fresh_only && let Some(connection) = endpoint.pool.checkout(start, view.cluster.idle_timeout) {
+    let carries = Carries::requests_of(call, &endpoint.pool.upstream);
+    let kept = || endpoint.pool.checkout(&carries, start, view.cluster.idle_timeout);
+    if !fresh_only && let Some(connection) = kept() {
         endpoint.metrics.reused.increment();
         return Ok(connection);
     }
     let _pending = wait_for_connection(call, view)?;
     let left = Duration::from_nanos(call.attempt_deadline.0.saturating_sub(start.0));
     let timeout = policy.timeouts.connect.min(left);
-    let connected = connect(&endpoint.pool.upstream, call.alarm, start, timeout).await;
+    let connected = connect(&endpoint.pool.upstream, carries, call.alarm, start, timeout).await;
     let now = now();
     match connected {
         Ok(connection) => {
             call.journal.connected = Some(now);
             endpoint.metrics.connected(Duration::from_nanos(now.0 - start.0));
+            introduce(call, &connection);
             Ok(connection)
         }
         Err(cause) => {
@@ -373,7 +378,7 @@ impl Call<'_> {
     /// The client that trusted proxies in front of us saw.
     pub(crate) fn forwarded_client(&self) -> Option<IpAddr> {
         let request = &self.workspace.request;
-        told(request, self.workspace.input.pinned(), self.listener, self.address.ip)?.address
+        told(request, self.workspace.input.pinned(), self.listener, self.address.ip())?.address
     }
 
     /// How a connection ends that does not go on: with a look at what the client still sends, because closing over
@@ -415,35 +420,5 @@ impl Call<'_> {
                 Err(self.overall_failure(Stage::Body).unwrap_or(stalled))
             }
         }
-    }
-}
-
-/// The longest text of an IP address: an IPv4-mapped IPv6 address in full.
-const ADDRESS_TEXT_MAX: usize = 45;
-
-/// Where a connection comes from, written out once.
-#[derive(Debug)]
-pub(crate) struct ClientAddress {
-    pub(crate) ip: Option<IpAddr>,
-    text: [u8; ADDRESS_TEXT_MAX],
-    length: usize,
-}
-
-impl ClientAddress {
-    pub(crate) fn new(ip: Option<IpAddr>) -> Self {
-        use std::io::Write;
-        let mut text = [0; ADDRESS_TEXT_MAX];
-        let mut room = &mut text[..];
-        let written = match ip {
-            Some(ip) => write!(room, "{ip}"),
-            None => write!(room, "unknown"),
-        };
-        debug_assert!(written.is_ok(), "an address fits");
-        let length = ADDRESS_TEXT_MAX - room.len();
-        Self { ip, text, length }
-    }
-
-    pub(crate) fn text(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
     }
 }

@@ -38,6 +38,8 @@ pub struct Listener {
     pub connections: Arc<AtomicUsize>,
     /// Clients whose statements about other clients are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Peers whose connections begin with a header of the PROXY protocol; nobody else's may.
+    pub proxy_protocol_from: Vec<IpNet>,
     pub head_limits: HeadLimits,
     /// From the first byte of a head to its end.
     pub head_timeout: Duration,

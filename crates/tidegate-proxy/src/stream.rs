@@ -1,6 +1,7 @@
 //! One connected byte stream, whatever carries it. Knows no HTTP.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -55,6 +56,14 @@ impl Stream {
     #[inline]
     pub(crate) fn is_readable(&self) -> bool {
         each!(self, inner => inner.try_io(Interest::READABLE, || Ok(()))).is_ok()
+    }
+
+    /// Our own end, when it is an IP address and the connection still stands.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
     }
 
     /// Sends what the peer sees as the end of the stream.

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 const PAGE: &str = include_str!("../../../docs/failures.md");
 const FAILURES: &str = include_str!("../src/failure.rs");
 /// Where the words of malformed messages are.
-const PARSERS: [&str; 4] = [
+const PARSERS: [&str; 5] = [
     include_str!("../../tidegate-http/src/chunked.rs"),
     include_str!("../../tidegate-http/src/path.rs"),
+    include_str!("../../tidegate-http/src/proxy_protocol.rs"),
     include_str!("../../tidegate-http/src/request.rs"),
     include_str!("../../tidegate-http/src/response.rs"),
 ];

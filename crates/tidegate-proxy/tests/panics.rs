@@ -165,6 +165,7 @@ fn listener(connections: &Arc<AtomicUsize>) -> Listener {
         connections_max: 100,
         connections: Arc::clone(connections),
         trusted_proxies: vec![],
+        proxy_protocol_from: vec![],
         head_limits: HEAD_LIMITS,
         head_timeout: Duration::from_secs(10),
         keep_alive_timeout: Duration::from_mins(1),

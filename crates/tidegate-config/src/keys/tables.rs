@@ -63,6 +63,14 @@ const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` 
 const ATTEMPT_DOC: &str = "From the pick of an endpoint to the first byte of its answer; then the next try's turn comes \
     (`retry.on = [\"timeout\"]`), or the answer is 504.";
 
+const PROXY_PROTOCOL_FROM_DOC: &str = "Peers whose connections begin with a header of the PROXY protocol (version 1 or \
+    2), which then says who the client is. From them it is required; from everyone else it is refused.";
+
+const SEND_PROXY: Kind = Kind::AnyOf(&[Kind::Words(&["v2"]), OFF]);
+const SEND_PROXY_DOC: &str = "Whether connections to endpoints begin with a header of the PROXY protocol that names the \
+    client: the endpoints must expect it. Such a connection carries the requests of one client's connection, so fewer \
+    are reused.";
+
 pub(crate) static ROOT: Table = Table {
     name: "root",
     title: "The top of the file",
@@ -95,6 +103,8 @@ pub(crate) static ROOT: Table = Table {
             "[\"10.0.0.0/8\", \"fd00::/8\"]",
             "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.",
         ),
+        key("proxy_protocol_from", NETWORKS, Value("[]"), "\"10.0.0.0/8\"", PROXY_PROTOCOL_FROM_DOC),
+        key("send_proxy_protocol", SEND_PROXY, Value("\"off\""), "\"v2\"", SEND_PROXY_DOC),
         key(
             "workers",
             Kind::AnyOf(&[Kind::Integer { min: 1, max: 1024 }, Kind::Words(&["auto"])]),
@@ -168,6 +178,13 @@ pub(crate) static LISTENER: Table = Table {
             Inherited("at the top"),
             "\"10.0.0.0/8\"",
             "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed here.",
+        ),
+        key(
+            "proxy_protocol_from",
+            NETWORKS,
+            Inherited("at the top"),
+            "\"10.0.0.0/8\"",
+            PROXY_PROTOCOL_FROM_DOC,
         ),
     ],
 };
@@ -256,6 +273,13 @@ pub(crate) static ROUTE: Table = Table {
             PASSIVES,
             Inherited("at the top"),
             "\"off\"",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
+        key(
+            "send_proxy_protocol",
+            SEND_PROXY,
+            Inherited("at the top"),
+            "\"v2\"",
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
         key("retry", RETRIES, Inherited("at the top"), "\"off\"", RETRY_DOC),
@@ -375,6 +399,7 @@ pub(crate) static CLUSTER: Table = Table {
             HEALTH_DOC,
         ),
         key("passive", PASSIVES, Inherited("at the top"), "\"off\"", PASSIVE_DOC),
+        key("send_proxy_protocol", SEND_PROXY, Inherited("at the top"), "\"v2\"", SEND_PROXY_DOC),
         key(
             "limit",
             Kind::Table(&CLUSTER_LIMIT),

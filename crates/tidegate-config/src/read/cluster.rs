@@ -72,15 +72,17 @@ pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster
         balance: inherited.balance.clone(),
         health: inherited.health.clone(),
         passive: inherited.passive.clone(),
+        send_proxy_protocol: inherited.send_proxy_protocol,
         limit: inherited.limit.cluster.clone(),
     }
 }
 
-/// `balance`, `health` and `passive` of a cluster or of a route with endpoints on the spot.
+/// `balance`, `health`, `passive` and `send_proxy_protocol` of a cluster or of a route with endpoints on the spot.
 pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster: &mut Cluster) {
     set(&mut cluster.balance, balance(walk, section));
     set(&mut cluster.health, health(walk, section));
     set(&mut cluster.passive, passive(walk, section));
+    set(&mut cluster.send_proxy_protocol, send_proxy_protocol(walk, section));
 }
 
 /// A list of addresses and tables.
@@ -149,6 +151,15 @@ pub(super) fn check_zones(walk: &mut Walk, span: &Span, cluster: &Cluster, inher
         ),
     };
     walk.report(Problem::warning(span.clone(), title).help(help));
+}
+
+/// The `send_proxy_protocol` of a section; `None` when it says nothing.
+pub(super) fn send_proxy_protocol(walk: &mut Walk, section: &Section<'_>) -> Option<bool> {
+    let field = section.field("send_proxy_protocol")?;
+    if field.is_refused() {
+        return Some(false);
+    }
+    field.word(walk).map(|word| word == "v2")
 }
 
 /// The `passive` of a section; `None` when it says nothing.

@@ -39,8 +39,12 @@ pub(super) fn listeners(walk: &mut Walk, root: &Section<'_>, inherited: &Inherit
 }
 
 fn plain(bind: Bind, inherited: &Inherited) -> Listener {
-    let trusted_proxies = inherited.trusted_proxies.clone();
-    Listener { bind, connections: inherited.limit.connections, trusted_proxies }
+    Listener {
+        bind,
+        connections: inherited.limit.connections,
+        trusted_proxies: inherited.trusted_proxies.clone(),
+        proxy_protocol_from: inherited.proxy_protocol_from.clone(),
+    }
 }
 
 fn listener(
@@ -54,6 +58,7 @@ fn listener(
         return None;
     };
     let trusted_proxies = trusted_proxies(walk, &section);
+    let proxy_protocol_from = proxy_protocol_from(walk, &section);
     let connections = connections(walk, &section, inherited.limit.connections);
     let Some(bind) = section.field("bind") else {
         if walk.has_misplaced(&["bind"]) {
@@ -66,6 +71,7 @@ fn listener(
     };
     let mut listener = plain(bind.parse(walk, "address")?, inherited);
     set(&mut listener.trusted_proxies, trusted_proxies);
+    set(&mut listener.proxy_protocol_from, proxy_protocol_from);
     set(&mut listener.connections, connections);
     Some(Placed { value: listener, span: bind.span() })
 }
@@ -87,15 +93,25 @@ fn connections(walk: &mut Walk, section: &Section<'_>, total: u32) -> Option<u32
 /// The `trusted_proxies` of a section; `None` when it says nothing.
 pub(super) fn trusted_proxies(walk: &mut Walk, section: &Section<'_>) -> Option<Vec<IpNet>> {
     let field = section.field("trusted_proxies")?;
-    let mut networks: Vec<IpNet> =
-        field.one_or_many().iter().filter_map(|node| network(walk, &field, node)).collect();
-    networks.sort_unstable();
-    networks.dedup();
-    Some(networks)
+    Some(networks(walk, &field, "every client is trusted here: anyone can claim any address"))
 }
 
-/// A network; a single address is one too.
-fn network(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<IpNet> {
+/// The `proxy_protocol_from` of a section; `None` when it says nothing.
+pub(super) fn proxy_protocol_from(walk: &mut Walk, section: &Section<'_>) -> Option<Vec<IpNet>> {
+    let field = section.field("proxy_protocol_from")?;
+    Some(networks(walk, &field, "every client may introduce itself here: anyone can claim any address"))
+}
+
+fn networks(walk: &mut Walk, field: &Field<'_>, all: &'static str) -> Vec<IpNet> {
+    let mut networks: Vec<IpNet> =
+        field.one_or_many().iter().filter_map(|node| network(walk, field, node, all)).collect();
+    networks.sort_unstable();
+    networks.dedup();
+    networks
+}
+
+/// A network; a single address is one too. `all` is what it means when every address is in it.
+fn network(walk: &mut Walk, field: &Field<'_>, node: &Node, all: &'static str) -> Option<IpNet> {
     let Some(text) = node.value.as_text() else {
         walk.report(field.wrong_at(node));
         return None;
@@ -110,9 +126,8 @@ fn network(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<IpNet> {
         }
     };
     if network.prefix_len() == 0 {
-        let title = "every client is trusted here: anyone can claim any address";
         walk.report(
-            Problem::warning(node.span.clone(), title).help("list only the proxies in front of this one"),
+            Problem::warning(node.span.clone(), all).help("list only the proxies in front of this one"),
         );
     }
     if network.trunc() != network {

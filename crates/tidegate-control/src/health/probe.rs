@@ -13,7 +13,7 @@ use tidegate_config::{HealthCheck, Probe, StatusRange};
 use tidegate_proxy::load;
 use tidegate_proxy::upstream::{Address, Upstream};
 use tidegate_sys::is_out_of_descriptors;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 /// How much of an answer's body is read, to end the connection in peace.
@@ -76,7 +76,7 @@ async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<Said, Probe
     let (later, sooner) = addresses.split_at(preferred);
     let mut result = Err(ProbeError::NoAddress);
     for address in sooner.iter().chain(later) {
-        result = try_address(probe, address, &upstream.authority).await;
+        result = try_address(probe, address, upstream).await;
         if !matches!(result, Err(ProbeError::Connect(_))) {
             break;
         }
@@ -84,27 +84,28 @@ async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<Said, Probe
     result
 }
 
-async fn try_address(probe: &Probe, address: &Address, authority: &str) -> Result<Said, ProbeError> {
+async fn try_address(probe: &Probe, address: &Address, upstream: &Upstream) -> Result<Said, ProbeError> {
     match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await.map_err(ProbeError::Connect)?;
-            ask(probe, stream, authority).await
+            ask(probe, stream, upstream).await
         }
         Address::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(ProbeError::Connect)?;
-            ask(probe, stream, authority).await
+            ask(probe, stream, upstream).await
         }
     }
 }
 
 async fn ask(
     probe: &Probe,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    authority: &str,
+    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    upstream: &Upstream,
 ) -> Result<Said, ProbeError> {
+    stream.write_all(upstream.begins_our_own()).await.map_err(ProbeError::Connect)?;
     let Probe::Http { path, host, expect } = probe else { return Ok(None) };
     let request = Request::get(path)
-        .header(HOST, host.as_deref().unwrap_or(authority))
+        .header(HOST, host.as_deref().unwrap_or(&upstream.authority))
         .header(USER_AGENT, concat!("tidegate-health/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;

@@ -48,9 +48,10 @@ impl<'a> Before<'a> {
         self.cluster.upstreams.iter().find(|upstream| upstream.id == *id).map(Arc::clone)
     }
 
-    /// The limit is part of what makes an upstream the same object: connections hold its permits.
-    fn allows_as_many_connections_as(self, configured: &ConfiguredCluster) -> bool {
+    /// What makes an upstream the same object: connections hold its permits, and each has begun as it will always have.
+    fn connects_as(self, configured: &ConfiguredCluster) -> bool {
         self.configured.limit.upstream_connections == configured.limit.upstream_connections
+            && self.configured.send_proxy_protocol == configured.send_proxy_protocol
     }
 }
 
@@ -69,7 +70,7 @@ fn cluster(
         let endpoint = Endpoint { state: states.of(&id), id, weight: listed.weight };
         let known = before.and_then(|before| before.upstream(&endpoint.id));
         let upstream = match (known, before) {
-            (Some(known), Some(before)) if before.allows_as_many_connections_as(configured) => known,
+            (Some(known), Some(before)) if before.connects_as(configured) => known,
             (known, _) => new_upstream(configured, listed, &endpoint, known, unresolved),
         };
         upstreams.push(upstream);
@@ -101,7 +102,10 @@ fn new_upstream(
     unresolved: &mut Vec<Named>,
 ) -> Arc<Upstream> {
     let connections_max = configured.limit.upstream_connections.map(|limit| limit as usize);
-    let with_addresses = |addresses| Arc::new(Upstream::new(endpoint.id.clone(), addresses, connections_max));
+    let with_addresses = |addresses| {
+        let upstream = Upstream::new(endpoint.id.clone(), addresses, connections_max);
+        Arc::new(upstream.introducing_clients(configured.send_proxy_protocol))
+    };
     match &listed.address {
         ConfiguredAddress::Unix(path) => with_addresses(vec![Address::Unix(path.clone())]),
         ConfiguredAddress::Tcp { host: Host::Ip(ip), port } => {

@@ -50,8 +50,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Origin, usize)>, ProxyHeader
         return Err(ProxyHeaderError::TooLong { limit_bytes: HEADER_BYTES_MAX });
     }
     let Some(header) = bytes.get(..length) else { return Ok(None) };
-    let says_nothing =
-        command == COMMAND_LOCAL || family == FAMILY_UNSPEC || transport == TRANSPORT_UNSPEC;
+    let says_nothing = command == COMMAND_LOCAL || family == FAMILY_UNSPEC || transport == TRANSPORT_UNSPEC;
     let origin = if says_nothing { Origin::Peer } else { origin(header, family)? };
     Ok(Some((origin, length)))
 }

@@ -1,6 +1,6 @@
 //! The only place that dials. Chooses among the addresses of one endpoint, never among endpoints.
 
-use super::{Address, Upstream};
+use super::{Address, Carries, Upstream};
 use crate::failure::Cause;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after};
@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
+    pub(crate) carries: Carries,
     _counted: Counted,
 }
 
@@ -40,6 +41,7 @@ impl Drop for Counted {
 /// first address that swallows packets does not use up the time of the others.
 pub(crate) async fn connect(
     upstream: &Upstream,
+    carries: Carries,
     alarm: &Alarm,
     start: Moment,
     timeout: Duration,
@@ -55,7 +57,7 @@ pub(crate) async fn connect(
         cause = match alarm.within(deadline, dial(address)).await {
             Ok(Ok(stream)) => {
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
-                return Ok(Connection { stream, _counted: Counted::on(upstream) });
+                return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
             }
             Ok(Err(error)) => cause_of(&error),
             Err(_) => Cause::ConnectTimeout,

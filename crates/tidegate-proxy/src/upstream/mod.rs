@@ -1,9 +1,11 @@
 //! The side of the service: where endpoints are, connections to them, and the pools that keep those. Chooses nothing.
 
 mod connect;
+mod introduce;
 mod pool;
 
 pub(crate) use connect::{Connection, connect};
+pub(crate) use introduce::{Carries, introduce};
 pub(crate) use pool::EndpointPool;
 
 use arc_swap::ArcSwap;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tidegate_balance::EndpointId;
+use tidegate_http::proxy_protocol::LOCAL;
 use tokio::sync::Semaphore;
 
 /// Where one endpoint is, and what all workers share about the connections to it. The same object across snapshots as
@@ -31,6 +34,8 @@ pub struct Upstream {
     pub preferred: AtomicUsize,
     /// One permit for each connection that may be in use, over all workers; `None`: as many as are needed.
     pub slots: Option<Arc<Semaphore>>,
+    /// Connections begin with a header of the PROXY protocol that names the client, and carry nobody else's requests.
+    pub introduces_clients: bool,
 }
 
 impl Upstream {
@@ -46,7 +51,18 @@ impl Upstream {
             idle: AtomicUsize::new(0),
             preferred: AtomicUsize::new(0),
             slots: connections_max.map(|slots| Arc::new(Semaphore::new(slots))),
+            introduces_clients: false,
         }
+    }
+
+    /// What a connection has to begin with that carries no client's requests, such as a health check.
+    pub fn begins_our_own(&self) -> &'static [u8] {
+        if self.introduces_clients { LOCAL } else { b"" }
+    }
+
+    #[must_use]
+    pub fn introducing_clients(self, introduces_clients: bool) -> Self {
+        Self { introduces_clients, ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Idle connections to one endpoint, kept by one worker. Never connects.
 
-use super::{Connection, Upstream};
+use super::{Carries, Connection, Upstream};
 use crate::stream::Stream;
 use crate::timers::after;
 use std::cell::{Cell, RefCell};
@@ -30,14 +30,30 @@ impl EndpointPool {
     }
 
     /// A connection on which nothing has happened since it was given back.
-    pub(crate) fn checkout(&self, now: Moment, idle_timeout: Duration) -> Option<Connection> {
+    pub(crate) fn checkout(
+        &self,
+        carries: &Carries,
+        now: Moment,
+        idle_timeout: Duration,
+    ) -> Option<Connection> {
         loop {
-            let idle = self.idle.borrow_mut().pop()?;
+            let idle = match carries {
+                Carries::Anyone => self.idle.borrow_mut().pop()?,
+                Carries::Client(_) => self.take_only(carries)?,
+                Carries::OneRequest => return None,
+            };
             self.upstream.idle.fetch_sub(1, Relaxed); // a count, ordering nothing
             if after(idle.since, idle_timeout) > now && is_quiet(&idle.connection.stream) {
                 return Some(idle.connection);
             }
         }
+    }
+
+    /// Looks through all that are kept, which takes a moment where many are: they are one client's each.
+    fn take_only(&self, carries: &Carries) -> Option<Idle> {
+        let mut idle = self.idle.borrow_mut();
+        let position = idle.iter().rposition(|idle| idle.connection.carries == *carries)?;
+        Some(idle.remove(position))
     }
 
     /// Keeps the connection, or closes it when the pools of all workers together hold enough. Says whether it was kept.
@@ -47,10 +63,21 @@ impl EndpointPool {
         }
         if self.upstream.idle.fetch_add(1, Relaxed) >= idle_connections_max {
             self.upstream.idle.fetch_sub(1, Relaxed);
-            return false;
+            // For anyone, one is as good as another; of those for one client, the coldest is the least likely to be used.
+            let makes_way = connection.carries != Carries::Anyone && self.drop_coldest();
+            if !makes_way {
+                return false;
+            }
         }
         self.idle.borrow_mut().push(Idle { connection, since: now });
         true
+    }
+
+    fn drop_coldest(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        let any = !idle.is_empty();
+        idle.drain(..usize::from(any));
+        any
     }
 
     /// Closes what is kept, and keeps nothing more.

@@ -1,0 +1,77 @@
+//! What a connection has to say before its first request: a header of the PROXY protocol, from the networks that send one,
+//! and only from those. Knows no requests.
+
+use crate::downstream::{read_at_once, read_more};
+use crate::failure::{Cause, Failure, Stage};
+use crate::request::Call;
+use crate::snapshot::Listener;
+use crate::timers::{after, now};
+use std::net::IpAddr;
+use std::task::Poll;
+use tidegate_http::proxy_protocol::{Origin, ProxyHeaderError, begins_with_header, parse};
+
+/// How a connection has to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// With a request, and not with a header: its client could claim to be anyone.
+    HeaderForbidden,
+    HeaderRequired,
+    /// With a request.
+    Open,
+}
+
+impl Entrance {
+    pub(crate) fn of(listener: &Listener, peer: Option<IpAddr>) -> Self {
+        let networks = &listener.proxy_protocol_from;
+        if networks.is_empty() {
+            return Self::Open;
+        }
+        let listed = peer.is_some_and(|peer| networks.iter().any(|network| network.contains(&peer)));
+        if listed { Self::HeaderRequired } else { Self::HeaderForbidden }
+    }
+}
+
+/// What a connection that was readable had begun.
+pub(crate) enum Entered {
+    /// It closed.
+    End,
+    /// It may go on, and comes from there.
+    From(Origin),
+    /// A false alarm.
+    Nothing,
+}
+
+/// Reads the beginning of the connection. What lies behind a header stays in the input.
+pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Entered, Failure> {
+    match read_at_once(call).await {
+        Poll::Ready(true) => {}
+        Poll::Ready(false) => return Ok(Entered::End),
+        Poll::Pending => return Ok(Entered::Nothing),
+    }
+    let failed = |cause| Failure::new(Stage::Head, cause);
+    call.journal.started = now();
+    let deadline = after(call.journal.started, call.listener.head_timeout);
+    loop {
+        let found = judge(call.workspace.input.readable(), entrance);
+        if let Some((origin, length)) = found.map_err(|error| failed(Cause::ProxyHeader(error)))? {
+            call.workspace.input.consume(length);
+            call.workspace.input.unpin(); // a head is read from the front of the buffer
+            return Ok(Entered::From(origin));
+        }
+        match read_more(call, deadline).await {
+            Ok(true) => {}
+            Ok(false) => return Err(failed(Cause::ClientGone)),
+            Err(_) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(Cause::HeadTimeout))),
+        }
+    }
+}
+
+/// Where the connection comes from, and how long its header is. `None`: more is needed to say.
+fn judge(bytes: &[u8], entrance: Entrance) -> Result<Option<(Origin, usize)>, ProxyHeaderError> {
+    match (entrance, begins_with_header(bytes)) {
+        (Entrance::HeaderRequired, _) => parse(bytes),
+        (Entrance::HeaderForbidden, None) => Ok(None),
+        (Entrance::HeaderForbidden, Some(true)) => Err(ProxyHeaderError::Unexpected),
+        (Entrance::HeaderForbidden, Some(false)) | (Entrance::Open, _) => Ok(Some((Origin::Peer, 0))),
+    }
+}

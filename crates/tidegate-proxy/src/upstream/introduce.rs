@@ -1,0 +1,38 @@
+//! Telling endpoints who the client is before its first request, by the PROXY protocol. Such a connection carries the
+//! requests of that client alone. Knows no pools.
+
+use super::{Connection, Upstream};
+use crate::client::Ends;
+use crate::request::Call;
+use tidegate_http::proxy_protocol;
+
+/// Whose requests a connection to an endpoint may carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    Anyone,
+    /// Those that come over the client's connection between these ends.
+    Client(Box<Ends>),
+    /// The one that it was opened for, whose client has no address to know it again by.
+    OneRequest,
+}
+
+impl Carries {
+    pub(crate) fn requests_of(call: &Call<'_>, upstream: &Upstream) -> Self {
+        if !upstream.introduces_clients {
+            return Self::Anyone;
+        }
+        call.address.ends(call.down).map_or(Self::OneRequest, |ends| Self::Client(Box::new(ends)))
+    }
+}
+
+/// Puts the header before the first request of a new connection, so that they leave in one piece.
+pub(crate) fn introduce(call: &mut Call<'_>, connection: &Connection) {
+    let client = match &connection.carries {
+        Carries::Anyone => return,
+        Carries::Client(ends) => Some(**ends),
+        Carries::OneRequest => None,
+    };
+    let mut header = Vec::new();
+    proxy_protocol::write(client, call.journal.id.as_bytes(), &mut header);
+    call.workspace.upload.lead.splice(0..0, header);
+}
