@@ -13,6 +13,10 @@ impl Sorted {
         Self { numbers }
     }
 
+    pub(super) fn numbers(&self) -> &[f64] {
+        &self.numbers
+    }
+
     /// The smallest number that at least this share of all does not exceed; 0 when there is none.
     pub(super) fn quantile(&self, share: f64) -> f64 {
         let rank = (share * self.numbers.len() as f64).ceil() as usize;

@@ -1,6 +1,7 @@
 //! The scenarios of the duel: fleets, loads, and what befalls the endpoints. Times are in units of the mean work, so
 //! that they compare with simulations at another scale. Knows no proxy.
 
+use super::chance::Chance;
 use super::course::{self, Course, Happening, Host, MEAN_WORK, SECOND, Scheduled};
 use super::endpoint::Manner;
 
@@ -13,7 +14,7 @@ const WARM: Host = Host { slots: 4, warm_after: 0 };
 /// What is special about the fleet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Trouble {
-    /// Each endpoint is ten times as slow for 100 means of work in every 2 000, one after another.
+    /// Each endpoint is ten times as slow for 100 means of work in every 2 000, both as a mean, whatever the others are.
     Antagonists,
     /// A cold endpoint joins when the warm-up is over.
     Cold,
@@ -22,7 +23,7 @@ enum Trouble {
     None,
     /// The first endpoint from the end of the warm-up on.
     One(Manner),
-    /// Each endpoint stands still for 20 means of work in every 500, one after another.
+    /// Each endpoint stands still for 20 means of work in every 500, as a mean, whatever the others do.
     Stalls,
 }
 
@@ -64,15 +65,22 @@ pub(super) const SCENARIOS: [Scenario; 20] = [
     twenty("equal", "20 equal endpoints, 90 % load", &[4], 0.9, Trouble::None),
     twenty("cores", "Slots 2/4/4/8 without weights, 90 % load", &[2, 4, 4, 8], 0.9, Trouble::None),
     Scenario {
-        seconds: 30,
-        ..twenty("antagonist", "Each 10 × slow for 5 s in 100 s, 70 % load", &[4], 0.7, Trouble::Antagonists)
+        seconds: 45,
+        ..twenty(
+            "antagonist",
+            "Each 10 × slow for about 5 s in 100, 70 % load",
+            &[4],
+            0.7,
+            Trouble::Antagonists,
+        )
     },
     Scenario {
-        seconds: 30,
-        ..twenty("stalls", "Each stands still for 1 s in 25 s, 70 % load", &[4], 0.7, Trouble::Stalls)
+        seconds: 45,
+        ..twenty("stalls", "Each stands still for 1 s in about 25, 70 % load", &[4], 0.7, Trouble::Stalls)
     },
     Scenario {
         retries: false,
+        seconds: 30,
         ..twenty(
             "tenth-of-20",
             "1 of 20 fails every tenth at once, 70 % load, no retries",
@@ -168,39 +176,75 @@ impl Scenario {
             seed,
             arrivals: course::arrivals(seed, self.rate(), ends),
             hosts: self.hosts(),
-            scheduled: self.scheduled(measured_from, ends),
+            scheduled: self.scheduled(seed, measured_from, ends),
             measured_from,
             ends,
         }
     }
 
-    fn scheduled(&self, from: u64, ends: u64) -> Vec<Scheduled> {
+    fn scheduled(&self, seed: u64, from: u64, ends: u64) -> Vec<Scheduled> {
         let turn = |endpoint, manner| Scheduled { at: from, endpoint, happening: Happening::Turn(manner) };
-        let means = |count| count * MEAN_WORK;
+        let each =
+            |spells: Spells| (0..self.count).flat_map(|endpoint| spells.of(endpoint, seed, ends)).collect();
         match self.trouble {
             Trouble::None | Trouble::Cold => Vec::new(),
             Trouble::One(manner) => vec![turn(0, manner)],
             Trouble::Everybody(manner) => (0..self.count).map(|endpoint| turn(endpoint, manner)).collect(),
-            Trouble::Antagonists => {
-                self.spells(means(2_000), means(100), ends, Happening::Slow(10.0), Happening::Slow(1.0))
-            }
-            Trouble::Stalls => self.spells(means(500), means(20), ends, Happening::Pause, Happening::Resume),
+            Trouble::Antagonists => each(ANTAGONISTS),
+            Trouble::Stalls => each(STALLS),
         }
     }
+}
 
-    /// In every period each endpoint has a spell, one endpoint after another, evenly spread; in no particular order.
-    fn spells(&self, period: u64, lasts: u64, ends: u64, begin: Happening, end: Happening) -> Vec<Scheduled> {
-        let count = self.count as u64;
-        let turns =
-            (0..ends * count / period).map(|turn| (turn * period / count, (turn * 7 % count) as usize));
-        turns
-            .flat_map(|(at, endpoint)| {
-                [
-                    Scheduled { at, endpoint, happening: begin },
-                    Scheduled { at: at + lasts, endpoint, happening: end },
-                ]
-            })
-            .collect()
+/// Times of trouble that come by chance.
+#[derive(Clone, Copy, Debug)]
+struct Spells {
+    begin: Happening,
+    end: Happening,
+    /// From the beginning of one to that of the next, as a mean.
+    every: u64,
+    lasts: Length,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    /// Exponentially distributed, with this mean.
+    About(u64),
+    Exactly(u64),
+}
+
+const ANTAGONISTS: Spells = Spells {
+    begin: Happening::Slow(10.0),
+    end: Happening::Slow(1.0),
+    every: 2_000 * MEAN_WORK,
+    lasts: Length::About(100 * MEAN_WORK),
+};
+
+const STALLS: Spells = Spells {
+    begin: Happening::Pause,
+    end: Happening::Resume,
+    every: 500 * MEAN_WORK,
+    lasts: Length::Exactly(20 * MEAN_WORK),
+};
+
+impl Spells {
+    /// Those of one endpoint that begin before the end of the course.
+    fn of(self, endpoint: usize, seed: u64, ends: u64) -> Vec<Scheduled> {
+        let mut chance = Chance::from_seed(seed.wrapping_add((endpoint as u64 + 1) << 32));
+        let (Length::About(mean) | Length::Exactly(mean)) = self.lasts;
+        let gap = self.every.saturating_sub(mean) as f64;
+        let mut spells = Vec::new();
+        let mut at = chance.exponential(gap) as u64;
+        while at < ends {
+            let lasts = match self.lasts {
+                Length::About(mean) => chance.exponential(mean as f64) as u64,
+                Length::Exactly(length) => length,
+            };
+            spells.push(Scheduled { at, endpoint, happening: self.begin });
+            spells.push(Scheduled { at: at + lasts, endpoint, happening: self.end });
+            at += lasts + chance.exponential(gap) as u64;
+        }
+        spells
     }
 }
 
@@ -220,15 +264,16 @@ mod tests {
     }
 
     #[test]
-    fn every_spell_begins_and_ends_on_the_same_endpoint_and_everyone_has_one() {
-        let course = named("stalls").course(1);
-        let (begins, ends): (Vec<&Scheduled>, Vec<&Scheduled>) =
-            course.scheduled.iter().partition(|one| one.happening == Happening::Pause);
-        assert_eq!(begins.len(), ends.len());
-        for (begin, end) in begins.iter().zip(&ends) {
-            assert_eq!((begin.endpoint, begin.at + SECOND), (end.endpoint, end.at));
+    fn every_spell_ends_before_the_endpoints_next_and_they_take_the_time_that_was_said() {
+        let ends = 10_000 * SECOND;
+        let spells = STALLS.of(3, 1, ends);
+        assert!(spells.is_sorted_by_key(|one| one.at));
+        for pair in spells.chunks(2) {
+            assert_eq!((pair[0].happening, pair[1].happening), (Happening::Pause, Happening::Resume));
+            assert_eq!(pair[0].at + SECOND, pair[1].at);
         }
-        assert!((0..20).all(|endpoint| begins.iter().any(|one| one.endpoint == endpoint)));
+        assert!((370..430).contains(&(spells.len() / 2)), "{} in 10 000 s, one in 25 s", spells.len() / 2);
+        assert_ne!(spells[0].at, STALLS.of(4, 1, ends)[0].at);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) struct Run {
     used: Vec<f64>,
     /// Seconds from when a cold endpoint joined to when it was warm.
     warm_after: Option<f64>,
-    lateness_ms: Vec<f64>,
+    lateness_ms: Sorted,
     cpu_share: f64,
     lane_share: f64,
     complaint: Option<String>,
@@ -42,12 +42,17 @@ impl Run {
             received: outcome.tallies.iter().map(|(_, tally)| tally.received).collect(),
             used: outcome.tallies.iter().map(|(slots, tally)| tally.busy as f64 / *slots as f64).collect(),
             warm_after: warm_at.map(|at| at.saturating_sub(joined) as f64 / SECOND as f64),
-            lateness_ms: outcome.lateness.iter().map(|late| milliseconds(*late)).collect(),
+            lateness_ms: Sorted::of(outcome.lateness.iter().map(|late| milliseconds(*late))),
             samples: outcome.samples,
             cpu_share: shares[0],
             lane_share: shares[1],
             complaint,
         }
+    }
+
+    /// Whether it measured the machine.
+    pub(super) fn was_late(&self) -> bool {
+        self.lateness_ms.quantile(0.99) > LATE_MAX
     }
 
     /// How long clients waited: for good answers, and in vain until their patience ended.
@@ -159,7 +164,7 @@ pub(super) struct Standings {
 impl Standings {
     pub(super) fn of(scenario: &Scenario, runs: &[(&'static str, Vec<Run>)]) -> Self {
         let all = || runs.iter().flat_map(|(_, runs)| runs);
-        let late = Sorted::of(all().flat_map(|run| run.lateness_ms.iter().copied()));
+        let late = Sorted::of(all().flat_map(|run| run.lateness_ms.numbers().iter().copied()));
         Self {
             scenario: scenario.name.to_owned(),
             title: scenario.title.to_owned(),
@@ -239,7 +244,7 @@ mod tests {
             received: vec![1, 3],
             used: vec![0.5, 1.0],
             warm_after: None,
-            lateness_ms: Vec::new(),
+            lateness_ms: Sorted::default(),
             cpu_share: 0.1,
             lane_share: 0.1,
             complaint: None,
