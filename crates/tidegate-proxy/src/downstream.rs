@@ -29,6 +29,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_http::Progress;
+use tokio::task::coop;
 
 /// How long a connection stays ready to serve after an answer before it becomes an idle one.
 const WARM: Duration = Duration::from_secs(1);
@@ -277,8 +278,9 @@ enum Begun {
 async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
     let failed = |cause| Failure::new(Stage::Head, cause);
     let limits = call.listener.head_limits;
+    coop::consume_budget().await; // a client that never pauses must not keep others from their turn
     if call.workspace.input.is_empty() {
-        match read_at_once(call).await {
+        match read_at_once(call) {
             Poll::Ready(true) => {}
             Poll::Ready(false) => return Ok(Begun::End),
             Poll::Pending => return Ok(Begun::Nothing),
@@ -309,11 +311,9 @@ async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
 }
 
 /// One read that does not wait. `Ready(false)`: the stream has ended or is broken.
-pub(crate) async fn read_at_once(call: &mut Call<'_>) -> Poll<bool> {
+pub(crate) fn read_at_once(call: &mut Call<'_>) -> Poll<bool> {
     let input = &mut call.workspace.input;
-    let down = &mut *call.down;
-    let polled = poll_fn(|cx| Poll::Ready(down.poll_read(cx, input.room()))).await;
-    polled.map(|read| {
+    call.down.try_read(input.room()).map(|read| {
         let length = read.unwrap_or(0);
         input.filled(length);
         length > 0

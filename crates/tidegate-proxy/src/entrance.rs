@@ -43,7 +43,7 @@ pub(crate) enum Entered {
 
 /// Reads the beginning of the connection. What lies behind a header stays in the input.
 pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Entered, Failure> {
-    match read_at_once(call).await {
+    match read_at_once(call) {
         Poll::Ready(true) => {}
         Poll::Ready(false) => return Ok(Entered::End),
         Poll::Pending => return Ok(Entered::Nothing),

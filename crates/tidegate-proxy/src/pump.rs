@@ -16,6 +16,9 @@ const COPY_BYTES_MAX: usize = 4096;
 /// Room for heads, with a small body behind them, that stays with a pump that waits for its next request.
 const ROOM_KEPT_BYTES: usize = 4 * COPY_BYTES_MAX;
 
+/// What one connection may move before others of its worker have a turn: about a third of a millisecond.
+const TURN_BYTES: u64 = 1024 * 1024;
+
 /// Why a pump stopped.
 #[derive(Debug)]
 pub(crate) enum PumpError {
@@ -183,16 +186,21 @@ impl Pump {
         matches!(self.source, Source::Ended)
     }
 
-    /// Moves until the message is through, or neither side can go on.
+    /// Moves until the message is through, neither side can go on, or it is somebody else's turn.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Stream,
+        from: &Stream,
         buffer: &mut Buffer,
-        to: &mut Stream,
+        to: &Stream,
     ) -> Poll<Result<(), PumpError>> {
+        let turn_ends = self.sent_bytes.saturating_add(TURN_BYTES);
         loop {
-            if self.data == 0 && self.tail.is_empty() {
+            if self.sent_bytes >= turn_ends {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.data == 0 && self.tail.is_empty() && !self.source_ended() {
                 self.load(buffer)?;
             }
             if self.has_output() {
@@ -213,7 +221,7 @@ impl Pump {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
-        to: &mut Stream,
+        to: &Stream,
     ) -> Poll<Result<(), PumpError>> {
         while self.has_output() {
             ready!(self.poll_flush(cx, buffer, to))?;
@@ -228,7 +236,7 @@ impl Pump {
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Stream,
+        from: &Stream,
         buffer: &mut Buffer,
     ) -> Poll<Result<(), PumpError>> {
         let room = buffer.room();
@@ -256,7 +264,7 @@ impl Pump {
     /// Takes what the buffer holds of the body and frames it for the sink.
     fn load(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
         let held = buffer.readable().len();
-        if held == 0 || self.source_ended() {
+        if held == 0 {
             return Ok(());
         }
         match &mut self.source {
@@ -331,7 +339,7 @@ impl Pump {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
-        to: &mut Stream,
+        to: &Stream,
     ) -> Poll<Result<(), PumpError>> {
         let sent = match ready!(self.poll_send(cx, buffer, to)) {
             Ok(0) | Err(_) => return Poll::Ready(Err(PumpError::SinkBroken)),
@@ -343,19 +351,31 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, buffer: &Buffer, to: &mut Stream) -> Poll<io::Result<usize>> {
+    #[inline]
+    fn poll_send(&self, cx: &mut Context<'_>, buffer: &Buffer, to: &Stream) -> Poll<io::Result<usize>> {
         let lead = self.lead.get(self.lead_sent..).unwrap_or_default();
+        if self.data == 0 && self.tail.is_empty() {
+            return to.poll_write(cx, lead);
+        }
         let prefix = self.prefix.get(self.prefix_sent..).unwrap_or_default();
         let data = buffer.readable().get(..self.data).unwrap_or_default();
         let tail = self.tail.get(self.tail_sent..).unwrap_or_default();
-        match (lead.is_empty(), prefix.is_empty() && data.is_empty() && tail.is_empty()) {
-            (false, true) => to.poll_write(cx, lead),
-            (true, false) if prefix.is_empty() && tail.is_empty() => to.poll_write(cx, data),
-            _ => to.poll_write_vectored(cx, &[lead, prefix, data, tail].map(IoSlice::new)),
+        if lead.is_empty() && prefix.is_empty() && tail.is_empty() {
+            return to.poll_write(cx, data);
+        }
+        to.poll_write_vectored(cx, &[lead, prefix, data, tail].map(IoSlice::new))
+    }
+
+    #[inline]
+    fn handle_sent(&mut self, sent: usize, buffer: &mut Buffer) {
+        if self.data == 0 && self.tail.is_empty() {
+            self.lead_sent += sent; // the usual: a head, and what was copied behind it
+        } else {
+            self.divide_sent(sent, buffer);
         }
     }
 
-    fn handle_sent(&mut self, mut sent: usize, buffer: &mut Buffer) {
+    fn divide_sent(&mut self, mut sent: usize, buffer: &mut Buffer) {
         let mut part = |left: usize| {
             let taken = sent.min(left);
             sent -= taken;
