@@ -299,6 +299,12 @@ impl FieldSet {
     }
 
     #[inline]
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
     pub(crate) fn insert(&mut self, kind: FieldKind) {
         self.0 |= 1 << kind as u32;
     }

@@ -1,6 +1,6 @@
 //! One field line after the other, resumable at any byte (RFC 9112 §5). Knows names and white space, not meanings.
 
-use crate::scan::{is_text, name_mark, text_mark};
+use crate::scan::{name_end, text_end};
 use crate::{Field, FieldKind, Span};
 
 /// Where in a section of field lines reading stopped; offsets of the whole buffer.
@@ -17,8 +17,7 @@ pub(crate) struct LineReader {
 }
 
 pub(crate) enum Line {
-    /// A whole field line has been read: `take` it before going on.
-    Field,
+    Field(Field),
     /// The empty line; the section ends before this offset.
     End(usize),
     NeedMore,
@@ -41,24 +40,20 @@ impl LineReader {
     /// Reads on where it stopped; `bytes` is the same buffer, grown.
     #[inline]
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Line, LineFault> {
-        while self.colon == 0 {
-            self.at = name_mark(bytes, self.at);
+        if self.colon == 0 {
+            self.at = name_end(bytes, self.at);
             match bytes.get(self.at) {
                 Some(b':') if self.at > self.start => self.end_name(bytes)?,
-                Some(b' '..) => self.at += 1,
                 Some(_) => return self.without_name(bytes),
                 None => return self.unfinished_name(bytes),
             }
         }
-        loop {
-            self.at = text_mark(bytes, self.at);
-            match bytes.get(self.at..) {
-                Some([b'\r', b'\n', ..]) => return Ok(Line::Field),
-                Some([] | [b'\r']) | None => return Ok(Line::NeedMore),
-                Some([byte, ..]) if is_text(*byte) => self.at += 1,
-                Some([b'\r' | b'\n', ..]) => return Err(LineFault::Ending),
-                Some(_) => return Err(LineFault::Value),
-            }
+        self.at = text_end(bytes, self.at);
+        match bytes.get(self.at..) {
+            Some([b'\r', b'\n', ..]) => Ok(Line::Field(self.take(bytes))),
+            Some([] | [b'\r']) | None => Ok(Line::NeedMore),
+            Some([b'\r' | b'\n', ..]) => Err(LineFault::Ending),
+            Some(_) => Err(LineFault::Value),
         }
     }
 
@@ -70,9 +65,9 @@ impl LineReader {
         Ok(())
     }
 
-    /// The line that ends with the CRLF at `self.at`.
+    /// The line that ends with the CRLF at `self.at`; the next one begins behind it.
     #[inline]
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Field {
+    fn take(&mut self, bytes: &[u8]) -> Field {
         let start = if bytes.get(self.colon + 1) == Some(&b' ') { self.colon + 2 } else { self.colon + 1 };
         let (start, end) = match bytes.get(start..self.at) {
             Some([0..=b' ', ..] | [.., 0..=b' ']) => trimmed(bytes, start, self.at),
@@ -81,7 +76,7 @@ impl LineReader {
         let name = Span::new(self.start, self.colon);
         let line = Span::new(self.start, self.at + 2);
         let field = Field { name, value: Span::new(start, end), line, kind: self.kind };
-        *self = Self::starting_at(self.at + 2);
+        (self.start, self.colon, self.at) = (self.at + 2, 0, self.at + 2);
         field
     }
 

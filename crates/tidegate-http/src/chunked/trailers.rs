@@ -35,7 +35,7 @@ impl TrailerReader {
                     return Err(ChunkError::TrailersTooLarge { limit_bytes: self.bytes_max });
                 }
                 Line::NeedMore => self.lines = Some(lines),
-                Line::Field => self.keep_or_drop(lines.take(out), out)?,
+                Line::Field(field) => self.keep_or_drop(field, out)?,
                 Line::End(_) => {
                     out.truncate(out.len() - 2);
                     return Ok((read, true));

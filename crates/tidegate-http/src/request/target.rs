@@ -35,23 +35,26 @@ fn split_absolute(bytes: &[u8], head: &mut RequestHead) -> Option<()> {
     let authority_bytes = after.iter().position(|byte| *byte == b'/').unwrap_or(after.len());
     let start = head.path.start as usize + scheme.len();
     head.authority = Span::new(start, start + authority_bytes);
-    let host_bytes = host_bytes(head.authority.of(bytes))?;
+    let host_bytes = host_bytes(bytes, head.authority)?;
     head.host = Span::new(start, start + host_bytes);
     head.path.start = head.authority.end;
     head.form = TargetForm::Absolute;
     Some(())
 }
 
-/// How many bytes of `authority` are the host: a name or address as RFC 3986 §3.2.2 has it, without user information,
-/// followed by nothing or by a port.
+/// How many bytes of the authority there are the host: a name or address as RFC 3986 §3.2.2 has it, without user
+/// information, followed by nothing or by a port.
 #[inline]
-pub(super) fn host_bytes(authority: &[u8]) -> Option<usize> {
-    if HOST_NAME.has_all(authority) {
-        return (!authority.is_empty()).then_some(authority.len());
-    }
-    let host =
-        if authority.starts_with(b"[") { literal_bytes(authority)? } else { HOST_NAME.end(authority, 0) };
-    let port_is_good = match authority.get(host..)? {
+pub(super) fn host_bytes(bytes: &[u8], authority: Span) -> Option<usize> {
+    let text = authority.of(bytes);
+    let host = match text {
+        [b'[', ..] => literal_bytes(text)?,
+        _ => HOST_NAME
+            .end(bytes, authority.start as usize)
+            .saturating_sub(authority.start as usize)
+            .min(text.len()),
+    };
+    let port_is_good = match text.get(host..)? {
         [] => true,
         [b':', port @ ..] => is_port(port),
         _ => false,
@@ -66,12 +69,11 @@ fn literal_bytes(authority: &[u8]) -> Option<usize> {
 }
 
 fn is_port(digits: &[u8]) -> bool {
-    !digits.is_empty()
-        && digits.iter().all(u8::is_ascii_digit)
-        && digits
-            .iter()
-            .try_fold(0u16, |port, digit| port.checked_mul(10)?.checked_add(u16::from(*digit - b'0')))
-            .is_some()
+    let port = digits.iter().try_fold(0u32, |port, digit| {
+        let port = port * 10 + u32::from(digit.wrapping_sub(b'0'));
+        (digit.is_ascii_digit() && u16::try_from(port).is_ok()).then_some(port)
+    });
+    !digits.is_empty() && port.is_some()
 }
 
 #[cfg(test)]
@@ -100,7 +102,11 @@ mod tests {
             ("[zz]", None, "not an address"),
         ];
         for (authority, host, why) in cases {
-            assert_eq!(host_bytes(authority.as_bytes()), host, "{authority}: {why}");
+            let whole = Span::new(1, 1 + authority.len());
+            for behind in ["", " ", "/", "\r\n", "more"] {
+                let bytes = format!(" {authority}{behind}");
+                assert_eq!(host_bytes(bytes.as_bytes(), whole), host, "{authority} before {behind:?}: {why}");
+            }
         }
     }
 }

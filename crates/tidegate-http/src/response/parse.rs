@@ -5,7 +5,7 @@ use super::{ResponseError, ResponseHead};
 use crate::framing::{Coding, ConnectionOptions, content_length};
 use crate::lines::{Line, LineFault, LineReader};
 use crate::request::Method;
-use crate::scan::{is_text, text_mark};
+use crate::scan::text_end;
 use crate::{BodyLength, Field, FieldKind, FieldSet, HeadLimits, Progress, Span, Version};
 
 /// Feed it the same growing buffer until it says `Complete` or fails, with the method of the request that is answered.
@@ -85,18 +85,15 @@ impl ResponseParser {
         mut at: usize,
         head: &mut ResponseHead,
     ) -> Result<Option<Expects>, ResponseError> {
-        loop {
-            at = text_mark(bytes, at);
-            match bytes.get(at..) {
-                Some([b'\r', b'\n', ..]) => break,
-                Some([] | [b'\r']) | None => {
-                    self.expects = Expects::Reason { at };
-                    return Ok(None);
-                }
-                Some([byte, ..]) if is_text(*byte) => at += 1,
-                Some([b'\r' | b'\n', ..]) => return Err(ResponseError::LineEndInvalid { line: 1 }),
-                Some(_) => return Err(ResponseError::StatusLineInvalid),
+        at = text_end(bytes, at);
+        match bytes.get(at..) {
+            Some([b'\r', b'\n', ..]) => {}
+            Some([] | [b'\r']) | None => {
+                self.expects = Expects::Reason { at };
+                return Ok(None);
             }
+            Some([b'\r' | b'\n', ..]) => return Err(ResponseError::LineEndInvalid { line: 1 }),
+            Some(_) => return Err(ResponseError::StatusLineInvalid),
         }
         head.reason.end = at as u32;
         self.lines = LineReader::starting_at(at + 2);
@@ -115,7 +112,7 @@ impl ResponseParser {
         loop {
             let line = lines.next(bytes).map_err(|fault| ResponseError::of_line(fault, next_line(head)))?;
             let field = match line {
-                Line::Field => lines.take(bytes),
+                Line::Field(field) => field,
                 Line::NeedMore => {
                     (self.expects, self.lines) = (Expects::Fields, lines);
                     return Ok(Progress::NeedMore);
