@@ -52,6 +52,7 @@ impl Codec {
             query: head.query.of(bytes),
             authority: head.authority.of(bytes),
             client: b"192.0.2.17",
+            client_node: b"192.0.2.17",
             scheme: b"http",
             told: None,
             request_id: b"",

@@ -16,13 +16,16 @@ pub use response::write_response;
 /// What the proxy says about the client and itself to the endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestEdits<'a> {
-    /// Canonical path and query to send (origin-form), or `*`.
+    /// Canonical path and query to send (origin-form), or `*`. Like `authority`, best the very bytes that were received, if
+    /// they are: a head of which nothing is rewritten is copied in one run.
     pub path: &'a [u8],
     pub query: &'a [u8],
     /// Sent as the one Host field.
     pub authority: &'a [u8],
     /// The text of the address that the connection came from (no brackets, no port), or `unknown` for a Unix socket.
     pub client: &'a [u8],
+    /// The same as Forwarded has it (RFC 7239 §6): an IPv6 address in brackets and quotes.
+    pub client_node: &'a [u8],
     /// `http` or `https`: how the client reached us.
     pub scheme: &'a [u8],
     /// What the client, one of the trusted proxies, says of its own client: that is passed on in X-Forwarded-* and in

@@ -17,6 +17,7 @@ fn edits<'a>(head: &RequestHead, buffer: &'a [u8]) -> RequestEdits<'a> {
         query: head.query.of(buffer),
         authority: head.authority.of(buffer),
         client: b"192.0.2.1",
+        client_node: b"192.0.2.1",
         scheme: b"http",
         told: None,
         request_id: b"",
@@ -115,7 +116,9 @@ fn a_trusted_proxy_is_believed_and_its_lists_are_extended() {
     let received = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nX_Forwarded_For: 6\r\n\
         X-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\nForwarded: for=10.0.0.1\r\nVia: 1.0 b\r\n\
         X-Forwarded-For: 10.0.0.2\r\nX-Real-IP: 10.0.0.1\r\n\r\n";
-    let sent = forwarded_for_a_proxy(received, |edits| edits.client = b"2001:db8::1");
+    let sent = forwarded_for_a_proxy(received, |edits| {
+        (edits.client, edits.client_node) = (b"2001:db8::1", b"\"[2001:db8::1]\"");
+    });
     let expected = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 8443\r\n\
         X-Real-IP: 10.0.0.1\r\nVia: 1.0 b, 1.1 tidegate\r\n\
         X-Forwarded-For: 10.0.0.1, 10.0.0.2, 2001:db8::1\r\nX-Forwarded-Host: a\r\n\
@@ -178,7 +181,9 @@ fn both_families_of_fields_tell_the_endpoint_the_same_story() {
     ];
     for (fields, [chain, proto, host], forwarded, why) in cases {
         let received = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        let sent = forwarded_for_a_proxy(&received, |edits| edits.client = b"10.0.0.9");
+        let sent = forwarded_for_a_proxy(&received, |edits| {
+            (edits.client, edits.client_node) = (b"10.0.0.9", b"10.0.0.9");
+        });
         let lines = |name: &str| -> Vec<_> {
             sent.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
         };
@@ -255,8 +260,26 @@ fn responses_lose_what_concerns_one_connection() {
         (
             Method::Get,
             "200 OK\r\nServer: s\r\nDate: d\r\nContent-Length: 5\r\nX: y\r\n",
-            "200 OK\r\nServer: s\r\nDate: d\r\nX: y\r\nContent-Length: 5\r\n",
-            "the origin's Server and Date pass",
+            "200 OK\r\nServer: s\r\nDate: d\r\nContent-Length: 5\r\nX: y\r\n",
+            "the origin's Server and Date pass, and a canonical length",
+        ),
+        (
+            Method::Get,
+            "200 OK\r\nContent-Length: 05\r\nX: y\r\n",
+            "200 OK\r\nX: y\r\nContent-Length: 5\r\n",
+            "another length is written anew",
+        ),
+        (
+            Method::Get,
+            "200 OK\r\nContent-Length:  5 \r\nX: y\r\n",
+            "200 OK\r\nX: y\r\nContent-Length: 5\r\n",
+            "white space makes it another",
+        ),
+        (
+            Method::Get,
+            "200 OK\r\nContent-Length: 5\r\nX: y\r\nContent-Length: 5\r\n",
+            "200 OK\r\nX: y\r\nContent-Length: 5\r\n",
+            "and so does saying it twice",
         ),
         (
             Method::Get,
@@ -380,8 +403,16 @@ proptest! {
         let Ok(rewritten) = canonical(head.path.of(&received), &mut path) else { return Ok(()) };
         let path = if rewritten { &path[..] } else { head.path.of(&received) };
         let mut out = Vec::new();
-        let told = trusted.then(|| told(&head.fields, &received, |_| true));
-        write_request(&head, &received, &RequestEdits { path, told, ..edits(&head, &received) }, &mut out);
+        let told = || trusted.then(|| told(&head.fields, &received, |_| true));
+        let edits = edits(&head, &received);
+        write_request(&head, &received, &RequestEdits { path, told: told(), ..edits }, &mut out);
+
+        // The same from other memory: what is copied in one run is what would have been written.
+        let mut written = Vec::new();
+        let (path_copy, query_copy) = (path.to_vec(), head.query.of(&received).to_vec());
+        let others = RequestEdits { path: &path_copy, query: &query_copy, told: told(), ..edits };
+        write_request(&head, &received, &others, &mut written);
+        prop_assert_eq!(&written, &out);
 
         let (sent, head_bytes) = request(&out, &[out.len()]).unwrap().unwrap();
         prop_assert_eq!(head_bytes, out.len());

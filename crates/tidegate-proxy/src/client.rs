@@ -58,8 +58,8 @@ impl Client {
 /// Where a client's connection comes from, and where it goes to.
 pub(crate) type Ends = (SocketAddr, SocketAddr);
 
-/// The longest text of an IP address: an IPv4-mapped IPv6 address in full.
-const ADDRESS_TEXT_MAX: usize = 45;
+/// The longest text of an IP address, an IPv4-mapped IPv6 address in full, in brackets and quotes.
+const NODE_TEXT_MAX: usize = 45 + 4;
 
 /// Where the requests of a busy connection come from, written out once.
 #[derive(Debug)]
@@ -68,31 +68,40 @@ pub(crate) struct ClientAddress {
     destination: Option<SocketAddr>,
     /// Found out when it is first asked for.
     ends: OnceCell<Option<Ends>>,
-    text: [u8; ADDRESS_TEXT_MAX],
-    length: usize,
+    node: [u8; NODE_TEXT_MAX],
+    length: u8,
 }
 
 impl ClientAddress {
     pub(crate) fn new(client: &Client) -> Self {
         use std::io::Write;
-        let mut text = [0; ADDRESS_TEXT_MAX];
-        let mut room = &mut text[..];
+        let mut node = [0; NODE_TEXT_MAX];
+        let mut room = &mut node[..];
         let written = match client.peer.ip {
-            Some(ip) => write!(room, "{ip}"),
+            Some(IpAddr::V6(ip)) => write!(room, "\"[{ip}]\""),
+            Some(IpAddr::V4(ip)) => write!(room, "{ip}"),
             None => write!(room, "unknown"),
         };
         debug_assert!(written.is_ok(), "an address fits");
-        let length = ADDRESS_TEXT_MAX - room.len();
+        let length = (NODE_TEXT_MAX - room.len()) as u8;
         let destination = client.destination.as_deref().copied();
-        Self { peer: client.peer, destination, ends: OnceCell::new(), text, length }
+        Self { peer: client.peer, destination, ends: OnceCell::new(), node, length }
     }
 
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.peer.ip
     }
 
+    /// The address, or `unknown` (RFC 7239 §6.2) if there is none.
     pub(crate) fn text(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
+        let node = self.node();
+        let bare = node.strip_prefix(b"\"[").and_then(|rest| rest.strip_suffix(b"]\""));
+        bare.unwrap_or(node)
+    }
+
+    /// As Forwarded has it: IPv6 in brackets, in quotes (RFC 7239 §6).
+    pub(crate) fn node(&self) -> &[u8] {
+        self.node.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     /// `stream` is the client's connection itself. `None`: it has no addresses.

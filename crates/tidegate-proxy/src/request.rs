@@ -227,6 +227,7 @@ fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
         query: request.query.of(bytes),
         authority: if own_host { authority.as_bytes() } else { request.authority.of(bytes) },
         client: call.address.text(),
+        client_node: call.address.node(),
         scheme: call.listener.scheme.text().as_bytes(),
         told: told(request, bytes, listener, peer),
         request_id: call.journal.id.as_bytes(),

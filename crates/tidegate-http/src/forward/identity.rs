@@ -28,12 +28,17 @@ pub(super) fn is_overruled(kind: FieldKind, told: &Told<'_>) -> bool {
 /// Nobody else is believed: what was seen on this connection.
 fn put_seen(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
     let host = head.authority.of(buffer);
-    put(out, [b"X-Forwarded-For: ", edits.client, b"\r\nX-Forwarded-Proto: ", edits.scheme, b"\r\n"]);
+    put(out, [b"X-Forwarded-For: ", edits.client, b"\r\nX-Forwarded-Proto: ", edits.scheme]);
     if !host.is_empty() {
-        put(out, [b"X-Forwarded-Host: ", host, b"\r\n"]);
+        put(out, [b"\r\nX-Forwarded-Host: ", host]);
     }
-    out.extend_from_slice(b"Forwarded: ");
-    put_own_element(edits, host, edits.scheme, out);
+    put(out, [b"\r\nForwarded: for=", edits.client_node]);
+    if head.host.len() < host.len() || host.starts_with(b"[") {
+        put(out, [b";host=\"", host, b"\""]); // RFC 7239 §4: a port or an IPv6 address is not a token
+    } else if !host.is_empty() {
+        put(out, [b";host=", host]);
+    }
+    put(out, [b";proto=", edits.scheme, b"\r\n"]);
 }
 
 /// What a trusted proxy said, then what was seen here.
@@ -96,7 +101,7 @@ fn put_elements(head: &RequestHead, buffer: &[u8], told: &Told<'_>, out: &mut Ve
 }
 
 fn put_own_element(edits: &RequestEdits<'_>, host: &[u8], proto: &[u8], out: &mut Vec<u8>) {
-    put_node(edits.client, out);
+    put(out, [b"for=", edits.client_node]);
     put_host(host, out);
     put(out, [b";proto=", proto, b"\r\n"]);
 }

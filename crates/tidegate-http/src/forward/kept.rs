@@ -1,12 +1,14 @@
 //! Copying the field lines that pass, in as few runs as they lie in. Knows which names a Connection field cannot remove.
 
-use crate::{Field, FieldKind, FieldSet};
+use crate::{BodyLength, Field, FieldKind, FieldSet};
 
 /// The part of a head that is copied: where it is, and which lines of it are left out.
 #[derive(Clone, Copy)]
 pub(super) struct Kept<'a> {
     pub(super) buffer: &'a [u8],
     pub(super) fields: &'a [Field],
+    /// The kinds of fields in `fields`.
+    pub(super) kinds: FieldSet,
     /// Copying begins here: at the first field line, or at something before it that passes too.
     pub(super) start: usize,
     pub(super) dropped: FieldSet,
@@ -17,7 +19,8 @@ pub(super) struct Kept<'a> {
 impl Kept<'_> {
     pub(super) fn copy(&self, out: &mut Vec<u8>) {
         let mut run = self.start;
-        for field in self.fields {
+        let in_question = if self.nominates || self.dropped.meets(self.kinds) { self.fields } else { &[] };
+        for field in in_question {
             if self.dropped.has(field.kind) || self.nominates && self.is_nominated(field) {
                 self.copy_run(run, field.line.start as usize, out);
                 run = field.line.end as usize;
@@ -42,6 +45,25 @@ impl Kept<'_> {
             && !PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected.as_bytes()))
             && list_has(self.fields, self.buffer, FieldKind::Connection, name)
     }
+}
+
+/// Whether the length of the body is said by one line that needs no rewriting: one number without leading zeros, one
+/// space before it and nothing behind it.
+pub(super) fn says_length(fields: &[Field], kinds: FieldSet, buffer: &[u8], body: BodyLength) -> bool {
+    if !(kinds.has(FieldKind::ContentLength) && matches!(body, BodyLength::Length(_))) {
+        return false;
+    }
+    let mut lengths = fields.iter().filter(|field| field.kind == FieldKind::ContentLength);
+    match (lengths.next(), lengths.next()) {
+        (Some(only), None) => is_plain(only) && only.value.of(buffer).first() != Some(&b'0'),
+        _ => false,
+    }
+}
+
+/// `Name: value`, with one space and no other white space around the value.
+#[inline]
+pub(super) fn is_plain(field: &Field) -> bool {
+    field.value.start == field.name.end + 2 && field.line.end == field.value.end + 2
 }
 
 /// Besides all fields with a `FieldKind` of their own: removing them by naming them in Connection would take away what

@@ -1,20 +1,21 @@
 //! The request head for the endpoint. Knows what an endpoint must learn about the client, and from whom to believe it.
 
 use super::identity::{is_overruled, put_identity};
-use super::kept::{Kept, list_has, put_connection, put_list};
+use super::kept::{Kept, is_plain, list_has, put_connection, put_list, says_length};
 use super::reread::request_is_as_meant;
 use super::{REWRITTEN, RequestEdits, put_content_length, put_framing};
-use crate::request::RequestHead;
+use crate::request::{RequestHead, TargetForm};
 use crate::{BodyLength, FieldKind, FieldSet, Version};
 
 /// Appends the head for the endpoint, always HTTP/1.1, with the framing of `head.body`.
 pub fn write_request(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.reserve(enough(head, edits));
-    put_request_line(head, buffer, edits, out);
-    kept(head, buffer, edits).copy(out);
+    let says_length = says_length(&head.fields, head.kinds, buffer, head.body);
+    put_request_line_and_kept(head, buffer, edits, says_length, out);
     match head.body {
         BodyLength::None if head.kinds.has(FieldKind::ContentLength) => put_content_length(0, out),
+        BodyLength::Length(_) if says_length => {}
         body => put_framing(body, out),
     }
     put_hop_by_hop(head, buffer, edits, out);
@@ -36,7 +37,13 @@ fn enough(head: &RequestHead, edits: &RequestEdits<'_>) -> usize {
     const OWN_TEXT: usize = 512;
     let received = head.fields.last().map_or(0, |field| field.line.end as usize);
     let given = edits.path.len() + edits.query.len() + edits.authority.len() + edits.request_id.len();
-    received + given + 2 * head.authority.len() + 2 * edits.client.len() + 2 * edits.scheme.len() + OWN_TEXT
+    received
+        + given
+        + 2 * head.authority.len()
+        + edits.client.len()
+        + edits.client_node.len()
+        + 2 * edits.scheme.len()
+        + OWN_TEXT
 }
 
 #[inline]
@@ -44,6 +51,41 @@ pub(super) fn put<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
     for part in parts {
         out.extend_from_slice(part);
     }
+}
+
+/// The request line, Host, and the fields that pass.
+fn put_request_line_and_kept(
+    head: &RequestHead,
+    buffer: &[u8],
+    edits: &RequestEdits<'_>,
+    says_length: bool,
+    out: &mut Vec<u8>,
+) {
+    const LENGTH: FieldSet = FieldSet::of(&[FieldKind::ContentLength]);
+    const HOST: FieldSet = FieldSet::of(&[FieldKind::Host]);
+    let mut kept = kept(head, buffer, edits);
+    if says_length {
+        kept.dropped = kept.dropped.without(LENGTH);
+    }
+    if begins_as_received(head, buffer, edits) {
+        (kept.start, kept.dropped) = (head.method_text.start as usize, kept.dropped.without(HOST));
+    } else {
+        put_request_line(head, buffer, edits, out);
+    }
+    kept.copy(out);
+}
+
+/// Whether the request line and a Host line behind it would be written as the very bytes that they are already.
+fn begins_as_received(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>) -> bool {
+    let Some(first) = head.fields.first() else { return false };
+    first.kind == FieldKind::Host
+        && is_plain(first)
+        && first.name.of(buffer) == b"Host"
+        && head.form == TargetForm::Origin
+        && head.version == Version::Http11
+        && std::ptr::eq(edits.path, head.path.of(buffer))
+        && std::ptr::eq(edits.query, head.query.of(buffer))
+        && std::ptr::eq(edits.authority, first.value.of(buffer))
 }
 
 fn put_request_line(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
@@ -85,7 +127,7 @@ fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -
         dropped = dropped.with(EXPECT);
     }
     let start = head.fields.first().map_or(0, |field| field.line.start as usize);
-    Kept { buffer, fields: &head.fields, start, dropped, nominates: head.nominates }
+    Kept { buffer, fields: &head.fields, kinds: head.kinds, start, dropped, nominates: head.nominates }
 }
 
 /// What this connection may learn about the next hop: an upgrade that is wanted, and that trailers are welcome.

@@ -1,19 +1,25 @@
 //! The response head for the client. Knows what HTTP/1.0 clients must be told aloud.
 
-use super::kept::{Kept, put_connection, put_list};
+use super::kept::{Kept, put_connection, put_list, says_length};
 use super::reread::response_is_as_meant;
 use super::{REWRITTEN, ResponseEdits, put_content_length, put_framing};
 use crate::framing::content_length;
 use crate::response::ResponseHead;
 use crate::{BodyLength, FieldKind, FieldSet, Version, field};
 
+const LENGTH: FieldSet = FieldSet::of(&[FieldKind::ContentLength]);
+
 /// Appends the head for the client, always HTTP/1.1 in the status line.
 pub fn write_response(head: &ResponseHead, buffer: &[u8], edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.reserve(enough(head, edits));
-    put_status_and_kept(head, buffer, edits.hidden, out);
+    let says_length = edits.body == head.body && says_length(&head.fields, head.kinds, buffer, head.body);
+    let rewritten = if says_length { REWRITTEN.without(LENGTH) } else { REWRITTEN };
+    let dropped = rewritten.with(edits.hidden);
+    put_status_and_kept(head, buffer, dropped, out);
     match edits.body {
         BodyLength::None => put_length_without_body(head, buffer, out),
+        BodyLength::Length(_) if says_length => {}
         body => put_framing(body, out),
     }
     put_hop_by_hop(head, buffer, edits, out);
@@ -43,15 +49,18 @@ fn enough(head: &ResponseHead, edits: &ResponseEdits<'_>) -> usize {
     received as usize + edits.extra.len() + OWN_TEXT
 }
 
-/// `200 OK` and what follows it are copied as received, down to the first field that is not.
-fn put_status_and_kept(head: &ResponseHead, buffer: &[u8], hidden: FieldSet, out: &mut Vec<u8>) {
+/// The status line and what follows it are copied as received, down to the first field that is not.
+fn put_status_and_kept(head: &ResponseHead, buffer: &[u8], dropped: FieldSet, out: &mut Vec<u8>) {
     const STATUS_START: usize = b"HTTP/1.1 ".len();
     const STATUS_END: usize = STATUS_START + 3;
-    out.extend_from_slice(b"HTTP/1.1 ");
-    let mut start = STATUS_START;
+    let mut start = 0;
+    if head.version == Version::Http10 {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        start = STATUS_START;
+    }
     if buffer.get(STATUS_END) != Some(&b' ') {
         // RFC 9112 §4: the space is sent even when there is no phrase.
-        out.extend_from_slice(buffer.get(STATUS_START..STATUS_END).unwrap_or_default());
+        out.extend_from_slice(buffer.get(start..STATUS_END).unwrap_or_default());
         out.push(b' ');
         start = STATUS_END;
     }
@@ -60,9 +69,8 @@ fn put_status_and_kept(head: &ResponseHead, buffer: &[u8], hidden: FieldSet, out
         out.extend_from_slice(buffer.get(start..line_end).unwrap_or_default());
         return;
     }
-    let fields = &head.fields;
-    let dropped = REWRITTEN.with(hidden);
-    Kept { buffer, fields, start, dropped, nominates: head.nominates }.copy(out);
+    let (fields, kinds) = (&head.fields, head.kinds);
+    Kept { buffer, fields, kinds, start, dropped, nominates: head.nominates }.copy(out);
 }
 
 /// What a HEAD or 304 answer says of the body it does not have, or that there are 0 bytes.
