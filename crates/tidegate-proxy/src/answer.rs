@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::SystemTime;
 use tidegate_http::request::Method;
 use tidegate_http::{BodyLength, Version, field, status};
+use tokio::task::coop::consume_budget;
 
 /// The answer of a route that answers by itself.
 pub(crate) async fn fixed(
@@ -71,6 +72,8 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
 
 /// Sends a whole answer. The connection goes on when the request is read to its end.
 async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) -> Result<Fate, Failure> {
+    // Nothing else makes a client wait that is answered from here: others must have their turn.
+    consume_budget().await;
     let request_is_whole = call.journal.head_read && body_is_read(call);
     let workspace = &mut *call.workspace;
     let head_read = call.journal.head_read;

@@ -15,7 +15,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity].into_boxed_slice(), pinned: 0, start: 0, end: 0 }
+        Self::on(vec![0; capacity].into_boxed_slice())
     }
 
     #[inline]
@@ -110,14 +110,51 @@ impl Buffer {
         self.end = (self.end + length).min(self.bytes.len());
     }
 
-    /// Exchanges the memory under an empty buffer; `false`, and nothing changed, if it holds something.
+    /// A buffer on memory that is borrowed for a while.
+    pub(crate) fn on(memory: Box<[u8]>) -> Self {
+        Self { bytes: memory, pinned: 0, start: 0, end: 0 }
+    }
+
+    /// Leaves a buffer without memory.
+    pub(crate) fn take_memory(&mut self) -> Box<[u8]> {
+        self.clear();
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Exchanges the memory under a buffer without a pinned head, and takes along what is readable; `memory` becomes
+    /// as large as this one's was if that does not fit.
     #[inline]
-    pub(crate) fn exchange_memory(&mut self, memory: &mut Box<[u8]>) -> bool {
-        let exchangeable = self.is_empty() && self.pinned == 0 && self.bytes.len() == memory.len();
-        if exchangeable {
-            std::mem::swap(&mut self.bytes, memory);
+    pub(crate) fn move_to(&mut self, memory: &mut Box<[u8]>) {
+        debug_assert_eq!(self.pinned, 0, "a pinned head is elsewhere afterwards");
+        if !self.is_empty() {
+            self.carry_over(memory);
         }
-        exchangeable
+        std::mem::swap(&mut self.bytes, memory);
+        (self.start, self.end) = (0, self.end - self.start);
+    }
+
+    #[cold]
+    fn carry_over(&self, memory: &mut Box<[u8]>) {
+        let held = self.readable();
+        if memory.len() < held.len() {
+            *memory = vec![0; self.bytes.len()].into_boxed_slice();
+        }
+        if let Some(room) = memory.get_mut(..held.len()) {
+            room.copy_from_slice(held);
+        }
+    }
+
+    /// Puts `bytes`, the rest of what has passed elsewhere, behind what is readable, in a larger buffer when this one is
+    /// too small.
+    pub(crate) fn append_rest(&mut self, bytes: &[u8]) {
+        let end = self.end + bytes.len();
+        if self.bytes.len() < end {
+            self.grow(end);
+        }
+        if let Some(room) = self.bytes.get_mut(self.end..end) {
+            room.copy_from_slice(bytes);
+            self.end = end;
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -170,5 +207,29 @@ mod tests {
         assert_eq!((buffer.pinned(), buffer.readable()), (&b"longheadand more"[..], &b"body"[..]));
         buffer.reserve_behind_head(4);
         assert!(buffer.room().is_empty(), "bytes of a body do not make a buffer grow");
+    }
+
+    #[test]
+    fn what_is_readable_moves_along_to_other_memory() {
+        let mut buffer = Buffer::with_capacity(16);
+        put(&mut buffer, b"sent and not yet");
+        buffer.consume(9);
+        let mut large = vec![0; 8].into_boxed_slice();
+        buffer.move_to(&mut large);
+        assert_eq!((buffer.readable(), large.len()), (&b"not yet"[..], 16));
+        assert_eq!(buffer.room().len(), 1);
+        let mut small = vec![0; 4].into_boxed_slice();
+        buffer.move_to(&mut small);
+        assert_eq!((buffer.readable(), small.len()), (&b"not yet"[..], 8), "and the memory grew for it");
+    }
+
+    #[test]
+    fn the_rest_of_a_body_that_passed_elsewhere_goes_on_behind_the_head() {
+        let mut buffer = Buffer::with_capacity(8);
+        put(&mut buffer, b"headbody");
+        buffer.pin(4);
+        buffer.consume(4);
+        buffer.append_rest(b"rest of it");
+        assert_eq!((buffer.pinned(), buffer.readable()), (&b"head"[..], &b"rest of it"[..]));
     }
 }

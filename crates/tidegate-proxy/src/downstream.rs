@@ -29,7 +29,6 @@ use std::task::Poll;
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_http::Progress;
-use tokio::task::coop;
 
 /// How long a connection stays ready to serve after an answer before it becomes an idle one.
 const WARM: Duration = Duration::from_secs(1);
@@ -278,7 +277,6 @@ enum Begun {
 async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
     let failed = |cause| Failure::new(Stage::Head, cause);
     let limits = call.listener.head_limits;
-    coop::consume_budget().await; // a client that never pauses must not keep others from their turn
     if call.workspace.input.is_empty() {
         match read_at_once(call) {
             Poll::Ready(true) => {}

@@ -17,8 +17,9 @@ use crate::snapshot::Policy;
 use crate::stream::Stream;
 use crate::timers::{after, now};
 use crate::tunnel;
+use crate::workspace::Workspace;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
@@ -148,7 +149,13 @@ impl Upload {
 
 fn poll_upload(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Upload, Failure> {
     let workspace = &mut *call.workspace;
-    let cause = match workspace.upload.poll(cx, call.down, &mut workspace.input, up) {
+    let mut uploaded = workspace.upload.poll_drain(cx, &mut workspace.input, up);
+    if matches!(uploaded, Poll::Ready(Ok(()))) && !workspace.upload.is_done() {
+        let down = &*call.down;
+        uploaded =
+            call.worker.workspaces.pass_hot(workspace, |upload, buffer| upload.poll(cx, down, buffer, up));
+    }
+    let cause = match uploaded {
         Poll::Pending | Poll::Ready(Ok(())) => return Ok(Upload::Moving),
         Poll::Ready(Err(PumpError::SinkBroken)) => return Ok(Upload::Broken),
         Poll::Ready(Err(PumpError::Chunk(error))) => Cause::Chunk(error),
@@ -158,38 +165,55 @@ fn poll_upload(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Re
     Err(Failure::new(Stage::Send, cause))
 }
 
-/// Reads until the response head is parsed; its bytes are still at the front of the buffer then.
+/// Reads until the response head is parsed; its bytes are still at the front of the buffer then, in the hot memory if
+/// there was nothing before them.
 fn poll_head(
     call: &mut Call<'_>,
     cx: &mut Context<'_>,
-    up: &mut Stream,
+    up: &Stream,
     limits: &HeadLimits,
 ) -> Poll<Result<(), Failure>> {
-    let workspace = &mut *call.workspace;
-    call.worker.workspaces.lend_hot(workspace);
+    let workspaces = &call.worker.workspaces;
+    workspaces.lend_hot(call.workspace);
+    let polled = read_head(call.workspace, cx, up, limits);
+    match polled {
+        Poll::Ready(Ok(head_bytes)) => {
+            call.response_head_bytes = head_bytes;
+            Poll::Ready(Ok(()))
+        }
+        Poll::Ready(Err(cause)) => {
+            workspaces.return_hot(call.workspace);
+            Poll::Ready(Err(Failure::new(Stage::Await, cause)))
+        }
+        Poll::Pending => {
+            workspaces.return_hot(call.workspace);
+            Poll::Pending
+        }
+    }
+}
+
+#[inline]
+fn read_head(
+    workspace: &mut Workspace,
+    cx: &mut Context<'_>,
+    up: &Stream,
+    limits: &HeadLimits,
+) -> Poll<Result<usize, Cause>> {
     let method = workspace.request.method;
-    let failed = |cause| Poll::Ready(Err(Failure::new(Stage::Await, cause)));
     loop {
         if !workspace.answer.is_empty() {
             let bytes = workspace.answer.readable();
             match workspace.response_parser.parse(bytes, limits, method, &mut workspace.response) {
                 Ok(Progress::NeedMore) => {}
-                Ok(Progress::Complete { head_bytes }) => {
-                    call.response_head_bytes = head_bytes;
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) => return failed(Cause::Response(error)),
+                Ok(Progress::Complete { head_bytes }) => return Poll::Ready(Ok(head_bytes)),
+                Err(error) => return Poll::Ready(Err(Cause::Response(error))),
             }
         }
         workspace.answer.grow_when_full(); // the parser ends it when it is longer than a head may be
-        match up.poll_read(cx, workspace.answer.room()) {
-            Poll::Pending => {
-                call.worker.workspaces.return_hot(workspace);
-                return Poll::Pending;
-            }
-            Poll::Ready(Ok(length)) if length > 0 => workspace.answer.filled(length),
-            Poll::Ready(_) if workspace.answer.is_empty() => return failed(Cause::EndpointClosed),
-            Poll::Ready(_) => return failed(Cause::AnswerHeadCut),
+        match ready!(up.poll_read(cx, workspace.answer.room())) {
+            Ok(length) if length > 0 => workspace.answer.filled(length),
+            _ if workspace.answer.is_empty() => return Poll::Ready(Err(Cause::EndpointClosed)),
+            _ => return Poll::Ready(Err(Cause::AnswerHeadCut)),
         }
     }
 }
@@ -199,7 +223,7 @@ fn poll_head(
 fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(), Failure> {
     while !call.journal.half_closed {
         let room = call.workspace.input.room();
-        if room.is_empty() {
+        if room.is_empty() || call.down.poll_readable(cx).is_pending() {
             return Ok(());
         }
         match call.down.poll_read(cx, room) {
@@ -233,6 +257,7 @@ async fn pass_interim(call: &mut Call<'_>, policy: &Policy) -> Result<(), Failur
         );
     }
     workspace.answer.consume(call.response_head_bytes);
+    call.worker.workspaces.return_hot(workspace); // others have a turn now
     let flushed = call.flush_download(policy.timeouts.body_idle).await;
     // Behind a part of a head no other can be said.
     call.journal.begun = flushed.is_err() && call.workspace.download.sent_bytes > 0;
@@ -283,8 +308,11 @@ async fn relay(
     let mut upload_over = call.workspace.upload.is_done();
     poll_fn(|cx| {
         let workspace = &mut *call.workspace;
-        call.worker.workspaces.lend_hot(workspace);
-        let downloaded = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
+        let mut downloaded = workspace.download.poll_drain(cx, &mut workspace.answer, call.down);
+        if matches!(downloaded, Poll::Ready(Ok(()))) && !workspace.download.is_done() {
+            call.worker.workspaces.lend_hot(workspace);
+            downloaded = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
+        }
         call.worker.workspaces.return_hot(workspace);
         // Second, so that an upload that never has to wait cannot starve the answer.
         if downloaded.is_pending() && !upload_over {

@@ -196,23 +196,35 @@ impl Pump {
     ) -> Poll<Result<(), PumpError>> {
         let turn_ends = self.sent_bytes.saturating_add(TURN_BYTES);
         loop {
+            ready!(self.poll_drain(cx, buffer, to))?;
+            if self.source_ended() {
+                return Poll::Ready(Ok(()));
+            }
             if self.sent_bytes >= turn_ends {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            self.waits_for = Side::Source;
+            ready!(self.poll_fill(cx, from, buffer))?;
+        }
+    }
+
+    /// Moves on what the buffer holds, without reading.
+    pub(crate) fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+        to: &Stream,
+    ) -> Poll<Result<(), PumpError>> {
+        loop {
             if self.data == 0 && self.tail.is_empty() && !self.source_ended() {
                 self.load(buffer)?;
             }
-            if self.has_output() {
-                self.waits_for = Side::Sink;
-                ready!(self.poll_flush(cx, buffer, to))?;
-                continue;
-            }
-            if self.source_ended() {
+            if !self.has_output() {
                 return Poll::Ready(Ok(()));
             }
-            self.waits_for = Side::Source;
-            ready!(self.poll_fill(cx, from, buffer))?;
+            self.waits_for = Side::Sink;
+            ready!(self.poll_flush(cx, buffer, to))?;
         }
     }
 

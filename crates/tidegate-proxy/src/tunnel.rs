@@ -69,6 +69,7 @@ fn open(call: &mut Call<'_>) -> Result<(), Failure> {
     };
     write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);
     workspace.answer.consume(call.response_head_bytes);
+    call.worker.workspaces.return_hot(workspace); // others have a turn now
     call.journal.status = 101;
     call.journal.begun = true;
     call.journal.first_byte = Some(now());

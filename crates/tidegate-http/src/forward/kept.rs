@@ -17,6 +17,7 @@ pub(super) struct Kept<'a> {
 }
 
 impl Kept<'_> {
+    #[inline]
     pub(super) fn copy(&self, out: &mut Vec<u8>) {
         let mut run = self.start;
         let in_question = if self.nominates || self.dropped.meets(self.kinds) { self.fields } else { &[] };

@@ -7,12 +7,15 @@ use crate::framing::content_length;
 use crate::response::ResponseHead;
 use crate::{BodyLength, FieldKind, FieldSet, Version, field};
 
+/// Holds nearly every head, so that even the first one is written without growing.
+const USUAL_BYTES: usize = 1024;
+
 const LENGTH: FieldSet = FieldSet::of(&[FieldKind::ContentLength]);
 
 /// Appends the head for the client, always HTTP/1.1 in the status line.
 pub fn write_response(head: &ResponseHead, buffer: &[u8], edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
     let start = out.len();
-    out.reserve(enough(head, edits));
+    out.reserve(USUAL_BYTES);
     let says_length = edits.body == head.body && says_length(&head.fields, head.kinds, buffer, head.body);
     let rewritten = if says_length { REWRITTEN.without(LENGTH) } else { REWRITTEN };
     let dropped = rewritten.with(edits.hidden);
@@ -40,13 +43,6 @@ pub fn write_response(head: &ResponseHead, buffer: &[u8], edits: &ResponseEdits<
         "the head does not read as it was meant: {}",
         out.get(start..).unwrap_or_default().escape_ascii()
     );
-}
-
-/// Bytes that hold the head, so that it is written without growing.
-fn enough(head: &ResponseHead, edits: &ResponseEdits<'_>) -> usize {
-    const OWN_TEXT: usize = 128;
-    let received = head.fields.last().map_or(head.reason.end, |field| field.line.end);
-    received as usize + edits.extra.len() + OWN_TEXT
 }
 
 /// The status line and what follows it are copied as received, down to the first field that is not.
