@@ -37,6 +37,11 @@ impl<'a> Candidates<'a> {
         self.now
     }
 
+    /// Positions there are, whether they may be picked or not.
+    pub(crate) fn positions(&self) -> usize {
+        self.seats.len()
+    }
+
     /// The endpoint at this position, when it may be picked.
     pub(crate) fn get(&self, index: usize) -> Option<&'a Seat> {
         self.seats.get(index).filter(|seat| self.accepts(index, seat))

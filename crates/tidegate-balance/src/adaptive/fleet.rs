@@ -12,10 +12,15 @@ use crate::float::AtomicF32;
 use crate::seat::Seat;
 use crate::{EndpointState, Moment};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_millis(100);
+/// More endpoints than this are taken in turns, each period so much shorter, so that no request waits for a long look.
+const TURN: usize = 256;
+/// A prime: steps of it visit every position of any smaller number of endpoints once, and no pattern in their order
+/// (every fourth with more cores) makes a turn unlike the whole.
+const STRIDE: usize = 2_147_483_647;
 const HURRIED_PERIOD: Duration = Duration::from_millis(5);
 /// A newcomer's slowness is put down to being cold for this long.
 const SLOW_START: Duration = Duration::from_secs(30);
@@ -52,6 +57,8 @@ pub(crate) struct Fleet {
     noise: AtomicF32,
     normal_errors: AtomicF32,
     scratch: Mutex<Vec<f32>>,
+    /// Where the next turn begins.
+    cursor: AtomicUsize,
 }
 
 impl Fleet {
@@ -68,8 +75,11 @@ impl Fleet {
         self.noise.get()
     }
 
-    /// Something jumped: do not wait for the period to end. Several jumps share one look.
-    pub(crate) fn hurry(&self, now: Moment) {
+    /// This one jumped: price it now, and do not wait for the period to end to look at all. Several jumps share one look.
+    pub(crate) fn jumped(&self, state: &EndpointState, peers: u32, now: Moment) {
+        if self.is_measured.load(Relaxed) {
+            state.standing().cost.set(self.price(state, doubt(peers), now));
+        }
         self.shrink_due.fetch_min((now + HURRIED_PERIOD).0, Relaxed);
     }
 
@@ -79,7 +89,7 @@ impl Fleet {
         if now.0 < due {
             return;
         }
-        let next = (now + PERIOD).0;
+        let next = (now + PERIOD.mul_f32(part_of(seats))).0;
         if self.shrink_due.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
             return;
         }
@@ -92,23 +102,24 @@ impl Fleet {
         if self.founded.load(Relaxed) == 0 {
             self.founded.store(now.0.max(1), Relaxed);
         }
-        self.measure_errors(seats, now, scratch);
-        let measured = self.measure(seats, now, scratch);
-        let doubt = if peers > 1 { DOUBT_AMONG_PEERS } else { DOUBT_ALONE };
-        for seat in seats {
+        let turn = Turn { seats, start: self.cursor.load(Relaxed) };
+        self.cursor.store((turn.start + TURN) % seats.len().max(1), Relaxed);
+        self.measure_errors(&turn, now, scratch);
+        let measured = self.measure(&turn, now, scratch);
+        for seat in turn.seats() {
             self.price_errors(&seat.state, now);
             if measured && seat.state.published().gain.get() > 0.0 {
-                seat.state.standing().cost.set(self.price(&seat.state, doubt, now));
+                seat.state.standing().cost.set(self.price(&seat.state, doubt(peers), now));
             }
         }
     }
 
     /// The medians over the endpoints that are up and have answered. False when there are none.
-    fn measure(&self, seats: &[Seat], now: Moment, scratch: &mut Vec<f32>) -> bool {
+    fn measure(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) -> bool {
         let mut median_of = |field: fn(&Seat) -> f32| {
             let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().gain.get() > 0.0;
             scratch.clear();
-            scratch.extend(seats.iter().filter(heard).map(field));
+            scratch.extend(turn.seats().filter(heard).map(field));
             median(scratch)
         };
         let service = median_of(|seat| seat.state.published().log_service.get());
@@ -117,9 +128,12 @@ impl Fleet {
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
-        self.log_service.set(service);
-        self.log_parallelism.set(parallelism);
-        self.noise.set(noise);
+        let gain = if self.is_measured.load(Relaxed) { part_of(turn.seats) } else { 1.0 };
+        for (level, median) in
+            [(&self.log_service, service), (&self.log_parallelism, parallelism), (&self.noise, noise)]
+        {
+            level.set(level.get() + gain * (median - level.get()));
+        }
         self.is_measured.store(true, Relaxed);
         true
     }
@@ -127,14 +141,14 @@ impl Fleet {
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
     /// quartile is what all do.
-    fn measure_errors(&self, seats: &[Seat], now: Moment, scratch: &mut Vec<f32>) {
+    fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) {
         let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().is_heard();
         scratch.clear();
-        scratch.extend(seats.iter().filter(heard).map(|seat| seat.state.published().error_rate(now)));
+        scratch.extend(turn.seats().filter(heard).map(|seat| seat.state.published().error_rate(now)));
         let first_quarter = scratch.len().saturating_sub(1) / 4;
         let quartile = nth(scratch, first_quarter).unwrap_or_default();
         let before = self.normal_errors.get();
-        self.normal_errors.set(before + NORMAL_GAIN * (quartile - before));
+        self.normal_errors.set(before + NORMAL_GAIN * part_of(turn.seats) * (quartile - before));
     }
 
     /// Service time divided by the fleet's cost is the fleet's parallelism.
@@ -162,6 +176,29 @@ impl Fleet {
     fn is_newcomer(&self, joined: Moment, now: Moment) -> bool {
         joined.since(Moment(self.founded.load(Relaxed))) > FOUNDING && now.since(joined) < SLOW_START
     }
+}
+
+fn doubt(peers: u32) -> f32 {
+    if peers > 1 { DOUBT_AMONG_PEERS } else { DOUBT_ALONE }
+}
+
+/// The endpoints that are measured and priced at one time: all of them, or as many as a turn takes.
+struct Turn<'a> {
+    seats: &'a [Seat],
+    start: usize,
+}
+
+impl<'a> Turn<'a> {
+    fn seats(&self) -> impl Iterator<Item = &'a Seat> + use<'a> {
+        let (seats, start) = (self.seats, self.start);
+        (start..start + seats.len().min(TURN))
+            .filter_map(move |step| seats.get(step.wrapping_mul(STRIDE) % seats.len()))
+    }
+}
+
+/// The part of the endpoints that one turn takes.
+fn part_of(seats: &[Seat]) -> f32 {
+    (TURN as f32 / seats.len() as f32).min(1.0)
 }
 
 /// The error rates that pass for normal now.
@@ -200,6 +237,19 @@ fn median(values: &mut [f32]) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Algorithm;
+    use crate::testing::Fleet as Cluster;
+
+    #[test]
+    fn turns_take_every_endpoint_of_a_large_cluster_once() {
+        let cluster = Cluster::even(Algorithm::Adaptive { peers: 1 }, 3 * TURN);
+        let seats = Seat::all(cluster.endpoints(), &[]);
+        let turns = [0, TURN, 2 * TURN].map(|start| Turn { seats: &seats, start });
+        let mut seen: Vec<_> = turns.iter().flat_map(Turn::seats).map(std::ptr::from_ref).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 3 * TURN);
+    }
 
     #[test]
     fn a_median_of_none_is_none_and_of_two_their_middle() {

@@ -14,6 +14,7 @@ mod errors;
 mod fleet;
 mod learned;
 mod model;
+mod shortlist;
 
 use crate::candidates::Candidates;
 use crate::seat::Seat;
@@ -21,6 +22,7 @@ use crate::{Ended, Lease, Moment};
 use fleet::Fleet;
 use learned::Evidence;
 use model::Lesson;
+use shortlist::{OPEN_MIN, RunnersUp, Shortlist};
 use std::sync::Arc;
 
 pub use learned::Beliefs;
@@ -31,6 +33,8 @@ const SILENCE_ALLOWED: f32 = 5.0;
 /// Suspicion starts at this part of the fleet's noise and adds this much cost per unit of it.
 const SUSPICION_FROM: f32 = 0.4;
 const SUSPICION_COST: f32 = 0.5;
+/// Up to so many endpoints are all looked at. With more, a look at some is as good.
+const SCANNED_MAX: usize = 256;
 /// Suspicion halves in this many latencies without news.
 const SUSPICION_HALF_LIFE: f32 = 100.0;
 
@@ -38,33 +42,41 @@ const SUSPICION_HALF_LIFE: f32 = 100.0;
 pub(crate) struct Adaptive {
     peers: u32,
     fleet: Arc<Fleet>,
+    shortlist: Shortlist,
 }
 
 impl Adaptive {
     /// `previous`: who has learned about the same cluster so far.
     pub(crate) fn new(peers: u32, previous: Option<&Adaptive>) -> Self {
-        Self { peers, fleet: previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default() }
+        let fleet = previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default();
+        Self { peers, fleet, shortlist: Shortlist::default() }
     }
 
-    /// Nearly all endpoints are dismissed by the first comparison: errors and warnings can only raise a score. A wanted
-    /// probe can lower it, so those who have one are always looked at.
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
-        let doubt = SUSPICION_FROM * self.fleet.noise();
-        let now = candidates.now();
-        let mut best = None;
-        // Every score is finite, so the first endpoint beats this.
-        let mut least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
-        candidates.visit_from_random(random, |index, seat, is_plain| {
-            if is_plain && !at_best(seat).beats(&least) {
-                return;
-            }
-            if let Some(bid) = better(&least, seat, doubt, now) {
-                (best, least) = (Some((index, seat)), bid);
-            }
-        });
-        let (index, seat) = best?;
-        seat.state.standing().claim_probe(now);
+        let mut search = Search::new(SUSPICION_FROM * self.fleet.noise(), candidates.now());
+        if candidates.positions() <= SCANNED_MAX || !self.look_at_some(&mut search, candidates, random) {
+            candidates.visit_from_random(random, |index, seat, is_plain| search.look(index, seat, is_plain));
+        }
+        let (index, seat) = search.best?;
+        seat.state.standing().claim_probe(candidates.now());
         Some(index)
+    }
+
+    /// At 40 of them instead of all. False when too few of these may be picked to tell.
+    fn look_at_some<'a>(&self, search: &mut Search<'a>, candidates: &Candidates<'a>, random: u64) -> bool {
+        let mut runners_up = RunnersUp::new();
+        let mut open = 0;
+        for index in self.shortlist.positions(candidates.positions(), random) {
+            if let Some(seat) = candidates.get(index) {
+                open += 1;
+                search.look(index, seat, seat.state.is_unremarkable());
+                runners_up.add(index, drain_time(seat));
+            }
+        }
+        if let Some((index, _)) = search.best {
+            self.shortlist.keep(&runners_up, index);
+        }
+        open >= OPEN_MIN
     }
 
     /// What the end of an attempt teaches. Off the client's path: the answer has been sent, or an attempt has failed.
@@ -76,7 +88,7 @@ impl Adaptive {
             }
             let level = self.fleet.level();
             if state.learned().learn(state, evidence, level.as_ref(), now) == Lesson::Jumped {
-                self.fleet.hurry(now);
+                self.fleet.jumped(state, self.peers, now);
             }
             if matches!(evidence, Evidence::Failure) {
                 // A fast failure frees its slot at once: until the next period hundreds of requests would follow it.
@@ -95,6 +107,33 @@ impl Adaptive {
                 Some(Evidence::Success { latency: first_byte, load: lease.load() })
             }
             Ended::ConnectFailed | Ended::Failed => Some(Evidence::Failure),
+        }
+    }
+}
+
+/// The best endpoint so far.
+struct Search<'a> {
+    doubt: f32,
+    now: Moment,
+    best: Option<(usize, &'a Seat)>,
+    least: Bid,
+}
+
+impl<'a> Search<'a> {
+    fn new(doubt: f32, now: Moment) -> Self {
+        // Every score is finite, so the first endpoint beats this.
+        Self { doubt, now, best: None, least: Bid { score: f32::INFINITY, last_picked: u64::MAX } }
+    }
+
+    /// Nearly all endpoints are dismissed by the first comparison: errors and warnings can only raise a score. A wanted
+    /// probe can lower it; whoever has one is not plain.
+    #[inline]
+    fn look(&mut self, index: usize, seat: &'a Seat, is_plain: bool) {
+        if is_plain && !at_best(seat).beats(&self.least) {
+            return;
+        }
+        if let Some(bid) = better(&self.least, seat, self.doubt, self.now) {
+            (self.best, self.least) = (Some((index, seat)), bid);
         }
     }
 }
