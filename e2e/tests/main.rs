@@ -30,6 +30,7 @@ mod proxy_protocol;
 mod reload_and_drain;
 mod retries;
 mod routing;
+mod sticky;
 mod tiers_and_zones;
 mod timeouts;
 mod two_python_servers;

@@ -122,6 +122,14 @@ impl Balancer {
         Self { passive, ..self }
     }
 
+    /// Learns what the bound compares, whatever the algorithm: for [`Self::pick_again`]. `previous` as for [`Self::new`].
+    #[must_use]
+    pub fn with_bound(self, bound: LoadBound, previous: Option<&Balancer>) -> Self {
+        let taught = previous.and_then(|previous| previous.learner.as_ref());
+        let learn = || bound.needs_learning().then(|| Adaptive::new(1, taught));
+        Self { learner: self.learner.or_else(learn), ..self }
+    }
+
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }

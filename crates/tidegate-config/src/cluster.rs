@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{Address, Balance};
+use crate::{Address, Balance, Sticky};
 
 /// A named set of interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Cluster {
     pub endpoints: Vec<Endpoint>,
     /// Which endpoint is picked.
     pub balance: Balance,
+    /// A cookie that brings clients back; `None`: none.
+    pub sticky: Option<Sticky>,
     /// Active checks; `None`: none.
     pub health: Option<HealthCheck>,
     /// Marking down after failed connects; `None`: never.

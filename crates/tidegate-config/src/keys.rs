@@ -238,6 +238,8 @@ mod tests {
             ("balance", "choices") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'random'\n",
             ("balance", "peers") => "listen = ':80'\nto = 'h:1'\n[balance]\nalgorithm = 'adaptive'\n",
             ("balance", _) => "listen = ':80'\nto = 'h:1'\n[balance]\n",
+            ("sticky", "bound_by") => "listen = ':80'\nto = 'h:1'\n[sticky]\nbound_percent = 150\n",
+            ("sticky", _) => "listen = ':80'\nto = 'h:1'\n[sticky]\n",
             ("hash_key", _) => "listen = ':80'\nto = 'h:1'\nbalance.algorithm = 'hash'\n[balance.key]\n",
             ("health", "path" | "host" | "expect") => "listen = ':80'\nto = 'h:1'\n[health]\ntype = 'http'\n",
             ("health", _) => "listen = ':80'\nto = 'h:1'\n[health]\n",

@@ -30,6 +30,7 @@ mod reference;
 mod route;
 mod schema;
 mod show;
+mod sticky;
 mod suggest;
 mod units;
 mod walk;
@@ -46,3 +47,4 @@ pub use route::{
     RetryBudget, RetryOn, Route, RouteLimits, RouteTimeouts,
 };
 pub use schema::schema;
+pub use sticky::{Secret, Sticky};

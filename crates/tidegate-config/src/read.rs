@@ -8,6 +8,7 @@ mod cluster;
 mod listener;
 mod matcher;
 mod route;
+mod sticky;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -19,7 +20,7 @@ use crate::keys::ROOT;
 use crate::problem::{Problem, Span};
 use crate::walk::{Section, Walk, set};
 use crate::{
-    Balance, Bind, Cluster, ClusterLimits, HealthCheck, Limits, Listener, Log, PassiveHealth, Retry,
+    Balance, Bind, Cluster, ClusterLimits, HealthCheck, Limits, Listener, Log, PassiveHealth, Retry, Sticky,
     Timeouts, Workers,
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct Placed<T> {
 #[derive(Debug)]
 struct Inherited {
     balance: Balance,
+    sticky: Option<Sticky>,
     health: Option<HealthCheck>,
     passive: Option<PassiveHealth>,
     retry: Retry,
@@ -67,6 +69,7 @@ impl Default for Inherited {
     fn default() -> Self {
         Self {
             balance: Balance::default(),
+            sticky: None,
             health: None,
             passive: Some(PassiveHealth::default()),
             retry: Retry::default(),
@@ -99,6 +102,7 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
 fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
     let mut inherited = Inherited::default();
     set(&mut inherited.balance, balance::balance(walk, root));
+    set(&mut inherited.sticky, sticky::sticky(walk, root));
     set(&mut inherited.health, cluster::health(walk, root));
     set(&mut inherited.passive, cluster::passive(walk, root));
     inherited.zone = cluster::zone(walk, root);

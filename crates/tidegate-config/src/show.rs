@@ -9,9 +9,9 @@ use crate::check::print_host;
 use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
-    Action, Balance, Bind, Cluster, Config, Endpoint, Forward, HashKey, HealthCheck, Limits, Listener, Log,
-    LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Probe, Redirect, RedirectPart, Retry, Route,
-    RouteTimeouts, StatusRange, Timeouts, Workers,
+    Action, Balance, Bind, Bound, Cluster, Config, Endpoint, Forward, HashKey, HealthCheck, Limits, Listener,
+    Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Probe, Redirect, RedirectPart, Retry,
+    Route, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Workers,
 };
 
 impl Config {
@@ -201,6 +201,7 @@ fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
     sheet.section(&format!("[cluster.{}]", bare_or_quoted(&cluster.name)));
     sheet.line("endpoints", list(cluster.endpoints.iter().map(endpoint)));
     sheet.line("balance", balance(&cluster.balance));
+    sheet.line("sticky", cluster.sticky.as_ref().map_or(quoted("off"), sticky));
     sheet.line("health", cluster.health.as_ref().map_or(quoted("off"), health));
     sheet.line("passive", cluster.passive.as_ref().map_or(quoted("off"), passive));
     sheet.line("send_proxy_protocol", quoted(if cluster.send_proxy_protocol { "v2" } else { "off" }));
@@ -233,8 +234,7 @@ fn balance(balance: &Balance) -> String {
         Balance::First { in_flight_max } => fields.push(("in_flight_max", in_flight_max.to_string())),
         Balance::Maglev(hashing) | Balance::Rendezvous(hashing) => {
             fields.push(("key", hash_key(&hashing.key)));
-            fields.push(("bound_percent", count_or_off(hashing.bound.map(|bound| bound.percent))));
-            fields.extend(hashing.bound.map(|bound| ("bound_by", quoted(bound.by.word()))));
+            fields.extend(bound(hashing.bound));
         }
         Balance::Random { choices } => fields.push(("choices", choices.to_string())),
         Balance::LeastRequest
@@ -244,6 +244,23 @@ fn balance(balance: &Balance) -> String {
         | Balance::RoundRobin => return quoted(balance.word()),
     }
     table(fields)
+}
+
+fn sticky(sticky: &Sticky) -> String {
+    let mut fields = vec![("cookie", quoted(&sticky.cookie))];
+    match &sticky.secret {
+        Secret::Environment(name) => fields.push(("secret_env", quoted(name))),
+        Secret::File(path) => fields.push(("secret_file", quoted(&path.display().to_string()))),
+        Secret::Made => {}
+    }
+    fields.extend(bound(sticky.bound));
+    fields.push(("forward", sticky.forward.to_string()));
+    table(fields)
+}
+
+fn bound(bound: Option<Bound>) -> impl Iterator<Item = (&'static str, String)> {
+    let percent = ("bound_percent", count_or_off(bound.map(|bound| bound.percent)));
+    std::iter::once(percent).chain(bound.map(|bound| ("bound_by", quoted(bound.by.word()))))
 }
 
 fn hash_key(key: &HashKey) -> String {

@@ -142,7 +142,7 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 20] = [
+const PLACES: [(&str, &str); 21] = [
     ("admin", "[admin]\n"),
     ("answer", "[[route]]\n[route.answer]\n"),
     ("balance", "[balance]\n"),
@@ -162,6 +162,7 @@ const PLACES: [(&str, &str); 20] = [
     ("route", "[[route]]\n"),
     ("route_limit", "[[route]]\nto = 'a:1'\n[route.limit]\n"),
     ("route_timeout", "[[route]]\nto = 'a:1'\n[route.timeout]\n"),
+    ("sticky", "[sticky]\n"),
     ("timeout", "[timeout]\n"),
 ];
 

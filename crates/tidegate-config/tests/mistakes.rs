@@ -79,6 +79,9 @@ mistakes! {
     two_listeners_on_one_port: "listen = [':80', '127.0.0.1:80', ':9901']\nto = 'a:1'\n",
     a_variable_that_is_not_set: "listen = ':80'\nto = ['${HOST}:80', '${PORT}', '${X']\n",
     a_hash_key_without_hash: "listen = ':80'\nto = 'a:1'\n[balance]\nalgorithm = 'random'\nkey = 'path'\n",
+    a_sticky_cookie_that_is_none: "listen = ':80'\nto = 'a:1'\nsticky = { cookie = 'a b', secret_file = 'x', secret_env = 'Y' }\n\
+        [[route]]\npath = '/b'\nto = 'b'\nsticky = true\n[[route]]\npath = '/c'\nanswer = {}\nsticky = true\n\
+        [cluster.b]\nendpoints = ['b:1']\nsticky = 'yes'\n",
     zones_that_change_nothing:
         "listen = ':80'\nto = [{ address = 'a:1', zone = 'x' }]\n[[route]]\npath = '/b'\nto = [{ address = 'b:1', zone = 'x' }]\n\
          balance = 'random'\n",

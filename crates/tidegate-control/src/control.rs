@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::places::PlaceError;
+use crate::secrets::SecretError;
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::voice::Voice;
@@ -43,6 +44,8 @@ pub enum StartError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Place(#[from] PlaceError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }

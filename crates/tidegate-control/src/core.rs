@@ -11,6 +11,7 @@ use crate::lower::{Lowered, Previous, lower};
 use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
+use crate::secrets::{MadeSecret, Secrets, without_secret};
 use crate::voice::Voice;
 use crate::watch::Watch;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(crate) struct Core {
     pub(crate) overview: Arc<Overview>,
     options: Options,
     states: States,
+    /// For sticky cookies without a secret of their own.
+    secret: MadeSecret,
     listening: Vec<Listening>,
     fleet: Fleet,
     logs: Logs,
@@ -40,6 +43,7 @@ pub(crate) struct Core {
 struct Obtained {
     /// Of the new configuration, in force or bound.
     served: Vec<Place>,
+    secrets: Secrets,
     bound: Vec<Bound>,
     admin: Option<AdminSockets>,
     logs: Option<Logs>,
@@ -50,6 +54,8 @@ impl Core {
         raise_descriptor_limit(&config, &options.voice);
         let (registry, states) = (Arc::new(Registry::default()), States::default());
         let count = worker_count(config.workers);
+        let secret = MadeSecret::new()?;
+        let secrets = Secrets::read(&config, &secret)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -58,7 +64,9 @@ impl Core {
         };
         let logs = Logs::open(&config.log, count, &registry)?;
 
-        let Lowered { snapshot, unresolved } = lower(&config, &bound_places(&places, &bound), &states, None);
+        let Lowered { snapshot, unresolved } =
+            lower(&config, &bound_places(&places, &bound), &states, &secrets, None);
+        warn_of_lost_cookies(&config, &options.voice);
         names::resolve(unresolved, &options.voice).await;
         let fleet = Fleet::start(&snapshot, &registry, logs.ends())?;
         let current = Previous { config: Arc::new(config), snapshot };
@@ -67,6 +75,7 @@ impl Core {
             voice: options.voice.clone(),
             options,
             states,
+            secret,
             listening: Vec::new(),
             fleet,
             logs,
@@ -83,9 +92,10 @@ impl Core {
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let Obtained { served, bound, admin, logs } = self.obtain(&config).await?;
+        let Obtained { served, secrets, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
-        let Lowered { snapshot, unresolved } = lower(&config, &served, &self.states, Some(&current));
+        let Lowered { snapshot, unresolved } =
+            lower(&config, &served, &self.states, &secrets, Some(&current));
         names::resolve(unresolved, &self.voice).await;
 
         self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
@@ -104,6 +114,7 @@ impl Core {
 
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
+        let secrets = Secrets::read(config, &self.secret)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
@@ -116,7 +127,7 @@ impl Core {
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
-        Ok(Obtained { served, bound, admin, logs })
+        Ok(Obtained { served, secrets, bound, admin, logs })
     }
 
     fn take_logs(&mut self, logs: Option<Logs>) {
@@ -137,6 +148,7 @@ impl Core {
     }
 
     fn warn_of_what_stays(&self, config: &Config) {
+        warn_of_lost_cookies(config, &self.voice);
         let (running, wanted) = (self.fleet.len(), worker_count(config.workers));
         if running != wanted {
             self.voice.warning(format_args!(
@@ -237,6 +249,16 @@ impl Core {
         if !self.logs.close() {
             self.voice.warning("the last lines of the access log could not be written");
         }
+    }
+}
+
+fn warn_of_lost_cookies(config: &Config, voice: &Voice) {
+    let clusters = without_secret(config);
+    if !clusters.is_empty() {
+        voice.warning(format_args!(
+            "sticky cookies of {} do not survive a restart and mean nothing to another proxy: set sticky.secret_file",
+            clusters.join(", ")
+        ));
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod control; // a running proxy, seen from outside
 mod core; // the life of a configuration: start, reload, drain
+mod secrets;
 mod signals; // what the operator asks for while it runs
 
 mod fleet;

@@ -5,8 +5,10 @@
 
 mod clusters;
 mod routes;
+mod sticky;
 
 use crate::places::Place;
+use crate::secrets::Secrets;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
@@ -42,10 +44,11 @@ pub(crate) fn lower(
     config: &Config,
     places: &[Place],
     states: &States,
+    secrets: &Secrets,
     previous: Option<&Previous>,
 ) -> Lowered {
     let mut unresolved = Vec::new();
-    let clusters = clusters::lower(config, states, previous, &mut unresolved);
+    let clusters = clusters::lower(config, states, secrets, previous, &mut unresolved);
     let snapshot = Snapshot {
         generation: previous.map_or(1, |previous| previous.snapshot.generation + 1),
         listeners: places
@@ -94,6 +97,7 @@ fn or_forever(limit: Option<Duration>) -> Duration {
 mod tests {
     use super::*;
     use crate::places::{Spot, places};
+    use crate::secrets::MadeSecret;
     use std::sync::atomic::Ordering::Relaxed;
     use tidegate_balance::{CheckVerdict, Ended, Health, Moment, Pick};
     use tidegate_proxy::snapshot::{Action, Cluster, HashKey, LocationPart};
@@ -118,7 +122,8 @@ mod tests {
             let config = config(text);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let places = runtime.block_on(places(&config.listeners)).unwrap();
-            let lowered = lower(&config, &places, &self.states, self.current.as_ref());
+            let secrets = Secrets::read(&config, &MadeSecret::new().unwrap()).unwrap();
+            let lowered = lower(&config, &places, &self.states, &secrets, self.current.as_ref());
             let snapshot = Arc::clone(&lowered.snapshot);
             self.current = Some(Previous { config: Arc::new(config), snapshot });
             lowered

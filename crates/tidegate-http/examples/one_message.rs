@@ -56,6 +56,7 @@ impl Codec {
             scheme: b"http",
             told: None,
             request_id: b"",
+            hidden_cookie: b"",
             upgrade: false,
         };
         self.out.clear();

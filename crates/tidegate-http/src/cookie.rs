@@ -11,6 +11,23 @@ pub fn find<'a>(fields: &[Field], buffer: &'a [u8], name: &[u8]) -> Option<&'a [
         .find_map(|pair| value_of(pair, name))
 }
 
+/// Appends the Cookie fields without the cookies of this name; a field that held nothing else is left out.
+pub(crate) fn put_all_but(fields: &[Field], buffer: &[u8], name: &[u8], out: &mut Vec<u8>) {
+    for field in fields.iter().filter(|field| field.kind == FieldKind::Cookie) {
+        let pairs = field.value.of(buffer).split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let mut before: &[u8] = b"Cookie: ";
+        let start = out.len();
+        for pair in pairs.filter(|pair| !pair.is_empty() && value_of(pair, name).is_none()) {
+            out.extend_from_slice(before);
+            out.extend_from_slice(pair);
+            before = b"; "; // RFC 6265 §4.2.1
+        }
+        if out.len() > start {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=")
 }

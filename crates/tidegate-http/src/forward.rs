@@ -34,6 +34,8 @@ pub struct RequestEdits<'a> {
     pub told: Option<Told<'a>>,
     /// Value of X-Request-Id to send, instead of any received; empty: none is added.
     pub request_id: &'a [u8],
+    /// The name of a cookie that is none of the endpoint's business; empty: all pass.
+    pub hidden_cookie: &'a [u8],
     /// Pass the Upgrade field on, with `Connection: upgrade`.
     pub upgrade: bool,
 }

@@ -21,6 +21,7 @@ fn edits<'a>(head: &RequestHead, buffer: &'a [u8]) -> RequestEdits<'a> {
         scheme: b"http",
         told: None,
         request_id: b"",
+        hidden_cookie: b"",
         upgrade: false,
     }
 }
@@ -437,5 +438,31 @@ proptest! {
             prop_assert_eq!(if rewritten { &again } else { &first }, &first);
             prop_assert!(!first.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b".."));
         }
+    }
+}
+
+#[test]
+fn a_cookie_that_is_the_proxys_own_stays_here_and_the_others_pass() {
+    let cases = [
+        ("Cookie: own=1\r\n", "", "alone"),
+        ("Cookie: a=1; own=2; b=3\r\n", "Cookie: a=1; b=3\r\n", "between others"),
+        (
+            "Cookie: own=1;a=2 ;; own=3\r\nX: y\r\ncookie: own=4; c=own=5\r\n",
+            "X: y\r\nCookie: a=2\r\nCookie: c=own=5\r\n",
+            "in every field",
+        ),
+        ("Cookie: OWN=1; xown=2; own\r\n", "Cookie: OWN=1; xown=2; own\r\n", "not others that look like it"),
+        ("Cookie:  a=1;b=2\r\n", "Cookie:  a=1;b=2\r\n", "not there: as received"),
+    ];
+    for (received, expected, why) in cases {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{received}\r\n");
+        let sent = forwarded(&request, |edits| edits.hidden_cookie = b"own");
+        assert_eq!(sent, format!("GET / HTTP/1.1\r\nHost: a\r\n{expected}{SEEN_HERE}"), "{why}");
+        let all = forwarded(&request, |_| {});
+        assert_eq!(
+            all,
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{received}{SEEN_HERE}"),
+            "{why}, nothing hidden"
+        );
     }
 }

@@ -49,6 +49,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         balancer: Balancer::new(Algorithm::RoundRobin, endpoints.iter().map(endpoint).collect(), None),
         upstreams: endpoints.iter().map(upstream).collect(),
         hash_key: HashKey::None,
+        sticky: None,
         pending_max: 1000,
         pending: Arc::default(),
         retry_budget: Arc::default(),

@@ -261,6 +261,7 @@ fn begin<'a>(
         attempt_deadline: NEVER,
         response_head_bytes: 0,
         keep_alive: false,
+        set_cookie: "",
     }
 }
 

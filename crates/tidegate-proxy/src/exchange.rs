@@ -286,8 +286,12 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         && body != BodyLength::UntilClose;
     workspace.download.start(workspace.response.body, body, u64::MAX);
     // RFC 9110 §6.6.1: whoever has a clock adds what the endpoint left out.
-    let date = if workspace.response.kinds.has(FieldKind::Date) { String::new() } else { date_line() };
-    let extra = date.as_bytes();
+    let mut extra = if workspace.response.kinds.has(FieldKind::Date) { String::new() } else { date_line() };
+    // Whoever could not serve a client is not the one to bring it back to.
+    if workspace.response.status < 500 {
+        extra.push_str(call.set_cookie);
+    }
+    let extra = extra.as_bytes();
     let edits = ResponseEdits { body, keep_alive, client_is_http10, upgrade: false, extra, hidden };
     write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);
     workspace.answer.consume(call.response_head_bytes);

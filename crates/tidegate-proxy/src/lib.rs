@@ -23,6 +23,7 @@ mod pump; // one direction of an exchange
 mod record;
 mod request; // ★ the life of one request
 pub mod route; // host, path, method, fields → route
+pub mod sticky; // back to the endpoint that a client was with
 mod tunnel; // after 101
 pub mod upstream; // pool (checkout, give back), connect (the only place that dials)
 pub mod worker; // one thread: its listeners, pools, view; start, swap, drain // a finished request becomes metrics and a log line

@@ -161,10 +161,35 @@ pub(crate) struct ClusterMetrics {
     retries_after_status: Arc<Counter>,
     retries_after_timeout: Arc<Counter>,
     objections: [(Objection, Arc<Counter>); 4],
+    /// Present when the cluster has a sticky cookie.
+    pub(crate) sticky: Option<StickyMetrics>,
+}
+
+/// Picks, by how they followed from a cookie.
+#[derive(Debug)]
+pub(crate) struct StickyMetrics {
+    pub(crate) kept: Arc<Counter>,
+    pub(crate) moved: Arc<Counter>,
+    pub(crate) new: Arc<Counter>,
+    pub(crate) spilled: Arc<Counter>,
+    pub(crate) unknown: Arc<Counter>,
+}
+
+impl StickyMetrics {
+    fn new(resolver: &Resolver, cluster: &str) -> Self {
+        let counter = |outcome| resolver.counter(&families::CLUSTER_STICKY, &[cluster, outcome]);
+        Self {
+            kept: counter("kept"),
+            moved: counter("moved"),
+            new: counter("new"),
+            spilled: counter("spilled"),
+            unknown: counter("unknown"),
+        }
+    }
 }
 
 impl ClusterMetrics {
-    pub(crate) fn new(resolver: &Resolver, cluster: &str) -> Self {
+    pub(crate) fn new(resolver: &Resolver, cluster: &str, is_sticky: bool) -> Self {
         let no_endpoint = |reason| resolver.counter(&families::CLUSTER_NO_ENDPOINT, &[cluster, reason]);
         let retries = |reason| resolver.counter(&families::CLUSTER_RETRIES, &[cluster, reason]);
         Self {
@@ -174,6 +199,7 @@ impl ClusterMetrics {
             pending_refused: resolver.counter(&families::CLUSTER_PENDING_REFUSED, &[cluster]),
             retries_after_connect: retries("connect"),
             retries_after_reset: retries("reset"),
+            sticky: is_sticky.then(|| StickyMetrics::new(resolver, cluster)),
             retries_after_status: retries("status"),
             retries_after_timeout: retries("timeout"),
             objections: OBJECTIONS.map(|objection| {

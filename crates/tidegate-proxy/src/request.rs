@@ -9,6 +9,7 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::journal::Journal;
 use crate::pump::PumpError;
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
+use crate::sticky::{self, Home, Sticky};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
 use crate::upstream::{Carries, Connection, connect, introduce};
@@ -49,6 +50,8 @@ pub(crate) struct Call<'a> {
     pub(crate) response_head_bytes: usize,
     /// The client has been told that its connection goes on.
     pub(crate) keep_alive: bool,
+    /// A line of the answer's head that brings the client back to its endpoint, or nothing.
+    pub(crate) set_cookie: &'a str,
 }
 
 /// What becomes of the client connection.
@@ -142,17 +145,19 @@ fn admit(call: &Call<'_>, policy: &Policy) -> Result<(), Failure> {
 }
 
 /// Picks, connects and exchanges until that ends well, or another attempt would not help.
-async fn forward(
-    call: &mut Call<'_>,
+async fn forward<'a>(
+    call: &mut Call<'a>,
     policy: &Policy,
-    view: &ClusterView,
+    view: &'a ClusterView,
     cluster_index: usize,
 ) -> Result<Fate, Failure> {
     let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
     view.count_request();
     prepare_upload(call, policy, &attempts);
+    let home = Home::of(call, view);
     loop {
-        let mut lease = match view.cluster.balancer.pick(&attempts.pick(call)) {
+        let wanted = attempts.pick(call);
+        let mut lease = match sticky::pick(call, view, home, &wanted) {
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(view, reason)),
         };
@@ -187,7 +192,7 @@ async fn attempt(
     attempts: &Attempts<'_>,
 ) -> Result<Fate, Failure> {
     endpoint.metrics.attempts.increment();
-    start_upload(call, policy, &endpoint.pool.upstream.authority);
+    start_upload(call, policy, view, &endpoint.pool.upstream.authority);
     let _slot = claim_slot(call, policy, view, endpoint).await?;
     let mut connection = checkout(call, policy, view, endpoint, attempts.fresh_only).await?;
     let index = lease.index();
@@ -212,7 +217,7 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>)
 }
 
 /// Writes the head for the endpoint, and behind it what earlier attempts have taken of the body.
-fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
+fn start_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, authority: &str) {
     let (listener, peer) = (call.listener, call.address.ip());
     let workspace = &mut *call.workspace;
     let request = &workspace.request;
@@ -231,6 +236,7 @@ fn start_upload(call: &mut Call<'_>, policy: &Policy, authority: &str) {
         scheme: call.listener.scheme.text().as_bytes(),
         told: told(request, bytes, listener, peer),
         request_id: call.journal.id.as_bytes(),
+        hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
         upgrade: request.upgrade.is_some(),
     };
     write_request(request, bytes, &edits, &mut workspace.upload.lead);
@@ -380,6 +386,14 @@ impl Call<'_> {
     pub(crate) fn forwarded_client(&self) -> Option<IpAddr> {
         let request = &self.workspace.request;
         told(request, self.workspace.input.pinned(), self.listener, self.address.ip())?.address
+    }
+
+    /// The client's own connection, here or at a trusted proxy in front of us, is encrypted.
+    pub(crate) fn came_by_https(&self) -> bool {
+        let request = &self.workspace.request;
+        let told = told(request, self.workspace.input.pinned(), self.listener, self.address.ip());
+        let here = self.listener.scheme.text().as_bytes();
+        told.and_then(|told| told.proto).unwrap_or(here).eq_ignore_ascii_case(b"https")
     }
 
     /// How a connection ends that does not go on: with a look at what the client still sends, because closing over

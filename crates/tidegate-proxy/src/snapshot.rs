@@ -3,6 +3,7 @@
 //! Knows no configuration file: every inheritance and default has been resolved before.
 
 use crate::route::RouteTable;
+use crate::sticky::Sticky;
 use crate::upstream::Upstream;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -213,6 +214,8 @@ pub struct Cluster {
     pub upstreams: Vec<Arc<Upstream>>,
     /// What affinity is computed from, for algorithms that use a hash.
     pub hash_key: HashKey,
+    /// The cookie that brings clients back, whatever the algorithm.
+    pub sticky: Option<Sticky>,
     /// Requests that wait for a connection to an endpoint at once, over all workers.
     pub pending_max: usize,
     /// The count that `pending_max` bounds; the same object as in the previous snapshot.

@@ -64,7 +64,7 @@ fn open(call: &mut Call<'_>) -> Result<(), Failure> {
         keep_alive: true,
         client_is_http10: false,
         upgrade: true,
-        extra: b"",
+        extra: call.set_cookie.as_bytes(),
         hidden: FieldSet::default(),
     };
     write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);

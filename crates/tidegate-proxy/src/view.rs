@@ -103,7 +103,7 @@ impl ClusterView {
         };
         Self {
             endpoints: cluster.upstreams.iter().map(endpoint).collect(),
-            metrics: ClusterMetrics::new(resolver, &cluster.name),
+            metrics: ClusterMetrics::new(resolver, &cluster.name, cluster.sticky.is_some()),
             cluster: Arc::clone(cluster),
             uncounted: Cell::new(0),
         }

@@ -149,6 +149,7 @@ fn cluster(
         balancer: Balancer::new(Algorithm::RoundRobin, vec![listed], None),
         upstreams: vec![Arc::new(Upstream::new(id, vec![address], None))],
         hash_key: HashKey::None,
+        sticky: None,
         pending_max: 100,
         pending: Arc::clone(pending),
         retry_budget: Arc::default(),

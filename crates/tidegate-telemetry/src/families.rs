@@ -92,6 +92,8 @@ families! {
         "Requests refused because too many were waiting already.";
     CLUSTER_NO_ENDPOINT = Counter "tidegate_cluster_no_endpoint" ["cluster", "reason"]
         "Picks that found no endpoint; reason is all_down, all_tried or empty.";
+    CLUSTER_STICKY = Counter "tidegate_cluster_sticky" ["cluster", "outcome"]
+        "Picks in clusters with a sticky cookie; outcome is kept, spilled (its endpoint was too busy), moved (it was down), new or unknown.";
 
     ENDPOINT_INFO = Gauge "tidegate_endpoint_info" ["cluster", "endpoint", "tier", "zone"]
         "Always 1; the labels say where the endpoint stands: its tier, and its zone or nothing.";

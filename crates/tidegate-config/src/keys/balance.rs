@@ -88,6 +88,52 @@ pub(super) static BALANCE: Table = Table {
     ],
 };
 
+pub(super) const STICKIES: Kind = Kind::AnyOf(&[Kind::Boolean, Kind::Words(&["off"]), Kind::Table(&STICKY)]);
+pub(super) const STICKY_DOC: &str = "A cookie that brings a client back to the endpoint it was with, whatever the \
+    algorithm: `true`, or a table.";
+
+pub(super) static STICKY: Table = Table {
+    name: "sticky",
+    title: "`sticky` as a table",
+    doc: "The cookie says nothing about the endpoint and cannot be made up. It lasts until the browser is closed, is \
+        `HttpOnly; SameSite=Lax; Path=/`, and `Secure` for clients that came by https. One that no endpoint here made is \
+        ignored and replaced; so is one whose endpoint is down.",
+    keys: &[
+        key("cookie", Kind::Text("a cookie's name"), Value("\"tidegate\""), "\"app\"", "Its name."),
+        key(
+            "secret_file",
+            Kind::Text("a file like \"/etc/tidegate/sticky.secret\""),
+            Words("none: a secret is made at every start"),
+            "\"/etc/tidegate/sticky.secret\"",
+            "A file with at least 16 bytes that nobody can guess, the same for all proxies in front of these endpoints. Without \
+                one, clients lose their endpoint when the proxy restarts.",
+        ),
+        key(
+            "secret_env",
+            Kind::Text("the name of a variable"),
+            Words("none"),
+            "\"STICKY_SECRET\"",
+            "The same from a variable of the environment.",
+        ),
+        key(
+            "bound_percent",
+            Kind::AnyOf(&[Kind::Integer { min: 100, max: 10_000 }, Kind::Words(&["off"])]),
+            Value("\"off\""),
+            "150",
+            "How much of an even load the endpoint may hold before the client is served elsewhere; it keeps its cookie and comes \
+                back when there is room. `\"off\"`: it stays as long as its endpoint is up.",
+        ),
+        key(
+            "bound_by",
+            Kind::Words(&["drain_time", "requests"]),
+            Value("\"drain_time\""),
+            "\"requests\"",
+            "What the bound compares, as for `balance`.",
+        ),
+        key("forward", Kind::Boolean, Value("false"), "true", "Let the endpoint see the cookie, too."),
+    ],
+};
+
 pub(super) static HASH_KEY: Table = Table {
     name: "hash_key",
     title: "`key` of `balance` as a table",

@@ -3,11 +3,11 @@
 //! It refuses to know how values are read; [`crate::keys`] says what the parts mean.
 
 use super::Default::{Inherited, Required, Value, Words};
-use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY};
+use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY, STICKIES, STICKY, STICKY_DOC};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 21] = [
+pub(crate) static ALL: [&Table; 22] = [
     &ROOT,
     &LISTENER,
     &ROUTE,
@@ -18,6 +18,7 @@ pub(crate) static ALL: [&Table; 21] = [
     &ENDPOINT,
     &BALANCE,
     &HASH_KEY,
+    &STICKY,
     &HEALTH,
     &PASSIVE,
     &TIMEOUT,
@@ -93,6 +94,7 @@ pub(crate) static ROOT: Table = Table {
             "Where requests go that no `[[route]]` takes: a route for everything, after all others.",
         ),
         key("balance", BALANCES, Value("\"adaptive\""), "\"round_robin\"", BALANCE_DOC),
+        key("sticky", STICKIES, Value("\"off\""), "true", STICKY_DOC),
         key("health", HEALTHS, Value("\"off\""), "\"/health\"", HEALTH_DOC),
         key("passive", PASSIVES, Value("true"), "{ connect_failures = 5 }", PASSIVE_DOC),
         key("retry", RETRIES, Value("true"), "{ attempts = 2 }", RETRY_DOC),
@@ -261,6 +263,7 @@ pub(crate) static ROUTE: Table = Table {
             "\"hash\"",
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
+        key("sticky", STICKIES, Inherited("at the top"), "{ cookie = \"app\" }", STICKY_DOC),
         key(
             "health",
             HEALTHS,
@@ -391,6 +394,7 @@ pub(crate) static CLUSTER: Table = Table {
             "{ algorithm = \"hash\", key = \"path\" }",
             BALANCE_DOC,
         ),
+        key("sticky", STICKIES, Inherited("at the top"), "{ cookie = \"app\" }", STICKY_DOC),
         key(
             "health",
             HEALTHS,

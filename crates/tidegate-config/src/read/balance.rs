@@ -94,18 +94,22 @@ fn read_hashing(walk: &mut Walk, table: &Section<'_>, hashing: &mut Hashing) {
     if let Some(field) = table.field("key") {
         set(&mut hashing.key, hash_key(walk, &field));
     }
+    hashing.bound = bound(walk, table);
+}
+
+/// `bound_percent` and `bound_by` of a table.
+pub(super) fn bound(walk: &mut Walk, table: &Section<'_>) -> Option<Bound> {
     let percent = table.integer_or_off(walk, "bound_percent").flatten();
     let by = table.field("bound_by");
     if let (Some(by), None) = (&by, percent) {
         let title = format!("`{}` has no effect without a bound", by.path);
         walk.report(Problem::error(by.key_span.clone(), title).help("add `bound_percent = 125`"));
     }
-    let by = by.and_then(|field| field.word(walk));
-    hashing.bound = percent.map(|percent| Bound { percent, by: bound_by(by) });
-}
-
-fn bound_by(word: Option<&str>) -> BoundBy {
-    if word == Some("requests") { BoundBy::Requests } else { BoundBy::DrainTime }
+    let by = match by.and_then(|field| field.word(walk)) {
+        Some("requests") => BoundBy::Requests,
+        _ => BoundBy::DrainTime,
+    };
+    percent.map(|percent| Bound { percent, by })
 }
 
 fn hash_key(walk: &mut Walk, field: &Field<'_>) -> Option<HashKey> {

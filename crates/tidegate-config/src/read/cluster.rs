@@ -9,6 +9,7 @@ use crate::keys::{CLUSTER, ENDPOINT};
 use crate::problem::{Problem, Span};
 use crate::read::balance::balance;
 use crate::read::matcher::path_problem;
+use crate::read::sticky::sticky;
 use crate::read::{Inherited, Placed, cluster_limits, is_table};
 use crate::walk::{Field, Section, Walk, set};
 use crate::{Address, Balance, Cluster, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
@@ -70,6 +71,7 @@ pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster
         name: String::new(),
         endpoints,
         balance: inherited.balance.clone(),
+        sticky: inherited.sticky.clone(),
         health: inherited.health.clone(),
         passive: inherited.passive.clone(),
         send_proxy_protocol: inherited.send_proxy_protocol,
@@ -77,9 +79,10 @@ pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster
     }
 }
 
-/// `balance`, `health`, `passive` and `send_proxy_protocol` of a cluster or of a route with endpoints on the spot.
+/// `balance`, `sticky`, `health`, `passive` and `send_proxy_protocol` of a cluster or of a route with endpoints on the spot.
 pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster: &mut Cluster) {
     set(&mut cluster.balance, balance(walk, section));
+    set(&mut cluster.sticky, sticky(walk, section));
     set(&mut cluster.health, health(walk, section));
     set(&mut cluster.passive, passive(walk, section));
     set(&mut cluster.send_proxy_protocol, send_proxy_protocol(walk, section));

@@ -163,9 +163,17 @@ fn not_one_action(section: &Section<'_>, given: &[Field<'_>]) -> Problem {
 
 /// Keys that only make sense with an upstream must not stand beside a local answer.
 fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
-    for name in
-        ["balance", "health", "passive", "send_proxy_protocol", "retry", "timeout", "limit", "preserve_host"]
-    {
+    for name in [
+        "balance",
+        "sticky",
+        "health",
+        "passive",
+        "send_proxy_protocol",
+        "retry",
+        "timeout",
+        "limit",
+        "preserve_host",
+    ] {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect on a route with `{action}`");
             walk.report(Problem::error(field.key_span, title).help("leave it out"));
@@ -205,7 +213,7 @@ fn forward(
 
 /// What belongs to a named cluster is said there, once.
 fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
-    for name in ["balance", "health", "passive", "send_proxy_protocol"] {
+    for name in ["balance", "sticky", "health", "passive", "send_proxy_protocol"] {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect here: `to` names a cluster");
             walk.report(

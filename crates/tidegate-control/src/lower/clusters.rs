@@ -1,7 +1,8 @@
 //! Clusters and their endpoints: the same endpoint under the same limits stays the same object, so that its pools, its
 //! connections, its health and its place in the rotation survive.
 
-use super::{Named, Previous, head_limits};
+use super::{Named, Previous, head_limits, sticky};
+use crate::secrets::Secrets;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, States};
@@ -20,12 +21,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) fn lower(
     config: &Config,
     states: &States,
+    secrets: &Secrets,
     previous: Option<&Previous>,
     unresolved: &mut Vec<Named>,
 ) -> Vec<Arc<Cluster>> {
     let cluster = |configured: &ConfiguredCluster| {
         let before = previous.and_then(|previous| Before::of(&configured.name, previous));
-        Arc::new(cluster(config, configured, states, before, unresolved))
+        let sticky = sticky::lower(configured, secrets.of(&configured.name));
+        Arc::new(Cluster { sticky, ..cluster(config, configured, states, before, unresolved) })
     };
     config.clusters.iter().map(cluster).collect()
 }
@@ -77,13 +80,19 @@ fn cluster(
         endpoints.push(endpoint);
     }
     let rotation = before.map(|before| &before.cluster.balancer);
+    let balancer = Balancer::new(algorithm(&configured.balance), endpoints, rotation)
+        .with_places(&places(config, configured))
+        .with_passive_marking(passive_marking(configured.passive.as_ref()));
+    let bound = configured.sticky.as_ref().and_then(|sticky| sticky.bound);
     Cluster {
         name,
-        balancer: Balancer::new(algorithm(&configured.balance), endpoints, rotation)
-            .with_places(&places(config, configured))
-            .with_passive_marking(passive_marking(configured.passive.as_ref())),
+        balancer: match bound {
+            Some(bound) => balancer.with_bound(load_bound(bound), rotation),
+            None => balancer,
+        },
         upstreams,
         hash_key: hash_key(&configured.balance),
+        sticky: None,
         pending_max: configured.limit.pending_requests as usize,
         pending: before.map(|before| Arc::clone(&before.cluster.pending)).unwrap_or_default(),
         retry_budget: before.map(|before| Arc::clone(&before.cluster.retry_budget)).unwrap_or_default(),
@@ -155,7 +164,7 @@ fn places(config: &Config, configured: &ConfiguredCluster) -> Vec<Place> {
     configured.endpoints.iter().map(place).collect()
 }
 
-fn load_bound(bound: Bound) -> LoadBound {
+pub(super) fn load_bound(bound: Bound) -> LoadBound {
     match bound.by {
         BoundBy::DrainTime => LoadBound::drain_time(bound.percent),
         BoundBy::Requests => LoadBound::new(bound.percent),

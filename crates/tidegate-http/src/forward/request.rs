@@ -5,7 +5,7 @@ use super::kept::{Kept, is_plain, list_has, put_connection, put_list, says_lengt
 use super::reread::request_is_as_meant;
 use super::{REWRITTEN, RequestEdits, put_content_length, put_framing};
 use crate::request::{RequestHead, TargetForm};
-use crate::{BodyLength, FieldKind, FieldSet, Version};
+use crate::{BodyLength, FieldKind, FieldSet, Version, cookie};
 
 /// Holds nearly every head, so that even the first one is written without growing.
 const USUAL_BYTES: usize = 1024;
@@ -20,6 +20,9 @@ pub fn write_request(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>
         BodyLength::None if head.kinds.has(FieldKind::ContentLength) => put_content_length(0, out),
         BodyLength::Length(_) if says_length => {}
         body => put_framing(body, out),
+    }
+    if hides_a_cookie(head, buffer, edits) {
+        cookie::put_all_but(&head.fields, buffer, edits.hidden_cookie, out);
     }
     put_hop_by_hop(head, buffer, edits, out);
     put_via(head, buffer, out);
@@ -86,6 +89,13 @@ fn put_request_line(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>,
     put(out, [b" HTTP/1.1\r\nHost: ", edits.authority, b"\r\n"]);
 }
 
+/// Whether the cookies have to be written anew, because one of them stays here.
+fn hides_a_cookie(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>) -> bool {
+    !edits.hidden_cookie.is_empty()
+        && head.kinds.has(FieldKind::Cookie)
+        && cookie::find(&head.fields, buffer, edits.hidden_cookie).is_some()
+}
+
 fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -> Kept<'a> {
     const ALWAYS: FieldSet =
         REWRITTEN.with(FieldSet::of(&[FieldKind::Forwarded, FieldKind::Host, FieldKind::XForwardedFor]));
@@ -97,6 +107,7 @@ fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -
         FieldKind::XRealIp,
     ]);
     const REQUEST_ID: FieldSet = FieldSet::of(&[FieldKind::XRequestId]);
+    const COOKIE: FieldSet = FieldSet::of(&[FieldKind::Cookie]);
     const EXPECT: FieldSet = FieldSet::of(&[FieldKind::Expect]);
     let mut dropped = ALWAYS;
     match &edits.told {
@@ -116,6 +127,9 @@ fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -
         dropped = dropped.with(EXPECT);
     }
     let start = head.fields.first().map_or(0, |field| field.line.start as usize);
+    if hides_a_cookie(head, buffer, edits) {
+        dropped = dropped.with(COOKIE);
+    }
     Kept { buffer, fields: &head.fields, kinds: head.kinds, start, dropped, nominates: head.nominates }
 }
 

@@ -1,0 +1,162 @@
+//! Sticky cookies: back to the endpoint that a client was with. Knows no secret: a token cannot be made up, and says nothing
+//! of the endpoint that it stands for, because of how it was made (in the control plane).
+//!
+//! A request costs a look into a table. Tokens are not compared byte by byte: how long a look takes says nothing of how much
+//! of a guess was right.
+
+use crate::metrics::StickyMetrics;
+use crate::request::Call;
+use crate::view::ClusterView;
+use std::collections::HashMap;
+use tidegate_balance::{Health, Lease, LoadBound, NoEndpoint, Pick};
+use tidegate_http::cookie;
+
+/// The cookie of a cluster.
+#[derive(Debug)]
+pub struct Sticky {
+    cookie: Box<[u8]>,
+    bound: Option<LoadBound>,
+    is_forwarded: bool,
+    /// Positions in the cluster by token.
+    homes: HashMap<Box<[u8]>, usize>,
+    lines: Vec<Lines>,
+}
+
+/// What a client is told to come back to an endpoint.
+#[derive(Debug)]
+struct Lines {
+    plain: String,
+    /// For clients that came by https.
+    secure: String,
+}
+
+impl Sticky {
+    /// `tokens`: one for each endpoint, in their order, in the letters of a cookie's value (RFC 6265 §4.1.1).
+    pub fn new(cookie: &str, tokens: &[String], bound: Option<LoadBound>, is_forwarded: bool) -> Self {
+        let lines = |token: &String| {
+            let line = format!("Set-Cookie: {cookie}={token}; Path=/; HttpOnly; SameSite=Lax");
+            Lines { plain: format!("{line}\r\n"), secure: format!("{line}; Secure\r\n") }
+        };
+        Self {
+            cookie: cookie.as_bytes().into(),
+            bound,
+            is_forwarded,
+            homes: tokens.iter().map(|token| token.as_bytes().into()).zip(0..).collect(),
+            lines: tokens.iter().map(lines).collect(),
+        }
+    }
+
+    /// The name of the cookie, unless the endpoints may see it.
+    pub(crate) fn hidden_cookie(&self) -> &[u8] {
+        if self.is_forwarded { b"" } else { &self.cookie }
+    }
+
+    fn line(&self, endpoint: usize, is_secure: bool) -> &str {
+        let lines = self.lines.get(endpoint);
+        lines.map_or("", |lines| if is_secure { &lines.secure } else { &lines.plain })
+    }
+}
+
+/// Where a request's cookie says that its client was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    At(usize),
+    /// It has no cookie, or needs none.
+    Nowhere,
+    /// Made up, of another cluster, or of an endpoint that is not here any more.
+    Unknown,
+}
+
+impl Home {
+    pub(crate) fn of(call: &Call<'_>, view: &ClusterView) -> Self {
+        let Some(sticky) = &view.cluster.sticky else { return Self::Nowhere };
+        let bytes = call.workspace.input.pinned();
+        match cookie::find(&call.workspace.request.fields, bytes, &sticky.cookie) {
+            Some(token) => sticky.homes.get(token).map_or(Self::Unknown, |&home| Self::At(home)),
+            None => Self::Nowhere,
+        }
+    }
+}
+
+/// Picks for a request, and sees to it that its client hears where it is.
+pub(crate) fn pick<'a>(
+    call: &mut Call<'a>,
+    view: &'a ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+) -> Result<Lease<'a>, NoEndpoint> {
+    let balancer = &view.cluster.balancer;
+    let Some(sticky) = &view.cluster.sticky else { return balancer.pick(pick) };
+    let lease = match home {
+        Home::At(home) => balancer.pick_again(home, sticky.bound, pick)?,
+        Home::Nowhere | Home::Unknown => balancer.pick(pick)?,
+    };
+    let visit = Visit::of(home, &lease, view, pick);
+    if let Some(metrics) = &view.metrics.sticky {
+        metrics.count(visit);
+    }
+    call.set_cookie = match visit {
+        Visit::Kept | Visit::Spilled => "",
+        Visit::Moved | Visit::New | Visit::Unknown => sticky.line(lease.index(), call.came_by_https()),
+    };
+    Ok(lease)
+}
+
+/// How a pick follows from a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visit {
+    Kept,
+    /// Its endpoint is down or has been tried: whatever the client had there, it has to begin anew elsewhere.
+    Moved,
+    New,
+    /// Its endpoint holds too much now: the client keeps its cookie and comes back.
+    Spilled,
+    Unknown,
+}
+
+impl Visit {
+    fn of(home: Home, lease: &Lease<'_>, view: &ClusterView, pick: &Pick<'_>) -> Self {
+        let is_up = |home: usize| {
+            let endpoint = view.cluster.balancer.endpoints().get(home);
+            endpoint.is_some_and(|endpoint| endpoint.state.health(pick.now) == Health::Up)
+        };
+        match home {
+            Home::At(home) if home == lease.index() => Self::Kept,
+            Home::At(home) if is_up(home) && !pick.tried.contains(&home) => Self::Spilled,
+            Home::At(_) => Self::Moved,
+            Home::Nowhere => Self::New,
+            Home::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl StickyMetrics {
+    fn count(&self, visit: Visit) {
+        match visit {
+            Visit::Kept => self.kept.increment(),
+            Visit::Moved => self.moved.increment(),
+            Visit::New => self.new.increment(),
+            Visit::Spilled => self.spilled.increment(),
+            Visit::Unknown => self.unknown.increment(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_whole_field_and_secure_where_it_has_to_be() {
+        let sticky = Sticky::new("own", &["t0".into(), "t1".into()], None, false);
+        assert_eq!(sticky.line(1, false), "Set-Cookie: own=t1; Path=/; HttpOnly; SameSite=Lax\r\n");
+        assert_eq!(sticky.line(0, true), "Set-Cookie: own=t0; Path=/; HttpOnly; SameSite=Lax; Secure\r\n");
+        assert_eq!(sticky.line(2, false), "");
+    }
+
+    #[test]
+    fn endpoints_see_the_cookie_only_when_asked_to() {
+        assert_eq!(Sticky::new("own", &[], None, false).hidden_cookie(), b"own");
+        assert_eq!(Sticky::new("own", &[], None, true).hidden_cookie(), b"");
+    }
+}

@@ -1,0 +1,266 @@
+//! Cookies that bring a client back to its endpoint.
+
+use std::collections::BTreeSet;
+
+use tidegate_testkit::{Endpoint, Proxy, Reply, Script, Then, Tidegate, eventually};
+
+use crate::door::get;
+
+const SECRET: &str = "sticky = { secret_file = \"sticky.secret\" }";
+
+/// The endpoints in a cluster, with a secret that outlives the proxy.
+fn with_secret(endpoints: &[&Endpoint], more: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("sticky.secret");
+    std::fs::write(&secret, "nobody can guess this one\n").unwrap();
+    let config = more.replace("sticky.secret", secret.to_str().unwrap());
+    (folder, format!("listen = \"{{listen}}\"\nto = [{}]\n{config}\n", list(endpoints)))
+}
+
+fn list(endpoints: &[&Endpoint]) -> String {
+    let list: Vec<_> = endpoints.iter().map(|endpoint| format!("{:?}", endpoint.address())).collect();
+    list.join(", ")
+}
+
+/// Asks with these cookies.
+fn ask(proxy: &Proxy, cookies: &str) -> Reply {
+    ask_with(proxy, &format!("Cookie: {cookies}\r\n"))
+}
+
+fn ask_with(proxy: &Proxy, fields: &str) -> Reply {
+    let mut client = proxy.client();
+    client.send(get(fields));
+    client.reply()
+}
+
+/// `name=value` of the cookie that an answer sets.
+fn cookie(reply: &Reply) -> Option<String> {
+    Some(reply.field("set-cookie")?.split(';').next().unwrap_or_default().to_owned())
+}
+
+fn sets_cookie(reply: &Reply) -> bool {
+    reply.field("set-cookie").is_some()
+}
+
+/// A new client's cookie.
+fn new_cookie(proxy: &Proxy) -> (String, String) {
+    let reply = proxy.get("/");
+    (reply.text(), cookie(&reply).expect("a new client gets a cookie"))
+}
+
+/// A client of the endpoint with that name.
+fn client_of(proxy: &Proxy, name: &str) -> String {
+    let found = (0..50).map(|_| new_cookie(proxy)).find(|(at, _)| at == name);
+    found.unwrap_or_else(|| panic!("nobody got to {name}")).1
+}
+
+fn counted(proxy: &Proxy, outcome: &str) -> f64 {
+    proxy.metrics().sum("tidegate_cluster_sticky_total", &[("outcome", outcome)])
+}
+
+fn three() -> [Endpoint; 3] {
+    ["a", "b", "c"].map(Endpoint::answering)
+}
+
+#[test]
+fn a_client_comes_back_and_clients_spread_whatever_the_algorithm() {
+    let endpoints = three();
+    for balance in ["adaptive", "least_request", "round_robin", "maglev"] {
+        let more = format!("sticky = true\nbalance = {balance:?}");
+        let proxy = Tidegate::to(&endpoints.each_ref(), &more).start();
+        let mut homes = BTreeSet::new();
+        for _ in 0..12 {
+            let (home, cookie) = new_cookie(&proxy);
+            for _ in 0..5 {
+                let reply = ask(&proxy, &format!("a=1; {cookie}; b=2"));
+                assert_eq!(reply.text(), home, "{balance}");
+                assert!(!sets_cookie(&reply), "{balance}: once is enough: {reply:?}");
+            }
+            homes.insert(home);
+        }
+        assert!(balance != "round_robin" || homes.len() == 3, "{homes:?}");
+    }
+}
+
+#[test]
+fn the_cookie_says_nothing_and_the_endpoint_does_not_see_it() {
+    let endpoint = Endpoint::answering("a");
+    let proxy = Tidegate::to(&[&endpoint], "sticky = { cookie = \"own\" }").start();
+    let reply = proxy.get("/");
+    let line = reply.field("set-cookie").unwrap();
+    let (value, attributes) = line.split_once("; ").unwrap();
+    let token = value.strip_prefix("own=").unwrap();
+    assert!(token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+    assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
+    assert!(reply.field("cache-control").or(reply.field("vary")).is_none(), "{reply:?}");
+    ask(&proxy, &format!("x=1; {value}; y=2"));
+    assert_eq!(endpoint.last_request().field("cookie"), Some("x=1; y=2"));
+    ask(&proxy, value);
+    assert_eq!(endpoint.last_request().field("cookie"), None);
+    let open = Tidegate::to(&[&endpoint], "sticky = { cookie = \"own\", forward = true }").start();
+    ask(&open, value);
+    assert_eq!(endpoint.last_request().field("cookie"), Some(value));
+}
+
+#[test]
+fn the_cookie_is_secure_where_the_client_came_by_https() {
+    let endpoint = Endpoint::answering("a");
+    for (trusted, is_secure) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
+        let more = format!("sticky = true\ntrusted_proxies = {trusted:?}");
+        let proxy = Tidegate::to(&[&endpoint], &more).start();
+        let reply = ask_with(&proxy, "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n");
+        let line = reply.field("set-cookie").unwrap();
+        assert_eq!(line.ends_with("; SameSite=Lax; Secure"), is_secure, "{line}");
+        let plain = ask_with(&proxy, "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n");
+        assert!(!plain.field("set-cookie").unwrap().contains("Secure"));
+    }
+}
+
+#[test]
+fn a_cookie_that_nobody_here_made_is_replaced() {
+    let endpoints = three();
+    let proxy = Tidegate::to(&endpoints.each_ref(), "sticky = true\nbalance = \"least_request\"").start();
+    let elsewhere = Tidegate::to(&endpoints.each_ref(), "sticky = true").start();
+    let (_, mine) = new_cookie(&proxy);
+    let (_, foreign) = new_cookie(&elsewhere);
+    let mut tampered = mine.clone();
+    let last = if tampered.pop() == Some('0') { '1' } else { '0' };
+    tampered.push(last);
+    let long = format!("tidegate={}", "a".repeat(4000));
+    for bad in [&foreign, &tampered, &long, "tidegate=", "tidegate=127.0.0.1:80"] {
+        let reply = ask(&proxy, bad);
+        assert_eq!(reply.status, 200, "{bad}");
+        let better = cookie(&reply).unwrap_or_else(|| panic!("{bad} is replaced"));
+        let home = reply.text();
+        assert_eq!(ask(&proxy, &better).text(), home);
+    }
+    assert!(counted(&proxy, "unknown") > 4.5 && counted(&proxy, "kept") > 4.5);
+}
+
+#[test]
+fn a_client_whose_endpoint_died_moves_and_stays_where_it_moved() {
+    let mut endpoints = three();
+    let more = "sticky = true\nbalance = \"round_robin\"\npassive = { retry_after = \"200ms\" }";
+    let proxy = Tidegate::to(&endpoints.each_ref(), more).start();
+    let before = client_of(&proxy, "a");
+    endpoints[0].kill();
+    let reply = ask(&proxy, &before);
+    let (moved_to, after) = (reply.text(), cookie(&reply).expect("it gets another cookie"));
+    assert_ne!(moved_to, "a");
+    endpoints[0].revive();
+    eventually("the endpoint is back, and those who did not move with it", || {
+        ask(&proxy, &before).text() == "a"
+    });
+    assert_eq!(ask(&proxy, &after).text(), moved_to);
+    assert!(counted(&proxy, "moved") > 0.5);
+}
+
+#[test]
+fn with_a_secret_of_its_own_a_cookie_outlives_the_proxy_and_a_reload() {
+    let endpoints = three();
+    let (_folder, config) = with_secret(&endpoints.each_ref(), SECRET);
+    let mut proxy = Tidegate::with(config).start();
+    let clients: Vec<_> = (0..6).map(|_| new_cookie(&proxy)).collect();
+    let all_come_back = |proxy: &Proxy| {
+        for (home, cookie) in &clients {
+            let reply = ask(proxy, cookie);
+            assert!(reply.text() == *home && !sets_cookie(&reply), "{home}: {reply:?}");
+        }
+    };
+    proxy.kill();
+    proxy.restart();
+    all_come_back(&proxy);
+    // Another order, and one more endpoint.
+    let fourth = Endpoint::answering("d");
+    let [a, b, c] = endpoints.each_ref();
+    let (_other_folder, config) = with_secret(&[&fourth, c, b, a], SECRET);
+    proxy.reload(&config);
+    eventually("the fourth serves", || new_cookie(&proxy).0 == "d");
+    all_come_back(&proxy);
+}
+
+#[test]
+fn a_secret_that_was_made_is_said_to_end_with_the_proxy_and_survives_a_reload() {
+    let endpoints = three();
+    let config = |more: &str| {
+        format!("listen = \"{{listen}}\"\nto = [{}]\n{more}sticky = true\n", list(&endpoints.each_ref()))
+    };
+    let mut proxy = Tidegate::with(config("")).start();
+    proxy.output().wait_for_stderr(&["sticky cookies of default do not survive a restart"]);
+    let (home, cookie) = new_cookie(&proxy);
+    proxy.reload(&config("balance = \"hash\"\n"));
+    proxy.wait_for_metric("tidegate_config_reloads_total", &[("outcome", "applied")], 1.0);
+    assert_eq!(ask(&proxy, &cookie).text(), home);
+    proxy.kill();
+    proxy.restart();
+    let reply = ask(&proxy, &cookie);
+    assert!(sets_cookie(&reply), "{reply:?}");
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_refuses_the_configuration_and_says_why() {
+    let endpoint = Endpoint::answering("a");
+    let proxy = Tidegate::to(&[&endpoint], "sticky = true").start();
+    let (_, cookie) = new_cookie(&proxy);
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("short");
+    std::fs::write(&short, "too short").unwrap();
+    for (sticky, words) in [
+        (format!("{{ secret_file = {short:?} }}"), "has 9 bytes"),
+        ("{ secret_file = \"/nowhere/secret\" }".to_owned(), "/nowhere/secret"),
+        ("{ secret_env = \"TIDEGATE_E2E_UNSET\" }".to_owned(), "TIDEGATE_E2E_UNSET"),
+    ] {
+        proxy.reload(&format!("listen = \"{{listen}}\"\nto = {:?}\nsticky = {sticky}\n", endpoint.address()));
+        proxy.output().wait_for_stderr(&[words]);
+        assert!(!sets_cookie(&ask(&proxy, &cookie)), "what was in force stays");
+    }
+}
+
+#[test]
+fn a_client_spills_over_while_its_endpoint_is_busy_and_then_comes_back() {
+    let slow = || {
+        Script::new(|visit| {
+            if visit.request().target == "/slow" {
+                return Then::Hang;
+            }
+            visit.answer("x")
+        })
+    };
+    let (a, b) = (Endpoint::start(slow()), Endpoint::start(slow()));
+    let sticky = "sticky = { bound_percent = 100, bound_by = \"requests\" }\nbalance = \"least_request\"";
+    let proxy = Tidegate::to(&[&a, &b], sticky).start();
+    let first = proxy.get("/");
+    let cookie = cookie(&first).unwrap();
+    let home = if a.request_count() == 1 { &a } else { &b };
+    let mut busy: Vec<_> = Vec::new();
+    for held in 0..2 {
+        let mut client = proxy.client();
+        client.send(format!("GET /slow HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n"));
+        busy.push(client);
+        eventually("it is held", || a.request_count() + b.request_count() == 2 + held);
+    }
+    // One held at home, one spilled: both hold one, so each may hold one more.
+    assert_eq!(home.request_count(), 2);
+    let back = ask(&proxy, &cookie);
+    assert!(home.request_count() == 3 && !sets_cookie(&back), "{back:?}");
+    assert!(counted(&proxy, "spilled") > 0.5, "and its cookie stays");
+}
+
+#[test]
+fn an_endpoint_that_fails_keeps_nobody() {
+    let failing =
+        Endpoint::start(Script::writes("HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n", Then::Close));
+    let proxy = Tidegate::to(&[&failing], "sticky = true").start();
+    let reply = proxy.get("/");
+    assert!(reply.status == 500 && !sets_cookie(&reply), "{reply:?}");
+}
+
+#[test]
+fn a_tunnel_sets_the_cookie_too() {
+    let endpoint = Endpoint::start(Script::echoes_in_a_tunnel());
+    let proxy = Tidegate::to(&[&endpoint], "sticky = true").start();
+    let mut client = proxy.client();
+    client.send(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+    let reply = client.reply();
+    assert!(reply.status == 101 && sets_cookie(&reply), "{reply:?}");
+}
