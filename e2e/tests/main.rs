@@ -27,6 +27,7 @@ mod machine_faults;
 mod observability;
 mod paths_and_identity;
 mod proxy_protocol;
+mod queue;
 mod reload_and_drain;
 mod retries;
 mod routing;

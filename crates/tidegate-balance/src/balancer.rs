@@ -8,9 +8,12 @@ use crate::maglev::Maglev;
 use crate::places::{Place, Tiers};
 use crate::random::Random;
 use crate::rendezvous::Rendezvous;
+use crate::room::Rooms;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
-use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, first, peak_ewma, prequal, reported};
+use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, RequestLimit, RoomWatch};
+use crate::{first, peak_ewma, prequal, reported};
+use std::sync::Arc;
 
 /// Which algorithm, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub enum NoEndpoint {
     /// The cluster has endpoints, all of them down, draining or unresolved; those that failed connects quickly have been
     /// tried all the same.
     AllDown,
+    /// Every endpoint that is up and has not been tried has as many requests in flight as it may have.
+    AllFull,
     /// Every endpoint that is up has been tried. A caller who may try one again picks with an empty `tried`.
     AllTried,
     /// The cluster has no endpoints.
@@ -80,6 +85,8 @@ pub struct Balancer {
     /// Present when the choice depends on what is learned.
     learner: Option<Adaptive>,
     passive: PassiveMarking,
+    /// Present when requests in flight are limited.
+    rooms: Option<Rooms>,
 }
 
 /// An enum, not a trait object: the set is closed, and a pick inlines.
@@ -106,7 +113,8 @@ impl Balancer {
         let taught = previous.and_then(|previous| previous.learner.as_ref());
         let learner = algorithm.peers().map(|peers| Adaptive::new(peers, taught));
         let passive = PassiveMarking::default();
-        Self { endpoints: endpoints.into(), seats, tiers: Tiers::default(), chooser, learner, passive }
+        let tiers = Tiers::default();
+        Self { endpoints: endpoints.into(), seats, tiers, chooser, learner, passive, rooms: None }
     }
 
     /// With the endpoints in tiers and zones: one place for each, in their order.
@@ -130,6 +138,12 @@ impl Balancer {
         Self { learner: self.learner.or_else(learn), ..self }
     }
 
+    /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears of each that ends.
+    #[must_use]
+    pub fn with_request_limits(self, limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Self {
+        Self { rooms: Rooms::new(limits, watch), ..self }
+    }
+
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
@@ -139,19 +153,28 @@ impl Balancer {
         matches!(self.chooser, Chooser::Prequal | Chooser::ReportedLoad)
     }
 
+    /// The most requests that the endpoint at this position may have in flight now; `None`: any number.
+    pub fn request_limit(&self, index: usize, now: Moment) -> Option<u32> {
+        self.most_in_flight(index, self.seats.get(index)?, now).filter(|most| *most != u32::MAX)
+    }
+
+    /// Whether a request that has tried nothing could be picked an endpoint for: one that is up and has room.
+    pub fn has_room(&self, now: Moment) -> bool {
+        self.has_another(&Pick { now, random: 0, hash: None, tried: &[] })
+    }
+
     /// Chooses an endpoint and counts the request as in flight there. Takes no lock and allocates nothing.
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
         let tier = self.tiers.draw(&self.seats, pick);
-        let index = self
-            .pick_open(pick, tier)
-            .or_else(|| tier.and_then(|_| self.pick_open(pick, None)))
-            .or_else(|| self.choose(pick, Standard::LastResort, None));
-        index.and_then(|index| self.lease(index, pick.now)).ok_or_else(|| self.why_nobody(pick.now))
+        self.pick_by(pick, Standard::Open, tier)
+            .or_else(|| tier.and_then(|_| self.pick_by(pick, Standard::Open, None)))
+            .or_else(|| self.pick_by(pick, Standard::LastResort, None))
+            .ok_or_else(|| self.why_nobody(pick))
     }
 
-    /// Whether `pick` would find an endpoint that is up.
+    /// Whether `pick` would find an endpoint that is up and has room.
     pub fn has_another(&self, pick: &Pick<'_>) -> bool {
-        Candidates::new(&self.seats, pick, Standard::Open, None).iter().next().is_some()
+        self.candidates(pick, Standard::Open, None).iter().next().is_some()
     }
 
     /// Picks the endpoint that the client was with before, while it is up, has not been tried and is within the bound; else
@@ -162,49 +185,76 @@ impl Balancer {
         bound: Option<LoadBound>,
         pick: &Pick<'_>,
     ) -> Result<Lease<'_>, NoEndpoint> {
-        let candidates = Candidates::new(&self.seats, pick, Standard::Open, None);
-        let has_room = |seat: &&Seat| bound.is_none_or(|bound| bound.limit(&candidates).has_room(seat));
-        let is_free = |seat: &Seat| seat.state.claim_trial(pick.now, &self.passive);
-        if candidates.get(before).filter(has_room).is_some_and(is_free) {
-            self.lease(before, pick.now).ok_or(NoEndpoint::Empty)
-        } else {
-            self.pick(pick)
+        let candidates = self.candidates(pick, Standard::Open, None);
+        let has_room = |seat: &Seat| bound.is_none_or(|bound| bound.limit(&candidates).has_room(seat));
+        let suits = candidates.get(before).is_some_and(has_room);
+        let again = if suits { self.take(before, pick.now, Standard::Open) } else { None };
+        again.map_or_else(|| self.pick(pick), Ok)
+    }
+
+    /// Whoever is chosen may be gone by the time it is taken: its last place, or the trial that it is due for, went to another
+    /// caller. Then the choice is made again, without it; each time somebody else got ahead.
+    fn pick_by(&self, pick: &Pick<'_>, standard: Standard, tier: Option<u8>) -> Option<Lease<'_>> {
+        loop {
+            let chosen = self.choose(&self.candidates(pick, standard, tier), pick)?;
+            if let Some(lease) = self.take(chosen, pick.now, standard) {
+                return Some(lease);
+            }
         }
     }
 
-    /// Picks among those that are up. A marked endpoint whose trial is due takes part until one caller has got the trial;
-    /// whoever loses that race chooses again, at most once for each endpoint.
-    fn pick_open(&self, pick: &Pick<'_>, tier: Option<u8>) -> Option<usize> {
-        (0..=self.seats.len()).map_while(|_| self.choose(pick, Standard::Open, tier)).find(|&index| {
-            self.seats.get(index).is_some_and(|seat| seat.state.claim_trial(pick.now, &self.passive))
-        })
+    fn candidates<'a>(&'a self, pick: &Pick<'a>, standard: Standard, tier: Option<u8>) -> Candidates<'a> {
+        Candidates::new(&self.seats, pick, standard, tier).with_room(self.rooms.as_ref())
     }
 
-    fn choose(&self, pick: &Pick<'_>, standard: Standard, tier: Option<u8>) -> Option<usize> {
-        let candidates = Candidates::new(&self.seats, pick, standard, tier);
+    fn choose(&self, candidates: &Candidates<'_>, pick: &Pick<'_>) -> Option<usize> {
         let key = pick.hash.unwrap_or(pick.random);
         match &self.chooser {
-            Chooser::Adaptive => self.learner.as_ref()?.choose(&candidates, pick.random),
-            Chooser::First { in_flight_max } => first::choose(&candidates, *in_flight_max),
-            Chooser::LeastRequest(least_request) => least_request.choose(&candidates, pick.random),
-            Chooser::Maglev(maglev) => maglev.choose(&candidates, key),
-            Chooser::PeakEwma => peak_ewma::choose(&candidates, pick.random),
-            Chooser::Prequal => prequal::choose(&candidates, pick.random),
-            Chooser::Random(random) => random.choose(&candidates, pick.random),
-            Chooser::ReportedLoad => reported::choose(&candidates, pick.random),
-            Chooser::Rendezvous(rendezvous) => rendezvous.choose(&candidates, key),
-            Chooser::RoundRobin(round_robin) => round_robin.choose(&candidates, pick.random),
+            Chooser::Adaptive => self.learner.as_ref()?.choose(candidates, pick.random),
+            Chooser::First { in_flight_max } => first::choose(candidates, *in_flight_max),
+            Chooser::LeastRequest(least_request) => least_request.choose(candidates, pick.random),
+            Chooser::Maglev(maglev) => maglev.choose(candidates, key),
+            Chooser::PeakEwma => peak_ewma::choose(candidates, pick.random),
+            Chooser::Prequal => prequal::choose(candidates, pick.random),
+            Chooser::Random(random) => random.choose(candidates, pick.random),
+            Chooser::ReportedLoad => reported::choose(candidates, pick.random),
+            Chooser::Rendezvous(rendezvous) => rendezvous.choose(candidates, key),
+            Chooser::RoundRobin(round_robin) => round_robin.choose(candidates, pick.random),
         }
+    }
+
+    /// Counts a request in, below the limit, and claims the trial that a marked endpoint is due for.
+    fn take(&self, index: usize, now: Moment, standard: Standard) -> Option<Lease<'_>> {
+        let lease = self.lease(index, now)?;
+        let is_free =
+            standard == Standard::LastResort || lease.endpoint().state.claim_trial(now, &self.passive);
+        is_free.then_some(lease)
     }
 
     pub(crate) fn lease(&self, index: usize, now: Moment) -> Option<Lease<'_>> {
-        Some(Lease::take(self, index, self.endpoints.get(index)?, self.seats.get(index)?, now))
+        Lease::take(self, index, self.endpoints.get(index)?, self.seats.get(index)?, now)
     }
 
-    fn why_nobody(&self, now: Moment) -> NoEndpoint {
+    #[inline]
+    pub(crate) fn most_in_flight(&self, index: usize, seat: &Seat, now: Moment) -> Option<u32> {
+        Some(self.rooms.as_ref()?.most(index, seat, now))
+    }
+
+    /// One request less is in flight.
+    #[inline]
+    pub(crate) fn freed(&self) {
+        if let Some(rooms) = &self.rooms {
+            rooms.freed();
+        }
+    }
+
+    fn why_nobody(&self, pick: &Pick<'_>) -> NoEndpoint {
+        let untried = |standard| Candidates::new(&self.seats, pick, standard, None).iter().next().is_some();
         if self.endpoints.is_empty() {
             NoEndpoint::Empty
-        } else if self.endpoints.iter().any(|endpoint| endpoint.state.is_open(now)) {
+        } else if self.rooms.is_some() && (untried(Standard::Open) || untried(Standard::LastResort)) {
+            NoEndpoint::AllFull
+        } else if self.endpoints.iter().any(|endpoint| endpoint.state.is_open(pick.now)) {
             NoEndpoint::AllTried
         } else {
             NoEndpoint::AllDown
@@ -221,6 +271,12 @@ impl Balancer {
         }
         if let Some(learner) = &self.learner {
             learner.learn(&self.seats, lease, ended, now);
+        }
+        if let (Some(rooms), Ended::Answered { first_byte, .. }) = (&self.rooms, ended)
+            && !lease.has_answered()
+            && let Some(seat) = self.seats.get(lease.index())
+        {
+            rooms.learn(lease.index(), seat, first_byte, lease.load_in_requests());
         }
         if let (Chooser::PeakEwma, Ended::Answered { first_byte, .. }) = (&self.chooser, ended)
             && !lease.has_answered()

@@ -2,6 +2,7 @@
 //! algorithm.
 
 use crate::entropy::{Stream, below};
+use crate::room::Rooms;
 use crate::seat::Seat;
 use crate::{Moment, Pick};
 
@@ -22,7 +23,8 @@ pub(crate) struct Candidates<'a> {
     now: Moment,
     standard: Standard,
     tier: Option<u8>,
-    /// Nothing tried, any tier, open ones only: the first pick of nearly every request.
+    rooms: Option<&'a Rooms>,
+    /// Nothing tried, any tier, no limits, open ones only: the first pick of nearly every request.
     is_plain: bool,
 }
 
@@ -30,7 +32,12 @@ impl<'a> Candidates<'a> {
     /// `tier`: only this one, when there are several.
     pub(crate) fn new(seats: &'a [Seat], pick: &Pick<'a>, standard: Standard, tier: Option<u8>) -> Self {
         let is_plain = pick.tried.is_empty() && tier.is_none() && standard == Standard::Open;
-        Self { seats, tried: pick.tried, now: pick.now, standard, tier, is_plain }
+        Self { seats, tried: pick.tried, now: pick.now, standard, tier, rooms: None, is_plain }
+    }
+
+    /// Only those with room for one more.
+    pub(crate) fn with_room(self, rooms: Option<&'a Rooms>) -> Self {
+        Self { rooms, is_plain: self.is_plain && rooms.is_none(), ..self }
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -104,6 +111,9 @@ impl<'a> Candidates<'a> {
             Standard::Open => seat.state.is_open(self.now),
             Standard::LastResort => seat.state.is_last_resort(),
         };
-        suits && self.tier.is_none_or(|tier| tier == seat.tier) && !self.tried.contains(&index)
+        suits
+            && self.tier.is_none_or(|tier| tier == seat.tier)
+            && !self.tried.contains(&index)
+            && self.rooms.is_none_or(|rooms| rooms.has_room(index, seat, self.now))
     }
 }

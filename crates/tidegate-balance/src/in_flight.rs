@@ -20,6 +20,12 @@ impl InFlight {
         requests(self.0.fetch_add(WAITING, Relaxed))
     }
 
+    /// As `enter`, unless there are so many requests already: `None` then. Exact for any number of callers.
+    pub(crate) fn enter_below(&self, most: u32) -> Option<u32> {
+        let one_more = |counts: u64| (requests(counts) < most).then(|| counts + WAITING);
+        self.0.fetch_update(Relaxed, Relaxed, one_more).ok().map(requests)
+    }
+
     /// The answer to one of those that wait has begun.
     pub(crate) fn begin_streaming(&self) {
         self.0.fetch_sub(WAITING - STREAMING, Relaxed);

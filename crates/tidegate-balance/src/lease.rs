@@ -31,15 +31,19 @@ pub struct Lease<'a> {
 }
 
 impl<'a> Lease<'a> {
+    /// `None`: the endpoint is full.
     pub(crate) fn take(
         balancer: &'a Balancer,
         index: usize,
         endpoint: &'a Endpoint,
         seat: &Seat,
         now: Moment,
-    ) -> Self {
-        let load = endpoint.state.enter(now);
-        Self {
+    ) -> Option<Self> {
+        let load = match balancer.most_in_flight(index, seat, now) {
+            None => endpoint.state.enter(now),
+            Some(most) => endpoint.state.enter_below(most, now)?,
+        };
+        Some(Self {
             balancer,
             endpoint,
             index,
@@ -47,7 +51,7 @@ impl<'a> Lease<'a> {
             load,
             lightness: seat.lightness,
             has_answered: false,
-        }
+        })
     }
 
     pub fn endpoint(&self) -> &'a Endpoint {
@@ -71,6 +75,11 @@ impl<'a> Lease<'a> {
     /// Requests in flight there when this one was picked, for each unit of the cluster's smallest weight.
     pub(crate) fn load(&self) -> f64 {
         f64::from(self.load) * f64::from(self.lightness)
+    }
+
+    /// Requests in flight there when this one was picked.
+    pub(crate) fn load_in_requests(&self) -> u32 {
+        self.load
     }
 
     pub(crate) fn has_answered(&self) -> bool {
@@ -97,5 +106,6 @@ impl<'a> Lease<'a> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         self.endpoint.state.leave(self.has_answered);
+        self.balancer.freed();
     }
 }

@@ -5,6 +5,7 @@
 //! that a scan must look at twice has a bit in one byte, which is 0 for nearly every endpoint of nearly every scan.
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
+use crate::capacity::Capacity;
 use crate::in_flight::InFlight;
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
@@ -53,6 +54,7 @@ const PROBE_WANTED: u8 = 16;
 pub struct EndpointState {
     live: CachePadded<Live>,
     learned: CachePadded<Learned>,
+    capacity: Capacity,
     peak_latency: PeakLatency,
     probe: Probe,
     reported_weight: ReportedWeight,
@@ -207,7 +209,15 @@ impl EndpointState {
 
     /// Counts one more request in flight and says how many there are now.
     pub(crate) fn enter(&self, now: Moment) -> u32 {
-        let before = self.live.in_flight.enter();
+        self.entered(self.live.in_flight.enter(), now)
+    }
+
+    /// As `enter`, unless so many are in flight already: `None` then.
+    pub(crate) fn enter_below(&self, most: u32, now: Moment) -> Option<u32> {
+        Some(self.entered(self.live.in_flight.enter_below(most)?, now))
+    }
+
+    fn entered(&self, before: u32, now: Moment) -> u32 {
         self.live.last_picked.store(now.0, Relaxed);
         if before == 0 {
             self.live.standing.sign_of_life(now);
@@ -255,6 +265,10 @@ impl EndpointState {
 
     pub(crate) fn probe(&self) -> &Probe {
         &self.probe
+    }
+
+    pub(crate) fn capacity(&self) -> &Capacity {
+        &self.capacity
     }
 
     pub(crate) fn peak_latency(&self) -> &PeakLatency {

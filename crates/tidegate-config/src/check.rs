@@ -182,7 +182,7 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
         let action = match draft.action {
             ActionDraft::Answer(answer) => Action::Answer(answer),
             ActionDraft::Forward(forward) => {
-                let ForwardDraft { target, preserve_host, timeout, limit, retry } = *forward;
+                let ForwardDraft { target, preserve_host, timeout, limit, retry, priority } = *forward;
                 let cluster = match target {
                     Target::Inline(inline) => {
                         let name = unused(&mut cluster_names, &cluster_name(&name));
@@ -191,7 +191,7 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
                     }
                     Target::Named(name) => name,
                 };
-                Action::Forward(Forward { cluster, preserve_host, timeout, limit, retry })
+                Action::Forward(Forward { cluster, preserve_host, timeout, limit, retry, priority })
             }
             ActionDraft::Redirect(redirect) => Action::Redirect(redirect),
         };

@@ -38,12 +38,14 @@ pub struct Endpoint {
     pub tier: u8,
     /// Where it stands; `None`: near.
     pub zone: Option<String>,
+    /// Requests in flight there at once; `None`: as many as [`ClusterLimits::endpoint_requests`] says.
+    pub requests: Option<u32>,
 }
 
 impl Endpoint {
     /// One like all others.
     pub fn new(address: Address) -> Self {
-        Self { address, weight: 1, tier: 0, zone: None }
+        Self { address, weight: 1, tier: 0, zone: None, requests: None }
     }
 }
 
@@ -127,6 +129,10 @@ impl Default for PassiveHealth {
 /// How much may be open or waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterLimits {
+    /// Requests in flight, per endpoint.
+    pub endpoint_requests: EndpointRequests,
+    /// Requests that wait for an endpoint that may have one more, per cluster; 0: none waits.
+    pub queued_requests: u32,
     /// Requests that wait for a connection, per cluster.
     pub pending_requests: u32,
     /// Idle connections kept for reuse, per endpoint; 0: none.
@@ -137,6 +143,23 @@ pub struct ClusterLimits {
 
 impl Default for ClusterLimits {
     fn default() -> Self {
-        Self { pending_requests: 1000, upstream_idle_connections: 64, upstream_connections: None }
+        Self {
+            endpoint_requests: EndpointRequests::Off,
+            queued_requests: 1000,
+            pending_requests: 1000,
+            upstream_idle_connections: 64,
+            upstream_connections: None,
+        }
     }
+}
+
+/// How many requests may be in flight on one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointRequests {
+    /// As many as keep it busy, learned from its answers.
+    Auto,
+    /// At least 1.
+    Most(u32),
+    /// Any number.
+    Off,
 }

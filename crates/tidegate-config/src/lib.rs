@@ -37,14 +37,16 @@ mod walk;
 
 pub use address::{Address, AddressError, Bind, Host};
 pub use balance::{Balance, Bound, BoundBy, HashKey, Hashing};
-pub use cluster::{Cluster, ClusterLimits, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
+pub use cluster::{
+    Cluster, ClusterLimits, Endpoint, EndpointRequests, HealthCheck, PassiveHealth, Probe, StatusRange,
+};
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, Timeouts, Workers};
 pub use flags::Flag;
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use reference::reference;
 pub use route::{
-    Action, Answer, Forward, HeaderMatch, HostPattern, Matcher, PathMatch, Redirect, RedirectPart, Retry,
-    RetryBudget, RetryOn, Route, RouteLimits, RouteTimeouts,
+    Action, Answer, Forward, HeaderMatch, HostPattern, Matcher, PathMatch, Priority, Redirect, RedirectPart,
+    Retry, RetryBudget, RetryOn, Route, RouteLimits, RouteTimeouts,
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};

@@ -20,8 +20,8 @@ use crate::keys::ROOT;
 use crate::problem::{Problem, Span};
 use crate::walk::{Section, Walk, set};
 use crate::{
-    Balance, Bind, Cluster, ClusterLimits, HealthCheck, Limits, Listener, Log, PassiveHealth, Retry, Sticky,
-    Timeouts, Workers,
+    Balance, Bind, Cluster, ClusterLimits, EndpointRequests, HealthCheck, Limits, Listener, Log,
+    PassiveHealth, Retry, Sticky, Timeouts, Workers,
 };
 
 pub(crate) use route::{ActionDraft, ForwardDraft, RouteDraft, Target};
@@ -135,9 +135,20 @@ fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
 }
 
 fn cluster_limits(walk: &mut Walk, section: &Section<'_>, limit: &mut ClusterLimits) {
+    set(&mut limit.endpoint_requests, endpoint_requests(walk, section));
+    set(&mut limit.queued_requests, section.integer(walk, "queued_requests"));
     set(&mut limit.pending_requests, section.integer(walk, "pending_requests"));
     set(&mut limit.upstream_idle_connections, section.integer(walk, "upstream_idle_connections"));
     set(&mut limit.upstream_connections, section.integer_or_off(walk, "upstream_connections"));
+}
+
+fn endpoint_requests(walk: &mut Walk, section: &Section<'_>) -> Option<EndpointRequests> {
+    let field = section.field("endpoint_requests")?;
+    match field.text() {
+        Some("auto") => Some(EndpointRequests::Auto),
+        Some("off") => Some(EndpointRequests::Off),
+        _ => field.integer(walk).map(EndpointRequests::Most),
+    }
 }
 
 fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut Timeouts) {

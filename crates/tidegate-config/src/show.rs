@@ -9,9 +9,9 @@ use crate::check::print_host;
 use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
-    Action, Balance, Bind, Bound, Cluster, Config, Endpoint, Forward, HashKey, HealthCheck, Limits, Listener,
-    Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Probe, Redirect, RedirectPart, Retry,
-    Route, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Workers,
+    Action, Balance, Bind, Bound, Cluster, Config, Endpoint, EndpointRequests, Forward, HashKey, HealthCheck,
+    Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe,
+    Redirect, RedirectPart, Retry, Route, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Workers,
 };
 
 impl Config {
@@ -87,8 +87,9 @@ fn timeout(sheet: &mut Sheet, timeout: &Timeouts) {
     }
 }
 
-fn route_timeout(timeout: &RouteTimeouts) -> [(&'static str, String); 6] {
+fn route_timeout(timeout: &RouteTimeouts) -> [(&'static str, String); 7] {
     [
+        ("queue", duration(timeout.queue)),
         ("connect", duration(timeout.connect)),
         ("attempt", duration_or_off(timeout.attempt)),
         ("first_byte", duration_or_off(timeout.first_byte)),
@@ -105,6 +106,8 @@ fn limit(sheet: &mut Sheet, limit: &Limits) {
     sheet.line("target_bytes", quoted(&print_size(limit.target_bytes)));
     sheet.line("body_bytes", size_or_off(limit.route.body_bytes));
     sheet.line("connections", limit.connections);
+    sheet.line("endpoint_requests", endpoint_requests(limit.cluster.endpoint_requests));
+    sheet.line("queued_requests", limit.cluster.queued_requests);
     sheet.line("pending_requests", limit.cluster.pending_requests);
     sheet.line("upstream_idle_connections", limit.cluster.upstream_idle_connections);
     sheet.line("upstream_connections", count_or_off(limit.cluster.upstream_connections));
@@ -170,6 +173,12 @@ fn forward(sheet: &mut Sheet, forward: &Forward) {
     sheet.line("timeout", table(route_timeout(&forward.timeout)));
     sheet.line("limit", table([("body_bytes", size_or_off(forward.limit.body_bytes))]));
     sheet.line("retry", retry(&forward.retry));
+    let priority = match forward.priority {
+        Priority::High => "high",
+        Priority::Low => "low",
+        Priority::Normal => "normal",
+    };
+    sheet.line("priority", quoted(priority));
 }
 
 fn retry(retry: &Retry) -> String {
@@ -206,6 +215,8 @@ fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
     sheet.line("passive", cluster.passive.as_ref().map_or(quoted("off"), passive));
     sheet.line("send_proxy_protocol", quoted(if cluster.send_proxy_protocol { "v2" } else { "off" }));
     let limits = [
+        ("endpoint_requests", endpoint_requests(cluster.limit.endpoint_requests)),
+        ("queued_requests", cluster.limit.queued_requests.to_string()),
         ("pending_requests", cluster.limit.pending_requests.to_string()),
         ("upstream_idle_connections", cluster.limit.upstream_idle_connections.to_string()),
         ("upstream_connections", count_or_off(cluster.limit.upstream_connections)),
@@ -221,7 +232,16 @@ fn endpoint(endpoint: &Endpoint) -> String {
     let mut fields = vec![("address", address), ("weight", endpoint.weight.to_string())];
     fields.push(("tier", endpoint.tier.to_string()));
     fields.extend(endpoint.zone.as_ref().map(|zone| ("zone", quoted(zone))));
+    fields.extend(endpoint.requests.map(|requests| ("requests", requests.to_string())));
     table(fields)
+}
+
+fn endpoint_requests(requests: EndpointRequests) -> String {
+    match requests {
+        EndpointRequests::Auto => quoted("auto"),
+        EndpointRequests::Most(most) => most.to_string(),
+        EndpointRequests::Off => quoted("off"),
+    }
 }
 
 fn balance(balance: &Balance) -> String {

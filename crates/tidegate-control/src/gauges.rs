@@ -11,8 +11,9 @@ use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
-    BUILD_INFO, CLUSTER_PENDING, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_HEALTH,
-    ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, WORKERS,
+    BUILD_INFO, CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE,
+    ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES,
+    HEALTH_STATES, LISTENER_CONNECTIONS, WORKERS,
 };
 use tidegate_telemetry::registry::Labels;
 use tidegate_telemetry::{Family, Registry};
@@ -61,8 +62,14 @@ impl<'a> Stand<'a> {
 
 fn fill_cluster(registry: &Registry, cluster: &Cluster, now: Moment) {
     set(registry, &CLUSTER_PENDING, &[&cluster.name], count(&cluster.pending));
-    for (endpoint, upstream) in cluster.balancer.endpoints().iter().zip(&cluster.upstreams) {
+    set(registry, &CLUSTER_QUEUED, &[&cluster.name], cluster.waiting.count());
+    for (index, (endpoint, upstream)) in
+        cluster.balancer.endpoints().iter().zip(&cluster.upstreams).enumerate()
+    {
         fill_endpoint(registry, endpoint, upstream, now);
+        let labels = [&*endpoint.id.cluster, &*endpoint.id.address];
+        let limit = cluster.balancer.request_limit(index, now).unwrap_or(0);
+        set(registry, &ENDPOINT_REQUEST_LIMIT, &labels, limit as usize);
     }
 }
 

@@ -38,6 +38,8 @@ pub struct ClusterStatus {
     pub balance: &'static str,
     /// Requests that wait for a connection.
     pub pending: usize,
+    /// Requests that wait for an endpoint with room.
+    pub queued: usize,
     pub endpoints: Vec<EndpointStatus>,
 }
 
@@ -51,6 +53,8 @@ pub struct EndpointStatus {
     pub tier: u8,
     pub zone: Option<String>,
     pub in_flight: u32,
+    /// How many may be in flight, where that is limited.
+    pub request_limit: Option<u32>,
     pub connections: usize,
     pub idle_connections: usize,
     /// What the endpoint's name stands for now.
@@ -94,10 +98,13 @@ impl ClusterStatus {
             cluster: cluster.name.to_string(),
             balance: configured.map_or("", |configured| configured.balance.word()),
             pending: cluster.pending.load(Relaxed),
+            queued: cluster.waiting.count(),
             endpoints: pairs
                 .zip(listed)
-                .map(|((endpoint, upstream), listed)| {
-                    EndpointStatus::read(endpoint, upstream, listed, overview, now)
+                .enumerate()
+                .map(|(index, ((endpoint, upstream), listed))| EndpointStatus {
+                    request_limit: cluster.balancer.request_limit(index, now),
+                    ..EndpointStatus::read(endpoint, upstream, listed, overview, now)
                 })
                 .collect(),
         }
@@ -123,6 +130,7 @@ impl EndpointStatus {
             tier: listed.tier,
             zone: listed.zone.clone(),
             in_flight: endpoint.state.in_flight(),
+            request_limit: None,
             connections: upstream.open.load(Relaxed),
             idle_connections: upstream.idle.load(Relaxed),
             addresses: upstream.addresses.load().iter().map(address).collect(),

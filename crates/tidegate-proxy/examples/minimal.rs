@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId};
+use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, Priority};
 use tidegate_http::HeadLimits;
 use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, RouteTable};
@@ -50,6 +50,8 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         upstreams: endpoints.iter().map(upstream).collect(),
         hash_key: HashKey::None,
         sticky: None,
+        waiting: Arc::default(),
+        queued_requests_max: 1000,
         pending_max: 1000,
         pending: Arc::default(),
         retry_budget: Arc::default(),
@@ -58,6 +60,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         head_limits: HEAD_LIMITS,
     };
     let timeouts = Timeouts {
+        queue: Duration::from_secs(5),
         connect: Duration::from_secs(3),
         attempt: Duration::MAX,
         first_byte: Duration::from_mins(1),
@@ -66,7 +69,8 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         tunnel_idle: Duration::from_hours(1),
     };
     let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER };
-    let policy = Policy { timeouts, body_bytes_max: None, retry, preserve_host: true };
+    let priority = Priority::default();
+    let policy = Policy { timeouts, body_bytes_max: None, retry, priority, preserve_host: true };
     let route = Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy };
     let listener = Listener {
         key: "main".into(),

@@ -62,7 +62,10 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
     );
     match failure.status() {
         405 => lines.push_str("Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"),
-        503 => lines.push_str("Retry-After: 1\r\n"),
+        503 => {
+            let seconds = call.journal.retry_after.unwrap_or(1);
+            let _ = std::fmt::Write::write_fmt(&mut lines, format_args!("Retry-After: {seconds}\r\n"));
+        }
         _ => {}
     }
     let body =
@@ -170,6 +173,7 @@ fn sentence(failure: Failure) -> &'static str {
         (400..=499, _) => "The request is not well-formed, so it was not passed on.",
         (501 | 505, _) => "This site does not support what the request asks for.",
         (502, _) => "The server behind this site could not be reached or gave no valid answer.",
+        (503, _) if failure.limit().is_some() => "This site is busy right now. Please try again in a moment.",
         (503, Stage::Pick | Stage::Connect) => {
             "No server behind this site is available right now. Please try again in a moment."
         }

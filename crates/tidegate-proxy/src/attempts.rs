@@ -87,6 +87,7 @@ impl<'a> Attempts<'a> {
     pub(crate) fn nobody(&self, view: &ClusterView, reason: NoEndpoint) -> Failure {
         match reason {
             NoEndpoint::AllDown => view.metrics.all_down.increment(),
+            NoEndpoint::AllFull => {} // it waits then, and fails with a cause of the queue
             NoEndpoint::AllTried => view.metrics.all_tried.increment(),
             NoEndpoint::Empty => view.metrics.empty.increment(),
         }
@@ -205,7 +206,7 @@ fn may_repeat(call: &Call<'_>) -> bool {
 pub(crate) fn no_endpoint(reason: NoEndpoint) -> Failure {
     let cause = match reason {
         NoEndpoint::Empty => Cause::NoEndpoint,
-        NoEndpoint::AllDown | NoEndpoint::AllTried => Cause::NoEndpointUp,
+        NoEndpoint::AllDown | NoEndpoint::AllFull | NoEndpoint::AllTried => Cause::NoEndpointUp,
     };
     Failure::new(Stage::Pick, cause)
 }

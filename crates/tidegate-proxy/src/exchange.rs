@@ -220,7 +220,7 @@ fn read_head(
 
 /// Listens to the client while the endpoint works: what it pipelines is kept, its end of sending is noted (it still wants
 /// the answer), a reset ends the request.
-fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(), Failure> {
+pub(crate) fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(), Failure> {
     while !call.journal.half_closed {
         let room = call.workspace.input.room();
         if room.is_empty() || call.down.poll_readable(cx).is_pending() {

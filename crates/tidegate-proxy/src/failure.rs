@@ -106,8 +106,14 @@ pub enum Cause {
     PendingLimit,
     /// What the connection began with is not the header that it must, or must not, begin with.
     ProxyHeader(ProxyHeaderError),
+    /// As many requests wait for an endpoint with room as `limit.queued_requests` allows.
+    QueueFull,
+    /// No endpoint had room within `timeout.queue`.
+    QueueTimeout,
     Request(RequestError),
     Response(ResponseError),
+    /// The wait for an endpoint with room would be longer than the request can wait.
+    Shed,
     TotalTimeout,
     /// One side of a tunnel was reset.
     TunnelBroken,
@@ -172,6 +178,8 @@ impl Failure {
             Cause::BodyTooLarge => Some("body_bytes"),
             Cause::EndpointBusy => Some("upstream_connections"),
             Cause::ProxyHeader(ProxyHeaderError::TooLong { .. }) => Some("proxy_header_bytes"),
+            Cause::QueueFull => Some("queued_requests"),
+            Cause::QueueTimeout | Cause::Shed => Some("endpoint_requests"),
             Cause::Request(RequestError::HeadTooLarge { .. })
             | Cause::Response(ResponseError::HeadTooLarge { .. }) => Some("head_bytes"),
             Cause::Request(RequestError::TargetTooLong { .. }) => Some("target_bytes"),
@@ -235,10 +243,13 @@ impl Failure {
             Cause::PendingLimit => facts(Proxy, 503, "pending_limit", "connection_limit_reached", Never),
             // Whoever sent it would not understand an answer.
             Cause::ProxyHeader(error) => facts(Downstream, 499, error.code(), "http_request_error", Never),
+            Cause::QueueFull => facts(Proxy, 503, "queue_full", "connection_limit_reached", Never),
+            Cause::QueueTimeout => facts(Proxy, 503, "queue_timeout", "connection_limit_reached", Never),
             Cause::Request(error) => {
                 facts(Downstream, error.status(), error.code(), "http_request_error", Never)
             }
             Cause::Response(error) => facts(Upstream, 502, error.code(), "http_protocol_error", Never),
+            Cause::Shed => facts(Proxy, 503, "shed", "connection_limit_reached", Never),
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
             Cause::TunnelBroken => facts(Proxy, 502, "tunnel_broken", "connection_terminated", Never),
             Cause::TunnelIdle => facts(Proxy, 504, "tunnel_idle", "connection_read_timeout", Never),

@@ -18,6 +18,10 @@ pub(crate) struct Journal {
     pub(crate) attempts: u32,
     /// When the last attempt's endpoint was picked.
     pub(crate) picked: Option<Moment>,
+    /// When it had its turn, or gave up, if it had to wait for an endpoint with room.
+    pub(crate) queued: Option<Moment>,
+    /// What the client is told to wait before it asks again, in seconds, where something tells.
+    pub(crate) retry_after: Option<u64>,
     /// When a connection could be taken or opened, if that had to be waited for.
     pub(crate) ready: Option<Moment>,
     /// When a new connection was open; `None` for a reused one.

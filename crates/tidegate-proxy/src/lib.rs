@@ -20,6 +20,7 @@ mod journal; // what happened so far in a request
 mod listener; // accept, within the connection limits
 pub mod load; // what endpoints say of their load
 mod pump; // one direction of an exchange
+pub mod queue; // waiting for an endpoint with room
 mod record;
 mod request; // ★ the life of one request
 pub mod route; // host, path, method, fields → route

@@ -161,6 +161,11 @@ pub(crate) struct ClusterMetrics {
     retries_after_status: Arc<Counter>,
     retries_after_timeout: Arc<Counter>,
     objections: [(Objection, Arc<Counter>); 4],
+    /// How long requests waited for an endpoint with room.
+    pub(crate) queue: Arc<Histogram>,
+    pub(crate) shed_full: Arc<Counter>,
+    pub(crate) shed_predicted: Arc<Counter>,
+    pub(crate) shed_timeout: Arc<Counter>,
     /// Present when the cluster has a sticky cookie.
     pub(crate) sticky: Option<StickyMetrics>,
 }
@@ -191,14 +196,19 @@ impl StickyMetrics {
 impl ClusterMetrics {
     pub(crate) fn new(resolver: &Resolver, cluster: &str, is_sticky: bool) -> Self {
         let no_endpoint = |reason| resolver.counter(&families::CLUSTER_NO_ENDPOINT, &[cluster, reason]);
+        let shed = |reason| resolver.counter(&families::CLUSTER_SHEDS, &[cluster, reason]);
         let retries = |reason| resolver.counter(&families::CLUSTER_RETRIES, &[cluster, reason]);
         Self {
             all_down: no_endpoint("all_down"),
             all_tried: no_endpoint("all_tried"),
             empty: no_endpoint("empty"),
             pending_refused: resolver.counter(&families::CLUSTER_PENDING_REFUSED, &[cluster]),
+            queue: resolver.histogram(&families::CLUSTER_QUEUE, &[cluster]),
             retries_after_connect: retries("connect"),
             retries_after_reset: retries("reset"),
+            shed_full: shed("full"),
+            shed_predicted: shed("predicted"),
+            shed_timeout: shed("timeout"),
             sticky: is_sticky.then(|| StickyMetrics::new(resolver, cluster)),
             retries_after_status: retries("status"),
             retries_after_timeout: retries("timeout"),

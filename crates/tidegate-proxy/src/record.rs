@@ -71,7 +71,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         endpoint: endpoint.map(|(_, endpoint)| &*endpoint.pool.upstream.id.address),
         status: (journal.status > 0).then_some(journal.status),
         attempts: journal.attempts,
-        queue: since(journal.ready.or(journal.picked), Some(journal.started)),
+        queue: since(journal.ready.or(journal.picked).or(journal.queued), Some(journal.started)),
         connect: since(journal.connected, journal.ready.or(journal.picked)),
         first_byte: since(journal.first_byte, journal.sent()),
         total,

@@ -8,8 +8,9 @@ use crate::exchange;
 use crate::failure::{Cause, Failure, Stage};
 use crate::journal::Journal;
 use crate::pump::PumpError;
+use crate::queue;
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
-use crate::sticky::{self, Home, Sticky};
+use crate::sticky::{Home, Sticky};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
 use crate::upstream::{Carries, Connection, connect, introduce};
@@ -157,7 +158,7 @@ async fn forward<'a>(
     let home = Home::of(call, view);
     loop {
         let wanted = attempts.pick(call);
-        let mut lease = match sticky::pick(call, view, home, &wanted) {
+        let mut lease = match queue::pick(call, policy, view, home, &wanted).await? {
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(view, reason)),
         };

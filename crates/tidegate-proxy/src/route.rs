@@ -219,10 +219,12 @@ mod tests {
     use super::*;
     use crate::snapshot::{Action, Policy, RetryPolicy, Timeouts};
     use std::time::Duration;
+    use tidegate_balance::Priority;
     use tidegate_http::{HeadLimits, Progress, request::RequestParser};
 
     fn route(name: &str) -> Arc<Route> {
         let timeouts = Timeouts {
+            queue: Duration::MAX,
             connect: Duration::MAX,
             attempt: Duration::MAX,
             first_byte: Duration::MAX,
@@ -230,8 +232,8 @@ mod tests {
             total: Duration::MAX,
             tunnel_idle: Duration::MAX,
         };
-        let policy =
-            Policy { timeouts, body_bytes_max: None, retry: RetryPolicy::NEVER, preserve_host: true };
+        let (retry, priority) = (RetryPolicy::NEVER, Priority::default());
+        let policy = Policy { timeouts, body_bytes_max: None, retry, priority, preserve_host: true };
         Arc::new(Route { name: name.into(), action: Action::Forward { cluster: 0 }, policy })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows no configuration file: every inheritance and default has been resolved before.
 
+use crate::queue::Waiting;
 use crate::route::RouteTable;
 use crate::sticky::Sticky;
 use crate::upstream::Upstream;
@@ -10,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
-use tidegate_balance::{Balancer, RetryBudget, RetryIncome};
+use tidegate_balance::{Balancer, Priority, RetryBudget, RetryIncome};
 
 pub use tidegate_http::HeadLimits;
 
@@ -113,6 +114,8 @@ pub struct Policy {
     /// Refuse longer request bodies with 413; `None`: no limit.
     pub body_bytes_max: Option<u64>,
     pub retry: RetryPolicy,
+    /// Whose turn it is first when requests wait for an endpoint with room.
+    pub priority: Priority,
     /// Send the client's Host on; otherwise the endpoint's own address as configured.
     pub preserve_host: bool,
 }
@@ -191,6 +194,8 @@ impl FromIterator<u16> for StatusSet {
 /// `Duration::MAX` means none.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
+    /// For an endpoint with room, when all are full.
+    pub queue: Duration,
     /// To establish one connection to an endpoint.
     pub connect: Duration,
     /// From the pick of an endpoint to its answer's head.
@@ -216,6 +221,10 @@ pub struct Cluster {
     pub hash_key: HashKey,
     /// The cookie that brings clients back, whatever the algorithm.
     pub sticky: Option<Sticky>,
+    /// Requests that wait for an endpoint with room; the same object as in the previous snapshot.
+    pub waiting: Arc<Waiting>,
+    /// How many may, over all workers.
+    pub queued_requests_max: usize,
     /// Requests that wait for a connection to an endpoint at once, over all workers.
     pub pending_max: usize,
     /// The count that `pending_max` bounds; the same object as in the previous snapshot.

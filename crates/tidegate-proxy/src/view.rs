@@ -66,9 +66,11 @@ impl View {
         Some((cluster, cluster.endpoint(endpoint)?))
     }
 
-    /// Closes idle connections that have aged out or that endpoints have closed.
-    pub(crate) fn sweep_pools(&self, now: Moment) {
+    /// Closes idle connections that have aged out or that endpoints have closed, and lets those who wait for an endpoint
+    /// with room look again: room may have come without a request ending.
+    pub(crate) fn sweep(&self, now: Moment) {
         for cluster in &self.clusters {
+            cluster.cluster.waiting.call();
             for endpoint in &cluster.endpoints {
                 endpoint.pool.sweep(now, cluster.cluster.idle_timeout);
             }

@@ -249,7 +249,7 @@ impl Worker {
         let alarm = self.timers.alarm();
         while !self.is_stopping() {
             alarm.sleep_until(after(now(), SWEEP_INTERVAL)).await;
-            self.view().sweep_pools(now());
+            self.view().sweep(now());
         }
     }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, EndpointId, EndpointState};
+use tidegate_balance::{Algorithm, Balancer, EndpointId, EndpointState, Priority};
 use tidegate_http::HeadLimits;
 use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, PathPattern, RouteTable};
@@ -111,6 +111,7 @@ impl World {
 fn routes() -> RouteTable {
     let policy = Policy {
         timeouts: Timeouts {
+            queue: Duration::from_secs(5),
             connect: Duration::from_secs(3),
             attempt: Duration::MAX,
             first_byte: Duration::from_mins(1),
@@ -120,6 +121,7 @@ fn routes() -> RouteTable {
         },
         body_bytes_max: None,
         retry: RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER },
+        priority: Priority::default(),
         preserve_host: false,
     };
     let answer = Action::Answer { status: 404, content_type: "text/plain".into(), body: Arc::new([]) };
@@ -150,6 +152,8 @@ fn cluster(
         upstreams: vec![Arc::new(Upstream::new(id, vec![address], None))],
         hash_key: HashKey::None,
         sticky: None,
+        waiting: Arc::default(),
+        queued_requests_max: 100,
         pending_max: 100,
         pending: Arc::clone(pending),
         retry_budget: Arc::default(),

@@ -90,6 +90,12 @@ families! {
         "Requests that wait for a connection to an endpoint now.";
     CLUSTER_PENDING_REFUSED = Counter "tidegate_cluster_pending_refused" ["cluster"]
         "Requests refused because too many were waiting already.";
+    CLUSTER_QUEUED = Gauge "tidegate_cluster_queued_requests" ["cluster"]
+        "Requests that wait for an endpoint with room now.";
+    CLUSTER_QUEUE = Histogram "tidegate_cluster_queue_seconds" ["cluster"]
+        "Time that requests waited for an endpoint with room, whatever came of it.";
+    CLUSTER_SHEDS = Counter "tidegate_cluster_sheds" ["cluster", "reason"]
+        "Requests refused because no endpoint had room; reason is full (too many were waiting), predicted (the wait would have been too long) or timeout.";
     CLUSTER_NO_ENDPOINT = Counter "tidegate_cluster_no_endpoint" ["cluster", "reason"]
         "Picks that found no endpoint; reason is all_down, all_tried or empty.";
     CLUSTER_STICKY = Counter "tidegate_cluster_sticky" ["cluster", "outcome"]
@@ -121,6 +127,8 @@ families! {
         "Connections to the endpoint that wait in the pool now.";
     ENDPOINT_CONNECTIONS_REUSED = Counter "tidegate_endpoint_connections_reused" ["cluster", "endpoint"]
         "Attempts that took a waiting connection from the pool instead of opening one.";
+    ENDPOINT_REQUEST_LIMIT = Gauge "tidegate_endpoint_request_limit" ["cluster", "endpoint"]
+        "Attempts that may be under way on the endpoint at once, now; 0 without a limit.";
     ENDPOINT_IN_FLIGHT = Gauge "tidegate_endpoint_in_flight" ["cluster", "endpoint"]
         "Attempts on the endpoint that are under way now.";
     ENDPOINT_LOAD_REPORTS = Counter "tidegate_endpoint_load_reports" ["cluster", "endpoint", "outcome"]

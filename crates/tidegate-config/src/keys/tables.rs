@@ -301,6 +301,14 @@ pub(crate) static ROUTE: Table = Table {
             "How much may pass here.",
         ),
         key(
+            "priority",
+            Kind::Words(&["high", "normal", "low"]),
+            Value("\"normal\""),
+            "\"high\"",
+            "Whose turn it is when requests wait for an endpoint: of 21 turns that all wait for, `high` gets 16, `normal` 4 \
+                and `low` 1. In order of arrival within each.",
+        ),
+        key(
             "preserve_host",
             Kind::Boolean,
             Value("true"),
@@ -436,6 +444,13 @@ pub(crate) static ENDPOINT: Table = Table {
             "\"b\"",
             "Where it stands. In another zone than the proxy's own it costs `adaptive` more: see `zone_cost_percent`.",
         ),
+        key(
+            "requests",
+            CONNECTIONS,
+            Words("the cluster's `limit.endpoint_requests`"),
+            "20",
+            "Requests in flight there at once.",
+        ),
     ],
 };
 
@@ -533,6 +548,7 @@ pub(crate) static TIMEOUT: Table = Table {
             "\"15s\"",
             "A client connection between two requests.",
         ),
+        key("queue", Kind::Duration, Value("\"5s\""), "\"500ms\"", QUEUE_DOC),
         key("connect", Kind::Duration, Value("\"3s\""), "\"1s\"", CONNECT_DOC),
         key("attempt", DURATION_OR_OFF, Value("\"off\""), "\"5s\"", ATTEMPT_DOC),
         key("first_byte", DURATION_OR_OFF, Value("\"60s\""), "\"off\"", FIRST_BYTE_DOC),
@@ -561,6 +577,7 @@ pub(crate) static ROUTE_TIMEOUT: Table = Table {
     title: "`[route.timeout]`",
     doc: "The timeouts that a route may change.",
     keys: &[
+        key("queue", Kind::Duration, Inherited("`[timeout]`"), "\"500ms\"", QUEUE_DOC),
         key("connect", Kind::Duration, Inherited("`[timeout]`"), "\"1s\"", CONNECT_DOC),
         key("attempt", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"5s\"", ATTEMPT_DOC),
         key("first_byte", DURATION_OR_OFF, Inherited("`[timeout]`"), "\"off\"", FIRST_BYTE_DOC),
@@ -570,10 +587,17 @@ pub(crate) static ROUTE_TIMEOUT: Table = Table {
     ],
 };
 
+const QUEUE_DOC: &str = "An endpoint that may have one more request, when none does; then the answer is 503.";
+
 const BODY_BYTES: Kind = Kind::AnyOf(&[Kind::Size { min: 0, max: 1 << 50 }, OFF]);
 const IDLE_CONNECTIONS: Kind = Kind::Integer { min: 0, max: 10_000_000 };
 const CONNECTIONS_OR_OFF: Kind = Kind::AnyOf(&[CONNECTIONS, OFF]);
 const BODY_BYTES_DOC: &str = "A request body; beyond it the answer is 413.";
+const ENDPOINT_REQUESTS: Kind = Kind::AnyOf(&[CONNECTIONS, Kind::Words(&["auto", "off"])]);
+const ENDPOINT_REQUESTS_DOC: &str = "Requests in flight at once, per endpoint; when all endpoints have that many, requests \
+    wait for the first that has one less. `auto`: as many as keep it busy, learned from its answers.";
+const QUEUED_DOC: &str = "Requests that wait for an endpoint that may have one more, per cluster; beyond it the answer is \
+    503. 0: none waits.";
 const PENDING_DOC: &str =
     "Requests that wait for a connection or open one, per cluster; beyond it the answer is 503.";
 const IDLE_DOC: &str = "Idle connections kept for reuse, per endpoint.";
@@ -613,6 +637,8 @@ pub(crate) static LIMIT: Table = Table {
             "50000",
             "Open client connections, all listeners together. Beyond it, new ones are closed at once.",
         ),
+        key("endpoint_requests", ENDPOINT_REQUESTS, Value("\"off\""), "\"auto\"", ENDPOINT_REQUESTS_DOC),
+        key("queued_requests", IDLE_CONNECTIONS, Value("1000"), "100", QUEUED_DOC),
         key("pending_requests", CONNECTIONS, Value("1000"), "100", PENDING_DOC),
         key("upstream_idle_connections", IDLE_CONNECTIONS, Value("64"), "0", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Value("\"off\""), "100", UPSTREAM_DOC),
@@ -631,6 +657,8 @@ pub(crate) static CLUSTER_LIMIT: Table = Table {
     title: "`[cluster.NAME.limit]`",
     doc: "The limits that a cluster may change.",
     keys: &[
+        key("endpoint_requests", ENDPOINT_REQUESTS, Inherited("`[limit]`"), "100", ENDPOINT_REQUESTS_DOC),
+        key("queued_requests", IDLE_CONNECTIONS, Inherited("`[limit]`"), "100", QUEUED_DOC),
         key("pending_requests", CONNECTIONS, Inherited("`[limit]`"), "100", PENDING_DOC),
         key("upstream_idle_connections", IDLE_CONNECTIONS, Inherited("`[limit]`"), "8", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Inherited("`[limit]`"), "100", UPSTREAM_DOC),

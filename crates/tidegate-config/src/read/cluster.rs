@@ -123,6 +123,7 @@ fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<Endpoint>
     set(&mut endpoint.weight, section.integer(walk, "weight"));
     set(&mut endpoint.tier, section.integer(walk, "tier").and_then(|tier| u8::try_from(tier).ok()));
     endpoint.zone = zone(walk, &section);
+    endpoint.requests = section.integer(walk, "requests");
     Some(endpoint)
 }
 

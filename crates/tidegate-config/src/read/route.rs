@@ -12,8 +12,8 @@ use crate::read::{Inherited, Placed, cluster, is_table};
 use crate::suggest::did_you_mean;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
-    Address, Answer, Cluster, Endpoint, Matcher, Redirect, RedirectPart, Retry, RetryBudget, RetryOn,
-    RouteLimits, RouteTimeouts, StatusRange,
+    Address, Answer, Cluster, Endpoint, Matcher, Priority, Redirect, RedirectPart, Retry, RetryBudget,
+    RetryOn, RouteLimits, RouteTimeouts, StatusRange,
 };
 
 const NAME_BYTES_MAX: usize = 128;
@@ -45,6 +45,7 @@ pub(crate) struct ForwardDraft {
     pub(crate) timeout: RouteTimeouts,
     pub(crate) limit: RouteLimits,
     pub(crate) retry: Retry,
+    pub(crate) priority: Priority,
 }
 
 /// Where `to` points.
@@ -77,7 +78,8 @@ pub(super) fn routes(
         }
         let timeout = inherited.timeout.route.clone();
         let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
-        let forward = ForwardDraft { target, preserve_host: true, timeout, limit, retry };
+        let priority = Priority::default();
+        let forward = ForwardDraft { target, preserve_host: true, timeout, limit, retry, priority };
         let action = ActionDraft::Forward(Box::new(forward));
         routes.push(RouteDraft {
             name: None,
@@ -173,6 +175,7 @@ fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
         "timeout",
         "limit",
         "preserve_host",
+        "priority",
     ] {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect on a route with `{action}`");
@@ -207,8 +210,17 @@ fn forward(
     }
     let retry = retry(walk, section, &inherited.retry).unwrap_or_else(|| inherited.retry.clone());
     let preserve_host = section.boolean(walk, "preserve_host").unwrap_or(true);
-    let forward = ForwardDraft { target: target?, preserve_host, timeout, limit, retry };
+    let priority = section.field("priority").and_then(|field| priority(walk, &field)).unwrap_or_default();
+    let forward = ForwardDraft { target: target?, preserve_host, timeout, limit, retry, priority };
     Some(ActionDraft::Forward(Box::new(forward)))
+}
+
+fn priority(walk: &mut Walk, field: &Field<'_>) -> Option<Priority> {
+    match field.word(walk)? {
+        "high" => Some(Priority::High),
+        "low" => Some(Priority::Low),
+        _ => Some(Priority::Normal),
+    }
 }
 
 /// What belongs to a named cluster is said there, once.
@@ -266,6 +278,7 @@ fn undefined(field: &Field<'_>, name: &str, clusters: &BTreeSet<&str>) -> Proble
 
 /// The stages that a route may change.
 pub(super) fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut RouteTimeouts) {
+    set(&mut timeout.queue, section.duration(walk, "queue"));
     set(&mut timeout.connect, section.duration(walk, "connect"));
     set(&mut timeout.attempt, section.duration_or_off(walk, "attempt"));
     set(&mut timeout.first_byte, section.duration_or_off(walk, "first_byte"));

@@ -5,10 +5,13 @@ use super::{Named, Previous, head_limits, sticky};
 use crate::secrets::Secrets;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, States};
+use tidegate_balance::{
+    Algorithm, Balancer, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, RequestLimit, RoomWatch,
+    States,
+};
 use tidegate_config::{
     Address as ConfiguredAddress, Balance, Bound, BoundBy, Cluster as ConfiguredCluster, Config,
-    Endpoint as ConfiguredEndpoint, HashKey as ConfiguredKey, Host, PassiveHealth,
+    Endpoint as ConfiguredEndpoint, EndpointRequests, HashKey as ConfiguredKey, Host, PassiveHealth,
 };
 use tidegate_proxy::snapshot::{Cluster, HashKey};
 use tidegate_proxy::upstream::{Address, Upstream};
@@ -80,9 +83,12 @@ fn cluster(
         endpoints.push(endpoint);
     }
     let rotation = before.map(|before| &before.cluster.balancer);
+    let waiting = before.map(|before| Arc::clone(&before.cluster.waiting)).unwrap_or_default();
+    let watch: Arc<dyn RoomWatch> = Arc::clone(&waiting) as _;
     let balancer = Balancer::new(algorithm(&configured.balance), endpoints, rotation)
         .with_places(&places(config, configured))
-        .with_passive_marking(passive_marking(configured.passive.as_ref()));
+        .with_passive_marking(passive_marking(configured.passive.as_ref()))
+        .with_request_limits(&request_limits(configured), Some(watch));
     let bound = configured.sticky.as_ref().and_then(|sticky| sticky.bound);
     Cluster {
         name,
@@ -93,6 +99,8 @@ fn cluster(
         upstreams,
         hash_key: hash_key(&configured.balance),
         sticky: None,
+        waiting,
+        queued_requests_max: configured.limit.queued_requests as usize,
         pending_max: configured.limit.pending_requests as usize,
         pending: before.map(|before| Arc::clone(&before.cluster.pending)).unwrap_or_default(),
         retry_budget: before.map(|before| Arc::clone(&before.cluster.retry_budget)).unwrap_or_default(),
@@ -100,6 +108,17 @@ fn cluster(
         idle_timeout: IDLE_TIMEOUT,
         head_limits: head_limits(config),
     }
+}
+
+/// One for each endpoint: its own, else the cluster's.
+fn request_limits(configured: &ConfiguredCluster) -> Vec<RequestLimit> {
+    let of_cluster = match configured.limit.endpoint_requests {
+        EndpointRequests::Auto => RequestLimit::Learned,
+        EndpointRequests::Most(most) => RequestLimit::Most(most),
+        EndpointRequests::Off => RequestLimit::None,
+    };
+    let limit = |listed: &ConfiguredEndpoint| listed.requests.map_or(of_cluster, RequestLimit::Most);
+    configured.endpoints.iter().map(limit).collect()
 }
 
 /// An address needs no resolving; a name is left for the control plane to look up, and goes by what is known until then.

@@ -2,10 +2,11 @@
 
 use super::or_forever;
 use std::sync::Arc;
-use tidegate_balance::RetryIncome;
+use tidegate_balance::{Priority, RetryIncome};
 use tidegate_config::{
     Action as ConfiguredAction, Config, Forward, HostPattern as Host, Matcher as ConfiguredMatcher,
-    PathMatch, RedirectPart, Retry, RetryBudget, Route as ConfiguredRoute, RouteTimeouts,
+    PathMatch, Priority as ConfiguredPriority, RedirectPart, Retry, RetryBudget, Route as ConfiguredRoute,
+    RouteTimeouts,
 };
 use tidegate_proxy::route::{FieldPattern, HostPattern, Matcher, PathPattern, RouteTable};
 use tidegate_proxy::snapshot::{Action, LocationPart, Policy, RetryPolicy, Route, Timeouts};
@@ -83,6 +84,7 @@ fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
             body_bytes_max: config.limit.route.body_bytes,
             retry: RetryPolicy::NEVER,
             preserve_host: true,
+            priority: Priority::default(),
         },
     }
 }
@@ -93,6 +95,11 @@ fn forwarding(forward: &Forward) -> Policy {
         body_bytes_max: forward.limit.body_bytes,
         retry: retry(&forward.retry),
         preserve_host: forward.preserve_host,
+        priority: match forward.priority {
+            ConfiguredPriority::High => Priority::High,
+            ConfiguredPriority::Low => Priority::Low,
+            ConfiguredPriority::Normal => Priority::Normal,
+        },
     }
 }
 
@@ -112,6 +119,7 @@ fn retry(configured: &Retry) -> RetryPolicy {
 
 fn timeouts(configured: &RouteTimeouts) -> Timeouts {
     Timeouts {
+        queue: configured.queue,
         connect: configured.connect,
         attempt: or_forever(configured.attempt),
         first_byte: or_forever(configured.first_byte),

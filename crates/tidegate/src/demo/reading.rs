@@ -164,12 +164,18 @@ mod tests {
             tier: 0,
             zone: None,
             in_flight: 3,
+            request_limit: None,
             connections: 4,
             idle_connections: 1,
             addresses: Vec::new(),
         };
-        let cluster =
-            ClusterStatus { cluster: DEFAULT.to_owned(), balance: "", pending: 0, endpoints: vec![endpoint] };
+        let cluster = ClusterStatus {
+            cluster: DEFAULT.to_owned(),
+            balance: "",
+            pending: 0,
+            queued: 0,
+            endpoints: vec![endpoint],
+        };
         Status {
             state: "serving",
             version: "",

@@ -1,0 +1,169 @@
+//! The laws of limits on requests in flight: never exceeded, never in the way of a request that fits. Through the public
+//! interface alone.
+
+use proptest::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+use tidegate_balance::{
+    Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, Moment, NoEndpoint, Pick, RequestLimit,
+    RoomWatch,
+};
+
+fn any_algorithm() -> impl Strategy<Value = Algorithm> {
+    prop::sample::select(vec![
+        Algorithm::Adaptive { peers: 1 },
+        Algorithm::First { in_flight_max: 2 },
+        Algorithm::LeastRequest,
+        Algorithm::Maglev { bound: None },
+        Algorithm::PeakEwma,
+        Algorithm::Prequal,
+        Algorithm::Random { choices: 2 },
+        Algorithm::Rendezvous { bound: None },
+        Algorithm::ReportedLoad,
+        Algorithm::RoundRobin,
+    ])
+}
+
+/// Counts how often it hears that a request has ended.
+#[derive(Debug, Default)]
+struct Watch(AtomicUsize);
+
+impl RoomWatch for Watch {
+    fn freed(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn cluster(algorithm: Algorithm, limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Balancer {
+    let endpoint = |index| {
+        let id = EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() };
+        Endpoint { weight: 1, state: Arc::default(), id }
+    };
+    let endpoints = (0..limits.len()).map(endpoint).collect();
+    Balancer::new(algorithm, endpoints, None).with_request_limits(limits, watch)
+}
+
+fn pick(random: u64, tried: &[usize]) -> Pick<'_> {
+    Pick { now: Moment(1), random, hash: None, tried }
+}
+
+proptest! {
+    #[test]
+    fn every_place_is_given_away_and_not_one_more(
+        algorithm in any_algorithm(),
+        most in prop::collection::vec(1_u32..6, 1..6),
+        randoms in prop::collection::vec(any::<u64>(), 30),
+    ) {
+        let limits: Vec<_> = most.iter().map(|&most| RequestLimit::Most(most)).collect();
+        let balancer = cluster(algorithm, &limits, None);
+        let places: u32 = most.iter().sum();
+        let mut held: Vec<_> = (0..places)
+            .map(|round| balancer.pick(&pick(randoms[round as usize % 30], &[])).expect("a place is left"))
+            .collect();
+        prop_assert!(!balancer.has_room(Moment(1)));
+        prop_assert_eq!(balancer.pick(&pick(randoms[0], &[])).unwrap_err(), NoEndpoint::AllFull);
+        let freed = held.swap_remove(0).index();
+        prop_assert!(balancer.has_room(Moment(1)));
+        prop_assert_eq!(balancer.pick(&pick(randoms[1], &[])).expect("one was given back").index(), freed);
+    }
+
+    #[test]
+    fn nobody_waits_for_an_endpoint_that_he_has_tried_or_that_is_out(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, &[RequestLimit::Most(1); 3], None);
+        let _held: Vec<_> = (0..3).map(|_| balancer.pick(&pick(7, &[])).expect("a place")).collect();
+        prop_assert_eq!(balancer.pick(&pick(7, &[0, 1])).unwrap_err(), NoEndpoint::AllFull);
+        prop_assert_eq!(balancer.pick(&pick(7, &[0, 1, 2])).unwrap_err(), NoEndpoint::AllTried);
+        for endpoint in balancer.endpoints() {
+            endpoint.state.mark_check(CheckVerdict::Down);
+        }
+        prop_assert_eq!(balancer.pick(&pick(7, &[])).unwrap_err(), NoEndpoint::AllDown);
+    }
+
+    #[test]
+    fn no_number_of_threads_exceeds_a_limit_and_each_end_is_heard(algorithm in any_algorithm()) {
+        let watch = Arc::new(Watch::default());
+        let balancer = cluster(algorithm, &[RequestLimit::Most(2); 3], Some(Arc::clone(&watch) as _));
+        let (now, most, served) = ([const { AtomicU32::new(0) }; 3], AtomicU32::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let (balancer, now, most, served) = (&balancer, &now, &most, &served);
+                scope.spawn(move || {
+                    for step in 0..2_000_u64 {
+                        let random = (step * 4 + thread).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                        let Ok(lease) = balancer.pick(&pick(random, &[])) else { continue };
+                        let here = &now[lease.index()];
+                        most.fetch_max(here.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                        if step % 64 == 0 {
+                            std::thread::yield_now();
+                        }
+                        here.fetch_sub(1, Ordering::Relaxed);
+                        served.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        prop_assert!(most.into_inner() <= 2);
+        prop_assert_eq!(watch.0.load(Ordering::Relaxed), served.into_inner());
+        prop_assert!(balancer.endpoints().iter().all(|endpoint| endpoint.state.in_flight() == 0));
+    }
+}
+
+#[test]
+fn a_limit_of_one_endpoint_leaves_the_others_unlimited() {
+    let balancer = cluster(Algorithm::RoundRobin, &[RequestLimit::Most(1), RequestLimit::None], None);
+    let held: Vec<_> = (0..50).map(|round| balancer.pick(&pick(round, &[])).expect("no limit")).collect();
+    assert_eq!(held.iter().filter(|lease| lease.index() == 0).count(), 1);
+    assert_eq!([0, 1].map(|index| balancer.request_limit(index, Moment(1))), [Some(1), None]);
+}
+
+/// An endpoint with slots, each busy for a while with a request, and a queue before them; it gets as much as may be in
+/// flight. Which part of the time the slots are busy, and the most in flight, both once it has been learned.
+fn busy_and_most_in_flight(slots: usize, service: impl Fn(f64) -> f64) -> (f64, u32) {
+    let balancer = cluster(Algorithm::LeastRequest, &[RequestLimit::Learned], None);
+    let mut noise = 7_u64;
+    let (mut now, mut work, mut most) = (0_u64, 0, 0);
+    // Requests that are being served, by when they will be done, and those that wait inside the endpoint.
+    let (mut busy, mut inside) = (Vec::new(), std::collections::VecDeque::new());
+    let second = 1_000_000_000;
+    while now < 20 * second {
+        while let Ok(lease) = balancer.pick(&Pick { now: Moment(now), ..pick(now, &[]) }) {
+            inside.push_back(lease);
+        }
+        if now > 10 * second {
+            most = most.max(balancer.endpoints()[0].state.in_flight());
+        }
+        while busy.len() < slots
+            && let Some(lease) = inside.pop_front()
+        {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let uniform = ((noise >> 33) as f64 + 0.5) / (1_u64 << 31) as f64;
+            let service = Duration::from_secs_f64(service(uniform)).as_nanos() as u64;
+            work += if now > 10 * second { service } else { 0 };
+            busy.push((now + service, lease));
+        }
+        let next = (0..busy.len()).min_by_key(|&index| busy[index].0).expect("the limit is at least one");
+        let (done, lease): (u64, tidegate_balance::Lease<'_>) = busy.swap_remove(next);
+        now = done;
+        let first_byte = Duration::from_nanos(now - lease.picked_at().0);
+        lease.settle(Ended::Answered { status: 200, first_byte }, Moment(now));
+    }
+    (work as f64 / (slots as u64 * 10 * second) as f64, most)
+}
+
+#[test]
+fn a_learned_limit_keeps_the_slots_busy_and_the_queue_inside_short() {
+    let spread = |uniform: f64| 0.005 + 0.01 * uniform;
+    let exponential = |uniform: f64| -0.01 * uniform.ln();
+    let constant = |_| 0.01;
+    for slots in [1, 2, 4, 8, 32, 100] {
+        for (busy, most) in [
+            busy_and_most_in_flight(slots, spread),
+            busy_and_most_in_flight(slots, exponential),
+            busy_and_most_in_flight(slots, constant),
+        ] {
+            assert!(busy > 0.92, "{slots} slots are {:.0} % busy", busy * 100.0);
+            assert!(most as usize <= 3 * slots + 12, "{slots} slots have {most} in flight");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Waiting for an endpoint with room, when all that may be picked are full; and the wake-up of whoever's turn it is, on
+//! whichever worker he waits. In which order, and whether at all, `tidegate_balance::Queue` decides.
+//!
+//! No wake-up is lost. Whoever gives a unit back looks afterwards whether anybody waits; whoever begins to wait looks
+//! afterwards whether there is room; of two that do so at once, one sees the other. A call that its receiver does not use
+//! (his client left, or he has tried that very endpoint) goes to the next. What makes room without a request ending (an
+//! endpoint that recovers, a limit that a reload raises) is noticed by the next end, or by the worker's sweep. And there is
+//! no herd: each unit that comes free wakes one.
+
+use crate::exchange::poll_client;
+use crate::failure::{Cause, Failure, Stage};
+use crate::request::Call;
+use crate::snapshot::Policy;
+use crate::sticky::{self, Home};
+use crate::timers::{after, now};
+use crate::view::ClusterView;
+use std::future::poll_fn;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicUsize, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tidegate_balance::{Balancer, Lease, Moment, NoEndpoint, Pick};
+use tidegate_balance::{Priority, Queue, Refusal, Refused, RoomWatch, Ticket};
+
+/// An endpoint for the request: at once, or when it is its turn.
+pub(crate) async fn pick<'v>(
+    call: &mut Call<'v>,
+    policy: &Policy,
+    view: &'v ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+) -> Result<Result<Lease<'v>, NoEndpoint>, Failure> {
+    let cluster = &*view.cluster;
+    // Whoever comes while others wait does not get ahead of them.
+    if cluster.waiting.is_empty() {
+        match sticky::pick(call, view, home, pick) {
+            Err(NoEndpoint::AllFull) => {}
+            picked => return Ok(picked),
+        }
+    }
+    // Boxed, because the future of a request that need not wait should not be larger for it.
+    Box::pin(wait(call, policy, view, home, pick)).await
+}
+
+async fn wait<'v>(
+    call: &mut Call<'v>,
+    policy: &Policy,
+    view: &'v ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+) -> Result<Result<Lease<'v>, NoEndpoint>, Failure> {
+    let cluster = &*view.cluster;
+    let began = now();
+    let deadline = after(began, policy.timeouts.queue).min(call.total_deadline);
+    let patience = deadline.since(began);
+    let joined = cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, began);
+    let mut turn = joined.map_err(|refused| refuse(call, view, refused))?;
+    turn.look_for_room(&cluster.balancer, began);
+    let mut is_armed = false;
+    let waited = poll_fn(|cx| {
+        let again = || {
+            let again = Pick { now: now(), random: call.worker.random(), ..*pick };
+            (again.now, sticky::pick(call, view, home, &again))
+        };
+        if let Poll::Ready(picked) = turn.poll_pick(cx, &cluster.balancer, again) {
+            return Poll::Ready(Ok(picked));
+        }
+        if let Err(failure) = poll_client(call, cx) {
+            return Poll::Ready(Err(Failure::new(Stage::Pick, failure.cause)));
+        }
+        if !is_armed {
+            is_armed = true;
+            call.alarm.arm(deadline, cx);
+        }
+        if call.alarm.fired() { Poll::Ready(Err(late(call, view))) } else { Poll::Pending }
+    })
+    .await;
+    let ended = now();
+    call.journal.queued = Some(ended);
+    view.metrics.queue.record(ended.since(began));
+    waited
+}
+
+fn refuse(call: &mut Call<'_>, view: &ClusterView, refused: Refused) -> Failure {
+    let cause = match refused.reason {
+        Refusal::Full => {
+            view.metrics.shed_full.increment();
+            Cause::QueueFull
+        }
+        Refusal::TooLate => {
+            view.metrics.shed_predicted.increment();
+            Cause::Shed
+        }
+    };
+    call.journal.retry_after = Some(retry_after(refused.wait));
+    Failure::new(Stage::Pick, cause)
+}
+
+fn late(call: &mut Call<'_>, view: &ClusterView) -> Failure {
+    if let Some(failure) = call.overall_failure(Stage::Pick) {
+        return failure;
+    }
+    view.metrics.shed_timeout.increment();
+    call.journal.retry_after = Some(retry_after(view.cluster.waiting.lock().wait(now())));
+    Failure::new(Stage::Pick, Cause::QueueTimeout)
+}
+
+/// Nobody is sent away for longer than this, in seconds.
+const RETRY_AFTER_MAX: u64 = 120;
+
+/// In seconds: when those who wait now will have been served.
+fn retry_after(wait: Option<Duration>) -> u64 {
+    wait.map_or(1, |wait| wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX))
+}
+
+/// Those who wait for an endpoint of one cluster, on all workers. The same object in every snapshot of the cluster.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    count: AtomicUsize,
+    queue: Mutex<Queue<Option<Waker>>>,
+}
+
+impl Waiting {
+    /// How many wait now.
+    pub fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    fn join(
+        &self,
+        priority: Priority,
+        patience: Duration,
+        most: usize,
+        now: Moment,
+    ) -> Result<Turn<'_>, Refused> {
+        let mut queue = self.lock();
+        let ticket = queue.join(priority, patience, most, now, None)?;
+        self.count.store(queue.len(), Relaxed);
+        drop(queue);
+        // Before the look for room that follows; pairs with the one in `freed`.
+        fence(SeqCst);
+        Ok(Turn { waiting: self, ticket: Some(ticket) })
+    }
+
+    /// Wakes whose turn it is, if anybody waits.
+    pub(crate) fn call(&self) {
+        if !self.is_empty() {
+            let waker = self.lock().call().and_then(Option::take);
+            wake(waker);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<Option<Waker>>> {
+        // Each change is made whole before anything could panic.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RoomWatch for Waiting {
+    fn freed(&self) {
+        // After the unit was given back, before the look for who waits; pairs with the one in `join`.
+        fence(SeqCst);
+        self.call();
+    }
+}
+
+/// Outside of the lock, for which the woken one would have to wait.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// A place in the queue, given up when dropped.
+#[derive(Debug)]
+struct Turn<'a> {
+    waiting: &'a Waiting,
+    /// `None` once it has been given up.
+    ticket: Option<Ticket>,
+}
+
+impl Turn<'_> {
+    /// Right after joining: there may be room that nobody who waited before could use.
+    fn look_for_room(&self, balancer: &Balancer, now: Moment) {
+        if balancer.has_room(now) {
+            let waker = self.waiting.lock().call_if_quiet().and_then(Option::take);
+            wake(waker);
+        }
+    }
+
+    /// Picks each time that it has been called, until that finds an endpoint, or none for another reason than load.
+    fn poll_pick<'v>(
+        &mut self,
+        cx: &mut Context<'_>,
+        balancer: &Balancer,
+        mut pick: impl FnMut() -> (Moment, Result<Lease<'v>, NoEndpoint>),
+    ) -> Poll<Result<Lease<'v>, NoEndpoint>> {
+        while self.poll_call(cx).is_ready() {
+            let (now, picked) = pick();
+            match picked {
+                Err(NoEndpoint::AllFull) if balancer.has_room(now) => self.hand_on(),
+                Err(NoEndpoint::AllFull) => {}
+                picked => {
+                    self.end(now, picked.is_ok());
+                    // One call may stand for room for several; and when nobody is up, all should hear it.
+                    if picked.is_err() || balancer.has_room(now) {
+                        self.waiting.call();
+                    }
+                    return Poll::Ready(picked);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Ready when it has been called. The call counts as answered then: what comes free from now on calls again.
+    fn poll_call(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(ticket) = self.ticket else { return Poll::Pending };
+        let mut queue = self.waiting.lock();
+        if queue.take_call(ticket) {
+            return Poll::Ready(());
+        }
+        if let Some(handle) = queue.handle_mut(ticket)
+            && !handle.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            *handle = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// There is room that this request cannot use, as it has tried that endpoint: somebody behind it may.
+    fn hand_on(&self) {
+        let Some(ticket) = self.ticket else { return };
+        let waker = self.waiting.lock().call_behind(ticket).and_then(Option::take);
+        wake(waker);
+    }
+
+    fn end(&mut self, now: Moment, is_served: bool) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let mut queue = self.waiting.lock();
+        let was_called = if is_served { queue.served(ticket, now) } else { queue.leave(ticket) };
+        let next = if was_called { queue.call().and_then(Option::take) } else { None };
+        self.waiting.count.store(queue.len(), Relaxed);
+        drop(queue);
+        wake(next);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.end(Moment(0), false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+    use std::sync::atomic::AtomicU32;
+    use std::sync::{Arc, mpsc};
+    use tidegate_balance::{Algorithm, Endpoint, EndpointId, RequestLimit};
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+
+    const LONG: Duration = Duration::from_mins(5);
+    const MOST: u32 = 2;
+
+    struct World {
+        balancer: Balancer,
+        waiting: Arc<Waiting>,
+        /// Requests that hold an endpoint, and the most that ever did.
+        held: [(AtomicU32, AtomicU32); 2],
+        given_up: AtomicUsize,
+    }
+
+    fn world() -> World {
+        let endpoint = |index| Endpoint {
+            id: EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() },
+            weight: 1,
+            state: Arc::default(),
+        };
+        let waiting = Arc::<Waiting>::default();
+        let balancer = Balancer::new(Algorithm::LeastRequest, (0..2).map(endpoint).collect(), None)
+            .with_request_limits(&[RequestLimit::Most(MOST); 2], Some(Arc::clone(&waiting) as _));
+        World { balancer, waiting, held: Default::default(), given_up: AtomicUsize::new(0) }
+    }
+
+    /// As a request does: at once, or in its turn; one in seven gives up when it is not its turn soon.
+    async fn acquire<'v>(world: &'v World, tried: &[usize], random: u64) -> Option<Lease<'v>> {
+        let pick = || Pick { now: Moment(1), random, hash: None, tried };
+        if world.waiting.is_empty()
+            && let Ok(lease) = world.balancer.pick(&pick())
+        {
+            return Some(lease);
+        }
+        let joined = world.waiting.join(Priority::Normal, LONG, usize::MAX, Moment(1));
+        let mut turn = joined.expect("there is no bound");
+        turn.look_for_room(&world.balancer, Moment(1));
+        let mut polls_left = if random.is_multiple_of(7) { random % 3 } else { u64::MAX };
+        let again = || (Moment(1), world.balancer.pick(&pick()));
+        poll_fn(|cx| match turn.poll_pick(cx, &world.balancer, again) {
+            Poll::Ready(picked) => Poll::Ready(picked.ok()),
+            Poll::Pending if polls_left == 0 => Poll::Ready(None),
+            Poll::Pending => {
+                if polls_left < 3 {
+                    polls_left -= 1;
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    async fn one_client(world: &World, mut random: u64) {
+        for _ in 0..300 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let bits = random >> 33;
+            // Some have tried the first endpoint, and can only use the other.
+            let tried: &[usize] = if bits.is_multiple_of(5) { &[0] } else { &[] };
+            let Some(lease) = acquire(world, tried, bits).await else {
+                world.given_up.fetch_add(1, Relaxed);
+                continue;
+            };
+            let (held, most) = &world.held[lease.index()];
+            most.fetch_max(held.fetch_add(1, Relaxed) + 1, Relaxed);
+            for _ in 0..bits % 4 {
+                yield_now().await;
+            }
+            held.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn worker(world: Arc<World>, number: u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        LocalSet::new().block_on(&runtime, async {
+            let world = Rc::new(world);
+            let client = |client| {
+                let world = Rc::clone(&world);
+                spawn_local(async move { one_client(&world, number * 100 + client).await })
+            };
+            for client in (0..20).map(client).collect::<Vec<_>>() {
+                client.await.expect("no panic");
+            }
+        });
+    }
+
+    #[test]
+    fn everybody_on_every_worker_gets_a_turn_and_no_endpoint_gets_too_many() {
+        let world = Arc::new(world());
+        let (ended, endings) = mpsc::channel();
+        for number in 0..4 {
+            let (world, ended) = (Arc::clone(&world), ended.clone());
+            std::thread::spawn(move || {
+                worker(world, number);
+                ended.send(()).expect("the test waits");
+            });
+        }
+        for _ in 0..4 {
+            // Far more than it takes: a lost wake-up would be waited for for ever.
+            endings.recv_timeout(Duration::from_mins(1)).expect("somebody waits for a turn that never comes");
+        }
+        assert!(world.held.iter().all(|(_, most)| most.load(Relaxed) <= MOST));
+        assert!(world.given_up.load(Relaxed) > 0, "giving up is part of it");
+        assert_eq!(world.waiting.lock().len() + world.waiting.count(), 0, "no trace is left");
+        assert!(world.balancer.endpoints().iter().all(|endpoint| endpoint.state.in_flight() == 0));
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_in_an_hour() {
+        assert_eq!(retry_after(None), 1);
+        assert_eq!(retry_after(Some(Duration::from_millis(1_200))), 2);
+        assert_eq!(retry_after(Some(Duration::MAX)), RETRY_AFTER_MAX);
+    }
+}

@@ -1,0 +1,233 @@
+//! Endpoints that take only so many requests at once: nobody gets more, whoever waits is served in turn or told when to
+//! come back, and whoever leaves leaves no trace.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tidegate_testkit::{Client, Endpoint, Gate, Load, Proxy, Reply, Script, Tidegate, eventually};
+
+use crate::door::expect_signed;
+
+/// An endpoint that lets requests for `/held` wait at a gate, and answers all others.
+fn gated() -> (Endpoint, Gate) {
+    let gate = Gate::default();
+    let seen = gate.clone();
+    let script = Script::new(move |visit| {
+        if visit.request().target == "/held" {
+            seen.pass();
+        }
+        visit.answer("x")
+    });
+    (Endpoint::start(script), gate)
+}
+
+fn one_at_a_time(endpoint: &Endpoint, more: &str) -> String {
+    format!(
+        "workers = 4\nlimit = {{ endpoint_requests = 1 }}\n{more}\n[[route]]\npath = \"/high\"\nto = \"app\"\n\
+         priority = \"high\"\n[[route]]\npath = \"/low\"\nto = \"app\"\npriority = \"low\"\n\
+         [[route]]\npath = \"/hasty\"\nto = \"app\"\ntimeout = {{ queue = \"50ms\" }}\n\
+         [[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{:?}]\n",
+        endpoint.address()
+    )
+}
+
+fn asks(proxy: &Proxy, target: &str) -> Client {
+    let mut client = proxy.client();
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    client
+}
+
+/// Takes the only place of the endpoint.
+fn hold(proxy: &Proxy, endpoint: &Endpoint) -> Client {
+    let client = asks(proxy, "/held");
+    endpoint.wait_for_requests(1);
+    client
+}
+
+/// Asks for each of these, the next when the one before waits.
+fn queue_up(proxy: &Proxy, targets: &[&str]) -> Vec<Client> {
+    let before = queued(proxy);
+    (1..)
+        .zip(targets)
+        .map(|(place, target)| {
+            let client = asks(proxy, target);
+            eventually("it waits", || queued(proxy) == before + place);
+            client
+        })
+        .collect()
+}
+
+fn queued(proxy: &Proxy) -> usize {
+    proxy.metrics().sum("tidegate_cluster_queued_requests", &[]) as usize
+}
+
+fn order(endpoint: &Endpoint) -> Vec<String> {
+    endpoint.requests().into_iter().map(|request| request.target).collect()
+}
+
+fn expect_sent_away(reply: &Reply, cause: &str) -> u64 {
+    assert_eq!((reply.status, reply.cause()), (503, Some(cause)));
+    expect_signed(reply);
+    reply.field("retry-after").and_then(|seconds| seconds.parse().ok()).expect("it says when to come back")
+}
+
+#[test]
+fn no_endpoint_gets_more_than_it_takes_however_many_clients_and_workers() {
+    const MOST: usize = 3;
+    let counting = || {
+        let (now, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let seen = most.clone();
+        let script = Script::new(move |visit| {
+            seen.fetch_max(now.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
+            std::thread::sleep(Duration::from_millis(3));
+            now.fetch_sub(1, Ordering::AcqRel);
+            visit.answer("x")
+        });
+        (Endpoint::start(script), most)
+    };
+    let [(a, most_of_a), (b, most_of_b)] = [counting(), counting()];
+    let config = format!("workers = 4\n[limit]\nendpoint_requests = {MOST}\n[timeout]\nqueue = \"15s\"\n");
+    let proxy = Tidegate::to(&[&a, &b], &config).start();
+    let load = Load::start(proxy.address(), 200, "/");
+    load.wait_for(2_000);
+    load.stop().expect_no_failures();
+    assert_eq!([most_of_a, most_of_b].map(|most| most.load(Ordering::Acquire)), [MOST; 2]);
+    eventually("nobody waits any more", || queued(&proxy) == 0);
+    assert!(proxy.metrics().sum("tidegate_cluster_queue_seconds_count", &[]) > 1_000.0);
+    assert!(proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
+#[test]
+fn whoever_waits_is_served_in_the_order_of_arrival() {
+    let (endpoint, gate) = gated();
+    let proxy = Tidegate::with(one_at_a_time(&endpoint, "")).start();
+    let mut clients = vec![hold(&proxy, &endpoint)];
+    let targets: Vec<String> = (0..12).map(|number| format!("/{number}")).collect();
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    clients.extend(queue_up(&proxy, &targets));
+    gate.open();
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+    assert_eq!(order(&endpoint)[1..], targets);
+}
+
+#[test]
+fn routes_of_a_higher_priority_come_first_and_none_starves() {
+    let (endpoint, gate) = gated();
+    let proxy = Tidegate::with(one_at_a_time(&endpoint, "")).start();
+    let mut clients = vec![hold(&proxy, &endpoint)];
+    clients.extend(queue_up(&proxy, &["/low", "/low", "/normal", "/normal"]));
+    clients.extend(queue_up(&proxy, &["/high"; 20]));
+    gate.open();
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+    let order = order(&endpoint);
+    let place = |target: &str| order.iter().position(|seen| seen == target).expect("it was served");
+    assert!(place("/high") < place("/normal") && place("/normal") < place("/low"), "{order:?}");
+    assert!(place("/low") <= 20, "one low turn for sixteen high ones: {order:?}");
+}
+
+#[test]
+fn a_full_queue_sends_away_at_once() {
+    let (endpoint, gate) = gated();
+    let proxy = Tidegate::with(
+        one_at_a_time(&endpoint, "[limit]\nqueued_requests = 2")
+            .replace("limit = { endpoint_requests = 1 }\n[limit]\n", "[limit]\nendpoint_requests = 1\n"),
+    )
+    .start();
+    let mut clients = vec![hold(&proxy, &endpoint)];
+    clients.extend(queue_up(&proxy, &["/", "/"]));
+    let asked = Instant::now();
+    expect_sent_away(&proxy.get("/"), "queue_full");
+    assert!(asked.elapsed() < Duration::from_secs(4), "it waited all the same");
+    proxy.wait_for_metric("tidegate_cluster_sheds_total", &[("reason", "full")], 1.0);
+    gate.open();
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+}
+
+#[test]
+fn nobody_waits_for_longer_than_the_route_allows() {
+    let (endpoint, gate) = gated();
+    let proxy = Tidegate::with(one_at_a_time(&endpoint, "log = { access = \"stdout\" }")).start();
+    let mut holding = hold(&proxy, &endpoint);
+    expect_sent_away(&proxy.get("/hasty"), "queue_timeout");
+    proxy.wait_for_metric("tidegate_cluster_sheds_total", &[("reason", "timeout")], 1.0);
+    gate.open();
+    assert_eq!(holding.reply().status, 200);
+    let line = proxy.output().wait_for_stdout(&["\"queue_timeout\""]);
+    let waited =
+        line.split("\"queue_ms\":").nth(1).and_then(|rest| rest.split(',').next()?.parse::<f64>().ok());
+    assert!(waited.is_some_and(|millis| millis >= 50.0), "{line}");
+}
+
+#[test]
+fn whose_turn_would_come_too_late_is_told_at_once_and_when_to_come_back() {
+    let slow = Endpoint::start(Script::answers_after(Duration::from_millis(150), "x"));
+    let more = "timeout = { queue = \"15s\" }";
+    let proxy = Tidegate::with(one_at_a_time(&slow, more)).start();
+    let mut clients: Vec<Client> = (0..40).map(|_| asks(&proxy, "/")).collect();
+    // By then the pace of the queue is known, and more than thirty wait: about five seconds.
+    slow.wait_for_requests(8);
+    let seconds = expect_sent_away(&proxy.get("/hasty"), "shed");
+    assert!((2..=30).contains(&seconds), "{seconds}");
+    proxy.wait_for_metric("tidegate_cluster_sheds_total", &[("reason", "predicted")], 1.0);
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+}
+
+#[test]
+fn a_client_that_leaves_the_queue_leaves_no_trace() {
+    let (endpoint, gate) = gated();
+    let proxy = Tidegate::with(one_at_a_time(&endpoint, "")).start();
+    let mut holding = hold(&proxy, &endpoint);
+    let mut clients = queue_up(&proxy, &["/1", "/2", "/3", "/4"]);
+    clients.remove(2).reset();
+    clients.remove(0).reset();
+    eventually("two still wait", || queued(&proxy) == 2);
+    gate.open();
+    assert_eq!(holding.reply().status, 200);
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+    assert_eq!(order(&endpoint)[1..], ["/2", "/4"]);
+    proxy.wait_for_metric("tidegate_failures_total", &[("cause", "client_gone"), ("stage", "pick")], 2.0);
+    assert!(proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
+#[test]
+fn a_reload_keeps_the_queue_and_the_counts() {
+    let (endpoint, gate) = gated();
+    let config = one_at_a_time(&endpoint, "");
+    let proxy = Tidegate::with(config.clone()).start();
+    let mut clients = vec![hold(&proxy, &endpoint)];
+    clients.extend(queue_up(&proxy, &["/1", "/2"]));
+    proxy.reload(&config.replace("[[route]]\nto = \"app\"\n", "[[route]]\nname = \"rest\"\nto = \"app\"\n"));
+    proxy.wait_for_metric("tidegate_config_reloads_total", &[("outcome", "applied")], 1.0);
+    assert_eq!(queued(&proxy), 2);
+    assert!(proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) > 0.5);
+    clients.extend(queue_up(&proxy, &["/3"]));
+    gate.open();
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+    assert_eq!(order(&endpoint)[1..], ["/1", "/2", "/3"]);
+}
+
+#[test]
+fn a_learned_limit_lets_as_many_in_as_the_endpoint_serves_at_once() {
+    const SLOTS: usize = 4;
+    let slots = Arc::new((std::sync::Mutex::new(0), std::sync::Condvar::new()));
+    let script = Script::new(move |visit| {
+        let (taken, changed) = &*slots;
+        let mut held = changed.wait_while(taken.lock().unwrap(), |taken| *taken == SLOTS).unwrap();
+        *held += 1;
+        drop(held);
+        std::thread::sleep(Duration::from_millis(4));
+        *taken.lock().unwrap() -= 1;
+        changed.notify_one();
+        visit.answer("x")
+    });
+    let endpoint = Endpoint::start(script);
+    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nqueue = \"15s\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    let load = Load::start(proxy.address(), 60, "/");
+    load.wait_for(3_000);
+    // Without it there would be sixty: on this machine, whose timers are coarse, it is enough that it is far fewer.
+    let limit = proxy.metrics().sum("tidegate_endpoint_request_limit", &[]);
+    assert!((2.0..=30.0).contains(&limit), "{limit}");
+    load.stop().expect_no_failures();
+}
