@@ -67,20 +67,22 @@ pub(crate) fn command(words: &[&str]) -> Result<ExitCode, String> {
 }
 
 fn measure(options: &Options, scenario: &Scenario) -> Result<Standings, String> {
-    let at_once = ((RATE_MAX / scenario.rate()) as usize).clamp(1, options.contestants.len());
+    let all: Vec<Contestant> =
+        options.contestants.iter().copied().filter(|one| one.takes_part(scenario)).collect();
+    let at_once = ((RATE_MAX / scenario.rate()) as usize).clamp(1, all.len());
     let mut runs: BTreeMap<&'static str, Vec<Run>> = BTreeMap::new();
     for round in 0..options.rounds {
         progress(&format!("{}: round {} of {}", scenario.name, round + 1, options.rounds));
         // Nobody is always first, and nobody always beside the same.
-        let mut order = options.contestants.clone();
-        order.rotate_left((round as usize * (at_once + 1)) % options.contestants.len());
+        let mut order = all.clone();
+        order.rotate_left((round as usize * (at_once + 1)) % all.len());
         for batch in order.chunks(at_once) {
             for (contestant, run) in run_undisturbed(options, scenario, batch, options.seed + round)? {
                 runs.entry(contestant.name).or_default().push(run);
             }
         }
     }
-    let runs = options.contestants.iter().filter_map(|one| Some((one.name, runs.remove(one.name)?)));
+    let runs = all.iter().filter_map(|one| Some((one.name, runs.remove(one.name)?)));
     let mut standings = Standings::of(scenario, &runs.collect::<Vec<_>>());
     standings.commit = answer("git", &["rev-parse", "--short", "HEAD"]);
     standings.conditions = format!(

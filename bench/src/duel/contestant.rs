@@ -1,6 +1,7 @@
 //! Who takes part: each proxy with each of its ways to balance, as a configuration in front of given endpoints. Knows
 //! how they are started, asked for a late endpoint, and stopped; nothing of what they are measured by.
 
+use super::scenario::Scenario;
 use crate::address;
 use crate::client::Client;
 use crate::peers::{Subject, installed};
@@ -41,8 +42,9 @@ const fn plain(name: &'static str, subject: Subject, balance: &'static str) -> C
     Contestant { name, subject, balance, care: Care::Defaults }
 }
 
-pub(super) const CONTESTANTS: [Contestant; 12] = [
-    plain("tidegate adaptive", Subject::Tidegate, "adaptive"),
+pub(super) const CONTESTANTS: [Contestant; 13] = [
+    plain(OURS, Subject::Tidegate, "adaptive"),
+    Contestant { care: Care::Best, ..plain("tidegate best", Subject::Tidegate, "adaptive") },
     plain("tidegate least_request", Subject::Tidegate, "least_request"),
     plain("tidegate round_robin", Subject::Tidegate, "round_robin"),
     plain("haproxy roundrobin", Subject::Haproxy, "roundrobin"),
@@ -89,6 +91,12 @@ pub(super) struct Contender {
 }
 
 impl Contestant {
+    /// A Tidegate at its best is `adaptive` with more that it tries again: another one only where somebody fails.
+    pub(super) fn takes_part(self, scenario: &Scenario) -> bool {
+        (self.subject, self.care) != (Subject::Tidegate, Care::Best)
+            || (scenario.retries && scenario.somebody_fails())
+    }
+
     /// Starts it and waits until a request passes through it. `probe` is what is asked for.
     pub(super) fn start(self, task: Task, probe: &str) -> Result<Contender, String> {
         let [address, admin] = address::free()?;
@@ -146,6 +154,9 @@ impl Contestant {
             (Subject::Nginx, Care::Best | Care::Told, true) => NGINX_FAILURES,
             (Subject::Nginx, Care::Best | Care::Told, false) => NGINX_FAILURES_ONCE,
             (Subject::Tidegate, _, false) => "retry = \"off\"",
+            (Subject::Tidegate, Care::Best, true) => {
+                "retry = { on = [\"connect\", \"reset\", 500, \"502-504\"] }"
+            }
             _ => "",
         }
     }
@@ -255,6 +266,7 @@ fn in_flight(page: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scenario::SCENARIOS;
     use super::*;
 
     fn named(name: &str) -> Contestant {
@@ -280,6 +292,12 @@ mod tests {
         ] {
             assert_eq!(named(name).endpoints(&task(false), true), expected);
         }
+    }
+
+    #[test]
+    fn a_tidegate_at_its_best_takes_part_where_it_is_another_one() {
+        let scenarios = |name| SCENARIOS.iter().filter(move |one| named(name).takes_part(one)).count();
+        assert_eq!((scenarios("tidegate best"), scenarios("haproxy best")), (7, SCENARIOS.len()));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) fn goals(standings: &Standings) -> Vec<Goal> {
     let p999 = |limit| at_most("p99.9 against HAProxy leastconn", limit, to(reference, |one| one.p999));
     let errors = |limit| below("client errors, %", limit, Some(ours.errors_percent()));
     let all = match standings.scenario.as_str() {
-        "equal" => vec![
+        "equal" | "equal-settled" => vec![
             p99(1.01),
             at_most("x99 against two choices", 0.55, to(standings.named(TWO_CHOICES), |one| one.x99)),
             at_most("busiest endpoint over the mean", 1.03, Some(ours.busiest_over_mean)),

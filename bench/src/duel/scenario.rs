@@ -5,8 +5,12 @@ use super::chance::Chance;
 use super::course::{self, Course, Happening, Host, MEAN_WORK, SECOND, Scheduled};
 use super::endpoint::Manner;
 
-/// Means of work that everybody may learn for before it counts.
+/// Long enough for every queue to be as long as it gets; whoever learns has seen a few hundred answers by then.
 const WARM_UP: u64 = 100 * MEAN_WORK;
+/// Long enough for whoever learns to know what there is to know.
+const SETTLING: u64 = 1_000 * MEAN_WORK;
+/// Of an endpoint that joins: the proxies have long forgotten their own start.
+const BEFORE_JOINING: u64 = 11 * SECOND;
 /// Requests that a cold endpoint serves until it is warm.
 const WARM_AFTER: u64 = 300;
 const WARM: Host = Host { slots: 4, warm_after: 0 };
@@ -39,6 +43,8 @@ pub(super) struct Scenario {
     trouble: Trouble,
     /// Whether the proxies may try again, each as it does.
     pub(super) retries: bool,
+    /// How long everybody may learn before it counts.
+    warm_up: u64,
     /// How long each round is measured, in seconds: longer where one request in a thousand decides.
     pub(super) seconds: u64,
 }
@@ -50,19 +56,33 @@ const fn twenty(
     load: f64,
     trouble: Trouble,
 ) -> Scenario {
-    Scenario { name, title, slots, count: 20, load, trouble, retries: true, seconds: 15 }
+    Scenario { name, title, slots, count: 20, load, trouble, retries: true, warm_up: WARM_UP, seconds: 15 }
 }
 
 const fn four(name: &'static str, title: &'static str, retries: bool, trouble: Trouble) -> Scenario {
-    Scenario { name, title, slots: &[4], count: 4, load: 0.5, trouble, retries, seconds: 15 }
+    Scenario {
+        name,
+        title,
+        slots: &[4],
+        count: 4,
+        load: 0.5,
+        trouble,
+        retries,
+        warm_up: WARM_UP,
+        seconds: 15,
+    }
 }
 
 const fn at_once(status: u16, share: f64) -> Manner {
     Manner::FailsAtOnce { status, share }
 }
 
-pub(super) const SCENARIOS: [Scenario; 20] = [
+pub(super) const SCENARIOS: [Scenario; 21] = [
     twenty("equal", "20 equal endpoints, 90 % load", &[4], 0.9, Trouble::None),
+    Scenario {
+        warm_up: SETTLING,
+        ..twenty("equal-settled", "20 equal endpoints, 90 % load, after 50 s", &[4], 0.9, Trouble::None)
+    },
     twenty("cores", "Slots 2/4/4/8 without weights, 90 % load", &[2, 4, 4, 8], 0.9, Trouble::None),
     Scenario {
         seconds: 45,
@@ -90,6 +110,7 @@ pub(super) const SCENARIOS: [Scenario; 20] = [
         )
     },
     Scenario {
+        warm_up: BEFORE_JOINING,
         seconds: 30,
         ..twenty("cold", "A cold endpoint joins 19 others, 70 % load", &[4], 0.7, Trouble::Cold)
     },
@@ -146,6 +167,10 @@ impl Scenario {
         self.trouble == Trouble::Cold
     }
 
+    pub(super) fn somebody_fails(&self) -> bool {
+        matches!(self.trouble, Trouble::Everybody(_) | Trouble::One(_))
+    }
+
     /// The endpoint that is unlike the others, if requests reach it.
     pub(super) fn odd(&self) -> Option<usize> {
         match self.trouble {
@@ -164,9 +189,9 @@ impl Scenario {
         hosts
     }
 
-    /// When it begins to count. An endpoint that joins does so when the proxies have long forgotten their own start.
+    /// When it begins to count.
     pub(super) fn measured_from(&self) -> u64 {
-        if self.last_joins_late() { 11 * SECOND } else { WARM_UP }
+        self.warm_up
     }
 
     pub(super) fn course(&self, seed: u64) -> Course {
