@@ -59,7 +59,7 @@ fn wrong_usage_ends_with_2() {
 #[test]
 fn a_good_file_passes_the_check() {
     let folder = folder(GOOD);
-    for arguments in [&["check"][..], &["check", "tidegate.toml"]] {
+    for arguments in [&["check"][..], &["check", "tidegate.toml"], &["check", "-c", "tidegate.toml"]] {
         let output = tidegate_in(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     }

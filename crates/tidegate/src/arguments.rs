@@ -87,9 +87,11 @@ pub(crate) struct ProxyArguments {
 #[derive(Args, Debug)]
 #[command(after_help = "Example: tidegate check tidegate.toml\nEnds with 0 when it holds, with 78 when not.")]
 pub(crate) struct CheckArguments {
-    /// The configuration [default: ./tidegate.toml, then /etc/tidegate/tidegate.toml]
-    #[arg(value_name = "FILE", env = "TIDEGATE_CONFIG")]
-    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) file: FileArgument,
+    /// The same without -c, and before it
+    #[arg(value_name = "FILE")]
+    pub(crate) named: Option<PathBuf>,
     /// Print what was found as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tidegate_config::{Severity, Warning};
 
 pub(crate) fn check(arguments: &CheckArguments) -> Result<(), Failure> {
-    let path = files::find(arguments.path.as_deref())?;
+    let path = files::find(arguments.named.as_deref().or(arguments.file.path.as_deref()))?;
     let checked = files::read(&path);
     if arguments.json {
         return as_json(checked.map(|(_, warnings)| warnings));
