@@ -84,7 +84,7 @@ pub enum Cause {
     ConnectRefused,
     ConnectTimeout,
     ConnectUnreachable,
-    /// No file descriptor, or no local port, was left for a connection to an endpoint.
+    /// No file descriptor was left for a connection to an endpoint.
     DescriptorsExhausted,
     /// The time to drain was over before the request was.
     DrainDeadline,
@@ -104,6 +104,8 @@ pub enum Cause {
     NoRoute,
     Path(PathError),
     PendingLimit,
+    /// No local port was left for one more connection to this endpoint.
+    PortsExhausted,
     /// What the connection began with is not the header that it must, or must not, begin with.
     ProxyHeader(ProxyHeaderError),
     /// As many requests wait for an endpoint with room as `limit.queued_requests` allows.
@@ -240,6 +242,7 @@ impl Failure {
             Cause::NoEndpointUp => facts(Upstream, 503, "no_endpoint_up", "destination_unavailable", Never),
             Cause::NoRoute => facts(Downstream, 404, "no_route", "destination_not_found", Never),
             Cause::Path(error) => facts(Downstream, 400, error.code(), "http_request_error", Never),
+            Cause::PortsExhausted => facts(Proxy, 503, "ports_exhausted", "connection_limit_reached", Always),
             Cause::PendingLimit => facts(Proxy, 503, "pending_limit", "connection_limit_reached", Never),
             // Whoever sent it would not understand an answer.
             Cause::ProxyHeader(error) => facts(Downstream, 499, error.code(), "http_request_error", Never),

@@ -1,7 +1,8 @@
-//! The limit on open file descriptors, which bounds how many connections a proxy can hold.
+//! What bounds how many connections a proxy can hold: open file descriptors, and ports of its own to connect from.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// How many descriptors this process may have open; `None` is "no limit".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +34,26 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
+/// Whether a connect to that address failed because no port was left to connect from. The kernel says the same of an address
+/// that nothing here can reach, such as `::1` without IPv6; a datagram socket, which has ports of its own, tells them apart.
+pub fn is_out_of_ports(error: &io::Error, to: SocketAddr) -> bool {
+    let says_so = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable);
+    let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    says_so && UdpSocket::bind(SocketAddr::new(any, 0)).is_ok_and(|socket| socket.connect(to).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_missing_only_where_there_is_a_way() {
+        let unassigned = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        assert!(is_out_of_ports(&unassigned, ([127, 0, 0, 1], 80).into()));
+        assert!(!is_out_of_ports(&unassigned, ([255, 255, 255, 255], 80).into()), "no way there");
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(!is_out_of_ports(&refused, ([127, 0, 0, 1], 80).into()));
+    }
 
     #[test]
     fn raising_lifts_the_soft_limit_to_the_hard_one() {

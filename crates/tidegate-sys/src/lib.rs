@@ -16,7 +16,9 @@ mod transfer;
 pub use allocations::heap_allocations;
 pub use clock::{monotonic_nanos, set_timer, timer_descriptor};
 pub use cores::{pin_current_thread, usable_core_count, usable_cores};
-pub use descriptors::{DescriptorLimit, descriptor_limit, is_out_of_descriptors, raise_descriptor_limit};
+pub use descriptors::{
+    DescriptorLimit, descriptor_limit, is_out_of_descriptors, is_out_of_ports, raise_descriptor_limit,
+};
 pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};
 pub use tcp::{Keepalive, reset_on_close, set_keepalive, set_nodelay, set_user_timeout, shutdown_write};
 pub use transfer::{receive, transmit, transmit_gathered};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tidegate_config::{HealthCheck, Probe, StatusRange};
 use tidegate_proxy::load;
 use tidegate_proxy::upstream::{Address, Upstream};
-use tidegate_sys::is_out_of_descriptors;
+use tidegate_sys::{is_out_of_descriptors, is_out_of_ports};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -23,7 +23,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProbeError {
     #[error("cannot connect: {}", without_number(.0))]
-    Connect(io::Error),
+    Connect(io::Error, Address),
     #[error("the answer is no HTTP, or breaks off: {0}")]
     Http(#[from] hyper::Error),
     #[error("it has no address")]
@@ -37,10 +37,12 @@ pub(super) enum ProbeError {
 }
 
 impl ProbeError {
-    /// Says nothing about the endpoint: this process is short of descriptors, or has nowhere to connect to yet.
+    /// Says nothing about the endpoint: this process is short of descriptors or ports, or has nowhere to connect to yet.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Connect(error) => is_out_of_descriptors(error),
+            Self::Connect(error, to) => {
+                is_out_of_descriptors(error) || to.tcp().is_some_and(|to| is_out_of_ports(error, to))
+            }
             Self::NoAddress => true,
             Self::Http(_) | Self::Request(_) | Self::Status { .. } | Self::Timeout(_) => false,
         }
@@ -77,7 +79,7 @@ async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<Said, Probe
     let mut result = Err(ProbeError::NoAddress);
     for address in sooner.iter().chain(later) {
         result = try_address(probe, address, upstream).await;
-        if !matches!(result, Err(ProbeError::Connect(_))) {
+        if !matches!(result, Err(ProbeError::Connect(..))) {
             break;
         }
     }
@@ -85,13 +87,16 @@ async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<Said, Probe
 }
 
 async fn try_address(probe: &Probe, address: &Address, upstream: &Upstream) -> Result<Said, ProbeError> {
+    let failed = |error| ProbeError::Connect(error, address.clone());
     match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await.map_err(ProbeError::Connect)?;
+        Address::Tcp(tcp) => {
+            let mut stream = TcpStream::connect(tcp).await.map_err(failed)?;
+            stream.write_all(upstream.begins_our_own()).await.map_err(failed)?;
             ask(probe, stream, upstream).await
         }
         Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(ProbeError::Connect)?;
+            let mut stream = UnixStream::connect(path).await.map_err(failed)?;
+            stream.write_all(upstream.begins_our_own()).await.map_err(failed)?;
             ask(probe, stream, upstream).await
         }
     }
@@ -99,10 +104,9 @@ async fn try_address(probe: &Probe, address: &Address, upstream: &Upstream) -> R
 
 async fn ask(
     probe: &Probe,
-    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     upstream: &Upstream,
 ) -> Result<Said, ProbeError> {
-    stream.write_all(upstream.begins_our_own()).await.map_err(ProbeError::Connect)?;
     let Probe::Http { path, host, expect } = probe else { return Ok(None) };
     let request = Request::get(path)
         .header(HOST, host.as_deref().unwrap_or(&upstream.authority))

@@ -59,7 +59,7 @@ pub(crate) async fn connect(
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
                 return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
             }
-            Ok(Err(error)) => cause_of(&error),
+            Ok(Err(error)) => cause_of(&error, address),
             Err(_) => Cause::ConnectTimeout,
         };
     }
@@ -77,13 +77,11 @@ async fn dial(address: &Address) -> io::Result<Stream> {
     }
 }
 
-fn cause_of(error: &io::Error) -> Cause {
-    use io::ErrorKind::{
-        AddrInUse, AddrNotAvailable, ConnectionRefused, ConnectionReset, NotFound, TimedOut,
-    };
+fn cause_of(error: &io::Error, to: &Address) -> Cause {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut};
     match error.kind() {
         _ if tidegate_sys::is_out_of_descriptors(error) => Cause::DescriptorsExhausted,
-        AddrInUse | AddrNotAvailable => Cause::DescriptorsExhausted,
+        _ if to.tcp().is_some_and(|to| tidegate_sys::is_out_of_ports(error, to)) => Cause::PortsExhausted,
         ConnectionRefused | ConnectionReset | NotFound => Cause::ConnectRefused,
         TimedOut => Cause::ConnectTimeout,
         _ => Cause::ConnectUnreachable,

@@ -72,3 +72,12 @@ pub enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
+
+impl Address {
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
