@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_testkit::{Client, Delivery, Endpoint, Gone, Load, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Client, Delivery, Endpoint, Gone, Script, Then, Tidegate, eventually};
 
 use crate::door::{Door, get, post};
 
@@ -11,15 +11,15 @@ const SHORT: &str = "[timeout]\nhead = \"300ms\"\nbody_idle = \"300ms\"\nkeep_al
 #[test]
 fn slow_heads_slow_bodies_and_idlers_are_all_closed_while_others_are_served() {
     let door = Door::with(Script::echoes(), SHORT);
+    let canary = door.canary();
     let rude =
         [b"GET / HT".to_vec(), get("")[..20].to_vec(), post("Content-Length: 9\r\n", "half"), Vec::new()];
     let mut clients: Vec<_> = rude.iter().cycle().take(200).map(|input| door.knock(input)).collect();
-    let load = Load::start(door.proxy.address(), 2, "/");
+    canary.watch(200);
     for client in &mut clients {
         assert_ne!(client.rest().1, Gone::Silent);
     }
-    load.wait_for(100);
-    load.stop().expect_no_failures();
+    canary.survives();
     door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "head_timeout")], 100.0);
 }
 
@@ -67,17 +67,21 @@ fn a_client_that_vanishes_in_an_answer_frees_the_endpoint() {
         Then::Close
     });
     let door = Door::with(script, "");
+    let canary = door.canary();
     for rude in [true, false] {
         let mut client = door.knock(get(""));
         client.wire().exactly(1000).unwrap();
+        canary.watch(1);
         leave(client, rude);
         door.endpoint.wait_until_left();
     }
+    canary.survives();
 }
 
 #[test]
 fn a_client_that_vanishes_in_an_upload_frees_the_endpoint() {
     let door = Door::open();
+    let canary = door.canary();
     for rude in [true, false] {
         let before = door.endpoint.request_count();
         let client = door.knock(post("Content-Length: 1000000\r\n", vec![b'x'; 100_000]));
@@ -85,6 +89,7 @@ fn a_client_that_vanishes_in_an_upload_frees_the_endpoint() {
         leave(client, rude);
         door.endpoint.wait_until_left();
     }
+    canary.survives();
     assert!(door.endpoint.requests().iter().all(|request| !request.complete));
 }
 
@@ -119,13 +124,15 @@ fn a_last_answer_arrives_whole_although_the_client_sent_more() {
 fn a_storm_of_connections_that_come_and_break_leaks_nothing() {
     let door = Door::with(Script::echoes(), "[log]\naccess = \"off\"\n");
     door.serves();
-    let (memory, descriptors) = (door.proxy.resident_bytes(), door.proxy.open_descriptors());
+    let canary = door.canary();
+    let descriptors = door.proxy.open_descriptors();
     for round in 0..5_000 {
         let client = if round % 2 == 0 { door.proxy.client() } else { door.knock(&get("")[..round % 24]) };
         leave(client, round % 3 == 0);
     }
     eventually("all descriptors are given back", || door.proxy.open_descriptors() <= descriptors + 2);
-    assert!(door.proxy.resident_bytes() < memory + (16 << 20));
+    canary.watch(1);
+    canary.survives();
     let noise = door.proxy.output().stderr().len();
     assert!(noise < 100, "{noise} lines about clients that went away");
     door.serves();
@@ -134,12 +141,11 @@ fn a_storm_of_connections_that_come_and_break_leaks_nothing() {
 #[test]
 fn clients_that_reset_while_answers_are_on_their_way_disturb_no_one() {
     let door = Door::with(Script::answers_after(Duration::from_millis(5), "x"), "");
-    let load = Load::start(door.proxy.address(), 2, "/");
+    let canary = door.canary();
     for _ in 0..300 {
         door.knock(get("")).reset();
     }
-    load.wait_for(50);
-    load.stop().expect_no_failures();
+    canary.survives();
     eventually("nothing is in flight", || door.proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
 }
 

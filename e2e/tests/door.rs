@@ -2,10 +2,13 @@
 //!
 //! Knows the three things to look at: the answer, the fate of the connection, and what reached the origin.
 
+use crate::canary::{self, Canary};
 use tidegate_testkit::{Client, Delivery, Endpoint, Proxy, Reply, Script, Tidegate};
 
 pub(crate) struct Door {
     pub(crate) endpoint: Endpoint,
+    /// Served beside whatever is done at the door.
+    _beside: Endpoint,
     pub(crate) proxy: Proxy,
 }
 
@@ -19,14 +22,20 @@ impl Door {
     }
 
     pub(crate) fn with(script: Script, config: &str) -> Self {
-        let endpoint = Endpoint::start(script);
-        let proxy = Tidegate::to(&[&endpoint], config).start();
-        Self { endpoint, proxy }
+        let (endpoint, beside) = (Endpoint::start(script), Endpoint::answering("canary"));
+        let proxy = Tidegate::to(&[&endpoint], &(config.to_owned() + &canary::route_to(&beside))).start();
+        Self { endpoint, _beside: beside, proxy }
+    }
+
+    /// A client beside what follows, that must not feel it.
+    pub(crate) fn canary(&self) -> Canary {
+        Canary::before(&self.proxy)
     }
 
     /// Each input is answered with one of these statuses, the connection closes, and nothing reaches the endpoint:
     /// delivered whole, one byte at a time, and in random splits.
     pub(crate) fn refuses(&self, statuses: &[u16], cases: &[Case<'_>]) {
+        let canary = self.canary();
         let before = self.endpoint.request_count();
         for (why, input) in cases {
             for delivery in Delivery::all() {
@@ -37,11 +46,14 @@ impl Door {
                 assert_eq!(self.endpoint.request_count(), before, "{what}: it reached the endpoint");
             }
         }
+        canary.watch(1);
+        canary.survives();
         self.serves();
     }
 
     /// As [`Door::refuses`], for requests that are framed well: the connection may serve the next one.
     pub(crate) fn declines(&self, statuses: &[u16], cases: &[Case<'_>]) {
+        let canary = self.canary();
         for (why, input) in cases {
             for delivery in Delivery::all() {
                 let before = self.endpoint.request_count();
@@ -55,11 +67,14 @@ impl Door {
                 }
             }
         }
+        canary.watch(1);
+        canary.survives();
         self.serves();
     }
 
     /// Each input is a request whose body goes wrong: refused, closed, and never complete at the endpoint.
     pub(crate) fn aborts(&self, statuses: &[u16], cases: &[Case<'_>]) {
+        let canary = self.canary();
         for (why, input) in cases {
             for delivery in Delivery::all() {
                 let what = format!("{why}, {delivery:?}");
@@ -70,6 +85,8 @@ impl Door {
                 assert_eq!(complete, 0, "{what}: the endpoint took it for complete");
             }
         }
+        canary.watch(1);
+        canary.survives();
         self.serves();
     }
 
@@ -92,6 +109,13 @@ impl Door {
     pub(crate) fn serves(&self) {
         assert_eq!(self.proxy.get("/").status, 200);
         assert_eq!(self.endpoint.malformed(), Vec::<String>::new());
+    }
+
+    /// Sends one input in this way and keeps the connection.
+    pub(crate) fn deliver(&self, input: impl AsRef<[u8]>, delivery: Delivery) -> Client {
+        let mut client = self.proxy.client();
+        client.deliver(input.as_ref(), delivery);
+        client
     }
 
     /// Sends one input whole and gives the answer.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tidegate_testkit::{Endpoint, Gone, Script, Then, Tidegate};
+use tidegate_testkit::{Delivery, Endpoint, Gone, Script, Then, Tidegate};
 
 use crate::door::{Door, chunked, each, get, post};
 
@@ -122,8 +122,11 @@ fn malformed_and_oversized_chunk_extensions_abort_the_upload() {
 #[test]
 fn chunk_extensions_are_not_forwarded() {
     let door = Door::open();
-    let reply = door.ask(chunked("5;a=b;c=\"d;e\"\r\nhello\r\n0;last\r\n\r\n"));
-    assert_eq!((reply.status, reply.text().as_str()), (200, "hello"));
+    for delivery in Delivery::all() {
+        let input = chunked("5;a=b;c=\"d;e\"\r\nhello\r\n0;last\r\n\r\n");
+        let reply = door.deliver(input, delivery).reply();
+        assert_eq!((reply.status, reply.text().as_str()), (200, "hello"), "{delivery:?}");
+    }
     door.serves();
 }
 
@@ -133,16 +136,20 @@ fn trailers_never_change_framing_routing_or_identity() {
     let door = Door::open();
     let trailers = "Content-Length: 3\r\nTransfer-Encoding: gzip\r\nHost: evil\r\nAuthorization: Basic eA==\r\n\
                     X-Forwarded-For: 6.6.6.6\r\nCookie: a=b\r\nX-Checksum: 7\r\n";
-    let reply = door.ask(chunked(format!("5\r\nhello\r\n0\r\n{trailers}\r\n")));
-    assert_eq!(reply.status, 200);
-    let request = door.endpoint.only_request();
-    for name in ["content-length", "transfer-encoding", "host", "authorization", "x-forwarded-for", "cookie"]
-    {
-        assert!(!request.trailers.has(name), "{name} went through: {request:#?}");
+    let forbidden =
+        ["content-length", "transfer-encoding", "host", "authorization", "x-forwarded-for", "cookie"];
+    for delivery in Delivery::all() {
+        let mut client = door.deliver(chunked(format!("5\r\nhello\r\n0\r\n{trailers}\r\n")), delivery);
+        assert_eq!(client.reply().status, 200, "{delivery:?}");
+        let request = door.endpoint.last_request();
+        for name in forbidden {
+            assert!(!request.trailers.has(name), "{delivery:?}: {name} went through: {request:#?}");
+        }
+        assert_eq!(request.fields.all("host"), ["test"]);
+        assert!(!request.fields.has("authorization") && !request.fields.has("cookie"));
+        assert_eq!(request.trailers.first("x-checksum"), Some("7"));
+        assert_eq!(client.get("/").status, 200, "{delivery:?}: the next request suffers");
     }
-    assert_eq!(request.fields.all("host"), ["test"]);
-    assert!(!request.fields.has("authorization") && !request.fields.has("cookie"));
-    assert_eq!(request.trailers.first("x-checksum"), Some("7"));
 }
 
 #[test]
@@ -222,7 +229,10 @@ fn white_space_before_the_first_field_is_refused() {
 #[test]
 fn one_empty_line_before_a_request_is_skipped() {
     let door = Door::open();
-    assert_eq!(door.ask("\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n").status, 200);
+    for delivery in Delivery::all() {
+        let reply = door.deliver("\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n", delivery).reply();
+        assert_eq!(reply.status, 200, "{delivery:?}");
+    }
 }
 
 /// RFC 9112 §3.2, RFC 9110 §7.2.
@@ -254,11 +264,14 @@ fn a_host_that_is_missing_repeated_or_malformed_is_refused() {
 #[test]
 fn an_absolute_target_wins_over_host() {
     let door = Door::open();
-    assert_eq!(door.ask("GET http://real.example/a?b HTTP/1.1\r\nHost: fake.example\r\n\r\n").status, 200);
-    let request = door.endpoint.only_request();
-    assert_eq!(request.target, "/a?b");
-    assert_eq!(request.fields.all("host"), ["real.example"]);
-    assert!(!request.head_text().contains("fake.example"), "{}", request.head_text());
+    for delivery in Delivery::all() {
+        let input = "GET http://real.example/a?b HTTP/1.1\r\nHost: fake.example\r\n\r\n";
+        assert_eq!(door.deliver(input, delivery).reply().status, 200, "{delivery:?}");
+        let request = door.endpoint.last_request();
+        assert_eq!(request.target, "/a?b");
+        assert_eq!(request.fields.all("host"), ["real.example"]);
+        assert!(!request.head_text().contains("fake.example"), "{}", request.head_text());
+    }
 }
 
 /// RFC 9112 §3.2.
@@ -294,15 +307,11 @@ fn targets_that_are_no_targets_are_refused() {
 #[test]
 fn connect_and_trace_never_reach_an_endpoint() {
     let door = Door::open();
-    for (input, statuses) in [
-        ("CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n", [405, 501]),
-        ("TRACE / HTTP/1.1\r\nHost: test\r\nCookie: secret=1\r\n\r\n", [405, 405]),
-    ] {
-        let reply = door.ask(input);
-        assert!(statuses.contains(&reply.status), "{input}: {reply:?}");
-        assert!(!reply.text().contains("secret"));
-    }
-    assert_eq!(door.endpoint.request_count(), 0);
+    let connect = "CONNECT test:80 HTTP/1.1\r\nHost: test:80\r\n\r\n".into();
+    let trace: Vec<u8> = "TRACE / HTTP/1.1\r\nHost: test\r\nCookie: secret=1\r\n\r\n".into();
+    assert!(!door.ask(&trace).text().contains("secret"));
+    door.declines(&[405, 501], &[("CONNECT", connect)]);
+    door.declines(&[405], &[("TRACE", trace)]);
 }
 
 /// RFC 9112 §2.3, RFC 9113 §3.4.
@@ -331,6 +340,7 @@ fn versions_other_than_1_0_and_1_1_are_refused() {
 #[test]
 fn a_thousand_pipelined_requests_are_answered_in_order() {
     let door = Door::open();
+    let canary = door.canary();
     let request = |number: usize| post("Content-Length: 4\r\n", format!("{number:04}"));
     let mut client = door.proxy.client();
     let sending = client.send_aside((0..1000).flat_map(request).collect());
@@ -338,6 +348,8 @@ fn a_thousand_pipelined_requests_are_answered_in_order() {
         assert_eq!(client.reply().text(), format!("{number:04}"));
     }
     assert!(sending.join().unwrap());
+    canary.watch(1);
+    canary.survives();
 }
 
 #[test]
@@ -345,21 +357,29 @@ fn a_bad_request_in_a_pipeline_is_refused_and_the_rest_dropped() {
     let door = Door::open();
     let good = get("");
     let bad = get("Content-Length: +5\r\n");
-    let mut client = door.knock([good.clone(), good.clone(), bad, good].concat());
-    assert_eq!((client.reply().status, client.reply().status, client.reply().status), (200, 200, 400));
-    client.expect_closed();
-    assert_eq!(door.endpoint.request_count(), 2);
+    for delivery in Delivery::all() {
+        let before = door.endpoint.request_count();
+        let input = [good.clone(), good.clone(), bad.clone(), good.clone()].concat();
+        let mut client = door.deliver(input, delivery);
+        let statuses = [client.reply().status, client.reply().status, client.reply().status];
+        assert_eq!(statuses, [200, 200, 400], "{delivery:?}");
+        client.expect_closed();
+        assert_eq!(door.endpoint.request_count(), before + 2, "{delivery:?}");
+    }
 }
 
 /// RFC 9112 §9.6.
 #[test]
 fn nothing_is_served_after_connection_close() {
     let door = Door::open();
-    let mut client = door.knock([get("Connection: close\r\n"), get("")].concat());
-    let reply = client.reply();
-    assert_eq!((reply.status, reply.closes()), (200, true));
-    client.expect_closed();
-    assert_eq!(door.endpoint.request_count(), 1);
+    for delivery in Delivery::all() {
+        let before = door.endpoint.request_count();
+        let mut client = door.deliver([get("Connection: close\r\n"), get("")].concat(), delivery);
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.closes()), (200, true), "{delivery:?}");
+        client.expect_closed();
+        assert_eq!(door.endpoint.request_count(), before + 1, "{delivery:?}");
+    }
 }
 
 /// RFC 9110 §7.6.1.
@@ -368,12 +388,14 @@ fn connection_cannot_nominate_framing_and_identity_fields_away() {
     let door = Door::open();
     let fields = "Connection: close, Content-Length, Host, X-Forwarded-For, Authorization, X-Hop\r\nContent-Length: 5\r\n\
                   Authorization: Basic eA==\r\nX-Hop: 1\r\n";
-    assert_eq!(door.ask(post(fields, "hello")).text(), "hello");
-    let request = door.endpoint.only_request();
-    assert_eq!(request.body, b"hello");
-    assert_eq!(request.fields.all("host"), ["test"]);
-    assert!(request.fields.has("authorization") && request.fields.has("x-forwarded-for"));
-    assert!(!request.fields.has("x-hop"), "a nominated field went through");
+    for delivery in Delivery::all() {
+        assert_eq!(door.deliver(post(fields, "hello"), delivery).reply().text(), "hello", "{delivery:?}");
+        let request = door.endpoint.last_request();
+        assert_eq!(request.body, b"hello");
+        assert_eq!(request.fields.all("host"), ["test"]);
+        assert!(request.fields.has("authorization") && request.fields.has("x-forwarded-for"));
+        assert!(!request.fields.has("x-hop"), "a nominated field went through");
+    }
 }
 
 /// RFC 9110 §7.8, RFC 9112 §6.3.
@@ -381,11 +403,14 @@ fn connection_cannot_nominate_framing_and_identity_fields_away() {
 fn bytes_after_an_upgrade_request_wait_for_the_101() {
     let door = Door::open();
     let smuggled = "GET /next HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
-    let mut client = door.knock([get("Connection: Upgrade\r\nUpgrade: x\r\n"), smuggled.into()].concat());
-    assert_eq!(client.reply().status, 200);
-    // What follows is a request of its own, or nothing: never bytes that bypass the proxy's reading of it.
-    let (_, gone) = client.patience(Duration::from_millis(300)).rest();
-    assert!(matches!(gone, Gone::Silent | Gone::Finished));
+    for delivery in Delivery::all() {
+        let input = [get("Connection: Upgrade\r\nUpgrade: x\r\n"), smuggled.into()].concat();
+        let mut client = door.deliver(input, delivery);
+        assert_eq!(client.reply().status, 200, "{delivery:?}");
+        // What follows is a request of its own, or nothing: never bytes that bypass the proxy's reading of it.
+        let (_, gone) = client.patience(Duration::from_millis(300)).rest();
+        assert!(matches!(gone, Gone::Silent | Gone::Finished), "{delivery:?}");
+    }
     for request in door.endpoint.requests() {
         assert!(request.fields.has("via"), "bytes bypassed the proxy: {request:#?}");
         assert!(!request.head_text().contains("6.6.6.6"), "{request:#?}");
@@ -396,8 +421,10 @@ fn bytes_after_an_upgrade_request_wait_for_the_101() {
 fn an_upgrade_request_with_a_body_is_forwarded_with_exactly_that_body() {
     let door = Door::open();
     let fields = "Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 5\r\n";
-    let reply = door.ask([post(fields, "hello"), b"SMUGGLED".to_vec()].concat());
-    assert!(reply.status == 200 || reply.status == 400, "{reply:?}");
+    for delivery in Delivery::all() {
+        let reply = door.deliver([post(fields, "hello"), b"SMUGGLED".to_vec()].concat(), delivery).reply();
+        assert!(reply.status == 200 || reply.status == 400, "{delivery:?}: {reply:?}");
+    }
     assert!(door.endpoint.requests().iter().all(|request| request.body == b"hello"));
     door.serves();
 }
@@ -419,16 +446,16 @@ fn a_client_that_expects_100_and_sends_no_body_is_not_waited_for_forever() {
 #[test]
 fn an_unknown_expectation_does_not_desynchronise() {
     let door = Door::open();
-    let mut client = door.knock(post("Expect: x\r\nContent-Length: 5\r\n", "hello"));
-    let reply = client.reply();
-    assert!(matches!(reply.status, 200 | 417), "{reply:?}");
-    if !reply.closes() {
-        assert_eq!(client.get("/").status, 200);
+    for delivery in Delivery::all() {
+        let mut client = door.deliver(post("Expect: x\r\nContent-Length: 5\r\n", "hello"), delivery);
+        let reply = client.reply();
+        assert!(matches!(reply.status, 200 | 417), "{delivery:?}: {reply:?}");
+        if !reply.closes() {
+            assert_eq!(client.get("/").status, 200, "{delivery:?}");
+        }
     }
     let length_and_coding = "Expect: 100-continue\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n";
-    let before = door.endpoint.request_count();
-    assert_eq!(door.ask(post(length_and_coding, "")).status, 400);
-    assert_eq!(door.endpoint.request_count(), before);
+    door.refuses(&[400], &[("a length and a coding", post(length_and_coding, ""))]);
 }
 
 /// RFC 9112 §9.3, §9.6.
@@ -442,6 +469,7 @@ fn an_early_answer_to_a_huge_upload_is_delivered_and_draining_is_bounded() {
         Then::Hang
     });
     let door = Door::with(script, "[timeout]\nbody_idle = \"500ms\"\n");
+    let canary = door.canary();
     let mut client = door.knock(post("Content-Length: 1073741824\r\n", ""));
     let mut uploader = client.wire().duplicate();
     let uploading = std::thread::spawn(move || {
@@ -453,6 +481,8 @@ fn an_early_answer_to_a_huge_upload_is_delivered_and_draining_is_bounded() {
     let sent_mib = uploading.join().unwrap();
     assert!(sent_mib < 256, "{sent_mib} MiB were taken after the answer");
     assert_ne!(client.rest().1, Gone::Silent, "the connection is still open");
+    canary.watch(1);
+    canary.survives();
     door.serves();
     let connections: Vec<_> = door.endpoint.requests().iter().map(|request| request.connection).collect();
     assert_eq!(connections.len(), 2);
@@ -463,21 +493,25 @@ fn an_early_answer_to_a_huge_upload_is_delivered_and_draining_is_bounded() {
 #[test]
 fn a_body_on_any_method_is_never_taken_for_the_next_request() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
+    let door = Door::open();
     for method in ["GET", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH", "BREW"] {
-        let door = Door::open();
-        let length = smuggled.len();
-        let input =
-            format!("{method} / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{smuggled}");
-        let mut client = door.knock(input);
-        let reply = if method == "HEAD" { client.reply_to_head() } else { client.reply() };
-        if reply.status == 200 {
-            assert_eq!(door.endpoint.only_request().body, smuggled.as_bytes(), "{method}");
-        } else {
-            assert_eq!((reply.status, door.endpoint.request_count()), (400, 0), "{method}");
+        for delivery in Delivery::all() {
+            let before = door.endpoint.request_count();
+            let length = smuggled.len();
+            let input =
+                format!("{method} / HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{smuggled}");
+            let mut client = door.deliver(input, delivery);
+            let reply = if method == "HEAD" { client.reply_to_head() } else { client.reply() };
+            if reply.status == 200 {
+                assert_eq!(door.endpoint.last_request().body, smuggled.as_bytes(), "{method}");
+                assert_eq!(door.endpoint.request_count(), before + 1, "{method}, {delivery:?}");
+            } else {
+                assert_eq!((reply.status, door.endpoint.request_count()), (400, before), "{method}");
+            }
         }
-        door.serves();
-        assert!(door.endpoint.requests().iter().all(|request| request.target == "/"), "{method}");
     }
+    door.serves();
+    assert!(door.endpoint.requests().iter().all(|request| request.target == "/"));
 }
 
 /// What is refused must be readable although more of it is on its way: an answer, not a reset.

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tidegate_testkit::{Endpoint, Load, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Gate, Load, Script, Then, Tidegate, eventually};
 
-use crate::door::Door;
+use crate::canary::{self, Canary};
+use crate::door::{Door, post};
 
 #[test]
 fn a_full_disk_under_the_log_stops_no_request_and_is_counted() {
@@ -121,6 +122,41 @@ fn a_file_that_vanished_changes_nothing() {
         proxy.metrics().sum("tidegate_config_reloads_total", &[("outcome", "refused")]) > 0.5
     });
     assert_eq!(proxy.get("/").text(), "x");
+}
+
+/// The limit is what docs/operations.md calculates for so much memory. Each of the crowd fills both of its buffers; those that
+/// come too many are turned away at once, and what is allowed inside never needs more than there is.
+#[test]
+fn with_little_memory_and_a_fitting_limit_a_crowd_is_turned_away_and_those_inside_are_served() {
+    const MEMORY: u64 = 64 << 20;
+    const INSIDE: usize = 400;
+    const BODY: usize = 256 * 1024;
+    let gate = Gate::default();
+    let held = gate.clone();
+    // Neither reads nor answers until it is let go: bodies pile up in the proxy, as far as they may.
+    let slow = Endpoint::start(Script::new(move |visit| {
+        held.pass();
+        if visit.read_body() { visit.answer("served") } else { Then::Close }
+    }));
+    let beside = Endpoint::answering("canary");
+    let config = format!("[limit]\nconnections = {}\n{}", INSIDE + 1, canary::route_to(&beside));
+    let mut proxy = Tidegate::to(&[&slow], &config).data_bytes(MEMORY).start();
+    let canary = Canary::before(&proxy);
+    let mut inside: Vec<_> = (0..INSIDE).map(|_| proxy.client()).collect();
+    let begun = post(&format!("Content-Length: {BODY}\r\n"), "");
+    assert!(inside.iter_mut().all(|client| client.send(&begun)));
+    slow.wait_for_requests(INSIDE);
+    let uploads: Vec<_> = inside.iter().map(|client| client.send_aside(vec![b'x'; BODY])).collect();
+    let too_many: Vec<_> = (0..INSIDE).filter_map(|_| Client::try_connect(proxy.address()).ok()).collect();
+    proxy.wait_for_metric("tidegate_listener_connections_refused_total", &[], INSIDE as f64);
+    drop(too_many);
+    gate.open();
+    for client in &mut inside {
+        assert_eq!(client.reply().text(), "served");
+    }
+    assert!(uploads.into_iter().all(|upload| upload.join().unwrap()));
+    assert!(proxy.is_running() && proxy.resident_bytes() < MEMORY);
+    canary.stays_served();
 }
 
 /// The kernel closes what it had; the one that takes its place can bind at once.

@@ -10,6 +10,7 @@
     reason = "all of this is test code, its shared parts included"
 )]
 
+mod canary;
 mod door;
 
 mod abusive_clients;
@@ -24,6 +25,7 @@ mod http11;
 mod limits;
 mod load_reports;
 mod machine_faults;
+mod network_faults;
 mod observability;
 mod paths_and_identity;
 mod proxy_protocol;

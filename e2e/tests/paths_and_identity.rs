@@ -1,6 +1,6 @@
 //! Paths that try to be two paths at once, and fields that claim to be someone.
 
-use tidegate_testkit::{Endpoint, Tidegate};
+use tidegate_testkit::{Delivery, Endpoint, Tidegate};
 
 use crate::door::{Door, each, get};
 
@@ -24,9 +24,11 @@ fn the_endpoint_sees_the_canonical_path_and_the_query_untouched() {
     ];
     let door = Door::open();
     for (sent, seen) in cases {
-        let reply = door.ask(format!("GET {sent} HTTP/1.1\r\nHost: test\r\n\r\n"));
-        assert_eq!(reply.status, 200, "{sent}: {:?}", reply.cause());
-        assert_eq!(door.endpoint.last_request().target, seen, "{sent}");
+        for delivery in Delivery::all() {
+            let reply = door.deliver(format!("GET {sent} HTTP/1.1\r\nHost: test\r\n\r\n"), delivery).reply();
+            assert_eq!(reply.status, 200, "{sent}: {:?}", reply.cause());
+            assert_eq!(door.endpoint.last_request().target, seen, "{sent}, {delivery:?}");
+        }
     }
 }
 
@@ -108,11 +110,18 @@ fn fields_that_claim_an_identity_are_rebuilt_whatever_their_spelling() {
     ];
     let door = Door::open();
     for claim in claims {
-        assert_eq!(door.ask(get(&format!("{claim}\r\n"))).status, 200, "{claim}");
-        let request = door.endpoint.last_request();
-        assert!(!request.head_text().contains("6.6.6.6"), "{claim} was believed: {}", request.head_text());
-        assert_eq!(request.fields.all("x-forwarded-for"), ["127.0.0.1"], "{claim}");
-        assert_eq!(request.fields.all("x-forwarded-proto"), ["http"], "{claim}");
+        for delivery in Delivery::all() {
+            let reply = door.deliver(get(&format!("{claim}\r\n")), delivery).reply();
+            assert_eq!(reply.status, 200, "{claim}, {delivery:?}");
+            let request = door.endpoint.last_request();
+            assert!(
+                !request.head_text().contains("6.6.6.6"),
+                "{claim} was believed: {}",
+                request.head_text()
+            );
+            assert_eq!(request.fields.all("x-forwarded-for"), ["127.0.0.1"], "{claim}");
+            assert_eq!(request.fields.all("x-forwarded-proto"), ["http"], "{claim}");
+        }
     }
 }
 

@@ -15,8 +15,14 @@ const fn needed(command: &'static str, package: &'static str) -> Needed {
     Needed { command, package }
 }
 
-pub(crate) const FOR_TESTS: &[Needed] =
-    &[needed("curl", "curl"), needed("promtool", "prometheus"), needed("python3", "python3")];
+pub(crate) const FOR_TESTS: &[Needed] = &[
+    needed("curl", "curl"),
+    needed("faketime", "faketime"),
+    needed("ip", "iproute2"),
+    needed("nft", "nftables"),
+    needed("promtool", "prometheus"),
+    needed("python3", "python3"),
+];
 
 pub(crate) const FOR_MEASURING: &[Needed] = &[
     needed("haproxy", "haproxy"),

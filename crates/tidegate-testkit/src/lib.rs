@@ -11,8 +11,12 @@
     reason = "a test world reads the clock, and ends the test when it cannot be built"
 )]
 
+/// A test in a network of its own.
+pub mod apart;
 /// A raw client: bytes out as the test says, answers in.
 pub mod client;
+/// A clock on the wall that a test can set.
+pub mod clock;
 /// A scripted HTTP/1 endpoint that records what reached it.
 pub mod endpoint;
 /// Something that a script waits for.
@@ -36,7 +40,9 @@ pub mod reply;
 /// A byte stream with deadlines.
 pub mod wire;
 
+pub use apart::{Loss, Network, apart};
 pub use client::{Client, Delivery};
+pub use clock::WallClock;
 pub use endpoint::{Endpoint, Received, Script, Then, Visit};
 pub use gate::Gate;
 pub use load::{Load, Report};

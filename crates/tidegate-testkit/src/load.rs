@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::client::Client;
 use crate::patience::eventually;
@@ -82,12 +83,17 @@ pub struct Load {
 impl Load {
     /// So many connections, each sending GETs of this target.
     pub fn start(to: SocketAddr, connections: usize, target: &str) -> Self {
+        Self::paced(to, connections, target, Duration::ZERO)
+    }
+
+    /// As [`Load::start`], with this pause after each answer.
+    pub fn paced(to: SocketAddr, connections: usize, target: &str, pause: Duration) -> Self {
         let request = format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n");
         let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let threads = (0..connections)
             .map(|_| {
                 let (request, stop, done) = (request.clone(), stop.clone(), done.clone());
-                std::thread::spawn(move || keep_asking(to, request.as_bytes(), &stop, &done))
+                std::thread::spawn(move || keep_asking(to, request.as_bytes(), pause, &stop, &done))
             })
             .collect();
         Self { threads, stop, done }
@@ -116,7 +122,13 @@ impl Load {
     }
 }
 
-fn keep_asking(to: SocketAddr, request: &[u8], stop: &AtomicBool, done: &AtomicU64) -> Report {
+fn keep_asking(
+    to: SocketAddr,
+    request: &[u8],
+    pause: Duration,
+    stop: &AtomicBool,
+    done: &AtomicU64,
+) -> Report {
     let mut report = Report::default();
     let mut kept: Option<Client> = None;
     while !stop.load(Ordering::Relaxed) {
@@ -126,7 +138,7 @@ fn keep_asking(to: SocketAddr, request: &[u8], stop: &AtomicBool, done: &AtomicU
             Err(error) => {
                 *report.broken.entry(format!("connect: {:?}", error.kind())).or_default() += 1;
                 done.fetch_add(1, Ordering::Relaxed);
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(1));
                 continue;
             }
         };
@@ -135,6 +147,7 @@ fn keep_asking(to: SocketAddr, request: &[u8], stop: &AtomicBool, done: &AtomicU
         report.count(&answer, fresh);
         done.fetch_add(1, Ordering::Relaxed);
         kept = answer.is_ok_and(|reply| !reply.closes()).then_some(client);
+        std::thread::sleep(pause);
     }
     report
 }

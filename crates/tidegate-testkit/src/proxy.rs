@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::clock::WallClock;
 use crate::metrics::Metrics;
 use crate::patience::{PATIENCE, comes_true, eventually};
 use crate::port::Port;
@@ -27,6 +28,8 @@ use crate::wire::Gone;
 pub struct Tidegate {
     config: String,
     descriptors: Option<u64>,
+    data_bytes: Option<u64>,
+    environment: Vec<(&'static str, String)>,
     deaf: bool,
 }
 
@@ -53,7 +56,8 @@ impl Tidegate {
     /// From a configuration in which `{listen}` and `{admin}` stand for addresses that are filled in. When it names
     /// no listener, no workers or no admin listener, they are added.
     pub fn with(config: impl Into<String>) -> Self {
-        Self { config: config.into(), descriptors: None, deaf: false }
+        let config = config.into();
+        Self { config, descriptors: None, data_bytes: None, environment: Vec::new(), deaf: false }
     }
 
     /// The short form: these endpoints, and more configuration after it.
@@ -66,6 +70,20 @@ impl Tidegate {
     #[must_use]
     pub fn descriptors(mut self, most: u64) -> Self {
         self.descriptors = Some(most);
+        self
+    }
+
+    /// With so much memory for its data at most: beyond it, allocating fails.
+    #[must_use]
+    pub fn data_bytes(mut self, most: u64) -> Self {
+        self.data_bytes = Some(most);
+        self
+    }
+
+    /// With this clock for the time of day.
+    #[must_use]
+    pub fn clock(mut self, clock: &WallClock) -> Self {
+        self.environment.extend(clock.environment());
         self
     }
 
@@ -88,9 +106,13 @@ impl Tidegate {
             .expect("the scratch folder is writable");
         let mut command = Command::new(program());
         command.arg("run").arg("-c").arg(&path).current_dir(folder.path());
+        command.envs(self.environment);
         let mut proxy = Proxy::spawn(command, folder, listen, admin, self.deaf);
         if let Some(most) = self.descriptors {
             process::limit_descriptors(proxy.id(), most);
+        }
+        if let Some(most) = self.data_bytes {
+            process::limit_data_bytes(proxy.id(), most);
         }
         proxy.wait_until_alive();
         proxy

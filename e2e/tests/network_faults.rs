@@ -1,0 +1,277 @@
+//! Faults of the network and of the clock: ports that run out, packets that get lost, halves that cannot see each other,
+//! days that jump.
+
+use std::collections::BTreeMap;
+
+use tidegate_testkit::{
+    Client, Endpoint, Gate, Load, Loss, Metrics, Proxy, Script, Then, Tidegate, WallClock, apart, eventually,
+};
+
+use crate::door::{Door, expect_signed, get, post};
+
+#[test]
+fn without_ports_for_an_endpoint_requests_fail_at_once_and_all_is_well_again_afterwards() {
+    apart(
+        "network_faults::without_ports_for_an_endpoint_requests_fail_at_once_and_all_is_well_again_afterwards",
+        |network| {
+            const PORTS: u16 = 8;
+            let gate = Gate::default();
+            let held = gate.clone();
+            let endpoint = Endpoint::start(Script::new(move |visit| {
+                if visit.request().target == "/held" {
+                    held.pass();
+                }
+                visit.answer("x")
+            }));
+            // Checks that find no port either say nothing about the endpoint.
+            let config = "[timeout]\nconnect = \"10m\"\n[health]\ntype = \"tcp\"\ninterval = \"50ms\"\nrise = 1\nfall = 1\n";
+            let proxy = Tidegate::to(&[&endpoint], config).start();
+            let mut admin = Admin::of(&proxy);
+            let mut clients: Vec<_> = (0..30).map(|_| proxy.client()).collect();
+            network.limit_outgoing_ports(PORTS);
+            for client in &mut clients {
+                client.send("GET /held HTTP/1.1\r\nHost: test\r\n\r\n");
+            }
+            // Those that find no port are answered while the others still wait.
+            let failed =
+                |metrics: &Metrics| metrics.sum("tidegate_failures_total", &[("cause", "ports_exhausted")]);
+            eventually("the others have failed", || {
+                let metrics = admin.metrics();
+                failed(&metrics) + metrics.sum("tidegate_endpoint_in_flight", &[]) > 29.5
+            });
+            let metrics = admin.metrics();
+            let refused = failed(&metrics);
+            assert!(refused >= f64::from(30 - PORTS), "{refused} were refused");
+            assert!(metrics.sum("tidegate_endpoint_up", &[]) > 0.5, "it is not the endpoint's fault");
+            gate.open();
+            let replies: Vec<_> = clients.iter_mut().map(Client::reply).collect();
+            let (well, unwell): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+            assert!(!well.is_empty());
+            for reply in unwell {
+                assert_eq!((reply.status, reply.cause()), (503, Some("ports_exhausted")));
+                expect_signed(reply);
+            }
+            // The connections that are open now serve as many requests as come, one after another.
+            let opened = admin.metrics().sum("tidegate_endpoint_connects_total", &[]);
+            for client in &mut clients {
+                assert_eq!(client.get("/").text(), "x");
+            }
+            let metrics = admin.metrics();
+            assert!(metrics.sum("tidegate_endpoint_connects_total", &[]) < opened + 0.5);
+            assert!(metrics.sum("tidegate_endpoint_up", &[]) > 0.5);
+            // And with ports, there are more.
+            network.limit_outgoing_ports(1000);
+            let more: Vec<_> = (0..30).map(|_| proxy.get("/").status).collect();
+            assert!(more.iter().all(|status| *status == 200), "{more:?}");
+        },
+    );
+}
+
+/// One connection to the admin listener: each new one would take a port.
+struct Admin(Client);
+
+impl Admin {
+    fn of(proxy: &Proxy) -> Self {
+        Self(Client::connect(proxy.admin_address()))
+    }
+
+    fn metrics(&mut self) -> Metrics {
+        self.0.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        Metrics { text: self.0.reply().text() }
+    }
+}
+
+/// Ports are counted for each address that they lead to: another endpoint may still be reached.
+#[test]
+fn a_request_that_finds_no_port_for_one_endpoint_goes_to_another() {
+    apart("network_faults::a_request_that_finds_no_port_for_one_endpoint_goes_to_another", |network| {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let narrow = Endpoint::start(Script::new(move |visit| {
+            held.pass();
+            visit.answer("narrow")
+        }));
+        let wide = Endpoint::answering("wide");
+        let proxy = Tidegate::to(&[&narrow, &wide], "balance = \"round_robin\"\n").start();
+        let mut admin = Admin::of(&proxy);
+        let mut clients: Vec<_> = (0..16).map(|_| proxy.client()).collect();
+        network.limit_outgoing_ports(4);
+        for (sent, client) in clients.iter_mut().enumerate() {
+            client.send(get(""));
+            eventually("it has its place", || {
+                let metrics = admin.metrics();
+                let answered = metrics.sum("tidegate_requests_total", &[("code", "2xx")]);
+                metrics.sum("tidegate_endpoint_in_flight", &[]) + answered > sent as f64 + 0.5
+            });
+        }
+        gate.open();
+        let texts: Vec<_> = clients.iter_mut().map(|client| client.reply().text()).collect();
+        assert!(texts.iter().all(|text| text == "narrow" || text == "wide"), "{texts:?}");
+        assert!(texts.iter().filter(|text| *text == "wide").count() >= 12, "{texts:?}");
+    });
+}
+
+/// A twentieth of all packets in both directions: slow, but nobody is down and nothing fails.
+#[test]
+fn lost_packets_fail_no_request_and_no_check() {
+    apart("network_faults::lost_packets_fail_no_request_and_no_check", |network| {
+        let endpoints: Vec<_> = (0..4).map(|_| Endpoint::answering("x")).collect();
+        let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), CHECKED).start();
+        let load = Load::start(proxy.address(), 8, "/");
+        load.wait_for(100);
+        network.lose(Loss::Percent(5), &ports(&endpoints));
+        load.wait_for(1000);
+        network.heal();
+        load.wait_for(100);
+        load.stop().expect_no_failures();
+        assert_eq!(changes(&proxy), (0, 0), "no endpoint was taken for dead");
+    });
+}
+
+/// Half of the endpoints cannot be reached, nor refuse: requests fail only until the checks have noticed, and each
+/// endpoint goes down once and comes back once.
+#[test]
+fn a_partition_is_noticed_once_and_heals() {
+    apart("network_faults::a_partition_is_noticed_once_and_heals", |network| {
+        let endpoints: Vec<_> = (0..4).map(|_| Endpoint::answering("x")).collect();
+        let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), CHECKED_OFTEN).start();
+        let up = || proxy.metrics().sum("tidegate_endpoint_up", &[]);
+        eventually("all are up", || up() > 3.5);
+        let before = Load::start(proxy.address(), CLIENTS, "/");
+        before.wait_for(200);
+        network.lose(Loss::All, &ports(&endpoints[..2]));
+        eventually("half of them are down", || up() < 2.5);
+        let during = Load::start(proxy.address(), CLIENTS, "/");
+        let report = before.stop();
+        // A client that is caught waits as long as two checks that fail; some more for a machine that is busy.
+        assert!(report.failed() <= CAUGHT_MAX, "{report:?}");
+        assert!(report.answers.keys().all(|status| [200, 504].contains(status)), "{report:?}");
+        during.wait_for(1000);
+        during.stop().expect_no_failures();
+        let metrics = proxy.metrics();
+        let requests = metrics.sum("tidegate_request_duration_seconds_count", &[]);
+        let attempts = metrics.sum("tidegate_endpoint_attempts_total", &[]);
+        // Two more for each of the few that were caught: what `retry.attempts` allows by default.
+        assert!(
+            attempts <= requests + 2.0 * CAUGHT_MAX as f64,
+            "{attempts} attempts for {requests} requests"
+        );
+        network.heal();
+        eventually("all are up again", || up() > 3.5);
+        let counts: Vec<_> = endpoints.iter().map(Endpoint::request_count).collect();
+        let after = Load::start(proxy.address(), CLIENTS, "/");
+        eventually("all serve again", || {
+            endpoints.iter().zip(&counts).all(|(endpoint, count)| endpoint.request_count() > count + 20)
+        });
+        after.stop().expect_no_failures();
+        eventually("it is said that they are up", || changes(&proxy).1 >= 2);
+        assert_eq!(changes(&proxy), (2, 2), "down once, up once, for each of the two");
+    });
+}
+
+/// No FIN, no RST, no more acknowledgements: what is known is that nothing moves any more.
+#[test]
+fn a_client_that_vanishes_without_a_word_frees_the_endpoint() {
+    apart("network_faults::a_client_that_vanishes_without_a_word_frees_the_endpoint", |network| {
+        let script = Script::new(|visit| {
+            if visit.request().method == "POST" {
+                return if visit.read_body() { visit.answer("x") } else { Then::Close };
+            }
+            if visit.request().target == "/" {
+                return visit.answer("x");
+            }
+            visit.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let piece = [b"10000\r\n".to_vec(), vec![b'x'; 0x10000], b"\r\n".to_vec()].concat();
+            while visit.write(&piece) {}
+            Then::Close
+        });
+        let door = Door::with(script, "[timeout]\nbody_idle = \"1s\"\n");
+        let mut downloading = door.knock("GET /endless HTTP/1.1\r\nHost: test\r\n\r\n");
+        downloading.wire().exactly(1000).unwrap();
+        let _uploading = door.knock(post("Content-Length: 1000000\r\n", "x"));
+        door.endpoint.wait_for_requests(2);
+        network.lose(Loss::All, &[door.proxy.address().port()]);
+        door.endpoint.wait_until_left();
+        for cause in ["client_stalled", "body_stalled"] {
+            door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", cause)], 1.0);
+        }
+        network.heal();
+        door.serves();
+    });
+}
+
+/// Timeouts go by a clock that never jumps; only what people read goes by the one on the wall.
+#[test]
+fn a_jump_of_the_clock_changes_the_date_and_nothing_else() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let endpoint = Endpoint::start(Script::new(move |visit| {
+        if visit.request().target == "/held" {
+            held.pass();
+        }
+        visit.answer("x")
+    }));
+    let clock = WallClock::new();
+    let config = "[timeout]\nhead = \"1s\"\nkeep_alive = \"1h\"\ntotal = \"1h\"\nfirst_byte = \"1h\"\n\
+         [log]\naccess = \"stdout\"\n[health]\ntype = \"tcp\"\ninterval = \"50ms\"\nrise = 1\nfall = 1\n";
+    let proxy = Tidegate::to(&[&endpoint], config).clock(&clock).start();
+    let (mut idle, mut held) = (proxy.client(), proxy.client());
+    let today = idle.get("/").field("date").unwrap_or_default().to_owned();
+    held.send("GET /held HTTP/1.1\r\nHost: test\r\n\r\n");
+    endpoint.wait_for_requests(2);
+    let load = Load::start(proxy.address(), 2, "/");
+    for jump in ["+400d", "-1h", "+400d"] {
+        load.wait_for(50);
+        clock.jump(jump);
+        load.wait_for(50);
+        assert_eq!(idle.get("/").text(), "x", "{jump}: an idle connection was closed");
+        let mut slow = proxy.client();
+        slow.send("GET / HT");
+        assert_eq!(slow.reply().cause(), Some("head_timeout"), "{jump}: a timeout still comes, in its time");
+    }
+    load.stop().expect_no_failures();
+    let year = |date: &str| date.split(' ').nth(3).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let then = idle.get("/").field("date").unwrap_or_default().to_owned();
+    assert!(year(&then) > year(&today), "the clock has jumped: {today}, {then}");
+    gate.open();
+    assert_eq!(held.reply().text(), "x");
+    let line = proxy.output().wait_for_stdout(&["/held"]);
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let total = line["total_ms"].as_f64().unwrap();
+    assert!((0.0..3_600_000.0).contains(&total), "{line}");
+    assert_eq!(changes(&proxy), (0, 0), "no endpoint was taken for dead");
+}
+
+/// What is lost once is sent again by the kernel after a second: a check may take that long twice.
+const CHECKED: &str = "balance = \"round_robin\"\n[timeout]\nconnect = \"4s\"\nfirst_byte = \"5s\"\n\
+     [health]\ntype = \"tcp\"\ninterval = \"200ms\"\ntimeout = \"2500ms\"\nrise = 2\nfall = 2\njitter = \"off\"\n";
+
+/// Clients of the partition, and how many of their requests it may catch before the checks have noticed.
+const CLIENTS: usize = 8;
+const CAUGHT_MAX: u64 = 5 * CLIENTS as u64;
+
+const CHECKED_OFTEN: &str = "balance = \"round_robin\"\n[timeout]\nconnect = \"1s\"\nfirst_byte = \"1s\"\n\
+     [health]\ntype = \"tcp\"\ninterval = \"100ms\"\ntimeout = \"500ms\"\nrise = 2\nfall = 2\njitter = \"off\"\n";
+
+fn ports(endpoints: &[Endpoint]) -> Vec<u16> {
+    endpoints.iter().map(|endpoint| endpoint.socket_address().port()).collect()
+}
+
+/// How often endpoints went down, and how often they came back, by what the program said. Down for one more reason is
+/// no other time.
+fn changes(proxy: &Proxy) -> (usize, usize) {
+    let said = proxy.output().stderr();
+    let changes = said.iter().filter_map(|line| {
+        let (endpoint, rest) = line.split_once("endpoint ")?.1.split_once(" of cluster")?;
+        (rest.contains(" is down: ") || rest.contains(" is up again"))
+            .then(|| (endpoint, rest.contains(" is up again")))
+    });
+    let mut now = BTreeMap::new();
+    let mut counts = (0, 0);
+    for (endpoint, is_up) in changes {
+        if now.insert(endpoint, is_up) != Some(is_up) {
+            *(if is_up { &mut counts.1 } else { &mut counts.0 }) += 1;
+        }
+    }
+    counts
+}
