@@ -4,6 +4,7 @@
 mod arrows;
 mod blank;
 mod documented;
+mod named_tests;
 mod sources;
 
 use crate::workspace;
@@ -68,6 +69,7 @@ fn problems() -> Result<Vec<Problem>, String> {
     }
     problems.extend(arrows::problems(&metadata));
     problems.extend(documented::problems(&texts));
+    problems.extend(named_tests::problems(&texts));
     Ok(problems)
 }
 
