@@ -1,6 +1,7 @@
 //! `soak`: Tidegate under good and hostile traffic at once, while its endpoints are killed and its configuration is
 //! reloaded. Ends with what it cost and what failed. Knows the order of events, not what traffic looks like.
 
+mod beside;
 mod good;
 mod hostile;
 
@@ -15,8 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "\
-Good and hostile traffic at once; an endpoint is killed every three seconds and restarted, the configuration is reloaded
-every second. Fails when a good idempotent request failed, when a reload was refused, or when memory or descriptors grew.
+First each kind of attack alone, with one good client beside it: what it waits for then, and did before. Then good and hostile
+traffic at once; an endpoint is killed every three seconds and restarted, the configuration is reloaded every second. Fails when a good idempotent request failed, when a reload was refused, or when memory or descriptors grew.
 
   --tidegate PATH   the binary (`cargo xtask soak` builds and passes it)
   --for TIME        how long: 30s, 2m (2m); at most 60m";
@@ -112,6 +113,7 @@ fn soak(options: &Options) -> Result<Vec<String>, String> {
     let stage = Stage::set(Some(options.tidegate.clone()), include_str!("../peers/soak.toml"))?;
     let mut endpoints = [Some(stage.start_endpoint(0)?), Some(stage.start_endpoint(1)?)];
     let mut running = stage.start(Subject::Tidegate)?;
+    let lost = beside::measure(running.address);
     let tally = Tally::default();
     let (warm, hot) = std::thread::scope(|scope| {
         good::start(scope, running.address, &tally);
@@ -124,6 +126,9 @@ fn soak(options: &Options) -> Result<Vec<String>, String> {
     report(&tally, warm, hot, quiet);
     let mut problems = verdict(&tally, warm, hot, &mut running);
     problems.extend(reloads(&running, options.duration).err());
+    if lost > 0 {
+        problems.push(format!("{lost} requests of the client beside attacks failed"));
+    }
     Ok(problems)
 }
 

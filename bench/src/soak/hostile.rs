@@ -2,6 +2,7 @@
 //! not how they are refused.
 
 use super::Tally;
+use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::Scope;
@@ -10,6 +11,7 @@ use std::time::Duration;
 /// Far above the proxy's limit for a head that does not come.
 const WAIT_MAX: Duration = Duration::from_secs(15);
 const SLOW_CONNECTIONS: usize = 32;
+const SIPS: usize = 40;
 
 /// Bytes after which a proxy has every reason to refuse, or a client to go.
 const PAYLOADS: [(&str, &[u8]); 9] = [
@@ -30,10 +32,25 @@ const PAYLOADS: [(&str, &[u8]); 9] = [
     ("a bad second request", b"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /\x01 HTTP/1.1\r\n\r\n"),
 ];
 
+/// One kind of attack, which goes on until the tally says that it is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) attack: fn(SocketAddr, &Tally),
+}
+
+pub(super) const KINDS: [Kind; 5] = [
+    Kind { name: "malformed requests", attack: refusals },
+    Kind { name: "clients that leave", attack: abandonments },
+    Kind { name: "slow heads", attack: slowness },
+    Kind { name: "storms of resets", attack: storms },
+    Kind { name: "slow readers", attack: slow_readers },
+];
+
 pub(super) fn start<'scope>(scope: &'scope Scope<'scope, '_>, proxy: SocketAddr, tally: &'scope Tally) {
-    scope.spawn(move || refusals(proxy, tally));
-    scope.spawn(move || abandonments(proxy, tally));
-    scope.spawn(move || slowness(proxy, tally));
+    for kind in KINDS {
+        scope.spawn(move || (kind.attack)(proxy, tally));
+    }
 }
 
 fn refusals(proxy: SocketAddr, tally: &Tally) {
@@ -98,6 +115,41 @@ fn slowness(proxy: SocketAddr, tally: &Tally) {
         }
         for stream in streams {
             expect_the_end(stream, "a slow head", tally);
+        }
+    }
+}
+
+/// Connections that come in bursts and break at once, some with a request on its way.
+fn storms(proxy: SocketAddr, tally: &Tally) {
+    while !tally.is_over() {
+        for number in 0..SLOW_CONNECTIONS {
+            if let Some(mut stream) = connect(proxy, tally) {
+                if number % 2 == 0 {
+                    let _ = stream.write_all(b"GET /small HTTP/1.1\r\nHost: a\r\n\r\n");
+                }
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO)); // closing is a reset
+            }
+        }
+        pause();
+    }
+}
+
+/// Large answers, taken in sips.
+fn slow_readers(proxy: SocketAddr, tally: &Tally) {
+    while !tally.is_over() {
+        let mut streams: Vec<TcpStream> =
+            (0..SLOW_CONNECTIONS).filter_map(|_| connect(proxy, tally)).collect();
+        for stream in &mut streams {
+            let _ = stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        for _ in 0..SIPS {
+            for stream in &mut streams {
+                let _ = stream.read(&mut [0; 512]);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            if tally.is_over() {
+                return;
+            }
         }
     }
 }
