@@ -93,8 +93,10 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::candidates::Standard;
     use crate::testing::Fleet;
-    use crate::{Algorithm, Ended};
+    use crate::{Algorithm, Ended, Pick};
+    use proptest::prelude::*;
     use std::time::Duration;
 
     /// Teaches one latency for each endpoint, half a second long, so that the fleet is priced.
@@ -108,6 +110,38 @@ mod tests {
             }
         }
         now
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// By drain time and by requests, whether a hash or the client itself says where it belongs.
+        #[test]
+        fn nobody_beyond_the_bound_is_picked_while_another_is_within_it(
+            latencies in prop::collection::vec(1_u64..200, 2..6),
+            held in prop::collection::vec(0_usize..12, 6),
+            percent in 100_u32..200,
+            by_requests: bool,
+            key: u64,
+        ) {
+            let bound = if by_requests { LoadBound::new(percent) } else { LoadBound::drain_time(percent) };
+            for algorithm in [Algorithm::Maglev { bound: Some(bound) }, Algorithm::Rendezvous { bound: Some(bound) }] {
+                let fleet = Fleet::even(algorithm, latencies.len());
+                let now = teach(&fleet, &latencies.iter().map(|&millis| Duration::from_millis(millis)).collect::<Vec<_>>());
+                let _held: Vec<_> = (0..latencies.len()).map(|index| fleet.hold(index, held[index])).collect();
+                let seats = Seat::all(fleet.endpoints(), &[]);
+                let pick = Pick { now, random: key, hash: Some(key), tried: &[] };
+                let limit = bound.limit(&Candidates::new(&seats, &pick, Standard::Open, None));
+                prop_assert!(seats.iter().any(|seat| limit.has_room(seat)), "somebody always has room");
+                let home = key as usize % latencies.len();
+                let again = fleet.pick_again(home, Some(bound), &pick).unwrap().index();
+                prop_assert!(again == home || !limit.has_room(&seats[home]), "who has room keeps his client");
+                let picked = fleet.pick(&pick).unwrap().index();
+                for index in [again, picked] {
+                    prop_assert!(limit.has_room(&seats[index]), "{} of {:?}", index, fleet.in_flight());
+                }
+            }
+        }
     }
 
     #[test]
@@ -131,7 +165,7 @@ mod tests {
         let now = teach(&fleet, &latencies);
         // Two on everybody: an even load, which ten times the service time makes too much.
         let _held: Vec<_> = (0..4).map(|index| fleet.hold(index, 2)).collect();
-        let pick = crate::Pick { now, random: 0, hash: Some(7), tried: &[] };
+        let pick = Pick { now, random: 0, hash: Some(7), tried: &[] };
         assert_ne!(fleet.pick(&pick).unwrap().index(), home);
     }
 }

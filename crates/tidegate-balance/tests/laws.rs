@@ -5,14 +5,13 @@ use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, Health, LoadBound, Moment, NoEndpoint,
-    PassiveMarking, Pick, States,
+    Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, Health, Lease, LoadBound, Moment,
+    NoEndpoint, PassiveMarking, Pick, Place, States,
 };
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
     prop::sample::select(vec![
         Algorithm::Adaptive { peers: 1 },
-        Algorithm::ConsistentHash,
         Algorithm::First { in_flight_max: 2 },
         Algorithm::LeastRequest,
         Algorithm::Maglev { bound: None },
@@ -70,6 +69,37 @@ proptest! {
         for (now, random) in (1..).zip(randoms) {
             match balancer.pick(&pick(now, random, &[])) {
                 Ok(lease) => prop_assert!(out[lease.index()].is_none()),
+                Err(why) => {
+                    prop_assert_eq!(why, NoEndpoint::AllDown);
+                    prop_assert!(out.iter().all(Option::is_some));
+                }
+            }
+        }
+    }
+
+    /// Whatever tier it is in, and whatever the client's cookie says.
+    #[test]
+    fn an_endpoint_that_is_out_is_no_home_and_no_tier(
+        algorithm in any_algorithm(),
+        tiers in prop::collection::vec(0_u8..3, 2..7),
+        out in prop::collection::vec(any::<Option<u8>>(), 7),
+        randoms in prop::collection::vec(any::<u64>(), 30),
+    ) {
+        let places: Vec<_> = tiers.iter().map(|&tier| Place { tier, ..Place::default() }).collect();
+        let balancer = cluster(algorithm, &vec![1; tiers.len()]).with_places(&places);
+        let out = &out[..tiers.len()];
+        for (index, how) in out.iter().enumerate() {
+            if let Some(how) = how {
+                take_out(&balancer, index, *how);
+            }
+        }
+        for (now, random) in (1..).zip(randoms) {
+            let home = random as usize % tiers.len();
+            match balancer.pick_again(home, None, &pick(now, random, &[])) {
+                Ok(lease) => {
+                    prop_assert!(out[lease.index()].is_none());
+                    prop_assert!(lease.index() == home || out[home].is_some(), "who is up keeps his client");
+                }
                 Err(why) => {
                     prop_assert_eq!(why, NoEndpoint::AllDown);
                     prop_assert!(out.iter().all(Option::is_some));
@@ -176,21 +206,41 @@ proptest! {
     fn an_empty_cluster_says_so(algorithm in any_algorithm()) {
         prop_assert_eq!(cluster(algorithm, &[]).pick(&pick(1, 1, &[])).unwrap_err(), NoEndpoint::Empty);
     }
+}
 
-    #[test]
-    fn in_flight_returns_to_exactly_zero_after_many_mixed_endings(algorithm in any_algorithm()) {
-        let balancer = cluster(algorithm, &[1, 2, 3, 4]);
-        let clock = AtomicU64::new(1);
-        std::thread::scope(|scope| {
-            for worker in 0..4 {
-                let (balancer, clock) = (&balancer, &clock);
-                scope.spawn(move || worker_with_mixed_endings(balancer, clock, worker));
-            }
-        });
-        for endpoint in balancer.endpoints() {
-            prop_assert_eq!(endpoint.state.in_flight(), 0);
+/// Of several algorithms, because each leaves by other ways; from several threads, because each holds and gives back.
+#[test]
+fn after_a_million_mixed_endings_in_flight_is_exactly_zero() {
+    const ALGORITHMS: [Algorithm; 4] = [
+        Algorithm::Adaptive { peers: 1 },
+        Algorithm::LeastRequest,
+        Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) },
+        Algorithm::RoundRobin,
+    ];
+    let endings: u64 = ALGORITHMS.into_iter().map(end_in_all_ways).sum();
+    assert!(endings >= 1_000_000, "{endings}");
+}
+
+const WORKERS: u64 = 4;
+
+/// How many attempts ended, when everything has been given back.
+fn end_in_all_ways(algorithm: Algorithm) -> u64 {
+    let places = [0, 0, 0, 1].map(|tier| Place { tier, ..Place::default() });
+    let balancer = cluster(algorithm, &[1, 2, 3, 4]).with_places(&places);
+    let (clock, endings) = (AtomicU64::new(1), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let (balancer, clock, endings) = (&balancer, &clock, &endings);
+            scope.spawn(move || {
+                endings.fetch_add(worker_with_mixed_endings(balancer, clock, worker), Ordering::Relaxed);
+            });
         }
+    });
+    for endpoint in balancer.endpoints() {
+        assert_eq!(endpoint.state.in_flight(), 0, "{algorithm:?}");
+        assert_eq!(endpoint.state.streaming(), 0, "{algorithm:?}");
     }
+    endings.into_inner()
 }
 
 /// Whether it would leave an endpoint that holds all requests.
@@ -207,26 +257,43 @@ fn fail_connects(balancer: &Balancer, index: usize, took: Duration) {
     }
 }
 
-fn worker_with_mixed_endings(balancer: &Balancer, clock: &AtomicU64, worker: u64) {
+/// Answered, failed, refused, timed out, aborted, streamed and tried again, with some held all the time.
+fn worker_with_mixed_endings(balancer: &Balancer, clock: &AtomicU64, worker: u64) -> u64 {
     let mut held = std::collections::VecDeque::new();
-    for step in 0..2_000_u64 {
+    let mut endings = 0;
+    for step in 0..70_000_u64 {
         let now = clock.fetch_add(1_000, Ordering::Relaxed);
-        let random = (step * 4 + worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        held.extend(balancer.pick(&pick(now, random, &[])));
+        let random = (step * WORKERS + worker).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let before = random as usize % 4;
+        held.extend(match random >> 62 {
+            0 => balancer.pick_again(before, Some(LoadBound::new(150)), &pick(now, random, &[])),
+            1 => balancer.pick(&pick(now, random, &[before])),
+            _ => balancer.pick(&pick(now, random, &[])),
+        });
         if held.len() < (worker + 1) as usize * 3 {
             continue;
         }
         let Some(lease) = held.pop_front() else { continue };
-        match random >> 61 {
-            0 => lease.settle(Ended::Abandoned, Moment(now)),
-            1 => lease.settle(Ended::ConnectFailed, Moment(now)),
-            2 => lease.settle(Ended::Failed, Moment(now)),
-            3 => drop(lease),
-            4 => lease
-                .settle(Ended::Answered { status: 503, first_byte: Duration::from_micros(5) }, Moment(now)),
-            _ => lease
-                .settle(Ended::Answered { status: 200, first_byte: Duration::from_micros(500) }, Moment(now)),
+        end(lease, random >> 40 & 7, Moment(now));
+        endings += 1;
+    }
+    endings + held.len() as u64
+}
+
+fn end(mut lease: Lease<'_>, how: u64, now: Moment) {
+    let answered = |status, micros| Ended::Answered { status, first_byte: Duration::from_micros(micros) };
+    match how {
+        0 => lease.settle(Ended::Abandoned, now),
+        1 => lease.settle(Ended::ConnectFailed, now),
+        2 => lease.settle(Ended::Failed, now),
+        3 => drop(lease),
+        4 => lease.settle(answered(503, 5), now),
+        5 | 6 => {
+            lease.answered(200, Duration::from_micros(400), now);
+            // Streaming, to its end or not.
+            if how == 5 { lease.settle(answered(200, 400), now) } else { drop(lease) }
         }
+        _ => lease.settle(answered(200, 500), now),
     }
 }
 
