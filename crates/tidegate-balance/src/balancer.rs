@@ -27,8 +27,6 @@ pub enum Algorithm {
     First {
         in_flight_max: u32,
     },
-    /// Rendezvous hashing without a load bound.
-    ConsistentHash,
     LeastRequest,
     /// Hashing by a table, for many endpoints; a key spills over when its endpoint holds more than the bound.
     Maglev {
@@ -304,7 +302,6 @@ impl Chooser {
     fn new(algorithm: Algorithm, endpoints: &[Endpoint], seats: &[Seat], previous: Option<&Chooser>) -> Self {
         match algorithm {
             Algorithm::Adaptive { .. } => Self::Adaptive,
-            Algorithm::ConsistentHash => Self::Rendezvous(Rendezvous::new(endpoints, None)),
             Algorithm::First { in_flight_max } => Self::First { in_flight_max },
             Algorithm::LeastRequest => Self::LeastRequest(LeastRequest::new(seats)),
             Algorithm::Maglev { bound } => Self::Maglev(Maglev::new(endpoints, seats, bound)),

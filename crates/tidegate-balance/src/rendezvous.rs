@@ -66,7 +66,7 @@ mod tests {
         #[test]
         fn an_endpoint_that_goes_moves_only_its_own_keys(weights in several_weights(), out in 0_usize..8) {
             let out = out % weights.len();
-            let fleet = Fleet::new(Algorithm::ConsistentHash, &weights);
+            let fleet = Fleet::new(Algorithm::Rendezvous { bound: None }, &weights);
             let before = owners(&fleet);
             fleet.endpoints()[out].state.set_draining(true);
             let after = owners(&fleet);
@@ -80,7 +80,7 @@ mod tests {
 
         #[test]
         fn keys_spread_in_proportion_to_weights(weights in any_weights(), seed: u64) {
-            let fleet = Fleet::new(Algorithm::ConsistentHash, &weights);
+            let fleet = Fleet::new(Algorithm::Rendezvous { bound: None }, &weights);
             let mut keys = Stream::new(seed);
             let mut shares = vec![0_u32; weights.len()];
             for _ in 0..20_000 {
@@ -91,10 +91,10 @@ mod tests {
 
         #[test]
         fn the_order_of_the_endpoints_does_not_matter(weights in any_weights()) {
-            let fleet = Fleet::new(Algorithm::ConsistentHash, &weights);
+            let fleet = Fleet::new(Algorithm::Rendezvous { bound: None }, &weights);
             let mut turned = fleet.endpoints().to_vec();
             turned.reverse();
-            let turned = Fleet::of(Algorithm::ConsistentHash, turned);
+            let turned = Fleet::of(Algorithm::Rendezvous { bound: None }, turned);
             for key in 0..200 {
                 let (here, there) = (fleet.pick_for(mix(key)), turned.pick_for(mix(key)));
                 prop_assert_eq!(&here.endpoint().id, &there.endpoint().id);
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_request_without_a_key_is_spread_by_its_random_bits() {
-        let fleet = Fleet::even(Algorithm::ConsistentHash, 4);
+        let fleet = Fleet::even(Algorithm::Rendezvous { bound: None }, 4);
         let mut seen = [false; 4];
         (0..200).for_each(|seed| seen[fleet.pick_with(Moment(0), mix(seed)).index()] = true);
         assert_eq!(seen, [true; 4]);

@@ -20,6 +20,7 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
         Algorithm::Prequal,
         Algorithm::Random { choices: 1 },
         Algorithm::Random { choices: 2 },
+        Algorithm::Rendezvous { bound: None },
         Algorithm::Rendezvous { bound: Some(LoadBound::new(125)) },
         Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) },
         Algorithm::ReportedLoad,

@@ -33,7 +33,7 @@ const ENTRIES: &[Entry] = &[
     (
         "consistent_hash",
         None,
-        |_| Method::Balance(Algorithm::ConsistentHash),
+        |_| Method::Balance(Algorithm::Rendezvous { bound: None }),
         "rendezvous hashing without a load bound",
     ),
     (
