@@ -18,8 +18,10 @@ const fn needed(command: &'static str, package: &'static str) -> Needed {
 pub(crate) const FOR_TESTS: &[Needed] = &[
     needed("curl", "curl"),
     needed("faketime", "faketime"),
+    needed("haproxy", "haproxy"),
     needed("ip", "iproute2"),
     needed("nft", "nftables"),
+    needed("nginx", "nginx-light"),
     needed("promtool", "prometheus"),
     needed("python3", "python3"),
 ];

@@ -161,6 +161,7 @@ fn complete(draft: Draft) -> Config {
         admin: draft.admin.map(|admin| admin.value),
         log: draft.log,
         limit: draft.limit,
+        rate_limit: draft.rate_limit,
         timeout: draft.timeout,
         listeners: draft.listeners.into_iter().map(|listener| listener.value).collect(),
         routes,
@@ -195,7 +196,7 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
             }
             ActionDraft::Redirect(redirect) => Action::Redirect(redirect),
         };
-        routes.push(Route { name, matcher: draft.matcher, action });
+        routes.push(Route { name, matcher: draft.matcher, action, rate_limit: draft.rate_limit });
     }
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     (routes, clusters)

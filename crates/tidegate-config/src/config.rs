@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::{Bind, Cluster, ClusterLimits, Route, RouteLimits, RouteTimeouts};
+use crate::{Bind, Cluster, ClusterLimits, RateLimit, Route, RouteLimits, RouteTimeouts};
 
 /// Everything Tidegate was told, with every default filled in.
 ///
@@ -27,6 +27,8 @@ pub struct Config {
     pub log: Log,
     /// Limits of the whole proxy, and of what happens before a route is known.
     pub limit: Limits,
+    /// How often somebody may ask, on all routes together that inherit it; `None`: any number of times.
+    pub rate_limit: Option<RateLimit>,
     /// Timeouts of the whole proxy, and of what happens before a route is known.
     pub timeout: Timeouts,
     /// Where clients connect, in the order of the file.
@@ -112,6 +114,8 @@ pub struct Limits {
     pub target_bytes: u64,
     /// Open client connections, all listeners together.
     pub connections: u32,
+    /// Open connections of one client, all listeners together; `None`: as many as of all clients.
+    pub connections_per_client: Option<u32>,
     /// What routes inherit.
     pub route: RouteLimits,
     /// What clusters inherit.
@@ -125,6 +129,7 @@ impl Default for Limits {
             field_count: 100,
             target_bytes: 8 * 1024,
             connections: 10_000,
+            connections_per_client: None,
             route: RouteLimits::default(),
             cluster: ClusterLimits::default(),
         }

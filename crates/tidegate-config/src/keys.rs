@@ -4,6 +4,7 @@
 //! docs/ are made from it; tests hold that each default changes nothing and each example something.
 
 mod balance;
+mod rate_limit;
 mod tables;
 
 use crate::units;
@@ -241,6 +242,9 @@ mod tests {
             ("sticky", "bound_by") => "listen = ':80'\nto = 'h:1'\n[sticky]\nbound_percent = 150\n",
             ("sticky", _) => "listen = ':80'\nto = 'h:1'\n[sticky]\n",
             ("hash_key", _) => "listen = ':80'\nto = 'h:1'\nbalance.algorithm = 'hash'\n[balance.key]\n",
+            ("rate_limit", "requests") => "listen = ':80'\nto = 'h:1'\n[rate_limit]\n",
+            ("rate_limit", _) => "listen = ':80'\nto = 'h:1'\n[rate_limit]\nrequests = '10/s'\n",
+            ("rate_key", _) => "listen = ':80'\nto = 'h:1'\nrate_limit.requests = '10/s'\n[rate_limit.key]\n",
             ("health", "path" | "host" | "expect") => "listen = ':80'\nto = 'h:1'\n[health]\ntype = 'http'\n",
             ("health", _) => "listen = ':80'\nto = 'h:1'\n[health]\n",
             ("passive", _) => "listen = ':80'\nto = 'h:1'\n[passive]\n",

@@ -25,6 +25,7 @@ mod flags;
 mod keys;
 mod parse;
 mod problem;
+mod rate_limit;
 mod read;
 mod reference;
 mod route;
@@ -43,6 +44,7 @@ pub use cluster::{
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, Timeouts, Workers};
 pub use flags::Flag;
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};
+pub use rate_limit::{RateKey, RateLimit, RouteRate};
 pub use reference::reference;
 pub use route::{
     Action, Answer, Forward, HeaderMatch, HostPattern, Matcher, PathMatch, Priority, Redirect, RedirectPart,

@@ -7,6 +7,7 @@ mod balance;
 mod cluster;
 mod listener;
 mod matcher;
+mod rate_limit;
 mod route;
 mod sticky;
 
@@ -21,7 +22,7 @@ use crate::problem::{Problem, Span};
 use crate::walk::{Section, Walk, set};
 use crate::{
     Balance, Bind, Cluster, ClusterLimits, EndpointRequests, HealthCheck, Limits, Listener, Log,
-    PassiveHealth, Retry, Sticky, Timeouts, Workers,
+    PassiveHealth, RateLimit, Retry, Sticky, Timeouts, Workers,
 };
 
 pub(crate) use route::{ActionDraft, ForwardDraft, RouteDraft, Target};
@@ -34,6 +35,7 @@ pub(crate) struct Draft {
     pub(crate) admin: Option<Placed<Bind>>,
     pub(crate) log: Log,
     pub(crate) limit: Limits,
+    pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) timeout: Timeouts,
     pub(crate) listeners: Vec<Placed<Listener>>,
     pub(crate) routes: Vec<RouteDraft>,
@@ -95,8 +97,21 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
     let incomplete = (listeners.is_empty() && (given("listen") || given("listener")))
         || (routes.is_empty() && (given("to") || given("route")));
     let (workers, log) = (workers(walk, &root), listener::log(walk, &root));
+    let rate_limit = rate_limit::rate_limit(walk, &root).flatten();
     let Inherited { limit, timeout, zone, .. } = inherited;
-    Some(Draft { workers, zone, admin, log, limit, timeout, listeners, routes, clusters, incomplete })
+    Some(Draft {
+        workers,
+        zone,
+        admin,
+        log,
+        limit,
+        rate_limit,
+        timeout,
+        listeners,
+        routes,
+        clusters,
+        incomplete,
+    })
 }
 
 fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
@@ -124,6 +139,8 @@ fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
     set(&mut limit.field_count, section.integer(walk, "field_count"));
     set(&mut limit.target_bytes, section.size(walk, "target_bytes"));
     set(&mut limit.connections, section.integer(walk, "connections"));
+    set(&mut limit.connections_per_client, section.integer_or_off(walk, "connections_per_client"));
+    useful_per_client(walk, section, limit);
     set(&mut limit.route.body_bytes, section.size_or_off(walk, "body_bytes"));
     cluster_limits(walk, section, &mut limit.cluster);
     if limit.target_bytes > limit.head_bytes
@@ -131,6 +148,16 @@ fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
     {
         let title = "`target_bytes` is larger than `head_bytes`, which holds it";
         walk.report(Problem::error(field.span(), title).help("make `head_bytes` the larger one"));
+    }
+}
+
+/// Whoever is stopped by the larger limit first never meets the smaller.
+fn useful_per_client(walk: &mut Walk, section: &Section<'_>, limit: &Limits) {
+    if limit.connections_per_client > Some(limit.connections)
+        && let Some(field) = section.field("connections_per_client")
+    {
+        let title = format!("`connections_per_client` has no effect: `connections` is {}", limit.connections);
+        walk.report(Problem::warning(field.span(), title).help("make it smaller, or leave it out"));
     }
 }
 

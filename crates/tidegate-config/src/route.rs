@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::RouteRate;
+
 use crate::StatusRange;
 
 /// What matches, and what to do about it.
@@ -19,6 +21,8 @@ pub struct Route {
     pub matcher: Matcher,
     /// What is done with a request that does.
     pub action: Action,
+    /// How often somebody may ask.
+    pub rate_limit: RouteRate,
 }
 
 /// What a request must look like; all parts must hold.

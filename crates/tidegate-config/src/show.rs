@@ -10,8 +10,9 @@ use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
     Action, Balance, Bind, Bound, Cluster, Config, Endpoint, EndpointRequests, Forward, HashKey, HealthCheck,
-    Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe,
-    Redirect, RedirectPart, Retry, Route, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Workers,
+    Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey,
+    RateLimit, Redirect, RedirectPart, Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky,
+    Timeouts, Workers,
 };
 
 impl Config {
@@ -57,6 +58,7 @@ fn root(sheet: &mut Sheet, config: &Config) {
     if let Some(zone) = &config.zone {
         sheet.line("zone", quoted(zone));
     }
+    sheet.line("rate_limit", config.rate_limit.as_ref().map_or(quoted("off"), rate_limit));
     sheet.line("admin", quoted(&config.admin.as_ref().map_or("off".into(), Bind::to_string)));
 }
 
@@ -108,6 +110,7 @@ fn limit(sheet: &mut Sheet, limit: &Limits) {
     sheet.line("connections", limit.connections);
     sheet.line("endpoint_requests", endpoint_requests(limit.cluster.endpoint_requests));
     sheet.line("queued_requests", limit.cluster.queued_requests);
+    sheet.line("connections_per_client", count_or_off(limit.connections_per_client));
     sheet.line("pending_requests", limit.cluster.pending_requests);
     sheet.line("upstream_idle_connections", limit.cluster.upstream_idle_connections);
     sheet.line("upstream_connections", count_or_off(limit.cluster.upstream_connections));
@@ -131,6 +134,11 @@ fn one_route(sheet: &mut Sheet, route: &Route) {
     sheet.section("[[route]]");
     sheet.line("name", quoted(&route.name));
     matcher(sheet, &route.matcher);
+    match &route.rate_limit {
+        RouteRate::Inherited => {}
+        RouteRate::Off => sheet.line("rate_limit", quoted("off")),
+        RouteRate::Own(own) => sheet.line("rate_limit", rate_limit(own)),
+    }
     match &route.action {
         Action::Answer(answer) => {
             let fields = [
@@ -194,6 +202,23 @@ fn retry(retry: &Retry) -> String {
         ("backoff", duration_or_off(Some(retry.backoff).filter(|backoff| !backoff.is_zero()))),
         ("body_bytes", size_or_off(Some(retry.body_bytes).filter(|bytes| *bytes > 0))),
     ])
+}
+
+fn rate_limit(limit: &RateLimit) -> String {
+    let requests = quoted(&format!("{}/{}", limit.requests, print_duration(limit.per)));
+    let mut fields = vec![("requests", requests), ("burst", limit.burst.to_string())];
+    let keys = ("keys", limit.keys.to_string());
+    match &limit.key {
+        RateKey::All => fields.push(("key", quoted("all"))),
+        RateKey::ClientAddress { ipv4_prefix, ipv6_prefix } => fields.extend([
+            ("key", quoted("client_address")),
+            ("ipv4_prefix", ipv4_prefix.to_string()),
+            ("ipv6_prefix", ipv6_prefix.to_string()),
+            keys,
+        ]),
+        RateKey::Header(name) => fields.extend([("key", table([("header", quoted(name))])), keys]),
+    }
+    table(fields)
 }
 
 fn location(redirect: &Redirect) -> String {

@@ -142,7 +142,7 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 21] = [
+const PLACES: [(&str, &str); 23] = [
     ("admin", "[admin]\n"),
     ("answer", "[[route]]\n[route.answer]\n"),
     ("balance", "[balance]\n"),
@@ -157,6 +157,8 @@ const PLACES: [(&str, &str); 21] = [
     ("passive", "[passive]\n"),
     ("path", "[[route]]\nto = 'a:1'\n[route.path]\n"),
     ("redirect", "[[route]]\n[route.redirect]\n"),
+    ("rate_key", "[rate_limit]\nrequests = '1/s'\n[rate_limit.key]\n"),
+    ("rate_limit", "[rate_limit]\n"),
     ("retry", "[retry]\n"),
     ("retry_budget", "[retry.budget]\n"),
     ("route", "[[route]]\n"),

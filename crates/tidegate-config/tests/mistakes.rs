@@ -92,6 +92,13 @@ mistakes! {
     a_network_that_is_none: "listen = ':80'\nto = 'a:1'\ntrusted_proxies = ['10.0.0.0/33', 'lan']\n",
     a_version_of_the_proxy_protocol_that_is_not_sent:
         "listen = ':80'\nto = 'a:1'\nsend_proxy_protocol = 'v1'\n[[route]]\npath = '/x'\nanswer = {}\nsend_proxy_protocol = true\n",
+    rates_that_are_none: "listen = ':80'\nto = 'a:1'\nrate_limit = '100'\n[[route]]\npath = '/a'\nto = 'a:1'\nrate_limit = 'x/s'\n\
+        [[route]]\npath = '/b'\nto = 'a:1'\nrate_limit = '5/fortnight'\n[[route]]\npath = '/c'\nto = 'a:1'\nrate_limit = 5\n\
+        [[route]]\npath = '/d'\nto = 'a:1'\nrate_limit = '5000000/s'\n",
+    a_rate_limit_that_counts_something_else: "listen = ':80'\nto = 'a:1'\n[rate_limit]\nrequests = '5/s'\nkey = 'all'\n\
+        keys = 100\nipv6_prefix = 48\nburst = 0\n[[route]]\nto = 'a:1'\npath = '/x'\nrate_limit = { key = 'client' }\n",
+    more_connections_of_a_client_than_of_all:
+        "listen = ':80'\nto = 'a:1'\nlimit = { connections = 100, connections_per_client = 200 }\n",
     proxies_that_may_introduce_anyone: "listen = ':80'\nto = 'a:1'\nproxy_protocol_from = ['0.0.0.0/0', 'haproxy']\n",
     many_mistakes_at_once: "listen = ':80'\nworkers = 0\nbalence = 'hash'\n\n[timeout]\nconnect = 3\n\n[[route]]\n\
         host = 'example.com'\npath = 'api'\nto = 'aap'\n\n[cluster.app]\nendpoints = ['10.0.0.1', 'unix:']\n",

@@ -4,6 +4,7 @@
 //! the objects that pools are found by, the rotation of a balancer) is taken over from the previous snapshot.
 
 mod clusters;
+mod rates;
 mod routes;
 mod sticky;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
 use tidegate_config::Config;
-use tidegate_proxy::snapshot::{HeadLimits, Listener, ProxyLimits, Scheme, Snapshot};
+use tidegate_proxy::snapshot::{HeadLimits, Listener, PerClient, ProxyLimits, Scheme, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 
 /// What was in force until now.
@@ -56,9 +57,9 @@ pub(crate) fn lower(
             .filter_map(|place| listener(config, place, previous))
             .map(Arc::new)
             .collect(),
-        routes: routes::lower(config),
+        routes: routes::lower(config, previous),
         clusters,
-        limits: ProxyLimits { connections_max: config.limit.connections as usize },
+        limits: limits(config, previous),
     };
     Lowered { snapshot: Arc::new(snapshot), unresolved }
 }
@@ -78,6 +79,18 @@ fn listener(config: &Config, place: &Place, previous: Option<&Previous>) -> Opti
         head_timeout: config.timeout.head,
         keep_alive_timeout: config.timeout.keep_alive,
     })
+}
+
+fn limits(config: &Config, previous: Option<&Previous>) -> ProxyLimits {
+    let before = previous.and_then(|previous| previous.snapshot.limits.connections_per_client.as_ref());
+    let per_client = |connections_max| PerClient {
+        connections_max,
+        counts: before.map(|before| Arc::clone(&before.counts)).unwrap_or_default(),
+    };
+    ProxyLimits {
+        connections_max: config.limit.connections as usize,
+        connections_per_client: config.limit.connections_per_client.map(per_client),
+    }
 }
 
 fn head_limits(config: &Config) -> HeadLimits {

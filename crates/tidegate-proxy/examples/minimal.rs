@@ -71,7 +71,8 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
     let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER };
     let priority = Priority::default();
     let policy = Policy { timeouts, body_bytes_max: None, retry, priority, preserve_host: true };
-    let route = Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy };
+    let route =
+        Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy, rate_limit: None };
     let listener = Listener {
         key: "main".into(),
         scheme: Scheme::Http,
@@ -88,6 +89,6 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         listeners: vec![Arc::new(listener)],
         routes: RouteTable::new(vec![(vec![Matcher::default()], Arc::new(route))]),
         clusters: vec![Arc::new(cluster)],
-        limits: ProxyLimits { connections_max: 100_000 },
+        limits: ProxyLimits { connections_max: 100_000, connections_per_client: None },
     }
 }

@@ -1,9 +1,10 @@
 //! Answers that the proxy gives itself: fixed ones, redirects, and what a failed request gets. Forwards nothing.
 
-use crate::failure::{Failure, Stage};
+use crate::failure::{Cause, Failure, Stage};
 use crate::request::{Call, Fate};
 use crate::snapshot::LocationPart;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::SystemTime;
 use tidegate_http::request::Method;
 use tidegate_http::{BodyLength, Version, field, status};
@@ -60,6 +61,10 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
         failure.word(),
         call.journal.id.text(),
     );
+    if let Cause::RateLimited { retry_seconds } = failure.cause {
+        // Formatting into a String cannot fail.
+        let _ = write!(lines, "Retry-After: {retry_seconds}\r\n");
+    }
     match failure.status() {
         405 => lines.push_str("Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n"),
         503 => {
@@ -169,6 +174,7 @@ fn sentence(failure: Failure) -> &'static str {
         (413, _) => "The request body is larger than this site accepts.",
         (414, _) => "The address of the request is longer than this site accepts.",
         (417, _) => "This site does not fulfil the expectation of the request.",
+        (429, _) => "There have been too many requests. Please try again in a moment.",
         (431, _) => "The header of the request is larger than this site accepts.",
         (400..=499, _) => "The request is not well-formed, so it was not passed on.",
         (501 | 505, _) => "This site does not support what the request asks for.",

@@ -1,6 +1,8 @@
 //! Who is at the other end of a client connection: as seen here, or as a proxy in front says. Decides nothing.
 
+use crate::client_counts::CountedClient;
 use crate::entrance::Entrance;
+use crate::snapshot::{Listener, PerClient};
 use crate::stream::Stream;
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
@@ -30,15 +32,36 @@ impl Peer {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) peer: Peer,
-    /// Where the client connected to, if a proxy in front says so.
-    destination: Option<Box<SocketAddr>>,
     /// What has to come before the first request.
     pub(crate) entrance: Entrance,
+    /// Most connections have none of it, and idle ones are to be small.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    /// Where the client connected to, if a proxy in front says so.
+    destination: Option<SocketAddr>,
+    /// It counts as one of its client's, where those are limited.
+    counted: Option<CountedClient>,
 }
 
 impl Client {
     pub(crate) fn new(peer: Peer, entrance: Entrance) -> Self {
-        Self { peer, destination: None, entrance }
+        Self { peer, entrance, more: None }
+    }
+
+    /// Counts the connection as one of its client's, once. `false`: the client has all that it may have.
+    /// A proxy in front is not a client but many.
+    pub(crate) fn is_within(&mut self, limit: &PerClient, listener: &Listener) -> bool {
+        let introduced = self.more.as_ref().is_some_and(|more| more.destination.is_some());
+        let is_proxy = |ip: &IpAddr| listener.trusts(*ip) || (!introduced && listener.introduces(*ip));
+        let Some(client) = self.peer.ip.filter(|ip| !is_proxy(ip)) else { return true };
+        let more = self.more.get_or_insert_default();
+        if more.counted.is_none() {
+            more.counted = limit.counts.admit(client, limit.connections_max);
+        }
+        more.counted.is_some()
     }
 
     /// Believes what the connection began with; from here on there are only requests.
@@ -47,7 +70,7 @@ impl Client {
         match origin {
             Origin::Client { source, destination } => {
                 self.peer = source.into();
-                self.destination = Some(Box::new(destination));
+                self.more.get_or_insert_default().destination = Some(destination);
             }
             Origin::Nameless => self.peer = Peer::default(),
             Origin::Peer => {}
@@ -84,7 +107,7 @@ impl ClientAddress {
         };
         debug_assert!(written.is_ok(), "an address fits");
         let length = (NODE_TEXT_MAX - room.len()) as u8;
-        let destination = client.destination.as_deref().copied();
+        let destination = client.more.as_ref().and_then(|more| more.destination);
         Self { peer: client.peer, destination, ends: OnceCell::new(), node, length }
     }
 

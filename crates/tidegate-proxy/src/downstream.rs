@@ -140,6 +140,9 @@ async fn serve_while_busy(connection: &mut Connection) -> Fate {
     let mut listener = state.current();
     if client.entrance != Entrance::Open {
         let entered = Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace)).await;
+        if client.entrance == Entrance::Open && !state.admits(client, worker) {
+            return Fate::Abort;
+        }
         if entered != Fate::KeepAlive || workspace.input.is_empty() {
             return entered;
         }

@@ -22,12 +22,11 @@ pub(crate) enum Entrance {
 
 impl Entrance {
     pub(crate) fn of(listener: &Listener, peer: Option<IpAddr>) -> Self {
-        let networks = &listener.proxy_protocol_from;
-        if networks.is_empty() {
-            return Self::Open;
+        match peer {
+            _ if listener.proxy_protocol_from.is_empty() => Self::Open,
+            Some(peer) if listener.introduces(peer) => Self::HeaderRequired,
+            _ => Self::HeaderForbidden,
         }
-        let listed = peer.is_some_and(|peer| networks.iter().any(|network| network.contains(&peer)));
-        if listed { Self::HeaderRequired } else { Self::HeaderForbidden }
     }
 }
 

@@ -112,6 +112,10 @@ pub enum Cause {
     QueueFull,
     /// No endpoint had room within `timeout.queue`.
     QueueTimeout,
+    /// Asked more often than `rate_limit` allows; after this long it may ask again.
+    RateLimited {
+        retry_seconds: u32,
+    },
     Request(RequestError),
     Response(ResponseError),
     /// The wait for an endpoint with room would be longer than the request can wait.
@@ -182,6 +186,7 @@ impl Failure {
             Cause::ProxyHeader(ProxyHeaderError::TooLong { .. }) => Some("proxy_header_bytes"),
             Cause::QueueFull => Some("queued_requests"),
             Cause::QueueTimeout | Cause::Shed => Some("endpoint_requests"),
+            Cause::RateLimited { .. } => Some("rate_limit"),
             Cause::Request(RequestError::HeadTooLarge { .. })
             | Cause::Response(ResponseError::HeadTooLarge { .. }) => Some("head_bytes"),
             Cause::Request(RequestError::TargetTooLong { .. }) => Some("target_bytes"),
@@ -248,6 +253,7 @@ impl Failure {
             Cause::ProxyHeader(error) => facts(Downstream, 499, error.code(), "http_request_error", Never),
             Cause::QueueFull => facts(Proxy, 503, "queue_full", "connection_limit_reached", Never),
             Cause::QueueTimeout => facts(Proxy, 503, "queue_timeout", "connection_limit_reached", Never),
+            Cause::RateLimited { .. } => facts(Downstream, 429, "rate_limited", "http_request_denied", Never),
             Cause::Request(error) => {
                 facts(Downstream, error.status(), error.code(), "http_request_error", Never)
             }

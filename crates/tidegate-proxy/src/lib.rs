@@ -8,10 +8,12 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod accounts; // what each key has used of its rate
 mod affinity; // what consistent hashing is done on
 mod answer; // answers of our own
 mod attempts; // whether a request is tried again
 mod client; // who is at the other end, as far as is known
+pub mod client_counts; // connections of each client
 mod downstream; // one client connection: read a request, serve it, again
 mod entrance; // what has to come before the first request
 mod exchange; // ★ one request and one response between two connections
@@ -21,6 +23,7 @@ mod listener; // accept, within the connection limits
 pub mod load; // what endpoints say of their load
 mod pump; // one direction of an exchange
 pub mod queue; // waiting for an endpoint with room
+pub mod rate_limit; // how often somebody may ask
 mod record;
 mod request; // ★ the life of one request
 pub mod route; // host, path, method, fields → route

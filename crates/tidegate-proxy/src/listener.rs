@@ -63,6 +63,18 @@ impl ListenerState {
         *self.listener.borrow_mut() = listener;
     }
 
+    /// Whether the client may have one more connection; counts it, or that it may not.
+    pub(crate) fn admits(&self, client: &mut Client, worker: &Worker) -> bool {
+        let view = worker.view();
+        let Some(limit) = &view.snapshot.limits.connections_per_client else { return true };
+        let admitted = client.is_within(limit, &self.listener.borrow());
+        if !admitted {
+            self.metrics.refused_by_client.increment();
+            worker.metrics.limit("connections_per_client");
+        }
+        admitted
+    }
+
     /// Ends accepting, after what is already waiting in the kernel has been accepted.
     pub(crate) fn close(&self) {
         self.closing.set(true);
@@ -182,9 +194,12 @@ fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: P
         worker.metrics.limit("listener_connections");
         return stream.abort();
     };
+    let mut client = Client::new(peer, Entrance::of(&listener, peer.ip));
+    if !state.admits(&mut client, worker) {
+        return stream.abort();
+    }
     let open = Open { worker: Rc::clone(worker), _counted: (total, own) };
     worker.connection_began();
-    let client = Client::new(peer, Entrance::of(&listener, peer.ip));
     let connection = Box::new(Connection::new(open, Rc::clone(state), stream, client));
     tokio::task::spawn_local(downstream::run(connection));
 }

@@ -112,6 +112,7 @@ impl Drop for OpenTunnel {
 #[derive(Debug)]
 pub(crate) struct ListenerMetrics {
     pub(crate) accepted: Arc<Counter>,
+    pub(crate) refused_by_client: Arc<Counter>,
     pub(crate) refused_by_listener: Arc<Counter>,
     pub(crate) refused_by_total: Arc<Counter>,
     pub(crate) pauses: Arc<Counter>,
@@ -122,6 +123,7 @@ impl ListenerMetrics {
         let refused = |limit| resolver.counter(&families::LISTENER_CONNECTIONS_REFUSED, &[listener, limit]);
         Self {
             accepted: resolver.counter(&families::LISTENER_CONNECTIONS_ACCEPTED, &[listener]),
+            refused_by_client: refused("client"),
             refused_by_listener: refused("listener"),
             refused_by_total: refused("total"),
             pauses: resolver.counter(&families::LISTENER_ACCEPT_PAUSES, &[listener]),

@@ -74,6 +74,9 @@ pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
     }
     let view = call.view;
     let route = find_route(call).ok_or(Failure::new(Stage::Route, Cause::NoRoute))?;
+    if let Some(limit) = &route.rate_limit {
+        limit.admit(call)?;
+    }
     call.total_deadline = after(call.journal.started, route.policy.timeouts.total);
     match &route.action {
         Action::Answer { status, content_type, body } => {

@@ -234,7 +234,12 @@ mod tests {
         };
         let (retry, priority) = (RetryPolicy::NEVER, Priority::default());
         let policy = Policy { timeouts, body_bytes_max: None, retry, priority, preserve_host: true };
-        Arc::new(Route { name: name.into(), action: Action::Forward { cluster: 0 }, policy })
+        Arc::new(Route {
+            name: name.into(),
+            action: Action::Forward { cluster: 0 },
+            policy,
+            rate_limit: None,
+        })
     }
 
     fn matcher(host: HostPattern, path: PathPattern) -> Matcher {

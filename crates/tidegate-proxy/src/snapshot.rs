@@ -2,7 +2,9 @@
 //!
 //! Knows no configuration file: every inheritance and default has been resolved before.
 
+use crate::client_counts::ClientCounts;
 use crate::queue::Waiting;
+use crate::rate_limit::RateLimit;
 use crate::route::RouteTable;
 use crate::sticky::Sticky;
 use crate::upstream::Upstream;
@@ -50,6 +52,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether connections from there begin with a header of the PROXY protocol.
+    pub fn introduces(&self, address: IpAddr) -> bool {
+        self.proxy_protocol_from.iter().any(|network| network.contains(&address))
+    }
+
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
@@ -70,10 +77,20 @@ impl Scheme {
 }
 
 /// Limits of the whole proxy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ProxyLimits {
     /// Client connections open at once, over all listeners and workers.
     pub connections_max: usize,
+    /// `None`: one client may have all of them.
+    pub connections_per_client: Option<PerClient>,
+}
+
+/// How many connections one client may have open at once, over all listeners and workers.
+#[derive(Clone, Debug)]
+pub struct PerClient {
+    pub connections_max: u32,
+    /// The counts that it bounds; the same object as in the previous snapshot.
+    pub counts: Arc<ClientCounts>,
 }
 
 /// What matched, and what to do about it.
@@ -83,6 +100,8 @@ pub struct Route {
     pub name: Arc<str>,
     pub action: Action,
     pub policy: Policy,
+    /// The same object as in the previous snapshot while it stays the same limit; shared by routes that count together.
+    pub rate_limit: Option<Arc<RateLimit>>,
 }
 
 #[derive(Debug)]

@@ -79,7 +79,7 @@ impl World {
             listeners: vec![Arc::new(listener(&connections))],
             routes: routes(),
             clusters,
-            limits: ProxyLimits { connections_max: 100 },
+            limits: ProxyLimits { connections_max: 100, connections_per_client: None },
         };
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -132,7 +132,10 @@ fn routes() -> RouteTable {
     ];
     let route = |(path, action): (&str, Action)| {
         let matcher = Matcher { path: PathPattern::Prefix(path.to_owned()), ..Matcher::default() };
-        (vec![matcher], Arc::new(Route { name: path.into(), action, policy: policy.clone() }))
+        (
+            vec![matcher],
+            Arc::new(Route { name: path.into(), action, policy: policy.clone(), rate_limit: None }),
+        )
     };
     RouteTable::new(routes.into_iter().map(route).collect())
 }

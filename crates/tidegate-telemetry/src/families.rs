@@ -61,7 +61,7 @@ families! {
     LISTENER_CONNECTIONS = Gauge "tidegate_listener_connections" ["listener"]
         "Connections from clients that are open now.";
     LISTENER_CONNECTIONS_REFUSED = Counter "tidegate_listener_connections_refused" ["listener", "limit"]
-        "Connections closed unanswered because a limit on connections was reached; limit is listener or total.";
+        "Connections closed unanswered because a limit on connections was reached; limit is client, listener or total.";
     LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]
         "Times that accepting paused because the process or the system had no file descriptor or memory left.";
 

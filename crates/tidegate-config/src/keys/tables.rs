@@ -4,10 +4,11 @@
 
 use super::Default::{Inherited, Required, Value, Words};
 use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY, STICKIES, STICKY, STICKY_DOC};
+use super::rate_limit::{RATE_KEY, RATE_LIMIT, RATE_LIMIT_DOC, RATE_LIMITS};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 22] = [
+pub(crate) static ALL: [&Table; 24] = [
     &ROOT,
     &LISTENER,
     &ROUTE,
@@ -23,6 +24,8 @@ pub(crate) static ALL: [&Table; 22] = [
     &PASSIVE,
     &TIMEOUT,
     &ROUTE_TIMEOUT,
+    &RATE_LIMIT,
+    &RATE_KEY,
     &LIMIT,
     &ROUTE_LIMIT,
     &CLUSTER_LIMIT,
@@ -105,6 +108,7 @@ pub(crate) static ROOT: Table = Table {
             "[\"10.0.0.0/8\", \"fd00::/8\"]",
             "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.",
         ),
+        key("rate_limit", RATE_LIMITS, Value("\"off\""), "\"100/s\"", RATE_LIMIT_DOC),
         key("proxy_protocol_from", NETWORKS, Value("[]"), "\"10.0.0.0/8\"", PROXY_PROTOCOL_FROM_DOC),
         key("send_proxy_protocol", SEND_PROXY, Value("\"off\""), "\"v2\"", SEND_PROXY_DOC),
         key(
@@ -307,6 +311,13 @@ pub(crate) static ROUTE: Table = Table {
             "\"high\"",
             "Whose turn it is when requests wait for an endpoint: of 21 turns that all wait for, `high` gets 16, `normal` 4 \
                 and `low` 1. In order of arrival within each.",
+        ),
+        key(
+            "rate_limit",
+            RATE_LIMITS,
+            Inherited("at the top"),
+            "{ requests = \"5/m\", burst = 10 }",
+            "How often a client may ask here; then it counts for this route alone, and the one at the top does not.",
         ),
         key(
             "preserve_host",
@@ -639,6 +650,14 @@ pub(crate) static LIMIT: Table = Table {
         ),
         key("endpoint_requests", ENDPOINT_REQUESTS, Value("\"off\""), "\"auto\"", ENDPOINT_REQUESTS_DOC),
         key("queued_requests", IDLE_CONNECTIONS, Value("1000"), "100", QUEUED_DOC),
+        key(
+            "connections_per_client",
+            CONNECTIONS_OR_OFF,
+            Value("\"off\""),
+            "100",
+            "Open connections of one client: of an IPv4 address, or of the /64 of an IPv6 address. Beyond it, new ones are \
+                closed at once. Peers in `trusted_proxies` and `proxy_protocol_from` do not count: they are many clients.",
+        ),
         key("pending_requests", CONNECTIONS, Value("1000"), "100", PENDING_DOC),
         key("upstream_idle_connections", IDLE_CONNECTIONS, Value("64"), "0", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Value("\"off\""), "100", UPSTREAM_DOC),

@@ -8,12 +8,13 @@ use crate::document::{Node, Value};
 use crate::keys::ROUTE;
 use crate::problem::{Problem, Span};
 use crate::read::matcher::{is_field_value, matcher};
+use crate::read::rate_limit::rate_limit;
 use crate::read::{Inherited, Placed, cluster, is_table};
 use crate::suggest::did_you_mean;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
     Address, Answer, Cluster, Endpoint, Matcher, Priority, Redirect, RedirectPart, Retry, RetryBudget,
-    RetryOn, RouteLimits, RouteTimeouts, StatusRange,
+    RetryOn, RouteLimits, RouteRate, RouteTimeouts, StatusRange,
 };
 
 const NAME_BYTES_MAX: usize = 128;
@@ -26,6 +27,7 @@ pub(crate) struct RouteDraft {
     /// False when a part of it did not read; then it says nothing about other routes.
     pub(crate) matcher_holds: bool,
     pub(crate) action: ActionDraft,
+    pub(crate) rate_limit: RouteRate,
     /// What to underline when the route as a whole is meant.
     pub(crate) span: Span,
 }
@@ -86,6 +88,7 @@ pub(super) fn routes(
             matcher: Matcher::default(),
             matcher_holds: true,
             action,
+            rate_limit: RouteRate::Inherited,
             span: field.key_span,
         });
     }
@@ -108,8 +111,13 @@ fn route(
     let matcher = matcher(walk, &section);
     let matcher_holds =
         walk.error_count() == errors && !walk.has_misplaced(&["host", "path", "method", "header"]);
+    let rate_limit = match rate_limit(walk, &section) {
+        Some(Some(limit)) => RouteRate::Own(limit),
+        Some(None) => RouteRate::Off,
+        None => RouteRate::Inherited,
+    };
     let action = action(walk, &section, inherited, clusters)?;
-    Some(RouteDraft { name, matcher, matcher_holds, action, span: section.span })
+    Some(RouteDraft { name, matcher, matcher_holds, action, rate_limit, span: section.span })
 }
 
 fn name(walk: &mut Walk, field: &Field<'_>) -> Option<Placed<String>> {

@@ -1,6 +1,7 @@
 //! Routes: each host of a route becomes a matcher of its own, each inherited value a value.
 
-use super::or_forever;
+use super::rates::Rates;
+use super::{Previous, or_forever};
 use std::sync::Arc;
 use tidegate_balance::{Priority, RetryIncome};
 use tidegate_config::{
@@ -11,16 +12,18 @@ use tidegate_config::{
 use tidegate_proxy::route::{FieldPattern, HostPattern, Matcher, PathPattern, RouteTable};
 use tidegate_proxy::snapshot::{Action, LocationPart, Policy, RetryPolicy, Route, Timeouts};
 
-pub(super) fn lower(config: &Config) -> RouteTable {
-    let route = |configured: &ConfiguredRoute| {
+pub(super) fn lower(config: &Config, previous: Option<&Previous>) -> RouteTable {
+    let mut rates = Rates::new(config, previous);
+    let mut route = |configured: &ConfiguredRoute| {
         let route = Route {
             name: configured.name.as_str().into(),
             action: action(config, &configured.action),
             policy: policy(config, &configured.action),
+            rate_limit: rates.of(configured),
         };
         (matchers(&configured.matcher), Arc::new(route))
     };
-    RouteTable::new(config.routes.iter().map(route).collect())
+    RouteTable::new(config.routes.iter().map(&mut route).collect())
 }
 
 fn matchers(configured: &ConfiguredMatcher) -> Vec<Matcher> {
