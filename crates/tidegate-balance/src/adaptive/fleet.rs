@@ -8,6 +8,7 @@
 
 use super::errors::NOISE_GAIN;
 use super::model::{FleetLevel, remembered};
+use super::{Patience, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
 use crate::seat::Seat;
 use crate::{EndpointState, Moment};
@@ -28,8 +29,14 @@ const SLOW_START: Duration = Duration::from_secs(30);
 const FOUNDING: Duration = Duration::from_secs(10);
 /// Standard deviations that pass for chance when this proxy sees all traffic, and when others send load unseen: then a
 /// difference half hidden by their traffic is worth acting on.
-const DOUBT_ALONE: f32 = 2.0;
+const DOUBT_ALONE: f32 = 1.4;
 const DOUBT_AMONG_PEERS: f32 = 0.5;
+/// The root of the mean square of recent residuals, over their mean absolute deviation, when each is by itself.
+const SWAY: f32 = 0.42;
+/// More noise than this (lognormal service with σ = 1 has 0.8) is that of different kinds of requests.
+const NOISE_TELLING: f32 = 0.9;
+/// The most that wild answers make all doubts grow.
+const CLUMPING_MAX: f32 = 10.0;
 /// The mean absolute deviation of a normal distribution times this is its standard deviation.
 const DEVIATION: f32 = 1.25;
 /// Differences of 10 % are not worth acting on however certain: equal costs leave ties, and ties keep everybody in use.
@@ -41,9 +48,10 @@ const ERROR_MARGIN: f32 = 0.02;
 const ERROR_DOUBT: f32 = 6.0;
 /// What is normal follows at this rate per period, so that the luck of a moment does not define it.
 const NORMAL_GAIN: f32 = 0.1;
-/// The least and the most an endpoint may cost, in fleet costs.
-const COST_MIN: f32 = 1e-3;
-const COST_MAX: f32 = 1e3;
+/// The most an endpoint is believed to differ from the fleet. Without a limit, those that are believed to be normal would
+/// take hundreds of requests before one that seemed slow a moment ago gets its first.
+const COST_MIN: f32 = 1.0 / 16.0;
+const COST_MAX: f32 = 16.0;
 
 /// Shared by all workers and handed on from snapshot to snapshot.
 #[derive(Debug, Default)]
@@ -55,6 +63,8 @@ pub(crate) struct Fleet {
     log_service: AtomicF32,
     log_parallelism: AtomicF32,
     noise: AtomicF32,
+    sway: AtomicF32,
+    silence: AtomicF32,
     normal_errors: AtomicF32,
     scratch: Mutex<Vec<f32>>,
     /// Where the next turn begins.
@@ -68,11 +78,24 @@ impl Fleet {
             log_service: f64::from(self.log_service.get()),
             log_parallelism: f64::from(self.log_parallelism.get()),
             noise: f64::from(self.noise.get()),
+            clumping: f64::from(self.clumping()),
         })
     }
 
-    pub(crate) fn noise(&self) -> f32 {
-        self.noise.get()
+    pub(crate) fn patience(&self) -> Patience {
+        Patience {
+            silence: SILENCE_ALLOWED * self.silence.get().max(1.0),
+            lateness: SUSPICION_FROM * self.noise.get() * self.clumping(),
+        }
+    }
+
+    /// By how much all doubts grow where answers differ wildly: 1 where they do not. Either recent residuals stray further, as
+    /// a mean, than if each were by itself, or single ones are so far apart that a few tell nothing.
+    fn clumping(&self) -> f32 {
+        let noise = self.noise.get();
+        let in_clumps = if noise > 0.0 { self.sway.get() / (SWAY * noise) } else { 1.0 };
+        let wild = (noise / NOISE_TELLING).powi(4);
+        in_clumps.max(wild).clamp(1.0, CLUMPING_MAX)
     }
 
     /// This one jumped: price it now, and do not wait for the period to end to look at all. Several jumps share one look.
@@ -125,13 +148,19 @@ impl Fleet {
         let service = median_of(|seat| seat.state.published().log_service.get());
         let parallelism = median_of(|seat| seat.state.published().log_parallelism.get());
         let noise = median_of(|seat| seat.state.published().noise.get());
+        let sway = median_of(|seat| seat.state.published().sway.get());
+        let silence = median_of(|seat| seat.state.published().silence.get());
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
         let gain = if self.is_measured.load(Relaxed) { part_of(turn.seats) } else { 1.0 };
-        for (level, median) in
-            [(&self.log_service, service), (&self.log_parallelism, parallelism), (&self.noise, noise)]
-        {
+        for (level, median) in [
+            (&self.log_service, service),
+            (&self.log_parallelism, parallelism),
+            (&self.noise, noise),
+            (&self.sway, sway.unwrap_or_default()),
+            (&self.silence, silence.unwrap_or_default()),
+        ] {
             level.set(level.get() + gain * (median - level.get()));
         }
         self.is_measured.store(true, Relaxed);
@@ -161,7 +190,8 @@ impl Fleet {
     /// What is left of an endpoint's difference once chance is taken out of it.
     fn price(&self, state: &EndpointState, doubt: f32, now: Moment) -> f32 {
         let published = state.published();
-        let chance = doubt * DEVIATION * self.noise.get() * (published.gain.get() / 2.0).sqrt();
+        let chance =
+            doubt * DEVIATION * self.noise.get() * self.clumping() * (published.gain.get() / 2.0).sqrt();
         let chance = chance.max(INDIFFERENCE);
         let mut service = shrunk(published.log_service.get() - self.log_service.get(), chance);
         let difference = published.log_parallelism.get() - self.log_parallelism.get();

@@ -6,6 +6,7 @@
 //! is an estimate by itself, and a reader that sees one new and one old is off by one answer.
 
 use super::errors::{ErrorRate, decayed};
+use super::gaps::Gaps;
 use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
 use crate::float::AtomicF32;
 use crate::{EndpointState, Moment};
@@ -22,7 +23,7 @@ pub(crate) struct Standing {
     pub(crate) error_cost: AtomicF32,
     /// Answers a nanosecond from one request in flight: `1 / L`. 0: not known yet.
     pace: AtomicF32,
-    /// The mean of recent residuals.
+    /// The mean of recent residuals, clamped.
     pub(crate) recent: AtomicF32,
     /// When it last gave a sign of life, or got busy.
     last_sign: AtomicU64,
@@ -85,6 +86,9 @@ pub(crate) struct Published {
     pub(crate) log_service: AtomicF32,
     pub(crate) log_parallelism: AtomicF32,
     pub(crate) noise: AtomicF32,
+    pub(crate) sway: AtomicF32,
+    /// How old its silences are, in units of the expected gap.
+    pub(crate) silence: AtomicF32,
     /// 0 before the first success.
     pub(crate) gain: AtomicF32,
     error_rate: AtomicF32,
@@ -134,6 +138,7 @@ pub struct Beliefs {
 struct Mind {
     model: Model,
     errors: ErrorRate,
+    gaps: Gaps,
     backoff: Duration,
 }
 
@@ -147,7 +152,12 @@ pub(crate) struct Learned {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Evidence {
     Failure,
-    Success { latency: Duration, load: f64 },
+    /// `silence`: how long nothing had come before, in units of the expected gap.
+    Success {
+        latency: Duration,
+        load: f64,
+        silence: f32,
+    },
 }
 
 impl Learned {
@@ -184,8 +194,10 @@ impl Learned {
         }
         mind.errors.learn(matches!(evidence, Evidence::Failure), now);
         self.publish_errors(&mind.errors);
-        let Evidence::Success { latency, load } = evidence else { return Lesson::Fits };
+        let Evidence::Success { latency, load, silence } = evidence else { return Lesson::Fits };
         let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
+        mind.gaps.learn(silence);
+        self.published.silence.set(mind.gaps.age());
         self.publish_model(&mind.model, state.standing());
         let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
         mind.plan_probe(state, is_slow, lesson, now);
@@ -217,9 +229,10 @@ impl Learned {
         published.log_service.set(model.log_service as f32);
         published.log_parallelism.set(model.log_parallelism as f32);
         published.noise.set(model.noise as f32);
+        published.sway.set(model.sway() as f32);
         published.gain.set(model.gain() as f32);
         standing.pace.set((1e-9 / model.latency.max(1e-6)) as f32);
-        standing.recent.set(model.recent as f32);
+        standing.recent.set(model.recent_clamped as f32);
     }
 }
 

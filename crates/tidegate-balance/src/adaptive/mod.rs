@@ -12,6 +12,7 @@
 
 mod errors;
 mod fleet;
+mod gaps;
 mod learned;
 mod model;
 mod shortlist;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 pub use learned::Beliefs;
 pub(crate) use learned::{Learned, Published, Standing};
 
-/// Gaps that may be missed before silence means something: one Poisson gap in 150 is longer.
+/// Silences that are so many times as old as usual mean something: one Poisson gap in 150 is longer.
 const SILENCE_ALLOWED: f32 = 5.0;
 /// Suspicion starts at this part of the fleet's noise and adds this much cost per unit of it.
 const SUSPICION_FROM: f32 = 0.4;
@@ -53,7 +54,7 @@ impl Adaptive {
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
-        let mut search = Search::new(SUSPICION_FROM * self.fleet.noise(), candidates.now());
+        let mut search = Search::new(self.fleet.patience(), candidates.now());
         if candidates.positions() <= SCANNED_MAX || !self.look_at_some(&mut search, candidates, random) {
             candidates.visit_from_random(random, |index, seat, is_plain| search.look(index, seat, is_plain));
         }
@@ -81,7 +82,7 @@ impl Adaptive {
 
     /// What the end of an attempt teaches. Off the client's path: the answer has been sent, or an attempt has failed.
     pub(crate) fn learn(&self, seats: &[Seat], lease: &Lease<'_>, ended: Ended, now: Moment) {
-        if let Some(evidence) = Self::evidence(lease, ended) {
+        if let Some(evidence) = Self::evidence(lease, ended, now) {
             let state = &lease.endpoint().state;
             if matches!(ended, Ended::Answered { .. }) {
                 state.standing().sign_of_life(now);
@@ -98,31 +99,42 @@ impl Adaptive {
         self.fleet.shrink_if_due(seats, self.peers, now);
     }
 
-    fn evidence(lease: &Lease<'_>, ended: Ended) -> Option<Evidence> {
+    fn evidence(lease: &Lease<'_>, ended: Ended, now: Moment) -> Option<Evidence> {
         match ended {
             Ended::Abandoned => None,
             Ended::Answered { .. } if lease.has_answered() => None,
             Ended::Answered { status, .. } if is_failure(status) => Some(Evidence::Failure),
             Ended::Answered { first_byte, .. } => {
-                Some(Evidence::Success { latency: first_byte, load: lease.load() })
+                let state = &lease.endpoint().state;
+                let silence = state.standing().silence(state.load().waiting(), now);
+                Some(Evidence::Success { latency: first_byte, load: lease.load(), silence })
             }
             Ended::ConnectFailed | Ended::Failed => Some(Evidence::Failure),
         }
     }
 }
 
+/// What is too usual in a cluster to be warned of.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// In units of the expected gap.
+    silence: f32,
+    /// The mean of recent residuals.
+    lateness: f32,
+}
+
 /// The best endpoint so far.
 struct Search<'a> {
-    doubt: f32,
+    patience: Patience,
     now: Moment,
     best: Option<(usize, &'a Seat)>,
     least: Bid,
 }
 
 impl<'a> Search<'a> {
-    fn new(doubt: f32, now: Moment) -> Self {
+    fn new(patience: Patience, now: Moment) -> Self {
         // Every score is finite, so the first endpoint beats this.
-        Self { doubt, now, best: None, least: Bid { score: f32::INFINITY, last_picked: u64::MAX } }
+        Self { patience, now, best: None, least: Bid { score: f32::INFINITY, last_picked: u64::MAX } }
     }
 
     /// Nearly all endpoints are dismissed by the first comparison: errors and warnings can only raise a score. A wanted
@@ -132,7 +144,7 @@ impl<'a> Search<'a> {
         if is_plain && !at_best(seat).beats(&self.least) {
             return;
         }
-        if let Some(bid) = better(&self.least, seat, self.doubt, self.now) {
+        if let Some(bid) = better(&self.least, seat, self.patience, self.now) {
             (self.best, self.least) = (Some((index, seat)), bid);
         }
     }
@@ -160,12 +172,12 @@ fn at_best(seat: &Seat) -> Bid {
 
 /// What this endpoint offers, if that beats `least`. Apart, so that the scan stays small.
 #[inline(never)]
-fn better(least: &Bid, seat: &Seat, doubt: f32, now: Moment) -> Option<Bid> {
+fn better(least: &Bid, seat: &Seat, patience: Patience, now: Moment) -> Option<Bid> {
     let cached = Bid { score: cached_score(seat, now), last_picked: seat.state.last_picked().0 };
     if !cached.beats(least) {
         return None;
     }
-    let bid = Bid { score: (cached.score * warning(seat, doubt, now)).min(f32::MAX), ..cached };
+    let bid = Bid { score: (cached.score * warning(seat, patience, now)).min(f32::MAX), ..cached };
     bid.beats(least).then_some(bid)
 }
 
@@ -191,17 +203,17 @@ pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
 }
 
 /// What cannot wait for an answer to arrive: 1, and more the longer answers are overdue and the later the last ones came.
-fn warning(seat: &Seat, doubt: f32, now: Moment) -> f32 {
+fn warning(seat: &Seat, patience: Patience, now: Moment) -> f32 {
     let standing = seat.state.standing();
     let mut warning = 1.0;
     let silence = standing.silence(seat.state.load().waiting(), now);
-    if silence > SILENCE_ALLOWED {
-        warning += silence - SILENCE_ALLOWED;
+    if silence > patience.silence {
+        warning += silence - patience.silence;
     }
     let recent = standing.recent.get();
-    if recent > doubt {
+    if recent > patience.lateness {
         let remembered = recent * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
-        warning *= 1.0 + SUSPICION_COST * (remembered - doubt).max(0.0);
+        warning *= 1.0 + SUSPICION_COST * (remembered - patience.lateness).max(0.0);
     }
     warning
 }
@@ -222,16 +234,16 @@ mod tests {
     use std::time::Duration;
 
     /// The score as the design note writes it, without a short cut.
-    fn score(seat: &Seat, noise: f32, now: Moment) -> f32 {
+    fn score(seat: &Seat, patience: Patience, now: Moment) -> f32 {
         let (state, standing) = (&seat.state, seat.state.standing());
         let waiting = state.in_flight() - state.streaming();
         let load = waiting as f32 + state.streaming() as f32 / 8.0;
         let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
         let cost = if is_probe { standing.cost.get().min(1.0) } else { standing.cost.get() };
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
-        let silence = 1.0 + (standing.silence(waiting, now) - SILENCE_ALLOWED).max(0.0);
+        let silence = 1.0 + (standing.silence(waiting, now) - patience.silence).max(0.0);
         let remembered = standing.recent.get() * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
-        let suspicion = 1.0 + SUSPICION_COST * (remembered - SUSPICION_FROM * noise).max(0.0);
+        let suspicion = 1.0 + SUSPICION_COST * (remembered - patience.lateness).max(0.0);
         ((load + 1.0) * cost * (seat.price * 8.0) + errors) * (silence * suspicion)
     }
 
@@ -268,9 +280,9 @@ mod tests {
 
         /// Whoever may be picked, with the score and the last use.
         fn bids(&self) -> Vec<(usize, f32, Moment)> {
-            let noise = self.adaptive.fleet.noise();
+            let patience = self.adaptive.fleet.patience();
             let open = self.seats.iter().enumerate().filter(|(_, seat)| seat.state.is_open(self.now));
-            open.map(|(index, seat)| (index, score(seat, noise, self.now), seat.state.last_picked()))
+            open.map(|(index, seat)| (index, score(seat, patience, self.now), seat.state.last_picked()))
                 .collect()
         }
     }

@@ -15,13 +15,19 @@ const CLAMP: f64 = 2.5;
 /// The prior, "an endpoint is like the fleet", against one answer. Where answers tell, it is nothing; where they do not (at
 /// a constant load half the service time and half the parallelism fit as well) it decides.
 const PRIOR: f64 = 0.005;
-/// The same for parallelism, times how little the answer tells about it.
+/// The same for parallelism, times the fourth power of how little the answer tells about it: much where an endpoint is idle,
+/// next to nothing at the bend.
 const RELAXATION: f64 = 0.1;
-/// Parallelism that is not asked for is forgotten with this time constant.
-const FORGOTTEN_SECONDS: f64 = 30.0;
+/// Slots change rarely: so much of the gain goes to them. Where load is steady nothing holds the estimate, and it strays the
+/// less the smaller its steps are.
+const PARALLELISM_GAIN: f64 = 1.0 / 3.0;
+/// Parallelism is forgotten with this time constant: to a busy endpoint that is nothing against what its answers tell.
+const FORGOTTEN_SECONDS: f64 = 15.0;
 /// How fast recent residuals are forgotten, and how fast when a slow endpoint does better than thought.
 const RECENT_GAIN: f64 = 0.2;
-const RECENT_GAIN_IMPROVING: f64 = 0.5;
+const RECENT_GAIN_IMPROVING: f64 = 0.7;
+/// How fast it is forgotten how far they strayed: a memory of a hundred answers.
+const SWAY_GAIN: f64 = 0.01;
 /// Recent residuals this many times the noise off are a new level, not noise: four standard deviations of their mean.
 const JUMP: f64 = 1.7;
 const JUMP_SAMPLES_MIN: u32 = 20;
@@ -44,6 +50,8 @@ pub(crate) struct FleetLevel {
     pub(crate) log_parallelism: f64,
     /// The mean absolute residual.
     pub(crate) noise: f64,
+    /// How many times further noise strays that comes in clumps; at least 1.
+    pub(crate) clumping: f64,
 }
 
 /// What is believed about one endpoint.
@@ -55,7 +63,11 @@ pub(crate) struct Model {
     pub(crate) noise: f64,
     /// The mean of recent residuals: positive when the endpoint answers later than believed.
     pub(crate) recent: f64,
-    recent_clamped: f64,
+    /// The same of clamped residuals.
+    pub(crate) recent_clamped: f64,
+    /// The same without a new start after a jump, and its mean square.
+    stray: f64,
+    stray_square: f64,
     /// The mean latency in seconds, as it is, without the model.
     pub(crate) latency: f64,
     pub(crate) samples: u32,
@@ -91,18 +103,19 @@ impl Model {
             self.log_service = log_latency;
             return Lesson::Fits;
         }
+        let clumping = fleet.map_or(1.0, |fleet| fleet.clumping);
         let fleet_noise = fleet.map_or(NOISE_UNKNOWN, |fleet| fleet.noise).max(NOISE_MIN);
         let z = 3.0 * (load.max(1e-3).ln() - self.log_parallelism);
         let (queueing, by_parallelism) = bend(z);
         let residual = log_latency - self.log_service - queueing;
         let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
-        self.step(clamped, by_parallelism, fleet_noise);
+        self.step(clamped, by_parallelism, fleet_noise * clumping);
         if let Some(fleet) = fleet {
             self.relax(1.0 - by_parallelism, idle, fleet);
         }
         self.noise += self.gain().max(0.02) * (residual.abs() - self.noise);
         self.remember(residual, clamped, fleet);
-        self.jump(fleet_noise)
+        self.jump(fleet_noise * clumping)
     }
 
     /// How much one answer moves the estimate: the plain mean at first.
@@ -110,26 +123,31 @@ impl Model {
         GAIN_MIN.max(1.0 / f64::from(self.samples.max(1)))
     }
 
+    /// How far the means of recent residuals stray, as a root of their mean square.
+    pub(crate) fn sway(&self) -> f64 {
+        self.stray_square.sqrt()
+    }
+
     pub(crate) fn is_slow(&self, fleet: &FleetLevel) -> bool {
         self.log_service - fleet.log_service > SLOW
     }
 
     /// Parallelism is not learned while the level is in doubt: a slow spell would look like missing slots.
-    fn step(&mut self, clamped: f64, by_parallelism: f64, fleet_noise: f64) {
+    fn step(&mut self, clamped: f64, by_parallelism: f64, noise: f64) {
         let gain = self.gain();
         self.log_service += gain * (1.0 - by_parallelism) * clamped;
-        if self.recent.abs() < fleet_noise {
-            let moved = self.log_parallelism - gain * by_parallelism * clamped;
+        if self.recent.abs() < noise {
+            let moved = self.log_parallelism - PARALLELISM_GAIN * gain * by_parallelism * clamped;
             self.log_parallelism = moved.clamp(0.0, LOG_PARALLELISM_MAX);
         }
     }
 
-    /// An answer from below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else
-    /// one that is believed to serve only one at a time would get only one at a time, and never prove more.
+    /// An answer from far below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else one that is believed to serve only one at a time would get
+    /// only one at a time, and never prove more.
     fn relax(&mut self, uninformed: f64, idle: f64, fleet: &FleetLevel) {
         let gain = self.gain();
         self.log_service += gain * PRIOR * (fleet.log_service - self.log_service);
-        let kept = (1.0 - gain * (PRIOR + RELAXATION * uninformed)) * remembered(idle);
+        let kept = (1.0 - gain * (PRIOR + RELAXATION * uninformed.powi(4))) * remembered(idle);
         self.log_parallelism = fleet.log_parallelism + kept * (self.log_parallelism - fleet.log_parallelism);
     }
 
@@ -138,10 +156,12 @@ impl Model {
         let gain = if is_slow && residual < 0.0 { RECENT_GAIN_IMPROVING } else { RECENT_GAIN };
         self.recent += gain * (residual - self.recent);
         self.recent_clamped += gain * (clamped - self.recent_clamped);
+        self.stray += RECENT_GAIN * (clamped - self.stray);
+        self.stray_square += SWAY_GAIN * (self.stray.powi(2) - self.stray_square);
     }
 
-    fn jump(&mut self, fleet_noise: f64) -> Lesson {
-        if self.samples <= JUMP_SAMPLES_MIN || self.recent_clamped.abs() <= JUMP * fleet_noise {
+    fn jump(&mut self, noise: f64) -> Lesson {
+        if self.samples <= JUMP_SAMPLES_MIN || self.recent_clamped.abs() <= JUMP * noise {
             return Lesson::Fits;
         }
         self.log_service += self.recent;
@@ -185,6 +205,7 @@ mod tests {
                 log_service: model.log_service,
                 log_parallelism: model.log_parallelism,
                 noise: model.noise,
+                clumping: 1.0,
             };
             let fleet = (model.samples > 5).then_some(fleet);
             let load = (1.0 + stream.next_unit() * 3.0 * parallelism).floor();
@@ -223,7 +244,8 @@ mod tests {
     #[test]
     fn a_new_level_is_found_within_a_dozen_answers() {
         let mut model = taught(0.01, 4.0, 0.3, 1, 500);
-        let fleet = FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24 };
+        let fleet =
+            FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24, clumping: 1.0 };
         let slow = Answer { latency: 0.1, load: 1.0, idle: 0.0 };
         let jumped = (0..12).any(|_| model.learn(&slow, Some(&fleet)) == Lesson::Jumped);
         assert!(jumped && model.is_slow(&fleet), "{model:?}");
@@ -232,7 +254,8 @@ mod tests {
     #[test]
     fn one_outlier_is_no_new_level() {
         let mut model = taught(0.01, 4.0, 0.3, 1, 500);
-        let fleet = FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24 };
+        let fleet =
+            FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24, clumping: 1.0 };
         let before = model.log_service;
         let outlier = Answer { latency: 10.0, load: 1.0, idle: 0.0 };
         assert_eq!(model.learn(&outlier, Some(&fleet)), Lesson::Fits);

@@ -206,6 +206,21 @@ fn latencies_of_all_sizes_degrade_to_least_request_and_not_below() {
 }
 
 #[test]
+fn routes_of_a_millisecond_and_of_a_second_on_one_cluster_are_no_reason_to_crowd_together() {
+    for seed in [85, 86] {
+        let run = |algorithm| {
+            let world = World { slow_route: 0.01, ..World::even(algorithm, 20).at_load(0.63).seed(seed) };
+            let story = world.run(60);
+            (story.mean(), story.quantile(0.98))
+        };
+        let (adaptive, least) = (run(ADAPTIVE), run(LEAST));
+        println!("mean and p98 ms: adaptive {adaptive:.2?}, least request {least:.2?}");
+        assert!(adaptive.0 <= 1.25 * least.0);
+        assert!(adaptive.1 <= 2.0 * least.1);
+    }
+}
+
+#[test]
 fn different_speeds_are_learned_without_weights() {
     let slowness: [fn(u64) -> f64; 5] = [|_| 2.0, |_| 1.4, |_| 1.0, |_| 0.7, |_| 0.5];
     let hosts: Vec<_> = slowness.iter().cycle().take(20).map(|&slowness| Host { slowness, ..HOST }).collect();

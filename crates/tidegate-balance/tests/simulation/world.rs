@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) surge: fn(u64) -> f64,
     /// The service time's σ; its mean is 10 ms.
     pub(crate) sigma: f64,
+    /// The part of the requests that take a hundred times as long as the mean; the others then take a tenth of it.
+    pub(crate) slow_route: f64,
     pub(crate) seed: u64,
 }
 
@@ -62,8 +64,17 @@ impl World {
     /// At 70 % of what all hosts can do at full speed.
     pub(crate) fn of(algorithm: Algorithm, hosts: Vec<Host>) -> Self {
         let weights = vec![1; hosts.len()];
-        let world =
-            Self { algorithm, proxies: 1, hosts, weights, rate: 0.0, surge: |_| 1.0, sigma: 1.0, seed: 1 };
+        let world = Self {
+            algorithm,
+            proxies: 1,
+            hosts,
+            weights,
+            rate: 0.0,
+            surge: |_| 1.0,
+            sigma: 1.0,
+            slow_route: 0.0,
+            seed: 1,
+        };
         world.at_load(0.7)
     }
 
@@ -191,10 +202,22 @@ impl<'w> Run<'w> {
         }
     }
 
+    fn route(&mut self) -> f64 {
+        let part = self.world.slow_route;
+        if part <= 0.0 {
+            1.0
+        } else if self.random.unit() < part {
+            100.0
+        } else {
+            0.1
+        }
+    }
+
     /// Lognormal with a mean of 10 ms.
     fn service(&mut self, index: usize, now: u64) -> u64 {
         let sigma = self.world.sigma;
         let size = (sigma * self.random.normal() - sigma * sigma / 2.0).exp();
+        let size = size * self.route();
         let host = &self.world.hosts[index];
         let warmth = (f64::from(self.served[index]) + 1.0) / (f64::from(host.warm_after) + 1.0);
         let cold = 1.0 / (0.1 + 0.9 * warmth.min(1.0));
@@ -226,6 +249,11 @@ impl Story {
             self.0.iter().filter(|done| done.host == host).map(|done| done.picked_at).collect();
         picks.sort_unstable();
         picks.get(times).map(|&at| at as f64 / SECOND as f64)
+    }
+
+    /// In milliseconds.
+    pub(crate) fn mean(&self) -> f64 {
+        self.0.iter().map(|done| done.latency as f64).sum::<f64>() / (self.0.len() as f64 * MS as f64)
     }
 
     /// In milliseconds.
