@@ -27,7 +27,7 @@ pub(super) fn goals(standings: &Standings) -> Vec<Goal> {
             at_most("x99 against two choices", 0.55, to(standings.named(TWO_CHOICES), |one| one.x99)),
             at_most("busiest endpoint over the mean", 1.03, Some(ours.busiest_over_mean)),
         ],
-        "cores" => vec![p99(0.85)],
+        "cores" | "cores-settled" => vec![p99(0.85)],
         "antagonist" => vec![p999(0.75)],
         "stalls" => vec![p999(0.9)],
         "tenth-of-20" => vec![errors(0.02)],

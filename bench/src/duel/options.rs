@@ -10,8 +10,8 @@ Tidegate, HAProxy and nginx in front of endpoints that sleep, under the same ope
 
   --tidegate PATH     the binary to measure (`cargo xtask duel` builds and passes it)
   --quick             one round of five seconds, fewer contestants, nothing with retries: about five minutes
-  --scenario NAME     only this one; may be repeated: equal equal-settled cores antagonist stalls tenth-of-20 cold, and
-                      with four endpoints fails-500 fails-503 refuses resets fails-tenth fails-late all-fail-tenth,
+  --scenario NAME     only this one; may be repeated: equal equal-settled cores cores-settled antagonist stalls
+                      tenth-of-20 cold, and with four endpoints fails-500 fails-503 refuses resets fails-tenth fails-late all-fail-tenth,
                       each of these also with -retried behind it
   --contestant NAME   only this one, and `haproxy leastconn`, which ratios are taken to; may be repeated
   --rounds N          each with another seed (2)

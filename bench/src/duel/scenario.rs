@@ -77,13 +77,17 @@ const fn at_once(status: u16, share: f64) -> Manner {
     Manner::FailsAtOnce { status, share }
 }
 
-pub(super) const SCENARIOS: [Scenario; 21] = [
+pub(super) const SCENARIOS: [Scenario; 22] = [
     twenty("equal", "20 equal endpoints, 90 % load", &[4], 0.9, Trouble::None),
     Scenario {
         warm_up: SETTLING,
         ..twenty("equal-settled", "20 equal endpoints, 90 % load, after 50 s", &[4], 0.9, Trouble::None)
     },
     twenty("cores", "Slots 2/4/4/8 without weights, 90 % load", &[2, 4, 4, 8], 0.9, Trouble::None),
+    Scenario {
+        warm_up: SETTLING,
+        ..twenty("cores-settled", "Slots 2/4/4/8, 90 % load, after 50 s", &[2, 4, 4, 8], 0.9, Trouble::None)
+    },
     Scenario {
         seconds: 45,
         ..twenty(
