@@ -15,6 +15,7 @@ mod door;
 
 mod abusive_clients;
 mod balancing;
+mod breakers;
 mod broken_origins;
 mod chaos;
 mod cli;

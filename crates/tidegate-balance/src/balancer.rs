@@ -2,6 +2,7 @@
 
 use crate::adaptive::Adaptive;
 use crate::bound::LoadBound;
+use crate::breaker::{Breaker, Breakers};
 use crate::candidates::{Candidates, Standard};
 use crate::least_request::LeastRequest;
 use crate::maglev::Maglev;
@@ -11,7 +12,7 @@ use crate::rendezvous::Rendezvous;
 use crate::room::Rooms;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
-use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, RequestLimit, RoomWatch};
+use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, RequestLimit, RoomWatch, StatusSet};
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
 
@@ -83,6 +84,9 @@ pub struct Balancer {
     /// Present when the choice depends on what is learned.
     learner: Option<Adaptive>,
     passive: PassiveMarking,
+    /// Statuses that count as failures, for what is learned and for breakers.
+    failures: StatusSet,
+    breakers: Option<Breakers>,
     /// Present when requests in flight are limited.
     rooms: Option<Rooms>,
 }
@@ -112,7 +116,17 @@ impl Balancer {
         let learner = algorithm.peers().map(|peers| Adaptive::new(peers, taught));
         let passive = PassiveMarking::default();
         let tiers = Tiers::default();
-        Self { endpoints: endpoints.into(), seats, tiers, chooser, learner, passive, rooms: None }
+        Self {
+            endpoints: endpoints.into(),
+            seats,
+            tiers,
+            chooser,
+            learner,
+            passive,
+            failures: StatusSet::failures(),
+            breakers: None,
+            rooms: None,
+        }
     }
 
     /// With the endpoints in tiers and zones: one place for each, in their order.
@@ -134,6 +148,19 @@ impl Balancer {
         let taught = previous.and_then(|previous| previous.learner.as_ref());
         let learn = || bound.needs_learning().then(|| Adaptive::new(1, taught));
         Self { learner: self.learner.or_else(learn), ..self }
+    }
+
+    /// With other statuses than 500, 502, 503 and 504 that count as failures.
+    #[must_use]
+    pub fn with_failure_statuses(self, failures: StatusSet) -> Self {
+        Self { failures, ..self }
+    }
+
+    /// With breakers. `previous`: the balancer of the same cluster in the last snapshot, whose period goes on.
+    #[must_use]
+    pub fn with_breaker(self, breaker: Option<Breaker>, previous: Option<&Balancer>) -> Self {
+        let before = previous.and_then(|previous| previous.breakers.as_ref());
+        Self { breakers: breaker.map(|breaker| Breakers::new(breaker, before)), ..self }
     }
 
     /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears of each that ends.
@@ -262,15 +289,22 @@ impl Balancer {
     /// What the end of an attempt tells about its endpoint.
     pub(crate) fn learn(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
         let state = &lease.endpoint().state;
+        let failed = match ended {
+            Ended::Abandoned => false,
+            Ended::Answered { status, .. } => self.failures.contains(status),
+            Ended::ConnectFailed | Ended::Failed => true,
+        };
         match ended {
             Ended::Abandoned | Ended::Failed => {}
             Ended::Answered { .. } => state.connect_proven(),
             Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
         }
         if let Some(learner) = &self.learner {
-            learner.learn(&self.seats, lease, ended, now);
+            learner.learn(&self.seats, lease, ended, failed, now);
         }
+        self.learn_breakers(lease, ended, failed, now);
         if let (Some(rooms), Ended::Answered { first_byte, .. }) = (&self.rooms, ended)
+            && !failed
             && !lease.has_answered()
             && let Some(seat) = self.seats.get(lease.index())
         {
@@ -280,6 +314,20 @@ impl Balancer {
             && !lease.has_answered()
         {
             state.peak_latency().learn(first_byte, now);
+        }
+    }
+
+    fn learn_breakers(&self, lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) {
+        match ended {
+            Ended::Abandoned => return,
+            Ended::Answered { .. } if lease.has_answered() => return,
+            Ended::Answered { .. } | Ended::ConnectFailed | Ended::Failed => {}
+        }
+        match &self.breakers {
+            Some(breakers) => breakers.learn(&self.seats, lease.index(), lease.is_trial(), failed, now),
+            // It was taken out under a configuration that is gone.
+            None if lease.is_trial() => lease.endpoint().state.mend(now),
+            None => {}
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Lease<'a> {
     load: u32,
     lightness: f32,
     has_answered: bool,
+    /// A breaker had taken the endpoint out when this one was picked: its result decides.
+    is_trial: bool,
 }
 
 impl<'a> Lease<'a> {
@@ -51,6 +53,7 @@ impl<'a> Lease<'a> {
             load,
             lightness: seat.lightness,
             has_answered: false,
+            is_trial: endpoint.state.is_broken(),
         })
     }
 
@@ -80,6 +83,10 @@ impl<'a> Lease<'a> {
     /// Requests in flight there when this one was picked.
     pub(crate) fn load_in_requests(&self) -> u32 {
         self.load
+    }
+
+    pub(crate) fn is_trial(&self) -> bool {
+        self.is_trial
     }
 
     pub(crate) fn has_answered(&self) -> bool {

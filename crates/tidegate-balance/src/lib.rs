@@ -15,6 +15,7 @@
 mod adaptive;
 mod balancer;
 mod bound;
+mod breaker;
 mod candidates;
 mod capacity;
 mod endpoint;
@@ -39,12 +40,14 @@ mod round_robin;
 mod seat;
 mod state;
 mod states;
+mod status_set;
 #[cfg(test)]
 mod testing;
 
 pub use adaptive::Beliefs;
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick};
 pub use bound::LoadBound;
+pub use breaker::{Breaker, Ejection};
 pub use endpoint::{Endpoint, EndpointId};
 pub use lease::{Ended, Lease};
 pub use passive::PassiveMarking;
@@ -55,6 +58,7 @@ pub use retry_budget::{RetryBudget, RetryIncome};
 pub use room::{RequestLimit, RoomWatch};
 pub use state::{CheckVerdict, EndpointState, Health};
 pub use states::States;
+pub use status_set::StatusSet;
 
 /// A moment on a monotonic clock whose origin the caller chose, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

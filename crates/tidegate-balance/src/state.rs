@@ -5,6 +5,7 @@
 //! that a scan must look at twice has a bit in one byte, which is 0 for nearly every endpoint of nearly every scan.
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
+use crate::breaker::{Circuit, Ejection};
 use crate::capacity::Capacity;
 use crate::in_flight::InFlight;
 use crate::peak_ewma::PeakLatency;
@@ -24,6 +25,10 @@ pub enum Health {
     DownByCheck,
     /// Connects failed; passive marking, until the moment that `EndpointState::trial_due` tells.
     DownByConnect,
+    /// So many requests in a row failed; until the moment that `EndpointState::trial_due` tells.
+    DownByFailures,
+    /// Far fewer of its requests succeeded than elsewhere; until the moment that `EndpointState::trial_due` tells.
+    DownBySuccessRate,
     /// The operator takes it out: what is open finishes, nothing new goes there.
     Draining,
     /// Its name has not resolved yet.
@@ -43,6 +48,10 @@ const UNRESOLVED: u8 = 4;
 const OUT: u8 = CHECK_DOWN | DRAINING | UNRESOLVED;
 /// `connect_mark` holds a mark. The bit decides: it is set after the mark is.
 const MARKED: u8 = 8;
+/// A breaker took it out, until the moment in `circuit`.
+const BROKEN_BY_FAILURES: u8 = 32;
+const BROKEN_BY_SUCCESS_RATE: u8 = 64;
+const BROKEN: u8 = BROKEN_BY_FAILURES | BROKEN_BY_SUCCESS_RATE;
 /// `adaptive` wants to know how the endpoint is doing now.
 const PROBE_WANTED: u8 = 16;
 
@@ -55,6 +64,7 @@ pub struct EndpointState {
     live: CachePadded<Live>,
     learned: CachePadded<Learned>,
     capacity: Capacity,
+    circuit: Circuit,
     peak_latency: PeakLatency,
     probe: Probe,
     reported_weight: ReportedWeight,
@@ -103,14 +113,43 @@ impl EndpointState {
             Health::DownByCheck
         } else if self.is_marked(now) {
             Health::DownByConnect
+        } else if self.is_waiting(now) {
+            self.waiting_for_trial().unwrap_or(Health::Up)
         } else {
             Health::Up
         }
     }
 
-    /// When the next trial of an endpoint marked by failed connects is due; `None` when it is not marked.
+    /// The mark that the endpoint bears, whether or not its trial is due.
+    pub fn waiting_for_trial(&self) -> Option<Health> {
+        match self.remarks() {
+            marked if marked & MARKED != 0 => Some(Health::DownByConnect),
+            broken if broken & BROKEN_BY_FAILURES != 0 => Some(Health::DownByFailures),
+            broken if broken & BROKEN_BY_SUCCESS_RATE != 0 => Some(Health::DownBySuccessRate),
+            _ => None,
+        }
+    }
+
+    /// When the next trial of a marked endpoint is due; `None` when it is not marked.
     pub fn trial_due(&self) -> Option<Moment> {
-        self.connect_mark().map(|mark| Moment(mark & !SLOW))
+        let by_connect = self.connect_mark().map(|mark| Moment(mark & !SLOW));
+        let by_breaker = self.is_broken().then(|| self.circuit.due());
+        by_connect.max(by_breaker)
+    }
+
+    /// Requests that failed since the last one that did not, connects included, as a breaker counts them.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.circuit.failures_in_a_row()
+    }
+
+    /// Percent of requests that succeeded, there and at the median endpoint, when that was last a reason to take it out.
+    pub fn success_percents(&self) -> (u32, u32) {
+        self.circuit.success_percents()
+    }
+
+    /// How often a breaker has taken it out.
+    pub fn ejections(&self, reason: Ejection) -> u64 {
+        self.circuit.ejections(reason)
     }
 
     /// Of the requests in flight, those whose answer has begun.
@@ -173,6 +212,43 @@ impl EndpointState {
         (self.remarks() & MARKED != 0).then(|| self.live.connect_mark.load(Relaxed))
     }
 
+    /// Taken out by a breaker.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.remarks() & BROKEN != 0
+    }
+
+    fn is_waiting(&self, now: Moment) -> bool {
+        self.is_broken() && self.circuit.due() > now
+    }
+
+    /// Up, and not just for a trial.
+    pub(crate) fn is_unbroken_and_open(&self, now: Moment) -> bool {
+        !self.is_broken() && self.is_open(now)
+    }
+
+    /// A breaker takes it out.
+    pub(crate) fn trip(&self, reason: Ejection) {
+        self.circuit.count_ejection(reason);
+        self.remark(
+            match reason {
+                Ejection::Failures => BROKEN_BY_FAILURES,
+                Ejection::SuccessRate => BROKEN_BY_SUCCESS_RATE,
+            },
+            true,
+        );
+    }
+
+    /// What a breaker said holds no longer.
+    pub(crate) fn mend(&self, now: Moment) {
+        self.circuit.mend(now);
+        self.remark(BROKEN, false);
+        self.learned.rejoin();
+    }
+
+    pub(crate) fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
     fn is_marked(&self, now: Moment) -> bool {
         self.connect_mark().is_some_and(|mark| mark & !SLOW > now.0)
     }
@@ -192,16 +268,22 @@ impl EndpointState {
     /// Apart, so that the common case stays small.
     #[cold]
     fn is_open_all_the_same(&self, now: Moment) -> bool {
-        self.remarks() & OUT == 0 && !self.is_marked(now)
+        self.remarks() & OUT == 0 && !self.is_marked(now) && !self.is_waiting(now)
     }
 
-    /// Out by connects that failed quickly and by nothing else: worth a try when nobody else is left.
+    /// Out by failing answers or by connects that failed quickly, and by nothing else: worth a try when nobody else is left.
     pub(crate) fn is_last_resort(&self) -> bool {
-        self.remarks() & OUT == 0 && self.connect_mark().is_some_and(|mark| mark & SLOW == 0)
+        let connects = self.connect_mark().map(|mark| mark & SLOW == 0);
+        self.remarks() & OUT == 0 && connects.unwrap_or_else(|| self.is_broken())
     }
 
     /// Takes the trial that is due on a marked endpoint. Only one caller gets it; true when there is no mark at all.
     pub(crate) fn claim_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
+        self.is_unremarkable()
+            || ((!self.is_broken() || self.circuit.claim(now)) && self.claim_connect_trial(now, passive))
+    }
+
+    fn claim_connect_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
         let Some(mark) = self.connect_mark() else { return true };
         let next = mark_at(now + passive.out_for, mark & SLOW);
         mark & !SLOW <= now.0 && self.live.connect_mark.compare_exchange(mark, next, Relaxed, Relaxed).is_ok()

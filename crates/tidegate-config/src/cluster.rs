@@ -21,6 +21,10 @@ pub struct Cluster {
     pub health: Option<HealthCheck>,
     /// Marking down after failed connects; `None`: never.
     pub passive: Option<PassiveHealth>,
+    /// Taking an endpoint out that answers with failures; `None`: never.
+    pub breaker: Option<Breaker>,
+    /// The statuses that count as failures, sorted, without overlaps: for what `adaptive` learns and for the breaker.
+    pub failure_statuses: Vec<StatusRange>,
     /// Connections begin with a header of the PROXY protocol, version 2, that names the client.
     pub send_proxy_protocol: bool,
     /// How much may be open or waiting.
@@ -123,6 +127,44 @@ pub struct PassiveHealth {
 impl Default for PassiveHealth {
     fn default() -> Self {
         Self { connect_failures: 3, retry_after: Duration::from_secs(2) }
+    }
+}
+
+/// The statuses that count as failures when nothing else is said: 500, 502, 503 and 504.
+pub(crate) fn default_failure_statuses() -> Vec<StatusRange> {
+    vec![StatusRange { first: 500, last: 500 }, StatusRange { first: 502, last: 504 }]
+}
+
+/// Taking an endpoint out that answers with failures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Failures in a row that take an endpoint out; `None`: however many.
+    pub failures: Option<u32>,
+    /// Percent points that an endpoint's success rate may be below the median; `None`: any.
+    pub margin_percent: Option<u32>,
+    /// Results that an endpoint must have in a period for its success rate to be looked at.
+    pub requests: u32,
+    /// Over which success rates are taken.
+    pub period: Duration,
+    /// The part of the cluster that may be out by the breaker; one endpoint always may.
+    pub ejected_percent: u32,
+    /// After this long one request tries it again.
+    pub retry_after: Duration,
+    /// Doubled each time that fails, up to this.
+    pub retry_after_max: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: Some(5),
+            margin_percent: Some(20),
+            requests: 100,
+            period: Duration::from_secs(10),
+            ejected_percent: 50,
+            retry_after: Duration::from_secs(10),
+            retry_after_max: Duration::from_mins(5),
+        }
     }
 }
 

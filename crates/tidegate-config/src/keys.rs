@@ -248,6 +248,7 @@ mod tests {
             ("health", "path" | "host" | "expect") => "listen = ':80'\nto = 'h:1'\n[health]\ntype = 'http'\n",
             ("health", _) => "listen = ':80'\nto = 'h:1'\n[health]\n",
             ("passive", _) => "listen = ':80'\nto = 'h:1'\n[passive]\n",
+            ("breaker", _) => "listen = ':80'\nto = 'h:1'\n[breaker]\n",
             ("timeout", _) => "listen = ':80'\nto = 'h:1'\n[timeout]\n",
             ("limit", _) => "listen = ':80'\nto = 'h:1'\n[limit]\n",
             ("retry", _) => "listen = ':80'\nto = 'h:1'\n[retry]\n",

@@ -39,7 +39,8 @@ mod walk;
 pub use address::{Address, AddressError, Bind, Host};
 pub use balance::{Balance, Bound, BoundBy, HashKey, Hashing};
 pub use cluster::{
-    Cluster, ClusterLimits, Endpoint, EndpointRequests, HealthCheck, PassiveHealth, Probe, StatusRange,
+    Breaker, Cluster, ClusterLimits, Endpoint, EndpointRequests, HealthCheck, PassiveHealth, Probe,
+    StatusRange,
 };
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, Timeouts, Workers};
 pub use flags::Flag;

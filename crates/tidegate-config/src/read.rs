@@ -21,8 +21,8 @@ use crate::keys::ROOT;
 use crate::problem::{Problem, Span};
 use crate::walk::{Section, Walk, set};
 use crate::{
-    Balance, Bind, Cluster, ClusterLimits, EndpointRequests, HealthCheck, Limits, Listener, Log,
-    PassiveHealth, RateLimit, Retry, Sticky, Timeouts, Workers,
+    Balance, Bind, Breaker, Cluster, ClusterLimits, EndpointRequests, HealthCheck, Limits, Listener, Log,
+    PassiveHealth, RateLimit, Retry, StatusRange, Sticky, Timeouts, Workers,
 };
 
 pub(crate) use route::{ActionDraft, ForwardDraft, RouteDraft, Target};
@@ -58,6 +58,8 @@ struct Inherited {
     sticky: Option<Sticky>,
     health: Option<HealthCheck>,
     passive: Option<PassiveHealth>,
+    breaker: Option<Breaker>,
+    failure_statuses: Vec<StatusRange>,
     retry: Retry,
     trusted_proxies: Vec<IpNet>,
     zone: Option<String>,
@@ -74,6 +76,8 @@ impl Default for Inherited {
             sticky: None,
             health: None,
             passive: Some(PassiveHealth::default()),
+            breaker: None,
+            failure_statuses: crate::cluster::default_failure_statuses(),
             retry: Retry::default(),
             trusted_proxies: Vec::new(),
             zone: None,
@@ -120,6 +124,8 @@ fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
     set(&mut inherited.sticky, sticky::sticky(walk, root));
     set(&mut inherited.health, cluster::health(walk, root));
     set(&mut inherited.passive, cluster::passive(walk, root));
+    set(&mut inherited.breaker, cluster::breaker(walk, root));
+    set(&mut inherited.failure_statuses, cluster::failure_statuses(walk, root));
     inherited.zone = cluster::zone(walk, root);
     set(&mut inherited.send_proxy_protocol, cluster::send_proxy_protocol(walk, root));
     set(&mut inherited.retry, route::retry(walk, root, &Retry::default()));

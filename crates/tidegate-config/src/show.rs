@@ -9,10 +9,10 @@ use crate::check::print_host;
 use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
-    Action, Balance, Bind, Bound, Cluster, Config, Endpoint, EndpointRequests, Forward, HashKey, HealthCheck,
-    Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey,
-    RateLimit, Redirect, RedirectPart, Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky,
-    Timeouts, Workers,
+    Action, Balance, Bind, Bound, Breaker, Cluster, Config, Endpoint, EndpointRequests, Forward, HashKey,
+    HealthCheck, Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority,
+    Probe, RateKey, RateLimit, Redirect, RedirectPart, Retry, Route, RouteRate, RouteTimeouts, Secret,
+    StatusRange, Sticky, Timeouts, Workers,
 };
 
 impl Config {
@@ -238,6 +238,8 @@ fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
     sheet.line("sticky", cluster.sticky.as_ref().map_or(quoted("off"), sticky));
     sheet.line("health", cluster.health.as_ref().map_or(quoted("off"), health));
     sheet.line("passive", cluster.passive.as_ref().map_or(quoted("off"), passive));
+    sheet.line("breaker", cluster.breaker.as_ref().map_or(quoted("off"), breaker));
+    sheet.line("failure_statuses", list(cluster.failure_statuses.iter().copied().map(status_range)));
     sheet.line("send_proxy_protocol", quoted(if cluster.send_proxy_protocol { "v2" } else { "off" }));
     let limits = [
         ("endpoint_requests", endpoint_requests(cluster.limit.endpoint_requests)),
@@ -315,6 +317,18 @@ fn hash_key(key: &HashKey) -> String {
         HashKey::Header(name) => table([("header", quoted(name))]),
         HashKey::Path => quoted("path"),
     }
+}
+
+fn breaker(breaker: &Breaker) -> String {
+    table([
+        ("failures", count_or_off(breaker.failures)),
+        ("margin_percent", count_or_off(breaker.margin_percent)),
+        ("requests", breaker.requests.to_string()),
+        ("period", duration(breaker.period)),
+        ("ejected_percent", breaker.ejected_percent.to_string()),
+        ("retry_after", duration(breaker.retry_after)),
+        ("retry_after_max", duration(breaker.retry_after_max)),
+    ])
 }
 
 fn health(check: &HealthCheck) -> String {

@@ -142,10 +142,11 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 23] = [
+const PLACES: [(&str, &str); 24] = [
     ("admin", "[admin]\n"),
     ("answer", "[[route]]\n[route.answer]\n"),
     ("balance", "[balance]\n"),
+    ("breaker", "[breaker]\n"),
     ("cluster", "[cluster.a]\n"),
     ("cluster_limit", "[cluster.a.limit]\n"),
     ("endpoint", "[[cluster.a.endpoints]]\n"),

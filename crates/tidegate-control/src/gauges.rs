@@ -5,17 +5,17 @@ use crate::status::health_word;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use tidegate_balance::{Endpoint, Health, Moment};
+use tidegate_balance::{Ejection, Endpoint, Health, Moment};
 use tidegate_config::{Cluster as Configured, Config, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
     BUILD_INFO, CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE,
-    ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES,
-    HEALTH_STATES, LISTENER_CONNECTIONS, WORKERS,
+    ENDPOINT_EJECTIONS, ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT,
+    ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, WORKERS,
 };
-use tidegate_telemetry::registry::Labels;
+use tidegate_telemetry::registry::{CONTROL, Labels};
 use tidegate_telemetry::{Family, Registry};
 
 /// Brings every gauge to what holds now.
@@ -80,6 +80,10 @@ fn fill_endpoint(registry: &Registry, endpoint: &Endpoint, upstream: &Upstream, 
     for state in HEALTH_STATES {
         let holds = usize::from(state == health_word(health));
         set(registry, &ENDPOINT_HEALTH, &[labels[0], labels[1], state], holds);
+    }
+    for (reason, word) in [(Ejection::Failures, "failures"), (Ejection::SuccessRate, "success_rate")] {
+        let counter = registry.counter(CONTROL, &ENDPOINT_EJECTIONS, &[labels[0], labels[1], word]);
+        counter.add(endpoint.state.ejections(reason).saturating_sub(counter.value()));
     }
     set(registry, &ENDPOINT_IN_FLIGHT, &labels, endpoint.state.in_flight() as usize);
     set(registry, &ENDPOINT_CONNECTIONS, &labels, count(&upstream.open));

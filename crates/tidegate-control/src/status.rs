@@ -151,6 +151,8 @@ pub(crate) fn health_word(health: Health) -> &'static str {
         Health::Up => "up",
         Health::DownByCheck => "down_by_check",
         Health::DownByConnect => "down_by_connect",
+        Health::DownByFailures => "down_by_failures",
+        Health::DownBySuccessRate => "down_by_success_rate",
         Health::Draining => "draining",
         Health::Unresolved => "unresolved",
     }
@@ -168,7 +170,20 @@ pub(crate) fn reason(
         Health::DownByConnect => {
             Some(format!("{} connects failed in a row", state.connect_failures_in_a_row()))
         }
+        Health::DownByFailures => {
+            Some(format!("{} requests failed in a row{}", state.failures_in_a_row(), tried_again(state)))
+        }
+        Health::DownBySuccessRate => {
+            let (here, elsewhere) = state.success_percents();
+            let again = tried_again(state);
+            Some(format!("{here} % of its requests succeeded, {elsewhere} % at the median endpoint{again}"))
+        }
         Health::Draining => Some("taken out by the operator".to_owned()),
         Health::Unresolved => Some("its name does not resolve".to_owned()),
     }
+}
+
+fn tried_again(state: &EndpointState) -> String {
+    let left = state.trial_due().map(|due| due.since(now()).as_secs_f64().ceil());
+    left.filter(|left| *left > 0.0).map(|left| format!("; tried again in {left} s")).unwrap_or_default()
 }

@@ -79,10 +79,10 @@ impl Watch {
     }
 }
 
-/// An endpoint marked by failed connects is not up again because its next trial is due, but when one succeeds.
+/// An endpoint that is marked, by failed connects or by a breaker, is not up again because its next trial is due, but when one succeeds.
 fn lasting_health(endpoint: &Endpoint, now: Moment) -> Health {
     match endpoint.state.health(now) {
-        Health::Up if endpoint.state.trial_due().is_some() => Health::DownByConnect,
+        Health::Up => endpoint.state.waiting_for_trial().unwrap_or(Health::Up),
         health => health,
     }
 }

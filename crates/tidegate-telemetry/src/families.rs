@@ -39,7 +39,15 @@ pub fn code_class(status: u16) -> usize {
 }
 
 /// The values of the label `state` of `ENDPOINT_HEALTH`.
-pub const HEALTH_STATES: [&str; 5] = ["up", "down_by_check", "down_by_connect", "draining", "unresolved"];
+pub const HEALTH_STATES: [&str; 7] = [
+    "up",
+    "down_by_check",
+    "down_by_connect",
+    "down_by_failures",
+    "down_by_success_rate",
+    "draining",
+    "unresolved",
+];
 
 /// Declares each family and the list of all of them.
 macro_rules! families {
@@ -106,9 +114,11 @@ families! {
     ENDPOINT_UP = Gauge "tidegate_endpoint_up" ["cluster", "endpoint"]
         "Whether the endpoint may be picked: 1 or 0.";
     ENDPOINT_HEALTH = Gauge "tidegate_endpoint_health" ["cluster", "endpoint", "state"]
-        "1 for the state the endpoint is in (up, down_by_check, down_by_connect, draining, unresolved), 0 for the others.";
+        "1 for the state the endpoint is in (up, down_by_check, down_by_connect, down_by_failures, down_by_success_rate, draining, unresolved), 0 for the others.";
     ENDPOINT_HEALTH_CHECKS = Counter "tidegate_endpoint_health_checks" ["cluster", "endpoint", "outcome"]
         "Active health checks, by outcome: passed or failed.";
+    ENDPOINT_EJECTIONS = Counter "tidegate_endpoint_ejections" ["cluster", "endpoint", "reason"]
+        "Times that a breaker took the endpoint out; reason is failures (in a row) or success_rate.";
     ENDPOINT_ATTEMPTS = Counter "tidegate_endpoint_attempts" ["cluster", "endpoint"]
         "Attempts of requests on the endpoint.";
     ENDPOINT_ANSWERS = Counter "tidegate_endpoint_answers" ["cluster", "endpoint", "code"]

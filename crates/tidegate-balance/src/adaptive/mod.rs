@@ -81,8 +81,8 @@ impl Adaptive {
     }
 
     /// What the end of an attempt teaches. Off the client's path: the answer has been sent, or an attempt has failed.
-    pub(crate) fn learn(&self, seats: &[Seat], lease: &Lease<'_>, ended: Ended, now: Moment) {
-        if let Some(evidence) = Self::evidence(lease, ended, now) {
+    pub(crate) fn learn(&self, seats: &[Seat], lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) {
+        if let Some(evidence) = Self::evidence(lease, ended, failed, now) {
             let state = &lease.endpoint().state;
             if matches!(ended, Ended::Answered { .. }) {
                 state.standing().sign_of_life(now);
@@ -99,11 +99,11 @@ impl Adaptive {
         self.fleet.shrink_if_due(seats, self.peers, now);
     }
 
-    fn evidence(lease: &Lease<'_>, ended: Ended, now: Moment) -> Option<Evidence> {
+    fn evidence(lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) -> Option<Evidence> {
         match ended {
             Ended::Abandoned => None,
             Ended::Answered { .. } if lease.has_answered() => None,
-            Ended::Answered { status, .. } if is_failure(status) => Some(Evidence::Failure),
+            Ended::Answered { .. } if failed => Some(Evidence::Failure),
             Ended::Answered { first_byte, .. } => {
                 let state = &lease.endpoint().state;
                 let silence = state.standing().silence(state.load().waiting(), now);
@@ -218,11 +218,6 @@ fn warning(seat: &Seat, patience: Patience, now: Moment) -> f32 {
     warning
 }
 
-/// Answers that say the endpoint could not do its work; other statuses are the application's to give.
-fn is_failure(status: u16) -> bool {
-    matches!(status, 500 | 502 | 503 | 504)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +264,7 @@ mod tests {
                 2 => Ended::Abandoned,
                 _ => Ended::Answered { status: 200, first_byte },
             };
-            self.adaptive.learn(&self.seats, &lease, ended, self.now);
+            self.adaptive.learn(&self.seats, &lease, ended, how < 2, self.now);
             lease.settle(ended, self.now);
         }
 

@@ -8,7 +8,7 @@ use super::rate_limit::{RATE_KEY, RATE_LIMIT, RATE_LIMIT_DOC, RATE_LIMITS};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 24] = [
+pub(crate) static ALL: [&Table; 25] = [
     &ROOT,
     &LISTENER,
     &ROUTE,
@@ -22,6 +22,7 @@ pub(crate) static ALL: [&Table; 24] = [
     &STICKY,
     &HEALTH,
     &PASSIVE,
+    &BREAKER,
     &TIMEOUT,
     &ROUTE_TIMEOUT,
     &RATE_LIMIT,
@@ -52,6 +53,8 @@ const HEALTHS: Kind = Kind::AnyOf(&[
     Kind::Table(&HEALTH),
 ]);
 const PASSIVES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&PASSIVE)]);
+const BREAKERS: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&BREAKER)]);
+const STATUSES: Kind = Kind::AnyOf(&[STATUS, Kind::List(&STATUS)]);
 const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
 const RETRY_WORDS: Kind = Kind::Words(&["connect", "reset", "timeout"]);
 const RETRY_STATUS: Kind = Kind::Integer { min: 500, max: 599 };
@@ -62,6 +65,9 @@ const STATUS: Kind =
 const HEALTH_DOC: &str = "Active checks: a path to `GET`, `true` or `\"tcp\"` for a connection alone, `\"off\"`, or a \
     table.";
 const PASSIVE_DOC: &str = "Marking an endpoint down when requests cannot connect to it.";
+const BREAKER_DOC: &str = "Taking an endpoint out that answers with failures; `true`, `\"off\"`, or a table. `adaptive` \
+    avoids such endpoints by itself.";
+const FAILURES_DOC: &str = "Statuses that count as failures, for `adaptive` and for `breaker`.";
 const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` for never. Only what may be done twice is \
     ever sent twice: by its method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`.";
 const ATTEMPT_DOC: &str = "From the pick of an endpoint to the first byte of its answer; then the next try's turn comes \
@@ -100,6 +106,8 @@ pub(crate) static ROOT: Table = Table {
         key("sticky", STICKIES, Value("\"off\""), "true", STICKY_DOC),
         key("health", HEALTHS, Value("\"off\""), "\"/health\"", HEALTH_DOC),
         key("passive", PASSIVES, Value("true"), "{ connect_failures = 5 }", PASSIVE_DOC),
+        key("breaker", BREAKERS, Value("\"off\""), "true", BREAKER_DOC),
+        key("failure_statuses", STATUSES, Value("[500, \"502-504\"]"), "\"500-599\"", FAILURES_DOC),
         key("retry", RETRIES, Value("true"), "{ attempts = 2 }", RETRY_DOC),
         key(
             "trusted_proxies",
@@ -283,6 +291,20 @@ pub(crate) static ROUTE: Table = Table {
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
         key(
+            "breaker",
+            BREAKERS,
+            Inherited("at the top"),
+            "true",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
+        key(
+            "failure_statuses",
+            STATUSES,
+            Inherited("at the top"),
+            "[500, 503]",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
+        key(
             "send_proxy_protocol",
             SEND_PROXY,
             Inherited("at the top"),
@@ -422,6 +444,8 @@ pub(crate) static CLUSTER: Table = Table {
             HEALTH_DOC,
         ),
         key("passive", PASSIVES, Inherited("at the top"), "\"off\"", PASSIVE_DOC),
+        key("breaker", BREAKERS, Inherited("at the top"), "{ failures = 10 }", BREAKER_DOC),
+        key("failure_statuses", STATUSES, Inherited("at the top"), "[500, 503]", FAILURES_DOC),
         key("send_proxy_protocol", SEND_PROXY, Inherited("at the top"), "\"v2\"", SEND_PROXY_DOC),
         key(
             "limit",
@@ -536,6 +560,59 @@ pub(crate) static PASSIVE: Table = Table {
             Value("\"2s\""),
             "\"30s\"",
             "After this long one request tries it again.",
+        ),
+    ],
+};
+
+pub(crate) static BREAKER: Table = Table {
+    name: "breaker",
+    title: "`breaker` as a table",
+    doc: "Taking an endpoint out that answers with failures. When its time is over one request tries it: if that succeeds it is \
+        back, if not it is out for twice as long. The last endpoint that is up is never taken out.",
+    keys: &[
+        key(
+            "failures",
+            Kind::AnyOf(&[Kind::Integer { min: 1, max: 1000 }, OFF]),
+            Value("5"),
+            "10",
+            "Failures in a row that take it out.",
+        ),
+        key(
+            "margin_percent",
+            Kind::AnyOf(&[Kind::Integer { min: 1, max: 100 }, OFF]),
+            Value("20"),
+            "\"off\"",
+            "Percent points that its success rate may be below the median endpoint's; beyond that, and beyond what chance \
+                explains, it is taken out. Nobody is when all fail alike.",
+        ),
+        key(
+            "requests",
+            Kind::Integer { min: 1, max: 1_000_000 },
+            Value("100"),
+            "20",
+            "Requests that it must have had in the period for its success rate to count.",
+        ),
+        key("period", Kind::Duration, Value("\"10s\""), "\"5s\"", "Over which success rates are taken."),
+        key(
+            "ejected_percent",
+            Kind::Integer { min: 0, max: 100 },
+            Value("50"),
+            "30",
+            "The part of the cluster that may be out by the breaker at once; one endpoint always may.",
+        ),
+        key(
+            "retry_after",
+            Kind::Duration,
+            Value("\"10s\""),
+            "\"30s\"",
+            "After this long one request tries it.",
+        ),
+        key(
+            "retry_after_max",
+            Kind::Duration,
+            Value("\"5m\""),
+            "\"1m\"",
+            "Up to this `retry_after` is doubled, each time that the endpoint is still failing.",
         ),
     ],
 };

@@ -12,7 +12,7 @@ use crate::read::matcher::path_problem;
 use crate::read::sticky::sticky;
 use crate::read::{Inherited, Placed, cluster_limits, is_table};
 use crate::walk::{Field, Section, Walk, set};
-use crate::{Address, Balance, Cluster, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
+use crate::{Address, Balance, Breaker, Cluster, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
 
 const NAME_BYTES_MAX: usize = 64;
 
@@ -74,17 +74,21 @@ pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster
         sticky: inherited.sticky.clone(),
         health: inherited.health.clone(),
         passive: inherited.passive.clone(),
+        breaker: inherited.breaker.clone(),
+        failure_statuses: inherited.failure_statuses.clone(),
         send_proxy_protocol: inherited.send_proxy_protocol,
         limit: inherited.limit.cluster.clone(),
     }
 }
 
-/// `balance`, `sticky`, `health`, `passive` and `send_proxy_protocol` of a cluster or of a route with endpoints on the spot.
+/// `balance`, `sticky`, `health`, `passive`, `breaker` and their like of a cluster or of a route with endpoints on the spot.
 pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster: &mut Cluster) {
     set(&mut cluster.balance, balance(walk, section));
     set(&mut cluster.sticky, sticky(walk, section));
     set(&mut cluster.health, health(walk, section));
     set(&mut cluster.passive, passive(walk, section));
+    set(&mut cluster.breaker, breaker(walk, section));
+    set(&mut cluster.failure_statuses, failure_statuses(walk, section));
     set(&mut cluster.send_proxy_protocol, send_proxy_protocol(walk, section));
 }
 
@@ -183,6 +187,51 @@ pub(super) fn passive(walk: &mut Walk, section: &Section<'_>) -> Option<Option<P
         _ => return field.refuse(walk),
     }
     Some(Some(passive))
+}
+
+/// The `breaker` of a section; `None` when it says nothing.
+pub(super) fn breaker(walk: &mut Walk, section: &Section<'_>) -> Option<Option<Breaker>> {
+    let field = section.field("breaker")?;
+    if field.is_refused() {
+        return Some(None);
+    }
+    match &field.node.value {
+        Value::Boolean(_) => Some(Some(Breaker::default())),
+        Value::Table(_) => {
+            let table = field.section(walk)?;
+            Some(Some(breaker_table(walk, &table)))
+        }
+        _ => field.refuse(walk),
+    }
+}
+
+fn breaker_table(walk: &mut Walk, table: &Section<'_>) -> Breaker {
+    let mut breaker = Breaker::default();
+    set(&mut breaker.failures, table.integer_or_off(walk, "failures"));
+    set(&mut breaker.margin_percent, table.integer_or_off(walk, "margin_percent"));
+    set(&mut breaker.requests, table.integer(walk, "requests"));
+    set(&mut breaker.period, table.duration(walk, "period"));
+    set(&mut breaker.ejected_percent, table.integer(walk, "ejected_percent"));
+    set(&mut breaker.retry_after, table.duration(walk, "retry_after"));
+    set(&mut breaker.retry_after_max, table.duration(walk, "retry_after_max"));
+    if breaker.retry_after > breaker.retry_after_max {
+        let place = table.field("retry_after_max").or_else(|| table.field("retry_after"));
+        let span = place.map_or(table.span.clone(), |field| field.span());
+        let title = "`retry_after` is longer than `retry_after_max`, up to which it is doubled";
+        walk.report(Problem::error(span, title).help("make `retry_after_max` the longer one"));
+    }
+    if breaker.failures.is_none() && breaker.margin_percent.is_none() {
+        let title = "this breaker has nothing to break for";
+        let help = "leave `failures` or `margin_percent` on, or write `breaker = \"off\"`";
+        walk.report(Problem::error(table.span.clone(), title).help(help));
+    }
+    breaker
+}
+
+/// The `failure_statuses` of a section; `None` when it says nothing.
+pub(super) fn failure_statuses(walk: &mut Walk, section: &Section<'_>) -> Option<Vec<StatusRange>> {
+    let field = section.field("failure_statuses")?;
+    statuses(walk, &field)
 }
 
 /// The `health` of a section; `None` when it says nothing.

@@ -178,6 +178,8 @@ fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
         "sticky",
         "health",
         "passive",
+        "breaker",
+        "failure_statuses",
         "send_proxy_protocol",
         "retry",
         "timeout",
@@ -233,7 +235,9 @@ fn priority(walk: &mut Walk, field: &Field<'_>) -> Option<Priority> {
 
 /// What belongs to a named cluster is said there, once.
 fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
-    for name in ["balance", "sticky", "health", "passive", "send_proxy_protocol"] {
+    for name in
+        ["balance", "sticky", "health", "passive", "breaker", "failure_statuses", "send_proxy_protocol"]
+    {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect here: `to` names a cluster");
             walk.report(

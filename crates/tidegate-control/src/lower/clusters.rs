@@ -6,12 +6,13 @@ use crate::secrets::Secrets;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, RequestLimit, RoomWatch,
-    States,
+    Algorithm, Balancer, Breaker, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, RequestLimit,
+    RoomWatch, States, StatusSet,
 };
 use tidegate_config::{
-    Address as ConfiguredAddress, Balance, Bound, BoundBy, Cluster as ConfiguredCluster, Config,
-    Endpoint as ConfiguredEndpoint, EndpointRequests, HashKey as ConfiguredKey, Host, PassiveHealth,
+    Address as ConfiguredAddress, Balance, Bound, BoundBy, Breaker as ConfiguredBreaker,
+    Cluster as ConfiguredCluster, Config, Endpoint as ConfiguredEndpoint, EndpointRequests,
+    HashKey as ConfiguredKey, Host, PassiveHealth, StatusRange,
 };
 use tidegate_proxy::snapshot::{Cluster, HashKey};
 use tidegate_proxy::upstream::{Address, Upstream};
@@ -88,6 +89,8 @@ fn cluster(
     let balancer = Balancer::new(algorithm(&configured.balance), endpoints, rotation)
         .with_places(&places(config, configured))
         .with_passive_marking(passive_marking(configured.passive.as_ref()))
+        .with_failure_statuses(statuses(&configured.failure_statuses))
+        .with_breaker(configured.breaker.as_ref().map(breaker), rotation)
         .with_request_limits(&request_limits(configured), Some(watch));
     let bound = configured.sticky.as_ref().and_then(|sticky| sticky.bound);
     Cluster {
@@ -107,6 +110,22 @@ fn cluster(
         idle_connections_max: configured.limit.upstream_idle_connections as usize,
         idle_timeout: IDLE_TIMEOUT,
         head_limits: head_limits(config),
+    }
+}
+
+fn statuses(configured: &[StatusRange]) -> StatusSet {
+    configured.iter().flat_map(|range| range.first..=range.last).collect()
+}
+
+fn breaker(configured: &ConfiguredBreaker) -> Breaker {
+    Breaker {
+        failures: configured.failures.unwrap_or(0),
+        margin_percent: configured.margin_percent,
+        requests_min: configured.requests,
+        period: configured.period,
+        ejected_percent_max: configured.ejected_percent,
+        out_for: configured.retry_after,
+        out_for_max: configured.retry_after_max,
     }
 }
 

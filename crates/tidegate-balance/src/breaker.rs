@@ -1,0 +1,282 @@
+//! Taking an endpoint out that answers, but with failures. Knows no status and no algorithm: what counts as a failure is
+//! decided before.
+//!
+//! Two reasons, each of its own. *Failures in a row*: the endpoint is broken whatever the others do. *Success rate*: of the
+//! results of one period, so many fewer are good than at the median endpoint that chance does not explain it; when all fail
+//! alike, nobody is taken out (Envoy compares with the mean and its standard deviation, which one endpoint of a few moves
+//! so much that it hides itself).
+//!
+//! What both respect: no more than a part of the cluster is out by breakers, and never the last endpoint that is up. After a
+//! while one request is let in as a trial, as with failed connects; its success ends the matter, its failure doubles the
+//! while. So does being taken out again soon after.
+
+use crate::Moment;
+use crate::seat::Seat;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// When failing answers take an endpoint out, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Failures in a row that take an endpoint out; 0: however many.
+    pub failures: u32,
+    /// Percent points that an endpoint's success rate may be below the median; `None`: any.
+    pub margin_percent: Option<u32>,
+    /// Results that an endpoint must have in a period for its success rate to be looked at.
+    pub requests_min: u32,
+    pub period: Duration,
+    /// The part of the cluster, in percent, that may be out by breakers at once. One endpoint always may.
+    pub ejected_percent_max: u32,
+    /// From being taken out to the first trial, the first time and at most.
+    pub out_for: Duration,
+    pub out_for_max: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            margin_percent: Some(20),
+            requests_min: 100,
+            period: Duration::from_secs(10),
+            ejected_percent_max: 50,
+            out_for: Duration::from_secs(10),
+            out_for_max: Duration::from_mins(5),
+        }
+    }
+}
+
+/// Why a breaker took an endpoint out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ejection {
+    Failures,
+    SuccessRate,
+}
+
+/// Standard errors of a success rate that pass for chance: many, because every endpoint is looked at in every period, and an
+/// algorithm that avoids failures stops measuring an endpoint when it has had bad luck.
+const DOUBT: f64 = 5.0;
+
+/// The breakers of a cluster.
+#[derive(Debug)]
+pub(crate) struct Breakers {
+    breaker: Breaker,
+    shared: Arc<Shared>,
+}
+
+/// By all workers, and all snapshots of the cluster.
+#[derive(Debug, Default)]
+struct Shared {
+    /// When the period ends. 0: none has begun.
+    period_ends: AtomicU64,
+    /// Held while endpoints are taken out, so that two at once cannot be one too many. Only ever tried.
+    ejecting: Mutex<()>,
+}
+
+impl Breakers {
+    pub(crate) fn new(breaker: Breaker, previous: Option<&Breakers>) -> Self {
+        Self { breaker, shared: previous.map(|previous| Arc::clone(&previous.shared)).unwrap_or_default() }
+    }
+
+    /// One result of the endpoint at this position. Of one that is out, only the trial's says anything.
+    pub(crate) fn learn(&self, seats: &[Seat], index: usize, is_trial: bool, failed: bool, now: Moment) {
+        let Some(seat) = seats.get(index) else { return };
+        let circuit = seat.state.circuit();
+        if seat.state.is_broken() {
+            match (is_trial, failed) {
+                (false, _) => {}
+                (true, false) => seat.state.mend(now),
+                (true, true) => circuit.wait(circuit.doubled(&self.breaker), now),
+            }
+            return;
+        }
+        circuit.count(failed);
+        let in_a_row = circuit.failures_in_a_row();
+        if failed && self.breaker.failures != 0 && in_a_row >= self.breaker.failures {
+            self.eject(seats, index, Ejection::Failures, now);
+        }
+        self.judge_if_due(seats, now);
+    }
+
+    fn judge_if_due(&self, seats: &[Seat], now: Moment) {
+        let Some(margin) = self.breaker.margin_percent else { return };
+        let ends = self.shared.period_ends.load(Relaxed);
+        let next = (now + self.breaker.period).0;
+        let is_mine =
+            now.0 >= ends && self.shared.period_ends.compare_exchange(ends, next, Relaxed, Relaxed).is_ok();
+        if is_mine {
+            let results: Vec<_> =
+                (0..).zip(seats).filter_map(|(index, seat)| self.result(index, seat)).collect();
+            if ends != 0 {
+                self.judge(seats, results, margin, now);
+            }
+        }
+    }
+
+    /// The results of a period, which are forgotten with this. `None`: not enough of them.
+    fn result(&self, index: usize, seat: &Seat) -> Option<PeriodResult> {
+        let (all, failed) = seat.state.circuit().take_period();
+        let is_heard = all >= self.breaker.requests_min.max(1) && !seat.state.is_broken();
+        is_heard.then_some(PeriodResult { index, all, failed })
+    }
+
+    fn judge(&self, seats: &[Seat], mut results: Vec<PeriodResult>, margin: u32, now: Moment) {
+        results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
+        let Some(median) = median(&results) else { return };
+        // Worst first: there may not be room for all.
+        for result in results.iter().rev() {
+            let excess = result.rate() - median;
+            if excess > f64::from(margin) / 100.0 && excess > DOUBT * result.standard_error(median) {
+                if let Some(seat) = seats.get(result.index) {
+                    seat.state.circuit().keep(result, median);
+                }
+                self.eject(seats, result.index, Ejection::SuccessRate, now);
+            }
+        }
+    }
+
+    fn eject(&self, seats: &[Seat], index: usize, reason: Ejection, now: Moment) {
+        let Ok(_guard) = self.shared.ejecting.try_lock() else { return };
+        let Some(seat) = seats.get(index) else { return };
+        let is_other_up =
+            (0..).zip(seats).any(|(other, seat)| other != index && seat.state.is_unbroken_and_open(now));
+        let broken = seats.iter().filter(|seat| seat.state.is_broken()).count();
+        let share = (broken + 1) * 100 <= self.breaker.ejected_percent_max as usize * seats.len();
+        if is_other_up && (share || broken == 0) && !seat.state.is_broken() {
+            let circuit = seat.state.circuit();
+            circuit.wait(circuit.first_wait(&self.breaker, now), now);
+            seat.state.trip(reason);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PeriodResult {
+    index: usize,
+    all: u32,
+    failed: u32,
+}
+
+impl PeriodResult {
+    fn rate(&self) -> f64 {
+        f64::from(self.failed) / f64::from(self.all)
+    }
+
+    /// Of a rate that is really `rate`, measured with as many results; of none at all it would be nothing, so at least one
+    /// failure is thinkable.
+    fn standard_error(&self, rate: f64) -> f64 {
+        let all = f64::from(self.all);
+        let rate = rate.max(1.0 / all);
+        (rate * (1.0 - rate) / all).max(0.0).sqrt()
+    }
+}
+
+/// Of sorted results from two endpoints and more; one alone cannot be told from the others. The lower of two in the middle:
+/// where exactly half fail, that is not what is normal.
+fn median(results: &[PeriodResult]) -> Option<f64> {
+    let middle = results.get(results.len().saturating_sub(1) / 2)?;
+    (results.len() > 1).then(|| middle.rate())
+}
+
+/// What one endpoint's breaker has seen, and until when it is open. Shared by all workers; all accesses are `Relaxed`, as
+/// each is a count or a moment by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Circuit {
+    failures_in_a_row: AtomicU32,
+    /// In the present period, failures in the lower half.
+    period: AtomicU64,
+    /// When the next trial is due, while it is out.
+    due: AtomicU64,
+    /// How long it was out the last time, in nanoseconds.
+    waited: AtomicU64,
+    /// When it came back.
+    mended: AtomicU64,
+    by_failures: AtomicU64,
+    by_success_rate: AtomicU64,
+    /// Percent that succeeded, when the success rate was the reason, and at the median.
+    succeeded: AtomicU32,
+    succeeded_elsewhere: AtomicU32,
+}
+
+impl Circuit {
+    pub(crate) fn due(&self) -> Moment {
+        Moment(self.due.load(Relaxed))
+    }
+
+    pub(crate) fn failures_in_a_row(&self) -> u32 {
+        self.failures_in_a_row.load(Relaxed)
+    }
+
+    /// Percent that succeeded, there and at the median, when that was last a reason.
+    pub(crate) fn success_percents(&self) -> (u32, u32) {
+        (self.succeeded.load(Relaxed), self.succeeded_elsewhere.load(Relaxed))
+    }
+
+    pub(crate) fn ejections(&self, reason: Ejection) -> u64 {
+        self.counter(reason).load(Relaxed)
+    }
+
+    pub(crate) fn count_ejection(&self, reason: Ejection) {
+        self.counter(reason).fetch_add(1, Relaxed);
+    }
+
+    /// Takes the trial that is due; only one caller gets it.
+    pub(crate) fn claim(&self, now: Moment) -> bool {
+        let due = self.due.load(Relaxed);
+        let next = now.0.saturating_add(self.waited.load(Relaxed));
+        due <= now.0 && self.due.compare_exchange(due, next, Relaxed, Relaxed).is_ok()
+    }
+
+    pub(crate) fn mend(&self, now: Moment) {
+        self.failures_in_a_row.store(0, Relaxed);
+        self.mended.store(now.0, Relaxed);
+    }
+
+    fn counter(&self, reason: Ejection) -> &AtomicU64 {
+        match reason {
+            Ejection::Failures => &self.by_failures,
+            Ejection::SuccessRate => &self.by_success_rate,
+        }
+    }
+
+    fn count(&self, failed: bool) {
+        if failed {
+            self.failures_in_a_row.fetch_add(1, Relaxed);
+        } else if self.failures_in_a_row() != 0 {
+            // Looking first keeps the cache line shared in the common case.
+            self.failures_in_a_row.store(0, Relaxed);
+        }
+        self.period.fetch_add(1 << 32 | u64::from(failed), Relaxed);
+    }
+
+    /// All results and the failures of the period.
+    fn take_period(&self) -> (u32, u32) {
+        let period = self.period.swap(0, Relaxed);
+        ((period >> 32) as u32, period as u32)
+    }
+
+    fn keep(&self, result: &PeriodResult, median: f64) {
+        let percent = |failed: f64| ((1.0 - failed) * 100.0).round() as u32;
+        self.succeeded.store(percent(result.rate()), Relaxed);
+        self.succeeded_elsewhere.store(percent(median), Relaxed);
+    }
+
+    /// Twice as long as the last time when that is hardly over.
+    fn first_wait(&self, breaker: &Breaker, now: Moment) -> Duration {
+        let waited = Duration::from_nanos(self.waited.load(Relaxed));
+        let is_again = !waited.is_zero() && now.since(Moment(self.mended.load(Relaxed))) < waited;
+        if is_again { self.doubled(breaker) } else { breaker.out_for.min(breaker.out_for_max) }
+    }
+
+    fn doubled(&self, breaker: &Breaker) -> Duration {
+        let waited = Duration::from_nanos(self.waited.load(Relaxed));
+        (waited * 2).max(breaker.out_for).min(breaker.out_for_max)
+    }
+
+    fn wait(&self, span: Duration, now: Moment) {
+        self.waited.store((Moment(0) + span).0, Relaxed);
+        self.due.store((now + span).0, Relaxed);
+    }
+}

@@ -1,0 +1,212 @@
+//! The laws of breakers: who is out, for how long, and that never everybody is. Through the public interface alone, in
+//! virtual time.
+
+use proptest::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_balance::{
+    Algorithm, Balancer, Breaker, Ejection, Ended, Endpoint, EndpointId, Health, Moment, Pick, StatusSet,
+};
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
+
+const BREAKER: Breaker = Breaker {
+    failures: 5,
+    margin_percent: Some(20),
+    requests_min: 20,
+    period: Duration::from_secs(2),
+    ejected_percent_max: 50,
+    out_for: Duration::from_secs(10),
+    out_for_max: Duration::from_secs(35),
+};
+
+fn any_algorithm() -> impl Strategy<Value = Algorithm> {
+    prop::sample::select(vec![
+        Algorithm::Adaptive { peers: 1 },
+        Algorithm::LeastRequest,
+        Algorithm::Maglev { bound: None },
+        Algorithm::PeakEwma,
+        Algorithm::Prequal,
+        Algorithm::Random { choices: 2 },
+        Algorithm::Rendezvous { bound: None },
+        Algorithm::RoundRobin,
+    ])
+}
+
+fn cluster(algorithm: Algorithm, count: usize, breaker: Breaker) -> Balancer {
+    let endpoint = |index| {
+        let id = EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() };
+        Endpoint { weight: 1, state: Arc::default(), id }
+    };
+    let endpoints = (0..count).map(endpoint).collect();
+    Balancer::new(algorithm, endpoints, None).with_breaker(Some(breaker), None)
+}
+
+fn pick(now: u64, random: u64) -> Pick<'static> {
+    Pick { now: Moment(now), random, hash: None, tried: &[] }
+}
+
+fn answered(status: u16) -> Ended {
+    Ended::Answered { status, first_byte: Duration::from_millis(1) }
+}
+
+fn mixed(step: u64) -> u64 {
+    step.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn out(balancer: &Balancer, now: u64) -> Vec<usize> {
+    let is_out = |index: &usize| {
+        let health = balancer.endpoints()[*index].state.health(Moment(now));
+        matches!(health, Health::DownByFailures | Health::DownBySuccessRate)
+    };
+    (0..balancer.endpoints().len()).filter(is_out).collect()
+}
+
+/// A request each millisecond; `fails` says whether it does, by endpoint and number.
+fn serve(
+    balancer: &Balancer,
+    from: u64,
+    requests: u64,
+    fails: impl Fn(usize, u64) -> bool,
+) -> Vec<(u64, usize)> {
+    (0..requests)
+        .map(|step| {
+            let now = from + step * MS;
+            let lease = balancer.pick(&pick(now, mixed(step))).expect("somebody is up");
+            let index = lease.index();
+            lease.settle(answered(if fails(index, step) { 503 } else { 200 }), Moment(now));
+            (now, index)
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn failures_in_a_row_take_an_endpoint_out_until_a_trial_succeeds(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, 3, Breaker { margin_percent: None, ..BREAKER });
+        let served = serve(&balancer, SECOND, 9_000, |index, _| index == 0);
+        let on_it: Vec<_> = served.iter().filter(|(_, index)| *index == 0).collect();
+        prop_assert!(on_it.len() <= 5, "{} requests", on_it.len());
+        if on_it.len() < 5 {
+            return Ok(()); // `adaptive` and its like leave it alone without a breaker
+        }
+        let state = &balancer.endpoints()[0].state;
+        prop_assert_eq!(state.health(Moment(on_it[4].0)), Health::DownByFailures);
+        prop_assert_eq!(state.ejections(Ejection::Failures), 1);
+        let due = state.trial_due().expect("it is out");
+        prop_assert_eq!(due, Moment(on_it[4].0) + BREAKER.out_for);
+        serve(&balancer, due.0, 3_000, |_, _| false);
+        prop_assert_eq!(state.health(due), Health::Up);
+        prop_assert_eq!(state.trial_due(), None);
+    }
+
+    #[test]
+    fn a_trial_that_fails_doubles_the_wait_up_to_a_most(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, 3, Breaker { margin_percent: None, ..BREAKER });
+        let served = serve(&balancer, SECOND, 200_000, |index, _| index == 0);
+        let times: Vec<_> = served.iter().filter(|(_, index)| *index == 0).map(|(now, _)| *now).collect();
+        let gaps: Vec<_> = times.windows(2).map(|two| (two[1] - two[0]) / SECOND).filter(|gap| *gap >= 5).collect();
+        let trials_wait = [10, 20, 35, 35];
+        let is_so = gaps.iter().zip(trials_wait).all(|(gap, expected)| gap.abs_diff(expected) <= 8);
+        prop_assert!(times.len() < 5 || algorithm_learns(algorithm) || is_so, "{gaps:?}");
+    }
+
+    #[test]
+    fn one_whose_success_rate_is_far_below_the_median_is_out(algorithm in any_algorithm(), noise: u64) {
+        let balancer = cluster(algorithm, 4, Breaker { failures: 0, ..BREAKER });
+        let half = |step: u64| mixed(step ^ noise) >> 63 == 0;
+        serve(&balancer, SECOND, 5_000, |index, step| index == 1 && half(step));
+        let state = &balancer.endpoints()[1].state;
+        if !algorithm_learns(algorithm) {
+            prop_assert_eq!(state.health(Moment(6 * SECOND)), Health::DownBySuccessRate);
+            let (succeeded, elsewhere) = state.success_percents();
+            prop_assert!((30..=70).contains(&succeeded) && elsewhere == 100);
+        }
+        prop_assert!(out(&balancer, 6 * SECOND).iter().all(|&index| index == 1));
+    }
+
+    #[test]
+    fn when_all_fail_alike_nobody_is_out_by_the_success_rate(
+        algorithm in any_algorithm(),
+        percent in 1_u64..=100,
+        noise: u64,
+    ) {
+        let balancer = cluster(algorithm, 5, Breaker { failures: 0, ..BREAKER });
+        serve(&balancer, SECOND, 10_000, |_, step| mixed(step ^ noise) % 100 < percent);
+        prop_assert_eq!(out(&balancer, 11 * SECOND), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn the_last_one_is_never_taken_out_and_no_more_than_a_part(
+        algorithm in any_algorithm(),
+        count in 1_usize..7,
+        percent in 0_u32..=100,
+    ) {
+        let balancer = cluster(algorithm, count, Breaker { ejected_percent_max: percent, ..BREAKER });
+        serve(&balancer, SECOND, 5_000, |_, _| true);
+        let out = out(&balancer, 6 * SECOND).len();
+        prop_assert!(out < count);
+        prop_assert!(out <= 1 || out * 100 <= percent as usize * count, "{out} of {count}");
+    }
+
+    #[test]
+    fn whoever_is_out_is_not_picked_while_another_is_up_and_is_when_nobody_is(algorithm in any_algorithm()) {
+        let balancer = cluster(algorithm, 2, BREAKER);
+        for _ in 0..5 {
+            let lease = balancer.pick(&Pick { tried: &[1], ..pick(SECOND, 7) }).expect("it is up");
+            lease.settle(answered(500), Moment(SECOND));
+        }
+        prop_assert_eq!(out(&balancer, SECOND), vec![0]);
+        let served = serve(&balancer, SECOND, 5_000, |_, _| false);
+        prop_assert!(served.iter().all(|(_, index)| *index == 1));
+        balancer.endpoints()[1].state.set_draining(true);
+        prop_assert_eq!(balancer.pick(&pick(2 * SECOND, 7)).expect("better than nobody").index(), 0);
+    }
+}
+
+fn algorithm_learns(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Adaptive { .. } | Algorithm::Prequal | Algorithm::PeakEwma)
+}
+
+#[test]
+fn what_counts_as_a_failure_is_said_once() {
+    let statuses: StatusSet = [404].into_iter().collect();
+    let balancer = cluster(Algorithm::RoundRobin, 2, BREAKER).with_failure_statuses(statuses);
+    let fail = |status| {
+        for _ in 0..5 {
+            let lease = balancer.pick(&Pick { tried: &[1], ..pick(SECOND, 7) }).expect("it is up");
+            lease.settle(answered(status), Moment(SECOND));
+        }
+        out(&balancer, SECOND)
+    };
+    assert_eq!(fail(500), Vec::<usize>::new());
+    assert_eq!(fail(404), [0]);
+}
+
+#[test]
+fn results_of_before_neither_end_nor_prolong_the_wait() {
+    let balancer = cluster(Algorithm::RoundRobin, 2, BREAKER);
+    let at_first = |_| balancer.pick(&Pick { tried: &[1], ..pick(SECOND, 7) }).expect("it is up");
+    let mut held: Vec<_> = (0..7).map(at_first).collect();
+    held.drain(..5).for_each(|lease| lease.settle(answered(500), Moment(SECOND)));
+    let due = balancer.endpoints()[0].state.trial_due();
+    held.pop().into_iter().for_each(|lease| lease.settle(answered(200), Moment(2 * SECOND)));
+    held.pop().into_iter().for_each(|lease| lease.settle(answered(500), Moment(2 * SECOND)));
+    assert_eq!(out(&balancer, 2 * SECOND), [0]);
+    assert_eq!(balancer.endpoints()[0].state.trial_due(), due);
+}
+
+#[test]
+fn a_breaker_that_is_switched_off_lets_go_of_whom_it_took_out() {
+    let before = cluster(Algorithm::RoundRobin, 2, BREAKER);
+    for _ in 0..5 {
+        let lease = before.pick(&Pick { tried: &[1], ..pick(SECOND, 7) }).expect("it is up");
+        lease.settle(answered(500), Moment(SECOND));
+    }
+    let after = Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(&before));
+    let due = after.endpoints()[0].state.trial_due().expect("it is out");
+    let lease = after.pick(&Pick { tried: &[1], ..pick(due.0, 7) }).expect("a trial is due");
+    lease.settle(answered(500), due);
+    assert_eq!(after.endpoints()[0].state.trial_due(), None);
+}

@@ -1,0 +1,120 @@
+//! Endpoints that answer, but with failures: a breaker takes them out, says why, and lets them back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use tidegate_testkit::{Endpoint, Proxy, Script, Then, Tidegate, eventually};
+
+/// Answers with a status that the test sets.
+struct Moody {
+    endpoint: Endpoint,
+    status: Arc<AtomicU16>,
+}
+
+impl Moody {
+    fn new() -> Self {
+        let status = Arc::new(AtomicU16::new(200));
+        let seen = status.clone();
+        let script = Script::new(move |visit| {
+            let status = seen.load(Ordering::Acquire);
+            visit.write(format!("HTTP/1.1 {status} Moody\r\nContent-Length: 0\r\n\r\n"));
+            Then::KeepAlive
+        });
+        Self { endpoint: Endpoint::start(script), status }
+    }
+
+    fn answers(&self, status: u16) {
+        self.status.store(status, Ordering::Release);
+    }
+}
+
+fn proxy(endpoints: &[&Moody], breaker: &str) -> Proxy {
+    let list: Vec<_> = endpoints.iter().map(|moody| format!("{:?}", moody.endpoint.address())).collect();
+    Tidegate::with(format!(
+        "workers = 2\nretry = \"off\"\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{}]\n\
+         balance = \"round_robin\"\nbreaker = {breaker}\n",
+        list.join(", ")
+    ))
+    .start()
+}
+
+fn statuses(proxy: &Proxy, requests: usize) -> Vec<u16> {
+    let mut client = proxy.client();
+    (0..requests).map(|_| client.get("/").status).collect()
+}
+
+fn ejections(proxy: &Proxy, reason: &str) -> f64 {
+    proxy.metrics().sum("tidegate_endpoint_ejections_total", &[("reason", reason)])
+}
+
+fn health_is(proxy: &Proxy, state: &str) -> bool {
+    proxy.metrics().sum("tidegate_endpoint_health", &[("state", state)]) > 0.5
+}
+
+#[test]
+fn failures_in_a_row_open_the_breaker_and_a_trial_that_succeeds_closes_it() {
+    let (a, b) = (Moody::new(), Moody::new());
+    let proxy = proxy(&[&a, &b], "{ failures = 3, margin_percent = \"off\", retry_after = \"300ms\" }");
+    a.answers(503);
+    let failed = statuses(&proxy, 40).into_iter().filter(|status| *status == 503).count();
+    assert!((3..=5).contains(&failed), "{failed} of 40 requests reached it before and for trials");
+    assert!(ejections(&proxy, "failures") > 0.5);
+    eventually("its health and the reason show", || {
+        let status = proxy.admin("/status").text();
+        status.contains("\"down_by_failures\"") && status.contains("requests failed in a row")
+    });
+    assert!(health_is(&proxy, "down_by_failures"));
+    a.answers(200);
+    eventually("it is up again", || {
+        statuses(&proxy, 4);
+        health_is(&proxy, "up") && !health_is(&proxy, "down_by_failures")
+    });
+    let before = a.endpoint.request_count();
+    statuses(&proxy, 10);
+    assert!(a.endpoint.request_count() >= before + 4, "it has its share again");
+    proxy.output().wait_for_stderr(&["is down", "failed in a row"]);
+    proxy.output().wait_for_stderr(&["is up again"]);
+}
+
+#[test]
+fn a_success_rate_far_below_the_others_opens_the_breaker() {
+    let flaky = Endpoint::start({
+        let turn = AtomicU16::new(0);
+        Script::new(move |visit| {
+            // Never two failures in a row.
+            let is_bad = turn.fetch_add(1, Ordering::AcqRel).is_multiple_of(2);
+            let status = if is_bad { 500 } else { 200 };
+            visit.write(format!("HTTP/1.1 {status} Moody\r\nContent-Length: 0\r\n\r\n"));
+            Then::KeepAlive
+        })
+    });
+    let flaky = Moody { endpoint: flaky, status: Arc::default() };
+    let (a, b) = (Moody::new(), Moody::new());
+    let proxy = proxy(&[&flaky, &a, &b], "{ requests = 20, period = \"200ms\", retry_after = \"30s\" }");
+    eventually("it is out", || {
+        statuses(&proxy, 60);
+        health_is(&proxy, "down_by_success_rate")
+    });
+    assert!(statuses(&proxy, 30).iter().all(|status| *status == 200));
+    assert!(proxy.admin("/status").text().contains("% of its requests succeeded"));
+    assert!(ejections(&proxy, "success_rate") > 0.5 && ejections(&proxy, "failures") < 0.5);
+}
+
+#[test]
+fn when_all_fail_somebody_stays() {
+    let (a, b) = (Moody::new(), Moody::new());
+    let proxy = proxy(&[&a, &b], "{ failures = 2, ejected_percent = 100 }");
+    a.answers(500);
+    b.answers(500);
+    assert!(statuses(&proxy, 40).iter().all(|status| *status == 500), "the endpoint's own answer, not ours");
+    assert!(proxy.metrics().sum("tidegate_endpoint_up", &[]) > 0.5);
+}
+
+#[test]
+fn which_statuses_are_failures_can_be_said() {
+    let (a, b) = (Moody::new(), Moody::new());
+    let proxy = proxy(&[&a, &b], "{ failures = 2 }\nfailure_statuses = [\"500-599\", 429]");
+    a.answers(429);
+    statuses(&proxy, 10);
+    assert!(ejections(&proxy, "failures") > 0.5);
+}
