@@ -256,3 +256,36 @@ fn a_storm_of_retries_is_held_to_the_budget() {
     proxy.wait_for_metric("tidegate_cluster_retries_refused_total", &[("reason", "budget")], 100.0);
     proxy.output().wait_for_stdout(&["\"no_retry\":\"budget\""]);
 }
+
+#[test]
+fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another() {
+    let mut endpoints: Vec<_> =
+        (0..3).map(|_| Endpoint::start(Script::answers_after(Duration::from_millis(2), "good"))).collect();
+    let more = "balance = \"adaptive\"\nhedge = { percent = 50 }\n[log]\naccess = \"stdout\"\n";
+    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), more).start();
+    let mut client = proxy.client();
+    for _ in 0..150 {
+        assert_eq!(client.get("/").text(), "good"); // the fleet's usual latency is learned
+    }
+    let favourite = endpoints.iter_mut().max_by_key(|endpoint| endpoint.request_count()).unwrap();
+    favourite.kill();
+    favourite.change(Script::is_silent());
+    favourite.revive();
+    let before = favourite.request_count();
+    for _ in 0..2000 {
+        assert_eq!(client.get("/").text(), "good", "long before any timeout");
+        if favourite.request_count() > before {
+            break;
+        }
+    }
+    assert!(favourite.request_count() > before, "the silent one was never asked");
+    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "won")], 1.0);
+    proxy.output().wait_for_stdout(&["\"attempts\":2", "\"hedged\":true"]);
+    let mut upload = proxy.client();
+    upload.send(post("Content-Length: 2\r\n", "hi"));
+    upload.reset(); // a POST is never sent twice: whatever became of this one, nobody saw it again
+    let posts =
+        |endpoint: &Endpoint| endpoint.requests().iter().filter(|request| request.method == "POST").count();
+    assert!(endpoints.iter().map(posts).sum::<usize>() <= 1);
+    eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}

@@ -15,6 +15,7 @@ use crate::seat::Seat;
 use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, RequestLimit, RoomWatch, StatusSet};
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Which algorithm, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +201,22 @@ impl Balancer {
     /// Whether `pick` would find an endpoint that is up and has room.
     pub fn has_another(&self, pick: &Pick<'_>) -> bool {
         self.candidates(pick, Standard::Open, None).iter().next().is_some()
+    }
+
+    /// The age beyond which a request is late enough to ask `pick_hedge` about it; `None` where nothing is learned, or yet.
+    pub fn late_after(&self) -> Option<Duration> {
+        self.learner.as_ref()?.late_after()
+    }
+
+    /// An endpoint for a copy of a request that `first` keeps waiting: only when `first` looks stalled, and only where a slot
+    /// is free. `pick.tried` has the position of `first`, too.
+    pub fn pick_hedge(&self, first: &Lease<'_>, pick: &Pick<'_>) -> Option<Lease<'_>> {
+        let learner = self.learner.as_ref()?;
+        if !learner.is_stalled(self.seats.get(first.index())?, pick.now) {
+            return None;
+        }
+        let candidates = self.candidates(pick, Standard::Open, None);
+        self.lease(learner.choose_free(&candidates)?, pick.now)
     }
 
     /// Picks the endpoint that the client was with before, while it is up, has not been tried and is within the bound; else

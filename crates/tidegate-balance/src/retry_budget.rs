@@ -25,9 +25,9 @@ pub struct RetryIncome {
 /// Shared by all workers, and by all snapshots of a cluster.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
-    /// First attempts that have not been booked yet.
+    /// First attempts that nobody found the book free for.
     requests: AtomicU64,
-    /// Locked for a few additions, when an attempt failed.
+    /// Locked for a few additions.
     book: Mutex<Book>,
 }
 
@@ -40,9 +40,12 @@ struct Book {
 }
 
 impl RetryBudget {
-    /// Requests that were sent for the first time.
-    pub fn earn(&self, requests: u32) {
+    /// Requests that were sent for the first time, lately. Waits for nobody.
+    pub fn earn(&self, requests: u32, now: Moment) {
         self.requests.fetch_add(u64::from(requests), Relaxed); // a count, ordering nothing
+        if let Ok(mut book) = self.book.try_lock() {
+            book.fade(self.requests.swap(0, Relaxed) as f64, now);
+        }
     }
 
     /// Takes one retry out of the budget; `false`, and nothing taken: there is none left.
@@ -60,12 +63,10 @@ impl RetryBudget {
 }
 
 impl Book {
-    /// `arrived` came evenly since the last time.
+    /// `arrived` came just now.
     fn fade(&mut self, arrived: f64, now: Moment) {
-        let periods = now.since(self.at).as_secs_f64() / MEMORY_SECONDS;
-        let kept = (-periods).exp();
-        let kept_of_arrived = if periods > 1e-6 { (1.0 - kept) / periods } else { 1.0 };
-        self.requests = self.requests * kept + arrived * kept_of_arrived;
+        let kept = (-now.since(self.at).as_secs_f64() / MEMORY_SECONDS).exp();
+        self.requests = self.requests * kept + arrived;
         self.retries *= kept;
         self.at = now.max(self.at);
     }
@@ -84,8 +85,9 @@ mod tests {
         let start = Moment(0) + Duration::from_secs(from);
         let asks = (to - from) as u32 * per_second;
         let spends = |ask: u32| {
-            budget.earn(1);
-            budget.spend(INCOME, start + Duration::from_secs(1) * ask / per_second)
+            let now = start + Duration::from_secs(1) * ask / per_second;
+            budget.earn(1, now);
+            budget.spend(INCOME, now)
         };
         (0..asks).filter(|&ask| spends(ask)).count() as u32
     }
@@ -110,20 +112,30 @@ mod tests {
         let budget = RetryBudget::default();
         let mut now = Moment(0);
         for _ in 0..60 {
-            budget.earn(1_000);
+            budget.earn(1_000, now);
             now = now + Duration::from_secs(1);
             assert!(budget.spend(INCOME, now));
         }
         let burst = (0..10_000).filter(|_| budget.spend(INCOME, now)).count();
         assert!((800..1_200).contains(&burst), "{burst}");
-        assert!(!budget.spend(INCOME, now + Duration::from_millis(10)));
+        let soon = now + Duration::from_millis(10);
+        assert!((0..100).filter(|_| budget.spend(INCOME, soon)).count() <= 2, "it fills up slowly");
+    }
+
+    #[test]
+    fn a_clock_that_has_run_for_long_before_the_first_request_takes_nothing_away() {
+        let budget = RetryBudget::default();
+        let now = Moment(0) + Duration::from_hours(1000);
+        budget.earn(100, now);
+        let percent = RetryIncome { percent: 10, per_second: 0 };
+        assert_eq!((0..100).filter(|_| budget.spend(percent, now)).count(), 10);
     }
 
     #[test]
     fn without_income_there_is_nothing_to_spend() {
         let nothing = RetryIncome { percent: 0, per_second: 0 };
         let budget = RetryBudget::default();
-        budget.earn(1_000_000);
+        budget.earn(1_000_000, Moment(1));
         assert!(!budget.spend(nothing, Moment(1)));
     }
 
@@ -138,7 +150,7 @@ mod tests {
             let budget = RetryBudget::default();
             let (mut now, mut requests, mut spent) = (Moment(0), 0_u64, 0_u64);
             for (arrived, millis, asks) in steps {
-                budget.earn(arrived);
+                budget.earn(arrived, now);
                 requests += u64::from(arrived);
                 now = now + Duration::from_millis(millis);
                 spent += (0..asks).filter(|_| budget.spend(income, now)).count() as u64;

@@ -39,8 +39,12 @@ impl Seat {
 
     /// One more request would be served at once, by what `adaptive` has learned.
     pub(crate) fn has_free_slot(&self) -> bool {
-        let slots = self.state.published().log_parallelism.get().exp() / self.lightness;
-        self.state.in_flight() as f32 + 1.0 <= slots
+        self.state.in_flight() as f32 + 1.0 <= self.slots()
+    }
+
+    /// Requests that are served at once, by what `adaptive` has learned.
+    pub(crate) fn slots(&self) -> f32 {
+        self.state.published().log_parallelism.get().exp() / self.lightness
     }
 
     pub(crate) fn is_even(seats: &[Seat]) -> bool {

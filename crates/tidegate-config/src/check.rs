@@ -9,7 +9,8 @@ use crate::problem::Problem;
 use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
 use crate::walk::Walk;
 use crate::{
-    Action, Bind, Cluster, Config, Forward, HeaderMatch, HostPattern, Listener, Matcher, PathMatch, Route,
+    Action, Balance, Bind, Cluster, Config, Forward, HeaderMatch, HostPattern, Listener, Matcher, PathMatch,
+    Route,
 };
 
 /// Checks and completes. What comes out only counts when nothing was reported as an error.
@@ -20,6 +21,7 @@ pub(crate) fn check(walk: &mut Walk, draft: Draft) -> Config {
     routes_reachable(walk, &draft.routes);
     if walk.error_count() == 0 {
         clusters_used(walk, &draft);
+        hedges_can_happen(walk, &draft);
     }
     complete(draft)
 }
@@ -45,6 +47,25 @@ fn something_to_do(walk: &mut Walk, draft: &Draft) {
         }
     };
     walk.report(problem);
+}
+
+/// Only what `adaptive` learns tells a stalled endpoint from a large request.
+fn hedges_can_happen(walk: &mut Walk, draft: &Draft) {
+    for route in &draft.routes {
+        let ActionDraft::Forward(forward) = &route.action else { continue };
+        let cluster = match &forward.target {
+            Target::Inline(cluster) => Some(&**cluster),
+            Target::Named(name) => {
+                draft.clusters.iter().map(|placed| &placed.value).find(|known| known.name == *name)
+            }
+        };
+        let learns = cluster.is_none_or(|cluster| matches!(cluster.balance, Balance::Adaptive { .. }));
+        if forward.hedge.is_some() && !learns {
+            let title = "`hedge` has no effect here: its cluster does not balance by `adaptive`";
+            let help = "set `balance = \"adaptive\"`, or `hedge = \"off\"` for this route";
+            walk.report(Problem::warning(route.span.clone(), title).help(help));
+        }
+    }
 }
 
 fn listeners_apart(walk: &mut Walk, listeners: &[Placed<Listener>], admin: Option<&Placed<Bind>>) {
@@ -183,7 +204,7 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
         let action = match draft.action {
             ActionDraft::Answer(answer) => Action::Answer(answer),
             ActionDraft::Forward(forward) => {
-                let ForwardDraft { target, preserve_host, timeout, limit, retry, priority } = *forward;
+                let ForwardDraft { target, preserve_host, timeout, limit, retry, hedge, priority } = *forward;
                 let cluster = match target {
                     Target::Inline(inline) => {
                         let name = unused(&mut cluster_names, &cluster_name(&name));
@@ -192,7 +213,7 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
                     }
                     Target::Named(name) => name,
                 };
-                Action::Forward(Forward { cluster, preserve_host, timeout, limit, retry, priority })
+                Action::Forward(Forward { cluster, preserve_host, timeout, limit, retry, hedge, priority })
             }
             ActionDraft::Redirect(redirect) => Action::Redirect(redirect),
         };

@@ -253,6 +253,7 @@ mod tests {
             ("limit", _) => "listen = ':80'\nto = 'h:1'\n[limit]\n",
             ("retry", _) => "listen = ':80'\nto = 'h:1'\n[retry]\n",
             ("retry_budget", _) => "listen = ':80'\nto = 'h:1'\n[retry.budget]\n",
+            ("hedge", _) => "listen = ':80'\nto = 'h:1'\n[hedge]\n",
             ("log", _) => "listen = ':80'\nto = 'h:1'\n[log]\n",
             ("admin", _) => "listen = ':80'\nto = 'h:1'\n[admin]\n",
             _ => panic!("the table {table} needs a frame"),

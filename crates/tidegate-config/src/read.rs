@@ -21,8 +21,8 @@ use crate::keys::ROOT;
 use crate::problem::{Problem, Span};
 use crate::walk::{Section, Walk, set};
 use crate::{
-    Balance, Bind, Breaker, Cluster, ClusterLimits, EndpointRequests, HealthCheck, Limits, Listener, Log,
-    PassiveHealth, RateLimit, Retry, StatusRange, Sticky, Timeouts, Workers,
+    Balance, Bind, Breaker, Cluster, ClusterLimits, EndpointRequests, HealthCheck, Hedge, Limits, Listener,
+    Log, PassiveHealth, RateLimit, Retry, StatusRange, Sticky, Timeouts, Workers,
 };
 
 pub(crate) use route::{ActionDraft, ForwardDraft, RouteDraft, Target};
@@ -61,6 +61,7 @@ struct Inherited {
     breaker: Option<Breaker>,
     failure_statuses: Vec<StatusRange>,
     retry: Retry,
+    hedge: Option<Hedge>,
     trusted_proxies: Vec<IpNet>,
     zone: Option<String>,
     proxy_protocol_from: Vec<IpNet>,
@@ -79,6 +80,7 @@ impl Default for Inherited {
             breaker: None,
             failure_statuses: crate::cluster::default_failure_statuses(),
             retry: Retry::default(),
+            hedge: None,
             trusted_proxies: Vec::new(),
             zone: None,
             proxy_protocol_from: Vec::new(),
@@ -129,6 +131,7 @@ fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
     inherited.zone = cluster::zone(walk, root);
     set(&mut inherited.send_proxy_protocol, cluster::send_proxy_protocol(walk, root));
     set(&mut inherited.retry, route::retry(walk, root, &Retry::default()));
+    set(&mut inherited.hedge, route::hedge(walk, root));
     set(&mut inherited.trusted_proxies, listener::trusted_proxies(walk, root));
     set(&mut inherited.proxy_protocol_from, listener::proxy_protocol_from(walk, root));
     if let Some(section) = root.section(walk, "limit") {

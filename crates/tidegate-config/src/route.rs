@@ -107,6 +107,8 @@ pub struct Forward {
     pub limit: RouteLimits,
     /// When another endpoint is tried.
     pub retry: Retry,
+    /// Second attempts beside a first that waits on a stalled endpoint; `None`: there are none.
+    pub hedge: Option<Hedge>,
     /// Whose turn it is first when requests wait.
     pub priority: Priority,
 }
@@ -209,6 +211,19 @@ pub struct RetryOn {
     pub timeout: bool,
     /// Statuses from 500 to 599, sorted, without overlaps.
     pub statuses: Vec<StatusRange>,
+}
+
+/// Second attempts beside a first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// At most so many for each hundred requests.
+    pub percent: u32,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self { percent: 2 }
+    }
 }
 
 /// How many retries a cluster has to bear.

@@ -10,9 +10,9 @@ use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
     Action, Balance, Bind, Bound, Breaker, Cluster, Config, Endpoint, EndpointRequests, Forward, HashKey,
-    HealthCheck, Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority,
-    Probe, RateKey, RateLimit, Redirect, RedirectPart, Retry, Route, RouteRate, RouteTimeouts, Secret,
-    StatusRange, Sticky, Timeouts, Workers,
+    HealthCheck, Hedge, Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch,
+    Priority, Probe, RateKey, RateLimit, Redirect, RedirectPart, Retry, Route, RouteRate, RouteTimeouts,
+    Secret, StatusRange, Sticky, Timeouts, Workers,
 };
 
 impl Config {
@@ -181,6 +181,8 @@ fn forward(sheet: &mut Sheet, forward: &Forward) {
     sheet.line("timeout", table(route_timeout(&forward.timeout)));
     sheet.line("limit", table([("body_bytes", size_or_off(forward.limit.body_bytes))]));
     sheet.line("retry", retry(&forward.retry));
+    let hedge = |hedge: Hedge| table([("percent", hedge.percent.to_string())]);
+    sheet.line("hedge", forward.hedge.map_or(quoted("off"), hedge));
     let priority = match forward.priority {
         Priority::High => "high",
         Priority::Low => "low",

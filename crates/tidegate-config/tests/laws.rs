@@ -142,7 +142,7 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 24] = [
+const PLACES: [(&str, &str); 25] = [
     ("admin", "[admin]\n"),
     ("answer", "[[route]]\n[route.answer]\n"),
     ("balance", "[balance]\n"),
@@ -160,6 +160,7 @@ const PLACES: [(&str, &str); 24] = [
     ("redirect", "[[route]]\n[route.redirect]\n"),
     ("rate_key", "[rate_limit]\nrequests = '1/s'\n[rate_limit.key]\n"),
     ("rate_limit", "[rate_limit]\n"),
+    ("hedge", "[hedge]\n"),
     ("retry", "[retry]\n"),
     ("retry_budget", "[retry.budget]\n"),
     ("route", "[[route]]\n"),

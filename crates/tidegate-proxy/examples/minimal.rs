@@ -55,6 +55,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         pending_max: 1000,
         pending: Arc::default(),
         retry_budget: Arc::default(),
+        hedge_budget: Arc::default(),
         idle_connections_max: 1000,
         idle_timeout: Duration::from_mins(1),
         head_limits: HEAD_LIMITS,
@@ -70,7 +71,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
     };
     let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER };
     let priority = Priority::default();
-    let policy = Policy { timeouts, body_bytes_max: None, retry, priority, preserve_host: true };
+    let policy = Policy { timeouts, body_bytes_max: None, retry, hedge: None, priority, preserve_host: true };
     let route =
         Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy, rate_limit: None };
     let listener = Listener {

@@ -18,6 +18,22 @@ use tidegate_http::{BodyLength, field};
 /// Endpoints remembered as tried; with more attempts than this the first are forgotten.
 const TRIED_MAX: usize = 8;
 
+/// A pick that leaves out one more endpoint than those tried.
+pub(crate) struct PickBeside {
+    now: Moment,
+    random: u64,
+    hash: Option<u64>,
+    tried: [usize; TRIED_MAX + 1],
+    tried_count: usize,
+}
+
+impl PickBeside {
+    pub(crate) fn as_pick(&self) -> Pick<'_> {
+        let tried = self.tried.get(..self.tried_count).unwrap_or_default();
+        Pick { now: self.now, random: self.random, hash: self.hash, tried }
+    }
+}
+
 /// What was tried so far for one request.
 pub(crate) struct Attempts<'a> {
     retry: &'a RetryPolicy,
@@ -65,6 +81,17 @@ impl<'a> Attempts<'a> {
         Pick { now, random: call.worker.random(), hash: self.hash, tried: self.tried() }
     }
 
+    /// For somebody else than `endpoint`, which is being tried.
+    pub(crate) fn pick_beside(&self, call: &Call<'_>, endpoint: usize) -> PickBeside {
+        let known = self.tried();
+        let mut tried = [endpoint; TRIED_MAX + 1];
+        for (place, known) in tried.iter_mut().zip(known) {
+            *place = *known;
+        }
+        let tried_count = known.len() + 1;
+        PickBeside { now: now(), random: call.worker.random(), hash: self.hash, tried, tried_count }
+    }
+
     fn tried(&self) -> &[usize] {
         self.tried.get(..self.tried_count.min(TRIED_MAX)).unwrap_or_default()
     }
@@ -97,16 +124,7 @@ impl<'a> Attempts<'a> {
     /// Whether the answer whose head has come from `endpoint` is to be thrown away for another attempt, which is paid for
     /// then. Asked only about statuses that the policy names.
     pub(crate) fn refuse_answer(&self, call: &mut Call<'_>, view: &ClusterView, endpoint: usize) -> bool {
-        let mut tried = [0; TRIED_MAX + 1];
-        let known = self.tried();
-        if let Some(place) = tried.get_mut(..known.len()) {
-            place.copy_from_slice(known);
-        }
-        if let Some(place) = tried.get_mut(known.len()) {
-            *place = endpoint;
-        }
-        let pick = Pick { tried: tried.get(..=known.len()).unwrap_or_default(), ..self.pick(call) };
-        if !view.cluster.balancer.has_another(&pick) {
+        if !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick()) {
             return false; // the endpoint's own words are better than ours
         }
         self.unless_objected(call, view, self.objection(call, may_repeat)).is_ok()
@@ -197,7 +215,7 @@ fn part(span: Duration, chance: u32) -> Duration {
 
 /// RFC 9110 §9.2.2: doing it twice is the same as once, by its method or because the client vouches for it
 /// (draft-ietf-httpapi-idempotency-key-header).
-fn may_repeat(call: &Call<'_>) -> bool {
+pub(crate) fn may_repeat(call: &Call<'_>) -> bool {
     let request = &call.workspace.request;
     let key = || field::find(&request.fields, call.workspace.input.pinned(), b"idempotency-key");
     request.method.is_idempotent() || key().is_some_and(|key| !key.is_empty())

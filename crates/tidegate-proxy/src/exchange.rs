@@ -135,19 +135,23 @@ fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
 
 /// What became of the upload in one poll.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Upload {
+pub(crate) enum Upload {
     Moving,
     /// The endpoint takes no more: it may have answered before that.
     Broken,
 }
 
 impl Upload {
-    fn is_broken(self) -> bool {
+    pub(crate) fn is_broken(self) -> bool {
         self == Self::Broken
     }
 }
 
-fn poll_upload(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Upload, Failure> {
+pub(crate) fn poll_upload(
+    call: &mut Call<'_>,
+    cx: &mut Context<'_>,
+    up: &mut Stream,
+) -> Result<Upload, Failure> {
     let workspace = &mut *call.workspace;
     let mut uploaded = workspace.upload.poll_drain(cx, &mut workspace.input, up);
     if matches!(uploaded, Poll::Ready(Ok(()))) && !workspace.upload.is_done() {

@@ -39,6 +39,8 @@ pub(crate) struct Journal {
     pub(crate) half_closed: bool,
     pub(crate) body_bytes_in: u64,
     pub(crate) body_bytes_out: u64,
+    /// A second attempt was made beside one that kept the request waiting.
+    pub(crate) hedged: bool,
     /// Why a failed attempt was not followed by another, when its failure called for one.
     pub(crate) no_retry: Option<&'static str>,
     pub(crate) failure: Option<Failure>,

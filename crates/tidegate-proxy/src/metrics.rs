@@ -158,6 +158,10 @@ pub(crate) struct ClusterMetrics {
     pub(crate) all_tried: Arc<Counter>,
     pub(crate) empty: Arc<Counter>,
     pub(crate) pending_refused: Arc<Counter>,
+    pub(crate) hedges_failed: Arc<Counter>,
+    pub(crate) hedges_lost: Arc<Counter>,
+    pub(crate) hedges_unpaid: Arc<Counter>,
+    pub(crate) hedges_won: Arc<Counter>,
     retries_after_connect: Arc<Counter>,
     retries_after_reset: Arc<Counter>,
     retries_after_status: Arc<Counter>,
@@ -199,6 +203,7 @@ impl ClusterMetrics {
     pub(crate) fn new(resolver: &Resolver, cluster: &str, is_sticky: bool) -> Self {
         let no_endpoint = |reason| resolver.counter(&families::CLUSTER_NO_ENDPOINT, &[cluster, reason]);
         let shed = |reason| resolver.counter(&families::CLUSTER_SHEDS, &[cluster, reason]);
+        let hedges = |outcome| resolver.counter(&families::CLUSTER_HEDGES, &[cluster, outcome]);
         let retries = |reason| resolver.counter(&families::CLUSTER_RETRIES, &[cluster, reason]);
         Self {
             all_down: no_endpoint("all_down"),
@@ -206,6 +211,10 @@ impl ClusterMetrics {
             empty: no_endpoint("empty"),
             pending_refused: resolver.counter(&families::CLUSTER_PENDING_REFUSED, &[cluster]),
             queue: resolver.histogram(&families::CLUSTER_QUEUE, &[cluster]),
+            hedges_failed: hedges("failed"),
+            hedges_lost: hedges("lost"),
+            hedges_unpaid: hedges("unpaid"),
+            hedges_won: hedges("won"),
             retries_after_connect: retries("connect"),
             retries_after_reset: retries("reset"),
             shed_full: shed("full"),

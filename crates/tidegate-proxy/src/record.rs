@@ -77,6 +77,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         total,
         bytes_in: journal.body_bytes_in,
         bytes_out: journal.body_bytes_out,
+        hedged: journal.hedged,
         no_retry: journal.no_retry,
         failure: logged_failure(journal),
     };

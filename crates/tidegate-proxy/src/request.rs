@@ -4,8 +4,9 @@ use crate::affinity::affinity;
 use crate::answer;
 use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
 use crate::client::ClientAddress;
-use crate::exchange;
+use crate::exchange::{self, Exchanged};
 use crate::failure::{Cause, Failure, Stage};
+use crate::hedge;
 use crate::journal::Journal;
 use crate::pump::PumpError;
 use crate::queue;
@@ -156,12 +157,12 @@ async fn forward<'a>(
     cluster_index: usize,
 ) -> Result<Fate, Failure> {
     let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
-    view.count_request();
+    view.count_request(call.journal.started);
     prepare_upload(call, policy, &attempts);
     let home = Home::of(call, view);
     loop {
         let wanted = attempts.pick(call);
-        let mut lease = match queue::pick(call, policy, view, home, &wanted).await? {
+        let lease = match queue::pick(call, policy, view, home, &wanted).await? {
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(view, reason)),
         };
@@ -175,41 +176,84 @@ async fn forward<'a>(
         call.journal.forget_attempt();
         call.attempt_deadline =
             attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
-        let ended = attempt(call, &mut lease, policy, view, endpoint, &attempts).await;
-        let index = lease.index();
-        settle(call, lease, endpoint, &ended);
-        match ended {
-            Ok(fate) => return Ok(fate),
-            Err(failure) => attempts.another(call, view, failure, index)?,
-        }
+        start_upload(call, policy, view, &endpoint.pool.upstream.authority);
+        endpoint.metrics.attempts.increment();
+        let failure = match board(call, policy, view, endpoint, attempts.fresh_only).await {
+            Ok((slot, connection)) => {
+                let mut flight = Flight { lease, endpoint, connection, slot };
+                let ended = attempt(call, &mut flight, policy, view, &attempts).await;
+                match land(call, flight, view, ended) {
+                    Ok(fate) => return Ok(fate),
+                    Err(failure) => failure,
+                }
+            }
+            Err(failure) => {
+                settle(call, lease, endpoint, &Err(failure));
+                failure
+            }
+        };
+        let last = call.journal.endpoint.map_or(0, |(_, endpoint)| endpoint);
+        attempts.another(call, view, failure, last)?;
         attempts.back_off(call).await?;
     }
 }
 
-/// One try on one endpoint.
-async fn attempt(
+/// An attempt that has its connection.
+pub(crate) struct Flight<'v> {
+    pub(crate) lease: Lease<'v>,
+    pub(crate) endpoint: &'v EndpointView,
+    pub(crate) connection: Connection,
+    /// One of the connections that the endpoint may have in use, where those are counted.
+    pub(crate) slot: Option<OwnedSemaphorePermit>,
+}
+
+/// The right to a connection, and the connection.
+async fn board(
     call: &mut Call<'_>,
-    lease: &mut Lease<'_>,
     policy: &Policy,
     view: &ClusterView,
     endpoint: &EndpointView,
+    fresh_only: bool,
+) -> Result<(Option<OwnedSemaphorePermit>, Connection), Failure> {
+    let slot = claim_slot(call, policy, view, endpoint).await?;
+    let connection = checkout(call, policy, view, endpoint, fresh_only).await?;
+    Ok((slot, connection))
+}
+
+/// One try on one endpoint; or, when that keeps it waiting, on whichever of two answers first.
+async fn attempt<'v>(
+    call: &mut Call<'_>,
+    flight: &mut Flight<'v>,
+    policy: &Policy,
+    view: &'v ClusterView,
     attempts: &Attempts<'_>,
-) -> Result<Fate, Failure> {
-    endpoint.metrics.attempts.increment();
-    start_upload(call, policy, view, &endpoint.pool.upstream.authority);
-    let _slot = claim_slot(call, policy, view, endpoint).await?;
-    let mut connection = checkout(call, policy, view, endpoint, attempts.fresh_only).await?;
+) -> Result<Exchanged, Failure> {
+    if let Some(late) = hedge::late_after(call, policy, view) {
+        Box::pin(hedge::fly(call, policy, view, attempts, flight, late)).await?;
+    }
+    let Flight { lease, connection, .. } = flight;
     let index = lease.index();
     let refuse = &|call: &mut Call<'_>| attempts.refuse_answer(call, view, index);
-    let exchanged =
-        exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits, refuse).await?;
-    if exchanged.upstream_reusable
-        && connection.carries != Carries::OneRequest
-        && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max)
-    {
+    exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits, refuse).await
+}
+
+/// The connection goes back to the pool if it can be used again, and the endpoint hears how it went.
+fn land(
+    call: &mut Call<'_>,
+    flight: Flight<'_>,
+    view: &ClusterView,
+    ended: Result<Exchanged, Failure>,
+) -> Result<Fate, Failure> {
+    let Flight { lease, endpoint, connection, slot } = flight;
+    let is_reusable = ended.as_ref().is_ok_and(|exchanged| exchanged.upstream_reusable)
+        && connection.carries != Carries::OneRequest;
+    if is_reusable && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max) {
         call.worker.metrics.limit("upstream_idle_connections");
     }
-    Ok(exchanged.downstream)
+    drop(slot);
+    let ended = ended.map(|exchanged| exchanged.downstream);
+    settle(call, lease, endpoint, &ended);
+    ended
 }
 
 /// Once for a request: what its body is, and how much of it is kept for another attempt.
@@ -222,13 +266,27 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>)
 
 /// Writes the head for the endpoint, and behind it what earlier attempts have taken of the body.
 fn start_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, authority: &str) {
-    let (listener, peer) = (call.listener, call.address.ip());
     let workspace = &mut *call.workspace;
-    let request = &workspace.request;
     workspace.upload.rewind(&mut workspace.input);
     workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
     workspace.answer.clear();
     workspace.response_parser.reset();
+    let mut lead = std::mem::take(&mut workspace.upload.lead);
+    write_head(call, policy, view, authority, &mut lead);
+    call.workspace.upload.lead = lead;
+    call.workspace.upload.replay();
+}
+
+/// Writes the head for the endpoint whose name is `authority`.
+pub(crate) fn write_head(
+    call: &Call<'_>,
+    policy: &Policy,
+    view: &ClusterView,
+    authority: &str,
+    out: &mut Vec<u8>,
+) {
+    let workspace = &*call.workspace;
+    let request = &workspace.request;
     let bytes = workspace.input.pinned();
     let own_host = !policy.preserve_host || request.authority.is_empty();
     let edits = RequestEdits {
@@ -238,13 +296,12 @@ fn start_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, author
         client: call.address.text(),
         client_node: call.address.node(),
         scheme: call.listener.scheme.text().as_bytes(),
-        told: told(request, bytes, listener, peer),
+        told: told(request, bytes, call.listener, call.address.ip()),
         request_id: call.journal.id.as_bytes(),
         hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
         upgrade: request.upgrade.is_some(),
     };
-    write_request(request, bytes, &edits, &mut workspace.upload.lead);
-    workspace.upload.replay();
+    write_request(request, bytes, &edits, out);
 }
 
 /// The right to use one of the connections that the endpoint may have in use; waits for it as long as for a connect.

@@ -134,6 +134,8 @@ pub struct Policy {
     /// Refuse longer request bodies with 413; `None`: no limit.
     pub body_bytes_max: Option<u64>,
     pub retry: RetryPolicy,
+    /// What pays for second attempts beside a first that waits on a stalled endpoint; `None`: there are none.
+    pub hedge: Option<RetryIncome>,
     /// Whose turn it is first when requests wait for an endpoint with room.
     pub priority: Priority,
     /// Send the client's Host on; otherwise the endpoint's own address as configured.
@@ -215,6 +217,8 @@ pub struct Cluster {
     pub pending: Arc<AtomicUsize>,
     /// What retries are paid from; the same object as in the previous snapshot.
     pub retry_budget: Arc<RetryBudget>,
+    /// What second attempts beside a first are paid from; the same object as in the previous snapshot.
+    pub hedge_budget: Arc<RetryBudget>,
     /// Idle connections kept per endpoint, over all workers.
     pub idle_connections_max: usize,
     /// How long an unused connection is kept.

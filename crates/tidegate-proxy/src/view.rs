@@ -112,21 +112,32 @@ impl ClusterView {
     }
 
     /// A request earns a part of a retry; told to the shared budget in portions.
-    pub(crate) fn count_request(&self) {
+    pub(crate) fn count_request(&self, now: Moment) {
         const PORTION: u32 = 32;
         let uncounted = self.uncounted.get() + 1;
         if uncounted < PORTION {
             self.uncounted.set(uncounted);
         } else {
             self.uncounted.set(0);
-            self.cluster.retry_budget.earn(uncounted);
+            self.earn(uncounted, now);
         }
+    }
+
+    fn earn(&self, requests: u32, now: Moment) {
+        self.cluster.retry_budget.earn(requests, now);
+        self.cluster.hedge_budget.earn(requests, now);
     }
 
     /// Pays for one retry, if the budget has it.
     pub(crate) fn spend_retry(&self, income: RetryIncome, now: Moment) -> bool {
-        self.cluster.retry_budget.earn(self.uncounted.take());
+        self.earn(self.uncounted.take(), now);
         self.cluster.retry_budget.spend(income, now)
+    }
+
+    /// Pays for one second attempt beside a first, if the budget has it.
+    pub(crate) fn spend_hedge(&self, income: RetryIncome, now: Moment) -> bool {
+        self.earn(self.uncounted.take(), now);
+        self.cluster.hedge_budget.spend(income, now)
     }
 
     pub(crate) fn endpoint(&self, position: usize) -> Option<&EndpointView> {

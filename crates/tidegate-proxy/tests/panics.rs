@@ -122,6 +122,7 @@ fn routes() -> RouteTable {
         body_bytes_max: None,
         retry: RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER },
         priority: Priority::default(),
+        hedge: None,
         preserve_host: false,
     };
     let answer = Action::Answer { status: 404, content_type: "text/plain".into(), body: Arc::new([]) };
@@ -160,6 +161,7 @@ fn cluster(
         pending_max: 100,
         pending: Arc::clone(pending),
         retry_budget: Arc::default(),
+        hedge_budget: Arc::default(),
         idle_connections_max: 100,
         idle_timeout: Duration::from_mins(1),
         head_limits: HEAD_LIMITS,

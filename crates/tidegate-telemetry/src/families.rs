@@ -94,6 +94,9 @@ families! {
         "Attempts after the first one of a request; reason is what ended the attempt before: connect, reset, status or timeout.";
     CLUSTER_RETRIES_REFUSED = Counter "tidegate_cluster_retries_refused" ["cluster", "reason"]
         "Failed attempts that another did not follow though the failure called for one; reason is attempts, body, budget or method.";
+    CLUSTER_HEDGES = Counter "tidegate_cluster_hedges" ["cluster", "outcome"]
+        "Second attempts beside a first that waited on a stalled endpoint: won, lost, failed, or unpaid (not made: the budget, send_proxy_protocol or \
+         upstream_connections forbade it).";
     CLUSTER_PENDING = Gauge "tidegate_cluster_pending_requests" ["cluster"]
         "Requests that wait for a connection to an endpoint now.";
     CLUSTER_PENDING_REFUSED = Counter "tidegate_cluster_pending_refused" ["cluster"]

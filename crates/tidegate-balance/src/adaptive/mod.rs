@@ -13,6 +13,7 @@
 mod errors;
 mod fleet;
 mod gaps;
+mod hedge;
 mod learned;
 mod model;
 mod shortlist;

@@ -177,7 +177,7 @@ pub(crate) fn remembered(idle: f64) -> f64 {
 }
 
 /// `ln(1 + e^z) / 3` and its derivative by `-b`, `e^z / (1 + e^z)`; `z / 3` and 1 where `e^z` would overflow.
-fn bend(z: f64) -> (f64, f64) {
+pub(crate) fn bend(z: f64) -> (f64, f64) {
     if z > 30.0 {
         return (z / 3.0, 1.0);
     }

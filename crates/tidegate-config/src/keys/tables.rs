@@ -8,7 +8,7 @@ use super::rate_limit::{RATE_KEY, RATE_LIMIT, RATE_LIMIT_DOC, RATE_LIMITS};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 25] = [
+pub(crate) static ALL: [&Table; 26] = [
     &ROOT,
     &LISTENER,
     &ROUTE,
@@ -32,6 +32,7 @@ pub(crate) static ALL: [&Table; 25] = [
     &CLUSTER_LIMIT,
     &RETRY,
     &RETRY_BUDGET,
+    &HEDGE,
     &LOG,
     &ADMIN,
 ];
@@ -56,6 +57,7 @@ const PASSIVES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&PASSIVE)])
 const BREAKERS: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&BREAKER)]);
 const STATUSES: Kind = Kind::AnyOf(&[STATUS, Kind::List(&STATUS)]);
 const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
+const HEDGES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&HEDGE)]);
 const RETRY_WORDS: Kind = Kind::Words(&["connect", "reset", "timeout"]);
 const RETRY_STATUS: Kind = Kind::Integer { min: 500, max: 599 };
 const RETRY_STATUSES: Kind = Kind::Text("a range of statuses like \"502-504\"");
@@ -70,6 +72,8 @@ const BREAKER_DOC: &str = "Taking an endpoint out that answers with failures; `t
 const FAILURES_DOC: &str = "Statuses that count as failures, for `adaptive` and for `breaker`.";
 const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` for never. Only what may be done twice is \
     ever sent twice: by its method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`.";
+const HEDGE_DOC: &str = "Send a request that waits on an endpoint which looks stalled to another one, too, where a slot is \
+    free, and take the answer that begins first. Only requests without a body that may be done twice.";
 const ATTEMPT_DOC: &str = "From the pick of an endpoint to the first byte of its answer; then the next try's turn comes \
     (`retry.on = [\"timeout\"]`), or the answer is 504.";
 
@@ -109,6 +113,7 @@ pub(crate) static ROOT: Table = Table {
         key("breaker", BREAKERS, Value("\"off\""), "true", BREAKER_DOC),
         key("failure_statuses", STATUSES, Value("[500, \"502-504\"]"), "\"500-599\"", FAILURES_DOC),
         key("retry", RETRIES, Value("true"), "{ attempts = 2 }", RETRY_DOC),
+        key("hedge", HEDGES, Value("\"off\""), "true", HEDGE_DOC),
         key(
             "trusted_proxies",
             NETWORKS,
@@ -312,6 +317,7 @@ pub(crate) static ROUTE: Table = Table {
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
         key("retry", RETRIES, Inherited("at the top"), "\"off\"", RETRY_DOC),
+        key("hedge", HEDGES, Inherited("at the top"), "true", HEDGE_DOC),
         key(
             "timeout",
             Kind::Table(&ROUTE_TIMEOUT),
@@ -808,6 +814,20 @@ pub(crate) static RETRY: Table = Table {
                     more than this of it has been sent.",
         ),
     ],
+};
+
+pub(crate) static HEDGE: Table = Table {
+    name: "hedge",
+    title: "`[hedge]` and `[route.hedge]`",
+    doc: "Second attempts beside a first. Needs `balance = \"adaptive\"`, whose learning tells a stalled endpoint from a \
+        large request.",
+    keys: &[key(
+        "percent",
+        Kind::Integer { min: 1, max: 100 },
+        Value("2"),
+        "5",
+        "At most so many for each hundred requests of the cluster.",
+    )],
 };
 
 pub(crate) static RETRY_BUDGET: Table = Table {

@@ -13,7 +13,7 @@ use crate::read::{Inherited, Placed, cluster, is_table};
 use crate::suggest::did_you_mean;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
-    Address, Answer, Cluster, Endpoint, Matcher, Priority, Redirect, RedirectPart, Retry, RetryBudget,
+    Address, Answer, Cluster, Endpoint, Hedge, Matcher, Priority, Redirect, RedirectPart, Retry, RetryBudget,
     RetryOn, RouteLimits, RouteRate, RouteTimeouts, StatusRange,
 };
 
@@ -48,6 +48,7 @@ pub(crate) struct ForwardDraft {
     pub(crate) limit: RouteLimits,
     pub(crate) retry: Retry,
     pub(crate) priority: Priority,
+    pub(crate) hedge: Option<Hedge>,
 }
 
 /// Where `to` points.
@@ -80,8 +81,8 @@ pub(super) fn routes(
         }
         let timeout = inherited.timeout.route.clone();
         let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
-        let priority = Priority::default();
-        let forward = ForwardDraft { target, preserve_host: true, timeout, limit, retry, priority };
+        let (hedge, priority) = (inherited.hedge, Priority::default());
+        let forward = ForwardDraft { target, preserve_host: true, timeout, limit, retry, hedge, priority };
         let action = ActionDraft::Forward(Box::new(forward));
         routes.push(RouteDraft {
             name: None,
@@ -182,6 +183,7 @@ fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
         "failure_statuses",
         "send_proxy_protocol",
         "retry",
+        "hedge",
         "timeout",
         "limit",
         "preserve_host",
@@ -219,9 +221,10 @@ fn forward(
         set(&mut limit.body_bytes, table.size_or_off(walk, "body_bytes"));
     }
     let retry = retry(walk, section, &inherited.retry).unwrap_or_else(|| inherited.retry.clone());
+    let hedge = hedge(walk, section).unwrap_or(inherited.hedge);
     let preserve_host = section.boolean(walk, "preserve_host").unwrap_or(true);
     let priority = section.field("priority").and_then(|field| priority(walk, &field)).unwrap_or_default();
-    let forward = ForwardDraft { target: target?, preserve_host, timeout, limit, retry, priority };
+    let forward = ForwardDraft { target: target?, preserve_host, timeout, limit, retry, hedge, priority };
     Some(ActionDraft::Forward(Box::new(forward)))
 }
 
@@ -335,6 +338,24 @@ pub(super) fn retry(walk: &mut Walk, section: &Section<'_>, inherited: &Retry) -
         }
         _ => field.refuse(walk),
     }
+}
+
+/// The `hedge` of a section; `None` when it says nothing.
+pub(super) fn hedge(walk: &mut Walk, section: &Section<'_>) -> Option<Option<Hedge>> {
+    let field = section.field("hedge")?;
+    if field.is_refused() {
+        return Some(None);
+    }
+    let mut hedge = Hedge::default();
+    match &field.node.value {
+        Value::Boolean(_) => {}
+        Value::Table(_) => {
+            let table = field.section(walk)?;
+            set(&mut hedge.percent, table.integer(walk, "percent"));
+        }
+        _ => return field.refuse(walk),
+    }
+    Some(Some(hedge))
 }
 
 /// Words and statuses, mixed.

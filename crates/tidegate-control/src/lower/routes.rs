@@ -86,6 +86,7 @@ fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
             timeouts: timeouts(&config.timeout.route),
             body_bytes_max: config.limit.route.body_bytes,
             retry: RetryPolicy::NEVER,
+            hedge: None,
             preserve_host: true,
             priority: Priority::default(),
         },
@@ -97,6 +98,7 @@ fn forwarding(forward: &Forward) -> Policy {
         timeouts: timeouts(&forward.timeout),
         body_bytes_max: forward.limit.body_bytes,
         retry: retry(&forward.retry),
+        hedge: forward.hedge.map(|hedge| RetryIncome { percent: hedge.percent, per_second: 0 }),
         preserve_host: forward.preserve_host,
         priority: match forward.priority {
             ConfiguredPriority::High => Priority::High,

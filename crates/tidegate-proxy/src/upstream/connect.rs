@@ -66,6 +66,21 @@ pub(crate) async fn connect(
     Err(cause)
 }
 
+/// As `connect`, for a caller who gives up by himself, to an endpoint that is told of no client.
+pub(crate) async fn connect_untimed(upstream: &Upstream) -> Result<Connection, Cause> {
+    let mut cause = Cause::ConnectUnreachable;
+    for address in upstream.addresses.load_full().iter() {
+        match dial(address).await {
+            Ok(stream) => {
+                let carries = Carries::Anyone;
+                return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
+            }
+            Err(error) => cause = cause_of(&error),
+        }
+    }
+    Err(cause)
+}
+
 async fn dial(address: &Address) -> io::Result<Stream> {
     match address {
         Address::Tcp(address) => {

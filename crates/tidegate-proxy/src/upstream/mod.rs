@@ -4,7 +4,7 @@ mod connect;
 mod introduce;
 mod pool;
 
-pub(crate) use connect::{Connection, connect};
+pub(crate) use connect::{Connection, connect, connect_untimed};
 pub(crate) use introduce::{Carries, introduce};
 pub(crate) use pool::EndpointPool;
 

@@ -42,6 +42,7 @@ pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
     object.string(key!("ended_by"), failure.map(|failure| failure.blame));
     object.string(key!("stage"), failure.map(|failure| failure.stage));
     object.string(key!("cause"), failure.map(|failure| failure.cause));
+    object.out.extend_from_slice(if record.hedged { b",\"hedged\":true" } else { b",\"hedged\":false" });
     object.string(key!("no_retry"), record.no_retry);
     object.out.push(b'}');
 }

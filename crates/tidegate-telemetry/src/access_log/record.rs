@@ -42,6 +42,8 @@ pub struct Record<'a> {
     pub bytes_in: u64,
     /// Of the response's body.
     pub bytes_out: u64,
+    /// A second attempt was made beside one that kept the request waiting.
+    pub hedged: bool,
     /// Why a failed attempt was not followed by another, when its failure called for one.
     pub no_retry: Option<&'a str>,
     /// Why the request did not end well; `None` when it did.
@@ -122,6 +124,7 @@ mod tests {
             total: Duration::from_micros(12_345),
             bytes_in: 0,
             bytes_out: 5120,
+            hedged: false,
             no_retry: None,
             failure: None,
         }
@@ -176,7 +179,7 @@ mod tests {
             "query": "page=2", "protocol": "HTTP/1.1", "user_agent": "curl/8.5 \"x\"", "route": "shop",
             "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "attempts": 1, "queue_ms": 0.012,
             "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
-            "ended_by": null, "stage": null, "cause": null, "no_retry": null,
+            "ended_by": null, "stage": null, "cause": null, "hedged": false, "no_retry": null,
         });
         assert_eq!(parsed, expected);
 

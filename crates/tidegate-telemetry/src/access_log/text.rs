@@ -61,6 +61,7 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
         ("ended_by", failure.map(|failure| failure.blame)),
         ("stage", failure.map(|failure| failure.stage)),
         ("cause", failure.map(|failure| failure.cause)),
+        ("hedged", record.hedged.then_some("true")),
         ("no_retry", record.no_retry),
         ("client", Some(record.client)),
         ("route", record.route),

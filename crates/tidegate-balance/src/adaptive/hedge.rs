@@ -1,0 +1,129 @@
+//! Whether a request that waits deserves a second attempt beside its first. Knows no request and starts nothing.
+//!
+//! Sending every late request twice makes things worse: late requests are the large ones, and the second copy costs as much
+//! as the first. So lateness ("The tail at scale", Dean and Barroso, CACM 56(2), 2013) only opens the question. It is
+//! answered by evidence that the *endpoint* is stalled, and by a place elsewhere where the copy keeps nobody waiting.
+
+use super::model::bend;
+use super::{Adaptive, cached_score};
+use crate::Moment;
+use crate::candidates::Candidates;
+use crate::seat::Seat;
+use std::time::Duration;
+
+/// An endpoint this many times slower than the fleet is as good as stalled: `ln 2.5`.
+const SLOW: f32 = 0.916;
+/// The part of an endpoint's slots that may be taken for a copy to find one free at once.
+const FREE: f32 = 0.6;
+/// One request in ten of an unhurried endpoint takes longer than this many standard deviations above the middle.
+const NINE_IN_TEN: f64 = 1.2816;
+/// The mean absolute deviation of a normal distribution times this is its standard deviation.
+const DEVIATION: f64 = 1.25;
+
+impl Adaptive {
+    /// The age beyond which a request is older than nine in ten that an endpoint serves alone; `None` before there was an answer.
+    pub(crate) fn late_after(&self) -> Option<Duration> {
+        let level = self.fleet.level()?;
+        let (queueing, _) = bend(-3.0 * level.log_parallelism);
+        let log_seconds = level.log_service + queueing + NINE_IN_TEN * DEVIATION * level.noise;
+        Some(Duration::from_secs_f64(log_seconds.exp().clamp(1e-6, 3600.0)))
+    }
+
+    /// Whether what is waiting there may wait for long.
+    pub(crate) fn is_stalled(&self, seat: &Seat, now: Moment) -> bool {
+        let state = &seat.state;
+        let silence = state.standing().silence(state.load().waiting(), now);
+        let published = state.published();
+        let slowness =
+            || self.fleet.level().map_or(0.0, |level| published.log_service.get() - level.log_service as f32);
+        silence > self.fleet.patience().silence || (published.gain.get() > 0.0 && slowness() > SLOW)
+    }
+
+    /// The best of those that are not stalled and have a slot to spare.
+    pub(crate) fn choose_free(&self, candidates: &Candidates<'_>) -> Option<usize> {
+        let now = candidates.now();
+        let is_free = |seat: &Seat| {
+            let in_flight = seat.state.in_flight() as f32;
+            in_flight < 1.0 || in_flight + 1.0 <= FREE * seat.slots()
+        };
+        let suits =
+            |seat: &Seat| is_free(seat) && seat.state.trial_due().is_none() && !self.is_stalled(seat, now);
+        let scored = candidates
+            .iter()
+            .filter(|(_, seat)| suits(seat))
+            .map(|(index, seat)| (index, cached_score(seat, now)));
+        scored.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(index, _)| index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Fleet;
+    use crate::{Algorithm, Ended, Lease, Moment, Pick};
+    use std::time::Duration;
+
+    const TEN_MS: Duration = Duration::from_millis(10);
+
+    /// Four endpoints that have answered 200 requests each, within 10 ms.
+    fn experienced() -> (Fleet, Moment) {
+        let fleet = Fleet::even(Algorithm::Adaptive { peers: 1 }, 4);
+        let mut now = Moment(1);
+        for _ in 0..800 {
+            let lease = fleet.pick_at(now);
+            now = now + TEN_MS;
+            lease.settle(Ended::Answered { status: 200, first_byte: TEN_MS }, now);
+        }
+        (fleet, now)
+    }
+
+    fn hedge<'a>(fleet: &'a Fleet, first: &Lease<'_>, now: Moment) -> Option<Lease<'a>> {
+        fleet.pick_hedge(first, &Pick { now, random: 7, hash: None, tried: &[first.index()] })
+    }
+
+    #[test]
+    fn nobody_is_late_before_anything_is_known() {
+        let fleet = Fleet::even(Algorithm::Adaptive { peers: 1 }, 2);
+        assert_eq!(fleet.late_after(), None);
+        assert_eq!(Fleet::even(Algorithm::LeastRequest, 2).late_after(), None);
+    }
+
+    #[test]
+    fn late_is_what_nine_in_ten_are_not() {
+        let (fleet, _) = experienced();
+        let late = fleet.late_after().unwrap();
+        assert!((Duration::from_millis(9)..Duration::from_millis(20)).contains(&late), "{late:?}");
+    }
+
+    #[test]
+    fn a_request_on_an_endpoint_that_went_silent_gets_a_second_one_elsewhere() {
+        let (fleet, now) = experienced();
+        let first = fleet.pick_at(now);
+        assert!(
+            hedge(&fleet, &first, now + 3 * TEN_MS).is_none(),
+            "late, but nothing says that the endpoint is stalled"
+        );
+        let second = hedge(&fleet, &first, now + 8 * TEN_MS).unwrap();
+        assert_ne!(second.index(), first.index());
+        assert_eq!(fleet.in_flight().iter().sum::<u32>(), 2);
+    }
+
+    #[test]
+    fn a_large_request_on_an_endpoint_that_answers_others_is_left_alone() {
+        let (fleet, mut now) = experienced();
+        let first = fleet.hold(2, 1).pop().unwrap();
+        for _ in 0..20 {
+            let other = fleet.hold(2, 1).pop().unwrap();
+            now = now + TEN_MS;
+            other.settle(Ended::Answered { status: 200, first_byte: TEN_MS }, now);
+        }
+        assert!(hedge(&fleet, &first, now).is_none());
+    }
+
+    #[test]
+    fn where_everybody_is_busy_nobody_is_sent_twice() {
+        let (fleet, now) = experienced();
+        let first = fleet.pick_at(now);
+        let _busy: Vec<_> = (0..4).map(|index| fleet.hold(index, 3)).collect();
+        assert!(hedge(&fleet, &first, now + 8 * TEN_MS).is_none());
+    }
+}

@@ -1,0 +1,230 @@
+//! A second attempt beside a first one that keeps a request waiting: whoever answers first goes on, the other is dropped.
+//!
+//! ```text
+//!   wait for the first ─→ late? ─→ stalled, a slot free elsewhere, paid for? ─→ race ─→ the winner takes the flight
+//!            │              └───────────── no: look again later ──┘
+//!            └─→ heard of it: go on as if nothing had been
+//! ```
+//!
+//! Only for requests without a body that may be done twice. When to ask is the balancer's to say; what an answer means is
+//! the exchange's.
+
+use crate::attempts::{Attempts, may_repeat};
+use crate::exchange::{poll_client, poll_upload};
+use crate::failure::{Cause, Failure};
+use crate::pump::PumpError;
+use crate::request::{Call, Flight, write_head};
+use crate::snapshot::Policy;
+use crate::stream::Stream;
+use crate::timers::{after, now};
+use crate::upstream::{Carries, Connection, connect_untimed};
+use crate::view::{ClusterView, EndpointView};
+use crate::workspace::Workspace;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tidegate_balance::{Ended, Lease, Moment};
+use tidegate_http::BodyLength;
+
+/// How the first attempt stands.
+enum First {
+    /// It answered, or its connection ended: the exchange sees which.
+    Heard,
+    Late,
+}
+
+/// How a race ended.
+enum Finish {
+    First,
+    Neither,
+    Second(Connection),
+}
+
+/// Whether this request may get a second attempt at all, and the age at which to ask.
+pub(crate) fn late_after(call: &Call<'_>, policy: &Policy, view: &ClusterView) -> Option<Duration> {
+    policy.hedge?;
+    let request = &call.workspace.request;
+    let is_simple = request.body == BodyLength::None && request.upgrade.is_none();
+    if is_simple && may_repeat(call) { view.cluster.balancer.late_after() } else { None }
+}
+
+/// Sends the request and waits until something is heard of it, perhaps by a second attempt, whose flight it is then.
+pub(crate) async fn fly<'v>(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &'v ClusterView,
+    attempts: &Attempts<'_>,
+    flight: &mut Flight<'v>,
+    late: Duration,
+) -> Result<(), Failure> {
+    let start = flight.lease.picked_at();
+    let give_up = after(start, policy.timeouts.first_byte).min(call.attempt_deadline);
+    let mut look_at = after(start, late).min(give_up);
+    loop {
+        let first = first_is_heard(call, &mut flight.connection.stream, look_at).await?;
+        if matches!(first, First::Heard) || now() >= give_up {
+            return Ok(());
+        }
+        if let Some(second) = second(call, view, attempts, flight) {
+            if !is_paid(policy, view, second.1) {
+                view.metrics.hedges_unpaid.increment();
+                return Ok(());
+            }
+            return race(call, policy, view, flight, second, give_up).await;
+        }
+        look_at = after(now(), late / 2).min(give_up);
+    }
+}
+
+async fn first_is_heard(call: &mut Call<'_>, up: &mut Stream, until: Moment) -> Result<First, Failure> {
+    let alarm = call.alarm;
+    let heard = poll_fn(|cx| {
+        if poll_first(call, cx, up)?.is_ready() {
+            return Poll::Ready(Ok(First::Heard));
+        }
+        poll_client(call, cx)?;
+        Poll::Pending
+    });
+    alarm.within(until, heard).await.unwrap_or(Ok(First::Late))
+}
+
+/// Sends the request, then reads: ready when there is something of an answer, or an end.
+fn poll_first(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Poll<()>, Failure> {
+    if !call.workspace.upload.is_done() && poll_upload(call, cx, up)?.is_broken() {
+        return Ok(Poll::Ready(()));
+    }
+    let answer = &mut call.workspace.answer;
+    Ok(match up.poll_read(cx, answer.room()) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(read) => {
+            answer.filled(read.unwrap_or(0));
+            Poll::Ready(())
+        }
+    })
+}
+
+/// The second attempt's lease, when the balancer sees reason for one.
+fn second<'v>(
+    call: &Call<'_>,
+    view: &'v ClusterView,
+    attempts: &Attempts<'_>,
+    flight: &Flight<'_>,
+) -> Option<(Lease<'v>, &'v EndpointView)> {
+    let pick = attempts.pick_beside(call, flight.lease.index());
+    let lease = view.cluster.balancer.pick_hedge(&flight.lease, &pick.as_pick())?;
+    let endpoint = view.endpoint(lease.index())?;
+    Some((lease, endpoint))
+}
+
+/// By the budget; and connections that are counted, or belong to one client, are for requests, not for copies of them.
+fn is_paid(policy: &Policy, view: &ClusterView, endpoint: &EndpointView) -> bool {
+    let upstream = &endpoint.pool.upstream;
+    let spend = |income| view.spend_hedge(income, now());
+    upstream.slots.is_none() && !upstream.introduces_clients && policy.hedge.is_some_and(spend)
+}
+
+async fn race<'v>(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &'v ClusterView,
+    flight: &mut Flight<'v>,
+    (lease, endpoint): (Lease<'v>, &'v EndpointView),
+    give_up: Moment,
+) -> Result<(), Failure> {
+    let mut aside = call.worker.workspaces.lend();
+    aside.upload.start(BodyLength::None, BodyLength::None, u64::MAX);
+    write_head(call, policy, view, &endpoint.pool.upstream.authority, &mut aside.upload.lead);
+    endpoint.metrics.attempts.increment();
+    call.journal.attempts += 1;
+    call.journal.hedged = true;
+    let mut failed = None;
+    let finish = {
+        let copy = Box::pin(send_copy(&mut aside, view, endpoint, lease.picked_at()));
+        finish(call, &mut flight.connection.stream, copy, &mut failed, give_up).await
+    };
+    let (ended, counter) = match &finish {
+        Ok(Finish::Second(_)) => (Ended::Abandoned, &view.metrics.hedges_won),
+        _ if failed.is_some() => (failed.unwrap_or(Ended::Failed), &view.metrics.hedges_failed),
+        _ => (Ended::Abandoned, &view.metrics.hedges_lost),
+    };
+    counter.increment();
+    match finish {
+        Ok(Finish::Second(connection)) => {
+            call.worker.workspaces.return_hot(call.workspace);
+            std::mem::swap(&mut call.workspace.answer, &mut aside.answer);
+            call.journal.picked = Some(lease.picked_at());
+            (call.journal.ready, call.journal.connected) = (None, None);
+            call.journal.endpoint = call.journal.endpoint.map(|(cluster, _)| (cluster, lease.index()));
+            let first = std::mem::replace(flight, Flight { lease, endpoint, connection, slot: None });
+            first.lease.settle(ended, now());
+            Ok(())
+        }
+        Ok(Finish::First | Finish::Neither) => {
+            lease.settle(ended, now());
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Polls both until one has something to say. `failed`: how the second one failed, if it did.
+async fn finish(
+    call: &mut Call<'_>,
+    up: &mut Stream,
+    mut copy: Pin<Box<impl Future<Output = Result<Connection, Cause>>>>,
+    failed: &mut Option<Ended>,
+    give_up: Moment,
+) -> Result<Finish, Failure> {
+    let alarm = call.alarm;
+    let mut first_is_over = false;
+    let finish = poll_fn(|cx| {
+        if !first_is_over && poll_first(call, cx, up)?.is_ready() {
+            if !call.workspace.answer.is_empty() {
+                return Poll::Ready(Ok(Finish::First));
+            }
+            first_is_over = true;
+        }
+        if failed.is_none() {
+            match copy.as_mut().poll(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(connection)) => return Poll::Ready(Ok(Finish::Second(connection))),
+                Poll::Ready(Err(Cause::EndpointClosed)) => *failed = Some(Ended::Failed),
+                Poll::Ready(Err(_)) => *failed = Some(Ended::ConnectFailed),
+            }
+        }
+        if first_is_over && failed.is_some() {
+            return Poll::Ready(Ok(Finish::Neither));
+        }
+        poll_client(call, cx)?;
+        Poll::Pending
+    });
+    alarm.within(give_up, finish).await.unwrap_or(Ok(Finish::First))
+}
+
+/// A kept connection or a new one; the head; the first bytes of an answer, which stay in `aside.answer`.
+async fn send_copy(
+    aside: &mut Workspace,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+    start: Moment,
+) -> Result<Connection, Cause> {
+    let mut connection = match endpoint.pool.checkout(&Carries::Anyone, start, view.cluster.idle_timeout) {
+        Some(kept) => {
+            endpoint.metrics.reused.increment();
+            kept
+        }
+        None => connect_untimed(&endpoint.pool.upstream).await?,
+    };
+    let Workspace { upload, input, answer, .. } = aside;
+    let stream = &mut connection.stream;
+    let sent: Result<(), PumpError> = poll_fn(|cx| upload.poll_flush_all(cx, input, stream)).await;
+    sent.map_err(|_| Cause::EndpointClosed)?;
+    match poll_fn(|cx| stream.poll_read(cx, answer.room())).await {
+        Ok(length) if length > 0 => {
+            answer.filled(length);
+            Ok(connection)
+        }
+        _ => Err(Cause::EndpointClosed),
+    }
+}
