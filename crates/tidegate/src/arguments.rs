@@ -112,7 +112,7 @@ pub(crate) enum ConfigCommand {
     Show(FileArgument),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = "Example: tidegate demo --for 10s")]
 pub(crate) struct DemoArguments {
     /// End by itself after this long: 10s, 2m [default: at q or Ctrl-C]

@@ -2,6 +2,7 @@
 //!
 //! Everything runs in this process, on loopback, at free ports. The numbers shown are those of the proxy's own metrics.
 
+mod algorithms; // what a viewer can switch between
 mod endpoints; // servers that behave, dawdle and fail
 mod live; // the view in the terminal
 mod load; // clients that keep asking
@@ -34,11 +35,12 @@ type LastWord = Arc<Mutex<String>>;
 
 /// The proxy with its servers and its clients.
 struct Stage {
+    arguments: DemoArguments,
+    addresses: Vec<String>,
     control: Control,
     load: Load,
     meter: Meter,
     started: Instant,
-    ends_after: Option<Duration>,
 }
 
 pub(crate) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
@@ -69,14 +71,28 @@ impl Stage {
     fn set(arguments: &DemoArguments, voice: Voice) -> Result<Self, Failure> {
         let endpoints = CAST.iter().map(|(name, temper)| Endpoint::start(name, *temper));
         let endpoints = endpoints.collect::<io::Result<Vec<_>>>()?;
-        let (config, _) = Config::from_flags(&flags(arguments, &endpoints))?;
+        let addresses: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
+        let (config, _) = Config::from_flags(&flags(arguments, &addresses))?;
         let admin = if arguments.admin.is_some() { AdminChoice::Exactly } else { AdminChoice::OrAnyPort };
         let control = Control::start(config, Options { voice, admin })?;
         let status = control.status();
         let proxy = status.listeners.first().map(|listener| listener.address.clone()).unwrap_or_default();
         let load = Load::start(&proxy)?;
         let meter = Meter::new(Arc::clone(control.registry()), endpoints);
-        Ok(Self { control, load, meter, started: clock(), ends_after: arguments.ends_after })
+        Ok(Self { arguments: arguments.clone(), addresses, control, load, meter, started: clock() })
+    }
+
+    /// The algorithm in force, as the status calls it.
+    fn algorithm(&self) -> &'static str {
+        self.control.status().clusters.first().map_or("none", |cluster| cluster.balance)
+    }
+
+    /// Puts another algorithm in force, as a reload of a file would.
+    fn switch_to(&mut self, algorithm: &str) -> Result<(), Failure> {
+        self.arguments.balance = Some(algorithm.to_owned());
+        let (config, _) = Config::from_flags(&flags(&self.arguments, &self.addresses))?;
+        self.control.reload(config)?;
+        Ok(())
     }
 
     /// Where to look on with other tools.
@@ -94,7 +110,7 @@ impl Stage {
     }
 
     fn is_over(&self) -> bool {
-        self.ends_after.is_some_and(|end| self.elapsed() >= end)
+        self.arguments.ends_after.is_some_and(|end| self.elapsed() >= end)
     }
 
     fn read(&self) -> Reading {
@@ -111,8 +127,8 @@ impl Stage {
     }
 }
 
-fn flags<'a>(arguments: &'a DemoArguments, endpoints: &'a [Endpoint]) -> Vec<Flag<'a>> {
-    let to = endpoints.iter().map(|endpoint| Flag { name: "--to", key: "to", value: &endpoint.address });
+fn flags<'a>(arguments: &'a DemoArguments, addresses: &'a [String]) -> Vec<Flag<'a>> {
+    let to = addresses.iter().map(|address| Flag { name: "--to", key: "to", value: address });
     let listen = Flag { name: "--listen", key: "listen", value: &arguments.listen };
     let health = Flag { name: "--health", key: "health", value: "tcp" };
     let optional = [
@@ -129,4 +145,29 @@ fn flags<'a>(arguments: &'a DemoArguments, endpoints: &'a [Endpoint]) -> Vec<Fla
 #[allow(clippy::disallowed_methods, reason = "the program reads the clock")]
 fn clock() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_algorithm_of_the_demo_can_be_switched_to_while_clients_keep_asking() {
+        let arguments = DemoArguments {
+            ends_after: None,
+            json: true,
+            balance: None,
+            listen: "127.0.0.1:0".to_owned(),
+            workers: Some("1".to_owned()),
+            admin: Some("off".to_owned()),
+        };
+        let mut stage = Stage::set(&arguments, Voice::silent()).unwrap();
+        assert_eq!(stage.algorithm(), "adaptive");
+        for (_, name) in algorithms::ALGORITHMS.iter().rev() {
+            stage.switch_to(name).unwrap();
+            assert_eq!(stage.algorithm(), *name);
+        }
+        assert!(stage.load.broken() == 0);
+        stage.strike();
+    }
 }

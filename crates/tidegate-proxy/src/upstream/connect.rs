@@ -75,7 +75,7 @@ pub(crate) async fn connect_untimed(upstream: &Upstream) -> Result<Connection, C
                 let carries = Carries::Anyone;
                 return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
             }
-            Err(error) => cause = cause_of(&error),
+            Err(error) => cause = cause_of(&error, address),
         }
     }
     Err(cause)

@@ -18,7 +18,10 @@ pub(super) fn progress(stage: &mut Stage, quiet: bool) -> io::Result<()> {
     }
     let mut before = stage.read();
     while !stage.is_over() {
-        let left = stage.ends_after.map_or(INTERVAL, |end| end.saturating_sub(stage.elapsed()).min(INTERVAL));
+        let left = stage
+            .arguments
+            .ends_after
+            .map_or(INTERVAL, |end| end.saturating_sub(stage.elapsed()).min(INTERVAL));
         if stage.control.is_told_to_end_within(left) {
             break;
         }
