@@ -125,10 +125,13 @@ impl Breakers {
     fn judge(&self, seats: &[Seat], mut results: Vec<PeriodResult>, margin: u32, now: Moment) {
         results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
         let Some(median) = median(&results) else { return };
+        let (median, error_of_median) = (median.rate(), median.standard_error(median.rate()));
         // Worst first: there may not be room for all.
         for result in results.iter().rev() {
             let excess = result.rate() - median;
-            if excess > f64::from(margin) / 100.0 && excess > DOUBT * result.standard_error(median) {
+            // The median is a sample, too: a lucky one must not make the others look bad.
+            let chance = DOUBT * result.standard_error(median).hypot(error_of_median);
+            if excess > f64::from(margin) / 100.0 + chance {
                 if let Some(seat) = seats.get(result.index) {
                     seat.state.circuit().keep(result, median);
                 }
@@ -175,9 +178,9 @@ impl PeriodResult {
 
 /// Of sorted results from two endpoints and more; one alone cannot be told from the others. The lower of two in the middle:
 /// where exactly half fail, that is not what is normal.
-fn median(results: &[PeriodResult]) -> Option<f64> {
+fn median(results: &[PeriodResult]) -> Option<PeriodResult> {
     let middle = results.get(results.len().saturating_sub(1) / 2)?;
-    (results.len() > 1).then(|| middle.rate())
+    (results.len() > 1).then_some(*middle)
 }
 
 /// What one endpoint's breaker has seen, and until when it is open. Shared by all workers; all accesses are `Relaxed`, as

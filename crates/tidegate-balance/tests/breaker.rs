@@ -134,7 +134,10 @@ proptest! {
     ) {
         let balancer = cluster(algorithm, 5, Breaker { failures: 0, ..BREAKER });
         serve(&balancer, SECOND, 10_000, |_, step| mixed(step ^ noise) % 100 < percent);
-        prop_assert_eq!(out(&balancer, 11 * SECOND), Vec::<usize>::new());
+        // An algorithm that avoids failures stops measuring an endpoint that has had bad luck: chance may take one out.
+        let by_chance = usize::from(algorithm_learns(algorithm));
+        let out = out(&balancer, 11 * SECOND);
+        prop_assert!(out.len() <= by_chance, "{out:?}");
     }
 
     #[test]
