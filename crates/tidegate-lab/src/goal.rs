@@ -37,7 +37,7 @@ pub enum Measure {
 
 impl Goal {
     /// The algorithms that it speaks of.
-    pub(crate) fn names(&self) -> impl IntoIterator<Item = &String> {
+    pub fn names(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.algorithm).chain(&self.times)
     }
 

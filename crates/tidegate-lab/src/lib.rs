@@ -10,6 +10,7 @@ mod comparison;
 mod contender;
 mod goal;
 mod histogram;
+pub mod html;
 mod least_time;
 mod machine;
 mod numbers;
@@ -18,6 +19,7 @@ mod outcome;
 mod proxy;
 mod random;
 mod recorder;
+mod replay;
 mod reports;
 mod scenario;
 mod server;
@@ -34,6 +36,7 @@ pub use machine::{Cold, Discipline, Failing, Fails, Machine, Part, Positive, Slo
 pub use outcome::{
     Comparison, EndpointOutcome, Outcome, Point, Quantiles, Series, Timeline, Utilisation, Verdict,
 };
+pub use replay::{AccessLog, Flaw, Replay, ReplayError, ReplayOptions};
 pub use scenario::{Scenario, ScenarioError};
 pub use simulation::Plan;
 pub use span::{About, Span};

@@ -19,7 +19,7 @@ pub struct Comparison {
 }
 
 /// What one algorithm made of it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Outcome {
     pub algorithm: String,
     /// That came after the warm-up.
@@ -34,9 +34,12 @@ pub struct Outcome {
     /// When the last endpoint that started cold had served enough to be warm, in seconds from its joining.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_after_seconds: Option<f64>,
+    #[serde(default)]
     pub endpoints: Vec<EndpointOutcome>,
+    #[serde(default)]
     pub timeline: Timeline,
     /// Rising: the part of the requests that took at most so long.
+    #[serde(default)]
     pub distribution: Vec<Point>,
 }
 

@@ -28,7 +28,7 @@ pub struct Scenario {
     /// Proxies that send to the same endpoints and know nothing of each other.
     #[serde(default = "one")]
     pub proxies: u32,
-    #[serde(default = "Scenario::default_algorithms")]
+    #[serde(default = "Scenario::usual_algorithms")]
     pub algorithms: Vec<Contender>,
     /// How much of what all endpoints can do when they are well.
     pub load: Option<Positive>,
@@ -213,7 +213,8 @@ impl Scenario {
         }]
     }
 
-    fn default_algorithms() -> Vec<Contender> {
+    /// Those that are compared when nobody says whom to compare.
+    pub fn usual_algorithms() -> Vec<Contender> {
         let usual = [
             "round_robin",
             "random",

@@ -48,8 +48,14 @@ impl Plan {
         let proxies = if contender.method == Method::Oracle { 1 } else { self.proxies.max(1) };
         let balancers: Vec<_> =
             (0..proxies).map(|_| proxy::balancer(contender.method, &self.machines)).collect();
-        Run::new(self, contender.method, &balancers).finished(clock).outcome(contender)
+        let outcome = Run::new(self, contender.method, &balancers).finished(clock).outcome(contender);
+        debug_assert!(balancers.iter().flatten().all(is_idle), "a request in flight was lost count of");
+        outcome
     }
+}
+
+fn is_idle(balancer: &Balancer) -> bool {
+    balancer.endpoints().iter().all(|endpoint| endpoint.state.in_flight() == 0)
 }
 
 struct Run<'r> {
@@ -263,20 +269,16 @@ impl Ran<'_> {
         }
     }
 
-    /// The largest number when one never got warm: JSON has no infinity.
+    /// The mean over those that started cold; the largest number when one never got warm, as JSON has no infinity.
     fn warm_after_seconds(&self) -> Option<f64> {
-        let cold = self
-            .run
-            .plan
-            .machines
-            .iter()
-            .zip(&self.run.warm_at)
-            .filter(|(machine, _)| machine.cold.is_some());
-        let after = cold.map(|(machine, warm_at)| {
+        let mut all = Vec::new();
+        for (machine, warm_at) in self.run.plan.machines.iter().zip(&self.run.warm_at) {
             let joined = machine.joins.unwrap_or_default().0;
-            warm_at.map_or(f64::MAX, |at| at.saturating_sub(joined) as f64 / SECOND)
-        });
-        after.reduce(f64::max)
+            let after = |at: u64| at.saturating_sub(joined) as f64 / SECOND;
+            all.extend(machine.cold.map(|_| warm_at.map_or(f64::MAX, after)));
+        }
+        let mean = all.iter().map(|after| after / all.len() as f64).sum();
+        (!all.is_empty()).then_some(mean)
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::outcome::{Comparison, Outcome, Verdict};
 use std::fmt::Write as _;
 
-const COLUMNS: [&str; 9] =
-    ["algorithm", "mean ms", "p50 ms", "p99 ms", "p99.9 ms", "x99 ms", "errors", "utilised", "busiest/mean"];
+pub(crate) const COLUMNS: [&str; 9] =
+    ["algorithm", "p50 ms", "p99 ms", "p99.9 ms", "x99 ms", "errors", "mean ms", "utilised", "busiest/mean"];
 
 impl Comparison {
     pub fn to_table(&self) -> String {
@@ -21,7 +21,7 @@ impl Comparison {
         text
     }
 
-    fn setting(&self) -> String {
+    pub(crate) fn setting(&self) -> String {
         let requests = self.outcomes.iter().map(|outcome| outcome.requests).max().unwrap_or_default();
         let proxies = if self.proxies > 1 { format!(", {} proxies", self.proxies) } else { String::new() };
         format!(
@@ -43,7 +43,7 @@ impl Verdict {
 }
 
 fn table(outcomes: &[Outcome]) -> String {
-    let rows: Vec<[String; 9]> = outcomes.iter().map(row).collect();
+    let rows: Vec<[String; 9]> = outcomes.iter().map(cells).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or_default().max(COLUMNS[column].chars().count())
@@ -67,16 +67,17 @@ fn line(cells: &[String; 9], widths: &[usize]) -> String {
     format!("|{}\n", cells.iter().zip(widths).enumerate().map(cell).collect::<String>())
 }
 
-fn row(outcome: &Outcome) -> [String; 9] {
+/// What stands in the columns.
+pub(crate) fn cells(outcome: &Outcome) -> [String; 9] {
     let latency = &outcome.latency_ms;
     [
         outcome.algorithm.clone(),
-        milliseconds(latency.mean),
         milliseconds(latency.p50),
         milliseconds(latency.p99),
         milliseconds(latency.p99_9),
         milliseconds(outcome.excess_ms.p99),
         percent(outcome.errors()),
+        milliseconds(latency.mean),
         format!("{:.1} %", outcome.utilisation.mean * 100.0),
         format!("{:.3}", outcome.utilisation.unevenness()),
     ]

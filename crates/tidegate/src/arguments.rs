@@ -5,7 +5,7 @@
 mod lab;
 
 use clap::{Args, Parser, Subcommand};
-pub(crate) use lab::{LabArguments, LabCommand, LabList, LabRun, LabShow};
+pub(crate) use lab::{LabArguments, LabCommand, LabList, LabReplay, LabRun, LabShow};
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     GoalMissed,
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
+    #[error("{file} cannot be replayed: {source}")]
+    NoReplay { file: String, source: tidegate_lab::ReplayError },
     #[error("{name} holds no results of the laboratory: {source}")]
     NoResults { name: String, source: serde_json::Error },
     #[error("{name} is no scenario: {source}")]
@@ -33,6 +35,8 @@ pub(crate) enum Failure {
     Start(#[from] StartError),
     #[error("cannot read {file}: {source}")]
     Unreadable { file: String, source: std::io::Error },
+    #[error("cannot write {file}: {source}")]
+    Unwritable { file: String, source: std::io::Error },
     #[error("the configuration does not hold")]
     Wrong(#[from] Report),
 }
@@ -46,11 +50,16 @@ pub(crate) fn exit_code(ended: Result<(), Failure>) -> ExitCode {
     }
     match failure {
         Failure::NoFile { .. }
+        | Failure::NoReplay { .. }
         | Failure::NoResults { .. }
         | Failure::NoScenario { .. }
         | Failure::Said
         | Failure::Unreadable { .. }
         | Failure::Wrong(_) => ExitCode::from(CONFIGURATION),
-        Failure::GoalMissed | Failure::Output(_) | Failure::Serve(_) | Failure::Start(_) => ExitCode::FAILURE,
+        Failure::GoalMissed
+        | Failure::Unwritable { .. }
+        | Failure::Output(_)
+        | Failure::Serve(_)
+        | Failure::Start(_) => ExitCode::FAILURE,
     }
 }

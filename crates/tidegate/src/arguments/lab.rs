@@ -17,6 +17,8 @@ pub(crate) struct LabArguments {
 pub(crate) enum LabCommand {
     /// Name the built-in scenarios and the algorithms, or print one scenario's file
     List(LabList),
+    /// Replay an access log: what would each algorithm have made of this traffic?
+    Replay(LabReplay),
     /// Run scenarios with several algorithms and compare
     Run(LabRun),
     /// Show results that `run --json` wrote
@@ -58,14 +60,62 @@ pub(crate) struct LabRun {
     /// Print everything that was measured as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write a page with plots, which needs nothing else to be looked at
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+const REPLAY_EXAMPLE: &str = "\
+Example: tidegate lab replay access.log --html replay.html
+Reads Tidegate's JSON log, nginx's combined format with $request_time $upstream_response_time
+$upstream_addr behind it, and HAProxy's HTTP format.";
+
+#[derive(Args, Debug)]
+#[command(after_help = REPLAY_EXAMPLE)]
+pub(crate) struct LabReplay {
+    /// The log
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Who is compared [default: the usual ones] (may be repeated)
+    #[arg(long = "algorithm", value_name = "NAME", value_parser = Contender::parse)]
+    pub(crate) algorithms: Vec<Contender>,
+    /// Requests that each endpoint serves at once at full speed [default: told from the log]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) slots: Option<u32>,
+    /// How many endpoints there are, when the log does not name them
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) endpoints: Option<u32>,
+    /// The same requests so many times as densely: 1.5 for half as much again
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive)]
+    pub(crate) times: f64,
+    /// The same seed gives the same numbers
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub(crate) seed: u64,
+    /// Algorithms that run at the same time [default: one for each core]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) jobs: Option<usize>,
+    /// Print everything that was measured as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write a page with plots, which needs nothing else to be looked at
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Example: tidegate lab show results.json")]
+#[command(after_help = "Example: tidegate lab show results.json --html results.html")]
 pub(crate) struct LabShow {
     /// What `tidegate lab run --json` printed
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Write a page with plots instead of printing tables
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| format!("`{text}` does not do: write a number above 0, such as 1.5"))
 }
 
 fn scenario(name: &str) -> Result<String, String> {

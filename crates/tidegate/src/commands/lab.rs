@@ -1,16 +1,18 @@
 //! `tidegate lab`: files and arguments in, comparisons out. Knows nothing of what is simulated.
 
 mod progress;
+mod replay;
 
 use crate::arguments::{LabArguments, LabCommand, LabList, LabRun, LabShow};
 use crate::outcome::Failure;
 use crate::terminal;
 use std::path::Path;
-use tidegate_lab::{Comparison, Contender, Scenario, Span, builtin};
+use tidegate_lab::{Comparison, Contender, Progress, Scenario, Span, builtin, html};
 
 pub(crate) fn lab(arguments: &LabArguments) -> Result<(), Failure> {
     match &arguments.command {
         LabCommand::List(arguments) => list(arguments),
+        LabCommand::Replay(arguments) => replay::replay(arguments),
         LabCommand::Run(arguments) => run(arguments),
         LabCommand::Show(arguments) => show(arguments),
     }
@@ -38,24 +40,35 @@ fn run(arguments: &LabRun) -> Result<(), Failure> {
     for (name, text) in texts(arguments)? {
         scenarios.push(scenario(&name, &text, arguments)?);
     }
-    let jobs =
-        arguments.jobs.or_else(|| std::thread::available_parallelism().map(usize::from).ok()).unwrap_or(1);
+    let jobs = arguments.jobs.unwrap_or_else(cores);
     let mut comparisons = Vec::new();
     for scenario in &scenarios {
         for &seed in &arguments.seeds {
-            let comparison =
-                progress::watch(scenario, seed, |progress| scenario.compare(seed, jobs, progress));
+            let what = format!("{} with seed {seed}", scenario.name);
+            let progress = Progress::of(scenario);
+            let comparison = progress::watch(&what, &progress, || scenario.compare(seed, jobs, &progress));
             if !arguments.json {
                 terminal::print(&format!("{}\n", comparison.to_table()))?;
             }
             comparisons.push(comparison);
         }
     }
-    if arguments.json {
-        let text = serde_json::to_string(&comparisons).map_err(std::io::Error::from)?;
+    tell(&comparisons, arguments.json, arguments.html.as_deref())?;
+    if comparisons.iter().all(Comparison::holds) { Ok(()) } else { Err(Failure::GoalMissed) }
+}
+
+/// As JSON and as a page, as far as they are wanted.
+fn tell(comparisons: &[Comparison], as_json: bool, page: Option<&Path>) -> Result<(), Failure> {
+    if as_json {
+        let text = serde_json::to_string(comparisons).map_err(std::io::Error::from)?;
         terminal::print(&text)?;
     }
-    if comparisons.iter().all(Comparison::holds) { Ok(()) } else { Err(Failure::GoalMissed) }
+    page.map_or(Ok(()), |page| write(page, &html::page(comparisons)))
+}
+
+/// One run for each.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The texts of what is to be run, by name.
@@ -84,6 +97,9 @@ fn scenario(name: &str, text: &str, arguments: &LabRun) -> Result<Scenario, Fail
 fn show(arguments: &LabShow) -> Result<(), Failure> {
     let no_results = |source| Failure::NoResults { name: arguments.file.display().to_string(), source };
     let comparisons: Vec<Comparison> = serde_json::from_str(&read(&arguments.file)?).map_err(no_results)?;
+    if let Some(path) = &arguments.html {
+        return write(path, &html::page(&comparisons));
+    }
     let tables: Vec<String> = comparisons.iter().map(Comparison::to_table).collect();
     Ok(terminal::print(&tables.join("\n"))?)
 }
@@ -91,4 +107,11 @@ fn show(arguments: &LabShow) -> Result<(), Failure> {
 fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path)
         .map_err(|source| Failure::Unreadable { file: path.display().to_string(), source })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let unwritable = |source| Failure::Unwritable { file: path.display().to_string(), source };
+    std::fs::write(path, text).map_err(unwritable)?;
+    terminal::print_error(&format!("{} written", path.display()));
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
-use tidegate_lab::{Comparison, Progress, Scenario};
+use tidegate_lab::Progress;
 
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -11,28 +11,21 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const ERASE: &str = "\r\x1b[K";
 
 /// Does the work, and shows meanwhile how far it is.
-pub(super) fn watch(
-    scenario: &Scenario,
-    seed: u64,
-    work: impl FnOnce(&Progress) -> Comparison,
-) -> Comparison {
-    let progress = Progress::of(scenario);
+pub(super) fn watch<T>(what: &str, progress: &Progress, work: impl FnOnce() -> T) -> T {
     if !std::io::stderr().is_terminal() {
-        return work(&progress);
+        return work();
     }
     let (done, is_done) = channel::<()>();
-    let shown = &progress;
     std::thread::scope(|scope| {
         scope.spawn(move || {
             while is_done.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let percent = shown.part() * 100.0;
-                say(&format!("{ERASE}{} with seed {seed}: {percent:.0} % simulated", scenario.name));
+                say(&format!("{ERASE}{what}: {:.0} % simulated", progress.part() * 100.0));
             }
             say(ERASE);
         });
-        let comparison = work(&progress);
+        let outcome = work();
         drop(done);
-        comparison
+        outcome
     })
 }
 

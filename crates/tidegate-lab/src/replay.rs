@@ -1,0 +1,430 @@
+//! Recorded traffic: the arrivals and the work of an access log, on a fleet that is told from the same log. Knows lines as
+//! bytes; no files.
+
+mod capacity;
+mod date;
+mod line;
+mod scan;
+
+use crate::comparison::{Progress, compared, run_all};
+use crate::contender::Contender;
+use crate::machine::{Failing, Fails, Machine, Part};
+use crate::outcome::{Comparison, Outcome};
+use crate::random::{Random, mix};
+use crate::recorder::{Done, Recorder};
+use crate::simulation::Plan;
+use crate::span::Span;
+use crate::traffic::{Recorded, Traffic};
+use capacity::Capacity;
+use std::collections::HashMap;
+use std::io::{self, BufRead};
+
+pub use scan::Flaw;
+
+/// Of the time of the log, so that algorithms that learn have learned something; at most `WARM_UP_MAX`.
+const WARM_UP_PART: u64 = 10;
+const WARM_UP_MAX: u64 = 10_000_000_000;
+/// Times that differ by less say nothing about an endpoint's speed.
+const SPEED_MARGIN: f64 = 0.1;
+/// Statuses that say that an endpoint could not do its work.
+const FAILURES: [u16; 4] = [500, 502, 503, 504];
+
+/// What an access log tells.
+#[derive(Debug, Default)]
+pub struct AccessLog {
+    /// In order of arrival.
+    entries: Vec<Entry>,
+    endpoints: Vec<String>,
+    pub lines: u64,
+    /// Lines of requests that no endpoint answered.
+    pub unanswered: u64,
+    /// Lines that could not be read.
+    pub bad: u64,
+    /// The first of them: its number, and what is wrong.
+    pub first_bad: Option<(u64, Flaw)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: u64,
+    latency: u64,
+    key: u64,
+    endpoint: u32,
+    failed: bool,
+}
+
+/// How a log is replayed.
+#[derive(Clone, Debug)]
+pub struct ReplayOptions {
+    pub contenders: Vec<Contender>,
+    /// Of each endpoint; told from the log when not given.
+    pub slots: Option<u32>,
+    /// How many there are, when the log does not name them.
+    pub endpoints: Option<u32>,
+    /// The same requests so many times as densely.
+    pub times: f64,
+    pub seed: u64,
+    pub jobs: usize,
+}
+
+/// Why a log cannot be replayed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    #[error("no line of it could be read; line {line}, column {}: expected {}", .flaw.column, .flaw.expected)]
+    AllBad { line: u64, flaw: Flaw },
+    #[error("no request in it was answered by an endpoint")]
+    Nothing,
+    #[error(
+        "it does not name endpoints: log $upstream_addr behind $upstream_response_time, or say how many there are \
+             with --endpoints 4"
+    )]
+    Nameless,
+}
+
+/// A comparison, and what was taken for granted in it.
+#[derive(Debug)]
+pub struct Replay {
+    pub comparison: Comparison,
+    /// In sentences.
+    pub assumed: Vec<String>,
+}
+
+impl AccessLog {
+    /// Reads line after line; lines that cannot be read are counted and passed over.
+    pub fn read(mut from: impl BufRead) -> io::Result<Self> {
+        let mut log = Self::default();
+        let mut names = HashMap::new();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if from.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            log.lines += 1;
+            log.take(line.trim_ascii(), &mut names);
+        }
+        log.entries.sort_by_key(|entry| entry.at);
+        Ok(log)
+    }
+
+    fn take(&mut self, line: &[u8], names: &mut HashMap<String, u32>) {
+        match line::read(line) {
+            Ok(Some(told)) => {
+                let name = told.endpoint.as_deref().unwrap_or_default();
+                let endpoint = names.get(name).copied().unwrap_or_else(|| {
+                    names.insert(name.to_owned(), self.endpoints.len() as u32);
+                    self.endpoints.push(name.to_owned());
+                    self.endpoints.len() as u32 - 1
+                });
+                // Whole seconds are spread over the second that they may stand for.
+                let spread = if told.is_coarse { Random::new(self.lines).below(1_000_000_000) } else { 0 };
+                self.entries.push(Entry {
+                    at: told.at + spread,
+                    latency: told.latency,
+                    key: mix(told.client.bytes().fold(1, |hash: u64, byte| mix(hash ^ u64::from(byte)))),
+                    endpoint,
+                    failed: FAILURES.contains(&told.status),
+                });
+            }
+            Ok(None) => self.unanswered += 1,
+            Err(flaw) => {
+                self.bad += 1;
+                self.first_bad.get_or_insert((self.lines, flaw));
+            }
+        }
+    }
+
+    /// How many requests an endpoint answered.
+    pub fn requests(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What each algorithm would have made of it. The first outcome is the log's own.
+    pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Replay, ReplayError> {
+        let fleet = Fleet::of(self, options)?;
+        let (assumed, plan) = (fleet.assumed(options), fleet.plan(self, options));
+        let mut outcomes = vec![self.as_it_was(&plan, options)];
+        outcomes.extend(run_all(&plan, &options.contenders, options.jobs, progress));
+        Ok(Replay { comparison: compared(&plan, outcomes), assumed })
+    }
+
+    fn complaint(&self) -> Option<ReplayError> {
+        match (&self.first_bad, self.entries.is_empty()) {
+            (_, false) => None,
+            (Some((line, flaw)), true) if self.unanswered == 0 => {
+                Some(ReplayError::AllBad { line: *line, flaw: flaw.clone() })
+            }
+            (_, true) => Some(ReplayError::Nothing),
+        }
+    }
+
+    fn names_endpoints(&self) -> bool {
+        self.endpoints.iter().any(|name| !name.is_empty())
+    }
+
+    /// What the log itself says of its latencies.
+    fn as_it_was(&self, plan: &Plan, options: &ReplayOptions) -> Outcome {
+        let mut recorder = Recorder::new(self.endpoints.len(), plan.warm_up.0, plan.until.0);
+        let Traffic::Recorded(requests) = &plan.traffic else { return Outcome::default() };
+        for (entry, request) in self.entries.iter().zip(requests.iter()) {
+            let endpoint = entry.endpoint as usize;
+            recorder.sent(endpoint, request.at);
+            recorder.record(&Done {
+                endpoint,
+                arrived: request.at,
+                latency: entry.latency,
+                work: request.work,
+                failed: entry.failed,
+            });
+        }
+        let names: Vec<&str> = self.endpoints.iter().map(String::as_str).collect();
+        let one_each = vec![options.slots.unwrap_or(1); names.len()];
+        Outcome {
+            algorithm: "(the log)".to_owned(),
+            requests: recorder.requests(),
+            failed: recorder.failed(),
+            latency_ms: recorder.latency(),
+            excess_ms: recorder.excess(),
+            endpoints: recorder.endpoints(&names, &vec![0.0; names.len()]),
+            timeline: recorder.timeline(&names, &one_each),
+            distribution: recorder.distribution(),
+            ..Outcome::default()
+        }
+    }
+}
+
+/// The endpoints as the log tells them.
+struct Fleet {
+    machines: Vec<Machine>,
+    /// What each entry's endpoint had in flight when it came.
+    in_flight: Vec<u32>,
+    capacities: Vec<Capacity>,
+    /// The typical endpoint's service time, in nanoseconds.
+    service: f64,
+}
+
+impl Fleet {
+    fn of(log: &AccessLog, options: &ReplayOptions) -> Result<Self, ReplayError> {
+        if let Some(complaint) = log.complaint() {
+            return Err(complaint);
+        }
+        if !log.names_endpoints() && options.endpoints.is_none() {
+            return Err(ReplayError::Nameless);
+        }
+        let (mut in_flight, mut capacities) = (vec![0; log.entries.len()], Vec::new());
+        for endpoint in 0..log.endpoints.len() as u32 {
+            capacities.push(capacity_of(endpoint, log, options, &mut in_flight));
+        }
+        let mut services: Vec<f64> = capacities.iter().map(|capacity| capacity.service).collect();
+        services.sort_unstable_by(f64::total_cmp);
+        let service = services[services.len() / 2];
+        let mut fleet = Self { machines: Vec::new(), in_flight, capacities, service };
+        fleet.machines = fleet.machines(log, options);
+        Ok(fleet)
+    }
+
+    fn machines(&self, log: &AccessLog, options: &ReplayOptions) -> Vec<Machine> {
+        if !log.names_endpoints() {
+            let count = options.endpoints.unwrap_or(1).max(1);
+            let all = self.capacities.first().map_or(1, |capacity| capacity.slots);
+            let slots = options.slots.unwrap_or_else(|| all.div_ceil(count));
+            return (1..=count).map(|number| Machine::sound(format!("e{number}"), slots)).collect();
+        }
+        let machine = |((endpoint, name), capacity): ((usize, &String), &Capacity)| Machine {
+            speed: self.speed(capacity),
+            fails: fails(log, endpoint as u32, capacity.service),
+            ..Machine::sound(name.clone(), capacity.slots)
+        };
+        log.endpoints.iter().enumerate().zip(&self.capacities).map(machine).collect()
+    }
+
+    /// 1 unless the difference is more than chance.
+    fn speed(&self, capacity: &Capacity) -> f64 {
+        let difference = (self.service / capacity.service).ln();
+        let is_clear = difference.abs() > (3.0 * capacity.doubt).max(SPEED_MARGIN);
+        if is_clear { difference.exp() } else { 1.0 }
+    }
+
+    fn plan(self, log: &AccessLog, options: &ReplayOptions) -> Plan {
+        let first = log.entries.first().map_or(0, |entry| entry.at);
+        let request = |(entry, &in_flight): (&Entry, &u32)| Recorded {
+            at: ((entry.at - first) as f64 / options.times) as u64,
+            work: self.work(entry, in_flight),
+            key: entry.key,
+        };
+        let requests: Vec<Recorded> = log.entries.iter().zip(&self.in_flight).map(request).collect();
+        let until = requests.last().map_or(0, |request| request.at) + 1;
+        Plan {
+            machines: self.machines,
+            proxies: 1,
+            traffic: Traffic::Recorded(requests.into()),
+            until: Span(until),
+            warm_up: Span((until / WARM_UP_PART).min(WARM_UP_MAX)),
+            seed: options.seed,
+        }
+    }
+
+    /// What it would have taken at a typical endpoint with a slot of its own. A failure says nothing of that.
+    fn work(&self, entry: &Entry, in_flight: u32) -> f64 {
+        let capacity = &self.capacities[entry.endpoint as usize];
+        if entry.failed {
+            return self.service;
+        }
+        entry.latency as f64 * capacity::own_part(in_flight, capacity.slots) * self.speed(capacity)
+    }
+
+    fn assumed(&self, options: &ReplayOptions) -> Vec<String> {
+        let mut assumed = Vec::new();
+        for (machine, capacity) in self.machines.iter().zip(&self.capacities).take(ASSUMED_MAX) {
+            let slots = match (options.slots, capacity.was_full) {
+                (Some(slots), _) => format!("{slots} slots, as given"),
+                (None, true) => {
+                    format!("{} slots, from how latency rises with requests in flight", machine.slots)
+                }
+                (None, false) => {
+                    format!("{} slots, the most that were in flight: they never ran out", machine.slots)
+                }
+            };
+            let fails =
+                machine.fails.map_or(String::new(), |fails| format!(", fails {:.2} %", fails.part.0 * 100.0));
+            assumed.push(format!("{}: {slots}, speed {:.2}{fails}", machine.name, machine.speed));
+        }
+        if self.machines.len() > ASSUMED_MAX {
+            assumed.push(format!("and {} endpoints more", self.machines.len() - ASSUMED_MAX));
+        }
+        assumed
+    }
+}
+
+/// Endpoints that are spoken of one by one.
+const ASSUMED_MAX: usize = 12;
+
+/// Also fills in what was in flight there when each of its requests came.
+fn capacity_of(endpoint: u32, log: &AccessLog, options: &ReplayOptions, in_flight: &mut [u32]) -> Capacity {
+    let own = || log.entries.iter().enumerate().filter(|(_, entry)| entry.endpoint == endpoint);
+    let counts = capacity::in_flight(own().map(|(_, entry)| (entry.at, entry.latency)));
+    let mut samples = Vec::with_capacity(counts.len());
+    for ((place, entry), count) in own().zip(counts) {
+        in_flight[place] = count;
+        if !entry.failed {
+            samples.push((count, entry.latency));
+        }
+    }
+    // A nameless log is one endpoint with everybody's slots.
+    let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
+    Capacity::fit(&samples, options.slots.map(|slots| slots * all))
+}
+
+/// The part that failed there, and whether a failure came much sooner than an answer.
+fn fails(log: &AccessLog, endpoint: u32, service: f64) -> Option<Fails> {
+    let own = || log.entries.iter().filter(|entry| entry.endpoint == endpoint);
+    let (all, failed) = (own().count(), own().filter(|entry| entry.failed).count());
+    let total: f64 = own().filter(|entry| entry.failed).map(|entry| entry.latency as f64).sum();
+    let mean = total / failed.max(1) as f64;
+    let how = if mean < service / 4.0 { Failing::Fast } else { Failing::Slow };
+    (failed > 0).then(|| Fails {
+        part: Part(failed as f64 / all as f64),
+        how,
+        after: Span(mean as u64),
+        from: None,
+        until: None,
+    })
+}
+
+/// How far a replay is.
+impl Progress {
+    pub fn of_replay(log: &AccessLog, options: &ReplayOptions) -> Self {
+        let (first, last) = (log.entries.first(), log.entries.last());
+        let span = first.zip(last).map_or(0, |(first, last)| last.at - first.at);
+        Self::new(options.contenders.len(), (span as f64 / options.times) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    fn options(names: &[&str]) -> ReplayOptions {
+        let contenders = names.iter().map(|name| Contender::parse(name).unwrap()).collect();
+        ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 }
+    }
+
+    fn replay(text: &str, options: &ReplayOptions) -> Result<Replay, ReplayError> {
+        let log = AccessLog::read(text.as_bytes()).unwrap();
+        log.replay(options, &Progress::of_replay(&log, options))
+    }
+
+    /// Requests every 2 ms to four endpoints in turn, 5 ms each but 20 ms at the last one.
+    fn log() -> String {
+        (0..8_000).fold(String::new(), |mut text, number| {
+            let (ms, endpoint) = (number * 2, number % 4);
+            let latency = if endpoint == 3 { 20 } else { 5 };
+            let _ = writeln!(
+                text,
+                r#"{{"time":"2026-10-10T13:00:{:02}.{:03}Z","client":"c","endpoint":"e{endpoint}","status":200,"queue_ms":0,"first_byte_ms":{latency}}}"#,
+                ms / 1_000,
+                ms % 1_000
+            );
+            text
+        })
+    }
+
+    #[test]
+    fn a_slow_endpoint_is_told_from_the_log_and_given_less() {
+        let replay = replay(&log(), &options(&["round_robin", "adaptive"])).unwrap();
+        assert!(
+            replay.assumed[3].contains("e3") && replay.assumed[3].contains("speed 0.25"),
+            "{:?}",
+            replay.assumed
+        );
+        let [log, robin, adaptive] = replay.comparison.outcomes.as_slice() else { panic!("three") };
+        assert!((log.latency_ms.p99 - 20.0).abs() < 0.1 && (robin.latency_ms.p99 - 20.0).abs() < 0.1);
+        assert!(adaptive.share(3) < 0.1 && adaptive.latency_ms.p50 < 5.1, "{}", adaptive.share(3));
+    }
+
+    #[test]
+    fn bad_lines_are_counted_and_the_first_is_shown() {
+        let text = format!("{}garbage\n{{\"time\":1}}\n", log());
+        let log = AccessLog::read(text.as_bytes()).unwrap();
+        assert_eq!((log.lines, log.bad, log.requests()), (8_002, 2, 8_000));
+        let (line, flaw) = log.first_bad.unwrap();
+        assert_eq!((line, flaw.column), (8_001, 1));
+    }
+
+    #[test]
+    fn a_log_of_nothing_but_bad_lines_is_refused_with_the_first() {
+        let error = replay("garbage\n", &options(&["adaptive"])).unwrap_err();
+        assert!(error.to_string().contains("line 1, column 1: expected JSON"), "{error}");
+        assert_eq!(replay("", &options(&["adaptive"])).unwrap_err(), ReplayError::Nothing);
+    }
+
+    #[test]
+    fn a_log_without_names_needs_a_number_of_endpoints() {
+        let text = "c - - [10/Oct/2026:13:55:36 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\" 0.010 0.010\n"
+            .repeat(500);
+        assert_eq!(replay(&text, &options(&["adaptive"])).unwrap_err(), ReplayError::Nameless);
+        let given = ReplayOptions { endpoints: Some(4), ..options(&["adaptive"]) };
+        assert_eq!(replay(&text, &given).unwrap().comparison.endpoints, 4);
+    }
+
+    #[test]
+    fn denser_traffic_meets_the_same_endpoints() {
+        let dense = ReplayOptions { times: 4.0, slots: Some(4), ..options(&["round_robin"]) };
+        let comparison = replay(&log(), &dense).unwrap().comparison;
+        assert!((comparison.seconds - 4.0).abs() < 0.1 && comparison.slots == 16);
+        assert!(comparison.outcomes[1].latency_ms.p99 > 100.0, "the slow one cannot follow");
+    }
+
+    #[test]
+    fn an_endpoint_that_failed_at_once_fails_at_once_again() {
+        let mut text = log();
+        text = text.replace(
+            r#""endpoint":"e1","status":200,"queue_ms":0,"first_byte_ms":5"#,
+            r#""endpoint":"e1","status":503,"queue_ms":0,"first_byte_ms":0.2"#,
+        );
+        let comparison = replay(&text, &options(&["least_request", "adaptive"])).unwrap().comparison;
+        assert!((comparison.outcomes[0].errors() - 0.25).abs() < 0.01);
+        assert!(comparison.outcomes[1].errors() >= 0.25 && comparison.outcomes[2].errors() < 0.01);
+    }
+}

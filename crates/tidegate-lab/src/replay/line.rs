@@ -1,0 +1,223 @@
+//! One line of an access log: Tidegate's own JSON, nginx's combined format with times behind it, or `HAProxy`'s HTTP format.
+//! Knows the formats, not what is made of them.
+
+use super::date;
+use super::scan::{Flaw, Scan};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// What a line tells of a request that an endpoint answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Told<'l> {
+    /// Nanoseconds since 1970.
+    pub(super) at: u64,
+    /// The log writes whole seconds only.
+    pub(super) is_coarse: bool,
+    /// From sending the request to the endpoint to its answer, in nanoseconds.
+    pub(super) latency: u64,
+    pub(super) endpoint: Option<Cow<'l, str>>,
+    pub(super) client: Cow<'l, str>,
+    pub(super) status: u16,
+}
+
+/// `None` for a request that no endpoint answered: a redirect, an error of the proxy's own.
+pub(super) fn read(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+    let is_nginx = || line.windows(3).any(|window| window == b"] \"");
+    match line.first() {
+        Some(b'{') => ours(line),
+        _ if is_nginx() => nginx(line),
+        _ => haproxy(line),
+    }
+}
+
+/// The fields of docs/access-log.md that matter here.
+#[derive(Deserialize)]
+struct Ours<'l> {
+    #[serde(borrow)]
+    time: Cow<'l, str>,
+    #[serde(borrow)]
+    client: Option<Cow<'l, str>>,
+    #[serde(borrow)]
+    endpoint: Option<Cow<'l, str>>,
+    status: Option<u16>,
+    queue_ms: Option<f64>,
+    first_byte_ms: Option<f64>,
+}
+
+fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+    let read = serde_json::from_slice::<Ours<'_>>(line);
+    let ours =
+        read.map_err(|error| Flaw { column: error.column().max(1), expected: without_place(&error) })?;
+    let began = date::rfc3339(&ours.time).ok_or_else(|| {
+        let column = line.windows(6).position(|window| window == b"\"time\"").unwrap_or_default() + 1;
+        Flaw { column, expected: "a `time` like 2026-11-23T01:14:19.123Z".to_owned() }
+    })?;
+    let (Some(endpoint), Some(first_byte_ms), Some(status)) =
+        (ours.endpoint, ours.first_byte_ms, ours.status)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Told {
+        at: began + nanoseconds(ours.queue_ms.unwrap_or_default()),
+        is_coarse: false,
+        latency: nanoseconds(first_byte_ms),
+        endpoint: Some(endpoint),
+        client: ours.client.unwrap_or_default(),
+        status,
+    }))
+}
+
+/// `combined`, then `$request_time $upstream_response_time` and, if wanted, `$upstream_addr`. The time is that of the end,
+/// in whole seconds.
+fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+    let mut scan = Scan::new(line);
+    let client = scan.word().unwrap_or_default();
+    scan.until(b"[", "a time in brackets")?;
+    let moment = scan.until(b"]", "a `]` behind the time")?;
+    let ended = std::str::from_utf8(moment).ok().and_then(date::common);
+    let ended = ended.ok_or_else(|| scan.flaw("a time like [10/Oct/2026:13:55:36 +0000] before here"))?;
+    scan.until(b"\"", "the request in quotes")?;
+    scan.until(b"\"", "a closing quote behind the request")?;
+    let status = scan.read("a status", |word| word.parse().ok())?;
+    for quote in ["the referrer in quotes", "a closing quote behind the referrer", "the user agent in quotes"]
+    {
+        scan.until(b"\"", quote)?;
+    }
+    scan.until(b"\"", "a closing quote behind the user agent")?;
+    let request_time = scan.read("$request_time behind the user agent, in seconds", seconds)?;
+    let upstream = last_upstream(&mut scan)?;
+    let endpoint = scan.word().filter(|word| *word != "-").map(Cow::Borrowed);
+    Ok(upstream.map(|latency| Told {
+        at: ended.saturating_sub(request_time),
+        is_coarse: true,
+        latency,
+        endpoint,
+        client: Cow::Borrowed(client),
+        status,
+    }))
+}
+
+/// `0.120`, `-`, or several attempts: `0.001, 0.120`, of which the last one was answered.
+fn last_upstream(scan: &mut Scan<'_>) -> Result<Option<u64>, Flaw> {
+    const EXPECTED: &str = "$upstream_response_time behind $request_time, in seconds";
+    loop {
+        let (time, goes_on) = scan.read(EXPECTED, |word| {
+            let one = word.strip_suffix(',').unwrap_or(word);
+            let time = if one == "-" { Some(None) } else { seconds(one).map(Some) };
+            time.map(|time| (time, word.ends_with(',')))
+        })?;
+        if !goes_on {
+            return Ok(time);
+        }
+    }
+}
+
+/// `client:port [date] frontend backend/server TR/Tw/Tc/Tr/Ta status …`, behind whatever the system log puts first.
+fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+    let mut scan = Scan::new(line);
+    let before = scan.until(b" [", "JSON, or a time in brackets")?;
+    let moment = scan.until(b"] ", "a `]` behind the time")?;
+    let at = std::str::from_utf8(moment).ok().and_then(date::common);
+    let at = at.ok_or_else(|| scan.flaw("a time like [10/Oct/2026:13:55:36.655] before here"))?;
+    scan.read("the frontend", |_| Some(()))?;
+    let server =
+        scan.read("backend/server", |word| word.split_once('/').map(|(_, server)| server.to_owned()))?;
+    let times = scan.read("five times like 10/0/30/69/109", |word| {
+        let times: Vec<i64> =
+            word.split('/').map_while(|time| time.trim_start_matches('+').parse().ok()).collect();
+        (times.len() == 5).then(|| (times[1], times[3]))
+    })?;
+    let status = scan.read("a status", |word| word.parse::<i32>().ok())?;
+    let (waited, response) = times;
+    let (Ok(response), Ok(status)) = (u64::try_from(response), u16::try_from(status)) else {
+        return Ok(None);
+    };
+    let client = before.rsplit(|byte| *byte == b' ').next().and_then(|word| std::str::from_utf8(word).ok());
+    let client = client.and_then(|word| word.rsplit_once(':')).map_or("", |(address, _)| address);
+    Ok((server != "<NOSRV>").then(|| Told {
+        at: at + waited.max(0).unsigned_abs() * 1_000_000,
+        is_coarse: false,
+        latency: response * 1_000_000,
+        endpoint: Some(Cow::Owned(server)),
+        client: Cow::Borrowed(client),
+        status,
+    }))
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let seconds: f64 = text.parse().ok()?;
+    (0.0..1e6).contains(&seconds).then(|| nanoseconds(seconds * 1e3))
+}
+
+fn nanoseconds(milliseconds: f64) -> u64 {
+    (milliseconds * 1e6) as u64
+}
+
+/// Line and column are told apart from it.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = r#"{"time":"2026-10-10T13:55:36.655Z","client":"203.0.113.9","path":"/\u001b","endpoint":"10.0.0.1:8001","status":200,"attempts":1,"queue_ms":0.5,"first_byte_ms":11.9,"total_ms":12.3}"#;
+    const NGINX: &str = r#"203.0.113.9 - - [10/Oct/2026:13:55:36 +0000] "GET /a HTTP/1.1" 200 512 "-" "curl/8 (x)" 0.123 0.120 10.0.0.1:8001"#;
+    const HAPROXY: &str = "Oct 10 13:55:36 host haproxy[14389]: 203.0.113.9:33317 [10/Oct/2026:13:55:36.655] web app/s1 10/2/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {x} \"GET / HTTP/1.1\"";
+    const BEGAN: u64 = 1_791_640_536_655_000_000;
+
+    fn told(line: &str) -> Told<'_> {
+        read(line.as_bytes()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn each_format_tells_when_where_and_how_long() {
+        let ours = told(OURS);
+        assert_eq!((ours.at, ours.latency), (BEGAN + 500_000, 11_900_000));
+        assert_eq!((ours.endpoint.as_deref(), ours.status), (Some("10.0.0.1:8001"), 200));
+        let nginx = told(NGINX);
+        assert_eq!((nginx.at, nginx.latency), (BEGAN - 655_000_000 - 123_000_000, 120_000_000));
+        assert_eq!((nginx.endpoint.as_deref(), nginx.is_coarse), (Some("10.0.0.1:8001"), true));
+        let haproxy = told(HAPROXY);
+        assert_eq!((haproxy.at, haproxy.latency), (BEGAN + 2_000_000, 69_000_000));
+        assert_eq!((haproxy.endpoint.as_deref(), haproxy.status), (Some("s1"), 200));
+        for told in [ours, nginx, haproxy] {
+            assert_eq!(told.client, "203.0.113.9");
+        }
+    }
+
+    #[test]
+    fn of_several_attempts_the_last_one_counts() {
+        assert_eq!(told(&NGINX.replace("0.120", "0.001, 0.050, 0.110")).latency, 110_000_000);
+    }
+
+    #[test]
+    fn requests_that_no_endpoint_answered_are_none() {
+        for line in [
+            OURS.replace("\"10.0.0.1:8001\"", "null"),
+            NGINX.replace("0.120 10.0.0.1:8001", "- -"),
+            HAPROXY.replace("app/s1 10/2/30/69/109", "app/<NOSRV> 10/-1/-1/-1/109"),
+        ] {
+            assert_eq!(read(line.as_bytes()), Ok(None), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_flaw_says_where_and_what_should_stand_there() {
+        for (line, stands_at, expected) in [
+            ("hello".to_owned(), "hello", "JSON, or a time in brackets"),
+            (OURS.replace("11.9", "x"), "x,", "expected value"),
+            (OURS.replace("2026-10", "2026/10"), "\"time\"", "a `time` like"),
+            (NGINX.replace("0.123 0.120 10.0.0.1:8001", "?"), "?", "$request_time behind the user agent"),
+            (NGINX.replace("0.120", "fast"), "fast", "$upstream_response_time"),
+            (NGINX.replace("Oct", "Okt"), " \"GET", "[10/Oct/2026:13:55:36 +0000] before here"),
+            (HAPROXY.replace("10/2/30/69/109", "10/2/30"), "10/2/30", "five times like"),
+        ] {
+            let flaw = read(line.as_bytes()).unwrap_err();
+            let column = line.find(stands_at).unwrap() + 1;
+            assert!(flaw.expected.contains(expected) && flaw.column == column, "{line}: {flaw:?}");
+        }
+    }
+}

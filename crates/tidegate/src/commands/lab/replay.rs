@@ -1,0 +1,66 @@
+//! `tidegate lab replay`: an access log in, a comparison out. Knows no format of logs.
+
+use super::{cores, progress, tell};
+use crate::arguments::LabReplay;
+use crate::outcome::Failure;
+use crate::terminal;
+use std::fs::File;
+use std::io::BufReader;
+use tidegate_control::Level;
+use tidegate_lab::{AccessLog, Comparison, Progress, ReplayOptions, Scenario};
+
+/// Bytes of the log that are read at once.
+const READ_BYTES: usize = 1 << 20;
+
+pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
+    let file = arguments.file.display().to_string();
+    let log = read(arguments, &file)?;
+    let options = options(arguments);
+    let progress = Progress::of_replay(&log, &options);
+    let replayed = progress::watch(&file, &progress, || log.replay(&options, &progress));
+    let replay = replayed.map_err(|source| Failure::NoReplay { file: file.clone(), source })?;
+    let name =
+        arguments.file.file_name().map_or_else(|| file.clone(), |name| name.to_string_lossy().into_owned());
+    let comparison = Comparison { scenario: name, title: title(arguments), ..replay.comparison };
+    if !arguments.json {
+        let assumed = replay.assumed.join("\n- ");
+        terminal::print(&format!("{}\nTaken for granted:\n\n- {assumed}", comparison.to_table()))?;
+    }
+    tell(&[comparison], arguments.json, arguments.html.as_deref())
+}
+
+fn read(arguments: &LabReplay, file: &str) -> Result<AccessLog, Failure> {
+    let unreadable = |source| Failure::Unreadable { file: file.to_owned(), source };
+    let opened = File::open(&arguments.file).map_err(unreadable)?;
+    let log = AccessLog::read(BufReader::with_capacity(READ_BYTES, opened)).map_err(unreadable)?;
+    if log.requests() > 0
+        && let Some((line, flaw)) = &log.first_bad
+    {
+        let (bad, lines, column, expected) = (log.bad, log.lines, flaw.column, &flaw.expected);
+        let rest = format!("the first is line {line}, column {column}: expected {expected}");
+        terminal::say(
+            Level::Warning,
+            &format!("{bad} of {lines} lines could not be read and are left out; {rest}"),
+        );
+    }
+    Ok(log)
+}
+
+fn options(arguments: &LabReplay) -> ReplayOptions {
+    let asked = &arguments.algorithms;
+    ReplayOptions {
+        contenders: if asked.is_empty() { Scenario::usual_algorithms() } else { asked.clone() },
+        slots: arguments.slots,
+        endpoints: arguments.endpoints,
+        times: arguments.times,
+        seed: arguments.seed,
+        jobs: arguments.jobs.unwrap_or_else(cores),
+    }
+}
+
+fn title(arguments: &LabReplay) -> String {
+    match arguments.times {
+        1.0 => "recorded traffic by other algorithms".to_owned(),
+        times => format!("recorded traffic, {times} times as dense, by other algorithms"),
+    }
+}
