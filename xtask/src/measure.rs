@@ -71,7 +71,7 @@ fn runner() -> Result<PathBuf, String> {
     Ok(release()?.join("tidegate-bench"))
 }
 
-fn tidegate() -> Result<PathBuf, String> {
+pub(crate) fn tidegate() -> Result<PathBuf, String> {
     build(&["--package", "tidegate"])?;
     set_aside(&release()?.join("tidegate"), "tidegate")
 }

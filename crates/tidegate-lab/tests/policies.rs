@@ -1,0 +1,229 @@
+//! What the policies do to whole fleets. Bounds, not exact numbers: each holds with room for seeds.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "in tests")]
+
+use tidegate_lab::{Outcome, Progress, Scenario};
+
+/// A scenario's text: what is set at the top, and its endpoints.
+fn lab(settings: &str, endpoints: &str) -> String {
+    format!(
+        "name = 'test'\ntitle = 'test'\nalgorithms = ['adaptive', 'least_request']\n{settings}\n[[endpoints]]\n{endpoints}"
+    )
+}
+
+/// What adaptive and least request make of it.
+fn run(text: &str, seed: u64) -> (Outcome, Outcome) {
+    let scenario = Scenario::parse(text).unwrap();
+    let outcomes = scenario.compare(seed, 2, &Progress::of(&scenario)).outcomes;
+    let [adaptive, least] = <[Outcome; 2]>::try_from(outcomes).unwrap();
+    (adaptive, least)
+}
+
+/// The top of a scenario that lasts until the second `to`, measured from the second `from` on.
+fn between(from: u32, to: u32, load: f64) -> String {
+    format!("load = {load}\nwarm_up = '{from}s'\nlasts = '{to}s'")
+}
+
+/// Asserts that a percentile of adaptive is at most so many times that of least request.
+fn assert_p99(text: &str, seeds: [u64; 2], ratio_max: f64) {
+    for seed in seeds {
+        let (adaptive, least) = run(text, seed);
+        let (adaptive, least) = (adaptive.latency_ms.p99, least.latency_ms.p99);
+        println!("p99 ms: adaptive {adaptive:.1}, least request {least:.1}, ratio {:.3}", adaptive / least);
+        assert!(adaptive <= ratio_max * least);
+    }
+}
+
+#[test]
+fn on_an_even_fleet_adaptive_is_as_good_as_least_request() {
+    assert_p99(&lab(&between(0, 30, 0.9), "count = 20"), [11, 12], 1.03);
+}
+
+#[test]
+fn one_endpoint_of_four_that_fails_fast_gets_next_to_nothing() {
+    let text = lab(&between(0, 30, 0.6), "count = 3\n[[endpoints]]\nfails = { part = 1 }");
+    for seed in [21, 22] {
+        let (adaptive, least) = run(&text, seed);
+        println!("failed: adaptive {:.5}, least request {:.3}", adaptive.errors(), least.errors());
+        assert!(adaptive.errors() < 0.001);
+        assert!(least.errors() > 0.3, "the sinkhole that adaptive avoids is there");
+    }
+}
+
+#[test]
+fn one_endpoint_of_twenty_that_fails_every_tenth_request_is_found_out() {
+    let text = lab(&between(0, 30, 0.7), "count = 19\n[[endpoints]]\nfails = { part = 0.1 }");
+    for seed in [25, 26] {
+        let (adaptive, least) = run(&text, seed);
+        println!("failed: adaptive {:.6}, least request {:.5}", adaptive.errors(), least.errors());
+        assert!(adaptive.errors() < 0.0002 && adaptive.errors() < least.errors() / 10.0);
+    }
+}
+
+#[test]
+fn one_failure_does_not_send_everybody_to_the_other_endpoint() {
+    // A blip of two milliseconds: about one request.
+    let endpoints = "fails = { part = 1, from = '10s', until = '10002ms' }\n[[endpoints]]";
+    assert_p99(&lab(&between(10, 15, 0.7), endpoints), [1, 2], 1.5);
+}
+
+#[test]
+fn three_endpoints_of_four_that_fail_fast_do_not_pass_for_normal() {
+    let text = lab(&between(0, 30, 0.15), "count = 3\nfails = { part = 1 }\n[[endpoints]]");
+    let failed = run(&text, 1).0.errors();
+    println!("failed: {failed:.5}");
+    assert!(failed < 0.01);
+}
+
+#[test]
+fn an_error_rate_that_all_share_ejects_nobody() {
+    for (count, seed) in [(4_u32, 31), (20, 32)] {
+        let text = lab(&between(0, 30, 0.7), &format!("count = {count}\nfails = {{ part = 0.1 }}"));
+        let (adaptive, _) = run(&text, seed);
+        let relative = |endpoint| adaptive.share(endpoint as usize) * f64::from(count);
+        let shares: Vec<f64> = (0..count).map(relative).collect();
+        println!("relative shares {shares:.2?}");
+        assert!(shares.iter().all(|share| (0.8..1.2).contains(share)));
+        // In steps of a quarter of a second, so two seconds are eight.
+        let load = &adaptive.timeline.load;
+        for from in 8..112 {
+            let two_seconds = |series: &[f64]| series[from..from + 8].iter().sum::<f64>();
+            let mean = load.iter().map(|series| two_seconds(&series.values)).sum::<f64>() / f64::from(count);
+            let least = load.iter().map(|series| two_seconds(&series.values)).fold(f64::INFINITY, f64::min);
+            assert!(least > 0.2 * mean, "from step {from}");
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_ten_times_slower_gets_less_than_a_tenth_of_a_share() {
+    let text = lab(&between(10, 40, 0.7), "slow = { times = 10 }\n[[endpoints]]\ncount = 9");
+    for seed in [41, 42] {
+        let (adaptive, least) = run(&text, seed);
+        println!("share {:.4} against {:.4}", adaptive.share(0), least.share(0));
+        assert!(adaptive.share(0) < 0.01);
+        assert!(adaptive.latency_ms.p99 < least.latency_ms.p99);
+    }
+}
+
+#[test]
+fn an_endpoint_that_was_slow_for_a_while_gets_its_full_share_back() {
+    let endpoints = "slow = { times = 10, from = '10s', until = '15s' }\n[[endpoints]]\ncount = 4";
+    for seed in [51, 52] {
+        let share = |from, to| run(&lab(&between(from, to, 0.7), endpoints), seed).0.share(0);
+        let (meanwhile, after) = (share(11, 15), share(18, 30));
+        println!("while {meanwhile:.3}, after {after:.3}");
+        assert!(meanwhile < 0.06 && after > 0.18);
+    }
+}
+
+#[test]
+fn an_endpoint_that_stops_failing_is_used_again() {
+    let text = lab(&between(25, 40, 0.6), "fails = { part = 1, until = '10s' }\n[[endpoints]]\ncount = 3");
+    let share = run(&text, 1).0.share(0);
+    println!("share {share:.3}");
+    assert!(share > 0.23);
+}
+
+#[test]
+fn an_endpoint_that_stalls_is_left_before_it_answers_again() {
+    let endpoints = "slow = { times = 100, from = '10s', until = '11s' }\n[[endpoints]]\ncount = 9";
+    for seed in [61, 62] {
+        let (adaptive, least) = run(&lab(&between(10, 11, 0.7), endpoints), seed);
+        println!(
+            "share while stalled: adaptive {:.4}, least request {:.4}",
+            adaptive.share(0),
+            least.share(0)
+        );
+        assert!(adaptive.share(0) < 0.01 && adaptive.share(0) <= least.share(0));
+    }
+}
+
+#[test]
+fn slow_spells_that_wander_through_the_fleet_are_avoided() {
+    let text = lab(&between(10, 60, 0.7), "count = 20\nslow = { times = 10, lasts = '1s', every = '20s' }");
+    for seed in [91, 92] {
+        let (adaptive, least) = run(&text, seed);
+        let ratio = adaptive.latency_ms.p99_9 / least.latency_ms.p99_9;
+        println!("p99.9 ratio {ratio:.3}");
+        assert!(ratio <= 0.85);
+    }
+}
+
+#[test]
+fn different_numbers_of_cores_are_learned_without_weights() {
+    assert_p99(&lab(&between(20, 60, 0.9), "count = 20\nslots = [2, 4, 4, 8]"), [71, 72], 0.9);
+}
+
+#[test]
+fn weights_that_tell_the_cores_are_not_counted_twice() {
+    let endpoints = "count = 20\nslots = [2, 4, 4, 8]\nweight = [2, 4, 4, 8]";
+    assert_p99(&lab(&between(20, 60, 0.9), endpoints), [1, 2], 1.05);
+}
+
+#[test]
+fn latencies_of_all_sizes_degrade_to_least_request_and_not_below() {
+    let settings = format!("{}\nwork = [{{ mean = '10ms', sigma = 2 }}]", between(0, 40, 0.7));
+    assert_p99(&lab(&settings, "count = 10"), [81, 82], 1.05);
+}
+
+#[test]
+fn routes_of_a_millisecond_and_of_a_second_on_one_cluster_are_no_reason_to_crowd_together() {
+    let settings =
+        format!("{}\nwork = [{{ share = 99, mean = '1ms' }}, {{ mean = '1s' }}]", between(0, 60, 0.69));
+    let mut p98_ratios = Vec::new();
+    for seed in 85..90 {
+        let (adaptive, least) = run(&lab(&settings, "count = 20"), seed);
+        let p98 =
+            |outcome: &Outcome| outcome.distribution.iter().find(|point| point.part >= 0.98).unwrap().ms;
+        let of = |outcome: &Outcome| (outcome.latency_ms.mean, p98(outcome));
+        let (adaptive, least) = (of(&adaptive), of(&least));
+        println!("mean and p98 ms: adaptive {adaptive:.2?}, least request {least:.2?}");
+        assert!(adaptive.0 <= 1.25 * least.0);
+        p98_ratios.push(adaptive.1 / least.1);
+    }
+    // So near to the slow ones that one seed says nothing: it is when they fill all slots, or not.
+    p98_ratios.sort_unstable_by(f64::total_cmp);
+    assert!(p98_ratios[2] <= 2.0, "{p98_ratios:.2?}");
+}
+
+#[test]
+fn different_speeds_are_learned_without_weights() {
+    assert_p99(&lab(&between(20, 50, 0.7), "count = 20\nspeed = [0.5, 0.7, 1, 1.4, 2]"), [95, 96], 0.85);
+}
+
+#[test]
+fn a_cold_endpoint_that_joins_warms_as_soon_as_with_least_request() {
+    let cold = "joins = '12s'\ncold = { speed = 0.1, warm_after = 1000 }\n[[endpoints]]\ncount = 19";
+    for seed in [101, 102] {
+        let (adaptive, least) = run(&lab(&between(12, 30, 0.7), cold), seed);
+        let of = |outcome: &Outcome| (outcome.latency_ms.p99_9, outcome.warm_after_seconds.unwrap());
+        let (adaptive, least) = (of(&adaptive), of(&least));
+        println!("p99.9 ms, warm after s: adaptive {adaptive:.1?}, least request {least:.1?}");
+        assert!(adaptive.0 <= 1.05 * least.0 && adaptive.1 <= 1.1 * least.1);
+    }
+}
+
+#[test]
+fn proxies_that_know_nothing_of_each_other_learn_what_they_cannot_see() {
+    for (slots, ratio_max) in [("[2, 4, 4, 8]", 0.8), ("4", 1.0)] {
+        let settings = format!("{}\nproxies = 8", between(10, 20, 0.9));
+        let text =
+            lab(&settings, &format!("count = 40\nslots = {slots}")).replace("'adaptive'", "'adaptive:8'");
+        assert_p99(&text, [1, 2], ratio_max);
+    }
+}
+
+#[test]
+fn one_request_a_second_for_each_endpoint_is_enough_to_leave_the_slow_one() {
+    let settings = "rate = 10\nwarm_up = '0s'\nlasts = '600s'";
+    let (adaptive, least) = run(&lab(settings, "slow = { times = 10 }\n[[endpoints]]\ncount = 9"), 1);
+    println!("share: adaptive {:.4}, least request {:.4}", adaptive.share(0), least.share(0));
+    assert!(adaptive.share(0) < 0.03);
+}
+
+#[test]
+fn a_load_that_rises_tenfold_at_once_is_met_as_by_least_request() {
+    let settings = format!("{}\nstep = [{{ at = '10s', times = 10 }}]", between(10, 15, 0.09));
+    assert_p99(&lab(&settings, "count = 20"), [111, 112], 1.05);
+}
