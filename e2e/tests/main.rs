@@ -24,6 +24,7 @@ mod health;
 mod hostile_framing;
 mod hostile_sizes;
 mod http11;
+mod laboratory;
 mod limits;
 mod load_reports;
 mod machine_faults;

@@ -1,0 +1,68 @@
+//! `tidegate lab`: how it ends, and what it prints and writes.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tidegate_testkit::proxy::program;
+
+fn lab(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.arg("lab").args(arguments).current_dir(folder).env("NO_COLOR", "1").stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const SMALL: &str = "name = 'small'\ntitle = 'two endpoints'\nlasts = '3s'\nwarm_up = '1s'\nload = 0.5\n\
+                     algorithms = ['round_robin', 'adaptive']\n[[endpoints]]\ncount = 2\n";
+
+#[test]
+fn a_scenario_is_run_shown_and_written_as_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("small.toml"), SMALL).unwrap();
+    let run = lab(folder.path(), &["run", "small.toml", "--json", "--html", "page.html"]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let results: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(results[0]["outcomes"][1]["algorithm"], "adaptive");
+    std::fs::write(folder.path().join("results.json"), &run.stdout).unwrap();
+    let shown = lab(folder.path(), &["show", "results.json"]);
+    assert!(text(&shown.stdout).contains("| round_robin |"), "{}", text(&shown.stdout));
+    assert!(std::fs::read_to_string(folder.path().join("page.html")).unwrap().contains("</html>"));
+}
+
+#[test]
+fn a_goal_that_is_missed_ends_with_1_and_a_file_that_is_no_scenario_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let goal = "[[goal]]\nmeasure = 'p99'\nat_most = 0.001\n";
+    std::fs::write(folder.path().join("missed.toml"), format!("{SMALL}{goal}")).unwrap();
+    let missed = lab(folder.path(), &["run", "missed.toml"]);
+    assert_eq!(missed.status.code(), Some(1));
+    assert!(text(&missed.stdout).contains("DOES NOT HOLD: adaptive: p99 at most 0.001 ms"));
+    std::fs::write(folder.path().join("wrong.toml"), SMALL.replace("count", "cuont")).unwrap();
+    let wrong = lab(folder.path(), &["run", "wrong.toml"]);
+    assert_eq!(wrong.status.code(), Some(78));
+    assert!(text(&wrong.stderr).contains("wrong.toml is no scenario: TOML parse error at line 8, column 1"));
+}
+
+#[test]
+fn an_access_log_is_replayed_and_its_bad_lines_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = r#"{"time":"2026-11-23T01:14:19.123Z","client":"c","endpoint":"a:1","status":200,"queue_ms":0.1,"first_byte_ms":5.0}"#;
+    std::fs::write(folder.path().join("access.log"), format!("{line}\nnonsense\n{line}\n")).unwrap();
+    let replay = lab(folder.path(), &["replay", "access.log", "--algorithm", "adaptive"]);
+    assert_eq!(replay.status.code(), Some(0), "{}", text(&replay.stderr));
+    assert!(text(&replay.stdout).contains("(the log)") && text(&replay.stdout).contains("a:1: "));
+    assert!(
+        text(&replay.stderr).contains("1 of 3 lines could not be read and are left out; the first is line 2")
+    );
+    std::fs::write(folder.path().join("nonsense.log"), "nonsense\n").unwrap();
+    let refused = lab(folder.path(), &["replay", "nonsense.log"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(
+        text(&refused.stderr)
+            .contains("nonsense.log cannot be replayed: no line of it could be read; line 1")
+    );
+}
