@@ -134,10 +134,11 @@ proptest! {
     ) {
         let balancer = cluster(algorithm, 5, Breaker { failures: 0, ..BREAKER });
         serve(&balancer, SECOND, 10_000, |_, step| mixed(step ^ noise) % 100 < percent);
-        // An algorithm that avoids failures stops measuring an endpoint that has had bad luck: chance may take one out.
-        let by_chance = usize::from(algorithm_learns(algorithm));
+        // An algorithm that avoids failures stops measuring an endpoint that has had bad luck: chance may take some out, within
+        // the part that may be out.
+        let most = if algorithm_learns(algorithm) { 5 * BREAKER.ejected_percent_max as usize / 100 } else { 0 };
         let out = out(&balancer, 11 * SECOND);
-        prop_assert!(out.len() <= by_chance, "{out:?}");
+        prop_assert!(out.len() <= most, "{out:?}");
     }
 
     #[test]
