@@ -92,7 +92,7 @@ fn table(to: &mut impl Write, outcomes: &[Outcome]) -> fmt::Result {
         let cells = cells(outcome);
         let (name, numbers) = cells.split_at(1);
         let name = name.iter().map(|name| escape(name)).collect::<String>();
-        write!(to, "<tr><th scope=\"row\"><i class=\"key {}\"></i>{name}</th>", colour(index))?;
+        write!(to, "<tr><th scope=\"row\"><i class=\"key {}\"></i>{name}</th>", colour(outcomes, index))?;
         numbers.iter().try_for_each(|cell| write!(to, "<td>{cell}</td>"))?;
         to.write_str("</tr>\n")?;
     }
@@ -152,7 +152,11 @@ fn errors(to: &mut impl Write, outcomes: &[Outcome]) -> fmt::Result {
 fn curves(outcomes: &[Outcome], points: impl Fn(&Outcome) -> Vec<(f64, f64)>) -> Vec<Curve<'_>> {
     let mut curves = Vec::with_capacity(outcomes.len());
     for (index, outcome) in outcomes.iter().enumerate() {
-        curves.push(Curve { name: &outcome.algorithm, class: colour(index), points: points(outcome) });
+        curves.push(Curve {
+            name: &outcome.algorithm,
+            class: colour(outcomes, index),
+            points: points(outcome),
+        });
     }
     curves
 }
@@ -171,9 +175,14 @@ fn mark(holds: bool, has_no_goals: bool) -> &'static str {
     }
 }
 
-fn colour(index: usize) -> String {
-    let dashed = if index < COLOURS { "" } else { " dashed" };
-    format!("c{}{dashed}", index % COLOURS)
+/// By its place among the algorithms; what a log itself says is none of them.
+fn colour(outcomes: &[Outcome], index: usize) -> String {
+    if outcomes[index].is_recorded() {
+        return "recorded dashed".to_owned();
+    }
+    let place = outcomes[..index].iter().filter(|outcome| !outcome.is_recorded()).count();
+    let dashed = if place < COLOURS { "" } else { " dashed" };
+    format!("c{}{dashed}", place % COLOURS)
 }
 
 /// Names come from files that anybody wrote.

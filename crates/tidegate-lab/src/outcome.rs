@@ -112,7 +112,14 @@ impl Comparison {
     }
 }
 
+/// Stands where an algorithm's name would, for what a log itself says.
+pub(crate) const RECORDED: &str = "(the log)";
+
 impl Outcome {
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.algorithm == RECORDED
+    }
+
     /// The part of the requests that failed.
     pub fn errors(&self) -> f64 {
         self.failed as f64 / self.requests.max(1) as f64

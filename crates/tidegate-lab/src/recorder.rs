@@ -6,6 +6,8 @@ use crate::span::SECOND;
 
 /// Steps of the timeline.
 const STEPS: usize = 120;
+/// Of an octave, for percentiles of one step: to 2 %, as they are looked at and not calculated with.
+const PARTS: usize = 32;
 /// Beyond this many endpoints the timeline has quantiles over them instead of each.
 const SERIES_MAX: usize = 24;
 
@@ -32,7 +34,7 @@ struct Counts {
 struct Step {
     requests: u64,
     failed: u64,
-    /// Latencies by eighths of an octave.
+    /// Latencies by `PARTS` of an octave.
     latencies: Vec<u32>,
 }
 
@@ -55,7 +57,7 @@ impl Recorder {
             excess: Histogram::default(),
             failed: 0,
             endpoints: vec![Counts::default(); endpoints],
-            steps: vec![Step { latencies: vec![0; 8 * 48], ..Step::default() }; STEPS],
+            steps: vec![Step { latencies: vec![0; PARTS * 48], ..Step::default() }; STEPS],
             sent: vec![0; STEPS * endpoints],
         }
     }
@@ -71,9 +73,9 @@ impl Recorder {
         step.requests += 1;
         step.failed += u64::from(done.failed);
         if !done.failed {
-            let eighths = (done.latency.max(1) as f64).log2() * 8.0;
+            let parts = (done.latency.max(1) as f64).log2() * PARTS as f64;
             let last = step.latencies.len() - 1;
-            step.latencies[(eighths as usize).min(last)] += 1;
+            step.latencies[(parts as usize).min(last)] += 1;
         }
         if done.arrived >= self.warm_up {
             self.measure(done);
@@ -183,7 +185,7 @@ impl Step {
             left -= f64::from(count);
             left < 0.0
         });
-        bucket.map_or(0.0, |bucket| ((bucket as f64 + 0.5) / 8.0).exp2() / 1e6)
+        bucket.map_or(0.0, |bucket| ((bucket as f64 + 0.5) / PARTS as f64).exp2() / 1e6)
     }
 }
 

@@ -9,7 +9,7 @@ mod scan;
 use crate::comparison::{Progress, compared, run_all};
 use crate::contender::Contender;
 use crate::machine::{Failing, Fails, Machine, Part};
-use crate::outcome::{Comparison, Outcome};
+use crate::outcome::{Comparison, Outcome, RECORDED};
 use crate::random::{Random, mix};
 use crate::recorder::{Done, Recorder};
 use crate::simulation::Plan;
@@ -180,7 +180,7 @@ impl AccessLog {
         let names: Vec<&str> = self.endpoints.iter().map(String::as_str).collect();
         let one_each = vec![options.slots.unwrap_or(1); names.len()];
         Outcome {
-            algorithm: "(the log)".to_owned(),
+            algorithm: RECORDED.to_owned(),
             requests: recorder.requests(),
             failed: recorder.failed(),
             latency_ms: recorder.latency(),

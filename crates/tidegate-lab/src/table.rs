@@ -25,7 +25,7 @@ impl Comparison {
         let requests = self.outcomes.iter().map(|outcome| outcome.requests).max().unwrap_or_default();
         let proxies = if self.proxies > 1 { format!(", {} proxies", self.proxies) } else { String::new() };
         format!(
-            "{} endpoints with {} slots{proxies}; {requests} requests measured in {} s after {} s of warm-up; seed {}.",
+            "{} endpoints with {} slots{proxies}; {requests} requests measured in {:.0} s after {:.0} s of warm-up; seed {}.",
             self.endpoints,
             self.slots,
             self.seconds - self.warm_up_seconds,
@@ -69,17 +69,20 @@ fn line(cells: &[String; 9], widths: &[usize]) -> String {
 
 /// What stands in the columns.
 pub(crate) fn cells(outcome: &Outcome) -> [String; 9] {
-    let latency = &outcome.latency_ms;
+    let (latency, utilisation) = (&outcome.latency_ms, &outcome.utilisation);
+    // Where nothing succeeded there is no latency, and a log knows no slots.
+    let time = |value| if outcome.failed < outcome.requests { milliseconds(value) } else { "–".to_owned() };
+    let used = |text: String| if utilisation.mean > 0.0 { text } else { "–".to_owned() };
     [
         outcome.algorithm.clone(),
-        milliseconds(latency.p50),
-        milliseconds(latency.p99),
-        milliseconds(latency.p99_9),
-        milliseconds(outcome.excess_ms.p99),
+        time(latency.p50),
+        time(latency.p99),
+        time(latency.p99_9),
+        time(outcome.excess_ms.p99),
         percent(outcome.errors()),
-        milliseconds(latency.mean),
-        format!("{:.1} %", outcome.utilisation.mean * 100.0),
-        format!("{:.3}", outcome.utilisation.unevenness()),
+        time(latency.mean),
+        used(format!("{:.1} %", utilisation.mean * 100.0)),
+        used(format!("{:.3}", utilisation.unevenness())),
     ]
 }
 

@@ -149,25 +149,28 @@ impl Scale {
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough);
         let step = step.unwrap_or(rough);
-        (0_u32..8)
-            .map(|turn| f64::from(turn) * step)
-            .filter(|value| *value <= self.to)
-            .map(labelled)
-            .collect()
+        let first = (self.from / step).ceil();
+        let marks = (0_u32..8).map(|turn| (first + f64::from(turn)) * step);
+        marks.filter(|value| *value <= self.to).map(|value| labelled(value, step)).collect()
     }
 
-    /// 1, 2 and 5 of every power of ten, or the powers alone when there are many.
+    /// 1, 2 and 5 of every power of ten, or the powers alone when there are many; even steps when there is hardly one.
     fn decades(&self) -> Vec<(f64, String)> {
+        if self.to < 5.0 * self.from {
+            return self.round_steps();
+        }
         let (first, last) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
         let times: &[f64] = if last - first <= 3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let marks =
             (first..=last).flat_map(|power| times.iter().map(move |times| times * 10_f64.powi(power)));
-        marks.filter(|value| (self.from..=self.to).contains(value)).map(labelled).collect()
+        let shown = marks.filter(|value| (self.from..=self.to).contains(value));
+        shown.map(|value| labelled(value, value)).collect()
     }
 }
 
-fn labelled(value: f64) -> (f64, String) {
-    let digits = if value == 0.0 || value >= 1.0 { 0 } else { (-value.log10().floor()) as usize };
+/// With as many decimals as steps of this size need.
+fn labelled(value: f64, step: f64) -> (f64, String) {
+    let digits = if value == 0.0 { 0 } else { (-step.log10().floor()).max(0.0) as usize };
     (value, format!("{value:.digits$}"))
 }
 
@@ -184,6 +187,8 @@ mod tests {
     fn marks_stand_at_round_numbers() {
         assert_eq!(labels(Axis::Linear, &[3.0, 57.0]), "0 20 40");
         assert_eq!(labels(Axis::Linear, &[0.0, 0.004]), "0 0.001 0.002 0.003 0.004");
+        assert_eq!(labels(Axis::Linear, &[2.1]), "0 0.5 1.0 1.5 2.0");
+        assert_eq!(labels(Axis::Logarithmic, &[90.0, 310.0]), "100 150 200 250 300");
         assert_eq!(labels(Axis::Logarithmic, &[0.0, 3.0, 240.0]), "5 10 20 50 100 200");
         assert_eq!(labels(Axis::Logarithmic, &[0.5, 80_000.0]), "1 10 100 1000 10000");
         assert_eq!(labels(Axis::Seconds, &[0.0, 60.0]), "0 s 20 s 40 s 60 s");
@@ -193,6 +198,6 @@ mod tests {
     #[test]
     fn nothing_at_all_is_drawn_as_an_empty_plot() {
         assert_eq!(labels(Axis::Logarithmic, &[]), "1 2 5 10");
-        assert_eq!(labels(Axis::Linear, &[0.0]), "0.0 0.2 0.4 0.6 0.8 1".replace("0.0", "0"));
+        assert_eq!(labels(Axis::Linear, &[0.0]), "0 0.2 0.4 0.6 0.8 1.0");
     }
 }
