@@ -44,13 +44,8 @@ impl Canary {
     /// After it: no request of the canary failed, it is still served, and the memory is back.
     pub(crate) fn survives(self) {
         let (proxy, bound) = (self.proxy, self.resident_before + ATTACKER_BYTES_MAX);
-        self.stays_served();
-        eventually("the memory is back", || resident_bytes(proxy) < bound);
-    }
-
-    /// After a crowd within the limits, whose memory is kept for the next one.
-    pub(crate) fn stays_served(self) {
         self.load.wait_for(SIGNS_OF_LIFE);
         self.load.stop().expect_no_failures();
+        eventually("the memory is back", || resident_bytes(proxy) < bound);
     }
 }

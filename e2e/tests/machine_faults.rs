@@ -4,10 +4,9 @@ use std::fs::File;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tidegate_testkit::{Client, Endpoint, Gate, Load, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Gate, Load, Script, Then, Tidegate, eventually};
 
-use crate::canary::{self, Canary};
-use crate::door::{Door, post};
+use crate::door::{Door, get, post};
 
 #[test]
 fn a_full_disk_under_the_log_stops_no_request_and_is_counted() {
@@ -124,12 +123,12 @@ fn a_file_that_vanished_changes_nothing() {
     assert_eq!(proxy.get("/").text(), "x");
 }
 
-/// The limit is what docs/operations.md calculates for so much memory. Each of the crowd fills both of its buffers; those that
-/// come too many are turned away at once, and what is allowed inside never needs more than there is.
+/// Nobody said how much may be served: the proxy has seen how little memory there is. Each of the crowd sends as much as is taken
+/// of it, and those inside fill both of their buffers.
 #[test]
-fn with_little_memory_and_a_fitting_limit_a_crowd_is_turned_away_and_those_inside_are_served() {
+fn with_little_memory_a_crowd_gets_503_and_those_inside_are_served() {
     const MEMORY: u64 = 64 << 20;
-    const INSIDE: usize = 400;
+    const CROWD: usize = 2000;
     const BODY: usize = 256 * 1024;
     let gate = Gate::default();
     let held = gate.clone();
@@ -138,25 +137,76 @@ fn with_little_memory_and_a_fitting_limit_a_crowd_is_turned_away_and_those_insid
         held.pass();
         if visit.read_body() { visit.answer("served") } else { Then::Close }
     }));
-    let beside = Endpoint::answering("canary");
-    let config = format!("[limit]\nconnections = {}\n{}", INSIDE + 1, canary::route_to(&beside));
-    let mut proxy = Tidegate::to(&[&slow], &config).data_bytes(MEMORY).start();
-    let canary = Canary::before(&proxy);
-    let mut inside: Vec<_> = (0..INSIDE).map(|_| proxy.client()).collect();
+    let mut proxy = Tidegate::to(&[&slow], "").data_bytes(MEMORY).start();
+    let inside_max = proxy.metrics().sum("tidegate_request_limit", &[]) as usize;
+    assert!((50..500).contains(&inside_max), "{inside_max} requests in 64 MiB");
+    let mut inside: Vec<_> = (0..inside_max).map(|_| proxy.client()).collect();
     let begun = post(&format!("Content-Length: {BODY}\r\n"), "");
     assert!(inside.iter_mut().all(|client| client.send(&begun)));
-    slow.wait_for_requests(INSIDE);
+    slow.wait_for_requests(inside_max);
     let uploads: Vec<_> = inside.iter().map(|client| client.send_aside(vec![b'x'; BODY])).collect();
-    let too_many: Vec<_> = (0..INSIDE).filter_map(|_| Client::try_connect(proxy.address()).ok()).collect();
-    proxy.wait_for_metric("tidegate_listener_connections_refused_total", &[], INSIDE as f64);
-    drop(too_many);
+    let before = proxy.resident_bytes();
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| proxy.client()).collect();
+    for _ in 0..3 {
+        assert!(crowd.iter_mut().all(|client| client.send(get(""))));
+        for client in &mut crowd {
+            let reply = client.reply();
+            assert_eq!((reply.status, reply.cause()), (503, Some("request_limit")));
+            assert_eq!(reply.field("retry-after"), Some("1"));
+        }
+    }
+    assert!(proxy.resident_bytes() < before + (8 << 20), "the crowd costs what its connections do");
     gate.open();
     for client in &mut inside {
         assert_eq!(client.reply().text(), "served");
     }
     assert!(uploads.into_iter().all(|upload| upload.join().unwrap()));
+    // There is room again, also for those who were turned away and kept their connection.
+    assert_eq!(crowd.last_mut().unwrap().get("/").text(), "served");
     assert!(proxy.is_running() && proxy.resident_bytes() < MEMORY);
-    canary.stays_served();
+}
+
+#[test]
+fn a_request_over_the_limit_is_told_so_whatever_of_it_has_come() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let slow = Endpoint::start(Script::new(move |visit| {
+        held.pass();
+        visit.answer("served")
+    }));
+    let proxy = Tidegate::to(&[&slow], "[limit]\nrequests = 1\n[log]\naccess = \"stdout\"\n").start();
+    let mut inside = proxy.client();
+    inside.send(get(""));
+    slow.wait_for_requests(1);
+    for (sent, keeps, why) in [
+        (get(""), true, "a whole request"),
+        (get("")[..20].to_vec(), false, "a part of one"),
+        ([get(""), get("")].concat(), false, "what is behind it is lost"),
+        (post("Content-Length: 3\r\n", "x"), false, "its body is not waited for"),
+        (post("Expect: 100-continue\r\nContent-Length: 3\r\n", ""), false, "nor asked for"),
+    ] {
+        let mut outside = proxy.client();
+        outside.send(&sent);
+        let reply = outside.reply();
+        assert_eq!((reply.status, reply.cause()), (503, Some("request_limit")), "{why}");
+        assert_eq!(reply.field("connection"), (!keeps).then_some("close"), "{why}");
+        if keeps {
+            assert_eq!(outside.get("/").status, 503, "{why}");
+        } else {
+            outside.expect_closed();
+        }
+    }
+    let mut malformed = proxy.client();
+    malformed.send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+    assert_eq!(malformed.reply().status, 400);
+    gate.open();
+    assert_eq!(inside.reply().text(), "served");
+    eventually("there is room again", || proxy.get("/").status == 200);
+    assert_eq!(slow.request_count(), 2, "nothing of it was forwarded");
+    proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", "requests")], 6.0);
+    let is_told = |line: &String| line.contains(r#""stage":"policy","cause":"request_limit""#);
+    eventually("the log says it", || proxy.output().stdout().iter().any(is_told));
+    eventually("nothing is lent", || proxy.metrics().sum("tidegate_requests_in_service", &[]) < 0.5);
 }
 
 /// The kernel closes what it had; the one that takes its place can bind at once.

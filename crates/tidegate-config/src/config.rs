@@ -116,10 +116,21 @@ pub struct Limits {
     pub connections: u32,
     /// Open connections of one client, all listeners together; `None`: as many as of all clients.
     pub connections_per_client: Option<u32>,
+    /// Requests in service, all listeners together.
+    pub requests: RequestLimit,
     /// What routes inherit.
     pub route: RouteLimits,
     /// What clusters inherit.
     pub cluster: ClusterLimits,
+}
+
+/// How many requests may be in service at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestLimit {
+    /// As many as the memory is enough for.
+    Auto,
+    /// At least 1.
+    Most(u32),
 }
 
 impl Default for Limits {
@@ -130,6 +141,7 @@ impl Default for Limits {
             target_bytes: 8 * 1024,
             connections: 10_000,
             connections_per_client: None,
+            requests: RequestLimit::Auto,
             route: RouteLimits::default(),
             cluster: ClusterLimits::default(),
         }

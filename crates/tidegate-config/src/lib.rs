@@ -42,7 +42,7 @@ pub use cluster::{
     Breaker, Cluster, ClusterLimits, Endpoint, EndpointRequests, HealthCheck, PassiveHealth, Probe,
     StatusRange,
 };
-pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, Timeouts, Workers};
+pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, RequestLimit, Timeouts, Workers};
 pub use flags::Flag;
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use rate_limit::{RateKey, RateLimit, RouteRate};

@@ -22,7 +22,7 @@ use crate::problem::{Problem, Span};
 use crate::walk::{Section, Walk, set};
 use crate::{
     Balance, Bind, Breaker, Cluster, ClusterLimits, EndpointRequests, HealthCheck, Hedge, Limits, Listener,
-    Log, PassiveHealth, RateLimit, Retry, StatusRange, Sticky, Timeouts, Workers,
+    Log, PassiveHealth, RateLimit, RequestLimit, Retry, StatusRange, Sticky, Timeouts, Workers,
 };
 
 pub(crate) use route::{ActionDraft, ForwardDraft, RouteDraft, Target};
@@ -150,6 +150,7 @@ fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
     set(&mut limit.connections, section.integer(walk, "connections"));
     set(&mut limit.connections_per_client, section.integer_or_off(walk, "connections_per_client"));
     useful_per_client(walk, section, limit);
+    set(&mut limit.requests, requests(walk, section));
     set(&mut limit.route.body_bytes, section.size_or_off(walk, "body_bytes"));
     cluster_limits(walk, section, &mut limit.cluster);
     if limit.target_bytes > limit.head_bytes
@@ -176,6 +177,14 @@ fn cluster_limits(walk: &mut Walk, section: &Section<'_>, limit: &mut ClusterLim
     set(&mut limit.pending_requests, section.integer(walk, "pending_requests"));
     set(&mut limit.upstream_idle_connections, section.integer(walk, "upstream_idle_connections"));
     set(&mut limit.upstream_connections, section.integer_or_off(walk, "upstream_connections"));
+}
+
+fn requests(walk: &mut Walk, section: &Section<'_>) -> Option<RequestLimit> {
+    let field = section.field("requests")?;
+    if field.text() == Some("auto") {
+        return Some(RequestLimit::Auto);
+    }
+    field.integer(walk).map(RequestLimit::Most)
 }
 
 fn endpoint_requests(walk: &mut Walk, section: &Section<'_>) -> Option<EndpointRequests> {

@@ -11,20 +11,21 @@ use crate::units::{print_duration, print_size};
 use crate::{
     Action, Balance, Bind, Bound, Breaker, Cluster, Config, Endpoint, EndpointRequests, Forward, HashKey,
     HealthCheck, Hedge, Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch,
-    Priority, Probe, RateKey, RateLimit, Redirect, RedirectPart, Retry, Route, RouteRate, RouteTimeouts,
-    Secret, StatusRange, Sticky, Timeouts, Workers,
+    Priority, Probe, RateKey, RateLimit, Redirect, RedirectPart, RequestLimit, Retry, Route, RouteRate,
+    RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Workers,
 };
 
 impl Config {
     /// The effective configuration as TOML, every default included.
     ///
-    /// [`Config::parse`] makes an equal configuration of it.
-    pub fn to_toml(&self) -> String {
+    /// [`Config::parse`] makes an equal configuration of it. `requests_here` is what `limit.requests = "auto"` comes to where
+    /// it is shown.
+    pub fn to_toml(&self, requests_here: usize) -> String {
         let mut sheet = Sheet::default();
         root(&mut sheet, self);
         log(&mut sheet, &self.log);
         timeout(&mut sheet, &self.timeout);
-        limit(&mut sheet, &self.limit);
+        limit(&mut sheet, &self.limit, requests_here);
         self.listeners.iter().for_each(|listener| one_listener(&mut sheet, listener));
         self.routes.iter().for_each(|route| one_route(&mut sheet, route));
         self.clusters.iter().for_each(|cluster| one_cluster(&mut sheet, cluster));
@@ -101,13 +102,19 @@ fn route_timeout(timeout: &RouteTimeouts) -> [(&'static str, String); 7] {
     ]
 }
 
-fn limit(sheet: &mut Sheet, limit: &Limits) {
+fn limit(sheet: &mut Sheet, limit: &Limits, requests_here: usize) {
     sheet.section("[limit]");
     sheet.line("head_bytes", quoted(&print_size(limit.head_bytes)));
     sheet.line("field_count", limit.field_count);
     sheet.line("target_bytes", quoted(&print_size(limit.target_bytes)));
     sheet.line("body_bytes", size_or_off(limit.route.body_bytes));
     sheet.line("connections", limit.connections);
+    match limit.requests {
+        RequestLimit::Auto => {
+            sheet.line("requests", format_args!("{} # {requests_here} with the memory here", quoted("auto")));
+        }
+        RequestLimit::Most(most) => sheet.line("requests", most),
+    }
     sheet.line("endpoint_requests", endpoint_requests(limit.cluster.endpoint_requests));
     sheet.line("queued_requests", limit.cluster.queued_requests);
     sheet.line("connections_per_client", count_or_off(limit.connections_per_client));

@@ -12,7 +12,7 @@ fn parse(text: &str) -> Result<Config, Report> {
 }
 
 fn reads_back(config: &Config) {
-    let shown = config.to_toml();
+    let shown = config.to_toml(1000);
     match parse(&shown) {
         Ok(again) => assert_eq!(*config, again, "{shown}"),
         Err(report) => panic!("{report}\n{shown}"),

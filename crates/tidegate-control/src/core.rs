@@ -8,6 +8,7 @@ use crate::health::Checks;
 use crate::listening::{Bound, Listening};
 use crate::logs::Logs;
 use crate::lower::{Lowered, Previous, lower};
+use crate::memory::workspace_limits;
 use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
@@ -15,9 +16,11 @@ use crate::secrets::{MadeSecret, Secrets, without_secret};
 use crate::voice::Voice;
 use crate::watch::Watch;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_balance::States;
-use tidegate_config::{Config, Workers};
+use tidegate_config::{Config, RequestLimit, Workers};
+use tidegate_proxy::snapshot::WorkspaceLimits;
 use tidegate_proxy::worker::Command;
 use tidegate_telemetry::Registry;
 use tidegate_telemetry::families::{CONFIG_RELOAD_OK, CONFIG_RELOADED_AT, CONFIG_RELOADS};
@@ -65,12 +68,13 @@ impl Core {
         let logs = Logs::open(&config.log, count, &registry)?;
 
         let Lowered { snapshot, unresolved } =
-            lower(&config, &bound_places(&places, &bound), &states, &secrets, None);
+            lower(&config, &bound_places(&places, &bound), &states, &secrets, room(&config, count), None);
         warn_of_lost_cookies(&config, &options.voice);
         names::resolve(unresolved, &options.voice).await;
-        let fleet = Fleet::start(&snapshot, &registry, logs.ends())?;
+        let requests = Arc::new(AtomicUsize::new(0));
+        let fleet = Fleet::start(&snapshot, &registry, logs.ends(), &requests)?;
         let current = Previous { config: Arc::new(config), snapshot };
-        let overview = Arc::new(Overview::new(registry, count, current));
+        let overview = Arc::new(Overview::new(registry, count, requests, current));
         let mut core = Self {
             voice: options.voice.clone(),
             options,
@@ -95,7 +99,7 @@ impl Core {
         let Obtained { served, secrets, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
         let Lowered { snapshot, unresolved } =
-            lower(&config, &served, &self.states, &secrets, Some(&current));
+            lower(&config, &served, &self.states, &secrets, room(&config, self.fleet.len()), Some(&current));
         names::resolve(unresolved, &self.voice).await;
 
         self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
@@ -213,11 +217,24 @@ impl Core {
             let balance = cluster.balance.word();
             self.voice.note(format_args!("cluster {} ({balance}): {}", cluster.name, endpoints.join(", ")));
         }
+        self.announce_little_memory();
         match &self.admin {
             Some(admin) => {
                 self.voice.note(format_args!("admin on {} (metrics, health, status)", url(&admin.address)));
             }
             None => self.voice.note("admin is off: no metrics"),
+        }
+    }
+
+    /// Whoever runs it in a small container hears what that means before clients do.
+    fn announce_little_memory(&self) {
+        let Previous { config, snapshot } = &*self.overview.current();
+        let (requests, connections) = (snapshot.limits.workspaces.lent_max, snapshot.limits.connections_max);
+        if config.limit.requests == RequestLimit::Auto && requests < connections {
+            let memory = tidegate_sys::usable_memory().unwrap_or_default() >> 20;
+            self.voice.note(format_args!(
+                "{requests} requests at once (limit.requests), by {memory} MiB of memory"
+            ));
         }
     }
 
@@ -262,11 +279,17 @@ fn warn_of_lost_cookies(config: &Config, voice: &Voice) {
     }
 }
 
-fn worker_count(configured: Workers) -> usize {
+/// How many workers the configuration means here.
+pub(crate) fn worker_count(configured: Workers) -> usize {
     match configured {
         Workers::Auto => tidegate_sys::usable_core_count(),
         Workers::Count(count) => count.get() as usize,
     }
+}
+
+/// What requests may take, by the memory that there is now.
+fn room(config: &Config, workers: usize) -> WorkspaceLimits {
+    workspace_limits(config, workers, tidegate_sys::usable_memory())
 }
 
 /// Those that are bound: a name's address that this machine lacks is not served.

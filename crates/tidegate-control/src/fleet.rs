@@ -25,6 +25,7 @@ impl Fleet {
         snapshot: &Arc<Snapshot>,
         registry: &Arc<Registry>,
         logs: impl Iterator<Item = Option<AccessLog>>,
+        requests: &Arc<AtomicUsize>,
     ) -> io::Result<Self> {
         let connections = Arc::new(AtomicUsize::new(0));
         let start = |(number, access_log)| {
@@ -34,6 +35,7 @@ impl Fleet {
                 registry: Arc::clone(registry),
                 access_log,
                 connections: Arc::clone(&connections),
+                requests: Arc::clone(requests),
                 seed: chance::bits(),
             })
         };

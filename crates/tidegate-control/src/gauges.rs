@@ -13,7 +13,7 @@ use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
     BUILD_INFO, CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE,
     ENDPOINT_EJECTIONS, ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT,
-    ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, WORKERS,
+    ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
 };
 use tidegate_telemetry::registry::{CONTROL, Labels};
 use tidegate_telemetry::{Family, Registry};
@@ -24,6 +24,8 @@ pub(crate) fn fill(overview: &Overview) {
     let (snapshot, now) = (&overview.current().snapshot, now());
     registry.gauge(&BUILD_INFO, &[env!("CARGO_PKG_VERSION")]).set(1);
     set(registry, &WORKERS, &[], overview.workers);
+    set(registry, &REQUESTS_IN_SERVICE, &[], count(&overview.requests));
+    set(registry, &REQUEST_LIMIT, &[], snapshot.limits.workspaces.lent_max);
     for listener in &snapshot.listeners {
         set(registry, &LISTENER_CONNECTIONS, &[&listener.key], count(&listener.connections));
     }

@@ -14,6 +14,7 @@ mod fleet;
 mod listening; // the sockets that are bound
 mod logs; // the access log across reloads
 mod lower; // configuration + what lived before → snapshot
+mod memory; // how much of it requests may use
 mod names; // host names of endpoints, looked up again and again
 mod places; // where to listen: names of the configuration become addresses // the workers, told all at once
 
@@ -28,6 +29,7 @@ mod chance; // seeds and jitter
 mod voice; // lines for the operator
 
 pub use control::{AdminChoice, Control, Options, StartError};
+pub use memory::request_limit;
 pub use signals::{Loaded, ServeError, Source};
 pub use status::{ClusterStatus, EndpointStatus, ListenerStatus, Status};
 pub use voice::{Level, Voice};

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
 use tidegate_config::Config;
-use tidegate_proxy::snapshot::{HeadLimits, Listener, PerClient, ProxyLimits, Scheme, Snapshot};
+use tidegate_proxy::snapshot::{
+    HeadLimits, Listener, PerClient, ProxyLimits, Scheme, Snapshot, WorkspaceLimits,
+};
 use tidegate_proxy::upstream::Upstream;
 
 /// What was in force until now.
@@ -46,6 +48,7 @@ pub(crate) fn lower(
     places: &[Place],
     states: &States,
     secrets: &Secrets,
+    workspaces: WorkspaceLimits,
     previous: Option<&Previous>,
 ) -> Lowered {
     let mut unresolved = Vec::new();
@@ -59,7 +62,7 @@ pub(crate) fn lower(
             .collect(),
         routes: routes::lower(config, previous),
         clusters,
-        limits: limits(config, previous),
+        limits: limits(config, workspaces, previous),
     };
     Lowered { snapshot: Arc::new(snapshot), unresolved }
 }
@@ -81,7 +84,7 @@ fn listener(config: &Config, place: &Place, previous: Option<&Previous>) -> Opti
     })
 }
 
-fn limits(config: &Config, previous: Option<&Previous>) -> ProxyLimits {
+fn limits(config: &Config, workspaces: WorkspaceLimits, previous: Option<&Previous>) -> ProxyLimits {
     let before = previous.and_then(|previous| previous.snapshot.limits.connections_per_client.as_ref());
     let per_client = |connections_max| PerClient {
         connections_max,
@@ -90,6 +93,7 @@ fn limits(config: &Config, previous: Option<&Previous>) -> ProxyLimits {
     ProxyLimits {
         connections_max: config.limit.connections as usize,
         connections_per_client: config.limit.connections_per_client.map(per_client),
+        workspaces,
     }
 }
 
@@ -123,6 +127,9 @@ mod tests {
         }
     }
 
+    const WORKSPACES: WorkspaceLimits =
+        WorkspaceLimits { lent_max: 100, spare_max: 100, oversized_max: 10, kept_bodies_max: 10 };
+
     /// Lowers one configuration after the other, as reloads do.
     #[derive(Default)]
     struct Reloads {
@@ -136,7 +143,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let places = runtime.block_on(places(&config.listeners)).unwrap();
             let secrets = Secrets::read(&config, &MadeSecret::new().unwrap()).unwrap();
-            let lowered = lower(&config, &places, &self.states, &secrets, self.current.as_ref());
+            let lowered = lower(&config, &places, &self.states, &secrets, WORKSPACES, self.current.as_ref());
             let snapshot = Arc::clone(&lowered.snapshot);
             self.current = Some(Previous { config: Arc::new(config), snapshot });
             lowered

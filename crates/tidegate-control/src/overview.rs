@@ -5,8 +5,8 @@ use crate::listening::Listening;
 use crate::lower::Previous;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_balance::EndpointId;
 use tidegate_telemetry::Registry;
@@ -17,6 +17,8 @@ use tidegate_telemetry::families::DRAINING;
 pub(crate) struct Overview {
     pub(crate) registry: Arc<Registry>,
     pub(crate) workers: usize,
+    /// In service, over all workers.
+    pub(crate) requests: Arc<AtomicUsize>,
     current: ArcSwap<Previous>,
     listening: ArcSwap<Vec<Listening>>,
     draining: AtomicBool,
@@ -25,10 +27,16 @@ pub(crate) struct Overview {
 }
 
 impl Overview {
-    pub(crate) fn new(registry: Arc<Registry>, workers: usize, current: Previous) -> Self {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        workers: usize,
+        requests: Arc<AtomicUsize>,
+        current: Previous,
+    ) -> Self {
         Self {
             registry,
             workers,
+            requests,
             current: ArcSwap::from_pointee(current),
             listening: ArcSwap::default(),
             draining: AtomicBool::new(false),

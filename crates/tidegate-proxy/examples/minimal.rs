@@ -11,6 +11,7 @@ use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, RouteTable};
 use tidegate_proxy::snapshot::{
     Action, Cluster, HashKey, Listener, Policy, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot, Timeouts,
+    WorkspaceLimits,
 };
 use tidegate_proxy::upstream::{Address, Upstream};
 use tidegate_proxy::worker::{Command, WorkerParts, start};
@@ -30,6 +31,7 @@ fn main() {
         registry: Arc::default(),
         access_log: None,
         connections: Arc::default(),
+        requests: Arc::default(),
         seed: 1,
     })
     .expect("a worker");
@@ -90,6 +92,15 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         listeners: vec![Arc::new(listener)],
         routes: RouteTable::new(vec![(vec![Matcher::default()], Arc::new(route))]),
         clusters: vec![Arc::new(cluster)],
-        limits: ProxyLimits { connections_max: 100_000, connections_per_client: None },
+        limits: ProxyLimits {
+            connections_max: 100_000,
+            connections_per_client: None,
+            workspaces: WorkspaceLimits {
+                lent_max: 100_000,
+                spare_max: 1024,
+                oversized_max: 64,
+                kept_bodies_max: 64,
+            },
+        },
     }
 }

@@ -16,6 +16,7 @@ use crate::request::{self, Call, Fate};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
+use crate::turned_away;
 use crate::view::View;
 use crate::worker::Worker;
 use crate::workspace::Workspace;
@@ -25,7 +26,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_http::Progress;
@@ -136,7 +137,9 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -
 async fn serve_while_busy(connection: &mut Connection) -> Fate {
     let Connection { open, listener: state, stream, client, alarm } = connection;
     let worker = &open.worker;
-    let mut workspace = worker.workspaces.lend();
+    let Some(mut workspace) = worker.workspaces.lend() else {
+        return turned_away::turn_away(worker, state, stream, client, alarm).await;
+    };
     let mut listener = state.current();
     if client.entrance != Entrance::Open {
         let entered = Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace)).await;
@@ -162,7 +165,8 @@ async fn serve_while_busy(connection: &mut Connection) -> Fate {
             if !readable(worker, stream, alarm, Wait { idle_until: warm_until, warm_until }).await {
                 return if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
             }
-            workspace = worker.workspaces.lend();
+            let Some(lent) = worker.workspaces.lend() else { return Fate::KeepAlive }; // and is turned away
+            workspace = lent;
         }
     }
 }
@@ -187,7 +191,7 @@ impl Drop for Warm<'_> {
 }
 
 /// Reads what comes before the first request, and learns from it who the client is.
-async fn enter(
+pub(crate) async fn enter(
     worker: &Rc<Worker>,
     listener: &Listener,
     stream: &mut Stream,
@@ -242,7 +246,7 @@ async fn serve_next(
     Some((fate, ended))
 }
 
-fn begin<'a>(
+pub(crate) fn begin<'a>(
     worker: &'a Rc<Worker>,
     view: &'a View,
     listener: &'a Listener,
@@ -269,7 +273,7 @@ fn begin<'a>(
 }
 
 /// What a client that was readable had begun.
-enum Begun {
+pub(crate) enum Begun {
     /// It closed.
     End,
     /// A request: its head is parsed and pinned.
@@ -278,7 +282,7 @@ enum Begun {
     Nothing,
 }
 
-async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
+pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
     let failed = |cause| Failure::new(Stage::Head, cause);
     let limits = call.listener.head_limits;
     if call.workspace.input.is_empty() {
@@ -346,11 +350,11 @@ async fn linger(connection: &mut Connection) {
     let deadline = after(now(), timeout);
     let drained = async {
         poll_fn(|cx| stream.poll_shutdown(cx)).await?;
-        let mut workspace = worker.workspaces.lend();
         let mut left = bytes_max;
         while left > 0 {
-            let room = workspace.input.room();
-            let length = poll_fn(|cx| stream.poll_read(cx, room)).await?;
+            let read =
+                |cx: &mut Context<'_>| worker.workspaces.with_scratch(|room| stream.poll_read(cx, room));
+            let length = poll_fn(read).await?;
             left = if length == 0 { 0 } else { left.saturating_sub(length) };
         }
         io::Result::Ok(())

@@ -117,6 +117,8 @@ pub enum Cause {
         retry_seconds: u32,
     },
     Request(RequestError),
+    /// As many requests are in service as `limit.requests` allows.
+    RequestLimit,
     Response(ResponseError),
     /// The wait for an endpoint with room would be longer than the request can wait.
     Shed,
@@ -187,6 +189,7 @@ impl Failure {
             Cause::QueueFull => Some("queued_requests"),
             Cause::QueueTimeout | Cause::Shed => Some("endpoint_requests"),
             Cause::RateLimited { .. } => Some("rate_limit"),
+            Cause::RequestLimit => Some("requests"),
             Cause::Request(RequestError::HeadTooLarge { .. })
             | Cause::Response(ResponseError::HeadTooLarge { .. }) => Some("head_bytes"),
             Cause::Request(RequestError::TargetTooLong { .. }) => Some("target_bytes"),
@@ -257,6 +260,7 @@ impl Failure {
             Cause::Request(error) => {
                 facts(Downstream, error.status(), error.code(), "http_request_error", Never)
             }
+            Cause::RequestLimit => facts(Proxy, 503, "request_limit", "connection_limit_reached", Never),
             Cause::Response(error) => facts(Upstream, 502, error.code(), "http_protocol_error", Never),
             Cause::Shed => facts(Proxy, 503, "shed", "connection_limit_reached", Never),
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),

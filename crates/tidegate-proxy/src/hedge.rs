@@ -19,7 +19,7 @@ use crate::stream::Stream;
 use crate::timers::{after, now};
 use crate::upstream::{Carries, Connection, connect_untimed};
 use crate::view::{ClusterView, EndpointView};
-use crate::workspace::Workspace;
+use crate::workspace::{Lent, Workspace};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -67,11 +67,13 @@ pub(crate) async fn fly<'v>(
             return Ok(());
         }
         if let Some(second) = second(call, view, attempts, flight) {
-            if !is_paid(policy, view, second.1) {
+            // The last workspace is for a request, not for a copy of one.
+            let aside = call.worker.workspaces.lend();
+            let Some(aside) = aside.filter(|_| is_paid(policy, view, second.1)) else {
                 view.metrics.hedges_unpaid.increment();
                 return Ok(());
-            }
-            return race(call, policy, view, flight, second, give_up).await;
+            };
+            return race(call, policy, view, flight, second, aside, give_up).await;
         }
         look_at = after(now(), late / 2).min(give_up);
     }
@@ -130,9 +132,9 @@ async fn race<'v>(
     view: &'v ClusterView,
     flight: &mut Flight<'v>,
     (lease, endpoint): (Lease<'v>, &'v EndpointView),
+    mut aside: Lent<'_>,
     give_up: Moment,
 ) -> Result<(), Failure> {
-    let mut aside = call.worker.workspaces.lend();
     aside.upload.start(BodyLength::None, BodyLength::None, u64::MAX);
     write_head(call, policy, view, &endpoint.pool.upstream.authority, &mut aside.upload.lead);
     endpoint.metrics.attempts.increment();

@@ -30,6 +30,7 @@ mod request; // ★ the life of one request
 pub mod route; // host, path, method, fields → route
 pub mod sticky; // back to the endpoint that a client was with
 mod tunnel; // after 101
+mod turned_away; // a request when as many as may be are in service
 pub mod upstream; // pool (checkout, give back), connect (the only place that dials)
 pub mod worker; // one thread: its listeners, pools, view; start, swap, drain // a finished request becomes metrics and a log line
 
@@ -40,7 +41,7 @@ mod view; // a snapshot with what belongs to this worker // handles, resolved pe
 mod buffer; // fixed room with a pinned front
 mod stream; // one connected byte stream
 mod timers; // one alarm a connection, re-armed lazily
-mod workspace; // what one request is served with, lent and taken back
+pub mod workspace; // what one request is served with, lent and taken back
 
 pub use listener::Socket;
 pub use timers::now;

@@ -258,7 +258,10 @@ fn land(
 
 /// Once for a request: what its body is, and how much of it is kept for another attempt.
 fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>) {
-    let kept = attempts.body_bytes_kept(call);
+    let mut kept = attempts.body_bytes_kept(call);
+    if kept > 0 && !call.worker.workspaces.may_keep_body(call.workspace) {
+        kept = 0;
+    }
     let body = call.workspace.request.body;
     call.workspace.upload.start(body, body, policy.body_bytes_max.unwrap_or(u64::MAX));
     call.workspace.upload.record(kept);

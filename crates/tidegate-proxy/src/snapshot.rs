@@ -84,6 +84,21 @@ pub struct ProxyLimits {
     pub connections_max: usize,
     /// `None`: one client may have all of them.
     pub connections_per_client: Option<PerClient>,
+    pub workspaces: WorkspaceLimits,
+}
+
+/// How much memory clients can make the proxy use.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkspaceLimits {
+    /// Requests in service at once, over all workers: each is lent one.
+    pub lent_max: usize,
+    /// Idle ones kept by a worker; more are freed when a burst is over. Fewer than requests in flight mean clearing fresh
+    /// buffers for some of them; of a kept one only the pages that were used take memory.
+    pub spare_max: usize,
+    /// How many of a worker may hold more than a usual buffer of what their peers did not take.
+    pub oversized_max: usize,
+    /// How many of a worker may keep a body for another attempt.
+    pub kept_bodies_max: usize,
 }
 
 /// How many connections one client may have open at once, over all listeners and workers.

@@ -62,6 +62,8 @@ pub struct WorkerParts {
     pub access_log: Option<AccessLog>,
     /// Client connections open at once, over all workers.
     pub connections: Arc<AtomicUsize>,
+    /// Requests in service at once, over all workers.
+    pub requests: Arc<AtomicUsize>,
     /// Where this worker's random numbers start.
     pub seed: u64,
 }
@@ -152,7 +154,7 @@ impl Worker {
         let resolver = Resolver { registry: parts.registry, worker: parts.number };
         Ok(Rc::new(Self {
             timers: Timers::new()?,
-            workspaces: Workspaces::default(),
+            workspaces: Workspaces::new(parts.requests, parts.snapshot.limits.workspaces),
             metrics: WorkerMetrics::new(resolver.clone()),
             access_log: RefCell::new(parts.access_log.map(LineWriter::new)),
             connections_total: parts.connections,
@@ -189,6 +191,7 @@ impl Worker {
 
     fn publish(&self, snapshot: Arc<Snapshot>) {
         let previous = Rc::clone(&self.view.borrow());
+        self.workspaces.limit(snapshot.limits.workspaces);
         *self.view.borrow_mut() = Rc::new(View::new(snapshot, Some(&previous), &self.resolver));
         let view = self.view();
         previous.retire_all_but(&view);

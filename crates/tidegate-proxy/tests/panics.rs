@@ -14,6 +14,7 @@ use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, PathPattern, RouteTable};
 use tidegate_proxy::snapshot::{
     Action, Cluster, HashKey, Listener, Policy, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot, Timeouts,
+    WorkspaceLimits,
 };
 use tidegate_proxy::upstream::{Address, Upstream};
 use tidegate_proxy::worker::{Command, WorkerHandle, WorkerParts, start};
@@ -79,7 +80,16 @@ impl World {
             listeners: vec![Arc::new(listener(&connections))],
             routes: routes(),
             clusters,
-            limits: ProxyLimits { connections_max: 100, connections_per_client: None },
+            limits: ProxyLimits {
+                connections_max: 100,
+                connections_per_client: None,
+                workspaces: WorkspaceLimits {
+                    lent_max: 100,
+                    spare_max: 1024,
+                    oversized_max: 64,
+                    kept_bodies_max: 64,
+                },
+            },
         };
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -91,6 +101,7 @@ impl World {
             registry: Arc::clone(&registry),
             access_log: None,
             connections: Arc::default(),
+            requests: Arc::default(),
             seed: 1,
         })
         .unwrap();

@@ -10,6 +10,7 @@ mod clock;
 mod cores;
 mod descriptors;
 mod listen;
+mod memory;
 mod tcp;
 mod transfer;
 
@@ -20,5 +21,6 @@ pub use descriptors::{
     DescriptorLimit, descriptor_limit, is_out_of_descriptors, is_out_of_ports, raise_descriptor_limit,
 };
 pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};
+pub use memory::usable_memory;
 pub use tcp::{Keepalive, reset_on_close, set_keepalive, set_nodelay, set_user_timeout, shutdown_write};
 pub use transfer::{receive, transmit, transmit_gathered};

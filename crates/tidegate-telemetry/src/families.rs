@@ -73,6 +73,10 @@ families! {
     LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]
         "Times that accepting paused because the process or the system had no file descriptor or memory left.";
 
+    REQUESTS_IN_SERVICE = Gauge "tidegate_requests_in_service" []
+        "Requests, from the first byte of the head to the last of the answer, and tunnels, that are served now.";
+    REQUEST_LIMIT = Gauge "tidegate_request_limit" []
+        "Requests that may be in service at once: limit.requests, or what follows from the memory.";
     REQUESTS = Counter "tidegate_requests" ["route", "code"]
         "Requests that ended, by the class of the status sent; those that ended without one count under failures only.";
     REQUEST_DURATION = Histogram "tidegate_request_duration_seconds" ["route"]

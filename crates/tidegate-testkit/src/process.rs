@@ -22,16 +22,6 @@ pub fn limit_descriptors(id: u32, soft: u64) {
         .expect("the limit can be set");
 }
 
-/// Sets how much memory a running process may have for its data (`RLIMIT_DATA`: heap, stacks, all that is private and
-/// writable). Beyond it the kernel gives none, wherever the test runs; what it would do at a container's limit is worse.
-///
-/// # Panics
-/// When the kernel refuses.
-pub fn limit_data_bytes(id: u32, most: u64) {
-    prlimit(Some(pid(id)), Resource::Data, Rlimit { current: Some(most), maximum: Some(most) })
-        .expect("the limit can be set");
-}
-
 fn prlimit_of(id: u32) -> Rlimit {
     let text = std::fs::read_to_string(format!("/proc/{id}/limits")).expect("the process is running");
     let line = text.lines().find(|line| line.starts_with("Max open files")).expect("a line of limits");

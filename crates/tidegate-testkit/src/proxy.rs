@@ -73,7 +73,8 @@ impl Tidegate {
         self
     }
 
-    /// With so much memory for its data at most: beyond it, allocating fails.
+    /// With so much memory for its data at most (`RLIMIT_DATA`: heap, stacks, all that is private and writable). Beyond it the
+    /// kernel gives none, wherever the test runs, and the process ends.
     #[must_use]
     pub fn data_bytes(mut self, most: u64) -> Self {
         self.data_bytes = Some(most);
@@ -104,15 +105,12 @@ impl Tidegate {
         let path = folder.path().join("tidegate.toml");
         std::fs::write(&path, fill_in(&self.config, &listen, &admin))
             .expect("the scratch folder is writable");
-        let mut command = Command::new(program());
+        let mut command = self.data_bytes.map_or_else(|| Command::new(program()), program_within);
         command.arg("run").arg("-c").arg(&path).current_dir(folder.path());
         command.envs(self.environment);
         let mut proxy = Proxy::spawn(command, folder, listen, admin, self.deaf);
         if let Some(most) = self.descriptors {
             process::limit_descriptors(proxy.id(), most);
-        }
-        if let Some(most) = self.data_bytes {
-            process::limit_data_bytes(proxy.id(), most);
         }
         proxy.wait_until_alive();
         proxy
@@ -413,6 +411,13 @@ pub fn program() -> &'static Path {
         Some(path) => path.into(),
         None => build(),
     })
+}
+
+/// The program, started with a limit that it can see. `ulimit` counts in KiB.
+fn program_within(data_bytes: u64) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -d $0 && exec \"$@\"", &(data_bytes / 1024).to_string()]).arg(program());
+    command
 }
 
 /// Cargo gives a test only the programs of its own package, so this one asks for it.

@@ -690,6 +690,9 @@ const BODY_BYTES_DOC: &str = "A request body; beyond it the answer is 413.";
 const ENDPOINT_REQUESTS: Kind = Kind::AnyOf(&[CONNECTIONS, Kind::Words(&["auto", "off"])]);
 const ENDPOINT_REQUESTS_DOC: &str = "Requests in flight at once, per endpoint; when all endpoints have that many, requests \
     wait for the first that has one less. `auto`: as many as keep it busy, learned from its answers.";
+const REQUESTS: Kind = Kind::AnyOf(&[CONNECTIONS, Kind::Words(&["auto"])]);
+const REQUESTS_DOC: &str = "Requests in service at once, tunnels among them; beyond it the answer is 503. `auto`: as many as fit \
+    the memory that the process may use, each at its worst, and no more than `connections`.";
 const QUEUED_DOC: &str = "Requests that wait for an endpoint that may have one more, per cluster; beyond it the answer is \
     503. 0: none waits.";
 const PENDING_DOC: &str =
@@ -731,6 +734,7 @@ pub(crate) static LIMIT: Table = Table {
             "50000",
             "Open client connections, all listeners together. Beyond it, new ones are closed at once.",
         ),
+        key("requests", REQUESTS, Value("\"auto\""), "5000", REQUESTS_DOC),
         key("endpoint_requests", ENDPOINT_REQUESTS, Value("\"off\""), "\"auto\"", ENDPOINT_REQUESTS_DOC),
         key("queued_requests", IDLE_CONNECTIONS, Value("1000"), "100", QUEUED_DOC),
         key(

@@ -10,7 +10,7 @@ pub(crate) fn config(arguments: &ConfigArguments) -> Result<(), Failure> {
         ConfigCommand::Schema => terminal::print(&format!("{:#}", tidegate_config::schema()))?,
         ConfigCommand::Show(file) => {
             let (config, _) = files::read(&files::find(file.path.as_deref())?)?;
-            terminal::print(&config.to_toml())?;
+            terminal::print(&config.to_toml(tidegate_control::request_limit(&config)))?;
         }
     }
     Ok(())

@@ -1,0 +1,156 @@
+//! How the memory that the process may use is shared out, so that no crowd of clients makes it use more.
+//!
+//! Everything is counted at its worst: a request that fills all of its buffers, a connection for each that may be open.
+
+use crate::core::worker_count;
+use tidegate_config::{Action, Config, RequestLimit};
+use tidegate_proxy::snapshot::WorkspaceLimits;
+use tidegate_proxy::workspace::{OVERSIZED_BYTES, WORKSPACE_BYTES};
+
+/// What is left alone for every unit of memory: what the allocator wastes, two configurations during a reload, and what
+/// the kernel charges to a control group (sockets and what waits in them).
+const UNPLANNED: f64 = 0.2;
+
+/// The program before its first connection, beside its workers. Measured: 4 MiB, and stacks.
+const PROGRAM_BYTES: f64 = 8.0 * MIB;
+/// A thread's stack, its hot memory, connections that stay ready to serve.
+const WORKER_BYTES: f64 = 1.5 * MIB;
+/// Open and idle. Measured: 1.0 KiB; and the table of its descriptor.
+const CONNECTION_BYTES: f64 = 1.25 * KIB;
+/// A request's future, its connection to an endpoint, and what its pumps hold beside heads.
+const REQUEST_BYTES: f64 = 12.0 * KIB;
+/// One line of a head in a parsed one; there are two.
+const FIELD_BYTES: f64 = 2.0 * 16.0;
+
+/// Of what requests may use, for each of: workspaces that wait for their next request, those that hold more than usual of
+/// what a peer does not take, bodies kept for another attempt. The rest is for requests in service.
+const SHARE: f64 = 0.125;
+
+/// More than these bring nothing, however much memory there is.
+const WORKER_SPARE_MAX: usize = 1024;
+const WORKER_OVERSIZED_MAX: usize = 64;
+const WORKER_KEPT_BODIES_MAX: usize = 1024;
+
+/// So many are served in any case: a proxy with less memory than that takes is better told so by the kernel.
+const REQUESTS_MIN: usize = 16;
+
+const KIB: f64 = 1024.0;
+const MIB: f64 = 1024.0 * KIB;
+
+/// How many requests would be served at once by this configuration, here and now.
+pub fn request_limit(config: &Config) -> usize {
+    workspace_limits(config, worker_count(config.workers), tidegate_sys::usable_memory()).lent_max
+}
+
+pub(crate) fn workspace_limits(
+    config: &Config,
+    workers: usize,
+    memory_bytes: Option<u64>,
+) -> WorkspaceLimits {
+    let connections = config.limit.connections as usize;
+    let for_requests = memory_bytes.map_or(f64::INFINITY, |bytes| {
+        let planned = bytes as f64 * (1.0 - UNPLANNED);
+        let taken = PROGRAM_BYTES + workers as f64 * WORKER_BYTES + connections as f64 * CONNECTION_BYTES;
+        (planned - taken).max(0.0)
+    });
+    let request_bytes = request_bytes(config);
+    let kept_body_bytes = kept_body_bytes(config).max(1) as f64;
+    // Of one worker; a float that is too large or infinite becomes the largest number.
+    let share =
+        |bytes: f64, most: usize| ((for_requests * SHARE / bytes / workers as f64) as usize).min(most);
+    let spare_max = share(request_bytes, WORKER_SPARE_MAX);
+    let oversized_max = share(OVERSIZED_BYTES as f64, WORKER_OVERSIZED_MAX);
+    let kept_bodies_max = share(kept_body_bytes, WORKER_KEPT_BODIES_MAX);
+    let shared = spare_max as f64 * request_bytes
+        + oversized_max as f64 * OVERSIZED_BYTES as f64
+        + kept_bodies_max as f64 * kept_body_bytes;
+    let fitting = ((for_requests - shared * workers as f64) / request_bytes) as usize;
+    let lent_max = match config.limit.requests {
+        // A connection has one request at a time.
+        RequestLimit::Auto => fitting.max(REQUESTS_MIN).min(connections),
+        RequestLimit::Most(most) => most as usize,
+    };
+    WorkspaceLimits { lent_max, spare_max, oversized_max, kept_bodies_max }
+}
+
+/// What one request takes that fills both of its buffers and has the longest heads that are allowed.
+fn request_bytes(config: &Config) -> f64 {
+    let head = config.limit.head_bytes as f64;
+    // A head that does not fit a buffer makes it grow, to twice as much at most; each is written out once, to a vector.
+    let buffers = (WORKSPACE_BYTES as f64).max(4.0 * head);
+    buffers + 2.0 * head + f64::from(config.limit.field_count) * FIELD_BYTES + REQUEST_BYTES
+}
+
+/// The longest body that some route keeps.
+fn kept_body_bytes(config: &Config) -> u64 {
+    let kept = config.routes.iter().filter_map(|route| match &route.action {
+        Action::Forward(forward) => Some(forward.retry.body_bytes),
+        Action::Answer(_) | Action::Redirect(_) => None,
+    });
+    kept.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "listen = \":8080\"\nto = \"10.0.0.1:80\"\n";
+
+    fn limits(more: &str, workers: usize, memory_bytes: Option<u64>) -> WorkspaceLimits {
+        let (config, _) = Config::parse("test", &format!("{SMALL}{more}"), &|_| None).unwrap();
+        workspace_limits(&config, workers, memory_bytes)
+    }
+
+    fn most_bytes(limits: WorkspaceLimits, workers: usize, connections: usize) -> f64 {
+        let of_a_worker = limits.spare_max as f64 * WORKSPACE_BYTES as f64
+            + limits.oversized_max as f64 * OVERSIZED_BYTES as f64
+            + limits.kept_bodies_max as f64 * 64.0 * KIB;
+        limits.lent_max as f64 * WORKSPACE_BYTES as f64
+            + (of_a_worker + WORKER_BYTES) * workers as f64
+            + connections as f64 * CONNECTION_BYTES
+            + PROGRAM_BYTES
+    }
+
+    #[test]
+    fn all_that_may_be_used_at_once_fits() {
+        for mib in [48, 64, 128, 256, 1024, 16 * 1024] {
+            for workers in [1, 2, 8] {
+                let limits = limits("", workers, Some(mib << 20));
+                let most = most_bytes(limits, workers, 10_000);
+                assert!(most < 0.8 * MIB * mib as f64, "{most} of {mib} MiB with {workers}: {limits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn little_memory_means_few_requests_and_much_as_many_as_connections() {
+        let requests = |memory_bytes| limits("", 2, memory_bytes).lent_max;
+        assert_eq!(requests(Some(0)), REQUESTS_MIN);
+        assert!((80..160).contains(&requests(Some(64 << 20))), "{}", requests(Some(64 << 20)));
+        assert!(requests(Some(128 << 20)) > 2 * requests(Some(64 << 20)));
+        assert_eq!((requests(Some(16 << 30)), requests(None)), (10_000, 10_000));
+        assert_eq!(limits("limit.connections = 5\n", 2, None).lent_max, 5);
+    }
+
+    #[test]
+    fn what_the_file_says_counts_whatever_the_memory() {
+        assert_eq!(limits("limit.requests = 7\n", 2, None).lent_max, 7);
+        assert_eq!(limits("limit.requests = 70000\n", 2, Some(0)).lent_max, 70_000);
+    }
+
+    #[test]
+    fn longer_heads_and_bodies_that_are_kept_leave_room_for_fewer() {
+        let requests = |more: &str| limits(more, 2, Some(256 << 20)).lent_max;
+        let usual = requests("");
+        assert!(requests("limit.head_bytes = \"1MiB\"\n") < usual / 8);
+        assert!(requests("limit.connections = 50000\n") < usual);
+        let kept = limits("retry.body_bytes = \"1MiB\"\n", 2, Some(256 << 20)).kept_bodies_max;
+        assert!(kept < limits("", 2, Some(256 << 20)).kept_bodies_max);
+    }
+
+    #[test]
+    fn where_there_is_no_limit_each_worker_keeps_as_much_as_is_of_use() {
+        let limits = limits("", 4, None);
+        assert_eq!((limits.spare_max, limits.oversized_max), (WORKER_SPARE_MAX, WORKER_OVERSIZED_MAX));
+    }
+}

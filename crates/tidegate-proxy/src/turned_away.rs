@@ -1,0 +1,84 @@
+//! A request that comes while as many are in service as may be: answered at once, from what of it is there already.
+//!
+//! Nothing here waits: what a request is read and answered with is lent for a moment and given back in the same turn, so
+//! that a crowd costs no memory, however large it is and whatever it sends.
+
+use crate::answer;
+use crate::client::{Client, ClientAddress};
+use crate::downstream::{Begun, begin, enter, read_head};
+use crate::entrance::Entrance;
+use crate::failure::{Cause, Failure, Stage};
+use crate::listener::ListenerState;
+use crate::record::record;
+use crate::request::{Call, Fate};
+use crate::stream::Stream;
+use crate::timers::Alarm;
+use crate::worker::Worker;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use tokio::task::coop::{consume_budget, unconstrained};
+
+pub(crate) async fn turn_away(
+    worker: &Rc<Worker>,
+    state: &ListenerState,
+    stream: &mut Stream,
+    client: &mut Client,
+    alarm: &Alarm,
+) -> Fate {
+    consume_budget().await; // a client that asks on and on must not keep the others from their turn
+    let turned_away = Box::pin(unconstrained(turn_away_at_once(worker, state, stream, client, alarm)));
+    at_once(turned_away).await.unwrap_or(Fate::Abort) // it does not even take a short answer
+}
+
+async fn turn_away_at_once(
+    worker: &Rc<Worker>,
+    state: &ListenerState,
+    stream: &mut Stream,
+    client: &mut Client,
+    alarm: &Alarm,
+) -> Fate {
+    let mut workspace = worker.workspaces.lend_for_a_moment();
+    let listener = state.current();
+    if client.entrance != Entrance::Open {
+        let entered = enter(worker, &listener, stream, client, alarm, &mut workspace).await;
+        if client.entrance == Entrance::Open && !state.admits(client, worker) {
+            return Fate::Abort;
+        }
+        if entered != Fate::KeepAlive {
+            return entered;
+        }
+    }
+    let (view, address) = (worker.view(), ClientAddress::new(client));
+    let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut workspace);
+    let failure = match at_once(pin!(read_head(&mut call))).await {
+        Some(Ok(Begun::End)) => return Fate::Close,
+        Some(Ok(Begun::Nothing)) => return Fate::KeepAlive,
+        Some(Err(failure)) => failure,
+        Some(Ok(Begun::Head)) | None => Failure::new(Stage::Policy, Cause::RequestLimit),
+    };
+    forget_the_rest(&mut call);
+    call.journal.failure = Some(failure);
+    let fate = answer::fail(&mut call, failure).await;
+    record(&mut call);
+    fate
+}
+
+/// What has been read behind the head goes with the workspace, so nothing can follow on the connection.
+fn forget_the_rest(call: &mut Call<'_>) {
+    let workspace = &mut *call.workspace;
+    workspace.path.clear(); // of whoever had the workspace before
+    if !workspace.input.is_empty() {
+        workspace.request.keep_alive = false;
+    }
+}
+
+/// What comes of a future without waiting for it.
+async fn at_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
+        Poll::Pending => Poll::Ready(None),
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+    })
+    .await
+}
