@@ -200,6 +200,55 @@ fn a_client_that_vanishes_without_a_word_frees_the_endpoint() {
     });
 }
 
+/// A tunnel in which nothing moves looks the same whether the client is there or not, until TCP asks; and one in which something
+/// is sent to a client that has gone looks well until the kernel has tried for a quarter of an hour.
+#[test]
+fn a_tunnel_whose_client_vanishes_ends_long_before_it_has_been_idle() {
+    apart("network_faults::a_tunnel_whose_client_vanishes_ends_long_before_it_has_been_idle", |network| {
+        for (setting, speaks) in [("tcp_keep_alive = \"2s\"", false), ("tcp_unacknowledged = \"1s\"", true)] {
+            let gate = Gate::default();
+            let held = gate.clone();
+            let script = Script::new(move |visit| {
+                if visit.request().field("upgrade").is_none() {
+                    return visit.answer("x");
+                }
+                visit.write(
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+                );
+                held.pass();
+                if speaks {
+                    visit.write("ping");
+                }
+                while visit.wire().some().is_ok() {}
+                Then::Close
+            });
+            let door = Door::with(script, &format!("[timeout]\n{setting}\n"));
+            let mut tunnel = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+            assert_eq!(tunnel.reply().status, 101);
+            network.lose(Loss::All, &[door.proxy.address().port()]);
+            gate.open();
+            door.endpoint.wait_until_left();
+            door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "tunnel_broken")], 1.0);
+            network.heal();
+            door.serves();
+        }
+    });
+}
+
+/// And the same the other way round.
+#[test]
+fn a_tunnel_whose_endpoint_vanishes_is_cut_for_the_client() {
+    apart("network_faults::a_tunnel_whose_endpoint_vanishes_is_cut_for_the_client", |network| {
+        let door = Door::with(Script::echoes_in_a_tunnel(), "[timeout]\ntcp_keep_alive = \"2s\"\n");
+        let mut tunnel = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+        assert_eq!(tunnel.reply().status, 101);
+        network.lose(Loss::All, &[door.endpoint.socket_address().port()]);
+        tunnel.expect_closed();
+        network.heal();
+        door.serves();
+    });
+}
+
 /// Timeouts go by a clock that never jumps; only what people read goes by the one on the wall.
 #[test]
 fn a_jump_of_the_clock_changes_the_date_and_nothing_else() {

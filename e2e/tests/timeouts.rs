@@ -213,6 +213,15 @@ fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
 }
 
 #[test]
+fn a_connection_to_an_endpoint_that_is_not_used_is_closed() {
+    let door = door_after(Script::answers("x"), "upstream_idle", 300);
+    assert_eq!(door.proxy.get("/").text(), "x");
+    door.proxy.wait_for_metric("tidegate_endpoint_connections_idle", &[], 1.0);
+    door.endpoint.wait_until_left();
+    assert!(door.proxy.metrics().sum("tidegate_endpoint_connections_idle", &[]) < 0.5);
+}
+
+#[test]
 fn a_route_can_have_timeouts_of_its_own() {
     let slow = Endpoint::start(Script::answers_after(Duration::from_millis(400), "slow"));
     let config = format!(

@@ -157,6 +157,10 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// A connection to an endpoint that waits to be used again.
     pub upstream_idle: Duration,
+    /// A peer, of either side, that does not answer whether it is still there; `None`: it is not asked.
+    pub tcp_keep_alive: Option<Duration>,
+    /// A peer that acknowledges nothing, or takes nothing, of what was sent; `None`: what the kernel does by itself.
+    pub tcp_unacknowledged: Option<Duration>,
     /// Open requests and tunnels after the order to stop; then they are cut.
     pub drain: Duration,
     /// What routes inherit, and what answers without a route use.
@@ -169,6 +173,8 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             keep_alive: Duration::from_mins(1),
             upstream_idle: Duration::from_mins(1),
+            tcp_keep_alive: Some(Duration::from_mins(2)),
+            tcp_unacknowledged: None,
             drain: Duration::from_secs(30),
             route: RouteTimeouts::default(),
         }

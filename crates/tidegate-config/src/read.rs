@@ -200,6 +200,8 @@ fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut Timeouts) {
     set(&mut timeout.head, section.duration(walk, "head"));
     set(&mut timeout.keep_alive, section.duration(walk, "keep_alive"));
     set(&mut timeout.upstream_idle, section.duration(walk, "upstream_idle"));
+    set(&mut timeout.tcp_keep_alive, section.duration_or_off(walk, "tcp_keep_alive"));
+    set(&mut timeout.tcp_unacknowledged, section.duration_or_off(walk, "tcp_unacknowledged"));
     set(&mut timeout.drain, section.duration(walk, "drain"));
     route::timeouts(walk, section, &mut timeout.route);
 }

@@ -84,6 +84,8 @@ fn timeout(sheet: &mut Sheet, timeout: &Timeouts) {
     sheet.line("head", duration(timeout.head));
     sheet.line("keep_alive", duration(timeout.keep_alive));
     sheet.line("upstream_idle", duration(timeout.upstream_idle));
+    sheet.line("tcp_keep_alive", duration_or_off(timeout.tcp_keep_alive));
+    sheet.line("tcp_unacknowledged", duration_or_off(timeout.tcp_unacknowledged));
     sheet.line("drain", duration(timeout.drain));
     for (key, value) in route_timeout(&timeout.route) {
         sheet.line(key, value);

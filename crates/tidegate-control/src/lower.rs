@@ -15,7 +15,7 @@ use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
 use tidegate_config::Config;
 use tidegate_proxy::snapshot::{
-    HeadLimits, Listener, PerClient, ProxyLimits, Scheme, Snapshot, WorkspaceLimits,
+    HeadLimits, Keepalive, Listener, PerClient, Presence, ProxyLimits, Scheme, Snapshot, WorkspaceLimits,
 };
 use tidegate_proxy::upstream::Upstream;
 
@@ -81,7 +81,15 @@ fn listener(config: &Config, place: &Place, previous: Option<&Previous>) -> Opti
         head_limits: head_limits(config),
         head_timeout: config.timeout.head,
         keep_alive_timeout: config.timeout.keep_alive,
+        presence: presence(config),
     })
+}
+
+fn presence(config: &Config) -> Presence {
+    Presence {
+        keepalive: config.timeout.tcp_keep_alive.map(Keepalive::within),
+        unacknowledged: config.timeout.tcp_unacknowledged,
+    }
 }
 
 fn limits(config: &Config, workspaces: WorkspaceLimits, previous: Option<&Previous>) -> ProxyLimits {

@@ -10,8 +10,8 @@ use tidegate_http::HeadLimits;
 use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, RouteTable};
 use tidegate_proxy::snapshot::{
-    Action, Cluster, HashKey, Listener, Policy, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot, Timeouts,
-    WorkspaceLimits,
+    Action, Cluster, HashKey, Listener, Policy, Presence, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot,
+    Timeouts, WorkspaceLimits,
 };
 use tidegate_proxy::upstream::{Address, Upstream};
 use tidegate_proxy::worker::{Command, WorkerParts, start};
@@ -60,6 +60,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         hedge_budget: Arc::default(),
         idle_connections_max: 1000,
         idle_timeout: Duration::from_mins(1),
+        presence: Presence::default(),
         head_limits: HEAD_LIMITS,
     };
     let timeouts = Timeouts {
@@ -86,6 +87,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         head_limits: HEAD_LIMITS,
         head_timeout: Duration::from_secs(10),
         keep_alive_timeout: Duration::from_mins(1),
+        presence: Presence::default(),
     };
     Snapshot {
         generation: 1,

@@ -216,7 +216,7 @@ async fn send_copy(
             endpoint.metrics.reused.increment();
             kept
         }
-        None => connect_untimed(&endpoint.pool.upstream).await?,
+        None => connect_untimed(&endpoint.pool.upstream, &view.cluster.presence).await?,
     };
     let Workspace { upload, input, answer, .. } = aside;
     let stream = &mut connection.stream;

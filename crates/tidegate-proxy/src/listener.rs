@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
-use tidegate_sys::is_out_of_descriptors;
+use tidegate_sys::{Presence, is_out_of_descriptors, set_presence};
 use tokio::sync::Notify;
 
 /// How long accepting pauses when descriptors have run out: doubling from the first to the second.
@@ -105,6 +105,18 @@ impl Accepting {
         }
     }
 
+    /// Follows the configuration. What is accepted inherits what the socket had when the client connected, so this costs
+    /// nothing for each connection; after a reload, one may still come with what held before.
+    fn take_presence(&self, state: &ListenerState, held: &mut Presence) {
+        let wanted = state.listener.borrow().presence;
+        if let Self::Tcp(tcp) = self
+            && wanted != *held
+        {
+            *held = wanted;
+            let _ = set_presence(tcp, &wanted); // a client that vanishes is noticed later, then
+        }
+    }
+
     /// What waits in the kernel at this moment, asked of the kernel itself: the runtime only knows what it was told last.
     /// Closing the socket resets whatever comes between the last look and the close.
     fn into_waiting(self) -> io::Result<Waiting> {
@@ -147,7 +159,10 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
     let Ok(socket) = Accepting::new(socket) else { return };
     let alarm = worker.timers.alarm();
     let mut pause = PAUSE.0;
+    let mut presence = Presence::default();
+    socket.take_presence(&state, &mut presence);
     while let Some(accepted) = next(&socket, &state).await {
+        socket.take_presence(&state, &mut presence);
         match accepted {
             Ok((stream, peer)) => {
                 pause = PAUSE.0;

@@ -355,7 +355,8 @@ async fn checkout(
     let _pending = wait_for_connection(call, view)?;
     let left = Duration::from_nanos(call.attempt_deadline.0.saturating_sub(start.0));
     let timeout = policy.timeouts.connect.min(left);
-    let connected = connect(&endpoint.pool.upstream, carries, call.alarm, start, timeout).await;
+    let connected =
+        connect(&endpoint.pool.upstream, carries, call.alarm, start, timeout, &view.cluster.presence).await;
     let now = now();
     match connected {
         Ok(connection) => {

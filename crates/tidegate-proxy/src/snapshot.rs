@@ -17,6 +17,7 @@ use tidegate_balance::{Balancer, Priority, RetryBudget, RetryIncome};
 
 pub use tidegate_balance::StatusSet;
 pub use tidegate_http::HeadLimits;
+pub use tidegate_sys::{Keepalive, Presence};
 
 /// Everything a worker needs to serve requests.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Listener {
     pub head_timeout: Duration,
     /// Between requests, on a connection that the client keeps open.
     pub keep_alive_timeout: Duration,
+    /// When a client is taken for gone that does not even acknowledge.
+    pub presence: Presence,
 }
 
 impl Listener {
@@ -238,6 +241,8 @@ pub struct Cluster {
     pub idle_connections_max: usize,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// When an endpoint is taken for gone that does not even acknowledge.
+    pub presence: Presence,
     /// What the endpoints' heads may cost.
     pub head_limits: HeadLimits,
 }

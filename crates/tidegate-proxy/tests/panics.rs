@@ -13,8 +13,8 @@ use tidegate_http::HeadLimits;
 use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, PathPattern, RouteTable};
 use tidegate_proxy::snapshot::{
-    Action, Cluster, HashKey, Listener, Policy, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot, Timeouts,
-    WorkspaceLimits,
+    Action, Cluster, HashKey, Listener, Policy, Presence, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot,
+    Timeouts, WorkspaceLimits,
 };
 use tidegate_proxy::upstream::{Address, Upstream};
 use tidegate_proxy::worker::{Command, WorkerHandle, WorkerParts, start};
@@ -175,6 +175,7 @@ fn cluster(
         hedge_budget: Arc::default(),
         idle_connections_max: 100,
         idle_timeout: Duration::from_mins(1),
+        presence: Presence::default(),
         head_limits: HEAD_LIMITS,
     }
 }
@@ -190,5 +191,6 @@ fn listener(connections: &Arc<AtomicUsize>) -> Listener {
         head_limits: HEAD_LIMITS,
         head_timeout: Duration::from_secs(10),
         keep_alive_timeout: Duration::from_mins(1),
+        presence: Presence::default(),
     }
 }

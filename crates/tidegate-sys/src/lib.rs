@@ -22,5 +22,5 @@ pub use descriptors::{
 };
 pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};
 pub use memory::usable_memory;
-pub use tcp::{Keepalive, reset_on_close, set_keepalive, set_nodelay, set_user_timeout, shutdown_write};
+pub use tcp::{Keepalive, Presence, reset_on_close, set_nodelay, set_presence, shutdown_write};
 pub use transfer::{receive, transmit, transmit_gathered};

@@ -6,6 +6,17 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+/// When the kernel takes a peer for gone that says nothing, not even that it has received something. `None`: it never does by
+/// itself, or after the many minutes of its own default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Nothing is on its way: it is asked.
+    pub keepalive: Option<Keepalive>,
+    /// Data is on its way and stays unacknowledged, or unread by a peer that takes nothing, for so long
+    /// (`TCP_USER_TIMEOUT`, RFC 5482); whole milliseconds.
+    pub unacknowledged: Option<Duration>,
+}
+
 /// When the kernel asks a silent peer whether it is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
@@ -17,23 +28,38 @@ pub struct Keepalive {
     pub probes: u32,
 }
 
+impl Keepalive {
+    /// A peer that is gone is found out after about so long: half of it in silence, the rest with probes, an eighth of it
+    /// apart, so that three may get lost on their way.
+    pub fn within(time: Duration) -> Self {
+        const SHORTEST: Duration = Duration::from_secs(1);
+        // The kernel's own limit (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
+        const LONGEST: Duration = Duration::from_secs(32_767);
+        let part = |time: Duration| Duration::from_secs(time.as_secs()).clamp(SHORTEST, LONGEST);
+        let (idle, interval) = (part(time / 2), part(time / 8));
+        let probes = time.saturating_sub(idle).as_secs() / interval.as_secs();
+        Self { idle, interval, probes: probes.clamp(1, 127) as u32 } // MAX_TCP_KEEPCNT
+    }
+}
+
 /// Sends small writes at once (Nagle's algorithm off).
 pub fn set_nodelay(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_tcp_nodelay(true)
 }
 
-pub fn set_keepalive(socket: &impl AsFd, keepalive: Keepalive) -> io::Result<()> {
-    let parameters = TcpKeepalive::new()
-        .with_time(keepalive.idle)
-        .with_interval(keepalive.interval)
-        .with_retries(keepalive.probes);
-    SockRef::from(socket).set_tcp_keepalive(&parameters)
-}
-
-/// How long sent data may stay unacknowledged before the connection is broken (`TCP_USER_TIMEOUT`, RFC 5482);
-/// milliseconds, zero is the kernel's default of many minutes.
-pub fn set_user_timeout(socket: &impl AsFd, timeout: Duration) -> io::Result<()> {
-    SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
+/// Of a new socket, whose defaults need no change; or of one that listens, from which accepted ones inherit it (Linux), and that
+/// may have had another before: then `Presence::default()` is set, too.
+pub fn set_presence(socket: &impl AsFd, presence: &Presence) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    match presence.keepalive {
+        None => socket.set_keepalive(false)?,
+        Some(Keepalive { idle, interval, probes }) => {
+            let parameters = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(probes);
+            socket.set_tcp_keepalive(&parameters)?;
+        }
+    }
+    let longest = Duration::from_millis(i32::MAX as u64); // 25 days; beyond it the kernel refuses
+    socket.set_tcp_user_timeout(presence.unacknowledged.map(|time| time.min(longest)))
 }
 
 /// Makes the coming close a reset: what is still unsent is thrown away and the peer reads an error, not an end. The only
@@ -59,20 +85,66 @@ mod tests {
         (near, listener.accept().unwrap().0)
     }
 
+    const PRESENCE: Presence = Presence {
+        keepalive: Some(Keepalive {
+            idle: Duration::from_secs(7),
+            interval: Duration::from_secs(3),
+            probes: 4,
+        }),
+        unacknowledged: Some(Duration::from_millis(1234)),
+    };
+
+    fn read_back(socket: &impl AsFd) -> Presence {
+        let socket = SockRef::from(socket);
+        let keepalive = socket.keepalive().unwrap().then(|| Keepalive {
+            idle: socket.tcp_keepalive_time().unwrap(),
+            interval: socket.tcp_keepalive_interval().unwrap(),
+            probes: socket.tcp_keepalive_retries().unwrap(),
+        });
+        let unacknowledged = socket.tcp_user_timeout().unwrap().filter(|timeout| !timeout.is_zero());
+        Presence { keepalive, unacknowledged }
+    }
+
     #[test]
     fn options_read_back_as_they_were_set() {
         let (near, _far) = pair();
-        let keepalive =
-            Keepalive { idle: Duration::from_secs(7), interval: Duration::from_secs(3), probes: 4 };
         set_nodelay(&near).unwrap();
-        set_keepalive(&near, keepalive).unwrap();
-        set_user_timeout(&near, Duration::from_millis(1234)).unwrap();
-        let socket = SockRef::from(&near);
-        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), keepalive.idle);
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), keepalive.interval);
-        assert_eq!(socket.tcp_keepalive_retries().unwrap(), keepalive.probes);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(1234)));
+        assert!(SockRef::from(&near).tcp_nodelay().unwrap());
+        for presence in [PRESENCE, Presence::default(), PRESENCE] {
+            set_presence(&near, &presence).unwrap();
+            assert_eq!(read_back(&near), presence);
+        }
+    }
+
+    #[test]
+    fn accepted_connections_inherit_what_the_listening_socket_has_then() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        for presence in [PRESENCE, Presence::default()] {
+            set_presence(&listener, &presence).unwrap();
+            let _near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            assert_eq!(read_back(&listener.accept().unwrap().0), presence);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_found_out_in_about_the_time_that_was_asked_for() {
+        for (asked, idle, interval, probes) in [
+            (Duration::from_millis(1), 1, 1, 1),
+            (Duration::from_secs(2), 1, 1, 1),
+            (Duration::from_mins(2), 60, 15, 4),
+            (Duration::from_hours(24), 32_767, 10_800, 4),
+            (Duration::MAX, 32_767, 32_767, 127),
+        ] {
+            let expected = Keepalive {
+                idle: Duration::from_secs(idle),
+                interval: Duration::from_secs(interval),
+                probes,
+            };
+            assert_eq!(Keepalive::within(asked), expected, "{asked:?}");
+            let (near, _far) = pair();
+            let presence = Presence { keepalive: Some(expected), unacknowledged: Some(asked) };
+            set_presence(&near, &presence).unwrap_or_else(|error| panic!("{asked:?}: {error}"));
+        }
     }
 
     #[test]

@@ -657,6 +657,22 @@ pub(crate) static TIMEOUT: Table = Table {
             "An unused connection to an endpoint, kept for reuse.",
         ),
         key(
+            "tcp_keep_alive",
+            DURATION_OR_OFF,
+            Value("\"2m\""),
+            "\"30s\"",
+            "A client or endpoint that has vanished without a word: after half of this time of silence TCP asks whether it is \
+                still there. Counted in whole seconds.",
+        ),
+        key(
+            "tcp_unacknowledged",
+            DURATION_OR_OFF,
+            Value("\"off\""),
+            "\"1m\"",
+            "A client or endpoint that acknowledges nothing of what was sent, or takes nothing of it: also one that merely \
+                pauses. Off: what the kernel waits by itself, about 15 minutes.",
+        ),
+        key(
             "drain",
             Kind::Duration,
             Value("\"30s\""),

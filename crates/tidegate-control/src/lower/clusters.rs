@@ -1,10 +1,9 @@
 //! Clusters and their endpoints: the same endpoint under the same limits stays the same object, so that its pools, its
 //! connections, its health and its place in the rotation survive.
 
-use super::{Named, Previous, head_limits, sticky};
+use super::{Named, Previous, head_limits, presence, sticky};
 use crate::secrets::Secrets;
 use std::sync::Arc;
-use std::time::Duration;
 use tidegate_balance::{
     Algorithm, Balancer, Breaker, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, RequestLimit,
     RoomWatch, States, StatusSet,
@@ -16,10 +15,6 @@ use tidegate_config::{
 };
 use tidegate_proxy::snapshot::{Cluster, HashKey};
 use tidegate_proxy::upstream::{Address, Upstream};
-
-/// How long an unused connection to an endpoint is kept. Most servers close theirs after 5 to 75 s; one that closes first
-/// is noticed before the connection is used again.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// In the order of the configuration.
 pub(super) fn lower(
@@ -109,7 +104,8 @@ fn cluster(
         hedge_budget: before.map(|before| Arc::clone(&before.cluster.hedge_budget)).unwrap_or_default(),
         retry_budget: before.map(|before| Arc::clone(&before.cluster.retry_budget)).unwrap_or_default(),
         idle_connections_max: configured.limit.upstream_idle_connections as usize,
-        idle_timeout: IDLE_TIMEOUT,
+        idle_timeout: config.timeout.upstream_idle,
+        presence: presence(config),
         head_limits: head_limits(config),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tidegate_balance::Moment;
+use tidegate_sys::{Presence, set_presence};
 use tokio::net::{TcpStream, UnixStream};
 
 /// An open connection to an endpoint.
@@ -45,6 +46,7 @@ pub(crate) async fn connect(
     alarm: &Alarm,
     start: Moment,
     timeout: Duration,
+    presence: &Presence,
 ) -> Result<Connection, Cause> {
     let addresses = upstream.addresses.load_full();
     let preferred = upstream.preferred.load(Relaxed);
@@ -54,7 +56,7 @@ pub(crate) async fn connect(
         let position = (preferred + step) % addresses.len();
         let Some(address) = addresses.get(position) else { break };
         let deadline = after(start, share.saturating_mul(step as u32 + 1));
-        cause = match alarm.within(deadline, dial(address)).await {
+        cause = match alarm.within(deadline, dial(address, presence)).await {
             Ok(Ok(stream)) => {
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
                 return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
@@ -67,10 +69,10 @@ pub(crate) async fn connect(
 }
 
 /// As `connect`, for a caller who gives up by himself, to an endpoint that is told of no client.
-pub(crate) async fn connect_untimed(upstream: &Upstream) -> Result<Connection, Cause> {
+pub(crate) async fn connect_untimed(upstream: &Upstream, presence: &Presence) -> Result<Connection, Cause> {
     let mut cause = Cause::ConnectUnreachable;
     for address in upstream.addresses.load_full().iter() {
-        match dial(address).await {
+        match dial(address, presence).await {
             Ok(stream) => {
                 let carries = Carries::Anyone;
                 return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
@@ -81,11 +83,14 @@ pub(crate) async fn connect_untimed(upstream: &Upstream) -> Result<Connection, C
     Err(cause)
 }
 
-async fn dial(address: &Address) -> io::Result<Stream> {
+async fn dial(address: &Address, presence: &Presence) -> io::Result<Stream> {
     match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
+            if *presence != Presence::default() {
+                set_presence(&stream, presence)?;
+            }
             Ok(Stream::Tcp(stream))
         }
         Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
