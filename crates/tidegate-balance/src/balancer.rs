@@ -307,12 +307,12 @@ impl Balancer {
     pub(crate) fn learn(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
         let state = &lease.endpoint().state;
         let failed = match ended {
-            Ended::Abandoned => false,
+            Ended::Abandoned | Ended::Overtaken => false,
             Ended::Answered { status, .. } => self.failures.contains(status),
             Ended::ConnectFailed | Ended::Failed => true,
         };
         match ended {
-            Ended::Abandoned | Ended::Failed => {}
+            Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
             Ended::Answered { .. } => state.connect_proven(),
             Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
         }
@@ -336,7 +336,7 @@ impl Balancer {
 
     fn learn_breakers(&self, lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) {
         match ended {
-            Ended::Abandoned => return,
+            Ended::Abandoned | Ended::Overtaken => return,
             Ended::Answered { .. } if lease.has_answered() => return,
             Ended::Answered { .. } | Ended::ConnectFailed | Ended::Failed => {}
         }

@@ -15,6 +15,8 @@ pub enum Ended {
     ConnectFailed,
     /// Connected, but broke off, talked nonsense or stayed silent too long before or in the answer.
     Failed,
+    /// Looked stalled, and a second attempt elsewhere was first to answer.
+    Overtaken,
 }
 
 /// Holds one unit of the endpoint's exact in-flight count. Dropping it without `settle` counts as `Ended::Abandoned`.

@@ -74,6 +74,9 @@ pub struct EndpointState {
 struct Live {
     /// What makes a scan look twice; 0: may be picked, and there is no more to know.
     remarks: AtomicU8,
+    /// Requests that were answered elsewhere while they waited here, since the last sign of life; at most 255, which is as good
+    /// as more.
+    overtaken: AtomicU8,
     connect_failures_in_a_row: AtomicU32,
     in_flight: InFlight,
     last_picked: AtomicU64,
@@ -301,7 +304,7 @@ impl EndpointState {
 
     fn entered(&self, before: u32, now: Moment) -> u32 {
         self.live.last_picked.store(now.0, Relaxed);
-        if before == 0 {
+        if before == 0 && self.requests_overtaken() == 0 {
             self.live.standing.sign_of_life(now);
         }
         before.saturating_add(1)
@@ -331,6 +334,34 @@ impl EndpointState {
 
     pub(crate) fn is_probe_wanted(&self) -> bool {
         self.remarks() & PROBE_WANTED != 0
+    }
+
+    /// How long it has been silent, in units of the gap that those who wait for it let expect.
+    pub(crate) fn silence(&self, now: Moment) -> f32 {
+        let standing = &self.live.standing;
+        standing.silence(self.live.in_flight.waiting() + self.requests_overtaken(), now)
+    }
+
+    /// An answer came: whoever was silent is so no more.
+    pub(crate) fn sign_of_life(&self, now: Moment) {
+        self.live.standing.sign_of_life(now);
+        // Looking first keeps the cache line shared in the common case.
+        if self.requests_overtaken() != 0 {
+            self.live.overtaken.store(0, Relaxed);
+        }
+    }
+
+    pub(crate) fn requests_overtaken(&self) -> u32 {
+        u32::from(self.live.overtaken.load(Relaxed))
+    }
+
+    /// It kept a request waiting so long that it was answered elsewhere. The request is gone from the count, but not from the
+    /// endpoint, which must not pass for an idle one.
+    pub(crate) fn overtaken(&self, now: Moment) {
+        // Two that are counted as one are as good as two.
+        let more = self.live.overtaken.load(Relaxed).saturating_add(1);
+        self.live.overtaken.store(more, Relaxed);
+        self.learned.plan_another_probe(self, now);
     }
 
     pub(crate) fn standing(&self) -> &Standing {

@@ -146,7 +146,7 @@ async fn race<'v>(
         finish(call, &mut flight.connection.stream, copy, &mut failed, give_up).await
     };
     let (ended, counter) = match &finish {
-        Ok(Finish::Second(_)) => (Ended::Abandoned, &view.metrics.hedges_won),
+        Ok(Finish::Second(_)) => (Ended::Overtaken, &view.metrics.hedges_won),
         _ if failed.is_some() => (failed.unwrap_or(Ended::Failed), &view.metrics.hedges_failed),
         _ => (Ended::Abandoned, &view.metrics.hedges_lost),
     };

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 /// An endpoint this many times slower than the fleet is as good as stalled: `ln 2.5`.
 const SLOW: f32 = 0.916;
-/// The part of an endpoint's slots that may be taken for a copy to find one free at once.
-const FREE: f32 = 0.6;
+/// So many times the silence that picks are warned of: four large requests at work are often as silent as that, and whoever
+/// is late is large, in company of the like.
+const STALLED: f32 = 1.5;
 /// One request in ten of an unhurried endpoint takes longer than this many standard deviations above the middle.
 const NINE_IN_TEN: f64 = 1.2816;
 /// The mean absolute deviation of a normal distribution times this is its standard deviation.
@@ -32,22 +33,19 @@ impl Adaptive {
     /// Whether what is waiting there may wait for long.
     pub(crate) fn is_stalled(&self, seat: &Seat, now: Moment) -> bool {
         let state = &seat.state;
-        let silence = state.standing().silence(state.load().waiting(), now);
+        let silence = state.silence(now);
         let published = state.published();
         let slowness =
             || self.fleet.level().map_or(0.0, |level| published.log_service.get() - level.log_service as f32);
-        silence > self.fleet.patience().silence || (published.gain.get() > 0.0 && slowness() > SLOW)
+        silence > STALLED * self.fleet.patience().silence || (published.gain.get() > 0.0 && slowness() > SLOW)
     }
 
     /// The best of those that are not stalled and have a slot to spare.
     pub(crate) fn choose_free(&self, candidates: &Candidates<'_>) -> Option<usize> {
         let now = candidates.now();
-        let is_free = |seat: &Seat| {
-            let in_flight = seat.state.in_flight() as f32;
-            in_flight < 1.0 || in_flight + 1.0 <= FREE * seat.slots()
+        let suits = |seat: &Seat| {
+            seat.has_free_slot() && seat.state.trial_due().is_none() && !self.is_stalled(seat, now)
         };
-        let suits =
-            |seat: &Seat| is_free(seat) && seat.state.trial_due().is_none() && !self.is_stalled(seat, now);
         let scored = candidates
             .iter()
             .filter(|(_, seat)| suits(seat))
@@ -62,6 +60,7 @@ mod tests {
     use crate::{Algorithm, Ended, Lease, Moment, Pick};
     use std::time::Duration;
 
+    const MS: Duration = Duration::from_millis(1);
     const TEN_MS: Duration = Duration::from_millis(10);
 
     /// Four endpoints that have answered 200 requests each, within 10 ms.
@@ -105,6 +104,27 @@ mod tests {
         let second = hedge(&fleet, &first, now + 8 * TEN_MS).unwrap();
         assert_ne!(second.index(), first.index());
         assert_eq!(fleet.in_flight().iter().sum::<u32>(), 2);
+    }
+
+    #[test]
+    fn an_endpoint_whose_requests_were_answered_elsewhere_does_not_pass_for_an_idle_one() {
+        let (fleet, now) = experienced();
+        let first = fleet.pick_at(now);
+        let (silent, overtaken_at) = (first.index(), now + 8 * TEN_MS);
+        let second = hedge(&fleet, &first, overtaken_at).unwrap();
+        second.settle(Ended::Answered { status: 200, first_byte: TEN_MS }, overtaken_at);
+        first.settle(Ended::Overtaken, overtaken_at);
+        assert_eq!(fleet.in_flight(), [0; 4]);
+        // What comes in the next 18 ms goes elsewhere; then one finds out, and only one.
+        assert!((0..18).all(|ms| fleet.pick_at(overtaken_at + MS * ms).index() != silent));
+        let later = (18..40).map(|ms| fleet.pick_at(overtaken_at + MS * ms));
+        let probe: Vec<_> = later.filter(|lease| lease.index() == silent).collect();
+        assert_eq!(probe.len(), 1);
+        let answered_at = overtaken_at + MS * 45;
+        for lease in probe {
+            lease.settle(Ended::Answered { status: 200, first_byte: TEN_MS }, answered_at);
+        }
+        assert_eq!(fleet.pick_at(answered_at).index(), silent, "it answers, and has nothing to do");
     }
 
     #[test]

@@ -204,6 +204,13 @@ impl Learned {
         lesson
     }
 
+    /// Nothing is heard of the endpoint: a request now and then finds out whether that has changed.
+    pub(crate) fn plan_another_probe(&self, state: &EndpointState, now: Moment) {
+        if let Ok(mut mind) = self.mind.try_lock() {
+            mind.plan_probe(state, true, Lesson::Fits, now);
+        }
+    }
+
     /// Whether this is the first answer since the endpoint joined or came back.
     fn joins(&self, now: Moment) -> bool {
         let published = &self.published;

@@ -20,7 +20,7 @@ mod shortlist;
 
 use crate::candidates::Candidates;
 use crate::seat::Seat;
-use crate::{Ended, Lease, Moment};
+use crate::{Ended, EndpointState, Lease, Moment};
 use fleet::Fleet;
 use learned::Evidence;
 use model::Lesson;
@@ -83,10 +83,13 @@ impl Adaptive {
 
     /// What the end of an attempt teaches. Off the client's path: the answer has been sent, or an attempt has failed.
     pub(crate) fn learn(&self, seats: &[Seat], lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) {
+        if ended == Ended::Overtaken {
+            lease.endpoint().state.overtaken(now);
+        }
         if let Some(evidence) = Self::evidence(lease, ended, failed, now) {
             let state = &lease.endpoint().state;
             if matches!(ended, Ended::Answered { .. }) {
-                state.standing().sign_of_life(now);
+                state.sign_of_life(now);
             }
             let level = self.fleet.level();
             if state.learned().learn(state, evidence, level.as_ref(), now) == Lesson::Jumped {
@@ -102,12 +105,12 @@ impl Adaptive {
 
     fn evidence(lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) -> Option<Evidence> {
         match ended {
-            Ended::Abandoned => None,
+            Ended::Abandoned | Ended::Overtaken => None,
             Ended::Answered { .. } if lease.has_answered() => None,
             Ended::Answered { .. } if failed => Some(Evidence::Failure),
             Ended::Answered { first_byte, .. } => {
                 let state = &lease.endpoint().state;
-                let silence = state.standing().silence(state.load().waiting(), now);
+                let silence = state.silence(now);
                 Some(Evidence::Success { latency: first_byte, load: lease.load(), silence })
             }
             Ended::ConnectFailed | Ended::Failed => Some(Evidence::Failure),
@@ -192,7 +195,7 @@ fn drain_time(seat: &Seat) -> f32 {
 pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
     let state = &seat.state;
     let mut score = drain_time(seat);
-    if state.is_probe_wanted() && state.in_flight() == 0 && state.standing().is_probe_due(now) {
+    if is_probe(state, now) {
         score = score.min(8.0 * seat.price);
     }
     let error_cost = state.standing().error_cost.get();
@@ -203,12 +206,17 @@ pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
     score
 }
 
+/// Whether one more request would be the probe that is due.
+fn is_probe(state: &EndpointState, now: Moment) -> bool {
+    state.is_probe_wanted() && state.in_flight() == 0 && state.standing().is_probe_due(now)
+}
+
 /// What cannot wait for an answer to arrive: 1, and more the longer answers are overdue and the later the last ones came.
 fn warning(seat: &Seat, patience: Patience, now: Moment) -> f32 {
     let standing = seat.state.standing();
     let mut warning = 1.0;
-    let silence = standing.silence(seat.state.load().waiting(), now);
-    if silence > patience.silence {
+    let silence = seat.state.silence(now);
+    if silence > patience.silence && !is_probe(&seat.state, now) {
         warning += silence - patience.silence;
     }
     let recent = standing.recent.get();
@@ -237,7 +245,9 @@ mod tests {
         let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
         let cost = if is_probe { standing.cost.get().min(1.0) } else { standing.cost.get() };
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
-        let silence = 1.0 + (standing.silence(waiting, now) - patience.silence).max(0.0);
+        let unanswered = waiting + state.requests_overtaken();
+        let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);
+        let silence = if is_probe { 1.0 } else { silence };
         let remembered = standing.recent.get() * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
         let suspicion = 1.0 + SUSPICION_COST * (remembered - patience.lateness).max(0.0);
         ((load + 1.0) * cost * (seat.price * 8.0) + errors) * (silence * suspicion)
@@ -263,6 +273,7 @@ mod tests {
                 0 => Ended::ConnectFailed,
                 1 => Ended::Answered { status: 503, first_byte },
                 2 => Ended::Abandoned,
+                3 => Ended::Overtaken,
                 _ => Ended::Answered { status: 200, first_byte },
             };
             self.adaptive.learn(&self.seats, &lease, ended, how < 2, self.now);
