@@ -8,9 +8,17 @@ use tidegate_balance::{Algorithm, LoadBound};
 /// One algorithm of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contender {
-    /// As it was asked for: `adaptive`, `random:3`.
+    /// As it was asked for: `adaptive`, `random:3`, `adaptive+hedge`.
     pub name: String,
     pub(crate) method: Method,
+    pub(crate) extras: Extras,
+}
+
+/// What it may do beyond one attempt for each request, by the rules of the scenario.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extras {
+    pub(crate) hedges: bool,
+    pub(crate) retries: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,17 +105,56 @@ const ENTRIES: &[Entry] = &[
 /// Why a name names no algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownContender {
+    #[error("`{name}+{extra}`: write `{name}+hedge`, `{name}+retry`, or `{name}+hedge+retry`")]
+    Extra { name: String, extra: String },
     #[error("there is no algorithm `{name}`{}; there are {}", suggestion(.name), names().join(", "))]
     Name { name: String },
     #[error("`{name}` takes no number: write `{name}` alone")]
     NoNumber { name: String },
+    #[error(
+        "`{name}` cannot hedge: it learns nothing that would tell a stalled endpoint from a large request"
+    )]
+    NoHedge { name: String },
     #[error("`{text}` is no number above 0: write for example `{name}:{default}` ({meaning})")]
     Number { name: String, text: String, meaning: &'static str, default: u32 },
 }
 
 impl Contender {
-    /// `name`, or `name:number` where the algorithm has a parameter.
+    /// `name`, or `name:number` where the algorithm has a parameter; `+hedge` and `+retry` behind that.
     pub fn parse(text: &str) -> Result<Self, UnknownContender> {
+        let mut words = text.split('+');
+        let algorithm = words.next().unwrap_or_default();
+        let method = Method::parse(algorithm)?;
+        let mut extras = Extras::default();
+        for word in words {
+            let (name, extra) = (algorithm.to_owned(), word.to_owned());
+            match word {
+                "hedge" if !method.can_hedge() => return Err(UnknownContender::NoHedge { name }),
+                "hedge" => extras.hedges = true,
+                "retry" => extras.retries = true,
+                _ => return Err(UnknownContender::Extra { name, extra }),
+            }
+        }
+        Ok(Self { name: text.to_owned(), method, extras })
+    }
+
+    /// Each name with what it does, and what its number means.
+    pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str, Option<&'static str>)> {
+        ENTRIES.iter().map(|&(name, parameter, _, what)| (name, what, parameter.map(|(meaning, _)| meaning)))
+    }
+
+    /// What may stand behind a name, and what it does.
+    pub fn extras() -> impl Iterator<Item = (&'static str, &'static str)> {
+        [
+            ("+hedge", "a second attempt beside one that waits on a stalled endpoint"),
+            ("+retry", "another endpoint after a failure, as far as the budget goes"),
+        ]
+        .into_iter()
+    }
+}
+
+impl Method {
+    fn parse(text: &str) -> Result<Self, UnknownContender> {
         let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
         let entry = ENTRIES.iter().find(|entry| entry.0 == name);
         let Some(&(_, parameter, method, _)) = entry else {
@@ -127,12 +174,12 @@ impl Contender {
                 })?
             }
         };
-        Ok(Self { name: text.to_owned(), method: method(number) })
+        Ok(method(number))
     }
 
-    /// Each name with what it does, and what its number means.
-    pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str, Option<&'static str>)> {
-        ENTRIES.iter().map(|&(name, parameter, _, what)| (name, what, parameter.map(|(meaning, _)| meaning)))
+    /// As in the proxy, where only `adaptive` may.
+    fn can_hedge(self) -> bool {
+        matches!(self, Self::Balance(Algorithm::Adaptive { .. }))
     }
 }
 
@@ -177,12 +224,22 @@ mod tests {
     }
 
     #[test]
+    fn extras_stand_behind_the_name_in_any_order() {
+        let extras = |text| Contender::parse(text).unwrap().extras;
+        assert_eq!(extras("adaptive:3+hedge"), Extras { hedges: true, retries: false });
+        assert_eq!(extras("adaptive+retry+hedge"), Extras { hedges: true, retries: true });
+        assert_eq!(extras("oracle+retry"), Extras { hedges: false, retries: true });
+    }
+
+    #[test]
     fn mistakes_say_what_would_do() {
         for (text, expected) in [
             ("least_requests", "did you mean `least_request`?"),
             ("xyz", "there are adaptive"),
             ("oracle:2", "takes no number"),
             ("random:0", "write for example `random:2` (choices)"),
+            ("round_robin+hedge", "cannot hedge"),
+            ("adaptive+hegde", "write `adaptive+hedge`"),
         ] {
             let said = Contender::parse(text).unwrap_err().to_string();
             assert!(said.contains(expected), "{said}");

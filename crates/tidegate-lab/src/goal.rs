@@ -51,7 +51,8 @@ impl Goal {
         Some(Verdict { goal: self.sentence(), value, at_most, holds: value <= at_most })
     }
 
-    fn sentence(&self) -> String {
+    /// `adaptive: p99 at most 0.85 × least_request`
+    pub fn sentence(&self) -> String {
         let (who, measure, bound) = (&self.algorithm, self.measure.name(), self.at_most);
         match &self.times {
             None => format!("{who}: {measure} at most {bound}{}", self.measure.unit()),

@@ -5,7 +5,7 @@ mod heat;
 mod plot;
 
 use crate::outcome::{Comparison, Outcome, Verdict};
-use crate::table::{COLUMNS, cells};
+use crate::table::columns_and_rows;
 use plot::{Axis, Curve, Plot};
 use std::fmt::{self, Write};
 
@@ -86,10 +86,10 @@ fn verdict_item(to: &mut impl Write, verdict: &Verdict) -> fmt::Result {
 /// The table is the legend as well: each name has the colour of its lines.
 fn table(to: &mut impl Write, outcomes: &[Outcome]) -> fmt::Result {
     to.write_str("<div class=\"wide\"><table>\n<thead><tr>")?;
-    COLUMNS.iter().try_for_each(|column| write!(to, "<th scope=\"col\">{column}</th>"))?;
+    let (columns, rows) = columns_and_rows(outcomes);
+    columns.iter().try_for_each(|column| write!(to, "<th scope=\"col\">{column}</th>"))?;
     to.write_str("</tr></thead>\n<tbody>\n")?;
-    for (index, outcome) in outcomes.iter().enumerate() {
-        let cells = cells(outcome);
+    for (index, cells) in rows.iter().enumerate() {
         let (name, numbers) = cells.split_at(1);
         let name = name.iter().map(|name| escape(name)).collect::<String>();
         write!(to, "<tr><th scope=\"row\"><i class=\"key {}\"></i>{name}</th>", colour(outcomes, index))?;

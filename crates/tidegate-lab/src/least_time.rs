@@ -32,10 +32,11 @@ impl LeastTime {
     }
 
     /// Whoever was never heard of has no latency and is tried first. Ties go to the first after a random position.
-    pub(crate) fn pick(&mut self, random: u64) -> Option<usize> {
+    pub(crate) fn pick(&mut self, random: u64, tried: &[usize]) -> Option<usize> {
         let count = self.0.len();
         let offset = Random::new(random).below(count as u64) as usize;
-        let open = (0..count).map(|step| (step + offset) % count).filter(|&index| self.0[index].is_open);
+        let is_open = |index: &usize| self.0[*index].is_open && !tried.contains(index);
+        let open = (0..count).map(|step| (step + offset) % count).filter(is_open);
         let best = open.min_by(|&a, &b| self.0[a].score().total_cmp(&self.0[b].score()))?;
         self.0[best].in_flight += 1;
         Some(best)
@@ -64,16 +65,18 @@ mod tests {
     fn the_quick_and_the_idle_win_and_who_is_closed_never_does() {
         let mut least_time = LeastTime::new([1, 1, 1].into_iter());
         for _ in 0..3 {
-            let index = least_time.pick(1).unwrap();
+            let index = least_time.pick(1, &[]).unwrap();
             least_time.settle(index, [30, 10, 20][index]);
         }
-        assert_eq!(least_time.pick(2), Some(1));
-        assert_eq!(least_time.pick(2), Some(1), "a tie of 20 at the start, so 1 or 2");
-        assert_eq!(least_time.pick(2), Some(2));
+        assert_eq!(least_time.pick(2, &[]), Some(1));
+        assert_eq!(least_time.pick(2, &[]), Some(1), "a tie of 20 at the start, so 1 or 2");
+        assert_eq!(least_time.pick(2, &[]), Some(2));
         least_time.set_open(1, false);
         least_time.set_open(2, false);
-        assert_eq!(least_time.pick(2), Some(0));
+        assert_eq!(least_time.pick(2, &[]), Some(0));
         least_time.set_open(0, false);
-        assert_eq!(least_time.pick(2), None);
+        assert_eq!(least_time.pick(2, &[]), None);
+        least_time.set_open(1, true);
+        assert_eq!(least_time.pick(2, &[1]), None, "it was tried");
     }
 }

@@ -4,6 +4,7 @@
 //! A [`Scenario`] (a text, or one of [`builtin::ALL`]) becomes a [`Plan`], which runs once for each [`Contender`]; what comes
 //! out is a [`Comparison`] of plain numbers.
 
+mod again;
 mod agenda;
 pub mod builtin;
 mod comparison;
@@ -29,12 +30,14 @@ mod spells;
 mod table;
 mod traffic;
 
+pub use again::{Again, Hedge, Reason, Retry};
 pub use comparison::Progress;
 pub use contender::{Contender, UnknownContender};
 pub use goal::{Goal, Measure};
 pub use machine::{Cold, Discipline, Failing, Fails, Machine, Part, Positive, Slow, Stalls};
 pub use outcome::{
-    Comparison, EndpointOutcome, Outcome, Point, Quantiles, Series, Timeline, Utilisation, Verdict,
+    Comparison, EndpointOutcome, ExtraAttempts, Outcome, Point, Quantiles, Series, Timeline, Utilisation,
+    Verdict,
 };
 pub use replay::{AccessLog, Flaw, Replay, ReplayError, ReplayOptions};
 pub use scenario::{Scenario, ScenarioError};

@@ -39,8 +39,9 @@ impl Oracle {
         self.machines[endpoint].is_open = is_open;
     }
 
-    pub(crate) fn pick(&self, servers: &[Server<'_>], work: f64, now: u64) -> Option<usize> {
-        let open = (0..servers.len()).filter(|&index| self.machines[index].is_open);
+    pub(crate) fn pick(&self, servers: &[Server<'_>], work: f64, tried: &[usize], now: u64) -> Option<usize> {
+        let is_open = |index: &usize| self.machines[*index].is_open && !tried.contains(index);
+        let open = (0..servers.len()).filter(is_open);
         let cost = |index: usize| self.machines[index].cost(&servers[index], work, now);
         open.map(|index| (index, cost(index))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index)
     }
@@ -95,7 +96,7 @@ mod tests {
             machines.iter().map(|machine| Server::new(machine, Spell::of(machine, 1, 0))).collect();
         let mut oracle = Oracle::new(&servers);
         let mut send = |work| {
-            let index = oracle.pick(&servers, work, 0).unwrap();
+            let index = oracle.pick(&servers, work, &[], 0).unwrap();
             oracle.accepted(index, &servers[index], work, 0);
             servers[index].accept(0, 0, work);
             index

@@ -26,6 +26,8 @@ pub struct Outcome {
     pub requests: u64,
     /// Failed, as the client sees it.
     pub failed: u64,
+    #[serde(default, skip_serializing_if = "ExtraAttempts::is_none")]
+    pub extra: ExtraAttempts,
     /// Of requests that did not fail, from arrival to answer.
     pub latency_ms: Quantiles,
     /// The same without the time that the request's own work takes at normal speed.
@@ -41,6 +43,19 @@ pub struct Outcome {
     /// Rising: the part of the requests that took at most so long.
     #[serde(default)]
     pub distribution: Vec<Point>,
+}
+
+/// Attempts beyond the first.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct ExtraAttempts {
+    /// After one that failed.
+    pub retries: u32,
+    /// Beside one that kept the request waiting.
+    pub hedges: u32,
+    /// Those that were first to answer.
+    pub hedges_won: u32,
+    /// Those that the budget did not pay for, and which were not made.
+    pub hedges_unpaid: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -128,6 +143,19 @@ impl Outcome {
     /// The part of the requests that went to this endpoint.
     pub fn share(&self, endpoint: usize) -> f64 {
         self.endpoints.get(endpoint).map_or(0.0, |one| one.requests as f64 / self.requests.max(1) as f64)
+    }
+}
+
+impl ExtraAttempts {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.retries += more.retries;
+        self.hedges += more.hedges;
+        self.hedges_won += more.hedges_won;
+        self.hedges_unpaid += more.hedges_unpaid;
     }
 }
 

@@ -35,6 +35,15 @@ pub(crate) enum Ticket<'b> {
     Endpoint(usize),
 }
 
+/// An attempt that is about to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) request: &'a Request,
+    /// Endpoints that this request has failed on, or waits on.
+    pub(crate) tried: &'a [usize],
+    pub(crate) now: u64,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -54,21 +63,36 @@ impl<'b> Proxy<'b> {
         }
     }
 
-    /// Chooses; `None` when no endpoint is there.
+    /// Chooses; `None` when no endpoint is there that was not tried.
     pub(crate) fn pick(
         &mut self,
-        request: &Request,
+        attempt: &Attempt<'_>,
         random: u64,
         servers: &[Server<'_>],
     ) -> Option<Ticket<'b>> {
+        let Attempt { request, tried, now } = *attempt;
         match self {
-            Self::Balance(balancer) => {
-                let pick = Pick { now: Moment(request.at), random, hash: Some(request.key), tried: &[] };
-                balancer.pick(&pick).ok().map(Ticket::Lease)
-            }
-            Self::LeastTime(least_time) => least_time.pick(random).map(Ticket::Endpoint),
-            Self::Oracle(oracle) => oracle.pick(servers, request.work, request.at).map(Ticket::Endpoint),
+            Self::Balance(balancer) => balancer.pick(&attempt.pick(random)).ok().map(Ticket::Lease),
+            Self::LeastTime(least_time) => least_time.pick(random, tried).map(Ticket::Endpoint),
+            Self::Oracle(oracle) => oracle.pick(servers, request.work, tried, now).map(Ticket::Endpoint),
         }
+    }
+
+    /// When to ask for a second attempt beside the first, in nanoseconds from that one's start.
+    pub(crate) fn late_after(&self) -> Option<u64> {
+        let Self::Balance(balancer) = self else { return None };
+        balancer.late_after().map(|late| u64::try_from(late.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Another endpoint for a request that `first` keeps waiting, if that one looks stalled. `attempt.tried` has its place, too.
+    pub(crate) fn pick_hedge(
+        &self,
+        first: &Ticket<'b>,
+        attempt: &Attempt<'_>,
+        random: u64,
+    ) -> Option<Ticket<'b>> {
+        let (Self::Balance(balancer), Ticket::Lease(first)) = (self, first) else { return None };
+        balancer.pick_hedge(first, &attempt.pick(random)).map(Ticket::Lease)
     }
 
     /// The request takes a slot, or waits for one.
@@ -86,12 +110,26 @@ impl<'b> Proxy<'b> {
         }
     }
 
+    /// Nobody waits for this attempt any more, which was overtaken by a later one, or came too late to overtake.
+    pub(crate) fn abandon(ticket: Ticket<'b>, is_overtaken: bool, now: u64) {
+        if let Ticket::Lease(lease) = ticket {
+            let ended = if is_overtaken { Ended::Overtaken } else { Ended::Abandoned };
+            lease.settle(ended, Moment(now));
+        }
+    }
+
     pub(crate) fn set_open(&mut self, endpoint: usize, is_open: bool) {
         match self {
             Self::Balance(balancer) => balancer.endpoints()[endpoint].state.set_draining(!is_open),
             Self::LeastTime(least_time) => least_time.set_open(endpoint, is_open),
             Self::Oracle(oracle) => oracle.set_open(endpoint, is_open),
         }
+    }
+}
+
+impl Attempt<'_> {
+    fn pick(&self, random: u64) -> Pick<'_> {
+        Pick { now: Moment(self.now), random, hash: Some(self.request.key), tried: self.tried }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Counts what happens in a run and sums it up. Knows nothing of why.
 
 use crate::histogram::Histogram;
-use crate::outcome::{EndpointOutcome, Point, Quantiles, Series, Timeline, Utilisation};
+use crate::outcome::{EndpointOutcome, ExtraAttempts, Point, Quantiles, Series, Timeline, Utilisation};
 use crate::span::SECOND;
 
 /// Steps of the timeline.
@@ -18,6 +18,7 @@ pub(crate) struct Recorder {
     latency: Histogram,
     excess: Histogram,
     failed: u64,
+    extra: ExtraAttempts,
     endpoints: Vec<Counts>,
     steps: Vec<Step>,
     /// `STEPS` times the endpoints: requests sent there in that step.
@@ -46,6 +47,7 @@ pub(crate) struct Done {
     pub(crate) latency: u64,
     pub(crate) work: f64,
     pub(crate) failed: bool,
+    pub(crate) extra: ExtraAttempts,
 }
 
 impl Recorder {
@@ -56,6 +58,7 @@ impl Recorder {
             latency: Histogram::default(),
             excess: Histogram::default(),
             failed: 0,
+            extra: ExtraAttempts::default(),
             endpoints: vec![Counts::default(); endpoints],
             steps: vec![Step { latencies: vec![0; PARTS * 48], ..Step::default() }; STEPS],
             sent: vec![0; STEPS * endpoints],
@@ -94,6 +97,7 @@ impl Recorder {
         let counts = &mut self.endpoints[done.endpoint];
         counts.requests += 1;
         counts.failed += u64::from(done.failed);
+        self.extra.add(&done.extra);
         if done.failed {
             self.failed += 1;
         } else {
@@ -112,6 +116,10 @@ impl Recorder {
 
     pub(crate) fn failed(&self) -> u64 {
         self.failed
+    }
+
+    pub(crate) fn extra(&self) -> ExtraAttempts {
+        self.extra
     }
 
     pub(crate) fn latency(&self) -> Quantiles {

@@ -6,10 +6,11 @@ mod date;
 mod line;
 mod scan;
 
+use crate::again::Again;
 use crate::comparison::{Progress, compared, run_all};
 use crate::contender::Contender;
 use crate::machine::{Failing, Fails, Machine, Part};
-use crate::outcome::{Comparison, Outcome, RECORDED};
+use crate::outcome::{Comparison, ExtraAttempts, Outcome, RECORDED};
 use crate::random::{Random, mix};
 use crate::recorder::{Done, Recorder};
 use crate::simulation::Plan;
@@ -175,6 +176,7 @@ impl AccessLog {
                 latency: entry.latency,
                 work: request.work,
                 failed: entry.failed,
+                extra: ExtraAttempts::default(),
             });
         }
         let names: Vec<&str> = self.endpoints.iter().map(String::as_str).collect();
@@ -260,6 +262,7 @@ impl Fleet {
             traffic: Traffic::Recorded(requests.into()),
             until: Span(until),
             warm_up: Span((until / WARM_UP_PART).min(WARM_UP_MAX)),
+            again: Again::default(),
             seed: options.seed,
         }
     }

@@ -1,6 +1,7 @@
 //! Scenario files: a made-up fleet, its traffic, who is compared, and what must come out. Knows the form; what happens in a
 //! run is `simulation`'s.
 
+use crate::again::{Again, Hedge, Retry};
 use crate::contender::Contender;
 use crate::goal::Goal;
 use crate::machine::{Cold, Discipline, Fails, Machine, Positive, Slow, Stalls};
@@ -41,6 +42,12 @@ pub struct Scenario {
     /// Clients that hashing tells apart.
     #[serde(default = "Scenario::default_keys")]
     pub keys: u32,
+    /// What `+retry` behind an algorithm's name means.
+    #[serde(default)]
+    pub retry: Retry,
+    /// What `+hedge` means.
+    #[serde(default)]
+    pub hedge: Hedge,
     pub endpoints: Vec<EndpointsForm>,
     #[serde(default)]
     pub goal: Vec<Goal>,
@@ -119,6 +126,7 @@ impl Scenario {
             traffic: Traffic::Made(made),
             until: self.lasts,
             warm_up: self.warm_up,
+            again: self.again(),
             seed,
         }
     }
@@ -131,6 +139,10 @@ impl Scenario {
 
     fn machines(&self) -> Vec<Machine> {
         self.endpoints.iter().flat_map(EndpointsForm::machines).enumerate().map(named).collect()
+    }
+
+    fn again(&self) -> Again {
+        Again { retry: self.retry.clone(), hedge: self.hedge }
     }
 
     fn kinds(&self) -> Vec<Kind> {
@@ -182,7 +194,10 @@ impl Scenario {
         if self.work.is_empty() || self.work.iter().any(|work| work.mean == Span(0)) {
             return Some("`work` needs at least one kind, each with a `mean` above 0".to_owned());
         }
-        self.endpoints.iter().find_map(EndpointsForm::complaint).or_else(|| self.goal_complaint())
+        let again = self.again().complaint();
+        again
+            .or_else(|| self.endpoints.iter().find_map(EndpointsForm::complaint))
+            .or_else(|| self.goal_complaint())
     }
 
     /// A goal about somebody who is not in the comparison could never be checked.
@@ -321,6 +336,9 @@ mod tests {
             (format!("warm_up = '2m'\n{SOUND}"), "nothing would be measured"),
             (format!("lasts = '5'\n{SOUND}"), "`5` is no time"),
             (format!("algorithms = ['leastconn']\n{SOUND}"), "there is no algorithm `leastconn`"),
+            (format!("hedge = {{ percent = 0 }}\n{SOUND}"), "a `percent` from 1 to 100"),
+            (format!("retry = {{ attempts = 1 }}\n{SOUND}"), "`attempts` from 2 to 10"),
+            (format!("retry = {{ on = ['500'] }}\n{SOUND}"), "unknown variant `500`, expected one of"),
             (format!("{SOUND}slow = {{ times = 10, every = '5s' }}\n"), "both `every` and `lasts`"),
             (format!("{SOUND}fails = {{ part = 2 }}\n"), "above 0 and at most 1"),
             (

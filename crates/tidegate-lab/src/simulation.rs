@@ -1,20 +1,26 @@
-//! The run itself: requests come, proxies choose, machines work, answers go back, in virtual time. Knows no algorithm and no
-//! goal.
+//! The run itself: requests come, machines work, in virtual time; what happens next, and what came out. Knows no algorithm
+//! and no goal; the life of a request is `attempts`'.
 //!
 //! The same seed gives the same run, and every algorithm sees the same requests.
 
+mod attempts;
+mod calls;
+
+use crate::again::Again;
 use crate::agenda::{Agenda, NEVER};
-use crate::contender::{Contender, Method};
-use crate::machine::{Failing, Fails, Machine};
+use crate::contender::{Contender, Extras, Method};
+use crate::machine::Machine;
 use crate::outcome::Outcome;
-use crate::proxy::{self, Ending, Proxy, Ticket};
+use crate::proxy::{self, Proxy};
 use crate::random::Random;
-use crate::recorder::{Done, Recorder, utilisation};
+use crate::recorder::{Recorder, utilisation};
 use crate::reports::Reports;
 use crate::server::Server;
 use crate::span::{SECOND, Span};
 use crate::spells::Spell;
-use crate::traffic::{Arrivals, Request, Traffic};
+use crate::traffic::{Arrivals, Traffic};
+use attempts::{Alarm, Budget};
+use calls::{Call, Job, Places};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,6 +37,8 @@ pub struct Plan {
     pub until: Span,
     /// Requests that come before are not measured.
     pub warm_up: Span,
+    /// For contenders that retry or hedge.
+    pub again: Again,
     pub seed: u64,
 }
 
@@ -48,7 +56,7 @@ impl Plan {
         let proxies = if contender.method == Method::Oracle { 1 } else { self.proxies.max(1) };
         let balancers: Vec<_> =
             (0..proxies).map(|_| proxy::balancer(contender.method, &self.machines)).collect();
-        let outcome = Run::new(self, contender.method, &balancers).finished(clock).outcome(contender);
+        let outcome = Run::new(self, contender, &balancers).finished(clock).outcome(contender);
         debug_assert!(balancers.iter().flatten().all(is_idle), "a request in flight was lost count of");
         outcome
     }
@@ -67,24 +75,21 @@ struct Run<'r> {
     failures: BinaryHeap<Reverse<(u64, u32)>>,
     /// Joining and leaving, the soonest last.
     changes: Vec<Change>,
-    jobs: Jobs<'r>,
+    /// When to look at a request again; empty unless somebody hedges or retries.
+    alarms: BinaryHeap<Reverse<Alarm>>,
+    extras: Extras,
+    /// One for each proxy.
+    budgets: Vec<Budget>,
+    calls: Places<Call>,
+    jobs: Places<Job<'r>>,
     random: Random,
     recorder: Recorder,
     reports: Option<Reports<'r>>,
     warm_at: Vec<Option<u64>>,
     /// When measuring began, and what each machine had done by then.
     measured_from: Option<(u64, Vec<f64>)>,
+    /// Kept for its memory.
     finished: Vec<u32>,
-}
-
-/// A request that is on its way.
-#[derive(Debug)]
-struct Job<'r> {
-    ticket: Ticket<'r>,
-    proxy: u32,
-    arrived: u64,
-    work: f64,
-    ending: Ending,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +100,8 @@ struct Change {
 }
 
 impl<'r> Run<'r> {
-    fn new(plan: &'r Plan, method: Method, balancers: &'r [Option<Balancer>]) -> Self {
+    fn new(plan: &'r Plan, contender: &Contender, balancers: &'r [Option<Balancer>]) -> Self {
+        let method = contender.method;
         let server = |(position, machine)| Server::new(machine, Spell::of(machine, plan.seed, position));
         let servers: Vec<Server<'_>> = plan.machines.iter().enumerate().map(server).collect();
         let mut agenda = Agenda::new(servers.len());
@@ -111,7 +117,11 @@ impl<'r> Run<'r> {
             agenda,
             failures: BinaryHeap::new(),
             changes: changes(&plan.machines),
-            jobs: Jobs::default(),
+            alarms: BinaryHeap::new(),
+            extras: contender.extras,
+            budgets: balancers.iter().map(|_| Budget::default()).collect(),
+            calls: Places::default(),
+            jobs: Places::default(),
             random: Random::new(plan.seed ^ 0x9ac4),
             recorder: Recorder::new(servers.len(), plan.warm_up.0, plan.until.0),
             reports,
@@ -125,14 +135,15 @@ impl<'r> Run<'r> {
     fn finished(mut self, clock: &Clock) -> Ran<'r> {
         for request in Arrivals::new(&self.plan.traffic, self.plan.seed, self.plan.until.0) {
             while self.happens_by(request.at) {}
-            self.arrive(&request);
+            self.arrive(request);
             if request.number % 4_096 == 0 {
                 clock.store(request.at, Relaxed);
             }
         }
         while self.happens_by(self.plan.until.0) {}
         let utilisations = self.busy(self.plan.until.0);
-        while !self.jobs.is_empty() && self.happens_by(NEVER - 1) {}
+        // Work that nobody waits for any more is not waited for here, either.
+        while !self.calls.is_empty() && self.happens_by(NEVER - 1) {}
         clock.store(self.plan.until.0, Relaxed);
         Ran { run: self, utilisations }
     }
@@ -142,12 +153,17 @@ impl<'r> Run<'r> {
         let (at, endpoint) = self.agenda.next();
         let failure = self.failures.peek().map_or(NEVER, |Reverse((at, _))| *at);
         let change = self.changes.last().map_or(NEVER, |change| change.at);
-        let soonest = at.min(failure).min(change);
+        let alarm = self.alarms.peek().map_or(NEVER, |Reverse(alarm)| alarm.at);
+        let soonest = at.min(failure).min(change).min(alarm);
         if soonest > limit {
             return false;
         }
         if change == soonest {
             self.change();
+        } else if alarm == soonest {
+            if let Some(Reverse(alarm)) = self.alarms.pop() {
+                self.ring(&alarm);
+            }
         } else if failure == soonest {
             if let Some(Reverse((_, job))) = self.failures.pop() {
                 self.finish(job, soonest);
@@ -179,60 +195,6 @@ impl<'r> Run<'r> {
         self.finished = finished;
     }
 
-    fn arrive(&mut self, request: &Request) {
-        if self.measured_from.is_none() && request.at >= self.plan.warm_up.0 {
-            let busy = self.servers.iter_mut().map(|server| server.busy(request.at)).collect();
-            self.measured_from = Some((request.at, busy));
-        }
-        let proxy = self.proxy_for(request);
-        let random = self.random.next();
-        let Some(ticket) = self.proxies[proxy].pick(request, random, &self.servers) else {
-            return self.recorder.refused(request.at);
-        };
-        let endpoint = ticket.endpoint();
-        self.recorder.sent(endpoint, request.at);
-        let failing = self.failing(request, endpoint);
-        let ending = failing.map_or(Ending::Answered { status: 200 }, |fails| fails.ending());
-        let job = Job { ticket, proxy: proxy as u32, arrived: request.at, work: request.work, ending };
-        let job = self.jobs.add(job);
-        match failing.filter(|fails| fails.how != Failing::Slow) {
-            Some(fails) => self.failures.push(Reverse((request.at + fails.after.0, job))),
-            None => self.serve(job, proxy, endpoint, request),
-        }
-    }
-
-    fn proxy_for(&self, request: &Request) -> usize {
-        match self.proxies.len() {
-            1 => 0,
-            count => Random::of(self.plan.seed ^ 0x3f1d, request.number).below(count as u64) as usize,
-        }
-    }
-
-    /// How this request fails there, if it does: the same for every algorithm that sends it there.
-    fn failing(&self, request: &Request, endpoint: usize) -> Option<Fails> {
-        let fails = self.plan.machines[endpoint].fails.filter(|fails| fails.is_open(request.at))?;
-        let mut random = Random::of(self.plan.seed ^ ((endpoint as u64 + 1) << 32), request.number);
-        (random.unit() < fails.part.0).then_some(fails)
-    }
-
-    fn serve(&mut self, job: u32, proxy: usize, endpoint: usize, request: &Request) {
-        let server = &mut self.servers[endpoint];
-        self.proxies[proxy].accepted(endpoint, server, request.work, request.at);
-        server.accept(request.at, job, request.work);
-        self.agenda.set(endpoint, server.next());
-    }
-
-    fn finish(&mut self, job: u32, now: u64) {
-        let Some(job) = self.jobs.take(job) else { return };
-        let latency = now - job.arrived;
-        let (endpoint, failed) = (job.ticket.endpoint(), job.ending.is_failure());
-        if let Some(reports) = &mut self.reports {
-            reports.answered(endpoint, &mut self.servers[endpoint], failed, now);
-        }
-        self.proxies[job.proxy as usize].settle(job.ticket, job.ending, latency, now);
-        self.recorder.record(&Done { endpoint, arrived: job.arrived, latency, work: job.work, failed });
-    }
-
     /// The part of its slots that each machine used since measuring began.
     fn busy(&mut self, now: u64) -> Vec<f64> {
         let Some((from, before)) = &self.measured_from else { return vec![0.0; self.servers.len()] };
@@ -259,6 +221,7 @@ impl Ran<'_> {
             algorithm: contender.name.clone(),
             requests: recorder.requests(),
             failed: recorder.failed(),
+            extra: recorder.extra(),
             latency_ms: recorder.latency(),
             excess_ms: recorder.excess(),
             utilisation: utilisation(&self.utilisations, &slots),
@@ -282,16 +245,6 @@ impl Ran<'_> {
     }
 }
 
-impl Fails {
-    fn ending(&self) -> Ending {
-        match self.how {
-            Failing::Fast | Failing::Slow => Ending::Answered { status: 500 },
-            Failing::Refused => Ending::Refused,
-            Failing::Reset => Ending::Reset,
-        }
-    }
-}
-
 /// Joining and leaving, the soonest last. Whoever joins later is out from the start.
 fn changes(machines: &[Machine]) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -304,32 +257,4 @@ fn changes(machines: &[Machine]) -> Vec<Change> {
     }
     changes.sort_unstable_by(|a, b| b.cmp(a));
     changes
-}
-
-/// Requests on their way, by a number that is used again when one is done.
-#[derive(Debug, Default)]
-struct Jobs<'r> {
-    places: Vec<Option<Job<'r>>>,
-    free: Vec<u32>,
-}
-
-impl<'r> Jobs<'r> {
-    fn add(&mut self, job: Job<'r>) -> u32 {
-        if let Some(number) = self.free.pop() {
-            self.places[number as usize] = Some(job);
-            return number;
-        }
-        self.places.push(Some(job));
-        self.places.len() as u32 - 1
-    }
-
-    fn take(&mut self, number: u32) -> Option<Job<'r>> {
-        let job = self.places[number as usize].take();
-        self.free.push(number);
-        job
-    }
-
-    fn is_empty(&self) -> bool {
-        self.places.len() == self.free.len()
-    }
 }

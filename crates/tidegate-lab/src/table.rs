@@ -3,8 +3,10 @@
 use crate::outcome::{Comparison, Outcome, Verdict};
 use std::fmt::Write as _;
 
-pub(crate) const COLUMNS: [&str; 9] =
+const COLUMNS: [&str; 9] =
     ["algorithm", "p50 ms", "p99 ms", "p99.9 ms", "x99 ms", "errors", "mean ms", "utilised", "busiest/mean"];
+/// Only where somebody made such attempts.
+const EXTRA: [&str; 2] = ["retried", "hedged (won)"];
 
 impl Comparison {
     pub fn to_table(&self) -> String {
@@ -43,13 +45,13 @@ impl Verdict {
 }
 
 fn table(outcomes: &[Outcome]) -> String {
-    let rows: Vec<[String; 9]> = outcomes.iter().map(cells).collect();
+    let (columns, rows) = columns_and_rows(outcomes);
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or_default().max(COLUMNS[column].chars().count())
+        cells.max().unwrap_or_default().max(columns[column].chars().count())
     };
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
-    let mut text = line(&COLUMNS.map(str::to_owned), &widths);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = line(&columns, &widths);
     let rule = |(column, width): (usize, &usize)| match column {
         0 => format!(" {} |", "-".repeat(*width)),
         _ => format!(" {}: |", "-".repeat(width - 1)),
@@ -59,7 +61,7 @@ fn table(outcomes: &[Outcome]) -> String {
     text
 }
 
-fn line(cells: &[String; 9], widths: &[usize]) -> String {
+fn line(cells: &[String], widths: &[usize]) -> String {
     let cell = |(column, (text, width)): (usize, (&String, &usize))| match column {
         0 => format!(" {text:<width$} |"),
         _ => format!(" {text:>width$} |"),
@@ -67,8 +69,34 @@ fn line(cells: &[String; 9], widths: &[usize]) -> String {
     format!("|{}\n", cells.iter().zip(widths).enumerate().map(cell).collect::<String>())
 }
 
-/// What stands in the columns.
-pub(crate) fn cells(outcome: &Outcome) -> [String; 9] {
+/// The heads, and as many cells for each algorithm.
+pub(crate) fn columns_and_rows(outcomes: &[Outcome]) -> (Vec<String>, Vec<Vec<String>>) {
+    let shown = [
+        outcomes.iter().any(|outcome| outcome.extra.retries > 0),
+        outcomes.iter().any(|outcome| outcome.extra.hedges + outcome.extra.hedges_unpaid > 0),
+    ];
+    let with = |always: Vec<String>, extra: [String; 2]| {
+        let extra = extra.into_iter().zip(shown).filter_map(|(cell, shown)| shown.then_some(cell));
+        always.into_iter().chain(extra).collect::<Vec<String>>()
+    };
+    let columns = with(COLUMNS.map(str::to_owned).into(), EXTRA.map(str::to_owned));
+    let rows = outcomes.iter().map(|outcome| with(cells(outcome).into(), extra_cells(outcome)));
+    (columns, rows.collect())
+}
+
+/// As parts of the requests.
+fn extra_cells(outcome: &Outcome) -> [String; 2] {
+    let part = |count: u32| percent(f64::from(count) / outcome.requests.max(1) as f64);
+    let extra = &outcome.extra;
+    let hedged = match extra.hedges {
+        0 => part(0),
+        hedges => format!("{} ({})", part(hedges), part(extra.hedges_won)),
+    };
+    [part(extra.retries), hedged]
+}
+
+/// What stands in the columns that are always there.
+fn cells(outcome: &Outcome) -> [String; 9] {
     let (latency, utilisation) = (&outcome.latency_ms, &outcome.utilisation);
     // Where nothing succeeded there is no latency, and a log knows no slots.
     let time = |value| if outcome.failed < outcome.requests { milliseconds(value) } else { "–".to_owned() };
@@ -112,6 +140,7 @@ pub(crate) fn percent(part: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::ExtraAttempts;
 
     #[test]
     fn numbers_have_four_digits_that_count() {
@@ -120,5 +149,17 @@ mod tests {
             assert_eq!(number(value), expected);
         }
         assert_eq!(percent(0.000_01), "0.0010 %");
+    }
+
+    #[test]
+    fn attempts_beyond_the_first_have_columns_where_somebody_made_them() {
+        let extra = ExtraAttempts { hedges: 20, hedges_won: 10, ..ExtraAttempts::default() };
+        let plain = Outcome { algorithm: "a".to_owned(), requests: 1_000, ..Outcome::default() };
+        let hedged = Outcome { extra, ..plain.clone() };
+        let both = [plain, hedged];
+        let heads = |outcomes: &[Outcome]| columns_and_rows(outcomes).0.len();
+        assert_eq!((heads(&both[..1]), heads(&both)), (9, 10));
+        let text = table(&both);
+        assert!(text.contains("| 2.00 % (1.00 %) |") && text.contains("|               0 |"), "{text}");
     }
 }

@@ -15,8 +15,15 @@ const MEASURED: u64 = 30;
 /// But fewer where a second has five times as many requests, and more where few endpoints tell.
 const OTHERS: [(&str, u64); 3] = [("G9", 60), ("G10", 8), ("G11", 8)];
 
-/// Goals that are not reached, and how many times their bound is needed; docs/lab.md says why.
-const NOT_REACHED: [(&str, f64); 3] = [("G2-shared", 1.2), ("G5", 1.15), ("G9", 1.02)];
+/// Goals that are not reached, and how many times their bound is needed, so that nobody gets further away from them unseen.
+/// docs/lab.md says why; the report says that they do not hold.
+const NOT_REACHED: [(&str, &str, f64); 5] = [
+    ("G2-shared", "adaptive: p99 at most 0.65 × least_request", 1.2),
+    ("G5", "adaptive: p99.9 at most 0.9 × least_request", 1.15),
+    ("G5", "adaptive+hedge: p99.9 at most 0.6 × least_request", 1.15),
+    ("G9", "adaptive: p99.9 at most 1.01 × least_request", 1.02),
+    ("G9", "adaptive: warm after at most 1.1 × least_request", 1.02),
+];
 
 fn scenario(name: &str) -> Scenario {
     let measured = OTHERS.iter().find(|other| other.0 == name).map_or(MEASURED, |other| other.1);
@@ -28,13 +35,26 @@ fn scenario(name: &str) -> Scenario {
 }
 
 fn missed(comparison: &Comparison) -> Vec<String> {
-    let slack = NOT_REACHED.iter().find(|miss| miss.0 == comparison.scenario).map_or(1.0, |miss| miss.1);
-    let misses = comparison.verdicts.iter().filter(|verdict| verdict.value > slack * verdict.at_most);
+    let slack = |goal: &str| {
+        let known = NOT_REACHED.iter().find(|(name, miss, _)| *name == comparison.scenario && *miss == goal);
+        known.map_or(1.0, |(_, _, needed)| *needed)
+    };
+    let misses =
+        comparison.verdicts.iter().filter(|verdict| verdict.value > slack(&verdict.goal) * verdict.at_most);
     misses
         .map(|verdict| {
             format!("{} with seed {}: {}", comparison.scenario, comparison.seed, verdict.sentence())
         })
         .collect()
+}
+
+/// A goal that is renamed or gone must not stay on the list.
+#[test]
+fn whatever_is_not_reached_is_a_goal() {
+    for (name, miss, _) in NOT_REACHED {
+        let scenario = builtin::scenario(name).unwrap();
+        assert!(scenario.goal.iter().any(|goal| goal.sentence() == miss), "{name}: {miss}");
+    }
 }
 
 #[test]

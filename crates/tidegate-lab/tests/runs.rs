@@ -33,8 +33,10 @@ const TROUBLE: &str = "
 
 fn compare(text: &str, seed: u64, jobs: usize) -> Comparison {
     let mut scenario = Scenario::parse(text).unwrap();
-    scenario.algorithms =
-        Contender::catalogue().map(|(name, _, _)| Contender::parse(name).unwrap()).collect();
+    let extras =
+        ["adaptive+hedge", "adaptive+hedge+retry", "least_time+retry", "oracle+retry", "random+retry"];
+    let names = Contender::catalogue().map(|(name, _, _)| name).chain(extras);
+    scenario.algorithms = names.map(|name| Contender::parse(name).unwrap()).collect();
     scenario.compare(seed, jobs, &Progress::of(&scenario))
 }
 

@@ -31,7 +31,9 @@ fn list(arguments: &LabList) -> Result<(), Failure> {
         format!("  {name:<15}  {what}{number}")
     });
     let lines = ["scenarios".to_owned()].into_iter().chain(scenarios);
+    let extras = Contender::extras().map(|(name, what)| format!("  {name:<15}  {what}"));
     let lines = lines.chain(["\nalgorithms".to_owned()]).chain(algorithms);
+    let lines = lines.chain(["\nbehind an algorithm's name".to_owned()]).chain(extras);
     Ok(terminal::print(&lines.collect::<Vec<_>>().join("\n"))?)
 }
 
