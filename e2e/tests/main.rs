@@ -40,5 +40,6 @@ mod routing;
 mod sticky;
 mod tiers_and_zones;
 mod timeouts;
+mod tls;
 mod two_python_servers;
 mod unsent_bodies;

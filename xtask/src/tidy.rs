@@ -68,6 +68,7 @@ fn problems() -> Result<Vec<Problem>, String> {
         problems.extend(sources::problems(path, text));
     }
     problems.extend(arrows::problems(&metadata));
+    problems.extend(arrows::banned(&workspace::tree()?));
     problems.extend(documented::problems(&texts));
     problems.extend(named_tests::problems(&texts));
     Ok(problems)

@@ -22,14 +22,26 @@ pub(crate) fn cargo() -> Command {
 
 /// What `cargo metadata` says of the workspace and of everything it depends on.
 pub(crate) fn metadata() -> Result<Value, String> {
-    let output = cargo()
-        .args(["metadata", "--format-version", "1", "--quiet"])
-        .output()
-        .map_err(|error| format!("cargo metadata does not start: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    let said = said(&["metadata", "--format-version", "1", "--quiet"])?;
+    serde_json::from_slice(&said).map_err(|error| format!("cargo metadata wrote bad JSON: {error}"))
+}
+
+/// What is built with every feature on every platform: `NAME vVERSION`, a line each.
+pub(crate) fn tree() -> Result<String, String> {
+    let said =
+        said(&["tree", "--workspace", "--all-features", "--target=all", "--prefix=none", "--format={p}"])?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+fn said(arguments: &[&str]) -> Result<Vec<u8>, String> {
+    let what = format!("cargo {}", arguments.first().unwrap_or(&""));
+    let output =
+        cargo().args(arguments).output().map_err(|error| format!("{what} does not start: {error}"))?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(format!("{what} failed: {}", String::from_utf8_lossy(&output.stderr).trim()))
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata wrote bad JSON: {error}"))
 }
 
 pub(crate) fn target_folder() -> Result<PathBuf, String> {

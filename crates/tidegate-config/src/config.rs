@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::{Bind, Cluster, ClusterLimits, RateLimit, Route, RouteLimits, RouteTimeouts};
+use crate::{Bind, Cluster, ClusterLimits, RateLimit, Route, RouteLimits, RouteTimeouts, Tls};
 
 /// Everything Tidegate was told, with every default filled in.
 ///
@@ -62,6 +62,8 @@ pub enum Workers {
 pub struct Listener {
     /// The address to bind.
     pub bind: Bind,
+    /// How it speaks TLS; `None`: plain HTTP.
+    pub tls: Option<Tls>,
     /// Open client connections on this listener, at most; never above [`Limits::connections`].
     pub connections: u32,
     /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.
@@ -153,6 +155,8 @@ impl Default for Limits {
 pub struct Timeouts {
     /// A whole request head, from its first byte (or from accept) to the empty line.
     pub head: Duration,
+    /// A TLS handshake with a client, from the connection on.
+    pub handshake: Duration,
     /// A client connection between two requests.
     pub keep_alive: Duration,
     /// A connection to an endpoint that waits to be used again.
@@ -171,6 +175,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
             keep_alive: Duration::from_mins(1),
             upstream_idle: Duration::from_mins(1),
             tcp_keep_alive: Some(Duration::from_mins(2)),

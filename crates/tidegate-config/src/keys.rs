@@ -6,10 +6,12 @@
 mod balance;
 mod rate_limit;
 mod tables;
+mod tls;
 
 use crate::units;
 
 pub(crate) use tables::{ALL, CLUSTER, ENDPOINT, LISTENER, ROOT, ROUTE};
+pub(crate) use tls::CERTIFICATE;
 
 /// A table and the keys it may hold.
 #[derive(Debug)]
@@ -212,6 +214,15 @@ mod tests {
             ("root", "listen") => "to = 'h:1'\n",
             ("root", "to") => "listen = ':80'\n",
             ("root", _) => "listen = ':80'\nto = 'h:1'\n",
+            ("tls", "cert") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\nkey = 'k'\n",
+            ("tls", "key") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\n",
+            ("tls", _) => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\n",
+            ("certificate", "cert") => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[[listener.tls.certificates]]\nkey = 'k'\n"
+            }
+            ("certificate", _) => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[[listener.tls.certificates]]\ncert = 'c'\n"
+            }
             ("listener", "bind") => "to = 'h:1'\n[[listener]]\n",
             ("listener", _) => "to = 'h:1'\n[[listener]]\nbind = ':80'\n",
             ("route", "to" | "answer" | "redirect") => "listen = ':80'\n[[route]]\n",

@@ -33,6 +33,7 @@ mod schema;
 mod show;
 mod sticky;
 mod suggest;
+mod tls;
 mod units;
 mod walk;
 
@@ -53,3 +54,4 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
+pub use tls::{CertificateFiles, Tls, TlsVersion};

@@ -10,6 +10,7 @@ mod matcher;
 mod rate_limit;
 mod route;
 mod sticky;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -198,6 +199,7 @@ fn endpoint_requests(walk: &mut Walk, section: &Section<'_>) -> Option<EndpointR
 
 fn timeouts(walk: &mut Walk, section: &Section<'_>, timeout: &mut Timeouts) {
     set(&mut timeout.head, section.duration(walk, "head"));
+    set(&mut timeout.handshake, section.duration(walk, "handshake"));
     set(&mut timeout.keep_alive, section.duration(walk, "keep_alive"));
     set(&mut timeout.upstream_idle, section.duration(walk, "upstream_idle"));
     set(&mut timeout.tcp_keep_alive, section.duration_or_off(walk, "tcp_keep_alive"));

@@ -3,16 +3,17 @@
 //! It prints values, never where they came from.
 
 use std::fmt::{self, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::check::print_host;
 use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
-    Action, Balance, Bind, Bound, Breaker, Cluster, Config, Endpoint, EndpointRequests, Forward, HashKey,
-    HealthCheck, Hedge, Limits, Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch,
-    Priority, Probe, RateKey, RateLimit, Redirect, RedirectPart, RequestLimit, Retry, Route, RouteRate,
-    RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Workers,
+    Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, Endpoint, EndpointRequests,
+    Forward, HashKey, HealthCheck, Hedge, Limits, Listener, Log, LogFormat, LogTarget, Matcher,
+    PassiveHealth, PathMatch, Priority, Probe, RateKey, RateLimit, Redirect, RedirectPart, RequestLimit,
+    Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Tls, Workers,
 };
 
 impl Config {
@@ -82,6 +83,7 @@ fn log(sheet: &mut Sheet, log: &Log) {
 fn timeout(sheet: &mut Sheet, timeout: &Timeouts) {
     sheet.section("[timeout]");
     sheet.line("head", duration(timeout.head));
+    sheet.line("handshake", duration(timeout.handshake));
     sheet.line("keep_alive", duration(timeout.keep_alive));
     sheet.line("upstream_idle", duration(timeout.upstream_idle));
     sheet.line("tcp_keep_alive", duration_or_off(timeout.tcp_keep_alive));
@@ -128,6 +130,9 @@ fn limit(sheet: &mut Sheet, limit: &Limits, requests_here: usize) {
 fn one_listener(sheet: &mut Sheet, listener: &Listener) {
     sheet.section("[[listener]]");
     sheet.line("bind", quoted(&listener.bind.to_string()));
+    if let Some(tls) = &listener.tls {
+        sheet.line("tls", one_tls(tls));
+    }
     sheet.line("connections", listener.connections);
     sheet.line(
         "trusted_proxies",
@@ -137,6 +142,14 @@ fn one_listener(sheet: &mut Sheet, listener: &Listener) {
         "proxy_protocol_from",
         list(listener.proxy_protocol_from.iter().map(|network| quoted(&network.to_string()))),
     );
+}
+
+fn one_tls(tls: &Tls) -> String {
+    let file = |path: &Path| quoted(&path.display().to_string());
+    let pair =
+        |files: &CertificateFiles| format!("{{ cert = {}, key = {} }}", file(&files.cert), file(&files.key));
+    let certificates = list(tls.certificates.iter().map(pair));
+    format!("{{ certificates = {certificates}, min_version = {} }}", quoted(tls.min_version.word()))
 }
 
 fn one_route(sheet: &mut Sheet, route: &Route) {

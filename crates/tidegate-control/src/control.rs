@@ -1,5 +1,6 @@
 //! A running proxy, seen from above: start, reload, stop. Decides nothing about requests.
 
+use crate::certificates::CertificateError;
 use crate::core::Core;
 use crate::places::PlaceError;
 use crate::secrets::SecretError;
@@ -40,6 +41,8 @@ pub enum AdminChoice {
 pub enum StartError {
     #[error(transparent)]
     AccessLog(#[from] OpenError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]

@@ -1,6 +1,7 @@
 //! The life of a configuration: put in force whole, replaced whole, drained at the end. Lives on the control runtime.
 
 use crate::admin::{AdminServer, AdminSockets};
+use crate::certificates::{Terminators, ticketer};
 use crate::control::{Options, StartError};
 use crate::fleet::Fleet;
 use crate::gauges;
@@ -15,6 +16,7 @@ use crate::places::{Place, places};
 use crate::secrets::{MadeSecret, Secrets, without_secret};
 use crate::voice::Voice;
 use crate::watch::Watch;
+use rustls::server::ProducesTickets;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -35,6 +37,8 @@ pub(crate) struct Core {
     states: States,
     /// For sticky cookies without a secret of their own.
     secret: MadeSecret,
+    /// For clients that come back over TLS.
+    ticketer: Arc<dyn ProducesTickets>,
     listening: Vec<Listening>,
     fleet: Fleet,
     logs: Logs,
@@ -47,6 +51,7 @@ struct Obtained {
     /// Of the new configuration, in force or bound.
     served: Vec<Place>,
     secrets: Secrets,
+    terminators: Terminators,
     bound: Vec<Bound>,
     admin: Option<AdminSockets>,
     logs: Option<Logs>,
@@ -59,6 +64,8 @@ impl Core {
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
         let secrets = Secrets::read(&config, &secret)?;
+        let ticketer = ticketer()?;
+        let terminators = Terminators::load(&config, &ticketer)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -67,8 +74,15 @@ impl Core {
         };
         let logs = Logs::open(&config.log, count, &registry)?;
 
-        let Lowered { snapshot, unresolved } =
-            lower(&config, &bound_places(&places, &bound), &states, &secrets, room(&config, count), None);
+        let Lowered { snapshot, unresolved } = lower(
+            &config,
+            &bound_places(&places, &bound),
+            &states,
+            &secrets,
+            &terminators,
+            room(&config, count),
+            None,
+        );
         warn_of_lost_cookies(&config, &options.voice);
         names::resolve(unresolved, &options.voice).await;
         let requests = Arc::new(AtomicUsize::new(0));
@@ -80,6 +94,7 @@ impl Core {
             options,
             states,
             secret,
+            ticketer,
             listening: Vec::new(),
             fleet,
             logs,
@@ -96,10 +111,17 @@ impl Core {
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let Obtained { served, secrets, bound, admin, logs } = self.obtain(&config).await?;
+        let Obtained { served, secrets, terminators, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
-        let Lowered { snapshot, unresolved } =
-            lower(&config, &served, &self.states, &secrets, room(&config, self.fleet.len()), Some(&current));
+        let Lowered { snapshot, unresolved } = lower(
+            &config,
+            &served,
+            &self.states,
+            &secrets,
+            &terminators,
+            room(&config, self.fleet.len()),
+            Some(&current),
+        );
         names::resolve(unresolved, &self.voice).await;
 
         self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
@@ -119,6 +141,7 @@ impl Core {
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
         let secrets = Secrets::read(config, &self.secret)?;
+        let terminators = Terminators::load(config, &self.ticketer)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
@@ -131,7 +154,7 @@ impl Core {
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
-        Ok(Obtained { served, secrets, bound, admin, logs })
+        Ok(Obtained { served, secrets, terminators, bound, admin, logs })
     }
 
     fn take_logs(&mut self, logs: Option<Logs>) {
@@ -144,7 +167,7 @@ impl Core {
     fn take_admin(&mut self, admin: Option<AdminSockets>, wanted: bool) {
         if let Some(admin) = admin {
             let admin = admin.serve(&self.overview);
-            self.voice.note(format_args!("admin now on {}", url(&admin.address)));
+            self.voice.note(format_args!("admin now on {}", url("http", &admin.address)));
             self.admin = Some(admin);
         } else if !wanted {
             self.admin = None;
@@ -208,10 +231,13 @@ impl Core {
 
     /// What is served, and where.
     pub(crate) fn announce(&self) {
+        let current = self.overview.current();
         for listening in &self.listening {
-            self.voice.note(format_args!("listening on {}", url(&listening.address)));
+            let listener = current.snapshot.listeners.iter().find(|listener| listener.key == listening.key);
+            let scheme = listener.map_or("http", |listener| listener.scheme());
+            self.voice.note(format_args!("listening on {}", url(scheme, &listening.address)));
         }
-        for cluster in &self.overview.current().config.clusters {
+        for cluster in &current.config.clusters {
             let endpoints: Vec<_> =
                 cluster.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
             let balance = cluster.balance.word();
@@ -220,7 +246,8 @@ impl Core {
         self.announce_little_memory();
         match &self.admin {
             Some(admin) => {
-                self.voice.note(format_args!("admin on {} (metrics, health, status)", url(&admin.address)));
+                self.voice
+                    .note(format_args!("admin on {} (metrics, health, status)", url("http", &admin.address)));
             }
             None => self.voice.note("admin is off: no metrics"),
         }
@@ -299,12 +326,12 @@ fn bound_places(places: &[Place], bound: &[Bound]) -> Vec<Place> {
 }
 
 /// Something to click on.
-fn url(address: &str) -> String {
+fn url(scheme: &str, address: &str) -> String {
     let any = ["[::]:", "0.0.0.0:"].into_iter().find_map(|any| address.strip_prefix(any));
     match any {
         _ if address.starts_with("unix:") => address.to_owned(),
-        Some(port) => format!("http://localhost:{port} (every address of this machine)"),
-        None => format!("http://{address}"),
+        Some(port) => format!("{scheme}://localhost:{port} (every address of this machine)"),
+        None => format!("{scheme}://{address}"),
     }
 }
 
@@ -338,7 +365,7 @@ mod tests {
             ("0.0.0.0:80", "http://localhost:80 (every address of this machine)"),
             ("unix:/run/web.sock", "unix:/run/web.sock"),
         ] {
-            assert_eq!(url(address), expected);
+            assert_eq!(url("http", address), expected);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod certificates; // what listeners show their clients
 mod control; // a running proxy, seen from outside
 mod core; // the life of a configuration: start, reload, drain
 mod secrets;

@@ -8,6 +8,7 @@ mod rates;
 mod routes;
 mod sticky;
 
+use crate::certificates::Terminators;
 use crate::places::Place;
 use crate::secrets::Secrets;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
 use tidegate_config::Config;
 use tidegate_proxy::snapshot::{
-    HeadLimits, Keepalive, Listener, PerClient, Presence, ProxyLimits, Scheme, Snapshot, WorkspaceLimits,
+    HeadLimits, Keepalive, Listener, PerClient, Presence, ProxyLimits, Snapshot, WorkspaceLimits,
 };
 use tidegate_proxy::upstream::Upstream;
 
@@ -48,6 +49,7 @@ pub(crate) fn lower(
     places: &[Place],
     states: &States,
     secrets: &Secrets,
+    terminators: &Terminators,
     workspaces: WorkspaceLimits,
     previous: Option<&Previous>,
 ) -> Lowered {
@@ -57,7 +59,7 @@ pub(crate) fn lower(
         generation: previous.map_or(1, |previous| previous.snapshot.generation + 1),
         listeners: places
             .iter()
-            .filter_map(|place| listener(config, place, previous))
+            .filter_map(|place| listener(config, place, terminators, previous))
             .map(Arc::new)
             .collect(),
         routes: routes::lower(config, previous),
@@ -67,13 +69,18 @@ pub(crate) fn lower(
     Lowered { snapshot: Arc::new(snapshot), unresolved }
 }
 
-fn listener(config: &Config, place: &Place, previous: Option<&Previous>) -> Option<Listener> {
+fn listener(
+    config: &Config,
+    place: &Place,
+    terminators: &Terminators,
+    previous: Option<&Previous>,
+) -> Option<Listener> {
     let configured = config.listeners.get(place.listener)?;
     let before = previous
         .and_then(|previous| previous.snapshot.listeners.iter().find(|listener| listener.key == place.key));
     Some(Listener {
         key: Arc::clone(&place.key),
-        scheme: Scheme::Http,
+        tls: terminators.of(place.listener),
         connections_max: configured.connections as usize,
         connections: before.map(|before| Arc::clone(&before.connections)).unwrap_or_default(),
         trusted_proxies: configured.trusted_proxies.clone(),
@@ -151,7 +158,15 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let places = runtime.block_on(places(&config.listeners)).unwrap();
             let secrets = Secrets::read(&config, &MadeSecret::new().unwrap()).unwrap();
-            let lowered = lower(&config, &places, &self.states, &secrets, WORKSPACES, self.current.as_ref());
+            let lowered = lower(
+                &config,
+                &places,
+                &self.states,
+                &secrets,
+                &Terminators::default(),
+                WORKSPACES,
+                self.current.as_ref(),
+            );
             let snapshot = Arc::clone(&lowered.snapshot);
             self.current = Some(Previous { config: Arc::new(config), snapshot });
             lowered

@@ -10,7 +10,7 @@ use tidegate_http::HeadLimits;
 use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, RouteTable};
 use tidegate_proxy::snapshot::{
-    Action, Cluster, HashKey, Listener, Policy, Presence, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot,
+    Action, Cluster, HashKey, Listener, Policy, Presence, ProxyLimits, RetryPolicy, Route, Snapshot,
     Timeouts, WorkspaceLimits,
 };
 use tidegate_proxy::upstream::{Address, Upstream};
@@ -79,7 +79,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy, rate_limit: None };
     let listener = Listener {
         key: "main".into(),
-        scheme: Scheme::Http,
+        tls: None,
         connections_max: 100_000,
         connections: Arc::new(AtomicUsize::new(0)),
         trusted_proxies: vec![],

@@ -16,6 +16,7 @@ use crate::request::{self, Call, Fate};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
+use crate::tls::{self, Handshake};
 use crate::turned_away;
 use crate::view::View;
 use crate::worker::Worker;
@@ -43,6 +44,10 @@ const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 /// What is left for a body behind the longest head.
 const BODY_ROOM: usize = 8 * 1024;
 
+/// For whoever speaks HTTP where TLS is spoken: the one answer that both understand.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 44\r\n\r\n\
+    This port speaks HTTPS: begin with https://\n";
+
 /// A client connection, in a box of its own: a future would hold it twice, as argument and as variable.
 pub(crate) struct Connection {
     open: Open,
@@ -63,9 +68,10 @@ impl Connection {
     /// How long the client may be silent: a header of a proxy in front is due at once, a request comes when it comes.
     fn patience(&self) -> Duration {
         let listener = self.listener.current();
-        match self.client.entrance {
-            Entrance::HeaderRequired => listener.head_timeout,
-            Entrance::HeaderForbidden | Entrance::Open => listener.keep_alive_timeout,
+        match (self.client.entrance, &listener.tls, &self.stream) {
+            (Entrance::HeaderRequired, ..) => listener.head_timeout,
+            (_, Some(tls), Stream::Tls(stream)) if !stream.is_encrypted() => tls.handshake_timeout,
+            (Entrance::HeaderForbidden | Entrance::Open, ..) => listener.keep_alive_timeout,
         }
     }
 }
@@ -137,6 +143,11 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -
 async fn serve_while_busy(connection: &mut Connection) -> Fate {
     let Connection { open, listener: state, stream, client, alarm } = connection;
     let worker = &open.worker;
+    if client.entrance == Entrance::Open
+        && let Err(fate) = secure(state, stream, alarm, &[]).await
+    {
+        return fate;
+    }
     let Some(mut workspace) = worker.workspaces.lend() else {
         return turned_away::turn_away(worker, state, stream, client, alarm).await;
     };
@@ -148,6 +159,12 @@ async fn serve_while_busy(connection: &mut Connection) -> Fate {
         }
         if entered != Fate::KeepAlive || workspace.input.is_empty() {
             return entered;
+        }
+        if let Err(fate) = secure(state, stream, alarm, workspace.input.readable()).await {
+            return fate;
+        }
+        if stream.is_encrypted() {
+            workspace.input.clear();
         }
     }
     let address = ClientAddress::new(client);
@@ -169,6 +186,20 @@ async fn serve_while_busy(connection: &mut Connection) -> Fate {
             workspace = lent;
         }
     }
+}
+
+/// Encrypts the connection where that is to be done and has not been; `received` has been read from it already.
+async fn secure(state: &ListenerState, stream: &Stream, alarm: &Alarm, received: &[u8]) -> Result<(), Fate> {
+    let Stream::Tls(tls) = stream else { return Ok(()) };
+    let listener = state.current();
+    let Some(terminator) = listener.tls.as_ref().filter(|_| !tls.is_encrypted()) else { return Ok(()) };
+    let ended = Box::pin(tls::accept(tls, terminator, received, alarm)).await;
+    state.metrics.handshake(ended);
+    if ended == Handshake::NotTls {
+        tls.answer_in_the_clear(PLAIN_HTTP);
+        return Err(Fate::Linger);
+    }
+    if ended.succeeded() { Ok(()) } else { Err(Fate::Close) }
 }
 
 /// One of a bounded number of connections that stay ready to serve.

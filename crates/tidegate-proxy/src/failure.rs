@@ -99,6 +99,8 @@ pub enum Cause {
     HeadTimeout,
     /// The endpoint sent more interim (1xx) answers than anyone needs.
     InterimFlood,
+    /// The host is not one that the certificate of this connection is for.
+    Misdirected,
     NoEndpoint,
     NoEndpointUp,
     NoRoute,
@@ -246,6 +248,7 @@ impl Failure {
             }
             Cause::HeadTimeout => facts(Downstream, 408, "head_timeout", "http_request_error", Never),
             Cause::InterimFlood => facts(Upstream, 502, "interim_flood", "http_protocol_error", Never),
+            Cause::Misdirected => facts(Downstream, 421, "misdirected", "http_request_error", Never),
             Cause::NoEndpoint => facts(Admin, 503, "no_endpoint", "destination_not_found", Never),
             Cause::NoEndpointUp => facts(Upstream, 503, "no_endpoint_up", "destination_unavailable", Never),
             Cause::NoRoute => facts(Downstream, 404, "no_route", "destination_not_found", Never),

@@ -29,6 +29,7 @@ mod record;
 mod request; // ★ the life of one request
 pub mod route; // host, path, method, fields → route
 pub mod sticky; // back to the endpoint that a client was with
+pub mod tls; // handshakes, records, certificates
 mod tunnel; // after 101
 mod turned_away; // a request when as many as may be are in service
 pub mod upstream; // pool (checkout, give back), connect (the only place that dials)
@@ -39,8 +40,9 @@ pub mod snapshot; // the immutable view that everything is served by
 mod view; // a snapshot with what belongs to this worker // handles, resolved per snapshot
 
 mod buffer; // fixed room with a pinned front
-mod stream; // one connected byte stream
+mod stream; // one connected byte stream: a socket, or what is encrypted on one
 mod timers; // one alarm a connection, re-armed lazily
+mod transport; // one connected socket
 pub mod workspace; // what one request is served with, lent and taken back
 
 pub use listener::Socket;

@@ -7,6 +7,8 @@ use crate::metrics::{ListenerMetrics, Resolver};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
 use crate::timers::{after, now};
+use crate::tls::TlsStream;
+use crate::transport::Transport;
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -35,7 +37,7 @@ pub enum Socket {
 #[derive(Debug)]
 pub(crate) struct ListenerState {
     listener: RefCell<Arc<Listener>>,
-    metrics: ListenerMetrics,
+    pub(crate) metrics: ListenerMetrics,
     closing: Cell<bool>,
     closes: Notify,
 }
@@ -95,13 +97,13 @@ impl Accepting {
         })
     }
 
-    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    async fn accept(&self) -> io::Result<(Transport, Peer)> {
         match self {
             Self::Tcp(tcp) => {
                 let (stream, peer) = tcp.accept().await?;
                 Ok((tcp_stream(stream)?, peer.into()))
             }
-            Self::Unix(unix) => Ok((Stream::Unix(unix.accept().await?.0), Peer::default())),
+            Self::Unix(unix) => Ok((Transport::Unix(unix.accept().await?.0), Peer::default())),
         }
     }
 
@@ -127,9 +129,9 @@ impl Accepting {
     }
 }
 
-fn tcp_stream(stream: tokio::net::TcpStream) -> io::Result<Stream> {
+fn tcp_stream(stream: tokio::net::TcpStream) -> io::Result<Transport> {
     stream.set_nodelay(true)?;
-    Ok(Stream::Tcp(stream))
+    Ok(Transport::Tcp(stream))
 }
 
 enum Waiting {
@@ -138,7 +140,7 @@ enum Waiting {
 }
 
 impl Waiting {
-    fn accept(&self) -> io::Result<(Stream, Peer)> {
+    fn accept(&self) -> io::Result<(Transport, Peer)> {
         match self {
             Self::Tcp(tcp) => {
                 let (stream, peer) = tcp.accept()?;
@@ -148,7 +150,7 @@ impl Waiting {
             Self::Unix(unix) => {
                 let (stream, _) = unix.accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::default()))
+                Ok((Transport::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::default()))
             }
         }
     }
@@ -183,7 +185,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
 }
 
 /// `None` when the listener closes and nothing waits any more.
-async fn next(socket: &Accepting, state: &ListenerState) -> Option<io::Result<(Stream, Peer)>> {
+async fn next(socket: &Accepting, state: &ListenerState) -> Option<io::Result<(Transport, Peer)>> {
     let mut accept = pin!(socket.accept());
     let mut closes = pin!(state.closes.notified());
     poll_fn(|cx| match (accept.as_mut().poll(cx), closes.as_mut().poll(cx)) {
@@ -195,26 +197,30 @@ async fn next(socket: &Accepting, state: &ListenerState) -> Option<io::Result<(S
     .await
 }
 
-fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, stream: Stream, peer: Peer) {
+fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, transport: Transport, peer: Peer) {
     state.metrics.accepted.increment();
     let listener = state.current();
     let total_max = worker.view().snapshot.limits.connections_max;
     let Some(total) = Counted::below(&worker.connections_total, total_max) else {
         state.metrics.refused_by_total.increment();
         worker.metrics.limit("connections");
-        return stream.abort();
+        return transport.reset_on_close();
     };
     let Some(own) = Counted::below(&listener.connections, listener.connections_max) else {
         state.metrics.refused_by_listener.increment();
         worker.metrics.limit("listener_connections");
-        return stream.abort();
+        return transport.reset_on_close();
     };
     let mut client = Client::new(peer, Entrance::of(&listener, peer.ip));
     if !state.admits(&mut client, worker) {
-        return stream.abort();
+        return transport.reset_on_close();
     }
     let open = Open { worker: Rc::clone(worker), _counted: (total, own) };
     worker.connection_began();
+    let stream = match &listener.tls {
+        None => Stream::Plain(transport),
+        Some(_) => Stream::Tls(Box::new(TlsStream::new(transport, Rc::clone(&worker.tls_scratch)))),
+    };
     let connection = Box::new(Connection::new(open, Rc::clone(state), stream, client));
     tokio::task::spawn_local(downstream::run(connection));
 }

@@ -12,6 +12,7 @@ use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 use crate::attempts::Objection;
 use crate::failure::{Failure, Retry};
 use crate::load::Learned;
+use crate::tls::Handshake;
 
 /// The label `route` of requests that no route matched, or whose head was refused.
 pub const NO_ROUTE: &str = "none";
@@ -116,6 +117,7 @@ pub(crate) struct ListenerMetrics {
     pub(crate) refused_by_listener: Arc<Counter>,
     pub(crate) refused_by_total: Arc<Counter>,
     pub(crate) pauses: Arc<Counter>,
+    handshakes: [(Handshake, Arc<Counter>); Handshake::ALL.len()],
 }
 
 impl ListenerMetrics {
@@ -127,6 +129,14 @@ impl ListenerMetrics {
             refused_by_listener: refused("listener"),
             refused_by_total: refused("total"),
             pauses: resolver.counter(&families::LISTENER_ACCEPT_PAUSES, &[listener]),
+            handshakes: Handshake::ALL
+                .map(|ended| (ended, resolver.counter(&families::TLS_HANDSHAKES, &[listener, ended.word()]))),
+        }
+    }
+
+    pub(crate) fn handshake(&self, ended: Handshake) {
+        if let Some((_, counter)) = self.handshakes.iter().find(|(known, _)| *known == ended) {
+            counter.increment();
         }
     }
 }

@@ -70,6 +70,9 @@ pub(crate) enum Fate {
 /// The life of one request, from its parsed head on. Every early exit is a `Failure`.
 pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
     canonicalize(call)?;
+    if is_misdirected(call) {
+        return Err(Failure::new(Stage::Route, Cause::Misdirected));
+    }
     if call.workspace.request.method == Method::Options && !may_be_forwarded(call) {
         return answer::options(call).await;
     }
@@ -102,6 +105,18 @@ fn canonicalize(call: &mut Call<'_>) -> Result<(), Failure> {
     let raw = workspace.request.path.of(workspace.input.pinned());
     let canonical = path::canonical(raw, &mut workspace.path);
     canonical.map(|_| ()).map_err(|error| Failure::new(Stage::Route, Cause::Path(error)))
+}
+
+/// RFC 9110 §7.4: the request is for a host that the certificate, which the client asked for by another name, is not for.
+fn is_misdirected(call: &Call<'_>) -> bool {
+    let (Stream::Tls(tls), Some(terminator)) = (&*call.down, &call.listener.tls) else { return false };
+    let Some(server_name) = tls.server_name() else { return false };
+    let host = call.workspace.request.host.of(call.workspace.input.pinned());
+    if host.is_empty() || host.eq_ignore_ascii_case(server_name.as_bytes()) {
+        return false;
+    }
+    let host = String::from_utf8_lossy(host).to_ascii_lowercase();
+    !terminator.certificates.cover(server_name, &host)
 }
 
 /// RFC 9110 §7.6.2: an OPTIONS request says how often it may be forwarded; counts this time, in the head itself.
@@ -298,7 +313,7 @@ pub(crate) fn write_head(
         authority: if own_host { authority.as_bytes() } else { request.authority.of(bytes) },
         client: call.address.text(),
         client_node: call.address.node(),
-        scheme: call.listener.scheme.text().as_bytes(),
+        scheme: call.down.scheme().as_bytes(),
         told: told(request, bytes, call.listener, call.address.ip()),
         request_id: call.journal.id.as_bytes(),
         hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
@@ -457,7 +472,7 @@ impl Call<'_> {
     pub(crate) fn came_by_https(&self) -> bool {
         let request = &self.workspace.request;
         let told = told(request, self.workspace.input.pinned(), self.listener, self.address.ip());
-        let here = self.listener.scheme.text().as_bytes();
+        let here = self.down.scheme().as_bytes();
         told.and_then(|told| told.proto).unwrap_or(here).eq_ignore_ascii_case(b"https")
     }
 

@@ -7,6 +7,7 @@ use crate::queue::Waiting;
 use crate::rate_limit::RateLimit;
 use crate::route::RouteTable;
 use crate::sticky::Sticky;
+use crate::tls::Terminator;
 use crate::upstream::Upstream;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -36,8 +37,8 @@ pub struct Snapshot {
 pub struct Listener {
     /// What makes it the same listener across reloads: the bind address as configured.
     pub key: Arc<str>,
-    /// How the clients of this listener reach us: `http`, later `https`.
-    pub scheme: Scheme,
+    /// What takes encrypted connections; `None`: they come in the clear.
+    pub tls: Option<Arc<Terminator>>,
     /// Connections open at once on this listener, over all workers.
     pub connections_max: usize,
     /// The count that `connections_max` bounds; the same object as in the previous snapshot.
@@ -61,22 +62,14 @@ impl Listener {
         self.proxy_protocol_from.iter().any(|network| network.contains(&address))
     }
 
+    /// How the clients of this listener reach us.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    Http,
-}
-
-impl Scheme {
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-        }
     }
 }
 

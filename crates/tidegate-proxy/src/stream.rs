@@ -1,29 +1,23 @@
-//! One connected byte stream, whatever carries it. Knows no HTTP.
-//!
-//! The runtime is asked whether a stream is ready and told when it is not; the bytes move by plain system calls. Reads and
-//! writes do not count against what a task may do at a time: whoever repeats them without end sees to that.
+//! One connected byte stream: a socket, or what is encrypted on one. Knows no HTTP.
 
-use std::io::{self, ErrorKind, IoSlice};
+use crate::tls::TlsStream;
+use crate::transport::Transport;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tidegate_sys::{receive, transmit, transmit_gathered};
-use tokio::io::{AsyncWrite, Interest};
-use tokio::net::{TcpStream, UnixStream};
+use std::task::{Context, Poll};
 
 /// A closed list: dispatch is a branch, and a connection costs its descriptor and no vtable.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Transport),
+    Tls(Box<TlsStream>),
 }
 
 macro_rules! each {
     ($stream:expr, $inner:ident => $body:expr) => {
         match $stream {
-            Stream::Tcp($inner) => $body,
-            Stream::Unix($inner) => $body,
+            Stream::Plain($inner) => $body,
+            Stream::Tls($inner) => $body,
         }
     };
 }
@@ -32,105 +26,77 @@ impl Stream {
     /// Reads once into `room`; `Ok(0)` is the end of the stream.
     #[inline]
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.try_read(room) {
-                Poll::Ready(read) => return Poll::Ready(read),
-                Poll::Pending => ready!(each!(self, inner => inner.poll_read_ready(cx)))?,
-            }
-        }
+        each!(self, inner => inner.poll_read(cx, room))
     }
 
     /// The same, but wakes nobody when there is something to read later.
     #[inline]
     pub(crate) fn try_read(&self, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.attempt(Interest::READABLE, room.len(), |socket| receive(&socket, room))
+        each!(self, inner => inner.try_read(room))
     }
 
+    /// Says how many bytes are on their way. After `Pending` the next call begins with the same bytes.
     #[inline]
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, bytes.len(), |socket| transmit(&socket, bytes))
+        each!(self, inner => inner.poll_write(cx, bytes))
     }
 
+    /// The same for bytes in several places.
     pub(crate) fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        self.poll_send(cx, length, |socket| transmit_gathered(&socket, slices))
+        each!(self, inner => inner.poll_write_vectored(cx, slices))
     }
 
-    #[inline]
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        length: usize,
-        send: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            match self.attempt(Interest::WRITABLE, length, &send) {
-                Poll::Ready(done) => return Poll::Ready(done),
-                Poll::Pending => ready!(each!(self, inner => inner.poll_write_ready(cx)))?,
-            }
-        }
-    }
-
-    /// One system call if the runtime believes that it would not wait. One that moved less than was wanted has emptied or
-    /// filled the socket (epoll(7)): the runtime, which listens to "would block" only, is told that, and another call
-    /// that finds nothing is spared.
-    #[inline]
-    fn attempt(
-        &self,
-        interest: Interest,
-        wanted: usize,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let mut moved_less = None;
-        let call = |socket| match call(socket)? {
-            moved if 0 < moved && moved < wanted => {
-                moved_less = Some(moved);
-                Err(ErrorKind::WouldBlock.into())
-            }
-            moved => Ok(moved),
-        };
-        let called = each!(self, inner => inner.try_io(interest, || call(inner.as_fd())));
-        match (moved_less, called) {
-            (Some(moved), _) => Poll::Ready(Ok(moved)),
-            (None, Err(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
-            (None, called) => Poll::Ready(called),
-        }
-    }
-
-    /// Ready when a read would not wait: bytes, the end, or an error. No system call.
+    /// Ready when a read would not wait: bytes, the end, or an error; or when only a read can tell. No system call.
     #[inline]
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        each!(self, inner => inner.poll_read_ready(cx)).map(|_| ())
+        each!(self, inner => inner.poll_readable(cx))
     }
 
-    /// Whether the reactor has seen bytes, the end or an error since the last read. No system call, no waker.
+    /// Whether there have been bytes, the end or an error since the last read. No system call, no waker, on a socket that
+    /// has been quiet.
     #[inline]
     pub(crate) fn is_readable(&self) -> bool {
-        each!(self, inner => inner.try_io(Interest::READABLE, || Ok(()))).is_ok()
+        each!(self, inner => inner.is_readable())
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.is_encrypted(),
+        }
+    }
+
+    /// How the client reached us.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_encrypted() { "https" } else { "http" }
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        match self {
+            Self::Plain(transport) => transport,
+            Self::Tls(tls) => tls.transport(),
+        }
     }
 
     /// Our own end, when it is an IP address and the connection still stands.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(tcp) => tcp.local_addr().ok(),
-            Self::Unix(_) => None,
-        }
+        self.transport().local_address()
     }
 
     /// Sends what the peer sees as the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => Pin::new(inner).poll_shutdown(cx))
+        each!(self, inner => inner.poll_shutdown(cx))
     }
 
     /// Closes so that the peer sees a reset instead of an orderly end: what it got so far is not the whole.
     pub(crate) fn abort(self) {
-        if let Self::Tcp(tcp) = &self {
-            // Not possible only when the socket is gone already, which the peer sees as well.
-            let _ = tidegate_sys::reset_on_close(tcp);
+        match self {
+            Self::Plain(transport) => transport.reset_on_close(),
+            Self::Tls(tls) => tls.abort(),
         }
     }
 }

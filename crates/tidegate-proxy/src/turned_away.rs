@@ -49,6 +49,9 @@ async fn turn_away_at_once(
         if entered != Fate::KeepAlive {
             return entered;
         }
+        if matches!(stream, Stream::Tls(_)) && !stream.is_encrypted() {
+            return Fate::Abort; // it would not understand an answer
+        }
     }
     let (view, address) = (worker.view(), ClientAddress::new(client));
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut workspace);

@@ -6,6 +6,7 @@ use crate::metrics::{Resolver, WorkerMetrics};
 use crate::record::LineWriter;
 use crate::snapshot::Snapshot;
 use crate::timers::{Timers, after, now};
+use crate::tls::Scratch;
 use crate::view::View;
 use crate::workspace::Workspaces;
 use std::cell::{Cell, RefCell};
@@ -119,6 +120,7 @@ pub fn start(parts: WorkerParts) -> io::Result<WorkerHandle> {
 pub(crate) struct Worker {
     pub(crate) timers: Rc<Timers>,
     pub(crate) workspaces: Workspaces,
+    pub(crate) tls_scratch: Rc<Scratch>,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) access_log: RefCell<Option<LineWriter>>,
     /// Of all workers.
@@ -155,6 +157,7 @@ impl Worker {
         Ok(Rc::new(Self {
             timers: Timers::new()?,
             workspaces: Workspaces::new(parts.requests, parts.snapshot.limits.workspaces),
+            tls_scratch: Rc::default(),
             metrics: WorkerMetrics::new(resolver.clone()),
             access_log: RefCell::new(parts.access_log.map(LineWriter::new)),
             connections_total: parts.connections,

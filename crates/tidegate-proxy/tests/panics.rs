@@ -13,7 +13,7 @@ use tidegate_http::HeadLimits;
 use tidegate_proxy::Socket;
 use tidegate_proxy::route::{Matcher, PathPattern, RouteTable};
 use tidegate_proxy::snapshot::{
-    Action, Cluster, HashKey, Listener, Policy, Presence, ProxyLimits, RetryPolicy, Route, Scheme, Snapshot,
+    Action, Cluster, HashKey, Listener, Policy, Presence, ProxyLimits, RetryPolicy, Route, Snapshot,
     Timeouts, WorkspaceLimits,
 };
 use tidegate_proxy::upstream::{Address, Upstream};
@@ -183,7 +183,7 @@ fn cluster(
 fn listener(connections: &Arc<AtomicUsize>) -> Listener {
     Listener {
         key: "main".into(),
-        scheme: Scheme::Http,
+        tls: None,
         connections_max: 100,
         connections: Arc::clone(connections),
         trusted_proxies: vec![],

@@ -70,6 +70,8 @@ families! {
         "Connections from clients that are open now.";
     LISTENER_CONNECTIONS_REFUSED = Counter "tidegate_listener_connections_refused" ["listener", "limit"]
         "Connections closed unanswered because a limit on connections was reached; limit is client, listener or total.";
+    TLS_HANDSHAKES = Counter "tidegate_tls_handshakes" ["listener", "outcome"]
+        "TLS handshakes with clients; outcome is full, resumed, failed, timeout, client_gone or not_tls.";
     LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]
         "Times that accepting paused because the process or the system had no file descriptor or memory left.";
 

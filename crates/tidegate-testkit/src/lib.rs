@@ -37,6 +37,8 @@ pub mod proxy;
 pub mod random;
 /// Answers, read by an independent reader.
 pub mod reply;
+/// Certificates for a test, and a client that trusts them.
+pub mod tls;
 /// A byte stream with deadlines.
 pub mod wire;
 

@@ -5,12 +5,15 @@
 use super::Default::{Inherited, Required, Value, Words};
 use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY, STICKIES, STICKY, STICKY_DOC};
 use super::rate_limit::{RATE_KEY, RATE_LIMIT, RATE_LIMIT_DOC, RATE_LIMITS};
+use super::tls::{CERTIFICATE, TLS, TLS_DOC, TLSES};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 26] = [
+pub(crate) static ALL: [&Table; 28] = [
     &ROOT,
     &LISTENER,
+    &TLS,
+    &CERTIFICATE,
     &ROUTE,
     &PATH,
     &ANSWER,
@@ -184,6 +187,7 @@ pub(crate) static LISTENER: Table = Table {
     doc: "A bound address and whom it trusts.",
     keys: &[
         key("bind", BIND, Required, "\":8080\"", "The address to bind."),
+        key("tls", TLSES, Words("plain HTTP"), "{ cert = \"a.pem\", key = \"a.key\" }", TLS_DOC),
         key(
             "connections",
             CONNECTIONS,
@@ -641,6 +645,13 @@ pub(crate) static TIMEOUT: Table = Table {
             Value("\"60s\""),
             "\"15s\"",
             "A client connection between two requests.",
+        ),
+        key(
+            "handshake",
+            Kind::Duration,
+            Value("\"10s\""),
+            "\"5s\"",
+            "A TLS handshake with a client, from the connection on.",
         ),
         key("queue", Kind::Duration, Value("\"5s\""), "\"500ms\"", QUEUE_DOC),
         key("connect", Kind::Duration, Value("\"3s\""), "\"1s\"", CONNECT_DOC),

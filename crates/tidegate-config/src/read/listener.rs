@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::document::{Node, Value};
 use crate::keys::LISTENER;
 use crate::problem::Problem;
+use crate::read::tls::tls;
 use crate::read::{Inherited, Placed, is_table};
 use crate::walk::{Field, Section, Walk, set};
 use crate::{Bind, Listener, Log, LogFormat, LogTarget};
@@ -41,6 +42,7 @@ pub(super) fn listeners(walk: &mut Walk, root: &Section<'_>, inherited: &Inherit
 fn plain(bind: Bind, inherited: &Inherited) -> Listener {
     Listener {
         bind,
+        tls: None,
         connections: inherited.limit.connections,
         trusted_proxies: inherited.trusted_proxies.clone(),
         proxy_protocol_from: inherited.proxy_protocol_from.clone(),
@@ -60,6 +62,7 @@ fn listener(
     let trusted_proxies = trusted_proxies(walk, &section);
     let proxy_protocol_from = proxy_protocol_from(walk, &section);
     let connections = connections(walk, &section, inherited.limit.connections);
+    let tls = tls(walk, &section);
     let Some(bind) = section.field("bind") else {
         if walk.has_misplaced(&["bind"]) {
             return None;
@@ -73,6 +76,7 @@ fn listener(
     set(&mut listener.trusted_proxies, trusted_proxies);
     set(&mut listener.proxy_protocol_from, proxy_protocol_from);
     set(&mut listener.connections, connections);
+    listener.tls = tls;
     Some(Placed { value: listener, span: bind.span() })
 }
 

@@ -4,6 +4,7 @@ use super::{Address, Carries, Upstream};
 use crate::failure::Cause;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after};
+use crate::transport::Transport;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -91,9 +92,11 @@ async fn dial(address: &Address, presence: &Presence) -> io::Result<Stream> {
             if *presence != Presence::default() {
                 set_presence(&stream, presence)?;
             }
-            Ok(Stream::Tcp(stream))
+            Ok(Stream::Plain(Transport::Tcp(stream)))
         }
-        Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        Address::Unix(path) => {
+            UnixStream::connect(path).await.map(|stream| Stream::Plain(Transport::Unix(stream)))
+        }
     }
 }
 

@@ -1,0 +1,77 @@
+//! `tls` of a listener. It opens no file.
+
+use std::path::PathBuf;
+
+use crate::document::Node;
+use crate::keys::CERTIFICATE;
+use crate::problem::Problem;
+use crate::walk::{Field, Section, Walk, set};
+use crate::{CertificateFiles, Tls, TlsVersion};
+
+/// The `tls` of a listener; `None` when it says nothing, or nothing of use.
+pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
+    let field = listener.field("tls")?;
+    let Some(table) = field.section(walk) else {
+        walk.report(field.wrong().help("write `tls = { cert = \"FILE\", key = \"FILE\" }`"));
+        return None;
+    };
+    let mut certificates = Vec::new();
+    if table.field("cert").is_some() || table.field("key").is_some() {
+        certificates.extend(pair(walk, &table));
+    }
+    let given = table.field("certificates");
+    if let Some(list) = &given {
+        for node in list.items(walk) {
+            certificates.extend(certificate(walk, list, node));
+        }
+    }
+    if certificates.is_empty()
+        && given.is_none()
+        && table.field("cert").is_none()
+        && table.field("key").is_none()
+    {
+        let title = format!("`{}` has no certificate", table.path);
+        walk.report(
+            Problem::error(table.span.clone(), title).help("add `cert = \"FILE\"` and `key = \"FILE\"`"),
+        );
+    }
+    let mut min_version = TlsVersion::default();
+    set(&mut min_version, table.field("min_version").and_then(|field| field.word(walk)).map(version));
+    Some(Tls { certificates, min_version })
+}
+
+fn certificate(walk: &mut Walk, list: &Field<'_>, node: &Node) -> Option<CertificateFiles> {
+    let Some(section) = Section::open(walk, &CERTIFICATE, &list.path, node) else {
+        walk.report(list.wrong_at(node));
+        return None;
+    };
+    pair(walk, &section)
+}
+
+/// Neither is of use without the other.
+fn pair(walk: &mut Walk, section: &Section<'_>) -> Option<CertificateFiles> {
+    let given = |name| section.field(name).is_some();
+    for (name, other) in [("cert", "key"), ("key", "cert")] {
+        if !given(name) && !walk.has_misplaced(&[name]) {
+            let title = format!("`{}` has no `{name}`", section.path);
+            let help = format!("add `{name} = \"FILE\"` beside `{other}`");
+            walk.report(Problem::error(section.span.clone(), title).help(help));
+        }
+    }
+    let (cert, key) = (file(walk, section, "cert"), file(walk, section, "key"));
+    Some(CertificateFiles { cert: cert?, key: key? })
+}
+
+fn file(walk: &mut Walk, section: &Section<'_>, name: &'static str) -> Option<PathBuf> {
+    let field = section.field(name)?;
+    let text = section.text(walk, name)?;
+    if text.is_empty() || text.contains('\0') {
+        walk.report(field.wrong());
+        return None;
+    }
+    Some(PathBuf::from(text))
+}
+
+fn version(word: &str) -> TlsVersion {
+    if word == "1.3" { TlsVersion::Tls13 } else { TlsVersion::Tls12 }
+}

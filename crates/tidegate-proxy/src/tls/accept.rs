@@ -1,0 +1,91 @@
+//! From a client's first byte to an encrypted connection.
+
+use super::client_hello::{self, ClientHello, HelloError};
+use super::session::Role;
+use super::{Terminator, TlsStream};
+use crate::timers::{Alarm, after, now};
+use rustls::HandshakeKind;
+use rustls::server::UnbufferedServerConnection;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+/// How a handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    /// The client closed, or broke off.
+    ClientGone,
+    /// No agreement: of versions, of suites, of certificates, or what came made no sense.
+    Failed,
+    /// With everything that a first meeting takes.
+    Full,
+    /// What the client sent is not TLS.
+    NotTls,
+    /// With a ticket from an earlier connection.
+    Resumed,
+    Timeout,
+}
+
+impl Handshake {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::ClientGone, Self::Failed, Self::Full, Self::NotTls, Self::Resumed, Self::Timeout];
+
+    /// The value of the metric's label.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::Failed => "failed",
+            Self::Full => "full",
+            Self::NotTls => "not_tls",
+            Self::Resumed => "resumed",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    pub(crate) fn succeeded(self) -> bool {
+        matches!(self, Self::Full | Self::Resumed)
+    }
+}
+
+/// Agrees with the client on keys. `received` is what has been read from the connection.
+pub(crate) async fn accept(
+    tls: &TlsStream,
+    terminator: &Terminator,
+    received: &[u8],
+    alarm: &Alarm,
+) -> Handshake {
+    let deadline = after(now(), terminator.handshake_timeout);
+    alarm.within(deadline, agree(tls, terminator, received)).await.unwrap_or(Handshake::Timeout)
+}
+
+async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Handshake {
+    let mut received = received.to_vec();
+    let hello = match read_hello(tls, &mut received).await {
+        Ok(hello) => hello,
+        Err(ended) => return ended,
+    };
+    let Ok(server) = UnbufferedServerConnection::new(Arc::clone(&terminator.config)) else {
+        return Handshake::Failed;
+    };
+    tls.begin(Role::Server(server), hello.server_name, &received);
+    match poll_fn(|cx| tls.poll_handshake(cx)).await {
+        Err(_) if tls.is_gone() => Handshake::ClientGone,
+        Err(_) => Handshake::Failed,
+        Ok(()) if tls.handshake_kind() == Some(HandshakeKind::Resumed) => Handshake::Resumed,
+        Ok(()) => Handshake::Full,
+    }
+}
+
+/// What the client wants, before anything is decided.
+async fn read_hello(tls: &TlsStream, received: &mut Vec<u8>) -> Result<ClientHello, Handshake> {
+    loop {
+        match client_hello::parse(received) {
+            Ok(Some(hello)) => return Ok(hello),
+            Ok(None) => {}
+            Err(HelloError::NotTls) => return Err(Handshake::NotTls),
+            Err(HelloError::Malformed | HelloError::TooLong) => return Err(Handshake::Failed),
+        }
+        if poll_fn(|cx| tls.poll_receive(cx, received)).await.is_err() {
+            return Err(Handshake::ClientGone);
+        }
+    }
+}

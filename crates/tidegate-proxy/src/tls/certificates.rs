@@ -1,0 +1,108 @@
+//! The certificates of a listener, and which of them a client is shown. Knows no files.
+
+use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A certificate, its chain, its key, and the names that it is for.
+#[derive(Debug)]
+pub struct Certificate {
+    /// In lower case; `*.` before those that are for any name one label longer.
+    names: Vec<String>,
+    key: Arc<CertifiedKey>,
+}
+
+impl Certificate {
+    pub fn new(names: impl IntoIterator<Item = String>, key: CertifiedKey) -> Self {
+        let names = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
+        Self { names, key: Arc::new(key) }
+    }
+
+    /// Whether it is for `host`: a name in lower case, or an address.
+    pub fn covers(&self, host: &str) -> bool {
+        let any = wildcard_of(host);
+        self.names.iter().any(|name| name == host || any.as_ref() == Some(name))
+    }
+
+    fn is_ecdsa(&self) -> bool {
+        self.key.key.algorithm() != SignatureAlgorithm::RSA
+    }
+}
+
+/// `a.b.c` → `*.b.c`: a wildcard stands for exactly one label (RFC 9525 §6.3).
+fn wildcard_of(host: &str) -> Option<String> {
+    let (first, rest) = host.split_once('.')?;
+    (!first.is_empty() && !rest.is_empty()).then(|| format!("*.{rest}"))
+}
+
+/// Found by name; the first one is for clients that ask for nobody, or for somebody else.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    default: Vec<Arc<Certificate>>,
+    by_name: HashMap<String, Vec<Arc<Certificate>>>,
+}
+
+impl Certificates {
+    /// Of several for one name, all are kept: a client is shown the first that it can verify, short keys first.
+    pub fn new(all: &[Arc<Certificate>]) -> Self {
+        let mut by_name: HashMap<String, Vec<Arc<Certificate>>> = HashMap::new();
+        for certificate in all {
+            for name in &certificate.names {
+                by_name.entry(name.clone()).or_default().push(Arc::clone(certificate));
+            }
+        }
+        for same_name in by_name.values_mut() {
+            same_name.sort_by_key(|certificate| !certificate.is_ecdsa());
+        }
+        // Whoever asks for nobody may still need the other kind of key.
+        let default = all.first().map_or_else(Vec::new, |first| {
+            let twins = first.names.first().and_then(|name| by_name.get(name));
+            twins.cloned().unwrap_or_else(|| vec![Arc::clone(first)])
+        });
+        Self { default, by_name }
+    }
+
+    /// Those for `server_name`, a name in lower case: its own, before those of a wildcard.
+    pub fn for_name(&self, server_name: Option<&str>) -> &[Arc<Certificate>] {
+        let exact = server_name.and_then(|name| self.by_name.get(name));
+        let found = exact.or_else(|| self.by_name.get(&wildcard_of(server_name?)?));
+        found.unwrap_or(&self.default)
+    }
+}
+
+/// The certificates that are in force, replaced whole while connections come and go.
+#[derive(Debug, Default)]
+pub struct SharedCertificates(ArcSwap<Certificates>);
+
+impl SharedCertificates {
+    pub fn new(certificates: Certificates) -> Self {
+        Self(ArcSwap::from_pointee(certificates))
+    }
+
+    pub fn replace(&self, certificates: Certificates) {
+        self.0.store(Arc::new(certificates));
+    }
+
+    /// Whether the one that a client with this `server_name` was shown is for `host`.
+    pub(crate) fn cover(&self, server_name: &str, host: &str) -> bool {
+        self.0.load().for_name(Some(server_name)).iter().any(|certificate| certificate.covers(host))
+    }
+}
+
+impl ResolvesServerCert for SharedCertificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let certificates = self.0.load();
+        let candidates = certificates.for_name(name.as_deref());
+        let understood =
+            candidates.iter().find(|certificate| can_verify(certificate, hello.signature_schemes()));
+        understood.or(candidates.first()).map(|certificate| Arc::clone(&certificate.key))
+    }
+}
+
+fn can_verify(certificate: &Certificate, offered: &[SignatureScheme]) -> bool {
+    certificate.key.key.choose_scheme(offered).is_some()
+}

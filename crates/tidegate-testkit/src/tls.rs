@@ -1,0 +1,165 @@
+//! An authority that makes certificates for a test, and a client that trusts it alone.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SignatureAlgorithm};
+use rustls::pki_types::ServerName;
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+use crate::patience::PATIENCE;
+
+/// Signs certificates, and keeps them in a folder of its own.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: TempDir,
+}
+
+/// A certificate and its key, in PEM files.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Issued {
+    /// `cert = "…", key = "…"`.
+    pub fn keys(&self) -> String {
+        format!("cert = '{}', key = '{}'", self.cert.display(), self.key.display())
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new([]).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Test Authority");
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).expect("the scratch folder is writable");
+        Self { issuer, folder }
+    }
+
+    /// Its own certificate.
+    pub fn cert(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A certificate for these names, with an ECDSA key.
+    pub fn issue(&self, file: &str, names: &[&str]) -> Issued {
+        self.issue_with(file, names, &rcgen::PKCS_ECDSA_P256_SHA256)
+    }
+
+    pub fn issue_rsa(&self, file: &str, names: &[&str]) -> Issued {
+        self.issue_with(file, names, &rcgen::PKCS_RSA_SHA256)
+    }
+
+    fn issue_with(&self, file: &str, names: &[&str], algorithm: &'static SignatureAlgorithm) -> Issued {
+        let key = KeyPair::generate_for(algorithm).expect("a key");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).expect("names");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let path = |ending: &str| self.folder.path().join(format!("{file}.{ending}"));
+        let issued = Issued { cert: path("pem"), key: path("key") };
+        write(&issued.cert, &certificate.pem());
+        write(&issued.key, &key.serialize_pem());
+        issued
+    }
+
+    /// A client that trusts this authority, and keeps what it needs to resume.
+    pub fn client(&self) -> TlsClient {
+        self.client_of(rustls::ALL_VERSIONS)
+    }
+
+    /// The same for one that speaks only these versions.
+    pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsClient {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("an authority");
+        let config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_protocol_versions(versions)
+                .expect("versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        TlsClient { config: Arc::new(config) }
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("the scratch folder is writable");
+}
+
+#[derive(Clone, Debug)]
+pub struct TlsClient {
+    pub config: Arc<ClientConfig>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct TlsConnection {
+    pub stream: StreamOwned<ClientConnection, TcpStream>,
+}
+
+impl TlsClient {
+    /// Connects and agrees on keys.
+    pub fn connect(&self, to: SocketAddr, name: &str) -> Result<TlsConnection, String> {
+        let socket = TcpStream::connect(to).map_err(|error| error.to_string())?;
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time");
+        socket.set_nodelay(true).expect("a socket");
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let session = ClientConnection::new(Arc::clone(&self.config), name).expect("a session");
+        let mut stream = StreamOwned::new(session, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|error| error.to_string())?;
+        }
+        Ok(TlsConnection { stream })
+    }
+}
+
+impl TlsConnection {
+    pub fn is_resumed(&self) -> bool {
+        self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The certificate that was shown.
+    pub fn leaf(&self) -> Vec<u8> {
+        self.stream.conn.peer_certificates().expect("a certificate")[0].to_vec()
+    }
+
+    /// Sends a request and reads an answer with a Content-Length: status, head, body.
+    pub fn exchange(&mut self, request: &[u8]) -> Result<(u16, String, Vec<u8>), String> {
+        self.stream.write_all(request).map_err(|error| error.to_string())?;
+        self.answer()
+    }
+
+    pub fn get(&mut self, host: &str, target: &str) -> Result<(u16, String, Vec<u8>), String> {
+        self.exchange(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
+    }
+
+    pub fn answer(&mut self) -> Result<(u16, String, Vec<u8>), String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).map_err(|error| error.to_string())?;
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).expect("a head of text").to_ascii_lowercase();
+        let status = head[9..12].parse().expect("a status");
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a length"))];
+        self.stream.read_exact(&mut body).map_err(|error| error.to_string())?;
+        Ok((status, head, body))
+    }
+}

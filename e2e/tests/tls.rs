@@ -1,0 +1,189 @@
+//! HTTPS: certificates by name, versions, tickets, and the same bytes as in the clear.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+use tidegate_testkit::tls::{Authority, Issued};
+use tidegate_testkit::{Endpoint, Proxy, Script, Tidegate, Wire};
+
+fn https(endpoint: &Endpoint, tls: &str, more: &str) -> Proxy {
+    let to = endpoint.address();
+    Tidegate::with(format!("to = \"{to}\"\n{more}\n[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {tls} }}\n"))
+        .start()
+}
+
+fn one(authority: &Authority) -> Issued {
+    authority.issue("app", &["app.test", "*.wild.test", "127.0.0.1"])
+}
+
+#[test]
+fn requests_and_bodies_of_every_size_pass_as_they_do_in_the_clear() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::start(Script::echoes()));
+    let proxy = https(&endpoint, &one(&authority).keys(), "");
+    let mut connection = authority.client().connect(proxy.address(), "app.test").unwrap();
+    for size in [0, 1, 100, 4096, 16 * 1024, 70_000, 3_000_000] {
+        let body: Vec<u8> = (0..size).map(|byte| (byte % 251) as u8).collect();
+        let head = format!("POST /{size} HTTP/1.1\r\nHost: app.test\r\nContent-Length: {size}\r\n\r\n");
+        let request = [head.as_bytes(), &body].concat();
+        let (status, _, echoed) = connection.exchange(&request).unwrap();
+        assert_eq!((status, echoed.len()), (200, body.len()));
+        assert!(echoed == body, "{size} bytes came back changed");
+        let received = endpoint.last_request();
+        assert_eq!(received.field("x-forwarded-proto"), Some("https"));
+    }
+    assert!((proxy.metrics().sum("tidegate_tls_handshakes_total", &[("outcome", "full")]) - 1.0).abs() < 0.5);
+}
+
+#[test]
+fn a_handshake_and_a_request_may_come_one_byte_at_a_time() {
+    struct Trickle(TcpStream);
+    impl Read for Trickle {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(room)
+        }
+    }
+    impl Write for Trickle {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.write(&bytes[..1])
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let proxy = https(&endpoint, &one(&authority).keys(), "");
+    let socket = TcpStream::connect(proxy.address()).unwrap();
+    socket.set_nodelay(true).unwrap();
+    let name = "app.test".try_into().unwrap();
+    let session = rustls::ClientConnection::new(authority.client().config, name).unwrap();
+    let mut stream = rustls::StreamOwned::new(session, Trickle(socket));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+}
+
+#[test]
+fn each_name_gets_its_certificate_and_each_client_a_key_that_it_understands() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let first = authority.issue("first", &["first.test"]);
+    let wild = authority.issue("wild", &["*.wild.test"]);
+    let exact = authority.issue("exact", &["exact.wild.test"]);
+    let rsa = authority.issue_rsa("rsa", &["first.test"]);
+    let list: Vec<_> = [&wild, &exact, &rsa].map(|issued| format!("{{ {} }}", issued.keys())).into();
+    let proxy = https(&endpoint, &format!("{}, certificates = [{}]", first.keys(), list.join(", ")), "");
+    let client = authority.client();
+    let leaf = |name: &str| client.connect(proxy.address(), name).unwrap().leaf();
+    let file = |issued: &Issued| pem_bytes(&issued.cert);
+    assert_eq!(leaf("first.test"), file(&first), "short keys first");
+    assert_eq!(leaf("a.wild.test"), file(&wild));
+    assert_eq!(leaf("exact.wild.test"), file(&exact), "an exact name before a wildcard");
+    for unknown in ["other.test", "wild.test", "a.b.wild.test"] {
+        let refused = client.connect(proxy.address(), unknown).unwrap_err();
+        assert!(refused.contains("not valid for name"), "{unknown}: {refused}");
+    }
+    let status = std::process::Command::new("openssl")
+        .args(["s_client", "-connect", &proxy.address().to_string(), "-servername", "first.test"])
+        .args(["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(said.contains("ECDHE-RSA-AES128-GCM-SHA256"), "a client that knows RSA alone: {said}");
+}
+
+fn pem_bytes(path: &std::path::Path) -> Vec<u8> {
+    use rustls::pki_types::pem::PemObject;
+    rustls::pki_types::CertificateDer::from_pem_file(path).unwrap().to_vec()
+}
+
+#[test]
+fn a_host_that_the_certificate_is_not_for_is_misdirected() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let proxy = https(&endpoint, &one(&authority).keys(), "");
+    let mut connection = authority.client().connect(proxy.address(), "app.test").unwrap();
+    for host in ["app.test", "APP.test:8443", "x.wild.test", "127.0.0.1"] {
+        assert_eq!(connection.get(host, "/").unwrap().0, 200, "{host}");
+    }
+    let (status, head, _) = connection.get("other.test", "/").unwrap();
+    assert_eq!(status, 421, "{head}");
+    assert!(head.contains("details=\"misdirected\""), "{head}");
+    assert_eq!(endpoint.request_count(), 4);
+}
+
+#[test]
+fn clients_come_back_with_a_ticket_to_any_worker_and_after_a_reload() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    for versions in [&[&rustls::version::TLS12], &[&rustls::version::TLS13]] {
+        let proxy = https(&endpoint, &one(&authority).keys(), "workers = 2");
+        let client = authority.client_of(versions);
+        let visit = || {
+            let mut connection = client.connect(proxy.address(), "app.test").unwrap();
+            assert_eq!(connection.get("app.test", "/").unwrap().0, 200);
+            connection.is_resumed()
+        };
+        assert!(!visit());
+        let resumed = (0..50).filter(|_| visit()).count();
+        assert_eq!(resumed, 50, "{versions:?}");
+        proxy.signal(rustix::process::Signal::HUP);
+        proxy.wait_for_metric("tidegate_config_reloads_total", &[("outcome", "applied")], 1.0);
+        assert!(visit(), "{versions:?}: the reload forgot its clients");
+        assert!(
+            (proxy.metrics().sum("tidegate_tls_handshakes_total", &[("outcome", "resumed")]) - 51.0).abs()
+                < 0.5
+        );
+    }
+}
+
+#[test]
+fn old_versions_silence_and_plain_http_are_refused() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let tls = format!("{}, min_version = \"1.3\"", one(&authority).keys());
+    let proxy = https(&endpoint, &tls, "timeout.handshake = \"300ms\"");
+    let old = authority.client_of(&[&rustls::version::TLS12]).connect(proxy.address(), "app.test");
+    assert!(old.unwrap_err().contains("ProtocolVersion"));
+    let new = authority.client_of(&[&rustls::version::TLS13]).connect(proxy.address(), "app.test");
+    new.unwrap().get("app.test", "/").unwrap();
+
+    let mut half = proxy.client();
+    half.send([22, 3, 1, 2, 0, 1]);
+    half.expect_closed();
+    let mut silent = proxy.client();
+    silent.expect_closed();
+    let reply = proxy.client().get("/");
+    assert_eq!(reply.status, 400);
+    assert!(String::from_utf8(reply.body).unwrap().contains("https://"));
+    let outcome = |outcome| proxy.metrics().sum("tidegate_tls_handshakes_total", &[("outcome", outcome)]);
+    for (word, times) in [("failed", 1.0), ("timeout", 2.0), ("not_tls", 1.0), ("full", 1.0)] {
+        assert!((outcome(word) - times).abs() < 0.5, "{word}: {}", outcome(word));
+    }
+    assert_eq!(endpoint.request_count(), 1);
+}
+
+#[test]
+fn a_tunnel_through_tls_echoes_and_an_answer_that_breaks_off_is_no_orderly_end() {
+    let authority = Authority::new();
+    let endpoint = Endpoint::start(Script::echoes_in_a_tunnel());
+    let proxy = https(&endpoint, &one(&authority).keys(), "");
+    let mut connection = authority.client().connect(proxy.address(), "app.test").unwrap();
+    let upgrade = b"GET /t HTTP/1.1\r\nHost: app.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    assert_eq!(connection.exchange(upgrade).unwrap().0, 101);
+    for round in 0..20_u8 {
+        let message = vec![round; 1 + usize::from(round) * 5000];
+        connection.stream.write_all(&message).unwrap();
+        let mut echoed = vec![0; message.len()];
+        connection.stream.read_exact(&mut echoed).unwrap();
+        assert!(echoed == message);
+    }
+
+    let cut = Endpoint::start(Script::on_accept(|wire: &mut Wire| {
+        let _ = wire.line();
+        let _ = wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        std::thread::sleep(Duration::from_millis(50));
+        tidegate_testkit::Then::Close
+    }));
+    let proxy = https(&cut, &one(&authority).keys(), "");
+    let mut connection = authority.client().connect(proxy.address(), "app.test").unwrap();
+    let broken = connection.get("app.test", "/").unwrap_err();
+    assert!(!broken.contains("close_notify") || broken.contains("without"), "{broken}");
+}
