@@ -212,6 +212,27 @@ fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
     expect_counted(&door.proxy, "tunnel_idle");
 }
 
+/// The time that a connection stays ready to serve is a part of it: who was answered first is closed before who came later.
+#[test]
+fn a_connection_between_two_requests_is_kept_no_longer_than_one_that_has_not_asked_yet() {
+    let door = door_after(Script::answers("x"), "keep_alive", 1000);
+    let mut answered = door.proxy.client();
+    assert_eq!(answered.get("/").text(), "x");
+    pause(800);
+    let mut came_later = door.proxy.client();
+    let (closed, closings) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for (name, client) in [("answered", &mut answered), ("came later", &mut came_later)] {
+            let closed = closed.clone();
+            scope.spawn(move || {
+                client.expect_closed();
+                closed.send(name).unwrap();
+            });
+        }
+    });
+    assert_eq!(closings.try_iter().collect::<Vec<_>>(), ["answered", "came later"]);
+}
+
 #[test]
 fn a_connection_to_an_endpoint_that_is_not_used_is_closed() {
     let door = door_after(Script::answers("x"), "upstream_idle", 300);

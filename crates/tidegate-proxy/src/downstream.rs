@@ -78,19 +78,19 @@ impl Connection {
 
 /// The life of one client connection.
 pub(crate) async fn run(mut connection: Box<Connection>) {
+    let mut idle_since = now();
     loop {
         let worker = &connection.open.worker;
-        let now = now();
-        let idle_until = after(now, connection.patience());
-        let wait = Wait { idle_until, warm_until: after(now, WARM) };
+        let idle_until = after(idle_since, connection.patience());
+        let wait = Wait { idle_until, warm_until: after(now(), WARM) };
         if !readable(worker, &connection.stream, &connection.alarm, wait).await {
             return;
         }
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection))).await {
-            Some(Fate::KeepAlive) => {}
-            Some(Fate::Close) => return,
-            Some(Fate::Linger) => return Box::pin(linger(&mut connection)).await,
-            Some(Fate::Abort) => return connection.stream.abort(),
+            Some((Fate::KeepAlive, since)) => idle_since = since,
+            Some((Fate::Close, _)) => return,
+            Some((Fate::Linger, _)) => return Box::pin(linger(&mut connection)).await,
+            Some((Fate::Abort, _)) => return connection.stream.abort(),
             None => {
                 connection.open.worker.metrics.panics.increment();
                 return connection.stream.abort();
@@ -139,8 +139,8 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -
     .await
 }
 
-/// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end.
-async fn serve_while_busy(connection: &mut Connection) -> Fate {
+/// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end. Says since when it is silent, too.
+async fn serve_while_busy(connection: &mut Connection) -> (Fate, Moment) {
     let Connection { open, listener: state, stream, client, alarm } = connection;
     let worker = &open.worker;
     if client.entrance == Entrance::Open
@@ -149,16 +149,16 @@ async fn serve_while_busy(connection: &mut Connection) -> Fate {
         return fate;
     }
     let Some(mut workspace) = worker.workspaces.lend() else {
-        return turned_away::turn_away(worker, state, stream, client, alarm).await;
+        return (turned_away::turn_away(worker, state, stream, client, alarm).await, now());
     };
     let mut listener = state.current();
     if client.entrance != Entrance::Open {
         let entered = Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace)).await;
         if client.entrance == Entrance::Open && !state.admits(client, worker) {
-            return Fate::Abort;
+            return (Fate::Abort, NEVER);
         }
         if entered != Fate::KeepAlive || workspace.input.is_empty() {
-            return entered;
+            return (entered, now());
         }
         if let Err(fate) = secure(state, stream, alarm, workspace.input.readable()).await {
             return fate;
@@ -168,21 +168,25 @@ async fn serve_while_busy(connection: &mut Connection) -> Fate {
         }
     }
     let address = ClientAddress::new(client);
+    let mut answered = None;
     loop {
         state.refresh(&mut listener);
         let served = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
-        let Some((fate, ended)) = served else { return Fate::KeepAlive };
+        let Some((fate, ended)) = served else { return (Fate::KeepAlive, answered.unwrap_or_else(now)) };
         if fate != Fate::KeepAlive {
-            return fate;
+            return (fate, NEVER);
         }
+        answered = Some(ended);
         if workspace.input.is_empty() {
             drop(workspace);
-            let Some(_warm) = Warm::below(&worker.warm, WARM_MAX) else { return Fate::KeepAlive };
+            let Some(_warm) = Warm::below(&worker.warm, WARM_MAX) else { return (Fate::KeepAlive, ended) };
             let warm_until = after(ended, WARM.min(listener.keep_alive_timeout));
             if !readable(worker, stream, alarm, Wait { idle_until: warm_until, warm_until }).await {
-                return if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
+                let fate = if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
+                return (fate, ended);
             }
-            let Some(lent) = worker.workspaces.lend() else { return Fate::KeepAlive }; // and is turned away
+            // Who finds none comes back at once, and is turned away.
+            let Some(lent) = worker.workspaces.lend() else { return (Fate::KeepAlive, ended) };
             workspace = lent;
         }
     }
