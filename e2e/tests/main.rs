@@ -17,6 +17,7 @@ mod abusive_clients;
 mod balancing;
 mod breakers;
 mod broken_origins;
+mod certificates;
 mod chaos;
 mod cli;
 mod client_limits;

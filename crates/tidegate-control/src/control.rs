@@ -1,11 +1,11 @@
 //! A running proxy, seen from above: start, reload, stop. Decides nothing about requests.
 
-use crate::certificates::CertificateError;
 use crate::core::Core;
 use crate::places::PlaceError;
 use crate::secrets::SecretError;
 use crate::signals::Signals;
 use crate::status::Status;
+use crate::tls::CertificateError;
 use crate::voice::Voice;
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! The life of a configuration: put in force whole, replaced whole, drained at the end. Lives on the control runtime.
 
 use crate::admin::{AdminServer, AdminSockets};
-use crate::certificates::{Terminators, ticketer};
 use crate::control::{Options, StartError};
 use crate::fleet::Fleet;
 use crate::gauges;
@@ -14,6 +13,7 @@ use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
 use crate::secrets::{MadeSecret, Secrets, without_secret};
+use crate::tls::{Keeper, Stock, ticketer};
 use crate::voice::Voice;
 use crate::watch::Watch;
 use rustls::server::ProducesTickets;
@@ -39,6 +39,7 @@ pub(crate) struct Core {
     secret: MadeSecret,
     /// For clients that come back over TLS.
     ticketer: Arc<dyn ProducesTickets>,
+    certificates: Arc<Keeper>,
     listening: Vec<Listening>,
     fleet: Fleet,
     logs: Logs,
@@ -51,7 +52,7 @@ struct Obtained {
     /// Of the new configuration, in force or bound.
     served: Vec<Place>,
     secrets: Secrets,
-    terminators: Terminators,
+    certificates: Stock,
     bound: Vec<Bound>,
     admin: Option<AdminSockets>,
     logs: Option<Logs>,
@@ -65,7 +66,7 @@ impl Core {
         let secret = MadeSecret::new()?;
         let secrets = Secrets::read(&config, &secret)?;
         let ticketer = ticketer()?;
-        let terminators = Terminators::load(&config, &ticketer)?;
+        let certificates = Stock::load(&config, &ticketer)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -79,7 +80,7 @@ impl Core {
             &bound_places(&places, &bound),
             &states,
             &secrets,
-            &terminators,
+            &certificates,
             room(&config, count),
             None,
         );
@@ -95,6 +96,7 @@ impl Core {
             states,
             secret,
             ticketer,
+            certificates: Arc::default(),
             listening: Vec::new(),
             fleet,
             logs,
@@ -102,23 +104,26 @@ impl Core {
             checks: Checks::default(),
             overview,
         };
+        core.certificates.take(certificates, &core.overview, &core.voice);
         core.listen(bound);
         core.checks.follow(&core.overview).await;
         tokio::spawn(Watch::default().run(Arc::clone(&core.overview), core.voice.clone()));
+        let keeper = Arc::clone(&core.certificates);
+        tokio::spawn(keeper.run(Arc::clone(&core.overview), core.voice.clone()));
         core.applied();
         Ok(core)
     }
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let Obtained { served, secrets, terminators, bound, admin, logs } = self.obtain(&config).await?;
+        let Obtained { served, secrets, certificates, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
         let Lowered { snapshot, unresolved } = lower(
             &config,
             &served,
             &self.states,
             &secrets,
-            &terminators,
+            &certificates,
             room(&config, self.fleet.len()),
             Some(&current),
         );
@@ -129,7 +134,8 @@ impl Core {
         self.unlisten(|key| served.iter().all(|place| *place.key != *key));
         self.take_logs(logs);
         self.warn_of_what_stays(&config);
-        gauges::forget_removed(&self.overview.registry, &config, &snapshot);
+        self.certificates.take(certificates, &self.overview, &self.voice);
+        gauges::forget_removed(&self.overview, &config, &snapshot);
         let wants_admin = config.admin.is_some();
         self.overview.replace(Previous { config: Arc::new(config), snapshot });
         self.take_admin(admin, wants_admin);
@@ -141,7 +147,7 @@ impl Core {
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
         let secrets = Secrets::read(config, &self.secret)?;
-        let terminators = Terminators::load(config, &self.ticketer)?;
+        let certificates = Stock::load(config, &self.ticketer)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
@@ -154,7 +160,7 @@ impl Core {
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
-        Ok(Obtained { served, secrets, terminators, bound, admin, logs })
+        Ok(Obtained { served, secrets, certificates, bound, admin, logs })
     }
 
     fn take_logs(&mut self, logs: Option<Logs>) {

@@ -2,6 +2,7 @@
 
 use crate::overview::Overview;
 use crate::status::health_word;
+use crate::tls::CertificateFacts;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,9 +12,10 @@ use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
-    BUILD_INFO, CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE,
-    ENDPOINT_EJECTIONS, ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT,
-    ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
+    BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_OK, CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS,
+    ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_EJECTIONS, ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO,
+    ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT,
+    REQUESTS_IN_SERVICE, WORKERS,
 };
 use tidegate_telemetry::registry::{CONTROL, Labels};
 use tidegate_telemetry::{Family, Registry};
@@ -28,6 +30,11 @@ pub(crate) fn fill(overview: &Overview) {
     set(registry, &REQUEST_LIMIT, &[], snapshot.limits.workspaces.lent_max);
     for listener in &snapshot.listeners {
         set(registry, &LISTENER_CONNECTIONS, &[&listener.key], count(&listener.connections));
+    }
+    for facts in &*overview.certificates() {
+        let labels = [facts.certificate.as_str()];
+        registry.gauge(&CERTIFICATE_EXPIRY, &labels).set(facts.validity.not_after);
+        set(registry, &CERTIFICATE_OK, &labels, usize::from(facts.problem.is_none()));
     }
     for cluster in &snapshot.clusters {
         fill_cluster(registry, cluster, now);
@@ -101,9 +108,10 @@ fn set(registry: &Registry, family: &'static Family, labels: &[&str], value: usi
 }
 
 /// Forgets the series of what a reload removed.
-pub(crate) fn forget_removed(registry: &Registry, config: &Config, snapshot: &Snapshot) {
-    let served = Served::new(config, snapshot);
-    registry.retain(|family, labels| {
+pub(crate) fn forget_removed(overview: &Overview, config: &Config, snapshot: &Snapshot) {
+    let certificates = overview.certificates();
+    let served = Served::new(config, snapshot, &certificates);
+    overview.registry.retain(|family, labels| {
         // Workers keep the handles of failures by their kind, so these series have to stay.
         family.name == FAILURES.name || served.has(labels)
     });
@@ -111,6 +119,7 @@ pub(crate) fn forget_removed(registry: &Registry, config: &Config, snapshot: &Sn
 
 /// The names in a snapshot. Workers may wait for the registry while series are looked through, so that is quick.
 struct Served<'a> {
+    certificates: HashSet<&'a str>,
     clusters: HashSet<&'a str>,
     endpoints: HashSet<(&'a str, &'a str)>,
     listeners: HashSet<&'a str>,
@@ -119,10 +128,11 @@ struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    fn new(config: &'a Config, snapshot: &'a Snapshot) -> Self {
+    fn new(config: &'a Config, snapshot: &'a Snapshot, certificates: &'a [CertificateFacts]) -> Self {
         let upstreams = snapshot.clusters.iter().flat_map(|cluster| &cluster.upstreams);
         let routes = snapshot.routes.routes().iter().map(|route| &*route.name);
         Self {
+            certificates: certificates.iter().map(|facts| facts.certificate.as_str()).collect(),
             clusters: snapshot.clusters.iter().map(|cluster| &*cluster.name).collect(),
             endpoints: upstreams.map(|upstream| (&*upstream.id.cluster, &*upstream.id.address)).collect(),
             listeners: snapshot.listeners.iter().map(|listener| &*listener.key).collect(),
@@ -139,7 +149,9 @@ impl<'a> Served<'a> {
     fn has(&self, labels: Labels<'_>) -> bool {
         let cluster = labels.value("cluster");
         let endpoint = cluster.zip(labels.value("endpoint"));
-        cluster.is_none_or(|cluster| self.clusters.contains(cluster))
+        let certificate = labels.value("certificate");
+        certificate.is_none_or(|certificate| self.certificates.contains(certificate))
+            && cluster.is_none_or(|cluster| self.clusters.contains(cluster))
             && endpoint.is_none_or(|endpoint| self.endpoints.contains(&endpoint))
             && labels.value("listener").is_none_or(|listener| self.listeners.contains(listener))
             && self.has_stand(labels)

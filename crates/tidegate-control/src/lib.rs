@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-mod certificates; // what listeners show their clients
 mod control; // a running proxy, seen from outside
 mod core; // the life of a configuration: start, reload, drain
 mod secrets;
@@ -24,6 +23,7 @@ mod gauges; // the same as metrics
 mod health; // active checks
 mod overview; // what is in force now, for everybody to look at
 mod status; // the state of everything, as facts
+mod tls; // what listeners encrypt with
 mod watch; // says when endpoints go down or come back // the admin listener
 
 mod chance; // seeds and jitter
@@ -32,5 +32,5 @@ mod voice; // lines for the operator
 pub use control::{AdminChoice, Control, Options, StartError};
 pub use memory::request_limit;
 pub use signals::{Loaded, ServeError, Source};
-pub use status::{ClusterStatus, EndpointStatus, ListenerStatus, Status};
+pub use status::{CertificateStatus, ClusterStatus, EndpointStatus, ListenerStatus, Status};
 pub use voice::{Level, Voice};

@@ -8,9 +8,9 @@ mod rates;
 mod routes;
 mod sticky;
 
-use crate::certificates::Terminators;
 use crate::places::Place;
 use crate::secrets::Secrets;
+use crate::tls::Stock;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
@@ -49,7 +49,7 @@ pub(crate) fn lower(
     places: &[Place],
     states: &States,
     secrets: &Secrets,
-    terminators: &Terminators,
+    certificates: &Stock,
     workspaces: WorkspaceLimits,
     previous: Option<&Previous>,
 ) -> Lowered {
@@ -59,7 +59,7 @@ pub(crate) fn lower(
         generation: previous.map_or(1, |previous| previous.snapshot.generation + 1),
         listeners: places
             .iter()
-            .filter_map(|place| listener(config, place, terminators, previous))
+            .filter_map(|place| listener(config, place, certificates, previous))
             .map(Arc::new)
             .collect(),
         routes: routes::lower(config, previous),
@@ -72,7 +72,7 @@ pub(crate) fn lower(
 fn listener(
     config: &Config,
     place: &Place,
-    terminators: &Terminators,
+    certificates: &Stock,
     previous: Option<&Previous>,
 ) -> Option<Listener> {
     let configured = config.listeners.get(place.listener)?;
@@ -80,7 +80,7 @@ fn listener(
         .and_then(|previous| previous.snapshot.listeners.iter().find(|listener| listener.key == place.key));
     Some(Listener {
         key: Arc::clone(&place.key),
-        tls: terminators.of(place.listener),
+        tls: certificates.terminator(place.listener),
         connections_max: configured.connections as usize,
         connections: before.map(|before| Arc::clone(&before.connections)).unwrap_or_default(),
         trusted_proxies: configured.trusted_proxies.clone(),
@@ -163,7 +163,7 @@ mod tests {
                 &places,
                 &self.states,
                 &secrets,
-                &Terminators::default(),
+                &Stock::default(),
                 WORKSPACES,
                 self.current.as_ref(),
             );

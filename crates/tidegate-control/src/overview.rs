@@ -3,6 +3,7 @@
 
 use crate::listening::Listening;
 use crate::lower::Previous;
+use crate::tls::CertificateFacts;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,6 +22,7 @@ pub(crate) struct Overview {
     pub(crate) requests: Arc<AtomicUsize>,
     current: ArcSwap<Previous>,
     listening: ArcSwap<Vec<Listening>>,
+    certificates: ArcSwap<Vec<CertificateFacts>>,
     draining: AtomicBool,
     /// Why an endpoint is in the state it is in, as the last one to change it said.
     reasons: Mutex<HashMap<EndpointId, Arc<str>>>,
@@ -39,6 +41,7 @@ impl Overview {
             requests,
             current: ArcSwap::from_pointee(current),
             listening: ArcSwap::default(),
+            certificates: ArcSwap::default(),
             draining: AtomicBool::new(false),
             reasons: Mutex::default(),
         }
@@ -51,6 +54,11 @@ impl Overview {
 
     pub(crate) fn listening(&self) -> Arc<Vec<Listening>> {
         self.listening.load_full()
+    }
+
+    /// What listeners show their clients.
+    pub(crate) fn certificates(&self) -> Arc<Vec<CertificateFacts>> {
+        self.certificates.load_full()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -71,6 +79,10 @@ impl Overview {
 
     pub(crate) fn listens_on(&self, listening: Vec<Listening>) {
         self.listening.store(Arc::new(listening));
+    }
+
+    pub(crate) fn shows(&self, certificates: Vec<CertificateFacts>) {
+        self.certificates.store(Arc::new(certificates));
     }
 
     pub(crate) fn starts_draining(&self) {

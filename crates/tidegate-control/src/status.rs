@@ -2,6 +2,7 @@
 
 use crate::listening::Listening;
 use crate::overview::Overview;
+use crate::tls::CertificateFacts;
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_balance::{Endpoint, EndpointState, Health, Moment};
@@ -20,6 +21,7 @@ pub struct Status {
     pub generation: u64,
     pub workers: usize,
     pub listeners: Vec<ListenerStatus>,
+    pub certificates: Vec<CertificateStatus>,
     pub clusters: Vec<ClusterStatus>,
 }
 
@@ -30,6 +32,18 @@ pub struct ListenerStatus {
     /// What is really bound.
     pub address: String,
     pub connections: usize,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct CertificateStatus {
+    /// The file that it comes from.
+    pub certificate: String,
+    /// What it is for.
+    pub names: Vec<String>,
+    /// In seconds since the Unix epoch.
+    pub not_after: i64,
+    /// Why what the file holds now is not used.
+    pub problem: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -72,6 +86,7 @@ impl Status {
             generation: current.snapshot.generation,
             workers: overview.workers,
             listeners: current.snapshot.listeners.iter().map(|one| listener(one, &listening)).collect(),
+            certificates: overview.certificates().iter().map(certificate).collect(),
             clusters: clusters
                 .map(|cluster| {
                     ClusterStatus::read(cluster, current.config.cluster(&cluster.name), overview, now)
@@ -87,6 +102,15 @@ fn listener(listener: &Listener, listening: &[Listening]) -> ListenerStatus {
         listener: listener.key.to_string(),
         address: bound.map_or_else(String::new, |bound| bound.address.clone()),
         connections: listener.connections.load(Relaxed),
+    }
+}
+
+fn certificate(facts: &CertificateFacts) -> CertificateStatus {
+    CertificateStatus {
+        certificate: facts.certificate.clone(),
+        names: facts.names.clone(),
+        not_after: facts.validity.not_after,
+        problem: facts.problem.clone(),
     }
 }
 

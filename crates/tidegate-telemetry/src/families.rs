@@ -72,6 +72,12 @@ families! {
         "Connections closed unanswered because a limit on connections was reached; limit is client, listener or total.";
     TLS_HANDSHAKES = Counter "tidegate_tls_handshakes" ["listener", "outcome"]
         "TLS handshakes with clients; outcome is full, resumed, failed, timeout, client_gone or not_tls.";
+    CERTIFICATE_EXPIRY = Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["certificate"]
+        "When the certificate expires, in seconds since the Unix epoch; certificate is the file that it comes from.";
+    CERTIFICATE_OK = Gauge "tidegate_tls_certificate_ok" ["certificate"]
+        "Whether what the files of the certificate hold now is in use: 1, or 0 while the one before is kept.";
+    CERTIFICATE_READS = Counter "tidegate_tls_certificate_reads" ["certificate", "outcome"]
+        "Times that files of a certificate had changed and were read again; outcome is replaced or refused.";
     LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]
         "Times that accepting paused because the process or the system had no file descriptor or memory left.";
 

@@ -1,15 +1,18 @@
 //! An authority that makes certificates for a test, and a client that trusts it alone.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SignatureAlgorithm};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
+use time::OffsetDateTime;
 
 use crate::patience::PATIENCE;
 
@@ -31,6 +34,11 @@ impl Issued {
     /// `cert = "…", key = "…"`.
     pub fn keys(&self) -> String {
         format!("cert = '{}', key = '{}'", self.cert.display(), self.key.display())
+    }
+
+    /// The certificate as it is shown.
+    pub fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_file(&self.cert).expect("a certificate").to_vec()
     }
 }
 
@@ -59,17 +67,33 @@ impl Authority {
 
     /// A certificate for these names, with an ECDSA key.
     pub fn issue(&self, file: &str, names: &[&str]) -> Issued {
-        self.issue_with(file, names, &rcgen::PKCS_ECDSA_P256_SHA256)
+        self.issue_with(file, names, &rcgen::PKCS_ECDSA_P256_SHA256, |_| {})
+    }
+
+    /// A certificate that holds from so many days before now until so many days after it.
+    pub fn issue_for_days(&self, file: &str, names: &[&str], days: RangeInclusive<i64>) -> Issued {
+        let now = OffsetDateTime::now_utc();
+        self.issue_with(file, names, &rcgen::PKCS_ECDSA_P256_SHA256, |params| {
+            params.not_before = now + time::Duration::days(*days.start());
+            params.not_after = now + time::Duration::days(*days.end());
+        })
     }
 
     pub fn issue_rsa(&self, file: &str, names: &[&str]) -> Issued {
-        self.issue_with(file, names, &rcgen::PKCS_RSA_SHA256)
+        self.issue_with(file, names, &rcgen::PKCS_RSA_SHA256, |_| {})
     }
 
-    fn issue_with(&self, file: &str, names: &[&str], algorithm: &'static SignatureAlgorithm) -> Issued {
+    fn issue_with(
+        &self,
+        file: &str,
+        names: &[&str],
+        algorithm: &'static SignatureAlgorithm,
+        edit: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(names).expect("names");
+        edit(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let path = |ending: &str| self.folder.path().join(format!("{file}.{ending}"));
         let issued = Issued { cert: path("pem"), key: path("key") };

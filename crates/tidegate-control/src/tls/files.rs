@@ -1,16 +1,16 @@
-//! From PEM files to what a listener shows its clients. Knows no sockets.
+//! From PEM files to what a listener shows its clients. Knows no sockets, and not who shows what.
 
+use super::age::Validity;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConfig};
+use rustls::server::ProducesTickets;
 use rustls::sign::CertifiedKey;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tidegate_config::{CertificateFiles, Config, Tls, TlsVersion};
-use tidegate_proxy::tls::Terminator;
-use tidegate_proxy::tls::certificates::{Certificate, Certificates, SharedCertificates};
+use tidegate_config::CertificateFiles;
+use tidegate_proxy::tls::certificates::Certificate;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Why a certificate cannot be used.
@@ -39,58 +39,36 @@ pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, CertificateError> {
     aws_lc_rs::Ticketer::new().map_err(CertificateError::Library)
 }
 
-/// What each listener terminates TLS with, by its position in the configuration.
-#[derive(Debug, Default)]
-pub(crate) struct Terminators(Vec<Option<Arc<Terminator>>>);
+/// A certificate that can be shown, and what it says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) certificate: Arc<Certificate>,
+    pub(crate) names: Vec<String>,
+    pub(crate) validity: Validity,
+}
 
-impl Terminators {
-    pub(crate) fn load(
-        config: &Config,
-        ticketer: &Arc<dyn ProducesTickets>,
-    ) -> Result<Self, CertificateError> {
-        let load = |tls: &Tls| terminator(tls, config.timeout.handshake, ticketer).map(Arc::new);
-        let listeners = config.listeners.iter();
-        listeners
-            .map(|listener| listener.tls.as_ref().map(load).transpose())
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
+/// What tells a file from what it was before, without reading it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp(Vec<Option<[i64; 4]>>);
 
-    pub(crate) fn of(&self, listener: usize) -> Option<Arc<Terminator>> {
-        self.0.get(listener)?.clone()
+impl Stamp {
+    pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+        let facts = |path| {
+            let found = std::fs::metadata(path).ok()?; // of what a link leads to: links are how tools swap files
+            Some([found.ino().cast_signed(), found.size().cast_signed(), found.mtime(), found.mtime_nsec()])
+        };
+        Self(paths.into_iter().map(facts).collect())
     }
 }
 
-fn terminator(
-    tls: &Tls,
-    handshake_timeout: Duration,
-    ticketer: &Arc<dyn ProducesTickets>,
-) -> Result<Terminator, CertificateError> {
-    let certificates = tls.certificates.iter().map(|files| certificate(files).map(Arc::new));
-    let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
-    let certificates = Arc::new(SharedCertificates::new(Certificates::new(&certificates)));
-    let versions: &[_] = match tls.min_version {
-        TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        TlsVersion::Tls13 => &[&rustls::version::TLS13],
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(versions)
-        .map_err(CertificateError::Library)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::clone(&certificates) as _);
-    config.ticketer = Arc::clone(ticketer);
-    config.session_storage = Arc::new(NoServerSessionStorage {}); // tickets do it
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Terminator { config: Arc::new(config), certificates, handshake_timeout })
-}
-
-fn certificate(files: &CertificateFiles) -> Result<Certificate, CertificateError> {
+/// Reads a pair of files.
+pub(crate) fn load(files: &CertificateFiles) -> Result<Loaded, CertificateError> {
     let chain = chain(&files.cert)?;
     let Some(leaf) = chain.first() else {
         return Err(CertificateError::NoCertificate { path: files.cert.clone() });
     };
-    let names =
-        names(leaf).map_err(|reason| CertificateError::Malformed { path: files.cert.clone(), reason })?;
+    let (names, validity) =
+        facts(leaf).map_err(|reason| CertificateError::Malformed { path: files.cert.clone(), reason })?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| match error {
         pem::Error::NoItemsFound => CertificateError::NoKey { path: files.key.clone() },
         error => unreadable(&files.key, error),
@@ -102,7 +80,8 @@ fn certificate(files: &CertificateFiles) -> Result<Certificate, CertificateError
             }
             error => CertificateError::UnusableKey { path: files.key.clone(), error },
         })?;
-    Ok(Certificate::new(names, key))
+    let certificate = Arc::new(Certificate::new(names.iter().cloned(), key));
+    Ok(Loaded { certificate, names, validity })
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
@@ -118,12 +97,15 @@ fn unreadable(path: &Path, error: pem::Error) -> CertificateError {
     CertificateError::Unreadable { path: path.to_owned(), error }
 }
 
-/// The names and addresses that a certificate is for (RFC 9525 §6: the common name is not one of them).
-fn names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, String> {
+/// The names and addresses that a certificate is for (RFC 9525 §6: the common name is not one of them), and its life.
+fn facts(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, Validity), String> {
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| error.to_string())?;
     let alternatives = parsed.subject_alternative_name().map_err(|error| error.to_string())?;
     let names = alternatives.map(|extension| &extension.value.general_names).into_iter().flatten();
-    Ok(names.filter_map(name).collect())
+    let life = parsed.validity();
+    let validity =
+        Validity { not_before: life.not_before.timestamp(), not_after: life.not_after.timestamp() };
+    Ok((names.filter_map(name).collect(), validity))
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {

@@ -1,0 +1,11 @@
+//! What listeners encrypt with: certificates read from files, and read again when those change.
+
+mod age; // how long a certificate still holds
+mod files; // PEM files become certificates
+mod keeper; // looks after the files, tells about them
+mod stock; // every certificate of a configuration, and who shows it
+mod terminator; // what one listener is given
+
+pub(crate) use files::{CertificateError, ticketer};
+pub(crate) use keeper::{CertificateFacts, Keeper};
+pub(crate) use stock::Stock;

@@ -1,0 +1,134 @@
+//! Looks after the certificates in force: whether their files have changed, and how long they still hold. Says so, and
+//! counts it.
+
+use super::age::{Age, Validity};
+use super::stock::{Found, Stock};
+use crate::overview::Overview;
+use crate::voice::Voice;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tidegate_telemetry::families::CERTIFICATE_READS;
+use tidegate_telemetry::registry::CONTROL;
+
+/// How often the files are looked at: two system calls each.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What there is to know of one certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateFacts {
+    /// The file that it comes from.
+    pub(crate) certificate: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) validity: Validity,
+    /// Why what the file holds now is not used.
+    pub(crate) problem: Option<String>,
+}
+
+/// The certificates in force, and what was said of them.
+#[derive(Debug, Default)]
+pub(crate) struct Keeper(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    stock: Stock,
+    said: HashMap<String, Age>,
+}
+
+impl Keeper {
+    /// Looks after these from now on.
+    pub(crate) fn take(&self, stock: Stock, overview: &Overview, voice: &Voice) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.stock = stock;
+        kept.publish(overview);
+        kept.tell_ages(now(), voice);
+    }
+
+    pub(crate) async fn run(self: Arc<Self>, overview: Arc<Overview>, voice: Voice) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let (keeper, overview, voice) = (Arc::clone(&self), Arc::clone(&overview), voice.clone());
+            // Files may lie on something slow.
+            if tokio::task::spawn_blocking(move || keeper.look(&overview, &voice)).await.is_err() {
+                return; // the process ends
+            }
+        }
+    }
+
+    fn look(&self, overview: &Overview, voice: &Voice) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.stock.refresh();
+        for (index, found) in &found {
+            kept.tell(*index, *found, overview, voice);
+        }
+        if !found.is_empty() {
+            kept.publish(overview);
+        }
+        kept.tell_ages(now(), voice);
+    }
+}
+
+impl Kept {
+    fn tell(&self, index: usize, found: Found, overview: &Overview, voice: &Voice) {
+        let Some(item) = self.stock.items.get(index) else { return };
+        let certificate = item.files.cert.display().to_string();
+        let outcome = match (found, &item.problem) {
+            (Found::Replaced, _) => {
+                let expires = item.loaded.validity.expires(now());
+                voice.note(format_args!("certificate {certificate} was replaced; it expires {expires}"));
+                "replaced"
+            }
+            (Found::Refused, problem) => {
+                let problem = problem.as_deref().unwrap_or_default();
+                voice.error(format_args!(
+                    "certificate {certificate} has changed, and the one before is kept: {problem}"
+                ));
+                "refused"
+            }
+        };
+        let counter = overview.registry.counter(CONTROL, &CERTIFICATE_READS, &[&certificate, outcome]);
+        counter.add_from_any_thread(1);
+    }
+
+    fn publish(&self, overview: &Overview) {
+        let facts = self.stock.items.iter().map(|item| CertificateFacts {
+            certificate: item.files.cert.display().to_string(),
+            names: item.loaded.names.clone(),
+            validity: item.loaded.validity,
+            problem: item.problem.clone(),
+        });
+        overview.shows(facts.collect());
+    }
+
+    /// Once for each change.
+    fn tell_ages(&mut self, now: i64, voice: &Voice) {
+        let mut said = HashMap::new();
+        for item in &self.stock.items {
+            let certificate = item.files.cert.display().to_string();
+            let age = item.loaded.validity.age(now);
+            let expires = item.loaded.validity.expires(now);
+            if self.said.get(&certificate).copied().unwrap_or_default() != age {
+                match age {
+                    Age::Fresh => {}
+                    Age::Expiring => {
+                        voice.warning(format_args!("certificate {certificate} expires {expires}"));
+                    }
+                    Age::Expired => {
+                        voice.error(format_args!("certificate {certificate} expired {expires}"));
+                    }
+                    Age::Unborn => voice.warning(format_args!(
+                        "certificate {certificate} does not hold yet: is the clock right?"
+                    )),
+                }
+            }
+            said.insert(certificate, age);
+        }
+        self.said = said;
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the control plane reads the clock")]
+fn now() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_secs().cast_signed()
+}
