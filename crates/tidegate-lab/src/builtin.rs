@@ -18,6 +18,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("G10", include_str!("../scenarios/g10.toml")),
     ("G11", include_str!("../scenarios/g11.toml")),
     ("G12", include_str!("../scenarios/g12.toml")),
+    ("mixed", include_str!("../scenarios/mixed.toml")),
 ];
 
 /// The text of one of them, by its name in any case.

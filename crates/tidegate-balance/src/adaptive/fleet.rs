@@ -35,6 +35,9 @@ const DOUBT_AMONG_PEERS: f32 = 0.5;
 const SWAY: f32 = 0.42;
 /// More noise than this (lognormal service with σ = 1 has 0.8) is that of different kinds of requests.
 const NOISE_TELLING: f32 = 0.9;
+/// A variance of latencies this many times their mean's square (lognormal service with σ = 1 has 1.7) says that a few requests
+/// are most of the work.
+const SPREAD_TELLING: f32 = 10.0;
 /// The most that wild answers make all doubts grow.
 const CLUMPING_MAX: f32 = 10.0;
 /// The mean absolute deviation of a normal distribution times this is its standard deviation.
@@ -64,7 +67,12 @@ pub(crate) struct Fleet {
     log_parallelism: AtomicF32,
     noise: AtomicF32,
     sway: AtomicF32,
+    spread: AtomicF32,
     silence: AtomicF32,
+    clumping: AtomicF32,
+    /// Made of the others, and kept because every pick asks.
+    silence_allowed: AtomicF32,
+    lateness_allowed: AtomicF32,
     normal_errors: AtomicF32,
     scratch: Mutex<Vec<f32>>,
     /// Where the next turn begins.
@@ -78,24 +86,26 @@ impl Fleet {
             log_service: f64::from(self.log_service.get()),
             log_parallelism: f64::from(self.log_parallelism.get()),
             noise: f64::from(self.noise.get()),
-            clumping: f64::from(self.clumping()),
+            clumping: f64::from(self.clumping.get()),
         })
     }
 
     pub(crate) fn patience(&self) -> Patience {
         Patience {
-            silence: SILENCE_ALLOWED * self.silence.get().max(1.0),
-            lateness: SUSPICION_FROM * self.noise.get() * self.clumping(),
+            // Before the first median it is 0.
+            silence: self.silence_allowed.get().max(SILENCE_ALLOWED),
+            lateness: self.lateness_allowed.get(),
         }
     }
 
-    /// By how much all doubts grow where answers differ wildly: 1 where they do not. Either recent residuals stray further, as
-    /// a mean, than if each were by itself, or single ones are so far apart that a few tell nothing.
-    fn clumping(&self) -> f32 {
+    /// By how much all doubts grow where answers differ wildly: 1 where they do not. Recent residuals stray further, as a mean,
+    /// than if each were by itself; or single ones are so far apart that a few tell nothing; or a few requests are most of the
+    /// work, and where they happen to be looks like a fault.
+    fn measure_clumping(&self) -> f32 {
         let noise = self.noise.get();
-        let in_clumps = if noise > 0.0 { self.sway.get() / (SWAY * noise) } else { 1.0 };
+        let in_clumps = self.sway.get() / (SWAY * noise).max(INDIFFERENCE);
         let wild = (noise / NOISE_TELLING).powi(4);
-        in_clumps.max(wild).clamp(1.0, CLUMPING_MAX)
+        in_clumps.max(wild).max(self.spread.get() / SPREAD_TELLING).clamp(1.0, CLUMPING_MAX)
     }
 
     /// This one jumped: price it now, and do not wait for the period to end to look at all. Several jumps share one look.
@@ -149,6 +159,7 @@ impl Fleet {
         let parallelism = median_of(|seat| seat.state.published().log_parallelism.get());
         let noise = median_of(|seat| seat.state.published().noise.get());
         let sway = median_of(|seat| seat.state.published().sway.get());
+        let spread = median_of(|seat| seat.state.published().spread.get());
         let silence = median_of(|seat| seat.state.published().silence.get());
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
@@ -159,10 +170,15 @@ impl Fleet {
             (&self.log_parallelism, parallelism),
             (&self.noise, noise),
             (&self.sway, sway.unwrap_or_default()),
+            (&self.spread, spread.unwrap_or_default()),
             (&self.silence, silence.unwrap_or_default()),
         ] {
             level.set(level.get() + gain * (median - level.get()));
         }
+        let clumping = self.measure_clumping();
+        self.clumping.set(clumping);
+        self.silence_allowed.set(SILENCE_ALLOWED * self.silence.get().max(1.0) * clumping.sqrt());
+        self.lateness_allowed.set(SUSPICION_FROM * self.noise.get() * clumping);
         self.is_measured.store(true, Relaxed);
         true
     }
@@ -191,7 +207,7 @@ impl Fleet {
     fn price(&self, state: &EndpointState, doubt: f32, now: Moment) -> f32 {
         let published = state.published();
         let chance =
-            doubt * DEVIATION * self.noise.get() * self.clumping() * (published.gain.get() / 2.0).sqrt();
+            doubt * DEVIATION * self.noise.get() * self.clumping.get() * (published.gain.get() / 2.0).sqrt();
         let chance = chance.max(INDIFFERENCE);
         let mut service = shrunk(published.log_service.get() - self.log_service.get(), chance);
         let difference = published.log_parallelism.get() - self.log_parallelism.get();
@@ -201,6 +217,12 @@ impl Fleet {
             (service, parallelism) = (service.min(0.0), 0.0);
         }
         (service - parallelism).exp().clamp(COST_MIN, COST_MAX)
+    }
+
+    /// Slow because it has just joined or come back, not because it stands still: it warms by serving.
+    pub(crate) fn may_be_cold(&self, state: &EndpointState, now: Moment) -> bool {
+        let published = state.published();
+        published.joins() || self.is_newcomer(published.joined(), now)
     }
 
     fn is_newcomer(&self, joined: Moment, now: Moment) -> bool {

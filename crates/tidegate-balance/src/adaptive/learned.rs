@@ -52,6 +52,13 @@ impl Standing {
         self.last_sign.store(now.0, Relaxed);
     }
 
+    /// The last answers came late for a reason that is known.
+    pub(crate) fn forgive(&self) {
+        if self.recent.get() > 0.0 {
+            self.recent.set(0.0);
+        }
+    }
+
     /// How long it has been silent, in units of the gap that `waiting` requests let expect (Little's law).
     pub(crate) fn silence(&self, waiting: u32, now: Moment) -> f32 {
         self.age(now) * waiting as f32
@@ -87,6 +94,7 @@ pub(crate) struct Published {
     pub(crate) log_parallelism: AtomicF32,
     pub(crate) noise: AtomicF32,
     pub(crate) sway: AtomicF32,
+    pub(crate) spread: AtomicF32,
     /// How old its silences are, in units of the expected gap.
     pub(crate) silence: AtomicF32,
     /// 0 before the first success.
@@ -112,6 +120,11 @@ impl Published {
 
     pub(crate) fn idle(&self, now: Moment) -> Duration {
         now.since(Moment(self.heard_at.load(Relaxed)))
+    }
+
+    /// Nothing has been heard of it since it joined or came back.
+    pub(crate) fn joins(&self) -> bool {
+        self.is_rejoining.load(Relaxed) || !self.is_heard()
     }
 
     pub(crate) fn joined(&self) -> Moment {
@@ -214,15 +227,12 @@ impl Learned {
     /// Whether this is the first answer since the endpoint joined or came back.
     fn joins(&self, now: Moment) -> bool {
         let published = &self.published;
-        let is_back = published.is_rejoining.load(Relaxed);
-        let joins = is_back || published.heard_at.load(Relaxed) == 0;
-        if is_back {
-            published.is_rejoining.store(false, Relaxed);
+        if !published.joins() {
+            return false;
         }
-        if joins {
-            published.joined.store(now.0, Relaxed);
-        }
-        joins
+        published.is_rejoining.store(false, Relaxed);
+        published.joined.store(now.0, Relaxed);
+        true
     }
 
     fn publish_errors(&self, errors: &ErrorRate) {
@@ -237,6 +247,7 @@ impl Learned {
         published.log_parallelism.set(model.log_parallelism as f32);
         published.noise.set(model.noise as f32);
         published.sway.set(model.sway() as f32);
+        published.spread.set(model.spread() as f32);
         published.gain.set(model.gain() as f32);
         standing.pace.set((1e-9 / model.latency.max(1e-6)) as f32);
         standing.recent.set(model.recent_clamped as f32);

@@ -83,7 +83,7 @@ impl Adaptive {
 
     /// What the end of an attempt teaches. Off the client's path: the answer has been sent, or an attempt has failed.
     pub(crate) fn learn(&self, seats: &[Seat], lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) {
-        if ended == Ended::Overtaken {
+        if ended == Ended::Overtaken && !self.fleet.may_be_cold(&lease.endpoint().state, now) {
             lease.endpoint().state.overtaken(now);
         }
         if let Some(evidence) = Self::evidence(lease, ended, failed, now) {
@@ -94,6 +94,9 @@ impl Adaptive {
             let level = self.fleet.level();
             if state.learned().learn(state, evidence, level.as_ref(), now) == Lesson::Jumped {
                 self.fleet.jumped(state, self.peers, now);
+            }
+            if self.fleet.may_be_cold(state, now) {
+                state.standing().forgive();
             }
             if matches!(evidence, Evidence::Failure) {
                 // A fast failure frees its slot at once: until the next period hundreds of requests would follow it.

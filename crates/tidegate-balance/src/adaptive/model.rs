@@ -28,6 +28,8 @@ const RECENT_GAIN: f64 = 0.2;
 const RECENT_GAIN_IMPROVING: f64 = 0.7;
 /// How fast it is forgotten how far they strayed: a memory of a hundred answers.
 const SWAY_GAIN: f64 = 0.01;
+/// And how far apart latencies are: a memory of a thousand answers, as one in a hundred may be the one that matters.
+const SPREAD_GAIN: f64 = 0.001;
 /// Recent residuals this many times the noise off are a new level, not noise: four standard deviations of their mean.
 const JUMP: f64 = 1.7;
 const JUMP_SAMPLES_MIN: u32 = 20;
@@ -70,6 +72,9 @@ pub(crate) struct Model {
     stray_square: f64,
     /// The mean latency in seconds, as it is, without the model.
     pub(crate) latency: f64,
+    /// The mean over many more answers, and the mean square.
+    long_latency: f64,
+    long_square: f64,
     pub(crate) samples: u32,
 }
 
@@ -99,6 +104,9 @@ impl Model {
         let log_latency = latency.max(1e-6).ln();
         self.samples = self.samples.saturating_add(1);
         self.latency += self.gain() * (latency - self.latency);
+        let slowly = SPREAD_GAIN.max(1.0 / f64::from(self.samples));
+        self.long_latency += slowly * (latency - self.long_latency);
+        self.long_square += slowly * (latency * latency - self.long_square);
         if self.samples == 1 {
             self.log_service = log_latency;
             return Lesson::Fits;
@@ -126,6 +134,11 @@ impl Model {
     /// How far the means of recent residuals stray, as a root of their mean square.
     pub(crate) fn sway(&self) -> f64 {
         self.stray_square.sqrt()
+    }
+
+    /// The variance of latencies over their mean's square: 1.7 where they are lognormal with σ = 1.
+    pub(crate) fn spread(&self) -> f64 {
+        self.long_square / self.long_latency.powi(2).max(1e-12) - 1.0
     }
 
     pub(crate) fn is_slow(&self, fleet: &FleetLevel) -> bool {
