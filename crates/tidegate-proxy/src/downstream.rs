@@ -146,7 +146,7 @@ async fn serve_while_busy(connection: &mut Connection) -> (Fate, Moment) {
     if client.entrance == Entrance::Open
         && let Err(fate) = secure(state, stream, alarm, &[]).await
     {
-        return fate;
+        return (fate, NEVER);
     }
     let Some(mut workspace) = worker.workspaces.lend() else {
         return (turned_away::turn_away(worker, state, stream, client, alarm).await, now());
@@ -161,7 +161,7 @@ async fn serve_while_busy(connection: &mut Connection) -> (Fate, Moment) {
             return (entered, now());
         }
         if let Err(fate) = secure(state, stream, alarm, workspace.input.readable()).await {
-            return fate;
+            return (fate, NEVER);
         }
         if stream.is_encrypted() {
             workspace.input.clear();
