@@ -331,9 +331,11 @@ fn versions_other_than_1_0_and_1_1_are_refused() {
         "HTTP/1.10",
         "HTP/1.1",
     ];
-    let mut cases = each(&versions, |version| format!("GET / {version}\r\nHost: test\r\n\r\n").into_bytes());
-    cases.push(("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()));
+    let cases = each(&versions, |version| format!("GET / {version}\r\nHost: test\r\n\r\n").into_bytes());
     Door::open().refuses(&[400, 505], &cases);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    let without = "[[listener]]\nbind = \"{listen}\"\nhttp2 = false\n";
+    Door::with(Script::echoes(), without).refuses(&[400], &[("HTTP/2 preface", preface)]);
 }
 
 /// RFC 9112 §9.3.2.

@@ -25,6 +25,7 @@ mod health;
 mod hostile_framing;
 mod hostile_sizes;
 mod http11;
+mod http2;
 mod laboratory;
 mod limits;
 mod load_reports;

@@ -64,6 +64,8 @@ pub struct Listener {
     pub bind: Bind,
     /// How it speaks TLS; `None`: plain HTTP.
     pub tls: Option<Tls>,
+    /// HTTP/2 is spoken with clients that want it, besides HTTP/1.1.
+    pub http2: bool,
     /// Open client connections on this listener, at most; never above [`Limits::connections`].
     pub connections: u32,
     /// Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.
@@ -116,6 +118,8 @@ pub struct Limits {
     pub target_bytes: u64,
     /// Open client connections, all listeners together.
     pub connections: u32,
+    /// Requests at once of one client connection that speaks HTTP/2.
+    pub streams: u32,
     /// Open connections of one client, all listeners together; `None`: as many as of all clients.
     pub connections_per_client: Option<u32>,
     /// Requests in service, all listeners together.
@@ -142,6 +146,7 @@ impl Default for Limits {
             field_count: 100,
             target_bytes: 8 * 1024,
             connections: 10_000,
+            streams: 100,
             connections_per_client: None,
             requests: RequestLimit::Auto,
             route: RouteLimits::default(),

@@ -149,6 +149,7 @@ fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
     set(&mut limit.field_count, section.integer(walk, "field_count"));
     set(&mut limit.target_bytes, section.size(walk, "target_bytes"));
     set(&mut limit.connections, section.integer(walk, "connections"));
+    set(&mut limit.streams, section.integer(walk, "streams"));
     set(&mut limit.connections_per_client, section.integer_or_off(walk, "connections_per_client"));
     useful_per_client(walk, section, limit);
     set(&mut limit.requests, requests(walk, section));

@@ -121,6 +121,7 @@ fn limit(sheet: &mut Sheet, limit: &Limits, requests_here: usize) {
     }
     sheet.line("endpoint_requests", endpoint_requests(limit.cluster.endpoint_requests));
     sheet.line("queued_requests", limit.cluster.queued_requests);
+    sheet.line("streams", limit.streams);
     sheet.line("connections_per_client", count_or_off(limit.connections_per_client));
     sheet.line("pending_requests", limit.cluster.pending_requests);
     sheet.line("upstream_idle_connections", limit.cluster.upstream_idle_connections);
@@ -133,6 +134,7 @@ fn one_listener(sheet: &mut Sheet, listener: &Listener) {
     if let Some(tls) = &listener.tls {
         sheet.line("tls", one_tls(tls));
     }
+    sheet.line("http2", listener.http2);
     sheet.line("connections", listener.connections);
     sheet.line(
         "trusted_proxies",

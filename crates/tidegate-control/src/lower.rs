@@ -81,6 +81,7 @@ fn listener(
     Some(Listener {
         key: Arc::clone(&place.key),
         tls: certificates.terminator(place.listener),
+        streams_max: configured.http2.then_some(config.limit.streams),
         connections_max: configured.connections as usize,
         connections: before.map(|before| Arc::clone(&before.connections)).unwrap_or_default(),
         trusted_proxies: configured.trusted_proxies.clone(),

@@ -5,6 +5,8 @@ use crate::scan::TOKEN;
 
 mod trailers;
 
+pub use trailers::may_trail;
+
 use trailers::TrailerReader;
 
 /// Why a chunked body was refused. `status` is the answer to a client who sent it; an endpoint's is a 502.

@@ -80,7 +80,7 @@ impl ConnectionOptions {
     #[inline]
     pub(crate) fn keep_alive(self, version: Version) -> bool {
         match version {
-            Version::Http11 => self.0 & Self::CLOSE == 0,
+            Version::Http11 | Version::Http2 => self.0 & Self::CLOSE == 0,
             Version::Http10 => self.0 & (Self::CLOSE | Self::KEEP_ALIVE) == Self::KEEP_ALIVE,
         }
     }

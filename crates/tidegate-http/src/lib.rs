@@ -31,6 +31,8 @@ pub enum Version {
     Http10,
     #[default]
     Http11,
+    /// Never from a parser: for whoever writes a head out for one.
+    Http2,
 }
 
 /// How the end of a body is known, decided once by the codec (RFC 9112 §6.3).

@@ -80,6 +80,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
     let listener = Listener {
         key: "main".into(),
         tls: None,
+        streams_max: None,
         connections_max: 100_000,
         connections: Arc::new(AtomicUsize::new(0)),
         trusted_proxies: vec![],

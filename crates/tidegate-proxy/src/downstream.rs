@@ -9,6 +9,7 @@ use crate::answer;
 use crate::client::{Client, ClientAddress};
 use crate::entrance::{self, Entered, Entrance};
 use crate::failure::{Cause, Failure, Stage};
+use crate::http2::{self, PREFACE};
 use crate::journal::{Journal, RequestId};
 use crate::listener::{ListenerState, Open};
 use crate::record::record;
@@ -55,16 +56,32 @@ pub(crate) struct Connection {
     stream: Stream,
     client: Client,
     alarm: Alarm,
+    /// It has sent a request: from here on it speaks HTTP/1.
+    has_spoken: bool,
 }
 
 impl Connection {
     pub(crate) fn new(open: Open, listener: Rc<ListenerState>, stream: Stream, client: Client) -> Self {
         let alarm = open.worker.timers.alarm();
-        Self { open, listener, stream, client, alarm }
+        Self { open, listener, stream, client, alarm, has_spoken: false }
     }
 }
 
+/// A connection taken apart, for another protocol.
+pub(crate) struct Parts {
+    pub(crate) open: Open,
+    pub(crate) listener: Rc<ListenerState>,
+    pub(crate) stream: Stream,
+    pub(crate) client: Client,
+    pub(crate) alarm: Alarm,
+}
+
 impl Connection {
+    pub(crate) fn into_parts(self) -> Parts {
+        let Self { open, listener, stream, client, alarm, has_spoken: _ } = self;
+        Parts { open, listener, stream, client, alarm }
+    }
+
     /// How long the client may be silent: a header of a proxy in front is due at once, a request comes when it comes.
     fn patience(&self) -> Duration {
         let listener = self.listener.current();
@@ -87,10 +104,11 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
             return;
         }
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection))).await {
-            Some((Fate::KeepAlive, since)) => idle_since = since,
-            Some((Fate::Close, _)) => return,
-            Some((Fate::Linger, _)) => return Box::pin(linger(&mut connection)).await,
-            Some((Fate::Abort, _)) => return connection.stream.abort(),
+            Some(Served::SpeaksHttp2(received)) => return Box::pin(http2::serve(connection, received)).await,
+            Some(Served::Until(Fate::KeepAlive, since)) => idle_since = since,
+            Some(Served::Until(Fate::Close, _)) => return,
+            Some(Served::Until(Fate::Linger, _)) => return Box::pin(linger(&mut connection)).await,
+            Some(Served::Until(Fate::Abort, _)) => return connection.stream.abort(),
             None => {
                 connection.open.worker.metrics.panics.increment();
                 return connection.stream.abort();
@@ -101,7 +119,7 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
 
 /// A mistake in our own code ends the request that met it, visibly, and nothing else. What it leaves behind is dropped
 /// with it: guards give back what was counted, and nothing that other requests use is changed in more than one step.
-async fn unless_it_panics<F: Future>(mut busy: Pin<Box<F>>) -> Option<F::Output> {
+pub(crate) async fn unless_it_panics<F: Future>(mut busy: Pin<Box<F>>) -> Option<F::Output> {
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| busy.as_mut().poll(cx)));
         polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
@@ -139,55 +157,120 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -
     .await
 }
 
-/// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end. Says since when it is silent, too.
-async fn serve_while_busy(connection: &mut Connection) -> (Fate, Moment) {
-    let Connection { open, listener: state, stream, client, alarm } = connection;
+/// What became of a client that had something to say.
+enum Served {
+    /// It speaks HTTP/2; what has been read of it.
+    SpeaksHttp2(Vec<u8>),
+    /// And since when it is silent, if it is.
+    Until(Fate, Moment),
+}
+
+/// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end.
+async fn serve_while_busy(connection: &mut Connection) -> Served {
+    let Connection { open, listener: state, stream, client, alarm, has_spoken } = connection;
     let worker = &open.worker;
     if client.entrance == Entrance::Open
         && let Err(fate) = secure(state, stream, alarm, &[]).await
     {
-        return (fate, NEVER);
+        return Served::Until(fate, NEVER);
+    }
+    if !*has_spoken && stream.speaks_http2() {
+        return Served::SpeaksHttp2(Vec::new());
     }
     let Some(mut workspace) = worker.workspaces.lend() else {
-        return (turned_away::turn_away(worker, state, stream, client, alarm).await, now());
+        return Served::Until(turned_away::turn_away(worker, state, stream, client, alarm).await, now());
     };
     let mut listener = state.current();
     if client.entrance != Entrance::Open {
         let entered = Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace)).await;
         if client.entrance == Entrance::Open && !state.admits(client, worker) {
-            return (Fate::Abort, NEVER);
+            return Served::Until(Fate::Abort, NEVER);
         }
         if entered != Fate::KeepAlive || workspace.input.is_empty() {
-            return (entered, now());
+            return Served::Until(entered, now());
         }
         if let Err(fate) = secure(state, stream, alarm, workspace.input.readable()).await {
-            return (fate, NEVER);
+            return Served::Until(fate, NEVER);
         }
         if stream.is_encrypted() {
             workspace.input.clear();
         }
     }
+    if !*has_spoken && listener.streams_max.is_some() {
+        match beginning(stream, &mut workspace, alarm, after(now(), listener.head_timeout)).await {
+            Beginning::Http1 => {}
+            Beginning::Http2 => return Served::SpeaksHttp2(workspace.input.readable().to_vec()),
+            Beginning::Nothing => return Served::Until(Fate::KeepAlive, now()),
+            Beginning::Over => return Served::Until(Fate::Close, NEVER),
+        }
+    }
+    *has_spoken = true;
     let address = ClientAddress::new(client);
     let mut answered = None;
     loop {
         state.refresh(&mut listener);
         let served = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
-        let Some((fate, ended)) = served else { return (Fate::KeepAlive, answered.unwrap_or_else(now)) };
+        let Some((fate, ended)) = served else {
+            return Served::Until(Fate::KeepAlive, answered.unwrap_or_else(now));
+        };
         if fate != Fate::KeepAlive {
-            return (fate, NEVER);
+            return Served::Until(fate, NEVER);
         }
         answered = Some(ended);
         if workspace.input.is_empty() {
             drop(workspace);
-            let Some(_warm) = Warm::below(&worker.warm, WARM_MAX) else { return (Fate::KeepAlive, ended) };
+            let Some(_warm) = Warm::below(&worker.warm, WARM_MAX) else {
+                return Served::Until(Fate::KeepAlive, ended);
+            };
             let warm_until = after(ended, WARM.min(listener.keep_alive_timeout));
             if !readable(worker, stream, alarm, Wait { idle_until: warm_until, warm_until }).await {
                 let fate = if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
-                return (fate, ended);
+                return Served::Until(fate, ended);
             }
             // Who finds none comes back at once, and is turned away.
-            let Some(lent) = worker.workspaces.lend() else { return (Fate::KeepAlive, ended) };
+            let Some(lent) = worker.workspaces.lend() else { return Served::Until(Fate::KeepAlive, ended) };
             workspace = lent;
+        }
+    }
+}
+
+/// How a connection begins.
+enum Beginning {
+    /// With something else than a connection of HTTP/2 does.
+    Http1,
+    Http2,
+    /// A false alarm.
+    Nothing,
+    /// It ended before it began.
+    Over,
+}
+
+/// Reads until it is clear what the connection speaks. What was read stays in the input.
+async fn beginning(stream: &Stream, workspace: &mut Workspace, alarm: &Alarm, deadline: Moment) -> Beginning {
+    let input = &mut workspace.input;
+    loop {
+        let begun = input.readable();
+        let compared = begun.len().min(PREFACE.len());
+        if begun.get(..compared) != PREFACE.get(..compared) {
+            return Beginning::Http1;
+        }
+        if compared == PREFACE.len() {
+            return Beginning::Http2;
+        }
+        let read = match stream.try_read(input.room()) {
+            Poll::Ready(read) => read,
+            Poll::Pending if input.is_empty() => return Beginning::Nothing,
+            Poll::Pending => {
+                match alarm.within(deadline, poll_fn(|cx| stream.poll_read(cx, input.room()))).await {
+                    Ok(read) => read,
+                    Err(_) => return Beginning::Http1, // whose head comes too late
+                }
+            }
+        };
+        match read {
+            Ok(length) if length > 0 => input.filled(length),
+            _ if input.is_empty() => return Beginning::Over,
+            _ => return Beginning::Http1, // which sees the end as well
         }
     }
 }

@@ -244,7 +244,7 @@ pub(crate) fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(
 async fn pass_interim(call: &mut Call<'_>, policy: &Policy) -> Result<(), Failure> {
     let workspace = &mut *call.workspace;
     workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
-    if workspace.request.version == Version::Http11 {
+    if workspace.request.version != Version::Http10 {
         let edits = ResponseEdits {
             body: BodyLength::None,
             keep_alive: true,
@@ -279,7 +279,9 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
     let workspace = &mut *call.workspace;
     let client_is_http10 = workspace.request.version == Version::Http10;
     let body = match workspace.response.body {
-        BodyLength::Chunked | BodyLength::UntilClose if client_is_http10 => BodyLength::UntilClose,
+        BodyLength::Chunked | BodyLength::UntilClose if client_is_http10 || call.down.ends_messages() => {
+            BodyLength::UntilClose
+        }
         BodyLength::UntilClose => BodyLength::Chunked,
         framed => framed,
     };
@@ -289,6 +291,7 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         && !call.worker.is_draining()
         && body != BodyLength::UntilClose;
     workspace.download.start(workspace.response.body, body, u64::MAX);
+    workspace.download.ends_message(call.down);
     // RFC 9110 §6.6.1: whoever has a clock adds what the endpoint left out.
     let mut extra = if workspace.response.kinds.has(FieldKind::Date) { String::new() } else { date_line() };
     // Whoever could not serve a client is not the one to bring it back to.

@@ -63,6 +63,8 @@ pub(crate) struct Pump {
     source: Source,
     decoder: ChunkedDecoder,
     sink_is_chunked: bool,
+    /// The sink has to be told where the message ends, and has not been.
+    owes_end: bool,
     body_bytes_max: u64,
     lead_sent: usize,
     prefix: [u8; CHUNK_PREFIX],
@@ -100,11 +102,17 @@ impl Pump {
             self.decoder = ChunkedDecoder::default();
         }
         self.sink_is_chunked = sink == BodyLength::Chunked;
+        self.owes_end = false;
         self.body_bytes_max = body_bytes_max;
         self.trailers.clear();
         self.body_bytes = 0;
         self.record.bytes_max = 0;
         self.forget_output();
+    }
+
+    /// The sink is told where the message ends, and what trailers it has, if it wants that.
+    pub(crate) fn ends_message(&mut self, sink: &Stream) {
+        self.owes_end = sink.ends_messages();
     }
 
     /// Keeps up to this many bytes of the body, so that it can be sent once more.
@@ -242,6 +250,10 @@ impl Pump {
     }
 
     fn has_output(&self) -> bool {
+        self.has_bytes() || (self.owes_end && self.source_ended())
+    }
+
+    fn has_bytes(&self) -> bool {
         self.lead_sent < self.lead.len() || self.data > 0 || self.tail_sent < self.tail.len()
     }
 
@@ -256,7 +268,9 @@ impl Pump {
             return Poll::Ready(Err(PumpError::SourceBroken));
         }
         match ready!(from.poll_read(cx, room)) {
-            Ok(0) => self.handle_end()?,
+            Ok(0) => {
+                self.handle_end(from)?;
+            }
             Ok(length) => buffer.filled(length),
             Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),
         }
@@ -264,11 +278,12 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
-    fn handle_end(&mut self) -> Result<(), PumpError> {
+    fn handle_end(&mut self, from: &Stream) -> Result<(), PumpError> {
         if !matches!(self.source, Source::UntilClose) {
             return Err(PumpError::SourceEnded);
         }
         self.source = Source::Ended;
+        from.take_trailers(&mut self.trailers);
         self.frame_output();
         Ok(())
     }
@@ -353,6 +368,11 @@ impl Pump {
         buffer: &mut Buffer,
         to: &Stream,
     ) -> Poll<Result<(), PumpError>> {
+        if !self.has_bytes() {
+            self.owes_end = false;
+            self.steps += 1;
+            return Poll::Ready(to.end_message(&self.trailers).map_err(|_| PumpError::SinkBroken));
+        }
         let sent = match ready!(self.poll_send(cx, buffer, to)) {
             Ok(0) | Err(_) => return Poll::Ready(Err(PumpError::SinkBroken)),
             Ok(sent) => sent,

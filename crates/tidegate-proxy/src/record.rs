@@ -64,6 +64,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         protocol: head.map(|head| match head.version {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
         }),
         user_agent: head.and_then(|head| field::find(&head.fields, bytes, b"user-agent")),
         route: route.map(|route| &*route.name),

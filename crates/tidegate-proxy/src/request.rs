@@ -109,8 +109,9 @@ fn canonicalize(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// RFC 9110 §7.4: the request is for a host that the certificate, which the client asked for by another name, is not for.
 fn is_misdirected(call: &Call<'_>) -> bool {
-    let (Stream::Tls(tls), Some(terminator)) = (&*call.down, &call.listener.tls) else { return false };
-    let Some(server_name) = tls.server_name() else { return false };
+    let (Some(server_name), Some(terminator)) = (call.down.server_name(), &call.listener.tls) else {
+        return false;
+    };
     let host = call.workspace.request.host.of(call.workspace.input.pinned());
     if host.is_empty() || host.eq_ignore_ascii_case(server_name.as_bytes()) {
         return false;
@@ -278,7 +279,8 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>)
         kept = 0;
     }
     let body = call.workspace.request.body;
-    call.workspace.upload.start(body, body, policy.body_bytes_max.unwrap_or(u64::MAX));
+    let source = call.down.framing(body);
+    call.workspace.upload.start(source, body, policy.body_bytes_max.unwrap_or(u64::MAX));
     call.workspace.upload.record(kept);
 }
 

@@ -39,6 +39,8 @@ pub struct Listener {
     pub key: Arc<str>,
     /// What takes encrypted connections; `None`: they come in the clear.
     pub tls: Option<Arc<Terminator>>,
+    /// Requests at once of one client connection that speaks HTTP/2; `None`: none does.
+    pub streams_max: Option<u32>,
     /// Connections open at once on this listener, over all workers.
     pub connections_max: usize,
     /// The count that `connections_max` bounds; the same object as in the previous snapshot.

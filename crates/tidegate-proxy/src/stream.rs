@@ -1,16 +1,20 @@
-//! One connected byte stream: a socket, or what is encrypted on one. Knows no HTTP.
+//! One byte stream: a socket, what is encrypted on one, or one of the many that a connection of HTTP/2 consists of.
 
+use crate::http2::Http2Stream;
 use crate::tls::TlsStream;
 use crate::transport::Transport;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use tidegate_http::BodyLength;
 
 /// A closed list: dispatch is a branch, and a connection costs its descriptor and no vtable.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(Transport),
     Tls(Box<TlsStream>),
+    /// One of many on a connection; ends without the connection's ending.
+    Http2(Box<Http2Stream>),
 }
 
 macro_rules! each {
@@ -18,6 +22,7 @@ macro_rules! each {
         match $stream {
             Stream::Plain($inner) => $body,
             Stream::Tls($inner) => $body,
+            Stream::Http2($inner) => $body,
         }
     };
 }
@@ -67,6 +72,49 @@ impl Stream {
         match self {
             Self::Plain(_) => false,
             Self::Tls(tls) => tls.is_encrypted(),
+            Self::Http2(stream) => stream.is_encrypted(),
+        }
+    }
+
+    /// Whether both sides have agreed on HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.speaks_http2())
+    }
+
+    /// The name that the client asked for when it began TLS, in lower case.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.server_name(),
+            Self::Http2(stream) => stream.server_name(),
+        }
+    }
+
+    /// How the body of a message that is read here is framed, when its head says this.
+    pub(crate) fn framing(&self, body: BodyLength) -> BodyLength {
+        match (self, body) {
+            (Self::Http2(_), BodyLength::Chunked) => BodyLength::UntilClose,
+            _ => body,
+        }
+    }
+
+    /// Messages that are written here end by a word of their own, not by what they consist of.
+    pub(crate) fn ends_messages(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// Says that the message is complete, but for these trailers, which are lines.
+    pub(crate) fn end_message(&self, trailers: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => Ok(()),
+            Self::Http2(stream) => stream.end(trailers),
+        }
+    }
+
+    /// Appends the trailers of the message that has been read, as lines, where they do not come in the bytes.
+    pub(crate) fn take_trailers(&self, out: &mut Vec<u8>) {
+        if let Self::Http2(stream) = self {
+            stream.take_trailers(out);
         }
     }
 
@@ -75,16 +123,13 @@ impl Stream {
         if self.is_encrypted() { "https" } else { "http" }
     }
 
-    pub(crate) fn transport(&self) -> &Transport {
-        match self {
-            Self::Plain(transport) => transport,
-            Self::Tls(tls) => tls.transport(),
-        }
-    }
-
     /// Our own end, when it is an IP address and the connection still stands.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        self.transport().local_address()
+        match self {
+            Self::Plain(transport) => transport.local_address(),
+            Self::Tls(tls) => tls.transport().local_address(),
+            Self::Http2(stream) => stream.local_address(),
+        }
     }
 
     /// Sends what the peer sees as the end of the stream.
@@ -97,6 +142,7 @@ impl Stream {
         match self {
             Self::Plain(transport) => transport.reset_on_close(),
             Self::Tls(tls) => tls.abort(),
+            Self::Http2(stream) => stream.abort(),
         }
     }
 }

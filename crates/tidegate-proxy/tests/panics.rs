@@ -184,6 +184,7 @@ fn listener(connections: &Arc<AtomicUsize>) -> Listener {
     Listener {
         key: "main".into(),
         tls: None,
+        streams_max: None,
         connections_max: 100,
         connections: Arc::clone(connections),
         trusted_proxies: vec![],

@@ -21,6 +21,8 @@ pub mod clock;
 pub mod endpoint;
 /// Something that a script waits for.
 pub mod gate;
+/// A client of HTTP/2.
+pub mod http2;
 /// Closed-loop load that counts what failed, by kind.
 pub mod load;
 /// The metrics page, read.

@@ -187,6 +187,13 @@ pub(crate) static LISTENER: Table = Table {
     doc: "A bound address and whom it trusts.",
     keys: &[
         key("bind", BIND, Required, "\":8080\"", "The address to bind."),
+        key(
+            "http2",
+            Kind::Boolean,
+            Value("true"),
+            "false",
+            "Speak HTTP/2 with clients that ask for it: when TLS begins, or in the clear by beginning with it (prior knowledge).",
+        ),
         key("tls", TLSES, Words("plain HTTP"), "{ cert = \"a.pem\", key = \"a.key\" }", TLS_DOC),
         key(
             "connections",
@@ -764,6 +771,13 @@ pub(crate) static LIMIT: Table = Table {
         key("requests", REQUESTS, Value("\"auto\""), "5000", REQUESTS_DOC),
         key("endpoint_requests", ENDPOINT_REQUESTS, Value("\"off\""), "\"auto\"", ENDPOINT_REQUESTS_DOC),
         key("queued_requests", IDLE_CONNECTIONS, Value("1000"), "100", QUEUED_DOC),
+        key(
+            "streams",
+            Kind::Integer { min: 1, max: 10_000 },
+            Value("100"),
+            "250",
+            "Requests at once of one client connection that speaks HTTP/2. Further ones wait with the client.",
+        ),
         key(
             "connections_per_client",
             CONNECTIONS_OR_OFF,

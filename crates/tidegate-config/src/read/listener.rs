@@ -43,6 +43,7 @@ fn plain(bind: Bind, inherited: &Inherited) -> Listener {
     Listener {
         bind,
         tls: None,
+        http2: true,
         connections: inherited.limit.connections,
         trusted_proxies: inherited.trusted_proxies.clone(),
         proxy_protocol_from: inherited.proxy_protocol_from.clone(),
@@ -63,6 +64,7 @@ fn listener(
     let proxy_protocol_from = proxy_protocol_from(walk, &section);
     let connections = connections(walk, &section, inherited.limit.connections);
     let tls = tls(walk, &section);
+    let http2 = section.boolean(walk, "http2");
     let Some(bind) = section.field("bind") else {
         if walk.has_misplaced(&["bind"]) {
             return None;
@@ -77,6 +79,7 @@ fn listener(
     set(&mut listener.proxy_protocol_from, proxy_protocol_from);
     set(&mut listener.connections, connections);
     listener.tls = tls;
+    set(&mut listener.http2, http2);
     Some(Placed { value: listener, span: bind.span() })
 }
 

@@ -54,7 +54,7 @@ impl Stock {
         let mut stock = Self::default();
         for listener in &config.listeners {
             let showcase = match &listener.tls {
-                Some(tls) => Some(stock.showcase(tls, config.timeout.handshake, ticketer)?),
+                Some(tls) => Some(stock.showcase(tls, listener.http2, config.timeout.handshake, ticketer)?),
                 None => None,
             };
             stock.listeners.push(showcase);
@@ -83,12 +83,13 @@ impl Stock {
     fn showcase(
         &mut self,
         tls: &Tls,
+        http2: bool,
         handshake_timeout: Duration,
         ticketer: &Arc<dyn ProducesTickets>,
     ) -> Result<Showcase, CertificateError> {
         let items = tls.certificates.iter().map(|files| self.item(files)).collect::<Result<Vec<_>, _>>()?;
         let certificates = Arc::new(SharedCertificates::new(self.certificates(&items)));
-        let config = Arc::new(server_config(tls, &certificates, ticketer)?);
+        let config = Arc::new(server_config(tls, http2, &certificates, ticketer)?);
         let terminator =
             Arc::new(Terminator { config, certificates: Arc::clone(&certificates), handshake_timeout });
         Ok(Showcase { items, certificates, terminator })

@@ -9,6 +9,7 @@ use tidegate_proxy::tls::certificates::SharedCertificates;
 
 pub(super) fn server_config(
     tls: &Tls,
+    http2: bool,
     certificates: &Arc<SharedCertificates>,
     ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, CertificateError> {
@@ -23,6 +24,7 @@ pub(super) fn server_config(
         .with_cert_resolver(Arc::clone(certificates) as _);
     config.ticketer = Arc::clone(ticketer);
     config.session_storage = Arc::new(NoServerSessionStorage {}); // tickets do it
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let protocols: [&[u8]; 2] = [b"h2", b"http/1.1"];
+    config.alpn_protocols = protocols.into_iter().skip(usize::from(!http2)).map(<[u8]>::to_vec).collect();
     Ok(config)
 }

@@ -48,7 +48,7 @@ impl TrailerReader {
     fn keep_or_drop(&mut self, field: Field, out: &mut Vec<u8>) -> Result<(), ChunkError> {
         self.fields_left =
             self.fields_left.checked_sub(1).ok_or(ChunkError::TrailersTooMany { limit: self.fields_max })?;
-        if !may_trail(field, out) {
+        if field.kind != FieldKind::Other || !is_allowed(field.name.of(out)) {
             out.truncate(field.line.start as usize);
         }
         self.lines = None;
@@ -56,11 +56,14 @@ impl TrailerReader {
     }
 }
 
+/// Whether a field of this name may come behind a body.
 /// RFC 9110 §6.5.1: not framing, routing, authentication, request modifiers, response controls, nor content format.
-fn may_trail(field: Field, buffer: &[u8]) -> bool {
-    let name = field.name.of(buffer);
-    field.kind == FieldKind::Other
-        && !NEVER_TRAILING.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
+pub fn may_trail(name: &[u8]) -> bool {
+    FieldKind::of(name) == Some(FieldKind::Other) && is_allowed(name)
+}
+
+fn is_allowed(name: &[u8]) -> bool {
+    !NEVER_TRAILING.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes()))
         && !name.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"if-"))
 }
 

@@ -74,7 +74,7 @@ fn begins_as_received(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_
         && is_plain(first)
         && first.name.of(buffer) == b"Host"
         && head.form == TargetForm::Origin
-        && head.version == Version::Http11
+        && head.version != Version::Http10
         && std::ptr::eq(edits.path, head.path.of(buffer))
         && std::ptr::eq(edits.query, head.query.of(buffer))
         && std::ptr::eq(edits.authority, first.value.of(buffer))
@@ -160,5 +160,6 @@ fn put_via(head: &RequestHead, buffer: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(match head.version {
         Version::Http10 => b"1.0 tidegate\r\n",
         Version::Http11 => b"1.1 tidegate\r\n",
+        Version::Http2 => b"2.0 tidegate\r\n",
     });
 }

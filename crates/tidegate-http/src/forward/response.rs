@@ -33,6 +33,7 @@ pub fn write_response(head: &ResponseHead, buffer: &[u8], edits: &ResponseEdits<
     out.extend_from_slice(match head.version {
         Version::Http10 => b"1.0 tidegate\r\n",
         Version::Http11 => b"1.1 tidegate\r\n",
+        Version::Http2 => b"2.0 tidegate\r\n",
     });
     if !edits.extra.is_empty() {
         out.extend_from_slice(edits.extra);

@@ -78,6 +78,12 @@ impl TlsStream {
         self.server_name.get().map(|name| &**name)
     }
 
+    /// RFC 9113 §3.2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        let state = self.state.borrow();
+        state.session.as_ref().is_some_and(|session| session.state().alpn_protocol() == Some(b"h2"))
+    }
+
     pub(super) fn handshake_kind(&self) -> Option<HandshakeKind> {
         self.state.borrow().session.as_ref()?.state().handshake_kind()
     }

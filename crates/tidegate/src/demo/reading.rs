@@ -177,6 +177,7 @@ mod tests {
             endpoints: vec![endpoint],
         };
         Status {
+            certificates: Vec::new(),
             state: "serving",
             version: "",
             generation: 1,

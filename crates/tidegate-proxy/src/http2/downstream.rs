@@ -1,0 +1,303 @@
+//! One HTTP/2 client connection: each of its streams is a request, served like one of HTTP/1 by a task of its own.
+
+use super::head::{self, Malformed};
+use super::io::Io;
+use super::stream::Http2Stream;
+use crate::answer;
+use crate::client::ClientAddress;
+use crate::downstream::{Connection, Parts, begin, unless_it_panics};
+use crate::failure::{Cause, Failure, Stage};
+use crate::listener::{ListenerState, Open};
+use crate::record::record;
+use crate::request::{self, Call, Fate};
+use crate::stream::Stream;
+use crate::timers::{Alarm, after, now};
+use bytes::Bytes;
+use h2::server::{Builder, SendResponse};
+use h2::{Ping, Reason, RecvStream};
+use http::{HeaderMap, Request, Response};
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tidegate_balance::Moment;
+use tidegate_http::Progress;
+use tidegate_http::Version;
+
+/// What a connection of HTTP/2 begins with (RFC 9113 §3.4).
+pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a client may send of a body before it is read: of one stream, and of all of a connection.
+const WINDOW_BYTES: (u32, u32) = (256 * 1024, 1024 * 1024);
+
+/// What one stream may have waiting to be sent.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+
+/// Streams that break rules, of one connection, before it ends (CVE-2025-8671).
+const FAULTY_STREAMS_MAX: usize = 100;
+
+/// Streams that a client takes back before they are answered: so many, and half of all, are too many (CVE-2023-44487).
+const TAKEN_BACK_MAX: u32 = 100;
+
+/// Room behind a head for what arrives of a body.
+const BODY_ROOM: usize = 8 * 1024;
+
+/// How often a connection with streams is asked whether it still stands, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// To say goodbye, when all streams have ended.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What the streams of a connection have in common.
+pub(crate) struct Shared {
+    pub(super) address: ClientAddress,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) server_name: Option<Box<str>>,
+    pub(super) is_encrypted: bool,
+    listener: Rc<ListenerState>,
+    open: Open,
+    /// Where heads are written out.
+    scratch: Cell<Vec<u8>>,
+    streams: Cell<u32>,
+    /// All that there have been, and those that the client took back before they were answered.
+    begun: Cell<u32>,
+    taken_back: Cell<u32>,
+}
+
+/// The life of a connection that speaks HTTP/2. `received` has been read from it already.
+pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
+    let Parts { open, listener, stream, client, alarm } = connection.into_parts();
+    let current = listener.current();
+    let shared = Rc::new(Shared {
+        address: ClientAddress::new(&client),
+        local: stream.local_address(),
+        server_name: stream.server_name().map(Into::into),
+        is_encrypted: stream.is_encrypted(),
+        listener,
+        open,
+        scratch: Cell::default(),
+        streams: Cell::new(0),
+        begun: Cell::new(0),
+        taken_back: Cell::new(0),
+    });
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(WINDOW_BYTES.0)
+        .initial_connection_window_size(WINDOW_BYTES.1)
+        .max_concurrent_streams(current.streams_max.unwrap_or(1))
+        .max_header_list_size(current.head_limits.head_bytes_max as u32)
+        .max_local_error_reset_streams(Some(FAULTY_STREAMS_MAX))
+        .max_send_buffer_size(SEND_BYTES_MAX)
+        .enable_connect_protocol();
+    let handshake = builder.handshake::<_, Bytes>(Io::new(stream, received));
+    let deadline = after(now(), current.head_timeout);
+    let Ok(Ok(driven)) = alarm.within(deadline, handshake).await else { return };
+    Driver::new(shared, driven).run(&alarm).await;
+}
+
+/// What keeps a connection going: frames in and out, new streams, and its end.
+struct Driver {
+    shared: Rc<Shared>,
+    connection: h2::server::Connection<Io, Bytes>,
+    pings: Option<h2::PingPong>,
+    /// When the next thing is due: a look at whether the client is there, or the end of an idle connection.
+    due: Moment,
+    awaits_pong: bool,
+    /// It has been said that no more streams are taken.
+    ends: bool,
+}
+
+impl Driver {
+    fn new(shared: Rc<Shared>, mut connection: h2::server::Connection<Io, Bytes>) -> Self {
+        let pings = connection.ping_pong();
+        Self { shared, connection, pings, due: Moment(0), awaits_pong: false, ends: false }
+    }
+
+    async fn run(mut self, alarm: &Alarm) {
+        let mut was_busy = None;
+        poll_fn(|cx| {
+            loop {
+                match self.connection.poll_accept(cx) {
+                    Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            if self.shared.takes_back_too_much() && !self.ends {
+                self.ends = true;
+                self.shared.open.worker.metrics.limit("streams_taken_back");
+                self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                return poll_again(cx);
+            }
+            if self.shared.open.worker.is_draining() && !self.ends {
+                self.ends = true;
+                self.connection.graceful_shutdown();
+                return poll_again(cx);
+            }
+            let busy = self.shared.streams.get() > 0;
+            if was_busy != Some(busy) {
+                was_busy = Some(busy);
+                self.awaits_pong = false;
+                self.due = after(now(), self.patience(busy));
+                alarm.arm(self.due, cx);
+            }
+            if self.awaits_pong && self.hears_pong(cx) {
+                self.awaits_pong = false;
+            }
+            if !alarm.fired() {
+                return Poll::Pending;
+            }
+            if self.shared.open.worker.is_stopping() && !busy {
+                return Poll::Ready(());
+            }
+            if self.due > now() {
+                alarm.arm(self.due, cx); // woken for a drain, which has begun
+                return Poll::Pending;
+            }
+            if self.awaits_pong || (self.ends && !busy) {
+                return Poll::Ready(()); // nobody there, or nobody who listens
+            }
+            if busy {
+                self.awaits_pong =
+                    self.pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok());
+                self.due = after(now(), PING_INTERVAL);
+            } else {
+                self.ends = true;
+                self.connection.graceful_shutdown();
+                self.due = after(now(), GOODBYE);
+            }
+            alarm.arm(self.due, cx);
+            poll_again(cx)
+        })
+        .await;
+    }
+
+    fn patience(&self, busy: bool) -> Duration {
+        if busy {
+            PING_INTERVAL
+        } else if self.ends {
+            GOODBYE
+        } else {
+            self.shared.listener.current().keep_alive_timeout
+        }
+    }
+
+    fn hears_pong(&mut self, cx: &mut Context<'_>) -> bool {
+        self.pings.as_mut().is_some_and(|pings| pings.poll_pong(cx).is_ready())
+    }
+
+    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let shared = Rc::clone(&self.shared);
+        shared.begun.set(shared.begun.get().saturating_add(1));
+        shared.streams.set(shared.streams.get() + 1);
+        let running = Running(Rc::clone(&shared));
+        tokio::task::spawn_local(async move {
+            let _running = running;
+            if unless_it_panics(Box::pin(serve_stream(&shared, request, respond))).await.is_none() {
+                shared.open.worker.metrics.panics.increment();
+            }
+        });
+    }
+}
+
+/// What has just been said has to leave.
+fn poll_again(cx: &Context<'_>) -> Poll<()> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// One stream, counted while it is served.
+struct Running(Rc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get() - 1);
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn takes_back_too_much(&self) -> bool {
+        let taken_back = self.taken_back.get();
+        taken_back >= TAKEN_BACK_MAX && taken_back > self.begun.get() / 2
+    }
+}
+
+/// The life of one stream.
+async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let worker = &shared.open.worker;
+    let (parts, source) = request.into_parts();
+    let Some(mut workspace) = worker.workspaces.lend() else {
+        worker.metrics.limit("requests");
+        return refuse(&mut respond);
+    };
+    let mut written = shared.scratch.take();
+    written.clear();
+    let written_out = head::write_out(&parts, !source.is_end_stream(), worker.random(), &mut written);
+    drop(parts);
+    let Ok(wanted) = written_out else {
+        let Malformed = Malformed;
+        return respond.send_reset(Reason::PROTOCOL_ERROR);
+    };
+    let stream = Http2Stream::new(Rc::clone(shared), source, respond, wanted);
+    let mut stream = Stream::Http2(Box::new(stream));
+    let (view, listener, alarm) = (worker.view(), shared.listener.current(), worker.timers.alarm());
+    let mut call = begin(worker, &view, &listener, &mut stream, &shared.address, &alarm, &mut workspace);
+    call.journal.started = now();
+    let head = read_head(&mut call, &written);
+    shared.scratch.set(written);
+    let served = match head {
+        Ok(()) => request::serve(&mut call).await,
+        Err(failure) => Err(failure),
+    };
+    let fate = match served {
+        Ok(fate) => fate,
+        Err(failure) => {
+            if failure.cause == Cause::ClientGone {
+                shared.taken_back.set(shared.taken_back.get().saturating_add(1));
+            }
+            call.journal.failure = Some(failure);
+            answer::fail(&mut call, failure).await
+        }
+    };
+    record(&mut call);
+    if fate == Fate::Abort {
+        stream.abort();
+    }
+}
+
+/// The same strict reading as for HTTP/1.
+fn read_head(call: &mut Call<'_>, written: &[u8]) -> Result<(), Failure> {
+    let limits = call.listener.head_limits;
+    let workspace = &mut *call.workspace;
+    workspace.input.append_rest(written);
+    let bytes = workspace.input.readable();
+    let parsed = workspace.request_parser.parse(bytes, &limits, &mut workspace.request);
+    match parsed.map_err(|error| Failure::new(Stage::Head, Cause::Request(error)))? {
+        Progress::NeedMore => Err(Failure::new(Stage::Head, Cause::ClientGone)), // not from a whole head
+        Progress::Complete { head_bytes } => {
+            workspace.input.pin(head_bytes);
+            workspace.input.reserve_behind_head(BODY_ROOM);
+            workspace.request.version = Version::Http2;
+            call.journal.head_read = true;
+            Ok(())
+        }
+    }
+}
+
+/// As many requests as may be are in service.
+fn refuse(respond: &mut SendResponse<Bytes>) {
+    let mut answer = Response::new(());
+    *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    *answer.headers_mut() = headers;
+    let _ = respond.send_response(answer, true); // the client may be gone
+}

@@ -1,0 +1,185 @@
+//! Heads of HTTP/2, written out like those of HTTP/1 and back: there is one parser and one writer of heads, and no other
+//! decides about framing. Knows no streams.
+
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
+use tidegate_http::chunked::may_trail;
+
+/// Why the head of a request cannot even be written out (RFC 9113 §8.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// What a stream's request is, besides its head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) is_head: bool,
+    /// A tunnel, by an extended CONNECT (RFC 8441).
+    pub(super) tunnel: bool,
+    /// Nothing says how long the body is: it ends when it ends.
+    pub(super) is_unmeasured: bool,
+}
+
+/// Writes the head of a request to `out` as HTTP/1.1 has it. `random`: for the key of a WebSocket, which HTTP/2 does
+/// without.
+pub(super) fn write_out(
+    parts: &Parts,
+    has_body: bool,
+    random: u64,
+    out: &mut Vec<u8>,
+) -> Result<Wanted, Malformed> {
+    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    let tunnel = protocol.is_some();
+    let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    let method = if tunnel { "GET" } else { parts.method.as_str() };
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    let target = match parts.uri.path_and_query().map(http::uri::PathAndQuery::as_str) {
+        _ if parts.method == Method::CONNECT && !tunnel => authority.unwrap_or_default(),
+        Some("/") if parts.method == Method::OPTIONS && parts.uri.path() == "*" => "*",
+        Some(target) => target,
+        None => "/",
+    };
+    put(&[method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+    let mut hosts = parts.headers.get_all(http::header::HOST).iter();
+    let host = hosts.next().map(HeaderValue::as_bytes);
+    // RFC 9113 §8.3.1: a Host field says the same as :authority, or nothing.
+    match (authority.map(str::as_bytes), host) {
+        _ if hosts.next().is_some() => return Err(Malformed),
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => return Err(Malformed),
+        (Some(host), _) | (None, Some(host)) => put(&[b"Host: ", host, b"\r\n"]),
+        (None, None) => {}
+    }
+    let mut is_measured = false;
+    let mut cookies = 0;
+    for (name, value) in &parts.headers {
+        let (name, value) = (name.as_str(), value.as_bytes());
+        if is_connection_specific(name) || is_padded(value) || (name == "te" && value != b"trailers") {
+            return Err(Malformed);
+        }
+        match name {
+            "host" => continue,
+            "cookie" => {
+                cookies += 1;
+                continue;
+            }
+            "content-length" => is_measured = true,
+            _ => {}
+        }
+        put(&[name.as_bytes(), b": ", value, b"\r\n"]);
+    }
+    if cookies > 0 {
+        // RFC 9113 §8.2.3: crumbs become one field again.
+        put(&[b"cookie: "]);
+        for (index, crumb) in parts.headers.get_all(http::header::COOKIE).iter().enumerate() {
+            put(&[if index > 0 { b"; " } else { b"" }, crumb.as_bytes()]);
+        }
+        put(&[b"\r\n"]);
+    }
+    if let Some(protocol) = protocol {
+        put(&[b"Connection: upgrade\r\nUpgrade: ", protocol.as_str().as_bytes(), b"\r\n"]);
+        if protocol.as_str() == "websocket" {
+            put(&[b"Sec-WebSocket-Key: ", &key(random), b"\r\n"]);
+        }
+    }
+    let is_unmeasured = has_body && !is_measured && !tunnel;
+    if is_unmeasured {
+        put(&[b"Transfer-Encoding: chunked\r\n"]);
+    }
+    put(&[b"\r\n"]);
+    Ok(Wanted { is_head: parts.method == Method::HEAD, tunnel, is_unmeasured: is_unmeasured || tunnel })
+}
+
+/// RFC 9113 §8.2.2.
+fn is_connection_specific(name: &str) -> bool {
+    matches!(name, "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade")
+}
+
+/// RFC 9113 §8.2.1.
+fn is_padded(value: &[u8]) -> bool {
+    let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_white(value.first()) || is_white(value.last())
+}
+
+/// Sixteen bytes in base64 (RFC 6455 §4.1); nobody but an endpoint looks at them.
+fn key(random: u64) -> [u8; 24] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut key = *b"AAAAAAAAAAAAAAAAAAAAAA==";
+    let mut bits = random;
+    for digit in key.iter_mut().take(10) {
+        *digit = DIGITS.get((bits & 63) as usize).copied().unwrap_or(b'A');
+        bits >>= 6;
+    }
+    key
+}
+
+/// The head of an answer, read from how HTTP/1.1 has it: written here, so it is well-formed.
+pub(super) struct Answer {
+    pub(super) head: Response<()>,
+    /// How many bytes it took.
+    pub(super) length: usize,
+    /// What it says of its body.
+    pub(super) content_length: Option<u64>,
+}
+
+pub(super) fn answer(bytes: &[u8], opens_tunnel: bool) -> Option<Answer> {
+    let length = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
+    let mut lines = Lines(bytes.get(..length - 2)?);
+    let status = lines.next()?.get(9..12)?;
+    let mut head = Response::new(());
+    let status = StatusCode::from_bytes(status).ok()?;
+    *head.status_mut() =
+        if opens_tunnel && status == StatusCode::SWITCHING_PROTOCOLS { StatusCode::OK } else { status };
+    let mut content_length = None;
+    for line in lines {
+        let Some((name, value)) = field(line) else { continue };
+        if is_connection_specific(name.as_str()) || (opens_tunnel && name == "sec-websocket-accept") {
+            continue;
+        }
+        if name == http::header::CONTENT_LENGTH {
+            content_length = value.to_str().ok().and_then(|length| length.parse().ok());
+        }
+        head.headers_mut().append(name, value);
+    }
+    Some(Answer { head, length, content_length })
+}
+
+/// Lines ended by CR LF.
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = memchr::memchr(b'\n', self.0)?;
+        let (line, rest) = self.0.split_at_checked(end + 1)?;
+        self.0 = rest;
+        line.strip_suffix(b"\r\n")
+    }
+}
+
+fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = line.split_at_checked(colon)?;
+    let name = HeaderName::from_bytes(name).ok()?;
+    Some((name, HeaderValue::from_bytes(value.get(1..)?.trim_ascii()).ok()?))
+}
+
+/// Trailers as lines, without those that may not be there (RFC 9110 §6.5.1).
+pub(super) fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in trailers {
+        if may_trail(name.as_str().as_bytes()) && !is_padded(value.as_bytes()) {
+            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                out.extend_from_slice(piece);
+            }
+        }
+    }
+}
+
+/// Trailers from lines.
+pub(super) fn trailers(lines: &[u8]) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    for (name, value) in Lines(lines).filter_map(field) {
+        trailers.append(name, value);
+    }
+    trailers
+}

@@ -1,0 +1,188 @@
+//! A client of HTTP/2, by the h2 crate: for what well-behaved clients see. What ill-behaved ones do needs raw frames.
+
+use bytes::Bytes;
+use h2::client::{Connection, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use crate::patience::PATIENCE;
+use crate::tls::TlsClient;
+
+/// One connection, on a thread of its own.
+#[derive(Debug)]
+pub struct Http2Client {
+    runtime: Runtime,
+    send: SendRequest<Bytes>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Http2Reply {
+    pub head: Response<()>,
+    pub body: Vec<u8>,
+    pub trailers: HeaderMap,
+}
+
+impl Http2Reply {
+    pub fn status(&self) -> u16 {
+        self.head.status().as_u16()
+    }
+
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.headers().get(name).map(|value| value.to_str().expect("text"))
+    }
+}
+
+/// A request whose body is sent piece by piece, and whose answer is read so.
+#[derive(Debug)]
+pub struct Open {
+    pub send: SendStream<Bytes>,
+    pub head: Response<()>,
+    pub receive: RecvStream,
+}
+
+impl Http2Client {
+    /// In the clear, with prior knowledge.
+    pub fn clear(to: SocketAddr) -> Self {
+        Self::start(async move { TcpStream::connect(to).await.expect("a connection") })
+    }
+
+    /// Over TLS, agreed on by ALPN.
+    pub fn tls(to: SocketAddr, client: &TlsClient, name: &str) -> Self {
+        let mut config = (*client.config).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let name = name.to_owned().try_into().expect("a name");
+        Self::start(async move {
+            let socket = TcpStream::connect(to).await.expect("a connection");
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let stream = connector.connect(name, socket).await.expect("a handshake");
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "the protocol agreed on");
+            stream
+        })
+    }
+
+    fn start<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        connect: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let send = runtime.block_on(async {
+            let (send, connection): (_, Connection<T, Bytes>) = h2::client::Builder::new()
+                .initial_window_size(1 << 20)
+                .initial_connection_window_size(1 << 24)
+                .handshake(connect.await)
+                .await
+                .expect("a beginning");
+            tokio::spawn(connection);
+            send.ready().await.expect("ready")
+        });
+        Self { runtime, send }
+    }
+
+    /// Whether the other side takes extended CONNECT.
+    pub fn may_open_tunnels(&mut self) -> bool {
+        self.send.is_extended_connect_protocol_enabled()
+    }
+
+    /// Runs something on the client's thread, with a deadline.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("in time") })
+    }
+
+    pub fn sender(&self) -> SendRequest<Bytes> {
+        self.send.clone()
+    }
+
+    pub fn get(&self, host: &str, path: &str) -> Result<Http2Reply, h2::Error> {
+        self.exchange(Self::request("GET", host, path), None, None)
+    }
+
+    pub fn request(method: &str, host: &str, path: &str) -> Request<()> {
+        let uri = format!("http://{host}{path}");
+        Request::builder().method(method).uri(uri).body(()).expect("a request")
+    }
+
+    /// One request and its whole answer.
+    pub fn exchange(
+        &self,
+        request: Request<()>,
+        body: Option<&[u8]>,
+        trailers: Option<HeaderMap>,
+    ) -> Result<Http2Reply, h2::Error> {
+        let body = body.map(Bytes::copy_from_slice);
+        self.run(exchange(self.sender(), request, body, trailers))
+    }
+
+    /// Begins a request, and waits for the head of its answer.
+    pub fn open(&self, request: Request<()>) -> Result<Open, h2::Error> {
+        let mut sender = self.sender();
+        self.run(async move {
+            let (response, send) = sender.send_request(request, false)?;
+            let (parts, receive) = response.await?.into_parts();
+            Ok(Open { send, head: Response::from_parts(parts, ()), receive })
+        })
+    }
+}
+
+/// The same for whoever does several at once.
+pub async fn exchange(
+    sender: SendRequest<Bytes>,
+    request: Request<()>,
+    body: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+) -> Result<Http2Reply, h2::Error> {
+    let mut sender = sender.ready().await?;
+    let ends = body.is_none() && trailers.is_none();
+    let (response, mut send) = sender.send_request(request, ends)?;
+    let sending = async move {
+        if let Some(body) = body {
+            send_all(&mut send, body, trailers.is_none()).await?;
+        }
+        if let Some(trailers) = trailers {
+            send.send_trailers(trailers)?;
+        }
+        Ok::<_, h2::Error>(send)
+    };
+    let receiving = async move {
+        let (parts, mut receive) = response.await?.into_parts();
+        let mut body = Vec::new();
+        while let Some(data) = receive.data().await {
+            let data = data?;
+            let _ = receive.flow_control().release_capacity(data.len());
+            body.extend_from_slice(&data);
+        }
+        let trailers = receive.trailers().await?.unwrap_or_default();
+        Ok::<_, h2::Error>(Http2Reply { head: Response::from_parts(parts, ()), body, trailers })
+    };
+    let (uploaded, received) = tokio::join!(sending, receiving);
+    let received = received?;
+    drop(uploaded);
+    Ok(received)
+}
+
+async fn send_all(send: &mut SendStream<Bytes>, mut body: Bytes, ends: bool) -> Result<(), h2::Error> {
+    while !body.is_empty() {
+        send.reserve_capacity(body.len());
+        let capacity = std::future::poll_fn(|cx| {
+            if send.capacity() > 0 {
+                return std::task::Poll::Ready(Some(Ok(send.capacity())));
+            }
+            send.poll_capacity(cx)
+        });
+        let Some(capacity) = capacity.await else { return Ok(()) };
+        let piece = body.split_to(capacity?.min(body.len()));
+        send.send_data(piece, false)?;
+    }
+    if ends {
+        send.send_data(Bytes::new(), true)?;
+    }
+    Ok(())
+}
