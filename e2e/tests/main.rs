@@ -21,6 +21,7 @@ mod certificates;
 mod chaos;
 mod cli;
 mod client_limits;
+mod endpoint_tls;
 mod health;
 mod hostile_framing;
 mod hostile_sizes;

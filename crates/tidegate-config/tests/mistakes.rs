@@ -52,6 +52,13 @@ mistakes! {
     a_cluster_that_nothing_defines:
         "listen = ':80'\n[[route]]\nto = 'ap'\n\n[cluster.app]\nendpoints = ['10.0.0.1:8001']\n",
     an_address_without_a_port: "listen = ':80'\nto = 'localhost'\n",
+    endpoints_of_which_only_some_are_encrypted: "listen = ':80'\nto = ['https://a.example', 'b.example:80']\n[[route]]\npath = '/b'\nto = 'b'\n\
+        [[route]]\npath = '/c'\nto = 'https://c.example/app'\n[[route]]\npath = '/d'\nto = 'd'\n\
+        [cluster.b]\nendpoints = ['https://b.example']\ntls = 'off'\n[cluster.d]\nendpoints = ['http://d.example']\ntls = true\n",
+    tls_with_endpoints_that_cannot_be: "listen = ':80'\nto = ['unix:/run/app.sock']\n[[route]]\npath = '/b'\nto = 'unix:/run/b.sock'\ntls = true\n\
+        [[route]]\npath = '/c'\nto = 'c:1'\ntls = { ca = 'x', verify = false, cert = 'y' }\n\
+        [[route]]\npath = '/d'\nto = 'd'\ntls = true\n[cluster.d]\nendpoints = ['d:1']\ntls = { server_name = 'd.example:443' }\n",
+    whoever_answers_is_believed: "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['https://a.internal']\ntls = { verify = false }\n",
     an_address_that_is_a_url: "listen = ':80'\nto = ['http://localhost:8001/']\n",
     a_port_out_of_range: "listen = ':99999'\nto = ['localhost:0', '::1']\n",
     an_algorithm_of_another_proxy: "listen = ':80'\nto = 'a:1'\nbalance = 'leastconn'\n",

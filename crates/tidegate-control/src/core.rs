@@ -2,6 +2,7 @@
 
 use crate::admin::{AdminServer, AdminSockets};
 use crate::control::{Options, StartError};
+use crate::credentials::Credentials;
 use crate::fleet::Fleet;
 use crate::gauges;
 use crate::health::Checks;
@@ -12,7 +13,7 @@ use crate::memory::workspace_limits;
 use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
-use crate::secrets::{MadeSecret, Secrets, without_secret};
+use crate::secrets::{MadeSecret, without_secret};
 use crate::tls::{Keeper, Stock, ticketer};
 use crate::voice::Voice;
 use crate::watch::Watch;
@@ -51,7 +52,7 @@ pub(crate) struct Core {
 struct Obtained {
     /// Of the new configuration, in force or bound.
     served: Vec<Place>,
-    secrets: Secrets,
+    credentials: Credentials,
     certificates: Stock,
     bound: Vec<Bound>,
     admin: Option<AdminSockets>,
@@ -64,7 +65,7 @@ impl Core {
         let (registry, states) = (Arc::new(Registry::default()), States::default());
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
-        let secrets = Secrets::read(&config, &secret)?;
+        let credentials = Credentials::read(&config, &secret)?;
         let ticketer = ticketer()?;
         let certificates = Stock::load(&config, &ticketer)?;
         let places = places(&config.listeners).await?;
@@ -79,7 +80,7 @@ impl Core {
             &config,
             &bound_places(&places, &bound),
             &states,
-            &secrets,
+            &credentials,
             &certificates,
             room(&config, count),
             None,
@@ -116,13 +117,13 @@ impl Core {
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let Obtained { served, secrets, certificates, bound, admin, logs } = self.obtain(&config).await?;
+        let Obtained { served, credentials, certificates, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
         let Lowered { snapshot, unresolved } = lower(
             &config,
             &served,
             &self.states,
-            &secrets,
+            &credentials,
             &certificates,
             room(&config, self.fleet.len()),
             Some(&current),
@@ -146,7 +147,7 @@ impl Core {
 
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
-        let secrets = Secrets::read(config, &self.secret)?;
+        let credentials = Credentials::read(config, &self.secret)?;
         let certificates = Stock::load(config, &self.ticketer)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
@@ -160,7 +161,7 @@ impl Core {
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
-        Ok(Obtained { served, secrets, certificates, bound, admin, logs })
+        Ok(Obtained { served, credentials, certificates, bound, admin, logs })
     }
 
     fn take_logs(&mut self, logs: Option<Logs>) {

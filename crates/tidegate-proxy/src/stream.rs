@@ -3,6 +3,7 @@
 use crate::http2::Http2Stream;
 use crate::tls::TlsStream;
 use crate::transport::Transport;
+use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -115,6 +116,14 @@ impl Stream {
     pub(crate) fn take_trailers(&self, out: &mut Vec<u8>) {
         if let Self::Http2(stream) = self {
             stream.take_trailers(out);
+        }
+    }
+
+    /// How the keys were agreed on, if it is encrypted.
+    pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
+        match self {
+            Self::Plain(_) | Self::Http2(_) => None,
+            Self::Tls(tls) => tls.handshake_kind(),
         }
     }
 

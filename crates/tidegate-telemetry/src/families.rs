@@ -146,6 +146,8 @@ families! {
         "Connections to the endpoint that could not be opened.";
     CONNECT_DURATION = Histogram "tidegate_endpoint_connect_seconds" ["cluster", "endpoint"]
         "Time that opening a connection to the endpoint took.";
+    ENDPOINT_TLS_HANDSHAKES = Counter "tidegate_endpoint_tls_handshakes" ["cluster", "endpoint", "outcome"]
+        "TLS handshakes of connections for requests to the endpoint; outcome is full, resumed or failed.";
     ENDPOINT_CONNECTIONS = Gauge "tidegate_endpoint_connections" ["cluster", "endpoint"]
         "Connections to the endpoint that are open now, idle ones included.";
     ENDPOINT_CONNECTIONS_IDLE = Gauge "tidegate_endpoint_connections_idle" ["cluster", "endpoint"]

@@ -62,7 +62,7 @@ fn pair(walk: &mut Walk, section: &Section<'_>) -> Option<CertificateFiles> {
     Some(CertificateFiles { cert: cert?, key: key? })
 }
 
-fn file(walk: &mut Walk, section: &Section<'_>, name: &'static str) -> Option<PathBuf> {
+pub(super) fn file(walk: &mut Walk, section: &Section<'_>, name: &'static str) -> Option<PathBuf> {
     let field = section.field(name)?;
     let text = section.text(walk, name)?;
     if text.is_empty() || text.contains('\0') {
@@ -72,6 +72,6 @@ fn file(walk: &mut Walk, section: &Section<'_>, name: &'static str) -> Option<Pa
     Some(PathBuf::from(text))
 }
 
-fn version(word: &str) -> TlsVersion {
+pub(super) fn version(word: &str) -> TlsVersion {
     if word == "1.3" { TlsVersion::Tls13 } else { TlsVersion::Tls12 }
 }

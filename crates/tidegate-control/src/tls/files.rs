@@ -20,6 +20,8 @@ pub enum CertificateError {
     Malformed { path: PathBuf, reason: String },
     #[error("the key in {key} is not the one of the certificate in {cert}")]
     Mismatch { cert: PathBuf, key: PathBuf },
+    #[error("this machine trusts no authority: install ca-certificates, or name one with `ca = \"FILE\"`")]
+    NoAuthorities,
     #[error("{path} holds no certificate: it should begin with `-----BEGIN CERTIFICATE-----`")]
     NoCertificate { path: PathBuf },
     #[error(
@@ -63,28 +65,35 @@ impl Stamp {
 
 /// Reads a pair of files.
 pub(crate) fn load(files: &CertificateFiles) -> Result<Loaded, CertificateError> {
-    let chain = chain(&files.cert)?;
-    let Some(leaf) = chain.first() else {
+    let key = certified_key(files)?;
+    let Some(leaf) = key.cert.first() else {
         return Err(CertificateError::NoCertificate { path: files.cert.clone() });
     };
     let (names, validity) =
         facts(leaf).map_err(|reason| CertificateError::Malformed { path: files.cert.clone(), reason })?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| match error {
-        pem::Error::NoItemsFound => CertificateError::NoKey { path: files.key.clone() },
-        error => unreadable(&files.key, error),
-    })?;
-    let key =
-        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                CertificateError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
-            }
-            error => CertificateError::UnusableKey { path: files.key.clone(), error },
-        })?;
     let certificate = Arc::new(Certificate::new(names.iter().cloned(), key));
     Ok(Loaded { certificate, names, validity })
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+/// A key, and a chain that begins with its certificate.
+pub(crate) fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
+    let chain = chain(&files.cert)?;
+    if chain.is_empty() {
+        return Err(CertificateError::NoCertificate { path: files.cert.clone() });
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| match error {
+        pem::Error::NoItemsFound => CertificateError::NoKey { path: files.key.clone() },
+        error => unreadable(&files.key, error),
+    })?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            CertificateError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
+        }
+        error => CertificateError::UnusableKey { path: files.key.clone(), error },
+    })
+}
+
+pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     read.map_err(|error| unreadable(path, error))
 }

@@ -1,6 +1,7 @@
 //! One connection's keys and where its handshake stands: encrypted bytes in, plain bytes out, and back. Does no I/O, and
 //! keeps no buffer of its own while nothing is half done.
 
+use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CommonState, Error};
@@ -14,6 +15,7 @@ const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 /// Which end of the connection is ours.
 pub(super) enum Role {
+    Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
 }
 
@@ -22,6 +24,7 @@ impl Deref for Role {
 
     fn deref(&self) -> &CommonState {
         match self {
+            Self::Client(client) => client,
             Self::Server(server) => server,
         }
     }
@@ -116,6 +119,8 @@ enum Step {
 pub(super) struct Session {
     role: Role,
     pub(super) plain: Plain,
+    /// Positions that the library keeps may point anywhere now: it is not asked again.
+    failed: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -126,16 +131,16 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(super) fn new(role: Role) -> Self {
-        Self { role, plain: Plain::default() }
+        Self { role, plain: Plain::default(), failed: false }
     }
 
     pub(super) fn state(&self) -> &CommonState {
         &self.role
     }
 
-    /// Works through `incoming`, all that arrived and was not consumed. Plain bytes go to `room`, encrypted ones behind
-    /// `sealed`. Says how much of
-    /// `incoming` is done with.
+    /// Works through `incoming`: all that arrived and was not consumed, as the last run left it, for the library keeps
+    /// positions in it. Plain bytes go to `room`, encrypted ones behind `sealed`, which after an error holds the alert that
+    /// tells the peer. Says how much of `incoming` is done with.
     pub(super) fn run(
         &mut self,
         incoming: &mut [u8],
@@ -143,25 +148,49 @@ impl Session {
         want: &Want<'_>,
         sealed: &mut Vec<u8>,
     ) -> Result<(Reached, usize), Error> {
+        if self.failed {
+            return Err(Error::General("the session has failed".into()));
+        }
         let mut consumed = 0;
         loop {
             let input = incoming.get_mut(consumed..).unwrap_or_default();
-            let (discard, step) = match &mut self.role {
-                Role::Server(server) => {
-                    step(server.process_tls_records(input), &mut self.plain, room, want, sealed)
-                }
-            };
+            let (discard, step) = self.step(input, room, want, sealed);
             consumed += discard;
-            if let Step::Reached(reached) = step? {
-                return Ok((reached, consumed));
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::Reached(reached)) => return Ok((reached, consumed)),
+                Err(error) => {
+                    self.failed = true;
+                    self.alert(incoming.get_mut(consumed..).unwrap_or_default(), sealed);
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// The alert that tells the peer what went wrong, behind `sealed`.
-    pub(super) fn alert(&mut self, sealed: &mut Vec<u8>) {
-        // What was queued before the error comes first; where the session stands after that is of no use.
-        let _ = self.run(&mut [], &mut Room::new(&mut []), &Want::Nothing, sealed);
+    /// What was queued before the error, and then the alert. No further than that: what arrived would fail again.
+    fn alert(&mut self, mut incoming: &mut [u8], sealed: &mut Vec<u8>) {
+        while self.role.wants_write() {
+            let (discard, step) = self.step(incoming, &mut Room::new(&mut []), &Want::Nothing, sealed);
+            if !matches!(step, Ok(Step::Again)) {
+                return;
+            }
+            incoming = incoming.get_mut(discard..).unwrap_or_default();
+        }
+    }
+
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        room: &mut Room<'_>,
+        want: &Want<'_>,
+        sealed: &mut Vec<u8>,
+    ) -> (usize, Result<Step, Error>) {
+        let plain = &mut self.plain;
+        match &mut self.role {
+            Role::Client(client) => step(client.process_tls_records(incoming), plain, room, want, sealed),
+            Role::Server(server) => step(server.process_tls_records(incoming), plain, room, want, sealed),
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl TlsStream {
         state.session.as_ref().is_some_and(|session| session.state().alpn_protocol() == Some(b"h2"))
     }
 
-    pub(super) fn handshake_kind(&self) -> Option<HandshakeKind> {
+    pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
         self.state.borrow().session.as_ref()?.state().handshake_kind()
     }
 
@@ -290,7 +290,6 @@ impl State {
                 Ok(reached)
             }
             Err(error) => {
-                session.alert(&mut self.sealed);
                 self.broken = true;
                 Err(error)
             }
@@ -344,26 +343,18 @@ impl State {
 
     fn fails(&mut self, error: Error) -> io::Error {
         self.broken = true;
-        if let Some(session) = &mut self.session {
-            session.alert(&mut self.sealed);
-        }
         io::Error::new(ErrorKind::InvalidData, error)
     }
 
     /// Puts what waits, then `bytes` encrypted, into `sealed`.
     fn encrypt(&mut self, bytes: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
         sealed.clear();
-        let Some(session) = &mut self.session else { return Ok(()) };
-        sealed.append(&mut self.sealed);
-        let mut incoming = std::mem::take(&mut self.incoming);
-        let run = session.run(&mut incoming, &mut Room::new(&mut []), &Want::Encrypt(bytes), sealed);
-        let consumed = run.as_ref().map_or(0, |(_, consumed)| *consumed);
-        if consumed > 0 {
-            incoming.drain(..consumed);
+        if self.session.is_none() {
+            return Ok(());
         }
-        self.incoming = incoming;
-        match run {
-            Ok((Reached::Traffic, ..)) => Ok(()),
+        sealed.append(&mut self.sealed);
+        match self.say(&Want::Encrypt(bytes), sealed) {
+            Ok(Reached::Traffic) => Ok(()),
             Ok(_) => Err(ErrorKind::NotConnected.into()),
             Err(error) => Err(self.fails(error)),
         }
@@ -371,12 +362,19 @@ impl State {
 
     /// Behind everything that was written.
     fn end(&mut self) {
-        let Some(session) = &mut self.session else { return };
-        if !self.broken
-            && session.run(&mut [], &mut Room::new(&mut []), &Want::End, &mut self.sealed).is_err()
-        {
+        let mut sealed = std::mem::take(&mut self.sealed);
+        if !self.broken && self.say(&Want::End, &mut sealed).is_err() {
             self.broken = true;
         }
+        self.sealed = sealed;
+    }
+
+    /// Does what is wanted, with the beginning of a message at hand that may have arrived.
+    fn say(&mut self, want: &Want<'_>, sealed: &mut Vec<u8>) -> Result<Reached, Error> {
+        let Some(session) = &mut self.session else { return Ok(Reached::NeedsMore) };
+        let (reached, consumed) = session.run(&mut self.incoming, &mut Room::new(&mut []), want, sealed)?;
+        self.incoming.drain(..consumed);
+        Ok(reached)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, transport: &Transport) -> Poll<io::Result<()>> {
