@@ -25,6 +25,8 @@ pub mod front;
 pub mod gate;
 /// A client of HTTP/2.
 pub mod http2;
+/// A client of HTTP/2 that sends any frames.
+pub mod http2_raw;
 /// Closed-loop load that counts what failed, by kind.
 pub mod load;
 /// The metrics page, read.
