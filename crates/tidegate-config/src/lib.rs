@@ -20,7 +20,6 @@ mod check;
 mod cluster;
 mod config;
 mod document;
-mod endpoint_tls;
 mod expand;
 mod flags;
 mod keys;
@@ -31,7 +30,6 @@ mod read;
 mod reference;
 mod route;
 mod schema;
-mod scheme;
 mod show;
 mod sticky;
 mod suggest;
@@ -46,7 +44,6 @@ pub use cluster::{
     StatusRange,
 };
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, RequestLimit, Timeouts, Workers};
-pub use endpoint_tls::{EndpointTls, Trust};
 pub use flags::Flag;
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use rate_limit::{RateKey, RateLimit, RouteRate};
@@ -57,4 +54,4 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
-pub use tls::{CertificateFiles, Tls, TlsVersion};
+pub use tls::{CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};

@@ -5,7 +5,6 @@
 
 mod balance;
 mod cluster;
-mod endpoint_tls;
 mod listener;
 mod matcher;
 mod rate_limit;

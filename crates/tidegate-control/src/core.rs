@@ -2,7 +2,6 @@
 
 use crate::admin::{AdminServer, AdminSockets};
 use crate::control::{Options, StartError};
-use crate::credentials::Credentials;
 use crate::fleet::Fleet;
 use crate::gauges;
 use crate::health::Checks;
@@ -13,11 +12,10 @@ use crate::memory::workspace_limits;
 use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
-use crate::secrets::{MadeSecret, without_secret};
-use crate::tls::{Keeper, Stock, ticketer};
+use crate::secrets::{MadeSecret, Secrets, without_secret};
+use crate::tls::{Keeper, Stock, Tickets};
 use crate::voice::Voice;
 use crate::watch::Watch;
-use rustls::server::ProducesTickets;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,7 +37,7 @@ pub(crate) struct Core {
     /// For sticky cookies without a secret of their own.
     secret: MadeSecret,
     /// For clients that come back over TLS.
-    ticketer: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
     certificates: Arc<Keeper>,
     listening: Vec<Listening>,
     fleet: Fleet,
@@ -52,7 +50,7 @@ pub(crate) struct Core {
 struct Obtained {
     /// Of the new configuration, in force or bound.
     served: Vec<Place>,
-    credentials: Credentials,
+    secrets: Secrets,
     certificates: Stock,
     bound: Vec<Bound>,
     admin: Option<AdminSockets>,
@@ -65,9 +63,9 @@ impl Core {
         let (registry, states) = (Arc::new(Registry::default()), States::default());
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
-        let credentials = Credentials::read(&config, &secret)?;
-        let ticketer = ticketer()?;
-        let certificates = Stock::load(&config, &ticketer)?;
+        let secrets = Secrets::read(&config, &secret)?;
+        let tickets = Arc::default();
+        let certificates = Stock::load(&config, &tickets)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -80,7 +78,7 @@ impl Core {
             &config,
             &bound_places(&places, &bound),
             &states,
-            &credentials,
+            &secrets,
             &certificates,
             room(&config, count),
             None,
@@ -96,7 +94,7 @@ impl Core {
             options,
             states,
             secret,
-            ticketer,
+            tickets,
             certificates: Arc::default(),
             listening: Vec::new(),
             fleet,
@@ -117,13 +115,13 @@ impl Core {
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let Obtained { served, credentials, certificates, bound, admin, logs } = self.obtain(&config).await?;
+        let Obtained { served, secrets, certificates, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
         let Lowered { snapshot, unresolved } = lower(
             &config,
             &served,
             &self.states,
-            &credentials,
+            &secrets,
             &certificates,
             room(&config, self.fleet.len()),
             Some(&current),
@@ -147,8 +145,8 @@ impl Core {
 
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
-        let credentials = Credentials::read(config, &self.secret)?;
-        let certificates = Stock::load(config, &self.ticketer)?;
+        let secrets = Secrets::read(config, &self.secret)?;
+        let certificates = Stock::load(config, &self.tickets)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
@@ -161,7 +159,7 @@ impl Core {
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
-        Ok(Obtained { served, credentials, certificates, bound, admin, logs })
+        Ok(Obtained { served, secrets, certificates, bound, admin, logs })
     }
 
     fn take_logs(&mut self, logs: Option<Logs>) {

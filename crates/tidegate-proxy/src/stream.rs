@@ -3,7 +3,6 @@
 use crate::http2::Http2Stream;
 use crate::tls::TlsStream;
 use crate::transport::Transport;
-use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -119,11 +118,12 @@ impl Stream {
         }
     }
 
-    /// How the keys were agreed on, if it is encrypted.
-    pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
+    /// What endpoints are told of the certificate that the client has shown: complete lines, or nothing.
+    pub(crate) fn client_cert(&self) -> &[u8] {
         match self {
-            Self::Plain(_) | Self::Http2(_) => None,
-            Self::Tls(tls) => tls.handshake_kind(),
+            Self::Plain(_) => b"",
+            Self::Tls(tls) => tls.client_cert(),
+            Self::Http2(stream) => stream.client_cert(),
         }
     }
 
