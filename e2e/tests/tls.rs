@@ -64,6 +64,44 @@ fn a_handshake_and_a_request_may_come_one_byte_at_a_time() {
 }
 
 #[test]
+fn a_handshake_that_stops_in_the_middle_of_a_message_is_no_mistake_of_ours() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let proxy = https(&endpoint, &one(&authority).keys(), "timeout.handshake = \"300ms\"");
+    let mut unfinished = Vec::new();
+    for records in 1..=3 {
+        // Its last message is longer than a record of 32 bytes may be.
+        let mut config = (*authority.client().config).clone();
+        config.max_fragment_size = Some(32);
+        let mut session =
+            rustls::ClientConnection::new(config.into(), "app.test".try_into().unwrap()).unwrap();
+        let mut socket = TcpStream::connect(proxy.address()).unwrap();
+        while session.wants_write() {
+            session.write_tls(&mut socket).unwrap();
+        }
+        let mut last = Vec::new();
+        while session.is_handshaking() {
+            session.read_tls(&mut socket).unwrap();
+            session.process_new_packets().unwrap();
+        }
+        session.write_tls(&mut last).unwrap();
+        let mut rest = &last[..];
+        for _ in 0..records {
+            let (record, behind) = rest.split_at(5 + usize::from(u16::from_be_bytes([rest[3], rest[4]])));
+            socket.write_all(record).unwrap();
+            rest = behind;
+        }
+        assert!(rest.is_empty() == (records == 3), "{records}: {}", rest.len());
+        unfinished.push(socket);
+    }
+    proxy.wait_for_metric("tidegate_tls_handshakes_total", &[("outcome", "timeout")], 2.0);
+    assert_eq!(
+        authority.client().connect(proxy.address(), "app.test").unwrap().get("app.test", "/").unwrap().0,
+        200
+    );
+    assert!(!proxy.output().all().contains("panicked"));
+}
+
+#[test]
 fn each_name_gets_its_certificate_and_each_client_a_key_that_it_understands() {
     let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
     let first = authority.issue("first", &["first.test"]);

@@ -80,6 +80,9 @@ pub enum AddressError {
     /// `http://localhost:80`.
     #[error("an address has no scheme and no path: `{0}`")]
     Url(String),
+    /// `https://localhost/app`.
+    #[error("an endpoint has no path: `{0}`")]
+    UrlPath(String),
     /// `unix:`.
     #[error("the path of the socket is missing: `unix:/run/app.sock`")]
     UnixPathEmpty,

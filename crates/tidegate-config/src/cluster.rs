@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{Address, Balance, Sticky};
+use crate::{Address, Balance, EndpointTls, Sticky};
 
 /// A named set of interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Cluster {
     pub name: String,
     /// At least one; no address twice.
     pub endpoints: Vec<Endpoint>,
+    /// How endpoints are spoken TLS with; `None`: in the clear.
+    pub tls: Option<EndpointTls>,
     /// Which endpoint is picked.
     pub balance: Balance,
     /// A cookie that brings clients back; `None`: none.

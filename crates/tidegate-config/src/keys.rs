@@ -4,6 +4,7 @@
 //! docs/ are made from it; tests hold that each default changes nothing and each example something.
 
 mod balance;
+mod endpoint_tls;
 mod rate_limit;
 mod tables;
 mod tls;
@@ -216,9 +217,6 @@ mod tests {
             ("root", _) => "listen = ':80'\nto = 'h:1'\n",
             ("tls", "cert") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\nkey = 'k'\n",
             ("tls", "key") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\n",
-            ("tls", "client_auth" | "client_crl" | "client_chain") => {
-                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\nclient_ca = 'a'\n"
-            }
             ("tls", _) => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\n",
             ("certificate", "cert") => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[[listener.tls.certificates]]\nkey = 'k'\n"
@@ -259,6 +257,15 @@ mod tests {
             ("rate_limit", "requests") => "listen = ':80'\nto = 'h:1'\n[rate_limit]\n",
             ("rate_limit", _) => "listen = ':80'\nto = 'h:1'\n[rate_limit]\nrequests = '10/s'\n",
             ("rate_key", _) => "listen = ':80'\nto = 'h:1'\nrate_limit.requests = '10/s'\n[rate_limit.key]\n",
+            ("endpoint_tls", "cert") => {
+                "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['h:1']\n[cluster.a.tls]\nkey = 'k'\n"
+            }
+            ("endpoint_tls", "key") => {
+                "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['h:1']\n[cluster.a.tls]\ncert = 'c'\n"
+            }
+            ("endpoint_tls", _) => {
+                "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['h:1']\n[cluster.a.tls]\n"
+            }
             ("health", "path" | "host" | "expect") => "listen = ':80'\nto = 'h:1'\n[health]\ntype = 'http'\n",
             ("health", _) => "listen = ':80'\nto = 'h:1'\n[health]\n",
             ("passive", _) => "listen = ':80'\nto = 'h:1'\n[passive]\n",

@@ -20,6 +20,7 @@ mod check;
 mod cluster;
 mod config;
 mod document;
+mod endpoint_tls;
 mod expand;
 mod flags;
 mod keys;
@@ -30,6 +31,7 @@ mod read;
 mod reference;
 mod route;
 mod schema;
+mod scheme;
 mod show;
 mod sticky;
 mod suggest;
@@ -44,6 +46,7 @@ pub use cluster::{
     StatusRange,
 };
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, RequestLimit, Timeouts, Workers};
+pub use endpoint_tls::{EndpointTls, Trust};
 pub use flags::Flag;
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use rate_limit::{RateKey, RateLimit, RouteRate};
@@ -54,4 +57,4 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
-pub use tls::{CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
+pub use tls::{CertificateFiles, Tls, TlsVersion};

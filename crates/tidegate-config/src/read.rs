@@ -5,6 +5,7 @@
 
 mod balance;
 mod cluster;
+mod endpoint_tls;
 mod listener;
 mod matcher;
 mod rate_limit;

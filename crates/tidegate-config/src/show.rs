@@ -11,9 +11,9 @@ use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
     Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, Endpoint, EndpointRequests,
-    Forward, HashKey, HealthCheck, Hedge, Limits, Listener, Log, LogFormat, LogTarget, Matcher,
+    EndpointTls, Forward, HashKey, HealthCheck, Hedge, Limits, Listener, Log, LogFormat, LogTarget, Matcher,
     PassiveHealth, PathMatch, Priority, Probe, RateKey, RateLimit, Redirect, RedirectPart, RequestLimit,
-    Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Tls, Workers,
+    Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Tls, Trust, Workers,
 };
 
 impl Config {
@@ -151,14 +151,7 @@ fn one_tls(tls: &Tls) -> String {
     let pair =
         |files: &CertificateFiles| format!("{{ cert = {}, key = {} }}", file(&files.cert), file(&files.key));
     let certificates = list(tls.certificates.iter().map(pair));
-    let mut fields = vec![("certificates", certificates), ("min_version", quoted(tls.min_version.word()))];
-    if let Some(clients) = &tls.client_auth {
-        fields.push(("client_auth", quoted(clients.demand.word())));
-        fields.push(("client_ca", file(&clients.ca)));
-        fields.push(("client_crl", list(clients.crls.iter().map(|path| file(path)))));
-        fields.push(("client_chain", clients.chain.to_string()));
-    }
-    table(fields)
+    format!("{{ certificates = {certificates}, min_version = {} }}", quoted(tls.min_version.word()))
 }
 
 fn one_route(sheet: &mut Sheet, route: &Route) {
@@ -267,6 +260,7 @@ fn location(redirect: &Redirect) -> String {
 fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
     sheet.section(&format!("[cluster.{}]", bare_or_quoted(&cluster.name)));
     sheet.line("endpoints", list(cluster.endpoints.iter().map(endpoint)));
+    sheet.line("tls", cluster.tls.as_ref().map_or(quoted("off"), endpoint_tls));
     sheet.line("balance", balance(&cluster.balance));
     sheet.line("sticky", cluster.sticky.as_ref().map_or(quoted("off"), sticky));
     sheet.line("health", cluster.health.as_ref().map_or(quoted("off"), health));
@@ -293,6 +287,21 @@ fn endpoint(endpoint: &Endpoint) -> String {
     fields.push(("tier", endpoint.tier.to_string()));
     fields.extend(endpoint.zone.as_ref().map(|zone| ("zone", quoted(zone))));
     fields.extend(endpoint.requests.map(|requests| ("requests", requests.to_string())));
+    table(fields)
+}
+
+fn endpoint_tls(tls: &EndpointTls) -> String {
+    let file = |path: &Path| quoted(&path.display().to_string());
+    let mut fields = Vec::new();
+    if let Trust::File(path) = &tls.trust {
+        fields.push(("ca", file(path)));
+    }
+    fields.extend(tls.server_name.as_ref().map(|name| ("server_name", quoted(&name.to_string()))));
+    if let Some(identity) = &tls.identity {
+        fields.extend([("cert", file(&identity.cert)), ("key", file(&identity.key))]);
+    }
+    fields.push(("min_version", quoted(tls.min_version.word())));
+    fields.push(("verify", (tls.trust != Trust::Anyone).to_string()));
     table(fields)
 }
 

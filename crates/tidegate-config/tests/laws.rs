@@ -142,7 +142,7 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 27] = [
+const PLACES: [(&str, &str); 28] = [
     ("certificate", "[[listener]]\n[[listener.tls.certificates]]\n"),
     ("tls", "[[listener]]\n[listener.tls]\n"),
     ("admin", "[admin]\n"),
@@ -152,6 +152,7 @@ const PLACES: [(&str, &str); 27] = [
     ("cluster", "[cluster.a]\n"),
     ("cluster_limit", "[cluster.a.limit]\n"),
     ("endpoint", "[[cluster.a.endpoints]]\n"),
+    ("endpoint_tls", "[cluster.a.tls]\n"),
     ("hash_key", "[balance]\nalgorithm = 'hash'\n[balance.key]\n"),
     ("health", "[health]\n"),
     ("limit", "[limit]\n"),

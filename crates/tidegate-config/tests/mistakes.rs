@@ -38,7 +38,6 @@ mistakes! {
         "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['10.0.0.1:80']\ninterval = '5s'\n",
     a_top_key_below_a_table_is_sent_up: "[timeout]\nconnect = '1s'\nlisten = ':80'\nto = 'localhost:8001'\n",
     tls_without_a_certificate: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = true\n[[listener]]\nbind = ':444'\n[listener.tls]\ncert = 'a.pem'\n[[listener]]\nbind = ':445'\ntls = { min_version = '1.1' }\n",
-    clients_that_nobody_vouches_for: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_auth = 'required'\n[[listener]]\nbind = ':444'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_crl = ['c', 4]\n[[listener]]\nbind = ':445'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_ca = 'c'\nclient_auth = 'off'\n",
     a_duration_without_a_unit: "listen = ':80'\nto = 'a:1'\n[timeout]\nconnect = 3\ntotal = '60'\n",
     a_duration_with_a_wrong_unit: "listen = ':80'\nto = 'a:1'\ntimeout = { head = '10 sec', total = '1.5s' }\n",
     a_duration_of_nothing: "listen = ':80'\nto = 'a:1'\n[timeout]\ntotal = '0s'\nconnect = 'off'\n",
@@ -53,6 +52,13 @@ mistakes! {
     a_cluster_that_nothing_defines:
         "listen = ':80'\n[[route]]\nto = 'ap'\n\n[cluster.app]\nendpoints = ['10.0.0.1:8001']\n",
     an_address_without_a_port: "listen = ':80'\nto = 'localhost'\n",
+    endpoints_of_which_only_some_are_encrypted: "listen = ':80'\nto = ['https://a.example', 'b.example:80']\n[[route]]\npath = '/b'\nto = 'b'\n\
+        [[route]]\npath = '/c'\nto = 'https://c.example/app'\n[[route]]\npath = '/d'\nto = 'd'\n\
+        [cluster.b]\nendpoints = ['https://b.example']\ntls = 'off'\n[cluster.d]\nendpoints = ['http://d.example']\ntls = true\n",
+    tls_with_endpoints_that_cannot_be: "listen = ':80'\nto = ['unix:/run/app.sock']\n[[route]]\npath = '/b'\nto = 'unix:/run/b.sock'\ntls = true\n\
+        [[route]]\npath = '/c'\nto = 'c:1'\ntls = { ca = 'x', verify = false, cert = 'y' }\n\
+        [[route]]\npath = '/d'\nto = 'd'\ntls = true\n[cluster.d]\nendpoints = ['d:1']\ntls = { server_name = 'd.example:443' }\n",
+    whoever_answers_is_believed: "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['https://a.internal']\ntls = { verify = false }\n",
     an_address_that_is_a_url: "listen = ':80'\nto = ['http://localhost:8001/']\n",
     a_port_out_of_range: "listen = ':99999'\nto = ['localhost:0', '::1']\n",
     an_algorithm_of_another_proxy: "listen = ':80'\nto = 'a:1'\nbalance = 'leastconn'\n",

@@ -2,6 +2,7 @@
 
 use crate::admin::{AdminServer, AdminSockets};
 use crate::control::{Options, StartError};
+use crate::credentials::Credentials;
 use crate::fleet::Fleet;
 use crate::gauges;
 use crate::health::Checks;
@@ -12,10 +13,11 @@ use crate::memory::workspace_limits;
 use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
-use crate::secrets::{MadeSecret, Secrets, without_secret};
-use crate::tls::{Keeper, Stock, Tickets};
+use crate::secrets::{MadeSecret, without_secret};
+use crate::tls::{Keeper, Stock, ticketer};
 use crate::voice::Voice;
 use crate::watch::Watch;
+use rustls::server::ProducesTickets;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,7 +39,7 @@ pub(crate) struct Core {
     /// For sticky cookies without a secret of their own.
     secret: MadeSecret,
     /// For clients that come back over TLS.
-    tickets: Arc<Tickets>,
+    ticketer: Arc<dyn ProducesTickets>,
     certificates: Arc<Keeper>,
     listening: Vec<Listening>,
     fleet: Fleet,
@@ -50,7 +52,7 @@ pub(crate) struct Core {
 struct Obtained {
     /// Of the new configuration, in force or bound.
     served: Vec<Place>,
-    secrets: Secrets,
+    credentials: Credentials,
     certificates: Stock,
     bound: Vec<Bound>,
     admin: Option<AdminSockets>,
@@ -63,9 +65,9 @@ impl Core {
         let (registry, states) = (Arc::new(Registry::default()), States::default());
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
-        let secrets = Secrets::read(&config, &secret)?;
-        let tickets = Arc::default();
-        let certificates = Stock::load(&config, &tickets)?;
+        let credentials = Credentials::read(&config, &secret)?;
+        let ticketer = ticketer()?;
+        let certificates = Stock::load(&config, &ticketer)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -78,7 +80,7 @@ impl Core {
             &config,
             &bound_places(&places, &bound),
             &states,
-            &secrets,
+            &credentials,
             &certificates,
             room(&config, count),
             None,
@@ -94,7 +96,7 @@ impl Core {
             options,
             states,
             secret,
-            tickets,
+            ticketer,
             certificates: Arc::default(),
             listening: Vec::new(),
             fleet,
@@ -115,13 +117,13 @@ impl Core {
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let Obtained { served, secrets, certificates, bound, admin, logs } = self.obtain(&config).await?;
+        let Obtained { served, credentials, certificates, bound, admin, logs } = self.obtain(&config).await?;
         let current = self.overview.current();
         let Lowered { snapshot, unresolved } = lower(
             &config,
             &served,
             &self.states,
-            &secrets,
+            &credentials,
             &certificates,
             room(&config, self.fleet.len()),
             Some(&current),
@@ -145,8 +147,8 @@ impl Core {
 
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
-        let secrets = Secrets::read(config, &self.secret)?;
-        let certificates = Stock::load(config, &self.tickets)?;
+        let credentials = Credentials::read(config, &self.secret)?;
+        let certificates = Stock::load(config, &self.ticketer)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
@@ -159,7 +161,7 @@ impl Core {
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
-        Ok(Obtained { served, secrets, certificates, bound, admin, logs })
+        Ok(Obtained { served, credentials, certificates, bound, admin, logs })
     }
 
     fn take_logs(&mut self, logs: Option<Logs>) {

@@ -7,6 +7,7 @@
 
 mod control; // a running proxy, seen from outside
 mod core; // the life of a configuration: start, reload, drain
+mod credentials; // what clusters need from files
 mod secrets;
 mod signals; // what the operator asks for while it runs
 
@@ -23,7 +24,7 @@ mod gauges; // the same as metrics
 mod health; // active checks
 mod overview; // what is in force now, for everybody to look at
 mod status; // the state of everything, as facts
-mod tls; // what listeners encrypt with
+mod tls; // what connections are encrypted with
 mod watch; // says when endpoints go down or come back // the admin listener
 
 mod chance; // seeds and jitter

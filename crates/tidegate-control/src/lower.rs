@@ -8,8 +8,8 @@ mod rates;
 mod routes;
 mod sticky;
 
+use crate::credentials::Credentials;
 use crate::places::Place;
-use crate::secrets::Secrets;
 use crate::tls::Stock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,13 +48,13 @@ pub(crate) fn lower(
     config: &Config,
     places: &[Place],
     states: &States,
-    secrets: &Secrets,
+    credentials: &Credentials,
     certificates: &Stock,
     workspaces: WorkspaceLimits,
     previous: Option<&Previous>,
 ) -> Lowered {
     let mut unresolved = Vec::new();
-    let clusters = clusters::lower(config, states, secrets, previous, &mut unresolved);
+    let clusters = clusters::lower(config, states, credentials, previous, &mut unresolved);
     let snapshot = Snapshot {
         generation: previous.map_or(1, |previous| previous.snapshot.generation + 1),
         listeners: places
@@ -158,12 +158,12 @@ mod tests {
             let config = config(text);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let places = runtime.block_on(places(&config.listeners)).unwrap();
-            let secrets = Secrets::read(&config, &MadeSecret::new().unwrap()).unwrap();
+            let credentials = Credentials::read(&config, &MadeSecret::new().unwrap()).unwrap();
             let lowered = lower(
                 &config,
                 &places,
                 &self.states,
-                &secrets,
+                &credentials,
                 &Stock::default(),
                 WORKSPACES,
                 self.current.as_ref(),

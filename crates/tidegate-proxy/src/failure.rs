@@ -2,6 +2,7 @@
 //!
 //! Adding a cause does not compile until all of these exist for it. The words are documented in docs/failures.md.
 
+use crate::tls::OriginateError;
 use tidegate_http::chunked::ChunkError;
 use tidegate_http::path::PathError;
 use tidegate_http::proxy_protocol::ProxyHeaderError;
@@ -124,6 +125,8 @@ pub enum Cause {
     Response(ResponseError),
     /// The wait for an endpoint with room would be longer than the request can wait.
     Shed,
+    /// The endpoint cannot be spoken TLS with.
+    Tls(OriginateError),
     TotalTimeout,
     /// One side of a tunnel was reset.
     TunnelBroken,
@@ -266,6 +269,7 @@ impl Failure {
             Cause::RequestLimit => facts(Proxy, 503, "request_limit", "connection_limit_reached", Never),
             Cause::Response(error) => facts(Upstream, 502, error.code(), "http_protocol_error", Never),
             Cause::Shed => facts(Proxy, 503, "shed", "connection_limit_reached", Never),
+            Cause::Tls(error) => facts(Upstream, error.status(), error.code(), error.proxy_error(), Always),
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
             Cause::TunnelBroken => facts(Proxy, 502, "tunnel_broken", "connection_terminated", Never),
             Cause::TunnelIdle => facts(Proxy, 504, "tunnel_idle", "connection_read_timeout", Never),

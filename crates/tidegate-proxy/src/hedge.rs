@@ -17,11 +17,13 @@ use crate::request::{Call, Flight, write_head};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
 use crate::timers::{after, now};
-use crate::upstream::{Carries, Connection, connect_untimed};
+use crate::tls::Scratch;
+use crate::upstream::{Carries, Connection, Dial, connect_untimed};
 use crate::view::{ClusterView, EndpointView};
 use crate::workspace::{Lent, Workspace};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::{Ended, Lease, Moment};
@@ -142,7 +144,8 @@ async fn race<'v>(
     call.journal.hedged = true;
     let mut failed = None;
     let finish = {
-        let copy = Box::pin(send_copy(&mut aside, view, endpoint, lease.picked_at()));
+        let scratch = &call.worker.tls_scratch;
+        let copy = Box::pin(send_copy(&mut aside, view, endpoint, scratch, lease.picked_at()));
         finish(call, &mut flight.connection.stream, copy, &mut failed, give_up).await
     };
     let (ended, counter) = match &finish {
@@ -209,14 +212,18 @@ async fn send_copy(
     aside: &mut Workspace,
     view: &ClusterView,
     endpoint: &EndpointView,
+    scratch: &Rc<Scratch>,
     start: Moment,
 ) -> Result<Connection, Cause> {
-    let mut connection = match endpoint.pool.checkout(&Carries::Anyone, start, view.cluster.idle_timeout) {
-        Some(kept) => {
-            endpoint.metrics.reused.increment();
-            kept
-        }
-        None => connect_untimed(&endpoint.pool.upstream, &view.cluster.presence).await?,
+    let kept = endpoint.pool.checkout(&Carries::Anyone, start, view.cluster.idle_timeout);
+    let mut connection = if let Some(kept) = kept {
+        endpoint.metrics.reused.increment();
+        kept
+    } else {
+        let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
+        let fresh = connect_untimed(&Dial { upstream, presence, scratch, introduction: b"" }).await?;
+        endpoint.metrics.handshake(&fresh.stream);
+        fresh
     };
     let Workspace { upload, input, answer, .. } = aside;
     let stream = &mut connection.stream;

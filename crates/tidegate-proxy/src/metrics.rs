@@ -10,9 +10,12 @@ use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 
 use crate::attempts::Objection;
-use crate::failure::{Failure, Retry};
+use crate::failure::{Cause, Failure, Retry};
 use crate::load::Learned;
+use crate::stream::Stream;
 use crate::tls::Handshake;
+use crate::upstream::Upstream;
+use rustls::HandshakeKind;
 
 /// The label `route` of requests that no route matched, or whose head was refused.
 pub const NO_ROUTE: &str = "none";
@@ -267,9 +270,11 @@ pub(crate) struct EndpointMetrics {
     pub(crate) answers: ByCode,
     pub(crate) first_byte: Arc<Histogram>,
     pub(crate) connects: Arc<Counter>,
-    pub(crate) connect_failures: Arc<Counter>,
+    connect_failures: Arc<Counter>,
     pub(crate) connect: Arc<Histogram>,
     pub(crate) reused: Arc<Counter>,
+    /// Present when connections are encrypted.
+    handshakes: Option<HandshakeMetrics>,
     /// Present when the cluster's algorithm listens to load reports.
     pub(crate) load_reports: Option<LoadReportMetrics>,
 }
@@ -290,8 +295,9 @@ impl LoadReportMetrics {
 }
 
 impl EndpointMetrics {
-    pub(crate) fn new(resolver: &Resolver, cluster: &str, endpoint: &str, hears_reports: bool) -> Self {
-        let labels = [cluster, endpoint];
+    pub(crate) fn new(resolver: &Resolver, cluster: &str, upstream: &Upstream, hears_reports: bool) -> Self {
+        let labels = [cluster, &*upstream.id.address];
+        let is_encrypted = upstream.tls.is_some();
         Self {
             attempts: resolver.counter(&families::ENDPOINT_ATTEMPTS, &labels),
             answers: resolver.by_code(&families::ENDPOINT_ANSWERS, &labels),
@@ -300,6 +306,7 @@ impl EndpointMetrics {
             connect_failures: resolver.counter(&families::CONNECT_FAILURES, &labels),
             connect: resolver.histogram(&families::CONNECT_DURATION, &labels),
             reused: resolver.counter(&families::ENDPOINT_CONNECTIONS_REUSED, &labels),
+            handshakes: is_encrypted.then(|| HandshakeMetrics::new(resolver, labels)),
             load_reports: hears_reports.then(|| LoadReportMetrics::new(resolver, labels)),
         }
     }
@@ -307,5 +314,37 @@ impl EndpointMetrics {
     pub(crate) fn connected(&self, elapsed: Duration) {
         self.connects.increment();
         self.connect.record(elapsed);
+    }
+
+    pub(crate) fn connect_failed(&self, cause: Cause) {
+        self.connect_failures.increment();
+        if let (Some(handshakes), Cause::Tls(_)) = (&self.handshakes, cause) {
+            handshakes.failed.increment();
+        }
+    }
+
+    /// Counts how the keys of a new connection were agreed on, if it is encrypted.
+    pub(crate) fn handshake(&self, stream: &Stream) {
+        let Some(handshakes) = &self.handshakes else { return };
+        match stream.handshake_kind() {
+            None => {}
+            Some(HandshakeKind::Resumed) => handshakes.resumed.increment(),
+            Some(_) => handshakes.full.increment(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct HandshakeMetrics {
+    failed: Arc<Counter>,
+    full: Arc<Counter>,
+    resumed: Arc<Counter>,
+}
+
+impl HandshakeMetrics {
+    fn new(resolver: &Resolver, [cluster, endpoint]: [&str; 2]) -> Self {
+        let counter =
+            |outcome| resolver.counter(&families::ENDPOINT_TLS_HANDSHAKES, &[cluster, endpoint, outcome]);
+        Self { failed: counter("failed"), full: counter("full"), resumed: counter("resumed") }
     }
 }

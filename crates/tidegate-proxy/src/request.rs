@@ -14,7 +14,7 @@ use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
 use crate::sticky::{Home, Sticky};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
-use crate::upstream::{Carries, Connection, connect, introduce};
+use crate::upstream::{Carries, Connection, Dial, connect, introduce, introduction};
 use crate::view::{ClusterView, EndpointView, View};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
@@ -317,7 +317,6 @@ pub(crate) fn write_head(
         client_node: call.address.node(),
         scheme: call.down.scheme().as_bytes(),
         told: told(request, bytes, call.listener, call.address.ip()),
-        client_cert: call.down.client_cert(),
         request_id: call.journal.id.as_bytes(),
         hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
         upgrade: request.upgrade.is_some(),
@@ -373,18 +372,24 @@ async fn checkout(
     let _pending = wait_for_connection(call, view)?;
     let left = Duration::from_nanos(call.attempt_deadline.0.saturating_sub(start.0));
     let timeout = policy.timeouts.connect.min(left);
-    let connected =
-        connect(&endpoint.pool.upstream, carries, call.alarm, start, timeout, &view.cluster.presence).await;
+    let introduction = introduction(call, &carries);
+    let connected = {
+        let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
+        let scratch = &call.worker.tls_scratch;
+        let dial = Dial { upstream, presence, scratch, introduction: &introduction };
+        connect(&dial, carries, call.alarm, start, timeout).await
+    };
     let now = now();
     match connected {
         Ok(connection) => {
             call.journal.connected = Some(now);
             endpoint.metrics.connected(Duration::from_nanos(now.0 - start.0));
-            introduce(call, &connection);
+            endpoint.metrics.handshake(&connection.stream);
+            introduce(call, &connection, introduction);
             Ok(connection)
         }
         Err(cause) => {
-            endpoint.metrics.connect_failures.increment();
+            endpoint.metrics.connect_failed(cause);
             Err(call.overall_failure(Stage::Connect).unwrap_or(Failure::new(Stage::Connect, cause)))
         }
     }
@@ -411,7 +416,9 @@ fn settle(call: &mut Call<'_>, lease: Lease<'_>, endpoint: &EndpointView, ended:
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
     match (ended, first_byte) {
         (Err(failure), _) if failure.stage == Stage::Connect => match failure.cause {
-            Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable => Ended::ConnectFailed,
+            Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::Tls(_) => {
+                Ended::ConnectFailed
+            }
             _ => Ended::Abandoned,
         },
         (Err(Failure { cause: Cause::AnswerRefused(_), .. }), Some(first_byte)) => {

@@ -3,6 +3,7 @@
 use crate::http2::Http2Stream;
 use crate::tls::TlsStream;
 use crate::transport::Transport;
+use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -118,12 +119,11 @@ impl Stream {
         }
     }
 
-    /// What endpoints are told of the certificate that the client has shown: complete lines, or nothing.
-    pub(crate) fn client_cert(&self) -> &[u8] {
+    /// How the keys were agreed on, if it is encrypted.
+    pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
         match self {
-            Self::Plain(_) => b"",
-            Self::Tls(tls) => tls.client_cert(),
-            Self::Http2(stream) => stream.client_cert(),
+            Self::Plain(_) | Self::Http2(_) => None,
+            Self::Tls(tls) => tls.handshake_kind(),
         }
     }
 

@@ -100,7 +100,7 @@ impl ClusterView {
             let known = pools.get(&Arc::as_ptr(upstream)).map(|pool| Rc::clone(pool));
             EndpointView {
                 pool: known.unwrap_or_else(|| Rc::new(EndpointPool::new(Arc::clone(upstream)))),
-                metrics: EndpointMetrics::new(resolver, &cluster.name, &upstream.id.address, hears_reports),
+                metrics: EndpointMetrics::new(resolver, &cluster.name, upstream, hears_reports),
             }
         };
         Self {

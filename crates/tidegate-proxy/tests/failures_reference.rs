@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 const PAGE: &str = include_str!("../../../docs/failures.md");
 const FAILURES: &str = include_str!("../src/failure.rs");
-/// Where the words of malformed messages are.
-const PARSERS: [&str; 5] = [
+/// Where the words of malformed messages are, and of handshakes that failed.
+const PARSERS: [&str; 6] = [
+    include_str!("../src/tls/originate.rs"),
     include_str!("../../tidegate-http/src/chunked.rs"),
     include_str!("../../tidegate-http/src/path.rs"),
     include_str!("../../tidegate-http/src/proxy_protocol.rs"),

@@ -75,7 +75,7 @@ families! {
     CERTIFICATE_EXPIRY = Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["certificate"]
         "When the certificate expires, in seconds since the Unix epoch; certificate is the file that it comes from.";
     CERTIFICATE_OK = Gauge "tidegate_tls_certificate_ok" ["certificate"]
-        "Whether what the files of the certificate, or of those who vouch for clients, hold now is in use: 1, or 0 while what they held before is kept.";
+        "Whether what the files of the certificate hold now is in use: 1, or 0 while the one before is kept.";
     CERTIFICATE_READS = Counter "tidegate_tls_certificate_reads" ["certificate", "outcome"]
         "Times that files of a certificate had changed and were read again; outcome is replaced or refused.";
     LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]
@@ -146,6 +146,8 @@ families! {
         "Connections to the endpoint that could not be opened.";
     CONNECT_DURATION = Histogram "tidegate_endpoint_connect_seconds" ["cluster", "endpoint"]
         "Time that opening a connection to the endpoint took.";
+    ENDPOINT_TLS_HANDSHAKES = Counter "tidegate_endpoint_tls_handshakes" ["cluster", "endpoint", "outcome"]
+        "TLS handshakes of connections for requests to the endpoint; outcome is full, resumed or failed.";
     ENDPOINT_CONNECTIONS = Gauge "tidegate_endpoint_connections" ["cluster", "endpoint"]
         "Connections to the endpoint that are open now, idle ones included.";
     ENDPOINT_CONNECTIONS_IDLE = Gauge "tidegate_endpoint_connections_idle" ["cluster", "endpoint"]

@@ -19,10 +19,14 @@ pub mod client;
 pub mod clock;
 /// A scripted HTTP/1 endpoint that records what reached it.
 pub mod endpoint;
+/// TLS in front of a scripted endpoint.
+pub mod front;
 /// Something that a script waits for.
 pub mod gate;
 /// A client of HTTP/2.
 pub mod http2;
+/// A client of HTTP/2 that sends any frames.
+pub mod http2_raw;
 /// Closed-loop load that counts what failed, by kind.
 pub mod load;
 /// The metrics page, read.
@@ -48,6 +52,7 @@ pub use apart::{Loss, Network, apart};
 pub use client::{Client, Delivery};
 pub use clock::WallClock;
 pub use endpoint::{Endpoint, Received, Script, Then, Visit};
+pub use front::{Front, Meeting};
 pub use gate::Gate;
 pub use load::{Load, Report};
 pub use metrics::Metrics;

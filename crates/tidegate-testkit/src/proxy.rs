@@ -88,6 +88,13 @@ impl Tidegate {
         self
     }
 
+    /// On a machine that trusts the authorities of this PEM file and no others.
+    #[must_use]
+    pub fn trusting(mut self, authorities: &Path) -> Self {
+        self.environment.push(("SSL_CERT_FILE", authorities.display().to_string()));
+        self
+    }
+
     /// With a standard output that is closed at its other end.
     #[must_use]
     pub fn deaf(mut self) -> Self {

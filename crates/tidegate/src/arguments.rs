@@ -64,7 +64,7 @@ pub(crate) struct ProxyArguments {
     /// Where clients connect: :8888, 127.0.0.1:8888, unix:/run/web.sock (may be repeated)
     #[arg(long, value_name = "ADDRESS", default_value = ":8888")]
     pub(crate) listen: Vec<String>,
-    /// An endpoint: localhost:8001, 10.0.0.1:80, unix:/run/app.sock (repeat for more)
+    /// An endpoint: localhost:8001, https://app.internal, unix:/run/app.sock (repeat for more)
     #[arg(long, value_name = "ADDRESS", required = true)]
     pub(crate) to: Vec<String>,
     /// How endpoints share the load: least_request, round_robin, hash, … (docs/balancing.md) [default: adaptive]

@@ -4,12 +4,13 @@
 
 use super::Default::{Inherited, Required, Value, Words};
 use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY, STICKIES, STICKY, STICKY_DOC};
+use super::endpoint_tls::{ENDPOINT_TLS, ENDPOINT_TLS_DEFAULT, ENDPOINT_TLS_DOC, ENDPOINT_TLSES};
 use super::rate_limit::{RATE_KEY, RATE_LIMIT, RATE_LIMIT_DOC, RATE_LIMITS};
 use super::tls::{CERTIFICATE, TLS, TLS_DOC, TLSES};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 28] = [
+pub(crate) static ALL: [&Table; 29] = [
     &ROOT,
     &LISTENER,
     &TLS,
@@ -20,6 +21,7 @@ pub(crate) static ALL: [&Table; 28] = [
     &REDIRECT,
     &CLUSTER,
     &ENDPOINT,
+    &ENDPOINT_TLS,
     &BALANCE,
     &HASH_KEY,
     &STICKY,
@@ -43,7 +45,8 @@ pub(crate) static ALL: [&Table; 28] = [
 const BIND: Kind = Kind::Text("an address like \":8080\", \"127.0.0.1:80\" or \"unix:/run/web.sock\"");
 const NETWORKS: Kind = Kind::AnyOf(&[Kind::Text("a network like \"10.0.0.0/8\""), Kind::List(&NETWORK)]);
 const NETWORK: Kind = Kind::Text("a network like \"10.0.0.0/8\"");
-const ENDPOINT_ADDRESS: Kind = Kind::Text("an address like \"10.0.0.1:8001\" or \"unix:/run/app.sock\"");
+const ENDPOINT_ADDRESS: Kind =
+    Kind::Text("an address like \"10.0.0.1:8001\", \"https://app.internal\" or \"unix:/run/app.sock\"");
 const ENDPOINTS: Kind = Kind::List(&Kind::AnyOf(&[ENDPOINT_ADDRESS, Kind::Table(&ENDPOINT)]));
 const TO: Kind = Kind::AnyOf(&[Kind::Text("the name of a cluster"), ENDPOINT_ADDRESS, ENDPOINTS]);
 const ZONE: Kind = Kind::Text("a name like \"eu-west-1a\"");
@@ -285,6 +288,13 @@ pub(crate) static ROUTE: Table = Table {
             "Sends the client elsewhere.",
         ),
         key(
+            "tls",
+            ENDPOINT_TLSES,
+            Words(ENDPOINT_TLS_DEFAULT),
+            "true",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
+        key(
             "balance",
             BALANCES,
             Inherited("at the top"),
@@ -444,6 +454,13 @@ pub(crate) static CLUSTER: Table = Table {
             Required,
             "[\"10.0.0.1:8001\", { address = \"10.0.0.2:8001\", weight = 2 }, \"unix:/run/app.sock\"]",
             "Its endpoints, at least one. A name may resolve to several addresses; all are tried.",
+        ),
+        key(
+            "tls",
+            ENDPOINT_TLSES,
+            Words(ENDPOINT_TLS_DEFAULT),
+            "{ ca = \"/etc/tidegate/ca.pem\" }",
+            ENDPOINT_TLS_DOC,
         ),
         key(
             "balance",

@@ -8,9 +8,11 @@ use crate::document::{Node, Value};
 use crate::keys::{CLUSTER, ENDPOINT};
 use crate::problem::{Problem, Span};
 use crate::read::balance::balance;
+use crate::read::endpoint_tls::{Place, endpoint_tls};
 use crate::read::matcher::path_problem;
 use crate::read::sticky::sticky;
 use crate::read::{Inherited, Placed, cluster_limits, is_table};
+use crate::scheme::Written;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{Address, Balance, Breaker, Cluster, Endpoint, HealthCheck, PassiveHealth, Probe, StatusRange};
 
@@ -49,14 +51,17 @@ fn cluster(walk: &mut Walk, name: &str, node: &Node, inherited: &Inherited) -> C
         walk.report(Problem::error(node.span.clone(), title).label(format!("found {}", node.value)));
         return cluster;
     };
+    let mut listed = Listed::default();
     match section.field("endpoints") {
-        Some(field) => cluster.endpoints = endpoints(walk, &field),
+        Some(field) => listed = endpoints(walk, &field),
         None if walk.has_misplaced(&["endpoints"]) => {}
         None => {
             let problem = Problem::error(section.span.clone(), format!("cluster `{name}` has no endpoints"));
             walk.report(problem.help("add `endpoints = [\"127.0.0.1:8001\"]`"));
         }
     }
+    cluster.tls = endpoint_tls(walk, Some(&section), &listed.places);
+    cluster.endpoints = listed.endpoints;
     override_inherited(walk, &section, &mut cluster);
     if let Some(section) = section.section(walk, "limit") {
         cluster_limits(walk, &section, &mut cluster.limit);
@@ -70,6 +75,7 @@ pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster
     Cluster {
         name: String::new(),
         endpoints,
+        tls: None,
         balance: inherited.balance.clone(),
         sticky: inherited.sticky.clone(),
         health: inherited.health.clone(),
@@ -92,43 +98,53 @@ pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster
     set(&mut cluster.send_proxy_protocol, send_proxy_protocol(walk, section));
 }
 
+/// Endpoints, and how and where they were written.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) places: Vec<Place>,
+}
+
 /// A list of addresses and tables.
-pub(super) fn endpoints(walk: &mut Walk, field: &Field<'_>) -> Vec<Endpoint> {
+pub(super) fn endpoints(walk: &mut Walk, field: &Field<'_>) -> Listed {
     let items = field.items(walk);
     if items.is_empty() && matches!(field.node.value, Value::List(_)) {
         walk.report(
             Problem::error(field.span(), format!("`{}` is empty", field.path)).help("add an address"),
         );
     }
-    let mut endpoints = Vec::new();
+    let mut listed = Listed::default();
     let mut places = HashMap::new();
     for item in items {
-        let Some(endpoint) = endpoint(walk, field, item) else { continue };
+        let Some((endpoint, written)) = endpoint(walk, field, item) else { continue };
         if let Some(first) = places.insert(endpoint.address.clone(), item.span.clone()) {
             let title = format!("`{}` is listed twice", endpoint.address);
             let problem = Problem::error(item.span.clone(), title).context(first, "first listed here");
             walk.report(problem.help("for a larger share give it a `weight`"));
         }
-        endpoints.push(endpoint);
+        listed.endpoints.push(endpoint);
+        listed.places.push((written, item.span.clone()));
     }
-    endpoints
+    listed
 }
 
-fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<Endpoint> {
+fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<(Endpoint, Written)> {
     if !is_table(item) {
-        return Some(Endpoint::new(field.parse_at::<Address>(walk, "address", item)?));
+        let written = field.parse_at::<Written>(walk, "address", item)?;
+        return Some((Endpoint::new(written.address.clone()), written));
     }
     let section = Section::open(walk, &ENDPOINT, &field.path, item)?;
     let Some(address) = section.field("address") else {
         walk.report(Problem::error(item.span.clone(), "an endpoint needs an `address`"));
         return None;
     };
-    let mut endpoint = Endpoint::new(address.parse(walk, "address")?);
+    let written = address.parse::<Written>(walk, "address")?;
+    let mut endpoint = Endpoint::new(written.address.clone());
     set(&mut endpoint.weight, section.integer(walk, "weight"));
     set(&mut endpoint.tier, section.integer(walk, "tier").and_then(|tier| u8::try_from(tier).ok()));
     endpoint.zone = zone(walk, &section);
     endpoint.requests = section.integer(walk, "requests");
-    Some(endpoint)
+    Some((endpoint, written))
 }
 
 /// The `zone` of the proxy or of an endpoint.

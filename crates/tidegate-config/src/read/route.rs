@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 use crate::document::{Node, Value};
 use crate::keys::ROUTE;
 use crate::problem::{Problem, Span};
+use crate::read::endpoint_tls::endpoint_tls;
 use crate::read::matcher::{is_field_value, matcher};
 use crate::read::rate_limit::rate_limit;
 use crate::read::{Inherited, Placed, cluster, is_table};
+use crate::scheme::Written;
 use crate::suggest::did_you_mean;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
@@ -74,7 +76,7 @@ pub(super) fn routes(
         }
     }
     if let Some(field) = root.field("to")
-        && let Some(target) = target(walk, &field, inherited, clusters)
+        && let Some(target) = target(walk, &field, None, inherited, clusters)
     {
         if let Target::Inline(cluster) = &target {
             cluster::check_zones(walk, &field.span(), cluster, inherited);
@@ -175,6 +177,7 @@ fn not_one_action(section: &Section<'_>, given: &[Field<'_>]) -> Problem {
 /// Keys that only make sense with an upstream must not stand beside a local answer.
 fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
     for name in [
+        "tls",
         "balance",
         "sticky",
         "health",
@@ -203,7 +206,7 @@ fn forward(
     inherited: &Inherited,
     clusters: &BTreeSet<&str>,
 ) -> Option<ActionDraft> {
-    let mut target = target(walk, to, inherited, clusters);
+    let mut target = target(walk, to, Some(section), inherited, clusters);
     match &mut target {
         Some(Target::Inline(cluster)) => {
             cluster::override_inherited(walk, section, cluster);
@@ -238,9 +241,16 @@ fn priority(walk: &mut Walk, field: &Field<'_>) -> Option<Priority> {
 
 /// What belongs to a named cluster is said there, once.
 fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
-    for name in
-        ["balance", "sticky", "health", "passive", "breaker", "failure_statuses", "send_proxy_protocol"]
-    {
+    for name in [
+        "tls",
+        "balance",
+        "sticky",
+        "health",
+        "passive",
+        "breaker",
+        "failure_statuses",
+        "send_proxy_protocol",
+    ] {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect here: `to` names a cluster");
             walk.report(
@@ -250,19 +260,22 @@ fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
     }
 }
 
-/// A cluster's name, an address, or a list.
+/// A cluster's name, an address, or a list. `section` may say how endpoints on the spot are spoken to.
 fn target(
     walk: &mut Walk,
     field: &Field<'_>,
+    section: Option<&Section<'_>>,
     inherited: &Inherited,
     clusters: &BTreeSet<&str>,
 ) -> Option<Target> {
     let text = match &field.node.value {
         Value::Text { text, .. } => text,
         Value::List(_) => {
-            let endpoints = cluster::endpoints(walk, field);
-            return (!endpoints.is_empty())
-                .then(|| Target::Inline(Box::new(cluster::inline(endpoints, inherited))));
+            let listed = cluster::endpoints(walk, field);
+            let tls = endpoint_tls(walk, section, &listed.places);
+            return (!listed.endpoints.is_empty()).then(|| {
+                Target::Inline(Box::new(Cluster { tls, ..cluster::inline(listed.endpoints, inherited) }))
+            });
         }
         _ => return field.refuse(walk),
     };
@@ -273,8 +286,10 @@ fn target(
         walk.report(undefined(field, text, clusters));
         return None;
     }
-    let endpoint = Endpoint::new(field.parse::<Address>(walk, "address")?);
-    Some(Target::Inline(Box::new(cluster::inline(vec![endpoint], inherited))))
+    let written = field.parse::<Written>(walk, "address")?;
+    let endpoints = vec![Endpoint::new(written.address.clone())];
+    let tls = endpoint_tls(walk, section, &[(written, field.span())]);
+    Some(Target::Inline(Box::new(Cluster { tls, ..cluster::inline(endpoints, inherited) })))
 }
 
 fn undefined(field: &Field<'_>, name: &str, clusters: &BTreeSet<&str>) -> Problem {

@@ -7,6 +7,7 @@ use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tidegate_config::{HealthCheck, Probe, StatusRange};
@@ -15,6 +16,7 @@ use tidegate_proxy::upstream::{Address, Upstream};
 use tidegate_sys::{is_out_of_descriptors, is_out_of_ports};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
 /// How much of an answer's body is read, to end the connection in peace.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -32,6 +34,8 @@ pub(super) enum ProbeError {
     Request(#[from] hyper::http::Error),
     #[error("status {}, expected {}", .found.as_u16(), ranges(.expected))]
     Status { found: StatusCode, expected: Vec<StatusRange> },
+    #[error("no TLS: {0}")]
+    Tls(io::Error),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
 }
@@ -44,7 +48,7 @@ impl ProbeError {
                 is_out_of_descriptors(error) || to.tcp().is_some_and(|to| is_out_of_ports(error, to))
             }
             Self::NoAddress => true,
-            Self::Http(_) | Self::Request(_) | Self::Status { .. } | Self::Timeout(_) => false,
+            Self::Http(_) | Self::Request(_) | Self::Status { .. } | Self::Tls(_) | Self::Timeout(_) => false,
         }
     }
 }
@@ -92,14 +96,26 @@ async fn try_address(probe: &Probe, address: &Address, upstream: &Upstream) -> R
         Address::Tcp(tcp) => {
             let mut stream = TcpStream::connect(tcp).await.map_err(failed)?;
             stream.write_all(upstream.begins_our_own()).await.map_err(failed)?;
-            ask(probe, stream, upstream).await
+            encrypt_and_ask(probe, stream, upstream).await
         }
         Address::Unix(path) => {
             let mut stream = UnixStream::connect(path).await.map_err(failed)?;
             stream.write_all(upstream.begins_our_own()).await.map_err(failed)?;
-            ask(probe, stream, upstream).await
+            encrypt_and_ask(probe, stream, upstream).await
         }
     }
+}
+
+/// By the same rules as requests, and with the same tickets.
+async fn encrypt_and_ask(
+    probe: &Probe,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    upstream: &Upstream,
+) -> Result<Said, ProbeError> {
+    let Some(tls) = &upstream.tls else { return ask(probe, stream, upstream).await };
+    let connector = TlsConnector::from(Arc::clone(&tls.config));
+    let stream = connector.connect(tls.server_name.clone(), stream).await.map_err(ProbeError::Tls)?;
+    ask(probe, stream, upstream).await
 }
 
 async fn ask(

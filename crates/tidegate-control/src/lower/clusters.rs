@@ -2,7 +2,8 @@
 //! connections, its health and its place in the rotation survive.
 
 use super::{Named, Previous, head_limits, presence, sticky};
-use crate::secrets::Secrets;
+use crate::credentials::Credentials;
+use crate::tls::Origination;
 use std::sync::Arc;
 use tidegate_balance::{
     Algorithm, Balancer, Breaker, Endpoint, EndpointId, LoadBound, PassiveMarking, Place, RequestLimit,
@@ -14,20 +15,22 @@ use tidegate_config::{
     HashKey as ConfiguredKey, Host, PassiveHealth, StatusRange,
 };
 use tidegate_proxy::snapshot::{Cluster, HashKey};
+use tidegate_proxy::tls::Originator;
 use tidegate_proxy::upstream::{Address, Upstream};
 
 /// In the order of the configuration.
 pub(super) fn lower(
     config: &Config,
     states: &States,
-    secrets: &Secrets,
+    credentials: &Credentials,
     previous: Option<&Previous>,
     unresolved: &mut Vec<Named>,
 ) -> Vec<Arc<Cluster>> {
     let cluster = |configured: &ConfiguredCluster| {
         let before = previous.and_then(|previous| Before::of(&configured.name, previous));
-        let sticky = sticky::lower(configured, secrets.of(&configured.name));
-        Arc::new(Cluster { sticky, ..cluster(config, configured, states, before, unresolved) })
+        let sticky = sticky::lower(configured, credentials.secrets.of(&configured.name));
+        let origination = credentials.originators.of(&configured.name);
+        Arc::new(Cluster { sticky, ..cluster(config, configured, origination, states, before, unresolved) })
     };
     config.clusters.iter().map(cluster).collect()
 }
@@ -60,6 +63,7 @@ impl<'a> Before<'a> {
 fn cluster(
     config: &Config,
     configured: &ConfiguredCluster,
+    origination: Option<&Origination>,
     states: &States,
     before: Option<Before<'_>>,
     unresolved: &mut Vec<Named>,
@@ -71,9 +75,14 @@ fn cluster(
         let id = EndpointId { cluster: Arc::clone(&name), address: listed.address.to_string().into() };
         let endpoint = Endpoint { state: states.of(&id), id, weight: listed.weight };
         let known = before.and_then(|before| before.upstream(&endpoint.id));
+        let tls = origination.map(|origination| origination.towards(&listed.address));
         let upstream = match (known, before) {
-            (Some(known), Some(before)) if before.connects_as(configured) => known,
-            (known, _) => new_upstream(configured, listed, &endpoint, known, unresolved),
+            (Some(known), Some(before))
+                if before.connects_as(configured) && is_like(&known, tls.as_ref()) =>
+            {
+                known
+            }
+            (known, _) => new_upstream(configured, listed, tls, &endpoint, known, unresolved),
         };
         upstreams.push(upstream);
         endpoints.push(endpoint);
@@ -110,6 +119,15 @@ fn cluster(
     }
 }
 
+/// A connection that was made with somebody else's signature is none to go on with.
+fn is_like(known: &Upstream, tls: Option<&Originator>) -> bool {
+    match (&known.tls, tls) {
+        (None, None) => true,
+        (Some(known), Some(tls)) => known.is_like(tls),
+        _ => false,
+    }
+}
+
 fn statuses(configured: &[StatusRange]) -> StatusSet {
     configured.iter().flat_map(|range| range.first..=range.last).collect()
 }
@@ -141,14 +159,15 @@ fn request_limits(configured: &ConfiguredCluster) -> Vec<RequestLimit> {
 fn new_upstream(
     configured: &ConfiguredCluster,
     listed: &ConfiguredEndpoint,
+    tls: Option<Originator>,
     endpoint: &Endpoint,
     known: Option<Arc<Upstream>>,
     unresolved: &mut Vec<Named>,
 ) -> Arc<Upstream> {
     let connections_max = configured.limit.upstream_connections.map(|limit| limit as usize);
-    let with_addresses = |addresses| {
+    let with_addresses = move |addresses| {
         let upstream = Upstream::new(endpoint.id.clone(), addresses, connections_max);
-        Arc::new(upstream.introducing_clients(configured.send_proxy_protocol))
+        Arc::new(upstream.introducing_clients(configured.send_proxy_protocol).encrypted(tls))
     };
     match &listed.address {
         ConfiguredAddress::Unix(path) => with_addresses(vec![Address::Unix(path.clone())]),

@@ -4,7 +4,9 @@ use super::age::Validity;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ProducesTickets;
 use rustls::sign::CertifiedKey;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidegate_config::CertificateFiles;
@@ -14,26 +16,29 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    #[error("the revocation list in {path} is malformed: {reason}")]
-    BadRevocations { path: PathBuf, reason: String },
     #[error("the certificate in {path} is malformed: {reason}")]
     Malformed { path: PathBuf, reason: String },
     #[error("the key in {key} is not the one of the certificate in {cert}")]
     Mismatch { cert: PathBuf, key: PathBuf },
+    #[error("this machine trusts no authority: install ca-certificates, or name one with `ca = \"FILE\"`")]
+    NoAuthorities,
     #[error("{path} holds no certificate: it should begin with `-----BEGIN CERTIFICATE-----`")]
     NoCertificate { path: PathBuf },
     #[error(
         "{path} holds no private key: it should begin with `-----BEGIN PRIVATE KEY-----`, and not be encrypted"
     )]
     NoKey { path: PathBuf },
-    #[error("{path} holds no revocation list: it should begin with `-----BEGIN X509 CRL-----`")]
-    NoRevocations { path: PathBuf },
     #[error("TLS is not possible here: {0}")]
     Library(rustls::Error),
     #[error("{path} cannot be read: {error}")]
     Unreadable { path: PathBuf, error: String },
     #[error("the key in {path} cannot be used: {error}")]
     UnusableKey { path: PathBuf, error: rustls::Error },
+}
+
+/// Makes the tickets by which clients come back without a full handshake: one for all workers, and across reloads.
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, CertificateError> {
+    aws_lc_rs::Ticketer::new().map_err(CertificateError::Library)
 }
 
 /// A certificate that can be shown, and what it says of itself.
@@ -44,35 +49,56 @@ pub(crate) struct Loaded {
     pub(crate) validity: Validity,
 }
 
+/// What tells a file from what it was before, without reading it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp(Vec<Option<[i64; 4]>>);
+
+impl Stamp {
+    pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+        let facts = |path| {
+            let found = std::fs::metadata(path).ok()?; // of what a link leads to: links are how tools swap files
+            Some([found.ino().cast_signed(), found.size().cast_signed(), found.mtime(), found.mtime_nsec()])
+        };
+        Self(paths.into_iter().map(facts).collect())
+    }
+}
+
 /// Reads a pair of files.
 pub(crate) fn load(files: &CertificateFiles) -> Result<Loaded, CertificateError> {
-    let chain = chain(&files.cert)?;
-    let Some(leaf) = chain.first() else {
+    let key = certified_key(files)?;
+    let Some(leaf) = key.cert.first() else {
         return Err(CertificateError::NoCertificate { path: files.cert.clone() });
     };
     let (names, validity) =
         facts(leaf).map_err(|reason| CertificateError::Malformed { path: files.cert.clone(), reason })?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| match error {
-        pem::Error::NoItemsFound => CertificateError::NoKey { path: files.key.clone() },
-        error => unreadable(&files.key, error),
-    })?;
-    let key =
-        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                CertificateError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
-            }
-            error => CertificateError::UnusableKey { path: files.key.clone(), error },
-        })?;
     let certificate = Arc::new(Certificate::new(names.iter().cloned(), key));
     Ok(Loaded { certificate, names, validity })
 }
 
-pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+/// A key, and a chain that begins with its certificate.
+pub(crate) fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
+    let chain = chain(&files.cert)?;
+    if chain.is_empty() {
+        return Err(CertificateError::NoCertificate { path: files.cert.clone() });
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| match error {
+        pem::Error::NoItemsFound => CertificateError::NoKey { path: files.key.clone() },
+        error => unreadable(&files.key, error),
+    })?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            CertificateError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
+        }
+        error => CertificateError::UnusableKey { path: files.key.clone(), error },
+    })
+}
+
+pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     read.map_err(|error| unreadable(path, error))
 }
 
-pub(super) fn unreadable(path: &Path, error: pem::Error) -> CertificateError {
+fn unreadable(path: &Path, error: pem::Error) -> CertificateError {
     let error = match error {
         pem::Error::Io(error) => error.to_string(),
         error => error.to_string(),

@@ -1,10 +1,9 @@
 //! One connection's keys and where its handshake stands: encrypted bytes in, plain bytes out, and back. Does no I/O, and
 //! keeps no buffer of its own while nothing is half done.
 
+use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
-};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CommonState, Error};
 use std::ops::Deref;
 
@@ -16,6 +15,7 @@ const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 /// Which end of the connection is ours.
 pub(super) enum Role {
+    Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
 }
 
@@ -24,6 +24,7 @@ impl Deref for Role {
 
     fn deref(&self) -> &CommonState {
         match self {
+            Self::Client(client) => client,
             Self::Server(server) => server,
         }
     }
@@ -118,6 +119,8 @@ enum Step {
 pub(super) struct Session {
     role: Role,
     pub(super) plain: Plain,
+    /// Positions that the library keeps may point anywhere now: it is not asked again.
+    failed: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -128,16 +131,16 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(super) fn new(role: Role) -> Self {
-        Self { role, plain: Plain::default() }
+        Self { role, plain: Plain::default(), failed: false }
     }
 
     pub(super) fn state(&self) -> &CommonState {
         &self.role
     }
 
-    /// Works through `incoming`, all that arrived and was not consumed. Plain bytes go to `room`, encrypted ones behind
-    /// `sealed`. Says how much of
-    /// `incoming` is done with.
+    /// Works through `incoming`: all that arrived and was not consumed, as the last run left it, for the library keeps
+    /// positions in it. Plain bytes go to `room`, encrypted ones behind `sealed`, which after an error holds the alert that
+    /// tells the peer. Says how much of `incoming` is done with.
     pub(super) fn run(
         &mut self,
         incoming: &mut [u8],
@@ -145,19 +148,19 @@ impl Session {
         want: &Want<'_>,
         sealed: &mut Vec<u8>,
     ) -> Result<(Reached, usize), Error> {
+        if self.failed {
+            return Err(Error::General("the session has failed".into()));
+        }
         let mut consumed = 0;
         loop {
             let input = incoming.get_mut(consumed..).unwrap_or_default();
-            let (discard, step) = match &mut self.role {
-                Role::Server(server) => {
-                    step(server.process_tls_records(input), &mut self.plain, room, want, sealed)
-                }
-            };
+            let (discard, step) = self.step(input, room, want, sealed);
             consumed += discard;
             match step {
                 Ok(Step::Again) => {}
                 Ok(Step::Reached(reached)) => return Ok((reached, consumed)),
                 Err(error) => {
+                    self.failed = true;
                     self.alert(incoming.get_mut(consumed..).unwrap_or_default(), sealed);
                     return Err(error);
                 }
@@ -165,20 +168,28 @@ impl Session {
         }
     }
 
-    /// The alert that tells the peer what went wrong, and what was queued before it, behind `sealed`. `left` is what was not
-    /// consumed of what had arrived: the library may have noted places in it, and would look for them in anything else.
-    fn alert(&mut self, left: &mut [u8], sealed: &mut Vec<u8>) {
-        let mut discarded = 0;
-        loop {
-            let input = left.get_mut(discarded..).unwrap_or_default();
-            let status = match &mut self.role {
-                Role::Server(server) => server.process_tls_records(input),
-            };
-            discarded += status.discard;
-            match status.state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, sealed),
-                _ => return,
+    /// What was queued before the error, and then the alert. No further than that: what arrived would fail again.
+    fn alert(&mut self, mut incoming: &mut [u8], sealed: &mut Vec<u8>) {
+        while self.role.wants_write() {
+            let (discard, step) = self.step(incoming, &mut Room::new(&mut []), &Want::Nothing, sealed);
+            if !matches!(step, Ok(Step::Again)) {
+                return;
             }
+            incoming = incoming.get_mut(discard..).unwrap_or_default();
+        }
+    }
+
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        room: &mut Room<'_>,
+        want: &Want<'_>,
+        sealed: &mut Vec<u8>,
+    ) -> (usize, Result<Step, Error>) {
+        let plain = &mut self.plain;
+        match &mut self.role {
+            Role::Client(client) => step(client.process_tls_records(incoming), plain, room, want, sealed),
+            Role::Server(server) => step(server.process_tls_records(incoming), plain, room, want, sealed),
         }
     }
 }
@@ -204,7 +215,15 @@ fn step<D>(
             }
         },
         Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            encode(&mut data, sealed);
+            let start = sealed.len();
+            let written = match data.encode(&mut []) {
+                Err(EncodeError::InsufficientSize(size)) => {
+                    sealed.resize(start + size.required_size, 0);
+                    data.encode(sealed.get_mut(start..).unwrap_or_default()).unwrap_or(0)
+                }
+                Ok(_) | Err(EncodeError::AlreadyEncoded) => 0,
+            };
+            sealed.truncate(start + written);
             Ok(Step::Again)
         }
         Ok(ConnectionState::TransmitTlsData(transmit)) => {
@@ -223,18 +242,6 @@ fn step<D>(
         Ok(_) => Err(Error::General("a state that nobody asked for".into())), // such as early data, which is off
     };
     (discard, step)
-}
-
-fn encode<D>(data: &mut EncodeTlsData<'_, D>, sealed: &mut Vec<u8>) {
-    let start = sealed.len();
-    let written = match data.encode(&mut []) {
-        Err(EncodeError::InsufficientSize(size)) => {
-            sealed.resize(start + size.required_size, 0);
-            data.encode(sealed.get_mut(start..).unwrap_or_default()).unwrap_or(0)
-        }
-        Ok(_) | Err(EncodeError::AlreadyEncoded) => 0,
-    };
-    sealed.truncate(start + written);
 }
 
 fn send<D>(mut traffic: WriteTraffic<'_, D>, want: &Want<'_>, sealed: &mut Vec<u8>) -> Result<(), Error> {

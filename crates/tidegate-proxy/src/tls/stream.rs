@@ -3,7 +3,6 @@
 //! What a record is decrypted from or encrypted into is lent by the worker, so that it stays in the cache; a connection
 //! holds bytes of its own only while a record, or a write, is half done.
 
-use super::client_cert;
 use super::session::{Plain, Reached, Role, Room, Session, Want};
 use crate::transport::Transport;
 use rustls::{Error, HandshakeKind};
@@ -36,8 +35,6 @@ pub(crate) struct TlsStream {
     state: RefCell<State>,
     /// What the client asked for.
     server_name: OnceCell<Box<str>>,
-    /// What endpoints are told of the certificate that the client has shown.
-    client_cert: OnceCell<Box<[u8]>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,13 +56,7 @@ struct State {
 impl TlsStream {
     /// A connection that is still in the clear.
     pub(crate) fn new(transport: Transport, scratch: Rc<Scratch>) -> Self {
-        Self {
-            transport,
-            scratch,
-            state: RefCell::default(),
-            server_name: OnceCell::new(),
-            client_cert: OnceCell::new(),
-        }
+        Self { transport, scratch, state: RefCell::default(), server_name: OnceCell::new() }
     }
 
     /// Encrypted from here on; `received` has been read from the socket already.
@@ -93,21 +84,7 @@ impl TlsStream {
         state.session.as_ref().is_some_and(|session| session.state().alpn_protocol() == Some(b"h2"))
     }
 
-    /// Complete lines, or nothing.
-    pub(crate) fn client_cert(&self) -> &[u8] {
-        self.client_cert.get().map_or(b"", |lines| lines)
-    }
-
-    /// To be done when the handshake is.
-    pub(super) fn learn_client_cert(&self, with_chain: bool) {
-        let state = self.state.borrow();
-        let shown = state.session.as_ref().and_then(|session| session.state().peer_certificates());
-        if let Some(shown) = shown {
-            let _ = self.client_cert.set(client_cert::lines(shown, with_chain).into()); // once
-        }
-    }
-
-    pub(super) fn handshake_kind(&self) -> Option<HandshakeKind> {
+    pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
         self.state.borrow().session.as_ref()?.state().handshake_kind()
     }
 
@@ -372,20 +349,12 @@ impl State {
     /// Puts what waits, then `bytes` encrypted, into `sealed`.
     fn encrypt(&mut self, bytes: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
         sealed.clear();
-        let Some(session) = &mut self.session else { return Ok(()) };
-        if self.broken {
-            return Err(ErrorKind::ConnectionAborted.into());
+        if self.session.is_none() {
+            return Ok(());
         }
         sealed.append(&mut self.sealed);
-        let mut incoming = std::mem::take(&mut self.incoming);
-        let run = session.run(&mut incoming, &mut Room::new(&mut []), &Want::Encrypt(bytes), sealed);
-        let consumed = run.as_ref().map_or(0, |(_, consumed)| *consumed);
-        if consumed > 0 {
-            incoming.drain(..consumed);
-        }
-        self.incoming = incoming;
-        match run {
-            Ok((Reached::Traffic, ..)) => Ok(()),
+        match self.say(&Want::Encrypt(bytes), sealed) {
+            Ok(Reached::Traffic) => Ok(()),
             Ok(_) => Err(ErrorKind::NotConnected.into()),
             Err(error) => Err(self.fails(error)),
         }
@@ -393,11 +362,19 @@ impl State {
 
     /// Behind everything that was written.
     fn end(&mut self) {
-        let Some(session) = self.session.as_mut().filter(|_| !self.broken) else { return };
-        match session.run(&mut self.incoming, &mut Room::new(&mut []), &Want::End, &mut self.sealed) {
-            Ok((_, consumed)) => drop(self.incoming.drain(..consumed)),
-            Err(_) => self.broken = true,
+        let mut sealed = std::mem::take(&mut self.sealed);
+        if !self.broken && self.say(&Want::End, &mut sealed).is_err() {
+            self.broken = true;
         }
+        self.sealed = sealed;
+    }
+
+    /// Does what is wanted, with the beginning of a message at hand that may have arrived.
+    fn say(&mut self, want: &Want<'_>, sealed: &mut Vec<u8>) -> Result<Reached, Error> {
+        let Some(session) = &mut self.session else { return Ok(Reached::NeedsMore) };
+        let (reached, consumed) = session.run(&mut self.incoming, &mut Room::new(&mut []), want, sealed)?;
+        self.incoming.drain(..consumed);
+        Ok(reached)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, transport: &Transport) -> Poll<io::Result<()>> {

@@ -4,8 +4,11 @@ use super::{Address, Carries, Upstream};
 use crate::failure::Cause;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after};
+use crate::tls::{OriginateError, Scratch, originate};
 use crate::transport::Transport;
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,16 +42,25 @@ impl Drop for Counted {
     }
 }
 
+/// What every connection to an endpoint is made with.
+pub(crate) struct Dial<'a> {
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) presence: &'a Presence,
+    pub(crate) scratch: &'a Rc<Scratch>,
+    /// What an encrypted connection begins with, in the clear.
+    pub(crate) introduction: &'a [u8],
+}
+
 /// Tries every address of the endpoint, the one that worked last first. Each gets an equal part of `timeout`, so that a
 /// first address that swallows packets does not use up the time of the others.
 pub(crate) async fn connect(
-    upstream: &Upstream,
+    dial: &Dial<'_>,
     carries: Carries,
     alarm: &Alarm,
     start: Moment,
     timeout: Duration,
-    presence: &Presence,
 ) -> Result<Connection, Cause> {
+    let upstream = dial.upstream;
     let addresses = upstream.addresses.load_full();
     let preferred = upstream.preferred.load(Relaxed);
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
@@ -57,12 +69,14 @@ pub(crate) async fn connect(
         let position = (preferred + step) % addresses.len();
         let Some(address) = addresses.get(position) else { break };
         let deadline = after(start, share.saturating_mul(step as u32 + 1));
-        cause = match alarm.within(deadline, dial(address, presence)).await {
+        let reached = Cell::new(false);
+        cause = match alarm.within(deadline, dial.open(address, &reached)).await {
             Ok(Ok(stream)) => {
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
                 return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
             }
-            Ok(Err(error)) => cause_of(&error, address),
+            Ok(Err(cause)) => cause,
+            Err(_) if reached.get() => Cause::Tls(OriginateError::Timeout),
             Err(_) => Cause::ConnectTimeout,
         };
     }
@@ -70,32 +84,42 @@ pub(crate) async fn connect(
 }
 
 /// As `connect`, for a caller who gives up by himself, to an endpoint that is told of no client.
-pub(crate) async fn connect_untimed(upstream: &Upstream, presence: &Presence) -> Result<Connection, Cause> {
+pub(crate) async fn connect_untimed(dial: &Dial<'_>) -> Result<Connection, Cause> {
     let mut cause = Cause::ConnectUnreachable;
-    for address in upstream.addresses.load_full().iter() {
-        match dial(address, presence).await {
+    for address in dial.upstream.addresses.load_full().iter() {
+        match dial.open(address, &Cell::new(false)).await {
             Ok(stream) => {
                 let carries = Carries::Anyone;
-                return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
+                return Ok(Connection { stream, carries, _counted: Counted::on(dial.upstream) });
             }
-            Err(error) => cause = cause_of(&error, address),
+            Err(failed) => cause = failed,
         }
     }
     Err(cause)
 }
 
-async fn dial(address: &Address, presence: &Presence) -> io::Result<Stream> {
-    match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            if *presence != Presence::default() {
-                set_presence(&stream, presence)?;
+impl Dial<'_> {
+    /// `reached`: there is a connection, and what is left is to encrypt it.
+    async fn open(&self, address: &Address, reached: &Cell<bool>) -> Result<Stream, Cause> {
+        let transport = self.reach(address).await.map_err(|error| cause_of(&error, address))?;
+        reached.set(true);
+        let Some(originator) = &self.upstream.tls else { return Ok(Stream::Plain(transport)) };
+        // Larger than all the rest of a request's future, and rare.
+        let originate = Box::pin(originate(transport, self.scratch, originator, self.introduction));
+        originate.await.map(|tls| Stream::Tls(Box::new(tls))).map_err(Cause::Tls)
+    }
+
+    async fn reach(&self, address: &Address) -> io::Result<Transport> {
+        match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                if *self.presence != Presence::default() {
+                    set_presence(&stream, self.presence)?;
+                }
+                Ok(Transport::Tcp(stream))
             }
-            Ok(Stream::Plain(Transport::Tcp(stream)))
-        }
-        Address::Unix(path) => {
-            UnixStream::connect(path).await.map(|stream| Stream::Plain(Transport::Unix(stream)))
+            Address::Unix(path) => UnixStream::connect(path).await.map(Transport::Unix),
         }
     }
 }

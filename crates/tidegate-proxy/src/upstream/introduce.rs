@@ -25,14 +25,22 @@ impl Carries {
     }
 }
 
-/// Puts the header before the first request of a new connection, so that they leave in one piece.
-pub(crate) fn introduce(call: &mut Call<'_>, connection: &Connection) {
-    let client = match &connection.carries {
-        Carries::Anyone => return,
+/// The header that a new connection begins with, or nothing.
+pub(crate) fn introduction(call: &Call<'_>, carries: &Carries) -> Vec<u8> {
+    let client = match carries {
+        Carries::Anyone => return Vec::new(),
         Carries::Client(ends) => Some(**ends),
         Carries::OneRequest => None,
     };
     let mut header = Vec::new();
     proxy_protocol::write(client, call.journal.id.as_bytes(), &mut header);
-    call.workspace.upload.lead.splice(0..0, header);
+    header
+}
+
+/// Puts the header before the first request of a new connection, so that they leave in one piece; on an encrypted
+/// connection it has been said before.
+pub(crate) fn introduce(call: &mut Call<'_>, connection: &Connection, introduction: Vec<u8>) {
+    if !connection.stream.is_encrypted() {
+        call.workspace.upload.lead.splice(0..0, introduction);
+    }
 }

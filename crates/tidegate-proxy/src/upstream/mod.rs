@@ -4,10 +4,11 @@ mod connect;
 mod introduce;
 mod pool;
 
-pub(crate) use connect::{Connection, connect, connect_untimed};
-pub(crate) use introduce::{Carries, introduce};
+pub(crate) use connect::{Connection, Dial, connect, connect_untimed};
+pub(crate) use introduce::{Carries, introduce, introduction};
 pub(crate) use pool::EndpointPool;
 
+use crate::tls::Originator;
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ pub struct Upstream {
     pub id: EndpointId,
     /// What the name resolved to, in the order to try; empty while it has not resolved.
     pub addresses: ArcSwap<Vec<Address>>,
-    /// The `Host` for endpoints that want their own name: as configured, without a `unix:` path.
+    /// The `Host` for endpoints that want their own name: as configured, without a `unix:` path, and without the port of
+    /// https where that is spoken.
     pub authority: Arc<str>,
     /// Connections of all workers that are open now, idle ones included.
     pub open: Arc<AtomicUsize>,
@@ -36,6 +38,8 @@ pub struct Upstream {
     pub slots: Option<Arc<Semaphore>>,
     /// Connections begin with a header of the PROXY protocol that names the client, and carry nobody else's requests.
     pub introduces_clients: bool,
+    /// How connections are encrypted; `None`: they are not.
+    pub tls: Option<Originator>,
 }
 
 impl Upstream {
@@ -52,6 +56,7 @@ impl Upstream {
             preferred: AtomicUsize::new(0),
             slots: connections_max.map(|slots| Arc::new(Semaphore::new(slots))),
             introduces_clients: false,
+            tls: None,
         }
     }
 
@@ -63,6 +68,17 @@ impl Upstream {
     #[must_use]
     pub fn introducing_clients(self, introduces_clients: bool) -> Self {
         Self { introduces_clients, ..self }
+    }
+
+    #[must_use]
+    pub fn encrypted(mut self, tls: Option<Originator>) -> Self {
+        if tls.is_some()
+            && let Some(host) = self.authority.strip_suffix(":443")
+        {
+            self.authority = host.into();
+        }
+        self.tls = tls;
+        self
     }
 }
 

@@ -1,0 +1,190 @@
+//! From settings and PEM files to what endpoints are spoken TLS with. Knows no sockets.
+
+use super::files::{CertificateError, certified_key, chain};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use tidegate_config::{Address, Config, EndpointTls, Host, TlsVersion, Trust};
+use tidegate_proxy::tls::Originator;
+
+/// Tickets kept of each endpoint: as many as the library keeps of one name.
+const TICKETS_KEPT: usize = 8;
+
+/// What the endpoints of each cluster are spoken TLS with, by the cluster's name.
+#[derive(Debug, Default)]
+pub(crate) struct Originators(HashMap<String, Origination>);
+
+/// What the endpoints of one cluster have in common.
+#[derive(Debug)]
+pub(crate) struct Origination {
+    config: ClientConfig,
+    server_name: Option<Host>,
+    fingerprint: [u8; 32],
+}
+
+impl Originators {
+    pub(crate) fn load(config: &Config) -> Result<Self, CertificateError> {
+        let mut system = None;
+        let mut originators = HashMap::new();
+        for cluster in &config.clusters {
+            let Some(tls) = &cluster.tls else { continue };
+            let authorities = match &tls.trust {
+                Trust::Anyone => Vec::new(),
+                Trust::File(path) => of_file(path)?,
+                Trust::System if system.is_some() => system.clone().unwrap_or_default(),
+                Trust::System => system.insert(of_system()?).clone(),
+            };
+            originators.insert(cluster.name.clone(), origination(tls, &authorities)?);
+        }
+        Ok(Self(originators))
+    }
+
+    pub(crate) fn of(&self, cluster: &str) -> Option<&Origination> {
+        self.0.get(cluster)
+    }
+}
+
+impl Origination {
+    /// For the endpoint at `address`, which gives tickets of its own.
+    pub(crate) fn towards(&self, address: &Address) -> Originator {
+        let host = self.server_name.as_ref().or(match address {
+            Address::Tcp { host, .. } => Some(host),
+            Address::Unix(_) => None, // only where nothing is verified
+        });
+        let mut config = self.config.clone();
+        config.resumption = Resumption::in_memory_sessions(TICKETS_KEPT);
+        Originator { config: Arc::new(config), server_name: server_name(host), fingerprint: self.fingerprint }
+    }
+}
+
+/// Names with a final dot, or an underscore, are fine for resolvers and for no certificate (RFC 6066 §3).
+fn server_name(host: Option<&Host>) -> ServerName<'static> {
+    let nobody = || ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from([0; 4])));
+    match host {
+        Some(Host::Ip(ip)) => ServerName::IpAddress((*ip).into()),
+        Some(Host::Name(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name).to_owned();
+            ServerName::try_from(name).unwrap_or_else(|_| nobody())
+        }
+        None => nobody(),
+    }
+}
+
+fn origination(
+    tls: &EndpointTls,
+    authorities: &[CertificateDer<'static>],
+) -> Result<Origination, CertificateError> {
+    let identity = tls.identity.as_ref().map(certified_key).transpose()?;
+    let fingerprint = fingerprint(tls, authorities, identity.as_ref());
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions: &[_] = match tls.min_version {
+        TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::Tls13 => &[&rustls::version::TLS13],
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(CertificateError::Library)?;
+    let builder = match &tls.trust {
+        Trust::Anyone => builder.dangerous().with_custom_certificate_verifier(Arc::new(Credulous(provider))),
+        trust => builder.with_webpki_verifier(verifier(trust, authorities, provider)?),
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Origination { config, server_name: tls.server_name.clone(), fingerprint })
+}
+
+fn verifier(
+    trust: &Trust,
+    authorities: &[CertificateDer<'static>],
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, CertificateError> {
+    let mut roots = RootCertStore::empty();
+    let (taken, _) = roots.add_parsable_certificates(authorities.iter().cloned());
+    if taken == 0 {
+        return Err(match trust {
+            Trust::File(path) => CertificateError::NoCertificate { path: path.clone() },
+            _ => CertificateError::NoAuthorities,
+        });
+    }
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+    verifier.build().map_err(|_| CertificateError::NoAuthorities)
+}
+
+fn of_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let authorities = chain(path)?;
+    if authorities.is_empty() {
+        return Err(CertificateError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(authorities)
+}
+
+/// Those that cannot be read are as good as not there: others may be enough.
+fn of_system() -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    if found.is_empty() { Err(CertificateError::NoAuthorities) } else { Ok(found) }
+}
+
+/// Of everything that decides whom a connection was made with, and as whom.
+fn fingerprint(
+    tls: &EndpointTls,
+    authorities: &[CertificateDer<'static>],
+    identity: Option<&CertifiedKey>,
+) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(format!("{tls:?}"));
+    let chain = identity.map_or(&[][..], |identity| &identity.cert);
+    for certificate in authorities.iter().chain(chain) {
+        hash.update(certificate.len().to_be_bytes());
+        hash.update(certificate);
+    }
+    hash.finalize().into()
+}
+
+/// Believes whoever holds the key of the certificate that he shows.
+#[derive(Debug)]
+struct Credulous(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,111 @@
+//! From a connection to an endpoint to an encrypted one, and how that can fail.
+
+use super::session::Role;
+use super::{Originator, Scratch, TlsStream};
+use crate::transport::Transport;
+use rustls::client::UnbufferedClientConnection;
+use rustls::{CertificateError, Error};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Why an endpoint cannot be spoken TLS with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginateError {
+    /// The endpoint refused: its alert says why, to whoever reads its log.
+    Alert,
+    /// Its certificate is over, or has not begun.
+    CertificateExpired,
+    /// Its certificate is malformed, revoked, or for something else than a server.
+    CertificateInvalid,
+    /// Its certificate is for another name.
+    CertificateName,
+    /// Its certificate leads to no authority that is trusted.
+    CertificateUntrusted,
+    /// It closed the connection in the middle of the handshake.
+    Closed,
+    /// No agreement on versions or suites, or what it sent is no TLS.
+    Failed,
+    Timeout,
+}
+
+impl OriginateError {
+    /// One stable word for logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Alert => "tls_alert",
+            Self::CertificateExpired => "tls_certificate_expired",
+            Self::CertificateInvalid => "tls_certificate_invalid",
+            Self::CertificateName => "tls_certificate_name",
+            Self::CertificateUntrusted => "tls_certificate_untrusted",
+            Self::Closed => "tls_closed",
+            Self::Failed => "tls_failed",
+            Self::Timeout => "tls_timeout",
+        }
+    }
+
+    /// The error type of Proxy-Status (RFC 9209 §2.3).
+    pub fn proxy_error(self) -> &'static str {
+        match self {
+            Self::Alert => "tls_alert_received",
+            Self::CertificateExpired
+            | Self::CertificateInvalid
+            | Self::CertificateName
+            | Self::CertificateUntrusted => "tls_certificate_error",
+            Self::Closed => "connection_terminated",
+            Self::Failed => "tls_protocol_error",
+            Self::Timeout => "connection_timeout",
+        }
+    }
+
+    pub fn status(self) -> u16 {
+        if self == Self::Timeout { 504 } else { 502 }
+    }
+}
+
+/// Agrees with an endpoint on keys. `introduction` is what it has to hear before, in the clear.
+pub(crate) async fn originate(
+    transport: Transport,
+    scratch: &Rc<Scratch>,
+    originator: &Originator,
+    introduction: &[u8],
+) -> Result<TlsStream, OriginateError> {
+    let mut said = 0;
+    while let Some(rest) = introduction.get(said..).filter(|rest| !rest.is_empty()) {
+        said += poll_fn(|cx| transport.poll_write(cx, rest)).await.map_err(|_| OriginateError::Closed)?;
+    }
+    let (config, name) = (Arc::clone(&originator.config), originator.server_name.clone());
+    let client = UnbufferedClientConnection::new(config, name).map_err(|_| OriginateError::Failed)?;
+    let tls = TlsStream::new(transport, Rc::clone(scratch));
+    tls.begin(Role::Client(client), None, &[]);
+    match poll_fn(|cx| tls.poll_handshake(cx)).await {
+        Ok(()) => Ok(tls),
+        Err(_) if tls.is_gone() => Err(OriginateError::Closed),
+        Err(error) => Err(error_of(&error)),
+    }
+}
+
+fn error_of(error: &Error) -> OriginateError {
+    match error {
+        Error::AlertReceived(_) => OriginateError::Alert,
+        Error::InvalidCertificate(error) => certificate_error(error),
+        Error::NoCertificatesPresented => OriginateError::CertificateInvalid,
+        _ => OriginateError::Failed,
+    }
+}
+
+fn certificate_error(error: &CertificateError) -> OriginateError {
+    use CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
+    };
+    match error {
+        Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
+            OriginateError::CertificateExpired
+        }
+        NotValidForName | NotValidForNameContext { .. } => OriginateError::CertificateName,
+        // The second: it names an authority that is trusted, and was signed by another key.
+        UnknownIssuer | BadSignature => OriginateError::CertificateUntrusted,
+        _ => OriginateError::CertificateInvalid,
+    }
+}
