@@ -128,15 +128,20 @@ fn an_endpoint_that_stops_failing_is_used_again() {
 #[test]
 fn an_endpoint_that_stalls_is_left_before_it_answers_again() {
     let endpoints = "slow = { times = 100, from = '10s', until = '11s' }\n[[endpoints]]\ncount = 9";
-    for seed in [61, 62] {
+    let (mut shares, mut shares_least) = (0.0, 0.0);
+    for seed in 61..69 {
         let (adaptive, least) = run(&lab(&between(10, 11, 0.7), endpoints), seed);
         println!(
             "share while stalled: adaptive {:.4}, least request {:.4}",
             adaptive.share(0),
             least.share(0)
         );
-        assert!(adaptive.share(0) < 0.01 && adaptive.share(0) <= least.share(0));
+        assert!(adaptive.share(0) < 0.01);
+        // Which five of 2 800 requests these are is chance, so that one seed tells nothing of who has fewer.
+        shares += adaptive.share(0);
+        shares_least += least.share(0);
     }
+    assert!(shares < 0.8 * shares_least, "{shares} {shares_least}");
 }
 
 #[test]

@@ -42,6 +42,10 @@ const SPREAD_TELLING: f32 = 10.0;
 const CLUMPING_MAX: f32 = 10.0;
 /// The mean absolute deviation of a normal distribution times this is its standard deviation.
 const DEVIATION: f32 = 1.25;
+/// What chance counts for slots. An endpoint that is believed to have more than the others gets the load that proves it wrong;
+/// one that is believed to have fewer does not.
+const FEWER_SLOTS_DOUBT: f32 = 1.5;
+const MORE_SLOTS_DOUBT: f32 = 0.45;
 /// Differences of 10 % are not worth acting on however certain: equal costs leave ties, and ties keep everybody in use.
 const INDIFFERENCE: f32 = 0.1;
 /// What one certain failure is worth, in service times.
@@ -212,7 +216,8 @@ impl Fleet {
         let mut service = shrunk(published.log_service.get() - self.log_service.get(), chance);
         let difference = published.log_parallelism.get() - self.log_parallelism.get();
         let kept = remembered(published.idle(now).as_secs_f64()) as f32;
-        let mut parallelism = shrunk(kept * difference, 1.5 * chance);
+        let doubt = if difference < 0.0 { FEWER_SLOTS_DOUBT } else { MORE_SLOTS_DOUBT };
+        let mut parallelism = shrunk(kept * difference, doubt * chance);
         if self.is_newcomer(published.joined(), now) {
             (service, parallelism) = (service.min(0.0), 0.0);
         }

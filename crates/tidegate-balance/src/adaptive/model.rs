@@ -17,7 +17,7 @@ const CLAMP: f64 = 2.5;
 const PRIOR: f64 = 0.005;
 /// The same for parallelism, times the fourth power of how little the answer tells about it: much where an endpoint is idle,
 /// next to nothing at the bend.
-const RELAXATION: f64 = 0.1;
+const RELAXATION: f64 = 0.04;
 /// Slots change rarely: so much of the gain goes to them. Where load is steady nothing holds the estimate, and it strays the
 /// less the smaller its steps are.
 const PARALLELISM_GAIN: f64 = 1.0 / 3.0;
@@ -155,8 +155,8 @@ impl Model {
         }
     }
 
-    /// An answer from far below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else one that is believed to serve only one at a time would get
-    /// only one at a time, and never prove more.
+    /// An answer from far below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else
+    /// one that is believed to serve only one at a time would get only one at a time, and never prove more.
     fn relax(&mut self, uninformed: f64, idle: f64, fleet: &FleetLevel) {
         let gain = self.gain();
         self.log_service += gain * PRIOR * (fleet.log_service - self.log_service);
