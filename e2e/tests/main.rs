@@ -20,6 +20,7 @@ mod broken_origins;
 mod certificates;
 mod chaos;
 mod cli;
+mod client_certificates;
 mod client_limits;
 mod endpoint_tls;
 mod health;

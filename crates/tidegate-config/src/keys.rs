@@ -217,6 +217,9 @@ mod tests {
             ("root", _) => "listen = ':80'\nto = 'h:1'\n",
             ("tls", "cert") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\nkey = 'k'\n",
             ("tls", "key") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\n",
+            ("tls", "client_auth" | "client_crl" | "client_chain") => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\nclient_ca = 'a'\n"
+            }
             ("tls", _) => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\n",
             ("certificate", "cert") => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[[listener.tls.certificates]]\nkey = 'k'\n"

@@ -57,4 +57,4 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
-pub use tls::{CertificateFiles, Tls, TlsVersion};
+pub use tls::{CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};

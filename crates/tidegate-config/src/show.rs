@@ -151,7 +151,14 @@ fn one_tls(tls: &Tls) -> String {
     let pair =
         |files: &CertificateFiles| format!("{{ cert = {}, key = {} }}", file(&files.cert), file(&files.key));
     let certificates = list(tls.certificates.iter().map(pair));
-    format!("{{ certificates = {certificates}, min_version = {} }}", quoted(tls.min_version.word()))
+    let mut fields = vec![("certificates", certificates), ("min_version", quoted(tls.min_version.word()))];
+    if let Some(clients) = &tls.client_auth {
+        fields.push(("client_auth", quoted(clients.demand.word())));
+        fields.push(("client_ca", file(&clients.ca)));
+        fields.push(("client_crl", list(clients.crls.iter().map(|path| file(path)))));
+        fields.push(("client_chain", clients.chain.to_string()));
+    }
+    table(fields)
 }
 
 fn one_route(sheet: &mut Sheet, route: &Route) {

@@ -9,6 +9,39 @@ pub struct Tls {
     pub certificates: Vec<CertificateFiles>,
     /// Older versions are refused.
     pub min_version: TlsVersion,
+    /// What clients show in return; `None`: they are not asked.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// Which certificates of clients are good, and what is told of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    pub demand: ClientDemand,
+    /// PEM: those who vouch for clients.
+    pub ca: PathBuf,
+    /// PEM: what they have taken back.
+    pub crls: Vec<PathBuf>,
+    /// Endpoints hear of the chain, too.
+    pub chain: bool,
+}
+
+/// What becomes of clients without a certificate; a bad one is refused in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientDemand {
+    /// They are served.
+    Optional,
+    /// They are refused.
+    Required,
+}
+
+impl ClientDemand {
+    /// As configured.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
 }
 
 /// A certificate with its chain, and its key.

@@ -14,10 +14,9 @@ use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
 use crate::secrets::{MadeSecret, without_secret};
-use crate::tls::{Keeper, Stock, ticketer};
+use crate::tls::{Keeper, Stock, Tickets};
 use crate::voice::Voice;
 use crate::watch::Watch;
-use rustls::server::ProducesTickets;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,7 +38,7 @@ pub(crate) struct Core {
     /// For sticky cookies without a secret of their own.
     secret: MadeSecret,
     /// For clients that come back over TLS.
-    ticketer: Arc<dyn ProducesTickets>,
+    tickets: Arc<Tickets>,
     certificates: Arc<Keeper>,
     listening: Vec<Listening>,
     fleet: Fleet,
@@ -66,8 +65,8 @@ impl Core {
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
         let credentials = Credentials::read(&config, &secret)?;
-        let ticketer = ticketer()?;
-        let certificates = Stock::load(&config, &ticketer)?;
+        let tickets = Arc::default();
+        let certificates = Stock::load(&config, &tickets)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -96,7 +95,7 @@ impl Core {
             options,
             states,
             secret,
-            ticketer,
+            tickets,
             certificates: Arc::default(),
             listening: Vec::new(),
             fleet,
@@ -148,7 +147,7 @@ impl Core {
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
         let credentials = Credentials::read(config, &self.secret)?;
-        let certificates = Stock::load(config, &self.ticketer)?;
+        let certificates = Stock::load(config, &self.tickets)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);

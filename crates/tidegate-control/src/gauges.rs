@@ -33,7 +33,9 @@ pub(crate) fn fill(overview: &Overview) {
     }
     for facts in &*overview.certificates() {
         let labels = [facts.certificate.as_str()];
-        registry.gauge(&CERTIFICATE_EXPIRY, &labels).set(facts.validity.not_after);
+        if let Some(validity) = facts.validity {
+            registry.gauge(&CERTIFICATE_EXPIRY, &labels).set(validity.not_after);
+        }
         set(registry, &CERTIFICATE_OK, &labels, usize::from(facts.problem.is_none()));
     }
     for cluster in &snapshot.clusters {

@@ -40,8 +40,8 @@ pub struct CertificateStatus {
     pub certificate: String,
     /// What it is for.
     pub names: Vec<String>,
-    /// In seconds since the Unix epoch.
-    pub not_after: i64,
+    /// In seconds since the Unix epoch; `None`: it vouches for clients.
+    pub not_after: Option<i64>,
     /// Why what the file holds now is not used.
     pub problem: Option<String>,
 }
@@ -109,7 +109,7 @@ fn certificate(facts: &CertificateFacts) -> CertificateStatus {
     CertificateStatus {
         certificate: facts.certificate.clone(),
         names: facts.names.clone(),
-        not_after: facts.validity.not_after,
+        not_after: facts.validity.map(|validity| validity.not_after),
         problem: facts.problem.clone(),
     }
 }

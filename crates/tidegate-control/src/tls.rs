@@ -2,13 +2,17 @@
 //! endpoints: whom to believe, read with the configuration.
 
 mod age; // how long a certificate still holds
+mod clients; // who vouches for clients
 mod files; // PEM files become certificates
 mod keeper; // looks after the files, tells about them
 mod originators; // what the endpoints of a cluster are spoken TLS with
 mod stock; // every certificate of a configuration, and who shows it
 mod terminator; // what one listener is given
+mod tickets; // by which clients come back
+mod watched; // files, and what they held
 
-pub(crate) use files::{CertificateError, ticketer};
+pub(crate) use files::CertificateError;
 pub(crate) use keeper::{CertificateFacts, Keeper};
 pub(crate) use originators::{Origination, Originators};
 pub(crate) use stock::Stock;
+pub(crate) use tickets::Tickets;

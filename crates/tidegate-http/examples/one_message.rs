@@ -55,6 +55,7 @@ impl Codec {
             client_node: b"192.0.2.17",
             scheme: b"http",
             told: None,
+            client_cert: b"",
             request_id: b"",
             hidden_cookie: b"",
             upgrade: false,

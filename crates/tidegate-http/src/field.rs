@@ -51,6 +51,8 @@ pub enum FieldKind {
     /// environment variables cannot tell them apart, so it is never forwarded.
     Alias,
     Authorization,
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440): only whoever has seen the certificate may say them.
+    ClientCert,
     Connection,
     ContentLength,
     Cookie,
@@ -122,6 +124,7 @@ impl FieldKind {
                 words::USER_AGENT => Self::Other,
                 _ => return None,
             },
+            11 if long(name) == words::CLIENT_CERT => Self::ClientCert,
             12 => match long(name) {
                 words::CONTENT_TYPE => Self::Other,
                 words::X_REQUEST_ID => Self::XRequestId,
@@ -145,6 +148,7 @@ impl FieldKind {
                 _ => return None,
             },
             17 => match long(name) {
+                words::CLIENT_CERT_CHAIN => Self::ClientCert,
                 words::TRANSFER_ENCODING => Self::TransferEncoding,
                 words::X_FORWARDED_PROTO => Self::XForwardedProto,
                 _ => return None,
@@ -249,6 +253,8 @@ mod words {
     pub(super) const ACCEPT_RANGES: (u64, u64, u8) = long(b"accept-ranges");
     pub(super) const AUTHORIZATION: (u64, u64, u8) = long(b"authorization");
     pub(super) const CACHE_CONTROL: (u64, u64, u8) = long(b"cache-control");
+    pub(super) const CLIENT_CERT: (u64, u64, u8) = long(b"client-cert");
+    pub(super) const CLIENT_CERT_CHAIN: (u64, u64, u8) = long(b"client-cert-chain");
     pub(super) const CONNECTION: (u64, u64, u8) = long(b"connection");
     pub(super) const CONTENT_LENGTH: (u64, u64, u8) = long(b"content-length");
     pub(super) const CONTENT_TYPE: (u64, u64, u8) = long(b"content-type");
@@ -340,8 +346,9 @@ mod tests {
 
     #[test]
     fn known_names_are_known_in_any_case_and_nothing_else_is() {
-        let names: [(&str, FieldKind); 24] = [
+        let names: [(&str, FieldKind); 25] = [
             ("Authorization", FieldKind::Authorization),
+            ("Client-Cert", FieldKind::ClientCert),
             ("Connection", FieldKind::Connection),
             ("Content-Length", FieldKind::ContentLength),
             ("Cookie", FieldKind::Cookie),
@@ -393,6 +400,14 @@ mod tests {
                 other.truncate(place);
                 assert_eq!(FieldKind::of(&other), Some(unknown(&other)), "{name} cut at {place}");
             }
+        }
+        for (name, kind) in [
+            ("Client-Cert-Chain", FieldKind::ClientCert),
+            ("client_cert_chain", FieldKind::Alias),
+            ("Client-Cert-Chain2", FieldKind::Other),
+            ("Client-Cert-Chai", FieldKind::Other),
+        ] {
+            assert_eq!(FieldKind::of(name.as_bytes()), Some(kind), "{name}");
         }
         for other in [
             "",

@@ -32,6 +32,9 @@ pub struct RequestEdits<'a> {
     /// Forwarded alike, and extended. `None`: it is nobody to be believed; what it sent of them, and their aliases
     /// (underscores for hyphens), is dropped, and they are written anew.
     pub told: Option<Told<'a>>,
+    /// Complete lines that say which certificate the client has shown (RFC 9440), or nothing. What it says of that itself never
+    /// passes.
+    pub client_cert: &'a [u8],
     /// Value of X-Request-Id to send, instead of any received; empty: none is added.
     pub request_id: &'a [u8],
     /// The name of a cookie that is none of the endpoint's business; empty: all pass.

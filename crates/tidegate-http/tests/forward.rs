@@ -20,6 +20,7 @@ fn edits<'a>(head: &RequestHead, buffer: &'a [u8]) -> RequestEdits<'a> {
         client_node: b"192.0.2.1",
         scheme: b"http",
         told: None,
+        client_cert: b"",
         request_id: b"",
         hidden_cookie: b"",
         upgrade: false,

@@ -317,6 +317,7 @@ pub(crate) fn write_head(
         client_node: call.address.node(),
         scheme: call.down.scheme().as_bytes(),
         told: told(request, bytes, call.listener, call.address.ip()),
+        client_cert: call.down.client_cert(),
         request_id: call.journal.id.as_bytes(),
         hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
         upgrade: request.upgrade.is_some(),

@@ -1,20 +1,29 @@
 //! An authority that makes certificates for a test, and a client that trusts it alone.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SignatureAlgorithm};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyPair,
+    RevokedCertParams, SignatureAlgorithm,
+};
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, ConfigBuilder, HandshakeKind, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use crate::patience::PATIENCE;
+
+/// Of certificates and revocation lists.
+static SERIALS: AtomicU64 = AtomicU64::new(1);
 
 /// Signs certificates, and keeps them in a folder of its own.
 #[derive(Debug)]
@@ -28,6 +37,7 @@ pub struct Authority {
 pub struct Issued {
     pub cert: PathBuf,
     pub key: PathBuf,
+    serial: u64,
 }
 
 impl Issued {
@@ -93,13 +103,45 @@ impl Authority {
         let key = KeyPair::generate_for(algorithm).expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
+        let serial = SERIALS.fetch_add(1, Ordering::Relaxed); // a number, ordering nothing
+        params.serial_number = Some(serial.into());
         edit(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let path = |ending: &str| self.folder.path().join(format!("{file}.{ending}"));
-        let issued = Issued { cert: path("pem"), key: path("key") };
+        let issued = Issued { cert: path("pem"), key: path("key"), serial };
         write(&issued.cert, &certificate.pem());
         write(&issued.key, &key.serialize_pem());
         issued
+    }
+
+    /// Writes a list of those that it takes back.
+    pub fn revoke(&self, file: &str, revoked: &[&Issued]) -> PathBuf {
+        let now = OffsetDateTime::now_utc();
+        let revoked = revoked.iter().map(|issued| RevokedCertParams {
+            serial_number: issued.serial.into(),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: now,
+            next_update: now + time::Duration::days(7),
+            crl_number: SERIALS.fetch_add(1, Ordering::Relaxed).into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        let path = self.folder.path().join(file);
+        write(&path, &list.signed_by(&self.issuer).expect("a list").pem().expect("PEM"));
+        path
+    }
+
+    /// A client that trusts this authority, and shows this certificate and, behind it, the one of whoever made it.
+    pub fn client_showing(&self, issued: &Issued, by: &Self) -> TlsClient {
+        let chain = vec![issued.der().into(), by.issuer.der().clone()];
+        let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
+        let config = self.trusting(rustls::ALL_VERSIONS).with_client_auth_cert(chain, key).expect("a pair");
+        TlsClient { config: Arc::new(config) }
     }
 
     /// A client that trusts this authority, and keeps what it needs to resume.
@@ -109,15 +151,19 @@ impl Authority {
 
     /// The same for one that speaks only these versions.
     pub fn client_of(&self, versions: &[&'static SupportedProtocolVersion]) -> TlsClient {
+        TlsClient { config: Arc::new(self.trusting(versions).with_no_client_auth()) }
+    }
+
+    fn trusting(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("an authority");
-        let config =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-                .with_protocol_versions(versions)
-                .expect("versions")
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        TlsClient { config: Arc::new(config) }
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .with_root_certificates(roots)
     }
 }
 
@@ -137,6 +183,14 @@ pub struct TlsConnection {
 }
 
 impl TlsClient {
+    /// The same, meeting everybody for the first time.
+    #[must_use]
+    pub fn forgetful(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::in_memory_sessions(8);
+        Self { config: Arc::new(config) }
+    }
+
     /// Connects and agrees on keys.
     pub fn connect(&self, to: SocketAddr, name: &str) -> Result<TlsConnection, String> {
         let socket = TcpStream::connect(to).map_err(|error| error.to_string())?;

@@ -11,6 +11,9 @@ pub(super) const TLS_DOC: &str = "What makes this listener speak HTTPS: a certif
 
 const CERT: Kind = Kind::Text("the path of a PEM file");
 
+/// Of a list.
+const PATH: Kind = Kind::Text("a path like \"/etc/tidegate/a.pem\"");
+
 pub(super) static TLS: Table = Table {
     name: "tls",
     title: "`tls`",
@@ -43,6 +46,35 @@ pub(super) static TLS: Table = Table {
             Value("\"1.2\""),
             "\"1.3\"",
             "Older versions of TLS are refused.",
+        ),
+        key(
+            "client_auth",
+            Kind::Words(&["off", "optional", "required"]),
+            Words("`required` when there is a `client_ca`"),
+            "\"optional\"",
+            "Whether clients have to show a certificate. Endpoints hear of it in `Client-Cert` (RFC 9440), which is always removed \
+             from what clients send.",
+        ),
+        key(
+            "client_ca",
+            CERT,
+            Words("none"),
+            "\"/etc/tidegate/clients.pem\"",
+            "The certificates that vouch for clients.",
+        ),
+        key(
+            "client_crl",
+            Kind::AnyOf(&[CERT, Kind::List(&PATH)]),
+            Words("none"),
+            "\"/etc/tidegate/revoked.pem\"",
+            "Revocation lists. With one, there must be one of everybody who vouches for a client.",
+        ),
+        key(
+            "client_chain",
+            Kind::Boolean,
+            Value("false"),
+            "true",
+            "Also tell endpoints what stands between a client's certificate and `client_ca`, in `Client-Cert-Chain`.",
         ),
     ],
 };

@@ -6,7 +6,7 @@ use crate::document::Node;
 use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
 use crate::walk::{Field, Section, Walk, set};
-use crate::{CertificateFiles, Tls, TlsVersion};
+use crate::{CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
 
 /// The `tls` of a listener; `None` when it says nothing, or nothing of use.
 pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
@@ -37,7 +37,49 @@ pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
     }
     let mut min_version = TlsVersion::default();
     set(&mut min_version, table.field("min_version").and_then(|field| field.word(walk)).map(version));
-    Some(Tls { certificates, min_version })
+    let client_auth = client_auth(walk, &table);
+    Some(Tls { certificates, min_version, client_auth })
+}
+
+/// Who vouches for clients says that they are asked.
+fn client_auth(walk: &mut Walk, table: &Section<'_>) -> Option<ClientAuth> {
+    let demand = table.field("client_auth").map(|field| field.word(walk));
+    let ca = file(walk, table, "client_ca");
+    let crls = table.field("client_crl").map(|field| files(walk, &field)).unwrap_or_default();
+    let chain = table.boolean(walk, "client_chain").unwrap_or(false);
+    let given = |name| table.field(name);
+    if given("client_ca").is_none() && !walk.has_misplaced(&["client_ca"]) {
+        let demanded = given("client_auth").filter(|field| !field.is_off());
+        if let Some(field) = demanded.or_else(|| given("client_crl")).or_else(|| given("client_chain")) {
+            let title = format!("`{}` needs to know who vouches for clients", field.path);
+            let help = "add `client_ca = \"FILE\"`";
+            walk.report(Problem::error(field.key_span, title).help(help));
+        }
+        return None;
+    }
+    let demand = match demand {
+        None | Some(Some("required")) => ClientDemand::Required,
+        Some(Some("optional")) => ClientDemand::Optional,
+        Some(_) => {
+            if let Some(field) = given("client_ca") {
+                let title = "`client_ca` has no effect while `client_auth` is off";
+                walk.report(Problem::warning(field.key_span, title).help("remove one of them"));
+            }
+            return None;
+        }
+    };
+    Some(ClientAuth { demand, ca: ca?, crls, chain })
+}
+
+fn files(walk: &mut Walk, field: &Field<'_>) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for node in field.one_or_many() {
+        match node.value.as_text().and_then(path) {
+            Some(path) => files.push(path),
+            None => walk.report(field.wrong_at(node)),
+        }
+    }
+    files
 }
 
 fn certificate(walk: &mut Walk, list: &Field<'_>, node: &Node) -> Option<CertificateFiles> {
@@ -65,11 +107,11 @@ fn pair(walk: &mut Walk, section: &Section<'_>) -> Option<CertificateFiles> {
 pub(super) fn file(walk: &mut Walk, section: &Section<'_>, name: &'static str) -> Option<PathBuf> {
     let field = section.field(name)?;
     let text = section.text(walk, name)?;
-    if text.is_empty() || text.contains('\0') {
-        walk.report(field.wrong());
-        return None;
-    }
-    Some(PathBuf::from(text))
+    path(text).or_else(|| field.refuse(walk))
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty() && !text.contains('\0')).then(|| text.into())
 }
 
 pub(super) fn version(word: &str) -> TlsVersion {

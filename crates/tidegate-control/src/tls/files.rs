@@ -4,9 +4,7 @@ use super::age::Validity;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ProducesTickets;
 use rustls::sign::CertifiedKey;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidegate_config::CertificateFiles;
@@ -16,6 +14,8 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
+    #[error("the revocation list in {path} is malformed: {reason}")]
+    BadRevocations { path: PathBuf, reason: String },
     #[error("the certificate in {path} is malformed: {reason}")]
     Malformed { path: PathBuf, reason: String },
     #[error("the key in {key} is not the one of the certificate in {cert}")]
@@ -28,6 +28,8 @@ pub enum CertificateError {
         "{path} holds no private key: it should begin with `-----BEGIN PRIVATE KEY-----`, and not be encrypted"
     )]
     NoKey { path: PathBuf },
+    #[error("{path} holds no revocation list: it should begin with `-----BEGIN X509 CRL-----`")]
+    NoRevocations { path: PathBuf },
     #[error("TLS is not possible here: {0}")]
     Library(rustls::Error),
     #[error("{path} cannot be read: {error}")]
@@ -36,31 +38,12 @@ pub enum CertificateError {
     UnusableKey { path: PathBuf, error: rustls::Error },
 }
 
-/// Makes the tickets by which clients come back without a full handshake: one for all workers, and across reloads.
-pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, CertificateError> {
-    aws_lc_rs::Ticketer::new().map_err(CertificateError::Library)
-}
-
 /// A certificate that can be shown, and what it says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub(crate) certificate: Arc<Certificate>,
     pub(crate) names: Vec<String>,
     pub(crate) validity: Validity,
-}
-
-/// What tells a file from what it was before, without reading it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp(Vec<Option<[i64; 4]>>);
-
-impl Stamp {
-    pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
-        let facts = |path| {
-            let found = std::fs::metadata(path).ok()?; // of what a link leads to: links are how tools swap files
-            Some([found.ino().cast_signed(), found.size().cast_signed(), found.mtime(), found.mtime_nsec()])
-        };
-        Self(paths.into_iter().map(facts).collect())
-    }
 }
 
 /// Reads a pair of files.
@@ -98,7 +81,7 @@ pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifi
     read.map_err(|error| unreadable(path, error))
 }
 
-fn unreadable(path: &Path, error: pem::Error) -> CertificateError {
+pub(super) fn unreadable(path: &Path, error: pem::Error) -> CertificateError {
     let error = match error {
         pem::Error::Io(error) => error.to_string(),
         error => error.to_string(),

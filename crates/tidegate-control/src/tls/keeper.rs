@@ -2,7 +2,8 @@
 //! counts it.
 
 use super::age::{Age, Validity};
-use super::stock::{Found, Stock};
+use super::stock::Stock;
+use super::watched::Change;
 use crate::overview::Overview;
 use crate::voice::Voice;
 use std::collections::HashMap;
@@ -20,7 +21,8 @@ pub(crate) struct CertificateFacts {
     /// The file that it comes from.
     pub(crate) certificate: String,
     pub(crate) names: Vec<String>,
-    pub(crate) validity: Validity,
+    /// `None`: it vouches for clients, and there may be many in the file.
+    pub(crate) validity: Option<Validity>,
     /// Why what the file holds now is not used.
     pub(crate) problem: Option<String>,
 }
@@ -57,56 +59,65 @@ impl Keeper {
 
     fn look(&self, overview: &Overview, voice: &Voice) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.stock.refresh();
-        for (index, found) in &found {
-            kept.tell(*index, *found, overview, voice);
-        }
-        if !found.is_empty() {
+        let changes = kept.stock.refresh();
+        if !changes.is_empty() {
             kept.publish(overview);
+        }
+        for (certificate, change) in changes {
+            tell(&certificate, &change, overview, voice);
         }
         kept.tell_ages(now(), voice);
     }
 }
 
-impl Kept {
-    fn tell(&self, index: usize, found: Found, overview: &Overview, voice: &Voice) {
-        let Some(item) = self.stock.items.get(index) else { return };
-        let certificate = item.files.cert.display().to_string();
-        let outcome = match (found, &item.problem) {
-            (Found::Replaced, _) => {
-                let expires = item.loaded.validity.expires(now());
-                voice.note(format_args!("certificate {certificate} was replaced; it expires {expires}"));
-                "replaced"
-            }
-            (Found::Refused, problem) => {
-                let problem = problem.as_deref().unwrap_or_default();
-                voice.error(format_args!(
-                    "certificate {certificate} has changed, and the one before is kept: {problem}"
-                ));
-                "refused"
-            }
-        };
-        let counter = overview.registry.counter(CONTROL, &CERTIFICATE_READS, &[&certificate, outcome]);
-        counter.add_from_any_thread(1);
-    }
+fn tell(certificate: &str, change: &Change, overview: &Overview, voice: &Voice) {
+    let facts = overview.certificates();
+    let facts = facts.iter().find(|facts| facts.certificate == certificate);
+    let validity = facts.and_then(|facts| facts.validity);
+    let outcome = match change {
+        Change::Replaced => {
+            let expires = validity.map(|validity| format!("; it expires {}", validity.expires(now())));
+            voice.note(format_args!(
+                "certificate {certificate} was read again{}",
+                expires.unwrap_or_default()
+            ));
+            "replaced"
+        }
+        Change::Refused(problem) => {
+            voice.error(format_args!(
+                "certificate {certificate} has changed, and the one before is kept: {problem}"
+            ));
+            "refused"
+        }
+    };
+    let counter = overview.registry.counter(CONTROL, &CERTIFICATE_READS, &[certificate, outcome]);
+    counter.add_from_any_thread(1);
+}
 
+impl Kept {
     fn publish(&self, overview: &Overview) {
-        let facts = self.stock.items.iter().map(|item| CertificateFacts {
-            certificate: item.files.cert.display().to_string(),
-            names: item.loaded.names.clone(),
-            validity: item.loaded.validity,
-            problem: item.problem.clone(),
+        let shown = self.stock.certificates.iter().map(|(files, watched)| CertificateFacts {
+            certificate: files.cert.display().to_string(),
+            names: watched.held.names.clone(),
+            validity: Some(watched.held.validity),
+            problem: watched.problem.clone(),
         });
-        overview.shows(facts.collect());
+        let vouching = self.stock.clients.iter().map(|(auth, watched)| CertificateFacts {
+            certificate: auth.ca.display().to_string(),
+            names: Vec::new(),
+            validity: None,
+            problem: watched.problem.clone(),
+        });
+        overview.shows(shown.chain(vouching).collect());
     }
 
     /// Once for each change.
     fn tell_ages(&mut self, now: i64, voice: &Voice) {
         let mut said = HashMap::new();
-        for item in &self.stock.items {
-            let certificate = item.files.cert.display().to_string();
-            let age = item.loaded.validity.age(now);
-            let expires = item.loaded.validity.expires(now);
+        for (files, watched) in &self.stock.certificates {
+            let certificate = files.cert.display().to_string();
+            let validity = watched.held.validity;
+            let (age, expires) = (validity.age(now), validity.expires(now));
             if self.said.get(&certificate).copied().unwrap_or_default() != age {
                 match age {
                     Age::Fresh => {}

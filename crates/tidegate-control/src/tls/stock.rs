@@ -1,60 +1,44 @@
-//! Every certificate of a configuration, once for each pair of files, and which listener shows which. Files that have
-//! changed are read again; what cannot be used changes nothing.
+//! Every certificate of a configuration, once for each pair of files, and which listener shows which; and whom clients need
+//! to be vouched for by. Files that have changed are read again; what cannot be used changes nothing.
 
-use super::files::{CertificateError, Loaded, Stamp, load};
+use super::clients::Clients;
+use super::files::{CertificateError, Loaded, load};
 use super::terminator::server_config;
-use rustls::server::ProducesTickets;
-use std::path::Path;
+use super::tickets::Tickets;
+use super::watched::{Change, Watched};
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_config::{CertificateFiles, Config, Tls};
+use tidegate_config::{CertificateFiles, ClientAuth, Config, Tls};
 use tidegate_proxy::tls::Terminator;
 use tidegate_proxy::tls::certificates::{Certificates, SharedCertificates};
-
-/// A pair of files, and what they held when they last made sense.
-#[derive(Debug)]
-pub(super) struct Item {
-    pub(super) files: CertificateFiles,
-    pub(super) loaded: Loaded,
-    /// Why what the files hold now is not used.
-    pub(super) problem: Option<String>,
-    stamp: Stamp,
-}
-
-/// What became of files that were looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// What they hold now is shown from now on.
-    Replaced,
-    /// They cannot be used; `Item::problem` says why, and has not said so before.
-    Refused,
-}
 
 /// What each listener encrypts with, by its position in the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
-    pub(super) items: Vec<Item>,
+    pub(super) certificates: Vec<(CertificateFiles, Watched<Loaded>)>,
+    pub(super) clients: Vec<(ClientAuth, Watched<Clients>)>,
     listeners: Vec<Option<Showcase>>,
+    tickets: Arc<Tickets>,
 }
 
-/// What one listener shows: items by their position.
+/// What one listener shows and demands, by positions.
 #[derive(Debug)]
 struct Showcase {
-    items: Vec<usize>,
-    certificates: Arc<SharedCertificates>,
+    tls: Tls,
+    http2: bool,
+    certificates: Vec<usize>,
+    clients: Option<usize>,
     terminator: Arc<Terminator>,
 }
 
 impl Stock {
     /// Reads everything that a configuration names.
-    pub(crate) fn load(
-        config: &Config,
-        ticketer: &Arc<dyn ProducesTickets>,
-    ) -> Result<Self, CertificateError> {
-        let mut stock = Self::default();
+    pub(crate) fn load(config: &Config, tickets: &Arc<Tickets>) -> Result<Self, CertificateError> {
+        let mut stock = Self { tickets: Arc::clone(tickets), ..Self::default() };
         for listener in &config.listeners {
             let showcase = match &listener.tls {
-                Some(tls) => Some(stock.showcase(tls, listener.http2, config.timeout.handshake, ticketer)?),
+                Some(tls) => Some(stock.showcase(tls, listener.http2, config.timeout.handshake)?),
                 None => None,
             };
             stock.listeners.push(showcase);
@@ -67,17 +51,48 @@ impl Stock {
         Some(Arc::clone(&showcase.terminator))
     }
 
-    /// Reads what has changed, and shows it. Says of each item that was touched what came of it.
-    pub(super) fn refresh(&mut self) -> Vec<(usize, Found)> {
-        let found = self.items.iter_mut().enumerate();
-        let found: Vec<_> = found.filter_map(|(index, item)| Some((index, item.refresh()?))).collect();
-        let is_new = |index: &usize| found.contains(&(*index, Found::Replaced));
-        for showcase in self.listeners.iter().flatten() {
-            if showcase.items.iter().any(is_new) {
-                showcase.certificates.replace(self.certificates(&showcase.items));
+    /// Reads what has changed, and puts it in force. Says of each file that was touched what came of it.
+    pub(super) fn refresh(&mut self) -> Vec<(String, Change)> {
+        let mut changes = Vec::new();
+        let (mut new_certificates, mut new_clients) = (Vec::new(), Vec::new());
+        for (index, (files, watched)) in self.certificates.iter_mut().enumerate() {
+            if let Some(change) = watched.refresh(|| load(files)) {
+                new_certificates.extend((change == Change::Replaced).then_some(index));
+                changes.push((files.cert.display().to_string(), change));
             }
         }
-        found
+        for (index, (auth, watched)) in self.clients.iter_mut().enumerate() {
+            if let Some(change) = watched.refresh(|| Clients::load(auth)) {
+                new_clients.extend((change == Change::Replaced).then_some(index));
+                changes.push((auth.ca.display().to_string(), change));
+            }
+        }
+        for showcase in self.listeners.iter().flatten() {
+            if showcase.certificates.iter().any(|index| new_certificates.contains(index)) {
+                showcase.terminator.certificates.replace(self.shown(&showcase.certificates));
+            }
+            if showcase.clients.is_some_and(|index| new_clients.contains(&index)) {
+                self.demand_anew(showcase);
+            }
+        }
+        changes
+    }
+
+    fn demand_anew(&self, showcase: &Showcase) {
+        let clients = self.demanded(showcase.clients);
+        let made = self.tickets.of(clients.demanded).and_then(|ticketer| {
+            server_config(
+                &showcase.tls,
+                showcase.http2,
+                &showcase.terminator.certificates,
+                &clients.verifier,
+                ticketer,
+            )
+        });
+        // What worked at the start works again, but for a machine without randomness: then it stays as it is.
+        if let Ok(config) = made {
+            showcase.terminator.config.store(Arc::new(config));
+        }
     }
 
     fn showcase(
@@ -85,55 +100,52 @@ impl Stock {
         tls: &Tls,
         http2: bool,
         handshake_timeout: Duration,
-        ticketer: &Arc<dyn ProducesTickets>,
     ) -> Result<Showcase, CertificateError> {
-        let items = tls.certificates.iter().map(|files| self.item(files)).collect::<Result<Vec<_>, _>>()?;
-        let certificates = Arc::new(SharedCertificates::new(self.certificates(&items)));
-        let config = Arc::new(server_config(tls, http2, &certificates, ticketer)?);
-        let terminator =
-            Arc::new(Terminator { config, certificates: Arc::clone(&certificates), handshake_timeout });
-        Ok(Showcase { items, certificates, terminator })
+        let certificates = tls.certificates.iter().map(|files| self.certificate(files));
+        let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
+        let clients = tls.client_auth.as_ref().map(|auth| self.client_auth(auth)).transpose()?;
+        let shown = Arc::new(SharedCertificates::new(self.shown(&certificates)));
+        let demanded = self.demanded(clients);
+        let ticketer = self.tickets.of(demanded.demanded)?;
+        let config = server_config(tls, http2, &shown, &demanded.verifier, ticketer)?;
+        let terminator = Arc::new(Terminator {
+            config: ArcSwap::from_pointee(config),
+            certificates: shown,
+            handshake_timeout,
+            tells_client_chain: tls.client_auth.as_ref().is_some_and(|auth| auth.chain),
+        });
+        Ok(Showcase { tls: tls.clone(), http2, certificates, clients, terminator })
     }
 
-    /// The position of the item for these files.
-    fn item(&mut self, files: &CertificateFiles) -> Result<usize, CertificateError> {
-        if let Some(known) = self.items.iter().position(|item| item.files == *files) {
+    /// The position of these files.
+    fn certificate(&mut self, files: &CertificateFiles) -> Result<usize, CertificateError> {
+        if let Some(known) = self.certificates.iter().position(|(known, _)| known == files) {
             return Ok(known);
         }
-        let stamp = Stamp::of(paths(files)); // before reading: what changes meanwhile is then read again
-        self.items.push(Item { files: files.clone(), loaded: load(files)?, problem: None, stamp });
-        Ok(self.items.len() - 1)
+        let watched = Watched::new([&files.cert, &files.key], || load(files))?;
+        self.certificates.push((files.clone(), watched));
+        Ok(self.certificates.len() - 1)
     }
 
-    fn certificates(&self, items: &[usize]) -> Certificates {
-        let shown = items.iter().filter_map(|index| self.items.get(*index));
-        Certificates::new(&shown.map(|item| Arc::clone(&item.loaded.certificate)).collect::<Vec<_>>())
-    }
-}
-
-impl Item {
-    fn refresh(&mut self) -> Option<Found> {
-        let stamp = Stamp::of(paths(&self.files));
-        // Whoever was met half way through writing may end within the same tick of the clock: looked at until it is whole.
-        if stamp == self.stamp && self.problem.is_none() {
-            return None;
+    /// The same for those who vouch for clients.
+    fn client_auth(&mut self, auth: &ClientAuth) -> Result<usize, CertificateError> {
+        if let Some(known) = self.clients.iter().position(|(known, _)| known == auth) {
+            return Ok(known);
         }
-        self.stamp = stamp;
-        match load(&self.files) {
-            Ok(loaded) => {
-                (self.loaded, self.problem) = (loaded, None);
-                Some(Found::Replaced)
-            }
-            Err(error) => {
-                let problem = Some(error.to_string());
-                let is_new = self.problem != problem;
-                self.problem = problem;
-                is_new.then_some(Found::Refused)
-            }
-        }
+        let watched = Watched::new([&auth.ca].into_iter().chain(&auth.crls), || Clients::load(auth))?;
+        self.clients.push((auth.clone(), watched));
+        Ok(self.clients.len() - 1)
     }
-}
 
-fn paths(files: &CertificateFiles) -> [&Path; 2] {
-    [&files.cert, &files.key]
+    fn shown(&self, positions: &[usize]) -> Certificates {
+        let shown = positions.iter().filter_map(|index| self.certificates.get(*index));
+        Certificates::new(
+            &shown.map(|(_, watched)| Arc::clone(&watched.held.certificate)).collect::<Vec<_>>(),
+        )
+    }
+
+    fn demanded(&self, position: Option<usize>) -> Clients {
+        let found = position.and_then(|position| self.clients.get(position));
+        found.map_or_else(Clients::anybody, |(_, watched)| watched.held.clone())
+    }
 }

@@ -27,6 +27,7 @@ pub fn write_request(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>
     put_hop_by_hop(head, buffer, edits, out);
     put_via(head, buffer, out);
     put_identity(head, buffer, edits, out);
+    out.extend_from_slice(edits.client_cert);
     if !edits.request_id.is_empty() {
         put(out, [b"X-Request-Id: ", edits.request_id, b"\r\n"]);
     }
@@ -97,8 +98,12 @@ fn hides_a_cookie(head: &RequestHead, buffer: &[u8], edits: &RequestEdits<'_>) -
 }
 
 fn kept<'a>(head: &'a RequestHead, buffer: &'a [u8], edits: &RequestEdits<'_>) -> Kept<'a> {
-    const ALWAYS: FieldSet =
-        REWRITTEN.with(FieldSet::of(&[FieldKind::Forwarded, FieldKind::Host, FieldKind::XForwardedFor]));
+    const ALWAYS: FieldSet = REWRITTEN.with(FieldSet::of(&[
+        FieldKind::ClientCert, // RFC 9440 §4: from whomever it comes
+        FieldKind::Forwarded,
+        FieldKind::Host,
+        FieldKind::XForwardedFor,
+    ]));
     const FROM_TRUSTED: FieldSet = FieldSet::of(&[
         FieldKind::XForwardedHost,
         FieldKind::XForwardedOther,

@@ -163,6 +163,10 @@ impl Http2Stream {
         self.shared.is_encrypted
     }
 
+    pub(crate) fn client_cert(&self) -> &[u8] {
+        &self.shared.client_cert
+    }
+
     pub(crate) fn server_name(&self) -> Option<&str> {
         self.shared.server_name.as_deref()
     }

@@ -7,7 +7,6 @@ use crate::timers::{Alarm, after, now};
 use rustls::HandshakeKind;
 use rustls::server::UnbufferedServerConnection;
 use std::future::poll_fn;
-use std::sync::Arc;
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +62,15 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Han
         Ok(hello) => hello,
         Err(ended) => return ended,
     };
-    let Ok(server) = UnbufferedServerConnection::new(Arc::clone(&terminator.config)) else {
+    let Ok(server) = UnbufferedServerConnection::new(terminator.config.load_full()) else {
         return Handshake::Failed;
     };
     tls.begin(Role::Server(server), hello.server_name, &received);
-    match poll_fn(|cx| tls.poll_handshake(cx)).await {
+    let agreed = poll_fn(|cx| tls.poll_handshake(cx)).await;
+    if agreed.is_ok() {
+        tls.learn_client_cert(terminator.tells_client_chain);
+    }
+    match agreed {
         Err(_) if tls.is_gone() => Handshake::ClientGone,
         Err(_) => Handshake::Failed,
         Ok(()) if tls.handshake_kind() == Some(HandshakeKind::Resumed) => Handshake::Resumed,

@@ -3,6 +3,7 @@
 //! What a record is decrypted from or encrypted into is lent by the worker, so that it stays in the cache; a connection
 //! holds bytes of its own only while a record, or a write, is half done.
 
+use super::client_cert;
 use super::session::{Plain, Reached, Role, Room, Session, Want};
 use crate::transport::Transport;
 use rustls::{Error, HandshakeKind};
@@ -35,6 +36,8 @@ pub(crate) struct TlsStream {
     state: RefCell<State>,
     /// What the client asked for.
     server_name: OnceCell<Box<str>>,
+    /// What endpoints are told of the certificate that the client has shown.
+    client_cert: OnceCell<Box<[u8]>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +59,13 @@ struct State {
 impl TlsStream {
     /// A connection that is still in the clear.
     pub(crate) fn new(transport: Transport, scratch: Rc<Scratch>) -> Self {
-        Self { transport, scratch, state: RefCell::default(), server_name: OnceCell::new() }
+        Self {
+            transport,
+            scratch,
+            state: RefCell::default(),
+            server_name: OnceCell::new(),
+            client_cert: OnceCell::new(),
+        }
     }
 
     /// Encrypted from here on; `received` has been read from the socket already.
@@ -82,6 +91,20 @@ impl TlsStream {
     pub(crate) fn speaks_http2(&self) -> bool {
         let state = self.state.borrow();
         state.session.as_ref().is_some_and(|session| session.state().alpn_protocol() == Some(b"h2"))
+    }
+
+    /// Complete lines, or nothing.
+    pub(crate) fn client_cert(&self) -> &[u8] {
+        self.client_cert.get().map_or(b"", |lines| lines)
+    }
+
+    /// To be done when the handshake is.
+    pub(super) fn learn_client_cert(&self, with_chain: bool) {
+        let state = self.state.borrow();
+        let shown = state.session.as_ref().and_then(|session| session.state().peer_certificates());
+        if let Some(shown) = shown {
+            let _ = self.client_cert.set(client_cert::lines(shown, with_chain).into()); // once
+        }
     }
 
     pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {

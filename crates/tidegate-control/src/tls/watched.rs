@@ -1,0 +1,71 @@
+//! What a few files held when they last made sense. Knows nothing of what that is.
+
+use super::files::CertificateError;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What files held, and whether they have been touched since.
+#[derive(Debug)]
+pub(super) struct Watched<T> {
+    pub(super) held: T,
+    /// Why what the files hold now is not used.
+    pub(super) problem: Option<String>,
+    paths: Vec<PathBuf>,
+    stamp: Stamp,
+}
+
+/// What became of files that were touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// What they hold now is in use.
+    Replaced,
+    /// They cannot be used, for this reason; it has not been said before.
+    Refused(String),
+}
+
+impl<T> Watched<T> {
+    pub(super) fn new<'a>(
+        paths: impl IntoIterator<Item = &'a PathBuf>,
+        read: impl FnOnce() -> Result<T, CertificateError>,
+    ) -> Result<Self, CertificateError> {
+        let paths: Vec<_> = paths.into_iter().cloned().collect();
+        let stamp = Stamp::of(&paths); // before reading: what changes meanwhile is then read again
+        Ok(Self { held: read()?, problem: None, paths, stamp })
+    }
+
+    /// Reads again if something may have changed.
+    pub(super) fn refresh(&mut self, read: impl FnOnce() -> Result<T, CertificateError>) -> Option<Change> {
+        let stamp = Stamp::of(&self.paths);
+        // Whoever was met half way through writing may end within the same tick of the clock: looked at until it is whole.
+        if stamp == self.stamp && self.problem.is_none() {
+            return None;
+        }
+        self.stamp = stamp;
+        match read() {
+            Ok(held) => {
+                (self.held, self.problem) = (held, None);
+                Some(Change::Replaced)
+            }
+            Err(error) => {
+                let problem = error.to_string();
+                let is_new = self.problem.as_ref() != Some(&problem);
+                self.problem = Some(problem.clone());
+                is_new.then_some(Change::Refused(problem))
+            }
+        }
+    }
+}
+
+/// What tells files from what they were before, without reading them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp(Vec<Option<[i64; 4]>>);
+
+impl Stamp {
+    fn of(paths: &[PathBuf]) -> Self {
+        let facts = |path: &Path| {
+            let found = std::fs::metadata(path).ok()?; // of what a link leads to: links are how tools swap files
+            Some([found.ino().cast_signed(), found.size().cast_signed(), found.mtime(), found.mtime_nsec()])
+        };
+        Self(paths.iter().map(|path| facts(path)).collect())
+    }
+}
