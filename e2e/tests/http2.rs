@@ -58,6 +58,7 @@ fn many_streams_of_one_connection_are_served_at_once_and_logged() {
     let delay = std::time::Duration::from_millis(100);
     let (_endpoint, proxy) = before(Script::answers_after(delay, "slow"));
     let client = Http2Client::clear(proxy.address());
+    client.get("app.test", "/settled").unwrap(); // and it has heard how many streams it may have
     let started = std::time::Instant::now();
     client.run(async {
         let all: Vec<_> = (0..200)

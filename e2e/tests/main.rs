@@ -28,6 +28,7 @@ mod hostile_framing;
 mod hostile_sizes;
 mod http11;
 mod http2;
+mod http2_endpoints;
 mod laboratory;
 mod limits;
 mod load_reports;

@@ -29,6 +29,8 @@ pub struct Cluster {
     pub failure_statuses: Vec<StatusRange>,
     /// Connections begin with a header of the PROXY protocol, version 2, that names the client.
     pub send_proxy_protocol: bool,
+    /// Endpoints are spoken HTTP/2 with: over TLS, or in the clear with prior knowledge.
+    pub http2: bool,
     /// How much may be open or waiting.
     pub limit: ClusterLimits,
 }
@@ -191,7 +193,7 @@ impl Default for ClusterLimits {
             endpoint_requests: EndpointRequests::Off,
             queued_requests: 1000,
             pending_requests: 1000,
-            upstream_idle_connections: 64,
+            upstream_idle_connections: 1024,
             upstream_connections: None,
         }
     }

@@ -68,6 +68,7 @@ struct Inherited {
     zone: Option<String>,
     proxy_protocol_from: Vec<IpNet>,
     send_proxy_protocol: bool,
+    endpoint_http2: bool,
     limit: Limits,
     timeout: Timeouts,
 }
@@ -87,6 +88,7 @@ impl Default for Inherited {
             zone: None,
             proxy_protocol_from: Vec::new(),
             send_proxy_protocol: false,
+            endpoint_http2: false,
             limit: Limits::default(),
             timeout: Timeouts::default(),
         }
@@ -132,6 +134,7 @@ fn inherited(walk: &mut Walk, root: &Section<'_>) -> Inherited {
     set(&mut inherited.failure_statuses, cluster::failure_statuses(walk, root));
     inherited.zone = cluster::zone(walk, root);
     set(&mut inherited.send_proxy_protocol, cluster::send_proxy_protocol(walk, root));
+    set(&mut inherited.endpoint_http2, root.boolean(walk, "endpoint_http2"));
     set(&mut inherited.retry, route::retry(walk, root, &Retry::default()));
     set(&mut inherited.hedge, route::hedge(walk, root));
     set(&mut inherited.trusted_proxies, listener::trusted_proxies(walk, root));

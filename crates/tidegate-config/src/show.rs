@@ -274,6 +274,7 @@ fn one_cluster(sheet: &mut Sheet, cluster: &Cluster) {
     sheet.line("passive", cluster.passive.as_ref().map_or(quoted("off"), passive));
     sheet.line("breaker", cluster.breaker.as_ref().map_or(quoted("off"), breaker));
     sheet.line("failure_statuses", list(cluster.failure_statuses.iter().copied().map(status_range)));
+    sheet.line("endpoint_http2", cluster.http2);
     sheet.line("send_proxy_protocol", quoted(if cluster.send_proxy_protocol { "v2" } else { "off" }));
     let limits = [
         ("endpoint_requests", endpoint_requests(cluster.limit.endpoint_requests)),

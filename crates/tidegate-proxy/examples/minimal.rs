@@ -50,6 +50,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         name: "app".into(),
         balancer: Balancer::new(Algorithm::RoundRobin, endpoints.iter().map(endpoint).collect(), None),
         upstreams: endpoints.iter().map(upstream).collect(),
+        http2: false,
         hash_key: HashKey::None,
         sticky: None,
         waiting: Arc::default(),

@@ -91,7 +91,7 @@ async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) ->
         request_is_whole && request.keep_alive && !call.journal.half_closed && !call.worker.is_draining();
     let without_body = head_read && request.method == Method::Head;
     workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
-    workspace.download.ends_message(call.down);
+    workspace.download.ends_message(call.down.ends_messages());
     let out = &mut workspace.download.lead;
     let connection = match (keep_alive, client_is_http10) {
         (true, true) => "Connection: keep-alive\r\n",

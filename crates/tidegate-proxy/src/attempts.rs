@@ -101,9 +101,10 @@ impl<'a> Attempts<'a> {
     }
 
     /// Bytes of the request's body to keep for another attempt; none when there will be none once it has been sent.
-    pub(crate) fn body_bytes_kept(&self, call: &Call<'_>) -> usize {
+    /// What an endpoint that speaks HTTP/2 gives back unread may be sent again whatever it is.
+    pub(crate) fn body_bytes_kept(&self, call: &Call<'_>, view: &ClusterView) -> usize {
         let has_body = call.workspace.request.body != BodyLength::None;
-        if has_body && self.retry.attempts_max > 1 && may_repeat(call) {
+        if has_body && self.retry.attempts_max > 1 && (may_repeat(call) || view.cluster.http2) {
             self.retry.body_bytes_max
         } else {
             0
@@ -156,7 +157,9 @@ impl<'a> Attempts<'a> {
 
     fn remember(&mut self, call: &Call<'_>, failure: Failure, endpoint: usize) {
         let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
-        if reused && failure.retry() == Retry::Reset {
+        if failure.cause == Cause::StreamRefused {
+            // The endpoint is well: it takes the request on another connection, or in a moment.
+        } else if reused && failure.retry() == Retry::Reset {
             self.fresh_only = true;
         } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
             *place = endpoint;

@@ -19,6 +19,7 @@ use crate::timers::{after, now};
 use crate::tunnel;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tidegate_balance::{Lease, Moment};
@@ -209,13 +210,21 @@ fn read_head(
             let bytes = workspace.answer.readable();
             match workspace.response_parser.parse(bytes, limits, method, &mut workspace.response) {
                 Ok(Progress::NeedMore) => {}
-                Ok(Progress::Complete { head_bytes }) => return Poll::Ready(Ok(head_bytes)),
+                Ok(Progress::Complete { head_bytes }) => {
+                    if up.ends_messages() {
+                        workspace.response.version = Version::Http2;
+                    }
+                    return Poll::Ready(Ok(head_bytes));
+                }
                 Err(error) => return Poll::Ready(Err(Cause::Response(error))),
             }
         }
         workspace.answer.grow_when_full(); // the parser ends it when it is longer than a head may be
         match ready!(up.poll_read(cx, workspace.answer.room())) {
             Ok(length) if length > 0 => workspace.answer.filled(length),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                return Poll::Ready(Err(Cause::StreamRefused));
+            }
             _ if workspace.answer.is_empty() => return Poll::Ready(Err(Cause::EndpointClosed)),
             _ => return Poll::Ready(Err(Cause::AnswerHeadCut)),
         }
@@ -291,7 +300,7 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         && !call.worker.is_draining()
         && body != BodyLength::UntilClose;
     workspace.download.start(workspace.response.body, body, u64::MAX);
-    workspace.download.ends_message(call.down);
+    workspace.download.ends_message(call.down.ends_messages());
     // RFC 9110 §6.6.1: whoever has a clock adds what the endpoint left out.
     let mut extra = if workspace.response.kinds.has(FieldKind::Date) { String::new() } else { date_line() };
     // Whoever could not serve a client is not the one to bring it back to.

@@ -127,6 +127,8 @@ pub enum Cause {
     Shed,
     /// The endpoint cannot be spoken TLS with.
     Tls(OriginateError),
+    /// The endpoint gave the request back unread: it closes, or has as many as it takes.
+    StreamRefused,
     TotalTimeout,
     /// One side of a tunnel was reset.
     TunnelBroken,
@@ -270,6 +272,7 @@ impl Failure {
             Cause::Response(error) => facts(Upstream, 502, error.code(), "http_protocol_error", Never),
             Cause::Shed => facts(Proxy, 503, "shed", "connection_limit_reached", Never),
             Cause::Tls(error) => facts(Upstream, error.status(), error.code(), error.proxy_error(), Always),
+            Cause::StreamRefused => facts(Upstream, 503, "stream_refused", "connection_terminated", Always),
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
             Cause::TunnelBroken => facts(Proxy, 502, "tunnel_broken", "connection_terminated", Never),
             Cause::TunnelIdle => facts(Proxy, 504, "tunnel_idle", "connection_read_timeout", Never),

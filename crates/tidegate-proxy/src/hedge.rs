@@ -45,7 +45,7 @@ enum Finish {
 
 /// Whether this request may get a second attempt at all, and the age at which to ask.
 pub(crate) fn late_after(call: &Call<'_>, policy: &Policy, view: &ClusterView) -> Option<Duration> {
-    policy.hedge?;
+    policy.hedge.filter(|_| !view.cluster.http2)?;
     let request = &call.workspace.request;
     let is_simple = request.body == BodyLength::None && request.upgrade.is_none();
     if is_simple && may_repeat(call) { view.cluster.balancer.late_after() } else { None }

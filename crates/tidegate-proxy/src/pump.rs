@@ -110,9 +110,9 @@ impl Pump {
         self.forget_output();
     }
 
-    /// The sink is told where the message ends, and what trailers it has, if it wants that.
-    pub(crate) fn ends_message(&mut self, sink: &Stream) {
-        self.owes_end = sink.ends_messages();
+    /// Whether the sink is told where the message ends, and what trailers it has.
+    pub(crate) fn ends_message(&mut self, is_told: bool) {
+        self.owes_end = is_told;
     }
 
     /// Keeps up to this many bytes of the body, so that it can be sent once more.

@@ -174,7 +174,7 @@ async fn forward<'a>(
 ) -> Result<Fate, Failure> {
     let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
     view.count_request(call.journal.started);
-    prepare_upload(call, policy, &attempts);
+    prepare_upload(call, policy, view, &attempts);
     let home = Home::of(call, view);
     loop {
         let wanted = attempts.pick(call);
@@ -273,14 +273,15 @@ fn land(
 }
 
 /// Once for a request: what its body is, and how much of it is kept for another attempt.
-fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>) {
-    let mut kept = attempts.body_bytes_kept(call);
+fn prepare_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, attempts: &Attempts<'_>) {
+    let mut kept = attempts.body_bytes_kept(call, view);
     if kept > 0 && !call.worker.workspaces.may_keep_body(call.workspace) {
         kept = 0;
     }
     let body = call.workspace.request.body;
     let source = call.down.framing(body);
-    call.workspace.upload.start(source, body, policy.body_bytes_max.unwrap_or(u64::MAX));
+    let sink = if view.cluster.http2 { BodyLength::UntilClose } else { body };
+    call.workspace.upload.start(source, sink, policy.body_bytes_max.unwrap_or(u64::MAX));
     call.workspace.upload.record(kept);
 }
 
@@ -288,6 +289,7 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, attempts: &Attempts<'_>)
 fn start_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, authority: &str) {
     let workspace = &mut *call.workspace;
     workspace.upload.rewind(&mut workspace.input);
+    workspace.upload.ends_message(view.cluster.http2);
     workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
     workspace.answer.clear();
     workspace.response_parser.reset();
@@ -320,7 +322,7 @@ pub(crate) fn write_head(
         client_cert: call.down.client_cert(),
         request_id: call.journal.id.as_bytes(),
         hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
-        upgrade: request.upgrade.is_some(),
+        upgrade: request.upgrade.is_some() && !view.cluster.http2,
     };
     write_request(request, bytes, &edits, out);
 }
@@ -363,6 +365,9 @@ async fn checkout(
     endpoint: &EndpointView,
     fresh_only: bool,
 ) -> Result<Connection, Failure> {
+    if view.cluster.http2 {
+        return share(call, policy, view, endpoint).await;
+    }
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let carries = Carries::requests_of(call, &endpoint.pool.upstream);
     let kept = || endpoint.pool.checkout(&carries, start, view.cluster.idle_timeout);
@@ -370,6 +375,52 @@ async fn checkout(
         endpoint.metrics.reused.increment();
         return Ok(connection);
     }
+    dial(call, policy, view, endpoint, carries).await
+}
+
+/// One of the streams of a connection that is there, or of a new one: of all who need that, one dials.
+async fn share(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+) -> Result<Connection, Failure> {
+    let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
+    let late = Failure::new(Stage::Connect, Cause::ConnectTimeout);
+    let deadline = after(start, policy.timeouts.connect).min(call.attempt_deadline);
+    let pool = &endpoint.pool.http2;
+    loop {
+        if let Some(request) = pool.checkout() {
+            endpoint.metrics.reused.increment();
+            return Ok(Connection::shared(request));
+        }
+        let dialling = match call.alarm.within(deadline, pool.dial_or_wait()).await {
+            Ok(Some(dialling)) => dialling,
+            Ok(None) if now() < deadline => continue, // with what somebody else has dialled
+            Ok(None) | Err(_) => return Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
+        };
+        let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone)).await?;
+        let (stream, counted) = connection.into_parts();
+        let adopted = Box::pin(pool.adopt(stream, call.worker.timers.alarm(), counted));
+        let adopted = call.alarm.within(deadline, adopted).await;
+        drop(dialling);
+        return match adopted {
+            Ok(Ok(request)) => Ok(Connection::shared(request)),
+            Ok(Err(_)) => Err(Failure::new(Stage::Connect, Cause::EndpointClosed)),
+            Err(_) => Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
+        };
+    }
+}
+
+/// A new connection.
+async fn dial(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+    carries: Carries,
+) -> Result<Connection, Failure> {
+    let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let _pending = wait_for_connection(call, view)?;
     let left = Duration::from_nanos(call.attempt_deadline.0.saturating_sub(start.0));
     let timeout = policy.timeouts.connect.min(left);
@@ -425,6 +476,7 @@ fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failu
         (Err(Failure { cause: Cause::AnswerRefused(_), .. }), Some(first_byte)) => {
             Ended::Answered { status, first_byte }
         }
+        (Err(Failure { cause: Cause::StreamRefused, .. }), _) => Ended::Abandoned,
         (Err(failure), _) if failure.blame() == crate::failure::Blame::Upstream => Ended::Failed,
         (_, Some(first_byte)) => Ended::Answered { status, first_byte },
         _ => Ended::Abandoned,

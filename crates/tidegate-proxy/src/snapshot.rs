@@ -216,6 +216,8 @@ pub struct Cluster {
     pub balancer: Balancer,
     /// Where to connect; `upstreams[i]` belongs to `balancer.endpoints()[i]`.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Endpoints are spoken HTTP/2 with, many requests on a connection; otherwise HTTP/1.1.
+    pub http2: bool,
     /// What affinity is computed from, for algorithms that use a hash.
     pub hash_key: HashKey,
     /// The cookie that brings clients back, whatever the algorithm.

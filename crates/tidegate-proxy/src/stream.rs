@@ -1,6 +1,6 @@
 //! One byte stream: a socket, what is encrypted on one, or one of the many that a connection of HTTP/2 consists of.
 
-use crate::http2::Http2Stream;
+use crate::http2::{Http2Request, Http2Stream};
 use crate::tls::TlsStream;
 use crate::transport::Transport;
 use rustls::HandshakeKind;
@@ -14,8 +14,10 @@ use tidegate_http::BodyLength;
 pub(crate) enum Stream {
     Plain(Transport),
     Tls(Box<TlsStream>),
-    /// One of many on a connection; ends without the connection's ending.
+    /// One of many on a client's connection; ends without the connection's ending.
     Http2(Box<Http2Stream>),
+    /// The same on a connection to an endpoint.
+    Http2Request(Box<Http2Request>),
 }
 
 macro_rules! each {
@@ -24,6 +26,7 @@ macro_rules! each {
             Stream::Plain($inner) => $body,
             Stream::Tls($inner) => $body,
             Stream::Http2($inner) => $body,
+            Stream::Http2Request($inner) => $body,
         }
     };
 }
@@ -71,7 +74,7 @@ impl Stream {
 
     pub(crate) fn is_encrypted(&self) -> bool {
         match self {
-            Self::Plain(_) => false,
+            Self::Plain(_) | Self::Http2Request(_) => false, // asked of clients' connections
             Self::Tls(tls) => tls.is_encrypted(),
             Self::Http2(stream) => stream.is_encrypted(),
         }
@@ -85,7 +88,7 @@ impl Stream {
     /// The name that the client asked for when it began TLS, in lower case.
     pub(crate) fn server_name(&self) -> Option<&str> {
         match self {
-            Self::Plain(_) => None,
+            Self::Plain(_) | Self::Http2Request(_) => None,
             Self::Tls(tls) => tls.server_name(),
             Self::Http2(stream) => stream.server_name(),
         }
@@ -101,7 +104,7 @@ impl Stream {
 
     /// Messages that are written here end by a word of their own, not by what they consist of.
     pub(crate) fn ends_messages(&self) -> bool {
-        matches!(self, Self::Http2(_))
+        matches!(self, Self::Http2(_) | Self::Http2Request(_))
     }
 
     /// Says that the message is complete, but for these trailers, which are lines.
@@ -109,20 +112,23 @@ impl Stream {
         match self {
             Self::Plain(_) | Self::Tls(_) => Ok(()),
             Self::Http2(stream) => stream.end(trailers),
+            Self::Http2Request(request) => request.end(trailers),
         }
     }
 
     /// Appends the trailers of the message that has been read, as lines, where they do not come in the bytes.
     pub(crate) fn take_trailers(&self, out: &mut Vec<u8>) {
-        if let Self::Http2(stream) = self {
-            stream.take_trailers(out);
+        match self {
+            Self::Plain(_) | Self::Tls(_) => {}
+            Self::Http2(stream) => stream.take_trailers(out),
+            Self::Http2Request(request) => request.take_trailers(out),
         }
     }
 
     /// How the keys were agreed on, if it is encrypted.
     pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
         match self {
-            Self::Plain(_) | Self::Http2(_) => None,
+            Self::Plain(_) | Self::Http2(_) | Self::Http2Request(_) => None,
             Self::Tls(tls) => tls.handshake_kind(),
         }
     }
@@ -147,6 +153,7 @@ impl Stream {
             Self::Plain(transport) => transport.local_address(),
             Self::Tls(tls) => tls.transport().local_address(),
             Self::Http2(stream) => stream.local_address(),
+            Self::Http2Request(_) => None,
         }
     }
 
@@ -161,6 +168,7 @@ impl Stream {
             Self::Plain(transport) => transport.reset_on_close(),
             Self::Tls(tls) => tls.abort(),
             Self::Http2(stream) => stream.abort(),
+            Self::Http2Request(_) => {} // is taken back when it is dropped
         }
     }
 }

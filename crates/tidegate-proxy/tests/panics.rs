@@ -165,6 +165,7 @@ fn cluster(
         name: name.into(),
         balancer: Balancer::new(Algorithm::RoundRobin, vec![listed], None),
         upstreams: vec![Arc::new(Upstream::new(id, vec![address], None))],
+        http2: false,
         hash_key: HashKey::None,
         sticky: None,
         waiting: Arc::default(),

@@ -1,13 +1,16 @@
-//! A client of HTTP/2, by the h2 crate: for what well-behaved clients see. What ill-behaved ones do needs raw frames.
+//! A client and an endpoint of HTTP/2, by the h2 crate: for what well-behaved ones see. What ill-behaved ones do needs raw
+//! frames.
 
 use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use crate::patience::PATIENCE;
@@ -185,4 +188,117 @@ async fn send_all(send: &mut SendStream<Bytes>, mut body: Bytes, ends: bool) -> 
         send.send_data(Bytes::new(), true)?;
     }
     Ok(())
+}
+
+/// An endpoint that speaks HTTP/2 with prior knowledge, sends bodies back, and answers paths in ways of their own:
+/// `/trailers` with trailers, `/refuse` with a refusal every other time, `/goodbye` and then GOAWAY.
+#[derive(Debug)]
+pub struct Http2Endpoint {
+    _runtime: Runtime,
+    address: SocketAddr,
+    facts: Arc<Facts>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    connections: AtomicUsize,
+    requests: Mutex<Vec<Request<()>>>,
+    busy: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Http2Endpoint {
+    /// `streams_max`: at once on a connection.
+    pub fn start(streams_max: u32) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let facts = Arc::new(Facts::default());
+        let known = Arc::clone(&facts);
+        runtime.spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                known.connections.fetch_add(1, Relaxed);
+                let _ = socket.set_nodelay(true);
+                tokio::spawn(serve(socket, streams_max, Arc::clone(&known)));
+            }
+        });
+        Self { _runtime: runtime, address, facts }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn connections(&self) -> usize {
+        self.facts.connections.load(Relaxed)
+    }
+
+    pub fn requests(&self) -> Vec<Request<()>> {
+        self.facts.requests.lock().expect("no panic").clone()
+    }
+
+    /// The most requests that were served at once.
+    pub fn most_at_once(&self) -> usize {
+        self.facts.most.load(Relaxed)
+    }
+}
+
+async fn serve(socket: TcpStream, streams_max: u32, facts: Arc<Facts>) {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(streams_max).enable_connect_protocol();
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else { return };
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        if request.uri().path() == "/goodbye" {
+            connection.graceful_shutdown();
+        }
+        tokio::spawn(answer(request, respond, Arc::clone(&facts)));
+    }
+}
+
+async fn answer(
+    request: Request<RecvStream>,
+    mut respond: h2::server::SendResponse<Bytes>,
+    facts: Arc<Facts>,
+) -> Option<()> {
+    let (parts, mut body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let number = {
+        let mut requests = facts.requests.lock().expect("no panic");
+        requests.push(Request::from_parts(parts, ()));
+        requests.len()
+    };
+    if path == "/refuse" && number % 2 == 1 {
+        respond.send_reset(h2::Reason::REFUSED_STREAM);
+        return None;
+    }
+    let busy = facts.busy.fetch_add(1, Relaxed) + 1;
+    facts.most.fetch_max(busy, Relaxed);
+    if path == "/slow" {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    facts.busy.fetch_sub(1, Relaxed);
+    let ends = body.is_end_stream();
+    let mut response = Response::new(());
+    response.headers_mut().insert("x-endpoint", http::HeaderValue::from_static("h2"));
+    let mut send = respond.send_response(response, ends && path != "/trailers").ok()?;
+    if ends && path != "/trailers" {
+        return None;
+    }
+    while let Some(Ok(data)) = body.data().await {
+        let _ = body.flow_control().release_capacity(data.len());
+        send_all(&mut send, data, false).await.ok()?;
+    }
+    let trailers = body.trailers().await.ok()?.unwrap_or_default();
+    if path == "/trailers" || !trailers.is_empty() {
+        let mut back = trailers;
+        back.insert("x-end", http::HeaderValue::from_static("1"));
+        send.send_trailers(back).ok()?;
+    } else {
+        send.send_data(Bytes::new(), true).ok()?;
+    }
+    None
 }

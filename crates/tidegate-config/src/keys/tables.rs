@@ -87,6 +87,8 @@ const PROXY_PROTOCOL_FROM_DOC: &str = "Peers whose connections begin with a head
     2), which then says who the client is. From them it is required; from everyone else it is refused.";
 
 const SEND_PROXY: Kind = Kind::AnyOf(&[Kind::Words(&["v2"]), OFF]);
+const ENDPOINT_HTTP2_DOC: &str = "Speak HTTP/2 with endpoints, many requests on a connection: agreed on when TLS begins, or in \
+    the clear with prior knowledge. What gRPC needs. Without hedging, and without WebSocket, which wants HTTP/1.1.";
 const SEND_PROXY_DOC: &str = "Whether connections to endpoints begin with a header of the PROXY protocol that names the \
     client: the endpoints must expect it. Such a connection carries the requests of one client's connection, so fewer \
     are reused.";
@@ -130,6 +132,7 @@ pub(crate) static ROOT: Table = Table {
         key("rate_limit", RATE_LIMITS, Value("\"off\""), "\"100/s\"", RATE_LIMIT_DOC),
         key("proxy_protocol_from", NETWORKS, Value("[]"), "\"10.0.0.0/8\"", PROXY_PROTOCOL_FROM_DOC),
         key("send_proxy_protocol", SEND_PROXY, Value("\"off\""), "\"v2\"", SEND_PROXY_DOC),
+        key("endpoint_http2", Kind::Boolean, Value("false"), "true", ENDPOINT_HTTP2_DOC),
         key(
             "workers",
             Kind::AnyOf(&[Kind::Integer { min: 1, max: 1024 }, Kind::Words(&["auto"])]),
@@ -337,6 +340,13 @@ pub(crate) static ROUTE: Table = Table {
             "\"v2\"",
             "Of endpoints on the spot; see `[cluster.NAME]`.",
         ),
+        key(
+            "endpoint_http2",
+            Kind::Boolean,
+            Inherited("at the top"),
+            "true",
+            "Of endpoints on the spot; see `[cluster.NAME]`.",
+        ),
         key("retry", RETRIES, Inherited("at the top"), "\"off\"", RETRY_DOC),
         key("hedge", HEDGES, Inherited("at the top"), "true", HEDGE_DOC),
         key(
@@ -481,6 +491,7 @@ pub(crate) static CLUSTER: Table = Table {
         key("breaker", BREAKERS, Inherited("at the top"), "{ failures = 10 }", BREAKER_DOC),
         key("failure_statuses", STATUSES, Inherited("at the top"), "[500, 503]", FAILURES_DOC),
         key("send_proxy_protocol", SEND_PROXY, Inherited("at the top"), "\"v2\"", SEND_PROXY_DOC),
+        key("endpoint_http2", Kind::Boolean, Inherited("at the top"), "true", ENDPOINT_HTTP2_DOC),
         key(
             "limit",
             Kind::Table(&CLUSTER_LIMIT),
@@ -804,7 +815,7 @@ pub(crate) static LIMIT: Table = Table {
                 closed at once. Peers in `trusted_proxies` and `proxy_protocol_from` do not count: they are many clients.",
         ),
         key("pending_requests", CONNECTIONS, Value("1000"), "100", PENDING_DOC),
-        key("upstream_idle_connections", IDLE_CONNECTIONS, Value("64"), "0", IDLE_DOC),
+        key("upstream_idle_connections", IDLE_CONNECTIONS, Value("1024"), "0", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Value("\"off\""), "100", UPSTREAM_DOC),
     ],
 };

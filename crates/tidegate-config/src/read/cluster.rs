@@ -83,6 +83,7 @@ pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster
         breaker: inherited.breaker.clone(),
         failure_statuses: inherited.failure_statuses.clone(),
         send_proxy_protocol: inherited.send_proxy_protocol,
+        http2: inherited.endpoint_http2,
         limit: inherited.limit.cluster.clone(),
     }
 }
@@ -96,6 +97,13 @@ pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster
     set(&mut cluster.breaker, breaker(walk, section));
     set(&mut cluster.failure_statuses, failure_statuses(walk, section));
     set(&mut cluster.send_proxy_protocol, send_proxy_protocol(walk, section));
+    set(&mut cluster.http2, section.boolean(walk, "endpoint_http2"));
+    if cluster.http2 && cluster.send_proxy_protocol {
+        let title = "`endpoint_http2` and `send_proxy_protocol` exclude each other";
+        let help =
+            "a connection of HTTP/2 carries the requests of many clients: X-Forwarded-For names each of them";
+        walk.report(Problem::error(section.span.clone(), title).help(help));
+    }
 }
 
 /// Endpoints, and how and where they were written.

@@ -185,6 +185,7 @@ fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
         "breaker",
         "failure_statuses",
         "send_proxy_protocol",
+        "endpoint_http2",
         "retry",
         "hedge",
         "timeout",
@@ -250,6 +251,7 @@ fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
         "breaker",
         "failure_statuses",
         "send_proxy_protocol",
+        "endpoint_http2",
     ] {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect here: `to` names a cluster");

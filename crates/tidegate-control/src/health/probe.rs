@@ -2,10 +2,10 @@
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::handshake;
+use hyper::client::conn::{http1, http2};
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -124,26 +124,34 @@ async fn ask(
     upstream: &Upstream,
 ) -> Result<Said, ProbeError> {
     let Probe::Http { path, host, expect } = probe else { return Ok(None) };
-    let request = Request::get(path)
-        .header(HOST, host.as_deref().unwrap_or(&upstream.authority))
-        .header(USER_AGENT, concat!("tidegate-health/", env!("CARGO_PKG_VERSION")))
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    let answer = async move {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let said = answer.headers().get(load::FIELD).map(|value| value.as_bytes().to_vec());
-        read_some(answer.into_body()).await;
-        Ok::<_, hyper::Error>((status, said))
-    };
+    let host = host.as_deref().unwrap_or(&upstream.authority);
+    let request =
+        Request::get(path).header(USER_AGENT, concat!("tidegate-health/", env!("CARGO_PKG_VERSION")));
+    let stream = TokioIo::new(stream);
     // The connection ends when the answer has been read; why it ends does not matter then.
-    let (answered, _) = tokio::join!(answer, connection);
-    let (found, said) = answered?;
+    let (found, said) = if upstream.http2 {
+        let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+        let request = request.uri(format!("{scheme}://{host}{path}")).body(Empty::<Bytes>::new())?;
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        let answer = async move { seen(sender.send_request(request).await?).await };
+        tokio::join!(answer, connection).0?
+    } else {
+        let request = request.header(HOST, host).header(CONNECTION, "close").body(Empty::<Bytes>::new())?;
+        let (mut sender, connection) = http1::handshake(stream).await?;
+        let answer = async move { seen(sender.send_request(request).await?).await };
+        tokio::join!(answer, connection).0?
+    };
     if expect.iter().any(|range| range.contains(found.as_u16())) {
         return Ok(said);
     }
     Err(ProbeError::Status { found, expected: expect.clone() })
+}
+
+async fn seen(answer: Response<Incoming>) -> Result<(StatusCode, Said), hyper::Error> {
+    let status = answer.status();
+    let said = answer.headers().get(load::FIELD).map(|value| value.as_bytes().to_vec());
+    read_some(answer.into_body()).await;
+    Ok((status, said))
 }
 
 /// The status has been seen: a body that is long or breaks off changes nothing.

@@ -57,6 +57,7 @@ impl<'a> Before<'a> {
     fn connects_as(self, configured: &ConfiguredCluster) -> bool {
         self.configured.limit.upstream_connections == configured.limit.upstream_connections
             && self.configured.send_proxy_protocol == configured.send_proxy_protocol
+            && self.configured.http2 == configured.http2
     }
 }
 
@@ -104,6 +105,7 @@ fn cluster(
             None => balancer,
         },
         upstreams,
+        http2: configured.http2,
         hash_key: hash_key(&configured.balance),
         sticky: None,
         waiting,
@@ -167,7 +169,12 @@ fn new_upstream(
     let connections_max = configured.limit.upstream_connections.map(|limit| limit as usize);
     let with_addresses = move |addresses| {
         let upstream = Upstream::new(endpoint.id.clone(), addresses, connections_max);
-        Arc::new(upstream.introducing_clients(configured.send_proxy_protocol).encrypted(tls))
+        Arc::new(
+            upstream
+                .introducing_clients(configured.send_proxy_protocol)
+                .speaking_http2(configured.http2)
+                .encrypted(tls),
+        )
     };
     match &listed.address {
         ConfiguredAddress::Unix(path) => with_addresses(vec![Address::Unix(path.clone())]),

@@ -41,7 +41,7 @@ impl Originators {
                 Trust::System if system.is_some() => system.clone().unwrap_or_default(),
                 Trust::System => system.insert(of_system()?).clone(),
             };
-            originators.insert(cluster.name.clone(), origination(tls, &authorities)?);
+            originators.insert(cluster.name.clone(), origination(tls, cluster.http2, &authorities)?);
         }
         Ok(Self(originators))
     }
@@ -79,6 +79,7 @@ fn server_name(host: Option<&Host>) -> ServerName<'static> {
 
 fn origination(
     tls: &EndpointTls,
+    http2: bool,
     authorities: &[CertificateDer<'static>],
 ) -> Result<Origination, CertificateError> {
     let identity = tls.identity.as_ref().map(certified_key).transpose()?;
@@ -99,7 +100,7 @@ fn origination(
         None => builder.with_no_client_auth(),
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     Ok(Origination { config, server_name: tls.server_name.clone(), fingerprint })
 }
 

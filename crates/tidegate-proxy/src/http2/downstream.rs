@@ -16,11 +16,11 @@ use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_http::Progress;
@@ -44,6 +44,12 @@ const TAKEN_BACK_MAX: u32 = 100;
 /// Room behind a head for what arrives of a body.
 const BODY_ROOM: usize = 8 * 1024;
 
+/// Tasks of one connection that wait for a stream.
+const WAITING_MAX: usize = 64;
+
+/// How long they wait on a connection that has fallen silent.
+const WARM: Duration = Duration::from_secs(1);
+
 /// How often a connection with streams is asked whether it still stands, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -61,6 +67,10 @@ pub(crate) struct Shared {
     open: Open,
     /// Where heads are written out.
     scratch: Cell<Vec<u8>>,
+    /// Tasks that wait for a stream to serve: they cost more to make than a stream takes.
+    waiting: RefCell<Vec<Rc<Desk>>>,
+    /// Those that wait are to go home.
+    is_over: Cell<bool>,
     streams: Cell<u32>,
     /// All that there have been, and those that the client took back before they were answered.
     begun: Cell<u32>,
@@ -80,6 +90,8 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         listener,
         open,
         scratch: Cell::default(),
+        waiting: RefCell::default(),
+        is_over: Cell::new(false),
         streams: Cell::new(0),
         begun: Cell::new(0),
         taken_back: Cell::new(0),
@@ -109,12 +121,14 @@ struct Driver {
     awaits_pong: bool,
     /// It has been said that no more streams are taken.
     ends: bool,
+    /// Tasks wait for streams.
+    is_warm: bool,
 }
 
 impl Driver {
     fn new(shared: Rc<Shared>, mut connection: h2::server::Connection<Io, Bytes>) -> Self {
         let pings = connection.ping_pong();
-        Self { shared, connection, pings, due: Moment(0), awaits_pong: false, ends: false }
+        Self { shared, connection, pings, due: Moment(0), awaits_pong: false, ends: false, is_warm: false }
     }
 
     async fn run(mut self, alarm: &Alarm) {
@@ -142,7 +156,9 @@ impl Driver {
             if was_busy != Some(busy) {
                 was_busy = Some(busy);
                 self.awaits_pong = false;
-                self.due = after(now(), self.patience(busy));
+                self.is_warm = true;
+                self.shared.is_over.set(false);
+                self.due = after(now(), if busy { PING_INTERVAL } else { WARM });
                 alarm.arm(self.due, cx);
             }
             if self.awaits_pong && self.hears_pong(cx) {
@@ -156,6 +172,12 @@ impl Driver {
             }
             if self.due > now() {
                 alarm.arm(self.due, cx); // woken for a drain, which has begun
+                return Poll::Pending;
+            }
+            if !busy && std::mem::take(&mut self.is_warm) {
+                self.shared.dismiss();
+                self.due = after(now(), self.patience());
+                alarm.arm(self.due, cx);
                 return Poll::Pending;
             }
             if self.awaits_pong || (self.ends && !busy) {
@@ -174,16 +196,13 @@ impl Driver {
             poll_again(cx)
         })
         .await;
+        self.shared.dismiss();
     }
 
-    fn patience(&self, busy: bool) -> Duration {
-        if busy {
-            PING_INTERVAL
-        } else if self.ends {
-            GOODBYE
-        } else {
-            self.shared.listener.current().keep_alive_timeout
-        }
+    /// How long a connection without streams stays, after it has been warm for a while.
+    fn patience(&self) -> Duration {
+        let keep_alive = self.shared.listener.current().keep_alive_timeout;
+        if self.ends { GOODBYE } else { keep_alive.saturating_sub(WARM) }
     }
 
     fn hears_pong(&mut self, cx: &mut Context<'_>) -> bool {
@@ -191,13 +210,20 @@ impl Driver {
     }
 
     fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-        let shared = Rc::clone(&self.shared);
+        let shared = &self.shared;
         shared.begun.set(shared.begun.get().saturating_add(1));
         shared.streams.set(shared.streams.get() + 1);
-        let running = Running(Rc::clone(&shared));
+        let stream = NewStream { request, respond, running: Running(Rc::clone(shared)) };
+        let waiting = shared.waiting.borrow_mut().pop();
+        if let Some(desk) = waiting {
+            return desk.put(stream);
+        }
+        let desk = Rc::new(Desk::default());
+        desk.put(stream);
+        let shared = Rc::clone(shared);
         tokio::task::spawn_local(async move {
-            let _running = running;
-            if unless_it_panics(Box::pin(serve_stream(&shared, request, respond))).await.is_none() {
+            let served = unless_it_panics(Box::pin(serve_streams(Rc::clone(&shared), desk)));
+            if served.await.is_none() {
                 shared.open.worker.metrics.panics.increment();
             }
         });
@@ -208,6 +234,57 @@ impl Driver {
 fn poll_again(cx: &Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+/// Where a task is given its next stream.
+#[derive(Default)]
+struct Desk {
+    stream: Cell<Option<NewStream>>,
+    waker: Cell<Option<Waker>>,
+}
+
+struct NewStream {
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    running: Running,
+}
+
+impl Desk {
+    fn put(&self, stream: NewStream) {
+        self.stream.set(Some(stream));
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// `None`: it is time to go home.
+    async fn next(&self, shared: &Shared) -> Option<NewStream> {
+        poll_fn(|cx| match self.stream.take() {
+            Some(stream) => Poll::Ready(Some(stream)),
+            None if shared.is_over.get() => Poll::Ready(None),
+            None => {
+                self.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+/// Serves one stream after the other, until there is nothing to wait for.
+async fn serve_streams(shared: Rc<Shared>, desk: Rc<Desk>) {
+    while let Some(NewStream { request, respond, running }) = desk.next(&shared).await {
+        serve_stream(&shared, request, respond).await;
+        drop(running);
+        if shared.waiting.borrow().len() >= WAITING_MAX {
+            return;
+        }
+        shared.waiting.borrow_mut().push(Rc::clone(&desk));
+    }
 }
 
 /// One stream, counted while it is served.
@@ -226,6 +303,14 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    /// Those who wait for a stream go home.
+    fn dismiss(&self) {
+        self.is_over.set(true);
+        for desk in self.waiting.take() {
+            desk.wake();
+        }
+    }
+
     fn takes_back_too_much(&self) -> bool {
         let taken_back = self.taken_back.get();
         taken_back >= TAKEN_BACK_MAX && taken_back > self.begun.get() / 2

@@ -1,10 +1,15 @@
 //! Heads of HTTP/2, written out like those of HTTP/1 and back: there is one parser and one writer of heads, and no other
 //! decides about framing. Knows no streams.
 
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use tidegate_http::chunked::may_trail;
+
+/// Room for the fields of nearly every head.
+const FIELDS_USUAL: usize = 24;
 
 /// Why the head of a request cannot even be written out (RFC 9113 §8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +37,8 @@ pub(super) fn write_out(
     let tunnel = protocol.is_some();
     let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
     let method = if tunnel { "GET" } else { parts.method.as_str() };
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
-    let target = match parts.uri.path_and_query().map(http::uri::PathAndQuery::as_str) {
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let target = match parts.uri.path_and_query().map(PathAndQuery::as_str) {
         _ if parts.method == Method::CONNECT && !tunnel => authority.unwrap_or_default(),
         Some("/") if parts.method == Method::OPTIONS && parts.uri.path() == "*" => "*",
         Some(target) => target,
@@ -123,15 +128,17 @@ pub(super) struct Answer {
 
 pub(super) fn answer(bytes: &[u8], opens_tunnel: bool) -> Option<Answer> {
     let length = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
-    let mut lines = Lines(bytes.get(..length - 2)?);
+    let text = Bytes::copy_from_slice(bytes.get(..length - 2)?);
+    let mut lines = Lines(&text);
     let status = lines.next()?.get(9..12)?;
     let mut head = Response::new(());
+    head.headers_mut().reserve(FIELDS_USUAL);
     let status = StatusCode::from_bytes(status).ok()?;
     *head.status_mut() =
         if opens_tunnel && status == StatusCode::SWITCHING_PROTOCOLS { StatusCode::OK } else { status };
     let mut content_length = None;
     for line in lines {
-        let Some((name, value)) = field(line) else { continue };
+        let Some((name, value)) = field(&text, line) else { continue };
         if is_connection_specific(name.as_str()) || (opens_tunnel && name == "sec-websocket-accept") {
             continue;
         }
@@ -157,11 +164,13 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+/// `line` is one of `text`; its value stays there.
+fn field(text: &Bytes, line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = line.split_at_checked(colon)?;
     let name = HeaderName::from_bytes(name).ok()?;
-    Some((name, HeaderValue::from_bytes(value.get(1..)?.trim_ascii()).ok()?))
+    let value = text.slice_ref(value.get(1..)?.trim_ascii());
+    Some((name, HeaderValue::from_maybe_shared(value).ok()?))
 }
 
 /// Trailers as lines, without those that may not be there (RFC 9110 §6.5.1).
@@ -178,8 +187,70 @@ pub(super) fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) {
 /// Trailers from lines.
 pub(super) fn trailers(lines: &[u8]) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    for (name, value) in Lines(lines).filter_map(field) {
+    let text = Bytes::copy_from_slice(lines);
+    for (name, value) in Lines(&text).filter_map(|line| field(&text, line)) {
         trailers.append(name, value);
     }
     trailers
+}
+
+/// The head of a request for an endpoint, read from how HTTP/1.1 has it: written here, so it is well-formed.
+pub(super) struct RequestHead {
+    pub(super) head: Request<()>,
+    /// How many bytes it took.
+    pub(super) length: usize,
+    pub(super) has_body: bool,
+}
+
+pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead> {
+    let length = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
+    let text = Bytes::copy_from_slice(bytes.get(..length - 2)?);
+    let mut lines = Lines(&text);
+    let mut words = lines.next()?.split(|byte| *byte == b' ');
+    let method = Method::from_bytes(words.next()?).ok()?;
+    let target = PathAndQuery::try_from(words.next()?).ok()?;
+    let mut authority = None;
+    let mut headers = HeaderMap::with_capacity(FIELDS_USUAL);
+    let mut has_body = false;
+    for line in lines {
+        let (name, value) = field(&text, line)?;
+        match name.as_str() {
+            "host" => authority = Some(Authority::try_from(value.as_bytes()).ok()?),
+            "transfer-encoding" => has_body = true,
+            "content-length" => {
+                has_body = value != "0";
+                headers.append(name, value);
+            }
+            name if is_connection_specific(name) => {}
+            _ => {
+                headers.append(name, value);
+            }
+        }
+    }
+    let mut uri = Uri::builder().scheme(scheme).path_and_query(target);
+    if let Some(authority) = authority {
+        uri = uri.authority(authority);
+    }
+    let mut head = Request::new(());
+    *head.method_mut() = method;
+    *head.uri_mut() = uri.build().ok()?;
+    *head.version_mut() = http::Version::HTTP_2;
+    *head.headers_mut() = headers;
+    Some(RequestHead { head, length, has_body })
+}
+
+/// Writes the head of an endpoint's answer to `out` as HTTP/1.1 has it. `is_over`: nothing follows it.
+pub(super) fn write_answer(parts: &http::response::Parts, is_over: bool, out: &mut Vec<u8>) {
+    let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    put(&[b"HTTP/1.1 ", parts.status.as_str().as_bytes(), b" \r\n"]);
+    for (name, value) in &parts.headers {
+        if !is_connection_specific(name.as_str()) {
+            put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+    }
+    let may_have_body = !parts.status.is_informational() && !matches!(parts.status.as_u16(), 204 | 304);
+    if is_over && may_have_body && !parts.headers.contains_key(http::header::CONTENT_LENGTH) {
+        put(&[b"Content-Length: 0\r\n"]);
+    }
+    put(&[b"\r\n"]);
 }

@@ -6,7 +6,11 @@
 mod downstream; // one client connection
 mod head; // heads, there and back
 mod io; // a stream of ours, as the library wants one
-mod stream; // one stream, read and written like a connection
+mod request; // one stream to an endpoint, written and read like a connection
+mod stream; // one stream of a client, read and written like a connection
+mod upstream; // connections to an endpoint, shared by many requests
 
 pub(crate) use downstream::{PREFACE, serve};
+pub(crate) use request::Http2Request;
 pub(crate) use stream::Http2Stream;
+pub(crate) use upstream::Http2Pool;

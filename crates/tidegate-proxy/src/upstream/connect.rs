@@ -2,6 +2,7 @@
 
 use super::{Address, Carries, Upstream};
 use crate::failure::Cause;
+use crate::http2::Http2Request;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after};
 use crate::tls::{OriginateError, Scratch, originate};
@@ -22,12 +23,25 @@ use tokio::net::{TcpStream, UnixStream};
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) carries: Carries,
-    _counted: Counted,
+    /// `None`: counted where it is shared.
+    counted: Option<Counted>,
+}
+
+impl Connection {
+    /// One of the streams of a shared connection.
+    pub(crate) fn shared(request: Http2Request) -> Self {
+        Self { stream: Stream::Http2Request(Box::new(request)), carries: Carries::OneRequest, counted: None }
+    }
+
+    /// The stream, and what counts it for as long as it lives.
+    pub(crate) fn into_parts(self) -> (Stream, Option<Counted>) {
+        (self.stream, self.counted)
+    }
 }
 
 /// One unit of the count of open connections.
 #[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+pub(crate) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
     fn on(upstream: &Upstream) -> Self {
@@ -73,7 +87,7 @@ pub(crate) async fn connect(
         cause = match alarm.within(deadline, dial.open(address, &reached)).await {
             Ok(Ok(stream)) => {
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
-                return Ok(Connection { stream, carries, _counted: Counted::on(upstream) });
+                return Ok(Connection { stream, carries, counted: Some(Counted::on(upstream)) });
             }
             Ok(Err(cause)) => cause,
             Err(_) if reached.get() => Cause::Tls(OriginateError::Timeout),
@@ -90,7 +104,7 @@ pub(crate) async fn connect_untimed(dial: &Dial<'_>) -> Result<Connection, Cause
         match dial.open(address, &Cell::new(false)).await {
             Ok(stream) => {
                 let carries = Carries::Anyone;
-                return Ok(Connection { stream, carries, _counted: Counted::on(dial.upstream) });
+                return Ok(Connection { stream, carries, counted: Some(Counted::on(dial.upstream)) });
             }
             Err(failed) => cause = failed,
         }

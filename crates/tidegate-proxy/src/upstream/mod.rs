@@ -40,6 +40,8 @@ pub struct Upstream {
     pub introduces_clients: bool,
     /// How connections are encrypted; `None`: they are not.
     pub tls: Option<Originator>,
+    /// HTTP/2 is spoken, many requests on a connection; otherwise HTTP/1.1.
+    pub http2: bool,
 }
 
 impl Upstream {
@@ -57,12 +59,18 @@ impl Upstream {
             slots: connections_max.map(|slots| Arc::new(Semaphore::new(slots))),
             introduces_clients: false,
             tls: None,
+            http2: false,
         }
     }
 
     /// What a connection has to begin with that carries no client's requests, such as a health check.
     pub fn begins_our_own(&self) -> &'static [u8] {
         if self.introduces_clients { LOCAL } else { b"" }
+    }
+
+    #[must_use]
+    pub fn speaking_http2(self, http2: bool) -> Self {
+        Self { http2, ..self }
     }
 
     #[must_use]

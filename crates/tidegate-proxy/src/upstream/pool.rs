@@ -1,6 +1,7 @@
 //! Idle connections to one endpoint, kept by one worker. Never connects.
 
 use super::{Carries, Connection, Upstream};
+use crate::http2::Http2Pool;
 use crate::stream::Stream;
 use crate::timers::after;
 use std::cell::{Cell, RefCell};
@@ -14,6 +15,8 @@ use tidegate_balance::Moment;
 pub(crate) struct EndpointPool {
     pub(crate) upstream: Arc<Upstream>,
     idle: RefCell<Vec<Idle>>,
+    /// Connections that many requests share, where the endpoint speaks HTTP/2.
+    pub(crate) http2: Http2Pool,
     /// No snapshot names the endpoint any more: requests that began before may finish, and leave nothing here.
     retired: Cell<bool>,
 }
@@ -26,7 +29,7 @@ struct Idle {
 
 impl EndpointPool {
     pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
-        Self { upstream, idle: RefCell::default(), retired: Cell::new(false) }
+        Self { upstream, idle: RefCell::default(), http2: Http2Pool::default(), retired: Cell::new(false) }
     }
 
     /// A connection on which nothing has happened since it was given back.
@@ -83,12 +86,14 @@ impl EndpointPool {
     /// Closes what is kept, and keeps nothing more.
     pub(crate) fn retire(&self) {
         self.retired.set(true);
+        self.http2.forget();
         let kept = std::mem::take(&mut *self.idle.borrow_mut());
         self.upstream.idle.fetch_sub(kept.len(), Relaxed);
     }
 
     /// Closes what has aged out, or what the endpoint has closed.
     pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
+        self.http2.sweep(now, idle_timeout);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain(|idle| after(idle.since, idle_timeout) > now && is_quiet(&idle.connection.stream));

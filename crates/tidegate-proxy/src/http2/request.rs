@@ -1,0 +1,233 @@
+//! One stream of a connection to an endpoint, written and read like a connection of its own that carries one request.
+//!
+//! Written are the head of a request, as HTTP/1.1 has it, and its body without framing. Read are the heads of answers,
+//! written out in the same way, and the body of the last one.
+
+use super::head;
+use super::upstream::Occupied;
+use bytes::{Buf, Bytes};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream, SendStream};
+use http::HeaderMap;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+#[derive(Debug)]
+pub(crate) struct Http2Request {
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    sink: Sink,
+    source: Source,
+    /// Heads, as they are read.
+    head: Vec<u8>,
+    chunk: Bytes,
+    trailers: Option<HeaderMap>,
+    /// One of the streams that the connection may have.
+    occupied: Occupied,
+}
+
+#[derive(Debug)]
+enum Sink {
+    /// Nothing has been written.
+    Head(SendRequest<Bytes>),
+    Body(SendStream<Bytes>),
+    Over(SendStream<Bytes>),
+    Gone,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Nothing has been asked for.
+    Nothing,
+    Head(ResponseFuture),
+    Body(RecvStream),
+    Over,
+}
+
+impl Http2Request {
+    pub(super) fn new(sender: SendRequest<Bytes>, occupied: Occupied) -> Self {
+        let state = State {
+            sink: Sink::Head(sender),
+            source: Source::Nothing,
+            head: Vec::new(),
+            chunk: Bytes::new(),
+            trailers: None,
+            occupied,
+        };
+        Self { state: RefCell::new(state) }
+    }
+
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        let state = &mut *self.state.borrow_mut();
+        if !ready!(state.poll_fetch(cx))? {
+            return Poll::Ready(Ok(0));
+        }
+        if !state.head.is_empty() {
+            let length = state.head.len().min(room.len());
+            if let (Some(from), Some(to)) = (state.head.get(..length), room.get_mut(..length)) {
+                to.copy_from_slice(from);
+            }
+            state.head.drain(..length);
+            return Poll::Ready(Ok(length));
+        }
+        let length = state.chunk.len().min(room.len());
+        if let Some(room) = room.get_mut(..length) {
+            state.chunk.copy_to_slice(room);
+        }
+        if let Source::Body(source) = &mut state.source {
+            let _ = source.flow_control().release_capacity(length); // fails when the stream is over
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    pub(crate) fn try_read(&self, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read(&mut Context::from_waker(Waker::noop()), room)
+    }
+
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.state.borrow_mut().poll_fetch(cx).map(|_| ())
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let state = &mut *self.state.borrow_mut();
+        let send = match &mut state.sink {
+            Sink::Head(sender) => {
+                ready!(sender.poll_ready(cx)).map_err(|error| state.occupied.failed(&error))?;
+                return Poll::Ready(state.send_head(bytes));
+            }
+            Sink::Body(send) => send,
+            Sink::Over(_) | Sink::Gone => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
+        };
+        send.reserve_capacity(bytes.len());
+        while send.capacity() == 0 {
+            match ready!(send.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
+            }
+        }
+        let length = bytes.len().min(send.capacity());
+        let data = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
+        send.send_data(data, false).map_err(broken)?;
+        Poll::Ready(Ok(length))
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        first.map_or(Poll::Ready(Ok(0)), |slice| self.poll_write(cx, slice))
+    }
+
+    /// The request is complete, but for these trailers: lines as HTTP/1.1 has them.
+    pub(crate) fn end(&self, trailers: &[u8]) -> io::Result<()> {
+        let state = &mut *self.state.borrow_mut();
+        state.sink = match std::mem::replace(&mut state.sink, Sink::Gone) {
+            Sink::Body(mut send) => {
+                if trailers.is_empty() {
+                    send.send_data(Bytes::new(), true).map_err(broken)?;
+                } else {
+                    send.send_trailers(head::trailers(trailers)).map_err(broken)?;
+                }
+                Sink::Over(send)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    pub(crate) fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.end(b""))
+    }
+
+    pub(crate) fn take_trailers(&self, out: &mut Vec<u8>) {
+        if let Some(trailers) = self.state.borrow_mut().trailers.take() {
+            head::write_trailers(&trailers, out);
+        }
+    }
+}
+
+impl State {
+    /// Ready when there is something to read, or (`false`) the end.
+    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.head.is_empty() && self.chunk.is_empty() {
+            match &mut self.source {
+                Source::Nothing => return Poll::Pending,
+                Source::Over => return Poll::Ready(Ok(false)),
+                Source::Head(response) => {
+                    if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+                        let interim = interim.map_err(|error| self.occupied.failed(&error))?;
+                        head::write_answer(&interim.into_parts().0, false, &mut self.head);
+                        continue;
+                    }
+                    let response =
+                        ready!(Pin::new(response).poll(cx)).map_err(|error| self.occupied.failed(&error))?;
+                    let (parts, source) = response.into_parts();
+                    head::write_answer(&parts, source.is_end_stream(), &mut self.head);
+                    self.source = Source::Body(source);
+                }
+                Source::Body(source) => {
+                    if let Some(data) = ready!(source.poll_data(cx)) {
+                        self.chunk = data.map_err(broken)?;
+                    } else {
+                        self.trailers = ready!(source.poll_trailers(cx)).map_err(broken)?;
+                        self.source = Source::Over;
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// A head, which comes in one piece; says how long it was.
+    fn send_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Sink::Head(sender) = &mut self.sink else { return Ok(0) };
+        let request = head::request(bytes, self.occupied.scheme()).ok_or(ErrorKind::InvalidData)?;
+        let begun = sender.send_request(request.head, !request.has_body);
+        let (response, send) = begun.map_err(|error| {
+            self.occupied.connection_ends(); // its numbers are used up, or it says goodbye
+            self.occupied.failed(&error)
+        })?;
+        self.source = Source::Head(response);
+        self.sink = if request.has_body { Sink::Body(send) } else { Sink::Over(send) };
+        Ok(request.length)
+    }
+}
+
+impl Drop for State {
+    /// An exchange that is given up is taken back.
+    fn drop(&mut self) {
+        if let (Sink::Body(send) | Sink::Over(send), false) =
+            (&mut self.sink, matches!(self.source, Source::Over))
+        {
+            send.send_reset(Reason::CANCEL);
+        }
+    }
+}
+
+impl Occupied {
+    /// `ConnectionRefused`: the endpoint has not looked at the request, and says so (RFC 9113 §8.7).
+    fn failed(&self, error: &h2::Error) -> io::Error {
+        if error.is_go_away() || error.is_io() {
+            self.connection_ends();
+        }
+        let is_unseen = error.reason() == Some(Reason::REFUSED_STREAM)
+            || (error.is_go_away() && error.reason() == Some(Reason::NO_ERROR));
+        if is_unseen { ErrorKind::ConnectionRefused.into() } else { ErrorKind::ConnectionReset.into() }
+    }
+}
+
+fn broken(error: h2::Error) -> io::Error {
+    io::Error::new(ErrorKind::BrokenPipe, error)
+}
