@@ -136,7 +136,7 @@ impl Stream {
     /// What endpoints are told of the certificate that the client has shown: complete lines, or nothing.
     pub(crate) fn client_cert(&self) -> &[u8] {
         match self {
-            Self::Plain(_) => b"",
+            Self::Plain(_) | Self::Http2Request(_) => b"",
             Self::Tls(tls) => tls.client_cert(),
             Self::Http2(stream) => stream.client_cert(),
         }
