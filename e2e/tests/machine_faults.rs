@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tidegate_testkit::http2_raw::{self, RawHttp2};
 use tidegate_testkit::{Endpoint, Gate, Load, Script, Then, Tidegate, eventually};
 
 use crate::door::{Door, get, post};
@@ -164,6 +165,26 @@ fn with_little_memory_a_crowd_gets_503_and_those_inside_are_served() {
     // There is room again, also for those who were turned away and kept their connection.
     assert_eq!(crowd.last_mut().unwrap().get("/").text(), "served");
     assert!(proxy.is_running() && proxy.resident_bytes() < MEMORY);
+}
+
+/// Whatever speaks HTTP/2 holds more than a connection does that waits.
+#[test]
+fn with_little_memory_no_crowd_of_http2_makes_it_grow() {
+    const MEMORY: u64 = 64 << 20;
+    let slow = Endpoint::start(Script::answers_after(Duration::from_secs(2), "x"));
+    let mut proxy = Tidegate::to(&[&slow], "").data_bytes(MEMORY).start();
+    let mut crowd: Vec<_> = (0..2000).map(|_| RawHttp2::connect(proxy.address())).collect();
+    for client in &mut crowd {
+        client.send(http2_raw::get(1, "/"));
+    }
+    let fates: Vec<_> = crowd.iter_mut().map(|client| client.fate(1)).collect();
+    let count = |status| fates.iter().filter(|fate| fate.status() == status).count();
+    assert!(count(Some(200)) > 20, "{} were served", count(Some(200)));
+    assert_eq!(count(Some(503)) + count(Some(200)) + count(None), crowd.len(), "or reset");
+    assert!(proxy.is_running() && proxy.resident_bytes() < MEMORY);
+    proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", "http2_connections")], 1000.0);
+    drop(crowd);
+    assert_eq!(proxy.get("/").text(), "x");
 }
 
 #[test]

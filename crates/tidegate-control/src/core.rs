@@ -9,7 +9,7 @@ use crate::health::Checks;
 use crate::listening::{Bound, Listening};
 use crate::logs::Logs;
 use crate::lower::{Lowered, Previous, lower};
-use crate::memory::workspace_limits;
+use crate::memory::{Shares, shares};
 use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
@@ -22,7 +22,6 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_balance::States;
 use tidegate_config::{Config, RequestLimit, Workers};
-use tidegate_proxy::snapshot::WorkspaceLimits;
 use tidegate_proxy::worker::Command;
 use tidegate_telemetry::Registry;
 use tidegate_telemetry::families::{CONFIG_RELOAD_OK, CONFIG_RELOADED_AT, CONFIG_RELOADS};
@@ -263,10 +262,15 @@ impl Core {
     fn announce_little_memory(&self) {
         let Previous { config, snapshot } = &*self.overview.current();
         let (requests, connections) = (snapshot.limits.workspaces.lent_max, snapshot.limits.connections_max);
+        let memory = tidegate_sys::usable_memory().unwrap_or_default() >> 20;
         if config.limit.requests == RequestLimit::Auto && requests < connections {
-            let memory = tidegate_sys::usable_memory().unwrap_or_default() >> 20;
             self.voice.note(format_args!(
                 "{requests} requests at once (limit.requests), by {memory} MiB of memory"
+            ));
+        }
+        if connections < config.limit.connections as usize {
+            self.voice.note(format_args!(
+                "{connections} connections at once, fewer than limit.connections, by {memory} MiB of memory"
             ));
         }
     }
@@ -321,8 +325,8 @@ pub(crate) fn worker_count(configured: Workers) -> usize {
 }
 
 /// What requests may take, by the memory that there is now.
-fn room(config: &Config, workers: usize) -> WorkspaceLimits {
-    workspace_limits(config, workers, tidegate_sys::usable_memory())
+fn room(config: &Config, workers: usize) -> Shares {
+    shares(config, workers, tidegate_sys::usable_memory())
 }
 
 /// Those that are bound: a name's address that this machine lacks is not served.

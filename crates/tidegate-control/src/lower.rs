@@ -9,15 +9,14 @@ mod routes;
 mod sticky;
 
 use crate::credentials::Credentials;
+use crate::memory::Shares;
 use crate::places::Place;
 use crate::tls::Stock;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
 use tidegate_config::Config;
-use tidegate_proxy::snapshot::{
-    HeadLimits, Keepalive, Listener, PerClient, Presence, ProxyLimits, Snapshot, WorkspaceLimits,
-};
+use tidegate_proxy::snapshot::{HeadLimits, Keepalive, Listener, PerClient, Presence, ProxyLimits, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 
 /// What was in force until now.
@@ -50,7 +49,7 @@ pub(crate) fn lower(
     states: &States,
     credentials: &Credentials,
     certificates: &Stock,
-    workspaces: WorkspaceLimits,
+    shares: Shares,
     previous: Option<&Previous>,
 ) -> Lowered {
     let mut unresolved = Vec::new();
@@ -64,7 +63,7 @@ pub(crate) fn lower(
             .collect(),
         routes: routes::lower(config, previous),
         clusters,
-        limits: limits(config, workspaces, previous),
+        limits: limits(config, shares, previous),
     };
     Lowered { snapshot: Arc::new(snapshot), unresolved }
 }
@@ -100,16 +99,16 @@ fn presence(config: &Config) -> Presence {
     }
 }
 
-fn limits(config: &Config, workspaces: WorkspaceLimits, previous: Option<&Previous>) -> ProxyLimits {
+fn limits(config: &Config, shares: Shares, previous: Option<&Previous>) -> ProxyLimits {
     let before = previous.and_then(|previous| previous.snapshot.limits.connections_per_client.as_ref());
     let per_client = |connections_max| PerClient {
         connections_max,
         counts: before.map(|before| Arc::clone(&before.counts)).unwrap_or_default(),
     };
     ProxyLimits {
-        connections_max: config.limit.connections as usize,
+        connections_max: shares.connections_max,
         connections_per_client: config.limit.connections_per_client.map(per_client),
-        workspaces,
+        workspaces: shares.workspaces,
     }
 }
 
@@ -129,6 +128,7 @@ fn or_forever(limit: Option<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::shares;
     use crate::places::{Spot, places};
     use crate::secrets::MadeSecret;
     use std::sync::atomic::Ordering::Relaxed;
@@ -143,8 +143,9 @@ mod tests {
         }
     }
 
-    const WORKSPACES: WorkspaceLimits =
-        WorkspaceLimits { lent_max: 100, spare_max: 100, oversized_max: 10, kept_bodies_max: 10 };
+    fn plenty(config: &Config) -> Shares {
+        shares(config, 1, None)
+    }
 
     /// Lowers one configuration after the other, as reloads do.
     #[derive(Default)]
@@ -165,7 +166,7 @@ mod tests {
                 &self.states,
                 &credentials,
                 &Stock::default(),
-                WORKSPACES,
+                plenty(&config),
                 self.current.as_ref(),
             );
             let snapshot = Arc::clone(&lowered.snapshot);

@@ -3,7 +3,7 @@
 //! Everything is counted at its worst: a request that fills all of its buffers, a connection for each that may be open.
 
 use crate::core::worker_count;
-use tidegate_config::{Action, Config, RequestLimit};
+use tidegate_config::{Action, Config, Listener, RequestLimit};
 use tidegate_proxy::snapshot::WorkspaceLimits;
 use tidegate_proxy::workspace::{OVERSIZED_BYTES, WORKSPACE_BYTES};
 
@@ -17,13 +17,20 @@ const PROGRAM_BYTES: f64 = 8.0 * MIB;
 const WORKER_BYTES: f64 = 1.5 * MIB;
 /// Open and idle. Measured: 1.0 KiB; and the table of its descriptor.
 const CONNECTION_BYTES: f64 = 1.25 * KIB;
+/// With TLS. Measured: 5 KiB when idle, 11 KiB with a handshake that is as long as may be and does not come to its end.
+const TLS_CONNECTION_BYTES: f64 = 12.0 * KIB;
+/// With HTTP/2 over TLS, idle. Measured: 18 KiB.
+const HTTP2_CONNECTION_BYTES: f64 = 20.0 * KIB;
+/// What connections may take of what the program and its workers leave.
+const CONNECTIONS_SHARE: f64 = 0.5;
 /// A request's future, its connection to an endpoint, and what its pumps hold beside heads.
 const REQUEST_BYTES: f64 = 12.0 * KIB;
 /// One line of a head in a parsed one; there are two.
 const FIELD_BYTES: f64 = 2.0 * 16.0;
 
 /// Of what requests may use, for each of: workspaces that wait for their next request, those that hold more than usual of
-/// what a peer does not take, bodies kept for another attempt. The rest is for requests in service.
+/// what a peer does not take, bodies kept for another attempt, connections that speak HTTP/2. The rest is for requests in
+/// service.
 const SHARE: f64 = 0.125;
 
 /// More than these bring nothing, however much memory there is.
@@ -33,44 +40,83 @@ const WORKER_KEPT_BODIES_MAX: usize = 1024;
 
 /// So many are served in any case: a proxy with less memory than that takes is better told so by the kernel.
 const REQUESTS_MIN: usize = 16;
+const CONNECTIONS_MIN: usize = 64;
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 
 /// How many requests would be served at once by this configuration, here and now.
 pub fn request_limit(config: &Config) -> usize {
-    workspace_limits(config, worker_count(config.workers), tidegate_sys::usable_memory()).lent_max
+    shares(config, worker_count(config.workers), tidegate_sys::usable_memory()).workspaces.lent_max
 }
 
-pub(crate) fn workspace_limits(
+/// How many connections and what of requests the memory is enough for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    /// No more than the configuration says.
+    pub(crate) connections_max: usize,
+    pub(crate) workspaces: WorkspaceLimits,
+}
+
+pub(crate) fn shares(config: &Config, workers: usize, memory_bytes: Option<u64>) -> Shares {
+    let left = memory_bytes.map_or(f64::INFINITY, |bytes| {
+        let planned = bytes as f64 * (1.0 - UNPLANNED);
+        (planned - PROGRAM_BYTES - workers as f64 * WORKER_BYTES).max(0.0)
+    });
+    let connection_bytes = connection_bytes(config);
+    // A float that is too large or infinite becomes the largest number.
+    let fitting = (left * CONNECTIONS_SHARE / connection_bytes) as usize;
+    let connections_max = fitting.max(CONNECTIONS_MIN).min(config.limit.connections as usize);
+    let for_requests = (left - connections_max as f64 * connection_bytes).max(0.0);
+    Shares { connections_max, workspaces: workspace_limits(config, workers, connections_max, for_requests) }
+}
+
+fn workspace_limits(
     config: &Config,
     workers: usize,
-    memory_bytes: Option<u64>,
+    connections: usize,
+    for_requests: f64,
 ) -> WorkspaceLimits {
-    let connections = config.limit.connections as usize;
-    let for_requests = memory_bytes.map_or(f64::INFINITY, |bytes| {
-        let planned = bytes as f64 * (1.0 - UNPLANNED);
-        let taken = PROGRAM_BYTES + workers as f64 * WORKER_BYTES + connections as f64 * CONNECTION_BYTES;
-        (planned - taken).max(0.0)
-    });
     let request_bytes = request_bytes(config);
     let kept_body_bytes = kept_body_bytes(config).max(1) as f64;
-    // Of one worker; a float that is too large or infinite becomes the largest number.
+    // Of one worker.
     let share =
         |bytes: f64, most: usize| ((for_requests * SHARE / bytes / workers as f64) as usize).min(most);
     let spare_max = share(request_bytes, WORKER_SPARE_MAX);
     let oversized_max = share(OVERSIZED_BYTES as f64, WORKER_OVERSIZED_MAX);
     let kept_bodies_max = share(kept_body_bytes, WORKER_KEPT_BODIES_MAX);
+    // Where TLS brings HTTP/2, every connection is counted as one that speaks it.
+    let http2_bytes = HTTP2_CONNECTION_BYTES - connection_bytes(config);
+    let speaks_http2 = config.listeners.iter().any(|listener| listener.http2);
+    let http2_connections_max = if speaks_http2 { share(http2_bytes, connections) } else { 0 };
     let shared = spare_max as f64 * request_bytes
         + oversized_max as f64 * OVERSIZED_BYTES as f64
-        + kept_bodies_max as f64 * kept_body_bytes;
+        + kept_bodies_max as f64 * kept_body_bytes
+        + http2_connections_max as f64 * http2_bytes;
     let fitting = ((for_requests - shared * workers as f64) / request_bytes) as usize;
     let lent_max = match config.limit.requests {
-        // A connection has one request at a time.
-        RequestLimit::Auto => fitting.max(REQUESTS_MIN).min(connections),
+        RequestLimit::Auto => {
+            fitting.max(REQUESTS_MIN).min(connections.saturating_mul(of_a_connection(config)))
+        }
         RequestLimit::Most(most) => most as usize,
     };
-    WorkspaceLimits { lent_max, spare_max, oversized_max, kept_bodies_max }
+    WorkspaceLimits { lent_max, spare_max, oversized_max, kept_bodies_max, http2_connections_max }
+}
+
+/// How many requests one connection can have in service.
+fn of_a_connection(config: &Config) -> usize {
+    let speaks_http2 = config.listeners.iter().any(|listener| listener.http2);
+    if speaks_http2 { config.limit.streams as usize } else { 1 }
+}
+
+/// Of the most expensive listener. HTTP/2 in the clear has a share of its own: browsers do not speak it.
+fn connection_bytes(config: &Config) -> f64 {
+    let of = |listener: &Listener| match (&listener.tls, listener.http2) {
+        (None, _) => CONNECTION_BYTES,
+        (Some(_), false) => TLS_CONNECTION_BYTES,
+        (Some(_), true) => HTTP2_CONNECTION_BYTES,
+    };
+    config.listeners.iter().map(of).fold(CONNECTION_BYTES, f64::max)
 }
 
 /// What one request takes that fills both of its buffers and has the longest heads that are allowed.
@@ -95,41 +141,62 @@ mod tests {
     use super::*;
 
     const SMALL: &str = "listen = \":8080\"\nto = \"10.0.0.1:80\"\n";
+    const HTTP1: &str = "to = \"10.0.0.1:80\"\n[[listener]]\nbind = \":8080\"\nhttp2 = false\n";
+    const HTTPS: &str =
+        "to = \"10.0.0.1:80\"\n[[listener]]\nbind = \":443\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n";
 
-    fn limits(more: &str, workers: usize, memory_bytes: Option<u64>) -> WorkspaceLimits {
-        let (config, _) = Config::parse("test", &format!("{SMALL}{more}"), &|_| None).unwrap();
-        workspace_limits(&config, workers, memory_bytes)
+    fn of(text: &str, workers: usize, memory_bytes: Option<u64>) -> Shares {
+        let (config, _) = Config::parse("test", text, &|_| None).unwrap();
+        shares(&config, workers, memory_bytes)
     }
 
-    fn most_bytes(limits: WorkspaceLimits, workers: usize, connections: usize) -> f64 {
+    fn limits(more: &str, workers: usize, memory_bytes: Option<u64>) -> WorkspaceLimits {
+        of(&format!("{SMALL}{more}"), workers, memory_bytes).workspaces
+    }
+
+    fn most_bytes(shares: Shares, workers: usize, connection_bytes: f64) -> f64 {
+        let limits = shares.workspaces;
         let of_a_worker = limits.spare_max as f64 * WORKSPACE_BYTES as f64
             + limits.oversized_max as f64 * OVERSIZED_BYTES as f64
             + limits.kept_bodies_max as f64 * 64.0 * KIB;
         limits.lent_max as f64 * WORKSPACE_BYTES as f64
             + (of_a_worker + WORKER_BYTES) * workers as f64
-            + connections as f64 * CONNECTION_BYTES
+            + shares.connections_max as f64 * connection_bytes
             + PROGRAM_BYTES
     }
 
     #[test]
     fn all_that_may_be_used_at_once_fits() {
-        for mib in [48, 64, 128, 256, 1024, 16 * 1024] {
-            for workers in [1, 2, 8] {
-                let limits = limits("", workers, Some(mib << 20));
-                let most = most_bytes(limits, workers, 10_000);
-                assert!(most < 0.8 * MIB * mib as f64, "{most} of {mib} MiB with {workers}: {limits:?}");
+        for (text, connection_bytes) in [(SMALL, CONNECTION_BYTES), (HTTPS, HTTP2_CONNECTION_BYTES)] {
+            for mib in [48, 64, 128, 256, 1024, 16 * 1024] {
+                for workers in [1, 2, 8] {
+                    let shares = of(text, workers, Some(mib << 20));
+                    let most = most_bytes(shares, workers, connection_bytes);
+                    assert!(most < 0.8 * MIB * mib as f64, "{most} of {mib} MiB with {workers}: {shares:?}");
+                }
             }
         }
     }
 
     #[test]
-    fn little_memory_means_few_requests_and_much_as_many_as_connections() {
+    fn little_memory_means_few_requests_and_much_as_many_as_connections_can_make() {
         let requests = |memory_bytes| limits("", 2, memory_bytes).lent_max;
         assert_eq!(requests(Some(0)), REQUESTS_MIN);
         assert!((80..160).contains(&requests(Some(64 << 20))), "{}", requests(Some(64 << 20)));
         assert!(requests(Some(128 << 20)) > 2 * requests(Some(64 << 20)));
-        assert_eq!((requests(Some(16 << 30)), requests(None)), (10_000, 10_000));
-        assert_eq!(limits("limit.connections = 5\n", 2, None).lent_max, 5);
+        assert_eq!(requests(None), 10_000 * 100, "as many streams as HTTP/2 allows");
+        let plain = |more: &str| of(&format!("{HTTP1}{more}"), 2, Some(16 << 30)).workspaces.lent_max;
+        assert_eq!((plain(""), plain("[limit]\nconnections = 5\n")), (10_000, 5), "one each");
+    }
+
+    #[test]
+    fn no_more_connections_are_open_than_fit_and_those_of_tls_take_more() {
+        let connections = |text: &str, mib: u64| of(text, 2, Some(mib << 20)).connections_max;
+        assert_eq!((connections(SMALL, 64), connections(HTTPS, 1024)), (10_000, 10_000));
+        assert!((500..2000).contains(&connections(HTTPS, 64)), "{}", connections(HTTPS, 64));
+        assert!(connections(&format!("{HTTPS}http2 = false\n"), 64) > connections(HTTPS, 64));
+        assert_eq!(connections(HTTPS, 0), CONNECTIONS_MIN);
+        assert_eq!(of(HTTPS, 2, None).connections_max, 10_000);
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
             return;
         }
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection))).await {
-            Some(Served::SpeaksHttp2(received)) => return Box::pin(http2::serve(connection, received)).await,
+            Some(Served::SpeaksHttp2(received)) => return Box::pin(serve_http2(connection, received)).await,
             Some(Served::Until(Fate::KeepAlive, since)) => idle_since = since,
             Some(Served::Until(Fate::Close, _)) => return,
             Some(Served::Until(Fate::Linger, _)) => return Box::pin(linger(&mut connection)).await,
@@ -155,6 +155,18 @@ async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -
         if alarm.fired() { Poll::Ready(false) } else { Poll::Pending }
     })
     .await
+}
+
+/// Whatever it does, a connection of HTTP/2 holds tables and buffers: of those only so many may be open.
+async fn serve_http2(connection: Box<Connection>, received: Vec<u8>) {
+    let worker = Rc::clone(&connection.open.worker);
+    let Some(_open) =
+        Bounded::below(&worker.http2_connections, worker.workspaces.limits().http2_connections_max)
+    else {
+        worker.metrics.limit("http2_connections");
+        return connection.stream.abort();
+    };
+    http2::serve(connection, received).await;
 }
 
 /// What became of a client that had something to say.
@@ -219,7 +231,7 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
         answered = Some(ended);
         if workspace.input.is_empty() {
             drop(workspace);
-            let Some(_warm) = Warm::below(&worker.warm, WARM_MAX) else {
+            let Some(_warm) = Bounded::below(&worker.warm, WARM_MAX) else {
                 return Served::Until(Fate::KeepAlive, ended);
             };
             let warm_until = after(ended, WARM.min(listener.keep_alive_timeout));
@@ -289,20 +301,20 @@ async fn secure(state: &ListenerState, stream: &Stream, alarm: &Alarm, received:
     if ended.succeeded() { Ok(()) } else { Err(Fate::Close) }
 }
 
-/// One of a bounded number of connections that stay ready to serve.
-struct Warm<'a>(&'a Cell<usize>);
+/// One of a bounded number of connections.
+struct Bounded<'a>(&'a Cell<usize>);
 
-impl<'a> Warm<'a> {
+impl<'a> Bounded<'a> {
     fn below(count: &'a Cell<usize>, max: usize) -> Option<Self> {
-        let warm = count.get();
-        (warm < max).then(|| {
-            count.set(warm + 1);
+        let open = count.get();
+        (open < max).then(|| {
+            count.set(open + 1);
             Self(count)
         })
     }
 }
 
-impl Drop for Warm<'_> {
+impl Drop for Bounded<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }

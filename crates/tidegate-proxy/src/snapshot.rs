@@ -97,6 +97,8 @@ pub struct WorkspaceLimits {
     pub oversized_max: usize,
     /// How many of a worker may keep a body for another attempt.
     pub kept_bodies_max: usize,
+    /// How many connections of a worker may speak HTTP/2.
+    pub http2_connections_max: usize,
 }
 
 /// How many connections one client may have open at once, over all listeners and workers.

@@ -132,6 +132,7 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     /// Connections between two requests that stay ready to serve.
     pub(crate) warm: Cell<usize>,
+    pub(crate) http2_connections: Cell<usize>,
     connection_ended: Notify,
     stage: Cell<Life>,
     random: Cell<u64>,
@@ -166,6 +167,7 @@ impl Worker {
             listeners: RefCell::default(),
             connections: Cell::new(0),
             warm: Cell::new(0),
+            http2_connections: Cell::new(0),
             connection_ended: Notify::new(),
             stage: Cell::new(Life::Serving),
             random: Cell::new(parts.seed),

@@ -113,6 +113,10 @@ impl Workspaces {
         self.spare.borrow_mut().truncate(limits.spare_max);
     }
 
+    pub(crate) fn limits(&self) -> WorkspaceLimits {
+        self.limits.get()
+    }
+
     /// `None`: as many as may be are lent.
     #[inline]
     pub(crate) fn lend(&self) -> Option<Lent<'_>> {
@@ -274,8 +278,13 @@ mod tests {
 
     const OVERSIZED_MAX: usize = 4;
 
-    const LIMITS: WorkspaceLimits =
-        WorkspaceLimits { lent_max: 10, spare_max: 3, oversized_max: OVERSIZED_MAX, kept_bodies_max: 2 };
+    const LIMITS: WorkspaceLimits = WorkspaceLimits {
+        lent_max: 10,
+        spare_max: 3,
+        oversized_max: OVERSIZED_MAX,
+        kept_bodies_max: 2,
+        http2_connections_max: 1,
+    };
 
     fn workspaces() -> Workspaces {
         Workspaces::new(Arc::default(), LIMITS)

@@ -88,6 +88,7 @@ impl World {
                     spare_max: 1024,
                     oversized_max: 64,
                     kept_bodies_max: 64,
+                    http2_connections_max: 0,
                 },
             },
         };
