@@ -275,13 +275,15 @@ impl RawHttp2 {
     /// Waits until this stream has ended, or the connection.
     pub fn fate(&mut self, stream: u32) -> Fate {
         let (mut status, mut body) = (0, Vec::new());
-        for frame in std::mem::take(&mut self.kept) {
-            match self.judge(stream, &mut status, &mut body, frame) {
-                None => {}
-                Some(fate) => return fate,
-            }
-        }
+        let mut came = std::mem::take(&mut self.kept).into_iter();
         loop {
+            if let Some(frame) = came.next() {
+                if let Some(fate) = self.judge(stream, &mut status, &mut body, frame) {
+                    self.kept.extend(came);
+                    return fate;
+                }
+                continue;
+            }
             let frame = match self.telling() {
                 Ok(frame) => frame,
                 Err(gone) => return Fate::Closed(gone),
@@ -325,6 +327,16 @@ impl RawHttp2 {
         }
     }
 
+    /// Waits for the settings of the other side, after which its limits hold.
+    ///
+    /// # Panics
+    /// When it says something else first.
+    pub fn wait_for_settings(&mut self) {
+        let first = self.frame().expect("settings");
+        assert_eq!((first.kind, first.is_ack()), (kind::SETTINGS, false));
+        self.send(frame(kind::SETTINGS, flag::ACK, 0, []));
+    }
+
     /// Waits until a frame of this kind has come for this stream.
     pub fn wait_for(&mut self, kind: u8, stream: u32) -> Result<Frame, Gone> {
         loop {
@@ -338,7 +350,7 @@ impl RawHttp2 {
 
 /// From a field block of somebody who keeps no fields: `:status` comes first (RFC 9113 §8.3), maybe behind a note on the
 /// size of the table (RFC 7541 §6.3).
-fn status(block: &[u8]) -> u16 {
+pub fn status(block: &[u8]) -> u16 {
     let at = block.iter().position(|byte| byte & 0xe0 != 0x20).expect("a field");
     match block[at] {
         indexed if indexed & 0x80 != 0 => {

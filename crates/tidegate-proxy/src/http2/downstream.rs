@@ -1,5 +1,6 @@
 //! One HTTP/2 client connection: each of its streams is a request, served like one of HTTP/1 by a task of its own.
 
+use super::guard::{Fault, Guard, Verdict, Watch};
 use super::head::{self, Malformed};
 use super::io::Io;
 use super::stream::Http2Stream;
@@ -38,7 +39,8 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Streams that break rules, of one connection, before it ends (CVE-2025-8671).
 const FAULTY_STREAMS_MAX: usize = 100;
 
-/// Streams that a client takes back before they are answered: so many, and half of all, are too many (CVE-2023-44487).
+/// Streams that a client takes back before they are answered (CVE-2023-44487), or that are reset for how it asked: so
+/// many, and half of all, are too many.
 const TAKEN_BACK_MAX: u32 = 100;
 
 /// Room behind a head for what arrives of a body.
@@ -75,6 +77,7 @@ pub(crate) struct Shared {
     /// All that there have been, and those that the client took back before they were answered.
     begun: Cell<u32>,
     taken_back: Cell<u32>,
+    watch: Rc<Watch>,
 }
 
 /// The life of a connection that speaks HTTP/2. `received` has been read from it already.
@@ -95,6 +98,7 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         streams: Cell::new(0),
         begun: Cell::new(0),
         taken_back: Cell::new(0),
+        watch: Watch::new(PREFACE.len()),
     });
     let mut builder = Builder::new();
     builder
@@ -105,10 +109,13 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         .max_local_error_reset_streams(Some(FAULTY_STREAMS_MAX))
         .max_send_buffer_size(SEND_BYTES_MAX)
         .enable_connect_protocol();
-    let handshake = builder.handshake::<_, Bytes>(Io::new(stream, received));
+    let io = Io::new(stream, received).watched_by(Rc::clone(&shared.watch));
+    let handshake = builder.handshake::<_, Bytes>(io);
     let deadline = after(now(), current.head_timeout);
     let Ok(Ok(driven)) = alarm.within(deadline, handshake).await else { return };
-    Driver::new(shared, driven).run(&alarm).await;
+    let head_alarm = shared.open.worker.timers.alarm();
+    let guard = Guard::new(Rc::clone(&shared.watch), head_alarm, current.head_timeout);
+    Driver::new(shared, driven, guard).run(&alarm).await;
 }
 
 /// What keeps a connection going: frames in and out, new streams, and its end.
@@ -116,6 +123,7 @@ struct Driver {
     shared: Rc<Shared>,
     connection: h2::server::Connection<Io, Bytes>,
     pings: Option<h2::PingPong>,
+    guard: Guard,
     /// When the next thing is due: a look at whether the client is there, or the end of an idle connection.
     due: Moment,
     awaits_pong: bool,
@@ -126,9 +134,18 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(shared: Rc<Shared>, mut connection: h2::server::Connection<Io, Bytes>) -> Self {
+    fn new(shared: Rc<Shared>, mut connection: h2::server::Connection<Io, Bytes>, guard: Guard) -> Self {
         let pings = connection.ping_pong();
-        Self { shared, connection, pings, due: Moment(0), awaits_pong: false, ends: false, is_warm: false }
+        Self {
+            shared,
+            connection,
+            pings,
+            guard,
+            due: Moment(0),
+            awaits_pong: false,
+            ends: false,
+            is_warm: false,
+        }
     }
 
     async fn run(mut self, alarm: &Alarm) {
@@ -141,11 +158,13 @@ impl Driver {
                     Poll::Pending => break,
                 }
             }
-            if self.shared.takes_back_too_much() && !self.ends {
-                self.ends = true;
-                self.shared.open.worker.metrics.limit("streams_taken_back");
-                self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                return poll_again(cx);
+            match self.guard.poll(cx) {
+                Poll::Ready(Verdict::End(fault)) => {
+                    self.break_off(fault);
+                    return poll_again(cx);
+                }
+                Poll::Ready(Verdict::Over) => return Poll::Ready(()),
+                Poll::Pending => {}
             }
             if self.shared.open.worker.is_draining() && !self.ends {
                 self.ends = true;
@@ -197,6 +216,18 @@ impl Driver {
         })
         .await;
         self.shared.dismiss();
+    }
+
+    fn break_off(&mut self, fault: Fault) {
+        let metrics = &self.shared.open.worker.metrics;
+        match fault {
+            Fault::Flood => metrics.limit("idle_frames"),
+            Fault::Late => metrics.limit("http2_head"),
+            Fault::TakenBack => metrics.limit("streams_taken_back"),
+            Fault::WrongSize => {}
+        }
+        self.ends = true;
+        self.connection.abrupt_shutdown(fault.reason());
     }
 
     /// How long a connection without streams stays, after it has been warm for a while.
@@ -311,9 +342,13 @@ impl Shared {
         }
     }
 
-    fn takes_back_too_much(&self) -> bool {
+    /// A stream that should not have been begun.
+    fn takes_back(&self) {
+        self.taken_back.set(self.taken_back.get().saturating_add(1));
         let taken_back = self.taken_back.get();
-        taken_back >= TAKEN_BACK_MAX && taken_back > self.begun.get() / 2
+        if taken_back >= TAKEN_BACK_MAX && taken_back > self.begun.get() / 2 {
+            self.watch.find(Fault::TakenBack);
+        }
     }
 }
 
@@ -331,6 +366,7 @@ async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut res
     drop(parts);
     let Ok(wanted) = written_out else {
         let Malformed = Malformed;
+        shared.takes_back();
         return respond.send_reset(Reason::PROTOCOL_ERROR);
     };
     let stream = Http2Stream::new(Rc::clone(shared), source, respond, wanted);
@@ -348,7 +384,7 @@ async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut res
         Ok(fate) => fate,
         Err(failure) => {
             if failure.cause == Cause::ClientGone {
-                shared.taken_back.set(shared.taken_back.get().saturating_add(1));
+                shared.takes_back();
             }
             call.journal.failure = Some(failure);
             answer::fail(&mut call, failure).await

@@ -37,6 +37,9 @@ pub(super) fn write_out(
     let tunnel = protocol.is_some();
     let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
     let method = if tunnel { "GET" } else { parts.method.as_str() };
+    if parts.uri.scheme_str() == Some("") {
+        return Err(Malformed); // the library takes nothing for a scheme
+    }
     let authority = parts.uri.authority().map(Authority::as_str);
     let target = match parts.uri.path_and_query().map(PathAndQuery::as_str) {
         _ if parts.method == Method::CONNECT && !tunnel => authority.unwrap_or_default(),

@@ -1,8 +1,10 @@
-//! A connection as the h2 crate wants one. Knows no frames.
+//! A connection as the h2 crate wants one. Knows no frames, but lets them be watched.
 
+use super::guard::Watch;
 use crate::stream::Stream;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -11,32 +13,62 @@ pub(super) struct Io {
     stream: Stream,
     /// Read before it was known what the connection speaks; read first.
     received: Vec<u8>,
+    watch: Option<Rc<Watch>>,
 }
 
 impl Io {
     pub(super) fn new(stream: Stream, received: Vec<u8>) -> Self {
-        Self { stream, received }
+        Self { stream, received, watch: None }
+    }
+
+    /// Because anybody may be at its other end.
+    #[must_use]
+    pub(super) fn watched_by(mut self, watch: Rc<Watch>) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    fn has_fault(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.has_fault())
+    }
+
+    /// How many of these bytes go on.
+    fn receive(&self, bytes: &[u8]) -> usize {
+        self.watch.as_ref().map_or(bytes.len(), |watch| watch.receive(bytes))
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.received.is_empty() {
+        if this.has_fault() {
+            return Poll::Pending; // whoever drives the connection is about to end it
+        }
+        let length = if this.received.is_empty() {
+            let free = room.initialize_unfilled();
+            let length = ready!(this.stream.poll_read(cx, free))?;
+            room.advance(length);
+            length
+        } else {
             let length = this.received.len().min(room.remaining());
             room.put_slice(this.received.get(..length).unwrap_or_default());
             this.received.drain(..length);
-            return Poll::Ready(Ok(()));
-        }
-        let length = ready!(this.stream.poll_read(cx, room.initialize_unfilled()))?;
-        room.advance(length);
-        Poll::Ready(Ok(()))
+            length
+        };
+        let begin = room.filled().len() - length;
+        let passed = this.receive(room.filled().get(begin..).unwrap_or_default());
+        room.set_filled(begin + passed);
+        if passed == 0 && length > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.stream.poll_write(cx, bytes)
+        let length = ready!(self.stream.poll_write(cx, bytes))?;
+        if let Some(watch) = &self.watch {
+            watch.send(bytes.get(..length).unwrap_or_default());
+        }
+        Poll::Ready(Ok(length))
     }
 
     fn poll_write_vectored(
@@ -44,7 +76,11 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream.poll_write_vectored(cx, slices)
+        let length = ready!(self.stream.poll_write_vectored(cx, slices))?;
+        if let Some(watch) = &self.watch {
+            watch.send_vectored(slices, length);
+        }
+        Poll::Ready(Ok(length))
     }
 
     fn is_write_vectored(&self) -> bool {

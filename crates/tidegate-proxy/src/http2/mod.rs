@@ -4,6 +4,8 @@
 //! of their own and trailers.
 
 mod downstream; // one client connection
+mod frames; // where each frame begins and ends
+mod guard; // what a client may do besides asking
 mod head; // heads, there and back
 mod io; // a stream of ours, as the library wants one
 mod request; // one stream to an endpoint, written and read like a connection
