@@ -31,6 +31,7 @@ mod http2;
 mod http2_downgrade;
 mod http2_endpoints;
 mod http2_hostile;
+mod https_only;
 mod laboratory;
 mod limits;
 mod load_reports;

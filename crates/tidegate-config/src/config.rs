@@ -64,6 +64,8 @@ pub struct Listener {
     pub bind: Bind,
     /// How it speaks TLS; `None`: plain HTTP.
     pub tls: Option<Tls>,
+    /// Sends every request to `https://` and this port instead; `None`: serves them.
+    pub redirect_https: Option<u16>,
     /// HTTP/2 is spoken with clients that want it, besides HTTP/1.1.
     pub http2: bool,
     /// Open client connections on this listener, at most; never above [`Limits::connections`].

@@ -135,6 +135,10 @@ fn one_listener(sheet: &mut Sheet, listener: &Listener) {
         sheet.line("tls", one_tls(tls));
     }
     sheet.line("http2", listener.http2);
+    match listener.redirect_https {
+        Some(port) => sheet.line("redirect_https", port),
+        None => sheet.line("redirect_https", false),
+    }
     sheet.line("connections", listener.connections);
     sheet.line(
         "trusted_proxies",
@@ -152,6 +156,7 @@ fn one_tls(tls: &Tls) -> String {
         |files: &CertificateFiles| format!("{{ cert = {}, key = {} }}", file(&files.cert), file(&files.key));
     let certificates = list(tls.certificates.iter().map(pair));
     let mut fields = vec![("certificates", certificates), ("min_version", quoted(tls.min_version.word()))];
+    fields.push(("hsts", tls.hsts.map_or("false".into(), duration)));
     if let Some(clients) = &tls.client_auth {
         fields.push(("client_auth", quoted(clients.demand.word())));
         fields.push(("client_ca", file(&clients.ca)));

@@ -1,6 +1,7 @@
 //! How a listener speaks TLS. Names files, opens none.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What clients are shown, and what they have to bring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// What clients show in return; `None`: they are not asked.
     pub client_auth: Option<ClientAuth>,
+    /// How long clients are told to come by TLS only (RFC 6797); `None`: they are not.
+    pub hsts: Option<Duration>,
 }
 
 /// Which certificates of clients are good, and what is told of them.

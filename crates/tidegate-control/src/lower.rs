@@ -80,6 +80,8 @@ fn listener(
     Some(Listener {
         key: Arc::clone(&place.key),
         tls: certificates.terminator(place.listener),
+        redirect_https: configured.redirect_https,
+        strict_transport: strict_transport(configured).into(),
         streams_max: configured.http2.then_some(config.limit.streams),
         connections_max: configured.connections as usize,
         connections: before.map(|before| Arc::clone(&before.connections)).unwrap_or_default(),
@@ -90,6 +92,12 @@ fn listener(
         keep_alive_timeout: config.timeout.keep_alive,
         presence: presence(config),
     })
+}
+
+/// RFC 6797 §6.1.
+fn strict_transport(listener: &tidegate_config::Listener) -> String {
+    let age = listener.tls.as_ref().and_then(|tls| tls.hsts);
+    age.map_or_else(String::new, |age| format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()))
 }
 
 fn presence(config: &Config) -> Presence {

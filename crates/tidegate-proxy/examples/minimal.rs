@@ -81,6 +81,8 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
     let listener = Listener {
         key: "main".into(),
         tls: None,
+        redirect_https: None,
+        strict_transport: "".into(),
         streams_max: None,
         connections_max: 100_000,
         connections: Arc::new(AtomicUsize::new(0)),

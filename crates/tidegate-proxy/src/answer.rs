@@ -1,6 +1,7 @@
 //! Answers that the proxy gives itself: fixed ones, redirects, and what a failed request gets. Forwards nothing.
 
 use crate::failure::{Cause, Failure, Stage};
+use crate::https_only;
 use crate::request::{Call, Fate};
 use crate::snapshot::LocationPart;
 use std::fmt::Write as _;
@@ -49,6 +50,11 @@ pub(crate) async fn redirect(
     respond(call, status, &line, b"").await
 }
 
+/// The answer to a request that is to be made by HTTPS; `location` is a line. The method stays what it is (308).
+pub(crate) async fn moved(call: &mut Call<'_>, location: &[u8]) -> Result<Fate, Failure> {
+    respond(call, 308, location, b"").await
+}
+
 /// What the client of a failed request gets: an answer where one can still be given, an end that is seen as one where not.
 pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
     const CLIENT_GONE: u16 = 499;
@@ -83,6 +89,7 @@ async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) ->
     // Nothing else makes a client wait that is answered from here: others must have their turn.
     consume_budget().await;
     let request_is_whole = call.journal.head_read && body_is_read(call);
+    let reminder = https_only::reminder(call);
     let workspace = &mut *call.workspace;
     let head_read = call.journal.head_read;
     let request = &workspace.request;
@@ -102,6 +109,7 @@ async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) ->
     // Writing to a Vec cannot fail.
     let _ = write!(out, "HTTP/1.1 {status} {reason}\r\n{}", date_line());
     out.extend_from_slice(lines);
+    out.extend_from_slice(reminder.as_bytes());
     if !matches!(status, 204 | 304) {
         let _ = write!(out, "Content-Length: {}\r\n", body.len());
     }

@@ -10,6 +10,7 @@
 
 use crate::answer::date_line;
 use crate::failure::{Cause, Failure, Stage};
+use crate::https_only;
 use crate::load;
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
@@ -285,6 +286,7 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         load::hear(call, lease, now);
         hidden = FieldSet::of(&[FieldKind::EndpointLoadMetrics]); // said to us, not to the client
     }
+    let reminder = https_only::reminder_beside_answer(call);
     let workspace = &mut *call.workspace;
     let client_is_http10 = workspace.request.version == Version::Http10;
     let body = match workspace.response.body {
@@ -307,6 +309,7 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
     if workspace.response.status < 500 {
         extra.push_str(call.set_cookie);
     }
+    extra.push_str(reminder);
     let extra = extra.as_bytes();
     let edits = ResponseEdits { body, keep_alive, client_is_http10, upgrade: false, extra, hidden };
     write_response(&workspace.response, workspace.answer.readable(), &edits, &mut workspace.download.lead);

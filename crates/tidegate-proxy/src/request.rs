@@ -7,6 +7,7 @@ use crate::client::ClientAddress;
 use crate::exchange::{self, Exchanged};
 use crate::failure::{Cause, Failure, Stage};
 use crate::hedge;
+use crate::https_only;
 use crate::journal::Journal;
 use crate::pump::PumpError;
 use crate::queue;
@@ -72,6 +73,9 @@ pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
     canonicalize(call)?;
     if is_misdirected(call) {
         return Err(Failure::new(Stage::Route, Cause::Misdirected));
+    }
+    if let Some(location) = https_only::elsewhere(call) {
+        return answer::moved(call, &location).await;
     }
     if call.workspace.request.method == Method::Options && !may_be_forwarded(call) {
         return answer::options(call).await;

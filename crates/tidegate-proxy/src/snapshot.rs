@@ -41,6 +41,10 @@ pub struct Listener {
     pub tls: Option<Arc<Terminator>>,
     /// Requests at once of one client connection that speaks HTTP/2; `None`: none does.
     pub streams_max: Option<u32>,
+    /// Sends requests to `https://` and this port; `None`: serves them.
+    pub redirect_https: Option<u16>,
+    /// A line that answers carry where they are encrypted and endpoints do not say it themselves, or nothing.
+    pub strict_transport: Arc<str>,
     /// Connections open at once on this listener, over all workers.
     pub connections_max: usize,
     /// The count that `connections_max` bounds; the same object as in the previous snapshot.

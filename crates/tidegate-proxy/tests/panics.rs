@@ -186,6 +186,8 @@ fn listener(connections: &Arc<AtomicUsize>) -> Listener {
     Listener {
         key: "main".into(),
         tls: None,
+        redirect_https: None,
+        strict_transport: "".into(),
         streams_max: None,
         connections_max: 100,
         connections: Arc::clone(connections),

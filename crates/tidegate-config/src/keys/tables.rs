@@ -202,6 +202,14 @@ pub(crate) static LISTENER: Table = Table {
         ),
         key("tls", TLSES, Words("plain HTTP"), "{ cert = \"a.pem\", key = \"a.key\" }", TLS_DOC),
         key(
+            "redirect_https",
+            Kind::AnyOf(&[Kind::Boolean, Kind::Integer { min: 1, max: 65535 }]),
+            Value("false"),
+            "8443",
+            "Send every request to the same address at `https://` (308), and to this port if it is not 443 (`true`). Paths below \
+             `/.well-known/acme-challenge/` are served: authorities ask for them in the clear.",
+        ),
+        key(
             "connections",
             CONNECTIONS,
             Inherited("`[limit]`"),

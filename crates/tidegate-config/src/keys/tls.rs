@@ -48,6 +48,14 @@ pub(super) static TLS: Table = Table {
             "Older versions of TLS are refused.",
         ),
         key(
+            "hsts",
+            Kind::AnyOf(&[Kind::Boolean, Kind::Duration]),
+            Value("false"),
+            "\"30d\"",
+            "Tell browsers to come by HTTPS only, for so long (`Strict-Transport-Security`); `true` is a year. What an endpoint \
+             says of that itself passes instead.",
+        ),
+        key(
             "client_auth",
             Kind::Words(&["off", "optional", "required"]),
             Words("`required` when there is a `client_ca`"),

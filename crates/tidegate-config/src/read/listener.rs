@@ -43,6 +43,7 @@ fn plain(bind: Bind, inherited: &Inherited) -> Listener {
     Listener {
         bind,
         tls: None,
+        redirect_https: None,
         http2: true,
         connections: inherited.limit.connections,
         trusted_proxies: inherited.trusted_proxies.clone(),
@@ -65,6 +66,7 @@ fn listener(
     let connections = connections(walk, &section, inherited.limit.connections);
     let tls = tls(walk, &section);
     let http2 = section.boolean(walk, "http2");
+    let redirect_https = redirect_https(walk, &section);
     let Some(bind) = section.field("bind") else {
         if walk.has_misplaced(&["bind"]) {
             return None;
@@ -78,9 +80,25 @@ fn listener(
     set(&mut listener.trusted_proxies, trusted_proxies);
     set(&mut listener.proxy_protocol_from, proxy_protocol_from);
     set(&mut listener.connections, connections);
-    listener.tls = tls;
+    (listener.tls, listener.redirect_https) = (tls, redirect_https);
     set(&mut listener.http2, http2);
     Some(Placed { value: listener, span: bind.span() })
+}
+
+/// The port where the same is served by HTTPS.
+fn redirect_https(walk: &mut Walk, section: &Section<'_>) -> Option<u16> {
+    let field = section.field("redirect_https")?;
+    let port = match field.node.value {
+        Value::Boolean(false) => None,
+        Value::Boolean(true) => Some(443),
+        _ => field.integer(walk).and_then(|port| u16::try_from(port).ok()),
+    };
+    if port.is_some() && section.field("tls").is_some() {
+        let title = "this listener speaks HTTPS already";
+        let help = "give the plain one, such as `bind = \":80\"`, a `[[listener]]` of its own";
+        walk.report(Problem::error(field.key_span, title).help(help));
+    }
+    port
 }
 
 /// Never more than the whole proxy takes.

@@ -1,12 +1,16 @@
 //! `tls` of a listener. It opens no file.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::document::Node;
+use crate::document::{Node, Value};
 use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
+
+/// What lists of sites that are HTTPS only ask for at least.
+const HSTS_DEFAULT: Duration = Duration::from_hours(365 * 24);
 
 /// The `tls` of a listener; `None` when it says nothing, or nothing of use.
 pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
@@ -38,7 +42,15 @@ pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
     let mut min_version = TlsVersion::default();
     set(&mut min_version, table.field("min_version").and_then(|field| field.word(walk)).map(version));
     let client_auth = client_auth(walk, &table);
-    Some(Tls { certificates, min_version, client_auth })
+    let hsts = table.field("hsts").and_then(|field| hsts(walk, &field));
+    Some(Tls { certificates, min_version, client_auth, hsts })
+}
+
+fn hsts(walk: &mut Walk, field: &Field<'_>) -> Option<Duration> {
+    match field.node.value {
+        Value::Boolean(on) => on.then_some(HSTS_DEFAULT),
+        _ => field.duration(walk),
+    }
 }
 
 /// Who vouches for clients says that they are asked.

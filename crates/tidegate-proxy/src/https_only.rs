@@ -1,0 +1,34 @@
+//! Clients that are to come by HTTPS: sent there from listeners in the clear, and told to remember it where they have come.
+
+use crate::request::Call;
+use tidegate_http::field;
+
+/// RFC 8555 §8.3: authorities ask in the clear whether a host is ours.
+const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
+
+/// Where the client finds the same by HTTPS; `None`: it is served here.
+pub(crate) fn elsewhere(call: &Call<'_>) -> Option<Vec<u8>> {
+    let port = call.listener.redirect_https?;
+    let request = &call.workspace.request;
+    let bytes = call.workspace.input.pinned();
+    let host = request.host.of(bytes);
+    if host.is_empty() || call.path().starts_with(CHALLENGES) {
+        return None; // without a host nobody knows where, and whatever is served says so
+    }
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let query = request.query.of(bytes);
+    Some([b"Location: https://", host, port.as_bytes(), call.path(), query, b"\r\n"].concat())
+}
+
+/// The line that tells a client to come by HTTPS only (RFC 6797 §7.2: never in the clear), or nothing.
+pub(crate) fn reminder<'a>(call: &Call<'a>) -> &'a str {
+    if call.down.is_encrypted() { &call.listener.strict_transport } else { "" }
+}
+
+/// The same, beside an answer of an endpoint: what that says itself comes first (RFC 6797 §8.1: nothing behind it counts).
+pub(crate) fn reminder_beside_answer<'a>(call: &Call<'a>) -> &'a str {
+    let line = reminder(call);
+    let (answer, bytes) = (&call.workspace.response, call.workspace.answer.readable());
+    let is_said = || field::find(&answer.fields, bytes, b"strict-transport-security").is_some();
+    if line.is_empty() || is_said() { "" } else { line }
+}
