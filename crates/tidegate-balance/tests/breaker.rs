@@ -1,12 +1,12 @@
 //! The laws of breakers: who is out, for how long, and that never everybody is. Through the public interface alone, in
 //! virtual time.
 
+mod cluster;
+
+use cluster::endpoints;
 use proptest::prelude::*;
-use std::sync::Arc;
 use std::time::Duration;
-use tidegate_balance::{
-    Algorithm, Balancer, Breaker, Ejection, Ended, Endpoint, EndpointId, Health, Moment, Pick, StatusSet,
-};
+use tidegate_balance::{Algorithm, Balancer, Breaker, Ejection, Ended, Health, Moment, Pick, StatusSet};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -35,12 +35,7 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
 }
 
 fn cluster(algorithm: Algorithm, count: usize, breaker: Breaker) -> Balancer {
-    let endpoint = |index| {
-        let id = EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() };
-        Endpoint { weight: 1, state: Arc::default(), id }
-    };
-    let endpoints = (0..count).map(endpoint).collect();
-    Balancer::new(algorithm, endpoints, None).with_breaker(Some(breaker), None)
+    Balancer::new(algorithm, endpoints(&vec![1; count]), None).with_breaker(Some(breaker), None)
 }
 
 fn pick(now: u64, random: u64) -> Pick<'static> {

@@ -1,6 +1,9 @@
 //! The laws that hold for every algorithm: who may be picked, what is counted, what a reload keeps. Through the public
 //! interface alone, in virtual time.
 
+mod cluster;
+
+use cluster::endpoints;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,12 +32,7 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
 }
 
 fn cluster(algorithm: Algorithm, weights: &[u32]) -> Balancer {
-    let states = States::default();
-    let endpoint = |(index, &weight): (usize, &u32)| {
-        let id = EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() };
-        Endpoint { weight, state: states.of(&id), id }
-    };
-    Balancer::new(algorithm, weights.iter().enumerate().map(endpoint).collect(), None)
+    Balancer::new(algorithm, endpoints(weights), None)
 }
 
 fn pick(now: u64, random: u64, tried: &[usize]) -> Pick<'_> {

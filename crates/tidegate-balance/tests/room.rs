@@ -1,13 +1,15 @@
 //! The laws of limits on requests in flight: never exceeded, never in the way of a request that fits. Through the public
 //! interface alone.
 
+mod cluster;
+
+use cluster::endpoints;
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, Moment, NoEndpoint, Pick, RequestLimit,
-    RoomWatch,
+    Algorithm, Balancer, CheckVerdict, Ended, Moment, NoEndpoint, Pick, RequestLimit, RoomWatch,
 };
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -36,12 +38,7 @@ impl RoomWatch for Watch {
 }
 
 fn cluster(algorithm: Algorithm, limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Balancer {
-    let endpoint = |index| {
-        let id = EndpointId { cluster: "app".into(), address: format!("10.0.0.{index}:80").into() };
-        Endpoint { weight: 1, state: Arc::default(), id }
-    };
-    let endpoints = (0..limits.len()).map(endpoint).collect();
-    Balancer::new(algorithm, endpoints, None).with_request_limits(limits, watch)
+    Balancer::new(algorithm, endpoints(&vec![1; limits.len()]), None).with_request_limits(limits, watch)
 }
 
 fn pick(random: u64, tried: &[usize]) -> Pick<'_> {
