@@ -246,7 +246,7 @@ impl Balancer {
     }
 
     fn candidates<'a>(&'a self, pick: &Pick<'a>, standard: Standard, tier: Option<u8>) -> Candidates<'a> {
-        Candidates::new(&self.seats, pick, standard, tier).with_room(self.rooms.as_ref())
+        Candidates::new(&self.seats, pick, standard, tier, self.rooms.as_ref())
     }
 
     fn choose(&self, candidates: &Candidates<'_>, pick: &Pick<'_>) -> Option<usize> {
@@ -268,9 +268,14 @@ impl Balancer {
     /// Counts a request in, below the limit, and claims the trial that a marked endpoint is due for.
     fn take(&self, index: usize, now: Moment, standard: Standard) -> Option<Lease<'_>> {
         let lease = self.lease(index, now)?;
-        let is_free =
-            standard == Standard::LastResort || lease.endpoint().state.claim_trial(now, &self.passive);
-        is_free.then_some(lease)
+        let state = &lease.endpoint().state;
+        if state.is_unremarkable()
+            || standard == Standard::LastResort
+            || state.claim_trial(now, &self.passive)
+        {
+            return Some(lease);
+        }
+        None
     }
 
     pub(crate) fn lease(&self, index: usize, now: Moment) -> Option<Lease<'_>> {
@@ -291,7 +296,8 @@ impl Balancer {
     }
 
     fn why_nobody(&self, pick: &Pick<'_>) -> NoEndpoint {
-        let untried = |standard| Candidates::new(&self.seats, pick, standard, None).iter().next().is_some();
+        let untried =
+            |standard| Candidates::new(&self.seats, pick, standard, None, None).iter().next().is_some();
         if self.endpoints.is_empty() {
             NoEndpoint::Empty
         } else if self.rooms.is_some() && (untried(Standard::Open) || untried(Standard::LastResort)) {

@@ -131,7 +131,7 @@ mod tests {
                 let _held: Vec<_> = (0..latencies.len()).map(|index| fleet.hold(index, held[index])).collect();
                 let seats = Seat::all(fleet.endpoints(), &[]);
                 let pick = Pick { now, random: key, hash: Some(key), tried: &[] };
-                let limit = bound.limit(&Candidates::new(&seats, &pick, Standard::Open, None));
+                let limit = bound.limit(&Candidates::new(&seats, &pick, Standard::Open, None, None));
                 prop_assert!(seats.iter().any(|seat| limit.has_room(seat)), "somebody always has room");
                 let home = key as usize % latencies.len();
                 let again = fleet.pick_again(home, Some(bound), &pick).unwrap().index();

@@ -29,15 +29,17 @@ pub(crate) struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// `tier`: only this one, when there are several.
-    pub(crate) fn new(seats: &'a [Seat], pick: &Pick<'a>, standard: Standard, tier: Option<u8>) -> Self {
-        let is_plain = pick.tried.is_empty() && tier.is_none() && standard == Standard::Open;
-        Self { seats, tried: pick.tried, now: pick.now, standard, tier, rooms: None, is_plain }
-    }
-
-    /// Only those with room for one more.
-    pub(crate) fn with_room(self, rooms: Option<&'a Rooms>) -> Self {
-        Self { rooms, is_plain: self.is_plain && rooms.is_none(), ..self }
+    /// `tier`: only this one, when there are several. `rooms`: only those with room for one more.
+    pub(crate) fn new(
+        seats: &'a [Seat],
+        pick: &Pick<'a>,
+        standard: Standard,
+        tier: Option<u8>,
+        rooms: Option<&'a Rooms>,
+    ) -> Self {
+        let is_plain =
+            pick.tried.is_empty() && tier.is_none() && rooms.is_none() && standard == Standard::Open;
+        Self { seats, tried: pick.tried, now: pick.now, standard, tier, rooms, is_plain }
     }
 
     pub(crate) fn now(&self) -> Moment {

@@ -7,7 +7,7 @@
 //! policy is least request.
 
 use super::errors::NOISE_GAIN;
-use super::model::{FleetLevel, remembered};
+use super::model::{DEVIATION, FleetLevel, remembered};
 use super::{Patience, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
 use crate::seat::Seat;
@@ -40,8 +40,6 @@ const NOISE_TELLING: f32 = 0.9;
 const SPREAD_TELLING: f32 = 10.0;
 /// The most that wild answers make all doubts grow.
 const CLUMPING_MAX: f32 = 10.0;
-/// The mean absolute deviation of a normal distribution times this is its standard deviation.
-const DEVIATION: f32 = 1.25;
 /// What chance counts for slots. An endpoint that is believed to have more than the others gets the load that proves it wrong;
 /// one that is believed to have fewer does not.
 const FEWER_SLOTS_DOUBT: f32 = 1.5;
@@ -210,8 +208,11 @@ impl Fleet {
     /// What is left of an endpoint's difference once chance is taken out of it.
     fn price(&self, state: &EndpointState, doubt: f32, now: Moment) -> f32 {
         let published = state.published();
-        let chance =
-            doubt * DEVIATION * self.noise.get() * self.clumping.get() * (published.gain.get() / 2.0).sqrt();
+        let chance = doubt
+            * DEVIATION as f32
+            * self.noise.get()
+            * self.clumping.get()
+            * (published.gain.get() / 2.0).sqrt();
         let chance = chance.max(INDIFFERENCE);
         let mut service = shrunk(published.log_service.get() - self.log_service.get(), chance);
         let difference = published.log_parallelism.get() - self.log_parallelism.get();

@@ -4,7 +4,7 @@
 //! as the first. So lateness ("The tail at scale", Dean and Barroso, CACM 56(2), 2013) only opens the question. It is
 //! answered by evidence that the *endpoint* is stalled, and by a place elsewhere where the copy keeps nobody waiting.
 
-use super::model::bend;
+use super::model::{DEVIATION, queueing};
 use super::{Adaptive, cached_score};
 use crate::Moment;
 use crate::candidates::Candidates;
@@ -18,15 +18,13 @@ const SLOW: f32 = 0.916;
 const STALLED: f32 = 1.5;
 /// One request in ten of an unhurried endpoint takes longer than this many standard deviations above the middle.
 const NINE_IN_TEN: f64 = 1.2816;
-/// The mean absolute deviation of a normal distribution times this is its standard deviation.
-const DEVIATION: f64 = 1.25;
 
 impl Adaptive {
     /// The age beyond which a request is older than nine in ten that an endpoint serves alone; `None` before there was an answer.
     pub(crate) fn late_after(&self) -> Option<Duration> {
         let level = self.fleet.level()?;
-        let (queueing, _) = bend(-3.0 * level.log_parallelism);
-        let log_seconds = level.log_service + queueing + NINE_IN_TEN * DEVIATION * level.noise;
+        let alone = level.log_service + queueing(level.log_parallelism, 1.0);
+        let log_seconds = alone + NINE_IN_TEN * DEVIATION * level.noise;
         Some(Duration::from_secs_f64(log_seconds.exp().clamp(1e-6, 3600.0)))
     }
 

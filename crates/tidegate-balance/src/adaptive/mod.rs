@@ -54,6 +54,7 @@ impl Adaptive {
         Self { peers, fleet, shortlist: Shortlist::default() }
     }
 
+    #[inline(never)]
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
         let mut search = Search::new(self.fleet.patience(), candidates.now());
         if candidates.positions() <= SCANNED_MAX || !self.look_at_some(&mut search, candidates, random) {
@@ -64,7 +65,9 @@ impl Adaptive {
         Some(index)
     }
 
-    /// At 40 of them instead of all. False when too few of these may be picked to tell.
+    /// At 40 of them instead of all. False when too few of these may be picked to tell. Apart, so that the scan of few endpoints
+    /// has the registers for itself.
+    #[inline(never)]
     fn look_at_some<'a>(&self, search: &mut Search<'a>, candidates: &Candidates<'a>, random: u64) -> bool {
         let mut runners_up = RunnersUp::new();
         let mut open = 0;
@@ -148,10 +151,10 @@ impl<'a> Search<'a> {
     /// probe can lower it; whoever has one is not plain.
     #[inline]
     fn look(&mut self, index: usize, seat: &'a Seat, is_plain: bool) {
-        if is_plain && !at_best(seat).beats(&self.least) {
-            return;
-        }
-        if let Some(bid) = better(&self.least, seat, self.patience, self.now) {
+        let bid = if is_plain { at_best(seat) } else { with_probe(seat, self.now) };
+        if bid.beats(&self.least)
+            && let Some(bid) = better(&self.least, bid, seat, self.patience, self.now)
+        {
             (self.best, self.least) = (Some((index, seat)), bid);
         }
     }
@@ -177,14 +180,18 @@ fn at_best(seat: &Seat) -> Bid {
     Bid { score: drain_time(seat), last_picked: seat.state.last_picked().0 }
 }
 
-/// What this endpoint offers, if that beats `least`. Apart, so that the scan stays small.
+/// The same of an endpoint that a scan must look at twice.
+#[cold]
+fn with_probe(seat: &Seat, now: Moment) -> Bid {
+    let plain = at_best(seat);
+    if is_probe(&seat.state, now) { Bid { score: plain.score.min(8.0 * seat.price), ..plain } } else { plain }
+}
+
+/// What this endpoint offers with its errors and warnings, if that still beats `least`. Apart, so that the scan stays small.
 #[inline(never)]
-fn better(least: &Bid, seat: &Seat, patience: Patience, now: Moment) -> Option<Bid> {
-    let cached = Bid { score: cached_score(seat, now), last_picked: seat.state.last_picked().0 };
-    if !cached.beats(least) {
-        return None;
-    }
-    let bid = Bid { score: (cached.score * warning(seat, patience, now)).min(f32::MAX), ..cached };
+fn better(least: &Bid, bid: Bid, seat: &Seat, patience: Patience, now: Moment) -> Option<Bid> {
+    let score = (bid.score + error_cost(&seat.state)) * warning(seat, patience, now);
+    let bid = Bid { score: score.min(f32::MAX), ..bid };
     bid.beats(least).then_some(bid)
 }
 
@@ -196,17 +203,14 @@ fn drain_time(seat: &Seat) -> f32 {
 
 /// The score without what is about to happen: the drain time at the learned cost, and what failing costs.
 pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
-    let state = &seat.state;
-    let mut score = drain_time(seat);
-    if is_probe(state, now) {
-        score = score.min(8.0 * seat.price);
-    }
+    let bid = if seat.state.is_unremarkable() { at_best(seat) } else { with_probe(seat, now) };
+    bid.score + error_cost(&seat.state)
+}
+
+/// What failing costs. Whoever is marked and may be picked is due for a trial, which its failures must not put off.
+fn error_cost(state: &EndpointState) -> f32 {
     let error_cost = state.standing().error_cost.get();
-    // Whoever is marked and may be picked is due for a trial, which its failures must not put off.
-    if error_cost > 0.0 && state.trial_due().is_none() {
-        score += error_cost;
-    }
-    score
+    if error_cost > 0.0 && state.trial_due().is_some() { 0.0 } else { error_cost }
 }
 
 /// Whether one more request would be the probe that is due.
@@ -285,7 +289,7 @@ mod tests {
 
         fn pick(&self, random: u64) -> Option<usize> {
             let pick = Pick { now: self.now, random, hash: None, tried: &[] };
-            self.adaptive.choose(&Candidates::new(&self.seats, &pick, Standard::Open, None), random)
+            self.adaptive.choose(&Candidates::new(&self.seats, &pick, Standard::Open, None, None), random)
         }
 
         /// Whoever may be picked, with the score and the last use.

@@ -42,6 +42,8 @@ const NOISE_MIN: f64 = 0.02;
 /// Before the first median there is no fleet to compare with: what a lognormal service with σ = 1 shows.
 const NOISE_UNKNOWN: f64 = 0.8;
 
+/// The mean absolute deviation of a normal distribution times this is its standard deviation.
+pub(crate) const DEVIATION: f64 = 1.25;
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(20);
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
@@ -101,29 +103,36 @@ impl Model {
     /// One answer. `fleet` is `None` before the first median.
     pub(crate) fn learn(&mut self, answer: &Answer, fleet: Option<&FleetLevel>) -> Lesson {
         let Answer { latency, load, idle } = *answer;
-        let log_latency = latency.max(1e-6).ln();
+        let latency = latency.max(1e-6);
         self.samples = self.samples.saturating_add(1);
-        self.latency += self.gain() * (latency - self.latency);
+        let gain = self.gain();
+        self.latency += gain * (latency - self.latency);
         let slowly = SPREAD_GAIN.max(1.0 / f64::from(self.samples));
         self.long_latency += slowly * (latency - self.long_latency);
         self.long_square += slowly * (latency * latency - self.long_square);
         if self.samples == 1 {
-            self.log_service = log_latency;
+            self.log_service = latency.ln();
             return Lesson::Fits;
         }
         let clumping = fleet.map_or(1.0, |fleet| fleet.clumping);
         let fleet_noise = fleet.map_or(NOISE_UNKNOWN, |fleet| fleet.noise).max(NOISE_MIN);
-        let z = 3.0 * (load.max(1e-3).ln() - self.log_parallelism);
-        let (queueing, by_parallelism) = bend(z);
-        let residual = log_latency - self.log_service - queueing;
+        let (unhurried, by_parallelism) = self.without_queueing(latency, load.max(1e-3));
+        let residual = unhurried - self.log_service;
         let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
-        self.step(clamped, by_parallelism, fleet_noise * clumping);
+        self.step(gain, clamped, by_parallelism, fleet_noise * clumping);
         if let Some(fleet) = fleet {
-            self.relax(1.0 - by_parallelism, idle, fleet);
+            self.relax(gain, 1.0 - by_parallelism, idle, fleet);
         }
-        self.noise += self.gain().max(0.02) * (residual.abs() - self.noise);
+        self.noise += gain * (residual.abs() - self.noise);
         self.remember(residual, clamped, fleet);
         self.jump(fleet_noise * clumping)
+    }
+
+    /// The logarithm of the latency without the part that queueing explains, and that part's derivative by `-b`. With
+    /// `e^z = (n/c)^3` known, `ln L - ln(1 + e^z) / 3` is one logarithm instead of three.
+    fn without_queueing(&self, latency: f64, load: f64) -> (f64, f64) {
+        let e = load.powi(3) * (-3.0 * self.log_parallelism).exp();
+        ((latency.powi(3) / (1.0 + e)).ln() / 3.0, e / (1.0 + e))
     }
 
     /// How much one answer moves the estimate: the plain mean at first.
@@ -146,8 +155,7 @@ impl Model {
     }
 
     /// Parallelism is not learned while the level is in doubt: a slow spell would look like missing slots.
-    fn step(&mut self, clamped: f64, by_parallelism: f64, noise: f64) {
-        let gain = self.gain();
+    fn step(&mut self, gain: f64, clamped: f64, by_parallelism: f64, noise: f64) {
         self.log_service += gain * (1.0 - by_parallelism) * clamped;
         if self.recent.abs() < noise {
             let moved = self.log_parallelism - PARALLELISM_GAIN * gain * by_parallelism * clamped;
@@ -157,8 +165,7 @@ impl Model {
 
     /// An answer from far below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else
     /// one that is believed to serve only one at a time would get only one at a time, and never prove more.
-    fn relax(&mut self, uninformed: f64, idle: f64, fleet: &FleetLevel) {
-        let gain = self.gain();
+    fn relax(&mut self, gain: f64, uninformed: f64, idle: f64, fleet: &FleetLevel) {
         self.log_service += gain * PRIOR * (fleet.log_service - self.log_service);
         let kept = (1.0 - gain * (PRIOR + RELAXATION * uninformed.powi(4))) * remembered(idle);
         self.log_parallelism = fleet.log_parallelism + kept * (self.log_parallelism - fleet.log_parallelism);
@@ -186,16 +193,14 @@ impl Model {
 
 /// What is left of a difference in parallelism after so many seconds without news.
 pub(crate) fn remembered(idle: f64) -> f64 {
-    (-idle / FORGOTTEN_SECONDS).exp()
+    let times = idle / FORGOTTEN_SECONDS;
+    // To a millionth the same, and most answers come within this of the one before.
+    if times < 1e-3 { 1.0 - times } else { (-times).exp() }
 }
 
-/// `ln(1 + e^z) / 3` and its derivative by `-b`, `e^z / (1 + e^z)`; `z / 3` and 1 where `e^z` would overflow.
-pub(crate) fn bend(z: f64) -> (f64, f64) {
-    if z > 30.0 {
-        return (z / 3.0, 1.0);
-    }
-    let e = z.exp();
-    (e.ln_1p() / 3.0, e / (1.0 + e))
+/// The logarithm of what `load` requests in flight make of the service time.
+pub(crate) fn queueing(log_parallelism: f64, load: f64) -> f64 {
+    (load.powi(3) * (-3.0 * log_parallelism).exp()).ln_1p() / 3.0
 }
 
 #[cfg(test)]
