@@ -23,6 +23,7 @@ mod cli;
 mod client_certificates;
 mod client_limits;
 mod endpoint_tls;
+mod grpc;
 mod health;
 mod hostile_framing;
 mod hostile_sizes;

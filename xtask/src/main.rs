@@ -6,6 +6,7 @@
 mod lab_report;
 mod measure;
 mod packages;
+mod python;
 mod steps;
 mod suite;
 mod tidy;

@@ -23,6 +23,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     needed("nft", "nftables"),
     needed("nginx", "nginx-light"),
     needed("promtool", "prometheus"),
+    needed("pip3", "python3-pip"),
     needed("python3", "python3"),
 ];
 

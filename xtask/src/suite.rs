@@ -1,12 +1,13 @@
 //! `cargo xtask test`: the whole suite as a list. Knows the order and the arguments, not what a step finds.
 
 use crate::steps::Steps;
-use crate::{packages, tidy, workspace};
+use crate::{packages, python, tidy, workspace};
 use std::process::{Command, ExitCode};
 
 pub(crate) fn test() -> ExitCode {
     let mut steps = Steps::default();
     steps.check("packages", || packages::ensure(packages::FOR_TESTS));
+    steps.check("packages of Python", python::ensure);
     steps.command("fmt", &mut cargo(&["fmt", "--all", "--check"]));
     steps.command("clippy", &mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     steps.check("tidy", tidy::check);

@@ -90,6 +90,11 @@ impl Default for HealthCheck {
 /// What an active check tries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
+    /// A call of `grpc.health.v1.Health/Check`, and that the answer is SERVING.
+    Grpc {
+        /// The service that is asked for; empty: all of the endpoint.
+        service: String,
+    },
     /// `GET path`, and a status that is expected.
     Http {
         /// Begins with `/`.

@@ -270,6 +270,9 @@ mod tests {
                 "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['h:1']\n[cluster.a.tls]\n"
             }
             ("health", "path" | "host" | "expect") => "listen = ':80'\nto = 'h:1'\n[health]\ntype = 'http'\n",
+            ("health", "service") => {
+                "listen = ':80'\nto = 'h:1'\nendpoint_http2 = true\n[health]\ntype = 'grpc'\n"
+            }
             ("health", _) => "listen = ':80'\nto = 'h:1'\n[health]\n",
             ("passive", _) => "listen = ':80'\nto = 'h:1'\n[passive]\n",
             ("breaker", _) => "listen = ':80'\nto = 'h:1'\n[breaker]\n",

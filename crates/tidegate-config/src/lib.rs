@@ -52,8 +52,8 @@ pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use rate_limit::{RateKey, RateLimit, RouteRate};
 pub use reference::reference;
 pub use route::{
-    Action, Answer, Forward, HeaderMatch, Hedge, HostPattern, Matcher, PathMatch, Priority, Redirect,
-    RedirectPart, Retry, RetryBudget, RetryOn, Route, RouteLimits, RouteTimeouts,
+    Action, Answer, Forward, GrpcStatus, HeaderMatch, Hedge, HostPattern, Matcher, PathMatch, Priority,
+    Redirect, RedirectPart, Retry, RetryBudget, RetryOn, Route, RouteLimits, RouteTimeouts,
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};

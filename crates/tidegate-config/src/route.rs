@@ -74,6 +74,7 @@ pub struct HeaderMatch {
 
 /// What is done with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there are few, and they are read once")]
 pub enum Action {
     /// The proxy answers by itself.
     Answer(Answer),
@@ -211,6 +212,37 @@ pub struct RetryOn {
     pub timeout: bool,
     /// Statuses from 500 to 599, sorted, without overlaps.
     pub statuses: Vec<StatusRange>,
+    /// A gRPC call that ended at once with one of these statuses: nothing was done. Sorted, each once.
+    pub grpc: Vec<GrpcStatus>,
+}
+
+/// A status of gRPC that says that another endpoint may do better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GrpcStatus {
+    /// 8
+    ResourceExhausted,
+    /// 14
+    Unavailable,
+}
+
+impl GrpcStatus {
+    pub(crate) const ALL: [Self; 2] = [Self::ResourceExhausted, Self::Unavailable];
+
+    /// As configured.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ResourceExhausted => "grpc_resource_exhausted",
+            Self::Unavailable => "grpc_unavailable",
+        }
+    }
+
+    /// The number on the wire.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::ResourceExhausted => 8,
+            Self::Unavailable => 14,
+        }
+    }
 }
 
 /// Second attempts beside a first.
@@ -239,7 +271,13 @@ impl Default for Retry {
     fn default() -> Self {
         Self {
             attempts: 3,
-            on: RetryOn { connect: true, reset: true, timeout: false, statuses: Vec::new() },
+            on: RetryOn {
+                connect: true,
+                reset: true,
+                timeout: false,
+                statuses: Vec::new(),
+                grpc: Vec::new(),
+            },
             budget: Some(RetryBudget::default()),
             backoff: Duration::from_millis(25),
             body_bytes: 64 * 1024,

@@ -230,12 +230,13 @@ fn forward(sheet: &mut Sheet, forward: &Forward) {
 fn retry(retry: &Retry) -> String {
     let on = [("connect", retry.on.connect), ("reset", retry.on.reset), ("timeout", retry.on.timeout)];
     let words = on.into_iter().filter(|(_, on)| *on).map(|(word, _)| quoted(word));
+    let grpc = retry.on.grpc.iter().map(|status| quoted(status.word()));
     let budget = retry.budget.map_or(quoted("off"), |budget| {
         table([("percent", budget.percent.to_string()), ("per_second", budget.per_second.to_string())])
     });
     table([
         ("attempts", retry.attempts.to_string()),
-        ("on", list(words.chain(retry.on.statuses.iter().copied().map(status_range)))),
+        ("on", list(words.chain(grpc).chain(retry.on.statuses.iter().copied().map(status_range)))),
         ("budget", budget),
         ("backoff", duration_or_off(Some(retry.backoff).filter(|backoff| !backoff.is_zero()))),
         ("body_bytes", size_or_off(Some(retry.body_bytes).filter(|bytes| *bytes > 0))),
@@ -394,6 +395,10 @@ fn health(check: &HealthCheck) -> String {
             fields.push(("path", quoted(path)));
             fields.extend(host.as_ref().map(|host| ("host", quoted(host))));
             fields.push(("expect", list(expect.iter().copied().map(status_range))));
+        }
+        Probe::Grpc { service } => {
+            fields.push(("type", quoted("grpc")));
+            fields.push(("service", quoted(service)));
         }
         Probe::Tcp => fields.push(("type", quoted("tcp"))),
     }

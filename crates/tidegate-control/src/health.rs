@@ -4,6 +4,7 @@
 //! `rise` or `fall` results in a row. A check that a reload does not touch goes on undisturbed; one whose settings change
 //! starts anew. A check that cannot be made, for want of file descriptors or of an address, says nothing.
 
+mod grpc; // questions and answers of gRPC
 mod probe;
 mod tally;
 

@@ -1,6 +1,7 @@
 //! Answers that the proxy gives itself: fixed ones, redirects, and what a failed request gets. Forwards nothing.
 
 use crate::failure::{Cause, Failure, Stage};
+use crate::grpc;
 use crate::https_only;
 use crate::request::{Call, Fate};
 use crate::snapshot::LocationPart;
@@ -61,6 +62,9 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
     if call.journal.begun || failure.status() == CLIENT_GONE {
         return Fate::Abort;
     }
+    if call.journal.head_read && grpc::is_call(call) {
+        return fail_call(call, failure).await;
+    }
     let mut lines = format!(
         "Proxy-Status: tidegate; error={}; details=\"{}\"\r\nX-Request-Id: {}\r\nCache-Control: no-store\r\n",
         failure.proxy_error(),
@@ -82,6 +86,20 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
     let body =
         if wants_html(call) { html(call, failure, &mut lines) } else { problem(call, failure, &mut lines) };
     respond(call, failure.status(), lines.as_bytes(), body.as_bytes()).await.unwrap_or(Fate::Abort)
+}
+
+/// A gRPC call always gets a 200; how it ended is said beside it.
+async fn fail_call(call: &mut Call<'_>, failure: Failure) -> Fate {
+    let lines = format!(
+        "Content-Type: application/grpc\r\ngrpc-status: {}\r\ngrpc-message: {}\r\nX-Request-Id: {}\r\n\
+         Proxy-Status: tidegate; error={}; details=\"{}\"\r\n",
+        grpc::status(failure),
+        failure.word(),
+        call.journal.id.text(),
+        failure.proxy_error(),
+        failure.word(),
+    );
+    respond(call, 200, lines.as_bytes(), b"").await.unwrap_or(Fate::Abort)
 }
 
 /// Sends a whole answer. The connection goes on when the request is read to its end.

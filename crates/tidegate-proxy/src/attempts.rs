@@ -124,11 +124,19 @@ impl<'a> Attempts<'a> {
 
     /// Whether the answer whose head has come from `endpoint` is to be thrown away for another attempt, which is paid for
     /// then. Asked only about statuses that the policy names.
-    pub(crate) fn refuse_answer(&self, call: &mut Call<'_>, view: &ClusterView, endpoint: usize) -> bool {
+    /// `is_vouched`: the policy says that such an answer means that nothing was done.
+    pub(crate) fn refuse_answer(
+        &self,
+        call: &mut Call<'_>,
+        view: &ClusterView,
+        endpoint: usize,
+        is_vouched: bool,
+    ) -> bool {
         if !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick()) {
             return false; // the endpoint's own words are better than ours
         }
-        self.unless_objected(call, view, self.objection(call, may_repeat)).is_ok()
+        let objection = self.objection(call, |call| is_vouched || may_repeat(call));
+        self.unless_objected(call, view, objection).is_ok()
     }
 
     /// After a failed attempt on `endpoint`: remembers it, and whether to try again; if not, the failure is the last.

@@ -10,6 +10,7 @@
 
 use crate::answer::date_line;
 use crate::failure::{Cause, Failure, Stage};
+use crate::grpc;
 use crate::https_only;
 use crate::load;
 use crate::pump::{PumpError, Side};
@@ -37,8 +38,9 @@ pub(crate) struct Exchanged {
     pub(crate) upstream_reusable: bool,
 }
 
-/// Whether an answer with a status that the policy takes for a failure is thrown away for another attempt.
-pub(crate) type Refuse<'a> = &'a dyn Fn(&mut Call<'_>) -> bool;
+/// Whether an answer with a status that the policy takes for a failure is thrown away for another attempt; the policy may
+/// vouch for it that nothing was done.
+pub(crate) type Refuse<'a> = &'a dyn Fn(&mut Call<'_>, bool) -> bool;
 
 /// Runs one exchange. The request head has been written to `call.workspace.upload.lead`.
 pub(crate) async fn run(
@@ -59,7 +61,7 @@ pub(crate) async fn run(
                 call.journal.continued |= status == 100;
                 pass_interim(call, policy).await?;
             }
-            _ if policy.retry.on_status.contains(status) && refuse(call) => {
+            _ if is_refused(call, policy, refuse) => {
                 call.journal.first_byte = Some(now());
                 return Err(Failure::new(Stage::Await, Cause::AnswerRefused(status)));
             }
@@ -71,6 +73,19 @@ pub(crate) async fn run(
         }
     }
     Err(Failure::new(Stage::Await, Cause::InterimFlood))
+}
+
+/// Whether the answer is thrown away for another attempt: by its status, or by that of a gRPC call which ended at once.
+fn is_refused(call: &mut Call<'_>, policy: &Policy, refuse: Refuse<'_>) -> bool {
+    let retry = &policy.retry;
+    if retry.on_status.contains(call.workspace.response.status) {
+        return refuse(call, false);
+    }
+    if retry.on_grpc == 0 || !grpc::is_call(call) {
+        return false;
+    }
+    let status = grpc::status_of(&call.workspace.response, call.workspace.answer.readable());
+    status.is_some_and(|status| status < 32 && retry.on_grpc & (1 << status) != 0) && refuse(call, true)
 }
 
 /// Sends the request on until the head of an answer is complete.

@@ -6,6 +6,7 @@ use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
 use crate::client::ClientAddress;
 use crate::exchange::{self, Exchanged};
 use crate::failure::{Cause, Failure, Stage};
+use crate::grpc;
 use crate::hedge;
 use crate::https_only;
 use crate::journal::Journal;
@@ -86,6 +87,9 @@ pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
         limit.admit(call)?;
     }
     call.total_deadline = after(call.journal.started, route.policy.timeouts.total);
+    if let Some(timeout) = grpc::timeout(call) {
+        call.total_deadline = call.total_deadline.min(after(call.journal.started, timeout));
+    }
     match &route.action {
         Action::Answer { status, content_type, body } => {
             answer::fixed(call, *status, content_type, body).await
@@ -253,7 +257,7 @@ async fn attempt<'v>(
     }
     let Flight { lease, connection, .. } = flight;
     let index = lease.index();
-    let refuse = &|call: &mut Call<'_>| attempts.refuse_answer(call, view, index);
+    let refuse = &|call: &mut Call<'_>, is_vouched| attempts.refuse_answer(call, view, index, is_vouched);
     exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits, refuse).await
 }
 

@@ -174,6 +174,8 @@ pub struct RetryPolicy {
     pub on_timeout: bool,
     /// After an answer with one of these, where RFC 9110 §9.2.2 allows and somebody else can be asked.
     pub on_status: StatusSet,
+    /// After a gRPC call that ended at once with one of these statuses: a bit for each.
+    pub on_grpc: u32,
     /// What pays for retries; `None`: nobody counts.
     pub budget: Option<RetryIncome>,
     /// Before the third attempt and, doubled each time, before later ones; by chance between half of it and all.
@@ -190,6 +192,7 @@ impl RetryPolicy {
         on_reset: false,
         on_timeout: false,
         on_status: StatusSet::EMPTY,
+        on_grpc: 0,
         budget: None,
         backoff: Duration::ZERO,
         body_bytes_max: 0,

@@ -64,7 +64,8 @@ const BREAKERS: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&BREAKER)])
 const STATUSES: Kind = Kind::AnyOf(&[STATUS, Kind::List(&STATUS)]);
 const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
 const HEDGES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&HEDGE)]);
-const RETRY_WORDS: Kind = Kind::Words(&["connect", "reset", "timeout"]);
+const RETRY_WORDS: Kind =
+    Kind::Words(&["connect", "reset", "timeout", "grpc_resource_exhausted", "grpc_unavailable"]);
 const RETRY_STATUS: Kind = Kind::Integer { min: 500, max: 599 };
 const RETRY_STATUSES: Kind = Kind::Text("a range of statuses like \"502-504\"");
 const STATUS: Kind =
@@ -549,10 +550,10 @@ pub(crate) static HEALTH: Table = Table {
     keys: &[
         key(
             "type",
-            Kind::Words(&["http", "tcp"]),
+            Kind::Words(&["http", "grpc", "tcp"]),
             Words("`http` when there is a `path`, `host` or `expect`, else `tcp`"),
             "\"http\"",
-            "What is tried: `http` a `GET`, `tcp` a connection alone.",
+            "What is tried: `http` a `GET`, `grpc` a call of `grpc.health.v1.Health/Check`, `tcp` a connection alone.",
         ),
         key("path", Kind::Text("a path like \"/health\""), Value("\"/\""), "\"/healthz\"", "What to `GET`."),
         key(
@@ -561,6 +562,13 @@ pub(crate) static HEALTH: Table = Table {
             Words("the endpoint's address"),
             "\"app.internal\"",
             "The `Host` that is sent.",
+        ),
+        key(
+            "service",
+            Kind::Text("the name of a gRPC service"),
+            Words("all of the endpoint"),
+            "\"shop.Cart\"",
+            "The service that a check of type `grpc` asks for.",
         ),
         key(
             "expect",
@@ -869,7 +877,8 @@ pub(crate) static RETRY: Table = Table {
             "`connect`: the connection could not be made. `reset`: it died before the first byte of an answer. `timeout`: \
                     no answer began within `timeout.first_byte` or `timeout.attempt`. A status: the endpoint answered with \
                     it, and somebody else can be asked. All but `connect` hold only for what may be done twice: by its \
-                    method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`.",
+                    method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`. `grpc_…`: a gRPC call \
+                    ended with that status before any message: nothing was done, so somebody else is asked.",
         ),
         key(
             "budget",

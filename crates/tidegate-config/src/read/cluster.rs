@@ -98,6 +98,12 @@ pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster
     set(&mut cluster.failure_statuses, failure_statuses(walk, section));
     set(&mut cluster.send_proxy_protocol, send_proxy_protocol(walk, section));
     set(&mut cluster.http2, section.boolean(walk, "endpoint_http2"));
+    if !cluster.http2
+        && let Some(HealthCheck { probe: Probe::Grpc { .. }, .. }) = &cluster.health
+    {
+        let title = "checks by gRPC need `endpoint_http2 = true`";
+        walk.report(Problem::error(section.span.clone(), title).help("gRPC is spoken over HTTP/2 alone"));
+    }
     if cluster.http2 && cluster.send_proxy_protocol {
         let title = "`endpoint_http2` and `send_proxy_protocol` exclude each other";
         let help =
@@ -330,6 +336,18 @@ fn probe(walk: &mut Walk, table: &Section<'_>) -> Probe {
                 Problem::error(field.key_span.clone(), title).help("leave it out, or set `type = \"http\"`"),
             );
         }
+    }
+    let service = table.text(walk, "service");
+    if word == Some("grpc") {
+        for field in &http_only {
+            let title = format!("`{}` has no effect on a check of type \"grpc\"", field.path);
+            walk.report(Problem::error(field.key_span.clone(), title).help("leave it out"));
+        }
+        return Probe::Grpc { service: service.unwrap_or_default().to_owned() };
+    }
+    if let Some(field) = table.field("service") {
+        let title = format!("`{}` is for checks of type \"grpc\" alone", field.path);
+        walk.report(Problem::error(field.key_span, title).help("add `type = \"grpc\"`"));
     }
     if word == Some("tcp") || (word.is_none() && http_only.is_empty()) {
         return Probe::Tcp;

@@ -15,8 +15,8 @@ use crate::scheme::Written;
 use crate::suggest::did_you_mean;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
-    Address, Answer, Cluster, Endpoint, Hedge, Matcher, Priority, Redirect, RedirectPart, Retry, RetryBudget,
-    RetryOn, RouteLimits, RouteRate, RouteTimeouts, StatusRange,
+    Address, Answer, Cluster, Endpoint, GrpcStatus, Hedge, Matcher, Priority, Redirect, RedirectPart, Retry,
+    RetryBudget, RetryOn, RouteLimits, RouteRate, RouteTimeouts, StatusRange,
 };
 
 const NAME_BYTES_MAX: usize = 128;
@@ -377,7 +377,8 @@ pub(super) fn hedge(walk: &mut Walk, section: &Section<'_>) -> Option<Option<Hed
 
 /// Words and statuses, mixed.
 fn retry_on(walk: &mut Walk, field: &Field<'_>) -> RetryOn {
-    let mut on = RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new() };
+    let mut on =
+        RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new(), grpc: Vec::new() };
     for node in field.items(walk) {
         let looks_like_status = match &node.value {
             Value::Text { text, .. } => text.starts_with(|first: char| first.is_ascii_digit()),
@@ -392,10 +393,15 @@ fn retry_on(walk: &mut Walk, field: &Field<'_>) -> RetryOn {
             Some("connect") => on.connect = true,
             Some("reset") => on.reset = true,
             Some("timeout") => on.timeout = true,
+            Some(word) if word.starts_with("grpc_") => {
+                on.grpc.extend(GrpcStatus::ALL.into_iter().find(|status| status.word() == word));
+            }
             _ => {}
         }
     }
     on.statuses = cluster::joined(on.statuses);
+    on.grpc.sort_unstable();
+    on.grpc.dedup();
     on
 }
 

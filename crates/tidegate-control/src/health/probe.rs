@@ -1,9 +1,10 @@
 //! One check of one endpoint: a connection, or a request and its status. Draws no conclusions.
 
-use http_body_util::{BodyExt, Empty};
+use super::grpc;
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, TE, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
@@ -26,6 +27,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub(super) enum ProbeError {
     #[error("cannot connect: {}", without_number(.0))]
     Connect(io::Error, Address),
+    #[error("by gRPC: {0}")]
+    Grpc(String),
     #[error("the answer is no HTTP, or breaks off: {0}")]
     Http(#[from] hyper::Error),
     #[error("it has no address")]
@@ -48,7 +51,12 @@ impl ProbeError {
                 is_out_of_descriptors(error) || to.tcp().is_some_and(|to| is_out_of_ports(error, to))
             }
             Self::NoAddress => true,
-            Self::Http(_) | Self::Request(_) | Self::Status { .. } | Self::Tls(_) | Self::Timeout(_) => false,
+            Self::Grpc(_)
+            | Self::Http(_)
+            | Self::Request(_)
+            | Self::Status { .. }
+            | Self::Tls(_)
+            | Self::Timeout(_) => false,
         }
     }
 }
@@ -123,7 +131,11 @@ async fn ask(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     upstream: &Upstream,
 ) -> Result<Said, ProbeError> {
-    let Probe::Http { path, host, expect } = probe else { return Ok(None) };
+    let (path, host, expect) = match probe {
+        Probe::Grpc { service } => return call(service, stream, upstream).await,
+        Probe::Http { path, host, expect } => (path, host, expect),
+        Probe::Tcp => return Ok(None),
+    };
     let host = host.as_deref().unwrap_or(&upstream.authority);
     let request =
         Request::get(path).header(USER_AGENT, concat!("tidegate-health/", env!("CARGO_PKG_VERSION")));
@@ -145,6 +157,39 @@ async fn ask(
         return Ok(said);
     }
     Err(ProbeError::Status { found, expected: expect.clone() })
+}
+
+/// Asks the endpoint itself whether the service is well.
+async fn call(
+    service: &str,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    upstream: &Upstream,
+) -> Result<Said, ProbeError> {
+    let scheme = if upstream.tls.is_some() { "https" } else { "http" };
+    let request = Request::post(format!("{scheme}://{}{}", upstream.authority, grpc::PATH))
+        .header(USER_AGENT, concat!("tidegate-health/", env!("CARGO_PKG_VERSION")))
+        .header(CONTENT_TYPE, "application/grpc")
+        .header(TE, "trailers")
+        .body(Full::new(Bytes::from(grpc::question(service))))?;
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let answer = async move {
+        let answer = sender.send_request(request).await?;
+        let status = answer.headers().get("grpc-status").cloned();
+        let answer = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
+        Ok::<_, hyper::Error>((status, answer))
+    };
+    let (status, answer) = tokio::join!(answer, connection).0?;
+    let Ok(answer) = answer else { return Err(ProbeError::Grpc("it said too much".into())) };
+    let status = answer.trailers().and_then(|trailers| trailers.get("grpc-status")).cloned().or(status);
+    let status = status.as_ref().map_or("missing", |status| status.to_str().unwrap_or("no number"));
+    if status != "0" {
+        return Err(ProbeError::Grpc(format!("the call ended with status {status}")));
+    }
+    match grpc::answer(&answer.to_bytes()) {
+        grpc::Serving::Yes => Ok(None),
+        grpc::Serving::No => Err(ProbeError::Grpc("it is not serving".into())),
+        grpc::Serving::Unclear => Err(ProbeError::Grpc("its answer makes no sense".into())),
+    }
 }
 
 async fn seen(answer: Response<Incoming>) -> Result<(StatusCode, Said), hyper::Error> {

@@ -116,6 +116,7 @@ fn retry(configured: &Retry) -> RetryPolicy {
         on_reset: configured.on.reset,
         on_timeout: configured.on.timeout,
         on_status: configured.on.statuses.iter().flat_map(|range| range.first..=range.last).collect(),
+        on_grpc: configured.on.grpc.iter().fold(0, |bits, status| bits | (1 << status.code())),
         budget: configured.budget.map(income),
         backoff: configured.backoff,
         body_bytes_max: usize::try_from(configured.body_bytes).unwrap_or(usize::MAX),

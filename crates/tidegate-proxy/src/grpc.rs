@@ -1,0 +1,97 @@
+//! What gRPC asks of whoever stands between: its deadlines, and its own words for how a call ended
+//! (gRPC over HTTP/2, "Requests" and "Responses"). Only calls that come by HTTP/2 are looked at.
+
+use crate::failure::{Cause, Failure};
+use crate::request::Call;
+use std::time::Duration;
+use tidegate_http::response::ResponseHead;
+use tidegate_http::{Version, field};
+
+/// What a call says of itself.
+pub(crate) fn is_call(call: &Call<'_>) -> bool {
+    let request = &call.workspace.request;
+    if request.version != Version::Http2 {
+        return false;
+    }
+    let kind =
+        field::find(&request.fields, call.workspace.input.pinned(), b"content-type").unwrap_or_default();
+    let rest = kind.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// How long the client waits for the end of its call, if it says so.
+pub(crate) fn timeout(call: &Call<'_>) -> Option<Duration> {
+    let request = &call.workspace.request;
+    let said = || field::find(&request.fields, call.workspace.input.pinned(), b"grpc-timeout");
+    if request.version == Version::Http2 { parse_timeout(said()?) } else { None }
+}
+
+/// At most eight digits and a unit.
+fn parse_timeout(text: &[u8]) -> Option<Duration> {
+    let (unit, digits) = text.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(number * 3600),
+        b'M' => Duration::from_secs(number * 60),
+        b'S' => Duration::from_secs(number),
+        b'm' => Duration::from_millis(number),
+        b'u' => Duration::from_micros(number),
+        b'n' => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// How an answer without a message ended the call, if its head says so.
+pub(crate) fn status_of(response: &ResponseHead, buffer: &[u8]) -> Option<u8> {
+    let text = field::find(&response.fields, buffer, b"grpc-status")?;
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The status of a call that ends here: as clients translate the status of HTTP, but for deadlines, which have one of their
+/// own.
+pub(crate) fn status(failure: Failure) -> u8 {
+    const DEADLINE_EXCEEDED: u8 = 4;
+    const PERMISSION_DENIED: u8 = 7;
+    const RESOURCE_EXHAUSTED: u8 = 8;
+    const UNIMPLEMENTED: u8 = 12;
+    const INTERNAL: u8 = 13;
+    const UNAVAILABLE: u8 = 14;
+    const UNAUTHENTICATED: u8 = 16;
+    match (failure.cause, failure.status()) {
+        (Cause::AttemptTimeout | Cause::FirstByteTimeout | Cause::TotalTimeout, _) => DEADLINE_EXCEEDED,
+        (_, 401) => UNAUTHENTICATED,
+        (_, 403) => PERMISSION_DENIED,
+        (_, 404) => UNIMPLEMENTED,
+        (_, 413) => RESOURCE_EXHAUSTED,
+        (_, 400..=499) if failure.status() != 429 => INTERNAL,
+        _ => UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_have_a_number_and_a_unit() {
+        for (text, expected) in [
+            ("1H", Some(Duration::from_hours(1))),
+            ("2M", Some(Duration::from_mins(2))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("99999999m", Some(Duration::from_millis(99_999_999))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("6n", Some(Duration::from_nanos(6))),
+            ("", None),
+            ("S", None),
+            ("1", None),
+            ("1s", None),
+            ("-1S", None),
+            ("123456789S", None),
+        ] {
+            assert_eq!(parse_timeout(text.as_bytes()), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! gRPC through real clients and servers: every kind of call, trailers, deadlines, statuses, health, retries.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use tidegate_testkit::{Proxy, Tidegate, eventually};
+
+/// Python with the packages that `cargo xtask test` puts beside what is built.
+fn python(script: &str) -> Command {
+    let built = tidegate_testkit::proxy::program().parent().unwrap().parent().unwrap();
+    let mut command = Command::new("python3");
+    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python").join(script));
+    command.env("PYTHONPATH", built.join("python-packages")).env("GRPC_VERBOSITY", "NONE");
+    command
+}
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut command = python("grpc_server.py");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Self { child, address: format!("127.0.0.1:{}", port.trim()) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn client(target: &str, arguments: &[&str]) -> serde_json::Value {
+    let output = python("grpc_client.py").arg(target).args(arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text)
+        .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn through(proxy: &Proxy, arguments: &[&str]) -> serde_json::Value {
+    client(&proxy.address().to_string(), arguments)
+}
+
+fn before(servers: &[&Server], more: &str) -> Proxy {
+    let to: Vec<_> = servers.iter().map(|server| format!("{:?}", server.address)).collect();
+    Tidegate::with(format!("to = [{}]\nendpoint_http2 = true\n{more}", to.join(", "))).start()
+}
+
+#[test]
+fn calls_of_every_kind_see_through_the_proxy_what_they_see_without() {
+    let server = Server::start();
+    let proxy = before(&[&server], "[log]\naccess = \"stdout\"\n");
+    let direct = client(&server.address, &["kinds"]);
+    assert_eq!(direct["big"], true);
+    assert_eq!(direct["deadline"], "DEADLINE_EXCEEDED");
+    assert_eq!(through(&proxy, &["kinds"]), direct, "{}", proxy.output().all());
+}
+
+#[test]
+fn what_the_proxy_answers_itself_is_a_status_of_grpc() {
+    let server = Server::start();
+    let slow = "[[route]]\npath = \"/test.Echo/Slow\"\nto = \"app\"\ntimeout = { first_byte = \"300ms\" }\n";
+    let gone = tidegate_testkit::Port::free();
+    let config = format!(
+        "listen = \"{{listen}}\"\nendpoint_http2 = true\n{slow}[[route]]\npath = \"/test.Echo/Unary\"\nto = \"127.0.0.1:{}\"\n\
+         [cluster.app]\nendpoints = [\"{}\"]\n",
+        gone.address().port(),
+        server.address
+    );
+    let proxy = Tidegate::with(config).start();
+    assert_eq!(through(&proxy, &["/test.Echo/Unary=x"])[0], "UNAVAILABLE");
+    assert_eq!(through(&proxy, &["/test.Echo/Unary=x"])[1], "connect_refused");
+    assert_eq!(through(&proxy, &["/test.Echo/Fail=x"]), serde_json::json!(["UNIMPLEMENTED", "no_route"]));
+    assert_eq!(through(&proxy, &["/test.Echo/Slow=2"])[0], "DEADLINE_EXCEEDED");
+    drop(gone);
+}
+
+#[test]
+fn a_deadline_ends_the_call_at_the_proxy_as_well() {
+    let server = Server::start();
+    let proxy = before(&[&server], "[log]\naccess = \"stdout\"\n");
+    assert_eq!(through(&proxy, &["/test.Echo/Slow=3", "0.4"])[0], "DEADLINE_EXCEEDED");
+    proxy.output().wait_for_stdout(&["\"path\":\"/test.Echo/Slow\""]);
+    let line = proxy.output().wait_for_stdout(&["/test.Echo/Slow"]);
+    assert!(line.contains("total_timeout") || line.contains("client_gone"), "{line}");
+}
+
+#[test]
+fn health_is_asked_by_grpc_and_an_unwell_endpoint_gets_no_calls() {
+    let (well, unwell) = (Server::start(), Server::start());
+    client(&unwell.address, &["/test.Echo/Control=unwell"]);
+    let health =
+        "health = { type = \"grpc\", interval = \"100ms\", timeout = \"90ms\", fall = 1, rise = 1 }\n";
+    let proxy = before(&[&well, &unwell], &format!("balance = \"round_robin\"\n{health}"));
+    eventually("the unwell endpoint is down", || {
+        proxy.metrics().sum("tidegate_endpoint_up", &[("endpoint", &unwell.address)]) < 0.5
+    });
+    for _ in 0..4 {
+        assert_eq!(through(&proxy, &["/test.Echo/Unary=abc"]), serde_json::json!(["ok", "cba"]));
+    }
+    assert_eq!(client(&unwell.address, &["/test.Echo/Control=well"])[1], "0");
+    proxy.wait_for_metric("tidegate_endpoint_up", &[("endpoint", &unwell.address)], 1.0);
+}
+
+#[test]
+fn an_unavailable_endpoint_is_asked_once_and_then_another_if_the_policy_says_so() {
+    let (one, other) = (Server::start(), Server::start());
+    let retry =
+        "balance = \"round_robin\"\nretry = { on = [\"connect\", \"grpc_unavailable\"], attempts = 2 }\n";
+    let proxy = before(&[&one, &other], retry);
+    assert_eq!(through(&proxy, &["/test.Echo/Fail=UNAVAILABLE"])[0], "UNAVAILABLE");
+    let asked = |server: &Server| client(&server.address, &["/test.Echo/Control="])[1].clone();
+    assert_eq!((asked(&one), asked(&other)), ("1".into(), "1".into()));
+    assert_eq!(through(&proxy, &["/test.Echo/Fail=NOT_FOUND"])[0], "NOT_FOUND");
+    let total: u32 = [asked(&one), asked(&other)]
+        .iter()
+        .map(|count| count.as_str().unwrap().parse::<u32>().unwrap())
+        .sum();
+    assert_eq!(total, 3, "only what the policy names is tried again");
+}
