@@ -47,6 +47,7 @@ mod reload_and_drain;
 mod retries;
 mod routing;
 mod sticky;
+mod tcp_routes;
 mod tiers_and_zones;
 mod timeouts;
 mod tls;

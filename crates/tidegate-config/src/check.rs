@@ -9,8 +9,8 @@ use crate::problem::Problem;
 use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
 use crate::walk::Walk;
 use crate::{
-    Action, Balance, Bind, Cluster, Config, Forward, HeaderMatch, HostPattern, Listener, Matcher, PathMatch,
-    Route,
+    Action, Balance, Bind, Cluster, Config, Forward, HeaderMatch, HostPattern, Listener, Matcher, Passage,
+    PathMatch, Route,
 };
 
 /// Checks and completes. What comes out only counts when nothing was reported as an error.
@@ -20,6 +20,7 @@ pub(crate) fn check(walk: &mut Walk, draft: Draft) -> Config {
     names_apart(walk, &draft.routes);
     routes_reachable(walk, &draft.routes);
     if walk.error_count() == 0 {
+        passages_fit(walk, &draft);
         clusters_used(walk, &draft);
         hedges_can_happen(walk, &draft);
     }
@@ -31,7 +32,8 @@ fn something_to_do(walk: &mut Walk, draft: &Draft) {
         return;
     }
     let no_listener = draft.listeners.is_empty() && !walk.has_misplaced(&["listen", "listener"]);
-    let no_route = draft.routes.is_empty() && !walk.has_misplaced(&["to", "route"]);
+    let speaks_http = draft.listeners.is_empty() || draft.listeners.iter().any(|one| one.value.speaks_http());
+    let no_route = speaks_http && draft.routes.is_empty() && !walk.has_misplaced(&["to", "route"]);
     let problem = match (no_listener, no_route) {
         (false, false) => return,
         (true, true) => Problem::error(0..0, "nothing says where to listen and where requests go")
@@ -157,6 +159,32 @@ fn conditions(matcher: &Matcher) -> usize {
     usize::from(!matcher.methods.is_empty()) + matcher.headers.len()
 }
 
+/// What is passed on without being decrypted is not to be encrypted once more, and goes over connections of its own.
+fn passages_fit(walk: &mut Walk, draft: &Draft) {
+    let cluster = |name: &String| draft.clusters.iter().find(|cluster| cluster.value.name == *name);
+    for listener in &draft.listeners {
+        let Some(passage) = &listener.value.passage else { continue };
+        for (host, name) in &passage.names {
+            if cluster(name).is_some_and(|cluster| cluster.value.tls.is_some()) {
+                let host = print_host(host);
+                let title = format!(
+                    "what asks for {host:?} is encrypted already, and the cluster `{name}` does it again"
+                );
+                let help =
+                    "`sni` passes connections on as they are: use a cluster without `tls` and `https://`";
+                walk.report(Problem::error(listener.span.clone(), title).help(help));
+            }
+        }
+        if let Some(name) = passage.clusters().find(|name| cluster(name).is_some_and(|one| one.value.http2)) {
+            let title = format!(
+                "the cluster `{name}` takes requests of HTTP/2, and this listener passes connections on"
+            );
+            let help = "use a cluster without `endpoint_http2`: whoever connects may speak it all the same";
+            walk.report(Problem::error(listener.span.clone(), title).help(help));
+        }
+    }
+}
+
 fn clusters_used(walk: &mut Walk, draft: &Draft) {
     let target = |route: &RouteDraft| match &route.action {
         ActionDraft::Forward(forward) => match &forward.target {
@@ -165,7 +193,9 @@ fn clusters_used(walk: &mut Walk, draft: &Draft) {
         },
         _ => None,
     };
-    let used: BTreeSet<String> = draft.routes.iter().filter_map(target).collect();
+    let passed = draft.listeners.iter().filter_map(|listener| listener.value.passage.as_ref());
+    let mut used: BTreeSet<String> = draft.routes.iter().filter_map(target).collect();
+    used.extend(passed.flat_map(Passage::clusters).cloned());
     for cluster in draft.clusters.iter().filter(|cluster| !used.contains(&cluster.value.name)) {
         let title = format!("no route leads to the cluster `{}`", cluster.value.name);
         let help = format!("use it, as in `to = {:?}`, or remove it", cluster.value.name);

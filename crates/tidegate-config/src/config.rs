@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::{Bind, Cluster, ClusterLimits, RateLimit, Route, RouteLimits, RouteTimeouts, Tls};
+use crate::{Bind, Cluster, ClusterLimits, Passage, RateLimit, Route, RouteLimits, RouteTimeouts, Tls};
 
 /// Everything Tidegate was told, with every default filled in.
 ///
@@ -66,6 +66,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Sends every request to `https://` and this port instead; `None`: serves them.
     pub redirect_https: Option<u16>,
+    /// What is passed on as it is; `None`: nothing.
+    pub passage: Option<Passage>,
     /// HTTP/2 is spoken with clients that want it, besides HTTP/1.1.
     pub http2: bool,
     /// Open client connections on this listener, at most; never above [`Limits::connections`].
@@ -74,6 +76,13 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Peers whose connections begin with a header of the PROXY protocol; nobody else's may.
     pub proxy_protocol_from: Vec<IpNet>,
+}
+
+impl Listener {
+    /// Whether it serves requests, besides what it passes on or alone.
+    pub fn speaks_http(&self) -> bool {
+        self.passage.as_ref().is_none_or(|passage| passage.rest.is_none() && self.tls.is_some())
+    }
 }
 
 /// What is logged, and where to.

@@ -227,6 +227,9 @@ mod tests {
             ("certificate", _) => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[[listener.tls.certificates]]\ncert = 'c'\n"
             }
+            ("listener", "tcp" | "sni") => {
+                "to = 'h:1'\n[cluster.db]\nendpoints = ['h:2']\n[[listener]]\nbind = ':80'\n"
+            }
             ("listener", "bind") => "to = 'h:1'\n[[listener]]\n",
             ("listener", _) => "to = 'h:1'\n[[listener]]\nbind = ':80'\n",
             ("route", "to" | "answer" | "redirect") => "listen = ':80'\n[[route]]\n",

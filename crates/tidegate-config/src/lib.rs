@@ -25,6 +25,7 @@ mod expand;
 mod flags;
 mod keys;
 mod parse;
+mod passage;
 mod problem;
 mod rate_limit;
 mod read;
@@ -48,6 +49,7 @@ pub use cluster::{
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, RequestLimit, Timeouts, Workers};
 pub use endpoint_tls::{EndpointTls, Trust};
 pub use flags::Flag;
+pub use passage::Passage;
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use rate_limit::{RateKey, RateLimit, RouteRate};
 pub use reference::reference;

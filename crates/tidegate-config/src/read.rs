@@ -8,6 +8,7 @@ mod cluster;
 mod endpoint_tls;
 mod listener;
 mod matcher;
+mod passage;
 mod rate_limit;
 mod route;
 mod sticky;
@@ -102,7 +103,8 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
     let clusters = cluster::named(walk, &root, &inherited);
     let names: BTreeSet<&str> = clusters.iter().map(|cluster| cluster.value.name.as_str()).collect();
     let routes = route::routes(walk, &root, &inherited, &names);
-    let (listeners, admin) = (listener::listeners(walk, &root, &inherited), listener::admin(walk, &root));
+    let (listeners, admin) =
+        (listener::listeners(walk, &root, &inherited, &names), listener::admin(walk, &root));
     let given = |name| root.field(name).is_some();
     let incomplete = (listeners.is_empty() && (given("listen") || given("listener")))
         || (routes.is_empty() && (given("to") || given("route")));

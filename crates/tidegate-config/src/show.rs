@@ -134,6 +134,18 @@ fn one_listener(sheet: &mut Sheet, listener: &Listener) {
     if let Some(tls) = &listener.tls {
         sheet.line("tls", one_tls(tls));
     }
+    if let Some(passage) = &listener.passage {
+        let names = passage.names.iter();
+        let names: Vec<_> = names
+            .map(|(host, cluster)| format!("{} = {}", quoted(&print_host(host)), quoted(cluster)))
+            .collect();
+        if !names.is_empty() {
+            sheet.line("sni", format_args!("{{ {} }}", names.join(", ")));
+        }
+        if let Some(rest) = &passage.rest {
+            sheet.line("tcp", quoted(rest));
+        }
+    }
     sheet.line("http2", listener.http2);
     match listener.redirect_https {
         Some(port) => sheet.line("redirect_https", port),

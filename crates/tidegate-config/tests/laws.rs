@@ -41,7 +41,7 @@ fn routes_are_named_after_what_they_match_and_endpoints_on_the_spot_after_their_
     ];
     assert_eq!(names, expected);
     let clusters: Vec<&str> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
-    assert_eq!(clusters, ["1-a-b", "a-b", "a.b", "app", "default", "sessions"]);
+    assert_eq!(clusters, ["1-a-b", "a-b", "a.b", "app", "default", "plain", "sessions"]);
     assert_eq!(config.cluster("app").unwrap().endpoints[1].weight, 2);
     assert!(config.cluster("none").is_none());
 }

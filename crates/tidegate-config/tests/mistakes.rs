@@ -61,6 +61,12 @@ mistakes! {
         [[route]]\npath = '/c'\nto = 'c:1'\ntls = { ca = 'x', verify = false, cert = 'y' }\n\
         [[route]]\npath = '/d'\nto = 'd'\ntls = true\n[cluster.d]\nendpoints = ['d:1']\ntls = { server_name = 'd.example:443' }\n",
     whoever_answers_is_believed: "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['https://a.internal']\ntls = { verify = false }\n",
+    connections_passed_on_to_nobody: "[[listener]]\nbind = ':1'\ntcp = 'bd'\n[[listener]]\nbind = ':2'\ntcp = '10.0.0.1:5432'\n\
+        [[listener]]\nbind = ':3'\nsni = { 'a.com:443' = 'db', '10.0.0.1' = 'db', 'b.com' = 5 }\n[cluster.db]\nendpoints = ['a:1']\n",
+    connections_that_a_cluster_does_not_take: "[[listener]]\nbind = ':1'\nsni = { 'a.com' = 'a' }\n[[listener]]\nbind = ':2'\ntcp = 'b'\n\
+        [cluster.a]\nendpoints = ['https://a']\n[cluster.b]\nendpoints = ['b:1']\nendpoint_http2 = true\n",
+    a_listener_that_passes_everything_on_needs_no_route: "[[listener]]\nbind = ':1'\ntcp = 'a'\n[[listener]]\nbind = ':2'\nsni = { 'a.com' = 'a' }\n\
+        [cluster.a]\nendpoints = ['a:1']\n",
     an_address_that_is_a_url: "listen = ':80'\nto = ['http://localhost:8001/']\n",
     a_port_out_of_range: "listen = ':99999'\nto = ['localhost:0', '::1']\n",
     an_algorithm_of_another_proxy: "listen = ':80'\nto = 'a:1'\nbalance = 'leastconn'\n",

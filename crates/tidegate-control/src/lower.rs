@@ -15,8 +15,10 @@ use crate::tls::Stock;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
-use tidegate_config::Config;
-use tidegate_proxy::snapshot::{HeadLimits, Keepalive, Listener, PerClient, Presence, ProxyLimits, Snapshot};
+use tidegate_config::{Config, HostPattern, Listener as ConfiguredListener};
+use tidegate_proxy::snapshot::{
+    HeadLimits, Keepalive, Listener, Passage, PerClient, Presence, ProxyLimits, Snapshot,
+};
 use tidegate_proxy::upstream::Upstream;
 
 /// What was in force until now.
@@ -79,6 +81,7 @@ fn listener(
         .and_then(|previous| previous.snapshot.listeners.iter().find(|listener| listener.key == place.key));
     Some(Listener {
         key: Arc::clone(&place.key),
+        passage: passage(config, configured),
         tls: certificates.terminator(place.listener),
         redirect_https: configured.redirect_https,
         strict_transport: strict_transport(configured).into(),
@@ -98,6 +101,22 @@ fn listener(
 fn strict_transport(listener: &tidegate_config::Listener) -> String {
     let age = listener.tls.as_ref().and_then(|tls| tls.hsts);
     age.map_or_else(String::new, |age| format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()))
+}
+
+fn passage(config: &Config, configured: &ConfiguredListener) -> Option<Passage> {
+    let configured = configured.passage.as_ref()?;
+    // A checked configuration names clusters that are there.
+    let position = |name: &String| config.clusters.iter().position(|cluster| cluster.name == *name);
+    let pattern = |host: &HostPattern| match host {
+        HostPattern::Exact(name) => name.clone(),
+        HostPattern::Wildcard(base) => format!("*.{base}"),
+    };
+    let names = configured.names.iter();
+    Some(Passage {
+        names: names.filter_map(|(host, cluster)| Some((pattern(host), position(cluster)?))).collect(),
+        rest: configured.rest.as_ref().map(|rest| position(rest).unwrap_or(usize::MAX)),
+        policy: routes::passing_on(config),
+    })
 }
 
 fn presence(config: &Config) -> Presence {

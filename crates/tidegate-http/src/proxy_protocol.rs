@@ -7,7 +7,7 @@ mod crc32c;
 mod version1;
 mod version2;
 
-pub use version2::{LOCAL, write};
+pub use version2::{LOCAL, Values, write};
 
 use std::net::SocketAddr;
 

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use tidegate_http::proxy_protocol::{
-    HEADER_BYTES_MAX, LOCAL, Origin, ProxyHeaderError, begins_with_header, parse, write,
+    HEADER_BYTES_MAX, LOCAL, Origin, ProxyHeaderError, Values, begins_with_header, parse, write,
 };
 
 type Parsed = Result<Option<(Origin, usize)>, ProxyHeaderError>;
@@ -224,10 +224,14 @@ proptest! {
     fn what_is_written_reads_as_it_was_meant(
         ends in proptest::option::of((socket_address(), socket_address())),
         id in proptest::collection::vec(any::<u8>(), 0..200),
+        protocol in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
+        authority in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
         behind in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let mut bytes = Vec::new();
-        write(ends, &id, &mut bytes);
+        let values =
+            Values { unique_id: &id, protocol: protocol.as_deref(), authority: authority.as_deref() };
+        write(ends, &values, &mut bytes);
         let length = bytes.len();
         bytes.extend_from_slice(&behind);
         let origin = match ends {

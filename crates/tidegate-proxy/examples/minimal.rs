@@ -83,6 +83,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         tls: None,
         redirect_https: None,
         strict_transport: "".into(),
+        passage: None,
         streams_max: None,
         connections_max: 100_000,
         connections: Arc::new(AtomicUsize::new(0)),

@@ -12,6 +12,7 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::http2::{self, PREFACE};
 use crate::journal::{Journal, RequestId};
 use crate::listener::{ListenerState, Open};
+use crate::passage;
 use crate::record::record;
 use crate::request::{self, Call, Fate};
 use crate::snapshot::Listener;
@@ -95,6 +96,15 @@ impl Connection {
 
 /// The life of one client connection.
 pub(crate) async fn run(mut connection: Box<Connection>) {
+    if connection.listener.current().passage.is_some() {
+        let Connection { open, listener, stream, client, alarm, .. } = &mut *connection;
+        let carried = Box::pin(passage::carry(&open.worker, listener, stream, client, alarm));
+        match unless_it_panics(carried).await {
+            Some(None) => {} // it is one of HTTP
+            Some(Some(fate)) => return end(connection, Some(fate)).await,
+            None => return end(connection, None).await,
+        }
+    }
     let mut idle_since = now();
     loop {
         let worker = &connection.open.worker;
@@ -106,13 +116,21 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection))).await {
             Some(Served::SpeaksHttp2(received)) => return Box::pin(serve_http2(connection, received)).await,
             Some(Served::Until(Fate::KeepAlive, since)) => idle_since = since,
-            Some(Served::Until(Fate::Close, _)) => return,
-            Some(Served::Until(Fate::Linger, _)) => return Box::pin(linger(&mut connection)).await,
-            Some(Served::Until(Fate::Abort, _)) => return connection.stream.abort(),
-            None => {
-                connection.open.worker.metrics.panics.increment();
-                return connection.stream.abort();
-            }
+            Some(Served::Until(fate, _)) => return end(connection, Some(fate)).await,
+            None => return end(connection, None).await,
+        }
+    }
+}
+
+/// `None`: a mistake of ours ends it.
+async fn end(mut connection: Box<Connection>, fate: Option<Fate>) {
+    match fate {
+        Some(Fate::Close | Fate::KeepAlive) => {}
+        Some(Fate::Linger) => Box::pin(linger(&mut connection)).await,
+        Some(Fate::Abort) => connection.stream.abort(),
+        None => {
+            connection.open.worker.metrics.panics.increment();
+            connection.stream.abort();
         }
     }
 }
@@ -288,7 +306,12 @@ async fn beginning(stream: &Stream, workspace: &mut Workspace, alarm: &Alarm, de
 }
 
 /// Encrypts the connection where that is to be done and has not been; `received` has been read from it already.
-async fn secure(state: &ListenerState, stream: &Stream, alarm: &Alarm, received: &[u8]) -> Result<(), Fate> {
+pub(crate) async fn secure(
+    state: &ListenerState,
+    stream: &Stream,
+    alarm: &Alarm,
+    received: &[u8],
+) -> Result<(), Fate> {
     let Stream::Tls(tls) = stream else { return Ok(()) };
     let listener = state.current();
     let Some(terminator) = listener.tls.as_ref().filter(|_| !tls.is_encrypted()) else { return Ok(()) };

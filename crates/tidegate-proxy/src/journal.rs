@@ -31,6 +31,10 @@ pub(crate) struct Journal {
     pub(crate) ended: Option<Moment>,
     /// Of the answer that the client got; 0: none.
     pub(crate) status: u16,
+    /// It is no request but a connection that is passed on as it is.
+    pub(crate) is_passed_on: bool,
+    /// The name that such a connection asked for.
+    pub(crate) server_name: Option<Box<str>>,
     /// The head of an answer has been handed on: nothing else can be said to the client any more.
     pub(crate) begun: bool,
     /// The endpoint has asked for the body (100): silence is the client's from then on.

@@ -25,6 +25,7 @@ mod https_only; // clients that are to come by HTTPS
 mod journal; // what happened so far in a request
 mod listener; // accept, within the connection limits
 pub mod load; // what endpoints say of their load
+mod passage; // connections that are passed on as they are
 mod pump; // one direction of an exchange
 pub mod queue; // waiting for an endpoint with room
 pub mod rate_limit; // how often somebody may ask

@@ -11,6 +11,7 @@ use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 
 use crate::attempts::Objection;
 use crate::failure::{Cause, Failure, Retry};
+use crate::journal::Journal;
 use crate::load::Learned;
 use crate::stream::Stream;
 use crate::tls::Handshake;
@@ -67,6 +68,7 @@ pub(crate) struct WorkerMetrics {
     /// Failures are rare but their kinds many: series are resolved when first needed.
     failures: RefCell<HashMap<FailureSeries, Arc<Counter>>>,
     limits: RefCell<HashMap<&'static str, Arc<Counter>>>,
+    passages: RefCell<HashMap<Arc<str>, PassageMetrics>>,
 }
 
 impl WorkerMetrics {
@@ -77,6 +79,7 @@ impl WorkerMetrics {
             resolver,
             failures: RefCell::default(),
             limits: RefCell::default(),
+            passages: RefCell::default(),
         }
     }
 
@@ -97,10 +100,44 @@ impl WorkerMetrics {
         limits.entry(limit).or_insert_with(resolve).increment();
     }
 
+    /// A connection that was passed on as it is has ended.
+    pub(crate) fn passed_on(&self, listener: &Arc<str>, journal: &Journal) {
+        let mut passages = self.passages.borrow_mut();
+        let new = || PassageMetrics::new(&self.resolver, listener);
+        passages.entry(Arc::clone(listener)).or_insert_with(new).count(journal);
+    }
+
     /// Counts one tunnel for as long as the guard lives.
     pub(crate) fn tunnel(&self) -> OpenTunnel {
         self.tunnels.add(1);
         OpenTunnel(Arc::clone(&self.tunnels))
+    }
+}
+
+#[derive(Debug)]
+struct PassageMetrics {
+    bytes_in: Arc<Counter>,
+    bytes_out: Arc<Counter>,
+    failed: Arc<Counter>,
+    passed: Arc<Counter>,
+}
+
+impl PassageMetrics {
+    fn new(resolver: &Resolver, listener: &str) -> Self {
+        let bytes = |direction| resolver.counter(&families::TCP_BYTES, &[listener, direction]);
+        let connections = |outcome| resolver.counter(&families::TCP_CONNECTIONS, &[listener, outcome]);
+        Self {
+            bytes_in: bytes("in"),
+            bytes_out: bytes("out"),
+            failed: connections("failed"),
+            passed: connections("passed"),
+        }
+    }
+
+    fn count(&self, journal: &Journal) {
+        self.bytes_in.add(journal.body_bytes_in);
+        self.bytes_out.add(journal.body_bytes_out);
+        if journal.failure.is_some() { &self.failed } else { &self.passed }.increment();
     }
 }
 

@@ -26,12 +26,16 @@ pub(crate) fn record(call: &mut Call<'_>) {
     let total = call.ended().since(call.journal.started);
     let journal = &call.journal;
     let metrics = call.view.route_metrics(journal.route);
-    if journal.status > 0 {
-        metrics.requests.increment(journal.status);
+    if journal.is_passed_on {
+        call.worker.metrics.passed_on(&call.listener.key, journal);
+    } else {
+        if journal.status > 0 {
+            metrics.requests.increment(journal.status);
+        }
+        metrics.duration.record(total);
+        metrics.body_bytes_in.add(journal.body_bytes_in);
+        metrics.body_bytes_out.add(journal.body_bytes_out);
     }
-    metrics.duration.record(total);
-    metrics.body_bytes_in.add(journal.body_bytes_in);
-    metrics.body_bytes_out.add(journal.body_bytes_out);
     if let Some(failure) = &journal.failure {
         call.worker.metrics.failure(&metrics.route, failure);
         if let Some(limit) = failure.limit() {
@@ -58,14 +62,18 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         listener: &call.listener.key,
         client: forwarded.as_deref().unwrap_or(str::from_utf8(call.address.text()).unwrap_or_default()),
         method: head.map(|head| head.method_text.of(bytes)),
-        host: head.map(|head| head.authority.of(bytes)),
+        host: match &journal.server_name {
+            Some(name) => Some(name.as_bytes()),
+            None => head.map(|head| head.authority.of(bytes)),
+        },
         path: head.map(|_| call.path()),
         query: head.map(|head| head.query.of(bytes)).and_then(|query| query.strip_prefix(b"?")),
-        protocol: head.map(|head| match head.version {
-            Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
-            Version::Http2 => "HTTP/2",
-        }),
+        protocol: match head.map(|head| head.version) {
+            Some(Version::Http10) => Some("HTTP/1.0"),
+            Some(Version::Http11) => Some("HTTP/1.1"),
+            Some(Version::Http2) => Some("HTTP/2"),
+            None => journal.is_passed_on.then_some("TCP"),
+        },
         user_agent: head.and_then(|head| field::find(&head.fields, bytes, b"user-agent")),
         route: route.map(|route| &*route.name),
         cluster: endpoint.map(|(cluster, _)| &*cluster.cluster.name),

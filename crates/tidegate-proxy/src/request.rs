@@ -232,7 +232,7 @@ pub(crate) struct Flight<'v> {
 }
 
 /// The right to a connection, and the connection.
-async fn board(
+pub(crate) async fn board(
     call: &mut Call<'_>,
     policy: &Policy,
     view: &ClusterView,
@@ -456,7 +456,12 @@ async fn dial(
 }
 
 /// Tells the balancer and the endpoint's metrics how the attempt went.
-fn settle(call: &mut Call<'_>, lease: Lease<'_>, endpoint: &EndpointView, ended: &Result<Fate, Failure>) {
+pub(crate) fn settle(
+    call: &mut Call<'_>,
+    lease: Lease<'_>,
+    endpoint: &EndpointView,
+    ended: &Result<Fate, Failure>,
+) {
     let now = call.ended();
     call.journal.body_bytes_in = call.workspace.upload.body_bytes;
     call.journal.body_bytes_out = call.workspace.download.body_bytes;

@@ -10,6 +10,7 @@ use crate::sticky::Sticky;
 use crate::tls::Terminator;
 use crate::upstream::Upstream;
 use ipnet::IpNet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -45,6 +46,8 @@ pub struct Listener {
     pub redirect_https: Option<u16>,
     /// A line that answers carry where they are encrypted and endpoints do not say it themselves, or nothing.
     pub strict_transport: Arc<str>,
+    /// Where connections go that are passed on as they are; `None`: all are of HTTP.
+    pub passage: Option<Passage>,
     /// Connections open at once on this listener, over all workers.
     pub connections_max: usize,
     /// The count that `connections_max` bounds; the same object as in the previous snapshot.
@@ -70,12 +73,41 @@ impl Listener {
 
     /// How the clients of this listener reach us.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        match &self.passage {
+            Some(passage) if passage.rest.is_some() || self.tls.is_none() => "tcp",
+            _ if self.tls.is_some() => "https",
+            _ => "http",
+        }
     }
 
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// What becomes of connections that are not of HTTP, or not for us to decrypt. Clusters are positions in
+/// `Snapshot::clusters`.
+#[derive(Debug)]
+pub struct Passage {
+    /// By the name in the first message of TLS, in lower case; `*.` before those that are for all names below. What has one
+    /// of these is not decrypted.
+    pub names: HashMap<String, usize>,
+    /// For all others, decrypted where the listener does that; `None`: they are of HTTP if it does, else refused.
+    pub rest: Option<usize>,
+    pub policy: Policy,
+}
+
+impl Passage {
+    /// Its own, before that of the longest name above it.
+    pub(crate) fn cluster_of(&self, server_name: &str) -> Option<usize> {
+        let mut known = self.names.get(server_name);
+        let mut name = server_name;
+        while let (None, Some((_, above))) = (known, name.split_once('.')) {
+            known = self.names.get(&format!("*.{above}"));
+            name = above;
+        }
+        known.copied()
     }
 }
 
@@ -265,4 +297,44 @@ pub enum HashKey {
     None,
     /// The canonical path without the query.
     Path,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_goes_before_a_wildcard_and_the_longest_wildcard_before_others() {
+        let names = [("a.b.c", 0), ("*.b.c", 1), ("*.c", 2), ("c", 3)];
+        let names = names.map(|(name, cluster)| (name.to_owned(), cluster)).into();
+        let timeouts = Timeouts {
+            queue: Duration::ZERO,
+            connect: Duration::ZERO,
+            attempt: Duration::ZERO,
+            first_byte: Duration::ZERO,
+            body_idle: Duration::ZERO,
+            total: Duration::ZERO,
+            tunnel_idle: Duration::ZERO,
+        };
+        let policy = Policy {
+            timeouts,
+            body_bytes_max: None,
+            retry: RetryPolicy::NEVER,
+            hedge: None,
+            priority: Priority::default(),
+            preserve_host: true,
+        };
+        let passage = Passage { names, rest: None, policy };
+        for (name, expected) in [
+            ("a.b.c", Some(0)),
+            ("x.b.c", Some(1)),
+            ("x.y.b.c", Some(1)),
+            ("b.c", Some(2)),
+            ("c", Some(3)),
+            ("d", None),
+            ("", None),
+        ] {
+            assert_eq!(passage.cluster_of(name), expected, "{name}");
+        }
+    }
 }

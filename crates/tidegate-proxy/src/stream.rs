@@ -94,6 +94,15 @@ impl Stream {
         }
     }
 
+    /// What the client agreed to speak when it began TLS.
+    pub(crate) fn protocol(&self) -> Option<&'static [u8]> {
+        match self {
+            Self::Tls(tls) => tls.protocol(),
+            Self::Http2(stream) if stream.is_encrypted() => Some(b"h2"),
+            Self::Plain(_) | Self::Http2(_) | Self::Http2Request(_) => None,
+        }
+    }
+
     /// How the body of a message that is read here is framed, when its head says this.
     pub(crate) fn framing(&self, body: BodyLength) -> BodyLength {
         match (self, body) {

@@ -1,4 +1,5 @@
-//! After 101 (Switching Protocols): bytes both ways until both sides have ended. Knows nothing of what they mean.
+//! After 101 (Switching Protocols), and where connections are passed on as they are: bytes both ways until both sides have
+//! ended. Knows nothing of what they mean.
 
 use crate::exchange::{Exchanged, Patience, report_head};
 use crate::failure::{Cause, Failure, Stage};
@@ -12,7 +13,7 @@ use tidegate_balance::Lease;
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldSet};
 
-/// Passes the 101 on and becomes the tunnel that it opens. Each side's end is passed on to the other (half-close).
+/// Passes the 101 on and becomes the tunnel that it opens.
 pub(crate) async fn run(
     call: &mut Call<'_>,
     lease: &mut Lease<'_>,
@@ -21,6 +22,12 @@ pub(crate) async fn run(
 ) -> Result<Exchanged, Failure> {
     open(call)?;
     report_head(call, lease);
+    relay(call, up, policy).await?;
+    Ok(Exchanged { downstream: Fate::Close, upstream_reusable: false })
+}
+
+/// Bytes both ways until both sides have ended. Each side's end is passed on to the other (half-close).
+pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<(), Failure> {
     let _open = call.worker.metrics.tunnel();
     // A tunnel lives as long as it is used: the total deadline is for requests.
     let mut patience = Patience::new(NEVER, None);
@@ -49,7 +56,7 @@ pub(crate) async fn run(
     })
     .await?;
     call.journal.ended = Some(now());
-    Ok(Exchanged { downstream: Fate::Close, upstream_reusable: false })
+    Ok(())
 }
 
 fn open(call: &mut Call<'_>) -> Result<(), Failure> {

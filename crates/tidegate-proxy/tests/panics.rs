@@ -188,6 +188,7 @@ fn listener(connections: &Arc<AtomicUsize>) -> Listener {
         tls: None,
         redirect_https: None,
         strict_transport: "".into(),
+        passage: None,
         streams_max: None,
         connections_max: 100,
         connections: Arc::clone(connections),

@@ -70,6 +70,10 @@ families! {
         "Connections from clients that are open now.";
     LISTENER_CONNECTIONS_REFUSED = Counter "tidegate_listener_connections_refused" ["listener", "limit"]
         "Connections closed unanswered because a limit on connections was reached; limit is client, listener or total.";
+    TCP_CONNECTIONS = Counter "tidegate_tcp_connections" ["listener", "outcome"]
+        "Connections that were passed on as they are (tcp, sni) and have ended; outcome is passed, or failed by a cause that tidegate_failures has.";
+    TCP_BYTES = Counter "tidegate_tcp_bytes" ["listener", "direction"]
+        "Bytes of connections that were passed on as they are and have ended; direction is in (from clients) or out.";
     TLS_HANDSHAKES = Counter "tidegate_tls_handshakes" ["listener", "outcome"]
         "TLS handshakes with clients; outcome is full, resumed, failed, timeout, client_gone or not_tls.";
     CERTIFICATE_EXPIRY = Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["certificate"]

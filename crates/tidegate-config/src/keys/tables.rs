@@ -201,6 +201,21 @@ pub(crate) static LISTENER: Table = Table {
             "false",
             "Speak HTTP/2 with clients that ask for it: when TLS begins, or in the clear by beginning with it (prior knowledge).",
         ),
+        key(
+            "tcp",
+            Kind::Text("a cluster by its name"),
+            Words("HTTP"),
+            "\"db\"",
+            "Passes every connection on to an endpoint of this cluster, byte for byte. With `tls`, what is decrypted here.",
+        ),
+        key(
+            "sni",
+            Kind::MapOf(&Kind::Text("a cluster by its name")),
+            Words("none"),
+            "{ \"db.example.com\" = \"db\" }",
+            "Clusters by the name that clients ask for when they begin TLS: such connections are passed on as they are, not \
+                decrypted. `*.example.com` stands for all names below. Others go on as `tls` and `tcp` say, else they are refused.",
+        ),
         key("tls", TLSES, Words("plain HTTP"), "{ cert = \"a.pem\", key = \"a.key\" }", TLS_DOC),
         key(
             "redirect_https",

@@ -2,11 +2,14 @@
 //!
 //! It does not know whether two of them collide.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use crate::document::{Node, Value};
 use crate::keys::LISTENER;
 use crate::problem::Problem;
+use crate::read::passage::passage;
 use crate::read::tls::tls;
 use crate::read::{Inherited, Placed, is_table};
 use crate::walk::{Field, Section, Walk, set};
@@ -16,7 +19,12 @@ use crate::{Bind, Listener, Log, LogFormat, LogTarget};
 const ADMIN_PORT: u16 = 9901;
 
 /// `listen`, then each `[[listener]]`.
-pub(super) fn listeners(walk: &mut Walk, root: &Section<'_>, inherited: &Inherited) -> Vec<Placed<Listener>> {
+pub(super) fn listeners(
+    walk: &mut Walk,
+    root: &Section<'_>,
+    inherited: &Inherited,
+    clusters: &BTreeSet<&str>,
+) -> Vec<Placed<Listener>> {
     let mut listeners = Vec::new();
     if let Some(field) = root.field("listen") {
         let nodes = field.one_or_many();
@@ -33,7 +41,7 @@ pub(super) fn listeners(walk: &mut Walk, root: &Section<'_>, inherited: &Inherit
     }
     if let Some(field) = root.field("listener") {
         for node in field.items(walk) {
-            listeners.extend(listener(walk, &field, node, inherited));
+            listeners.extend(listener(walk, &field, node, inherited, clusters));
         }
     }
     listeners
@@ -44,6 +52,7 @@ fn plain(bind: Bind, inherited: &Inherited) -> Listener {
         bind,
         tls: None,
         redirect_https: None,
+        passage: None,
         http2: true,
         connections: inherited.limit.connections,
         trusted_proxies: inherited.trusted_proxies.clone(),
@@ -56,6 +65,7 @@ fn listener(
     field: &Field<'_>,
     node: &Node,
     inherited: &Inherited,
+    clusters: &BTreeSet<&str>,
 ) -> Option<Placed<Listener>> {
     let Some(section) = Section::open(walk, &LISTENER, "listener", node) else {
         walk.report(field.wrong_at(node).help("write `[[listener]]`"));
@@ -65,6 +75,7 @@ fn listener(
     let proxy_protocol_from = proxy_protocol_from(walk, &section);
     let connections = connections(walk, &section, inherited.limit.connections);
     let tls = tls(walk, &section);
+    let passage = passage(walk, &section, clusters);
     let http2 = section.boolean(walk, "http2");
     let redirect_https = redirect_https(walk, &section);
     let Some(bind) = section.field("bind") else {
@@ -81,6 +92,7 @@ fn listener(
     set(&mut listener.proxy_protocol_from, proxy_protocol_from);
     set(&mut listener.connections, connections);
     (listener.tls, listener.redirect_https) = (tls, redirect_https);
+    listener.passage = passage;
     set(&mut listener.http2, http2);
     Some(Placed { value: listener, span: bind.span() })
 }

@@ -47,7 +47,7 @@ fn hosts(walk: &mut Walk, field: &Field<'_>) -> Vec<HostPattern> {
     hosts
 }
 
-fn host(text: &str) -> Result<HostPattern, (&'static str, String)> {
+pub(super) fn host(text: &str) -> Result<HostPattern, (&'static str, String)> {
     let lower = text.to_ascii_lowercase();
     if let Some((_, rest)) = lower.split_once("://") {
         let host = rest.split(['/', ':']).next().unwrap_or(rest);

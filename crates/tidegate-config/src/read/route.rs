@@ -285,7 +285,7 @@ fn target(
         return Some(Target::Named(text.clone()));
     }
     if cluster::is_cluster_name(text) {
-        walk.report(undefined(field, text, clusters));
+        walk.report(undefined(field.node, text, clusters));
         return None;
     }
     let written = field.parse::<Written>(walk, "address")?;
@@ -294,8 +294,8 @@ fn target(
     Some(Target::Inline(Box::new(Cluster { tls, ..cluster::inline(endpoints, inherited) })))
 }
 
-fn undefined(field: &Field<'_>, name: &str, clusters: &BTreeSet<&str>) -> Problem {
-    let problem = Problem::error(field.span(), format!("no cluster is called `{name}`"));
+pub(super) fn undefined(node: &Node, name: &str, clusters: &BTreeSet<&str>) -> Problem {
+    let problem = Problem::error(node.span.clone(), format!("no cluster is called `{name}`"));
     if let Some(near) = did_you_mean(name, &clusters.iter().copied().collect::<Vec<_>>()) {
         return problem.label("not defined").help(format!("did you mean `{near}`?"));
     }

@@ -93,6 +93,18 @@ fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
     }
 }
 
+/// Of connections that are passed on as they are: what requests get by default.
+pub(super) fn passing_on(config: &Config) -> Policy {
+    Policy {
+        timeouts: timeouts(&config.timeout.route),
+        body_bytes_max: None,
+        retry: retry(&Retry::default()),
+        hedge: None,
+        preserve_host: true,
+        priority: Priority::default(),
+    }
+}
+
 fn forwarding(forward: &Forward) -> Policy {
     Policy {
         timeouts: timeouts(&forward.timeout),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use tidegate_config::{Address, Config, EndpointTls, Host, TlsVersion, Trust};
+use tidegate_config::{Action, Address, Cluster, Config, EndpointTls, Host, Route, TlsVersion, Trust};
 use tidegate_proxy::tls::Originator;
 
 /// Tickets kept of each endpoint: as many as the library keeps of one name.
@@ -41,7 +41,8 @@ impl Originators {
                 Trust::System if system.is_some() => system.clone().unwrap_or_default(),
                 Trust::System => system.insert(of_system()?).clone(),
             };
-            originators.insert(cluster.name.clone(), origination(tls, cluster.http2, &authorities)?);
+            let protocols = protocols(config, cluster);
+            originators.insert(cluster.name.clone(), origination(tls, &authorities, protocols)?);
         }
         Ok(Self(originators))
     }
@@ -79,11 +80,11 @@ fn server_name(host: Option<&Host>) -> ServerName<'static> {
 
 fn origination(
     tls: &EndpointTls,
-    http2: bool,
     authorities: &[CertificateDer<'static>],
+    protocols: Vec<Vec<u8>>,
 ) -> Result<Origination, CertificateError> {
     let identity = tls.identity.as_ref().map(certified_key).transpose()?;
-    let fingerprint = fingerprint(tls, authorities, identity.as_ref());
+    let fingerprint = fingerprint(tls, authorities, &protocols, identity.as_ref());
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions: &[_] = match tls.min_version {
         TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -100,8 +101,19 @@ fn origination(
         None => builder.with_no_client_auth(),
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
     };
-    config.alpn_protocols = vec![if http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
+    config.alpn_protocols = protocols;
     Ok(Origination { config, server_name: tls.server_name.clone(), fingerprint })
+}
+
+/// Where nothing but connections is passed on, nobody knows what they speak.
+fn protocols(config: &Config, cluster: &Cluster) -> Vec<Vec<u8>> {
+    let is_routed =
+        |route: &Route| matches!(&route.action, Action::Forward(to) if to.cluster == cluster.name);
+    match config.routes.iter().any(is_routed) {
+        false => Vec::new(),
+        true if cluster.http2 => vec![b"h2".to_vec()],
+        true => vec![b"http/1.1".to_vec()],
+    }
 }
 
 fn verifier(
@@ -139,10 +151,11 @@ fn of_system() -> Result<Vec<CertificateDer<'static>>, CertificateError> {
 fn fingerprint(
     tls: &EndpointTls,
     authorities: &[CertificateDer<'static>],
+    protocols: &[Vec<u8>],
     identity: Option<&CertifiedKey>,
 ) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(format!("{tls:?}"));
+    hash.update(format!("{tls:?} {protocols:?}"));
     let chain = identity.map_or(&[][..], |identity| &identity.cert);
     for certificate in authorities.iter().chain(chain) {
         hash.update(certificate.len().to_be_bytes());

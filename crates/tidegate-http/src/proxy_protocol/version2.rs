@@ -22,6 +22,8 @@ const FAMILY_UNIX: u8 = 3;
 const TRANSPORT_UNSPEC: u8 = 0;
 const TRANSPORT_STREAM: u8 = 1;
 const TRANSPORT_DGRAM: u8 = 2;
+const TLV_ALPN: u8 = 1;
+const TLV_AUTHORITY: u8 = 2;
 const TLV_CRC32C: u8 = 3;
 const TLV_UNIQUE_ID: u8 = 5;
 
@@ -105,13 +107,34 @@ fn check_sum(header: &[u8], value: &[u8], end: usize) -> Result<(), ProxyHeaderE
     if found == u32::from_be_bytes(given) { Ok(()) } else { Err(ProxyHeaderError::ChecksumWrong) }
 }
 
-/// Appends the header of a connection that carries the requests of one client: where it comes from and which address it
-/// connected to (`None`: it has no IP address), and an id of up to 128 bytes.
-pub fn write(client: Option<(SocketAddr, SocketAddr)>, unique_id: &[u8], out: &mut Vec<u8>) {
+/// What is told of a connection besides its addresses; of each, no more than the protocol has room for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Values<'a> {
+    /// Tells this connection from all others: up to 128 bytes.
+    pub unique_id: &'a [u8],
+    /// What the client and the proxy agreed to speak in TLS.
+    pub protocol: Option<&'a [u8]>,
+    /// The name that the client asked for in TLS.
+    pub authority: Option<&'a [u8]>,
+}
+
+impl<'a> Values<'a> {
+    fn all(&self) -> impl Iterator<Item = (u8, &'a [u8])> {
+        let short = |bytes: &'a [u8], most: usize| bytes.get(..most.min(bytes.len())).unwrap_or_default();
+        let id = [(TLV_UNIQUE_ID, short(self.unique_id, 128))];
+        let protocol = self.protocol.map(|bytes| (TLV_ALPN, short(bytes, 255)));
+        let authority = self.authority.map(|bytes| (TLV_AUTHORITY, short(bytes, 255)));
+        id.into_iter().chain(protocol).chain(authority)
+    }
+}
+
+/// Appends the header of a connection of one client: where it comes from and which address it connected to (`None`: it has
+/// no IP address), and what else is known.
+pub fn write(client: Option<(SocketAddr, SocketAddr)>, values: &Values<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(SIGNATURE);
     out.push(VERSION << 4 | COMMAND_PROXY);
-    let id_bytes = unique_id.len().min(128);
-    let length = |addresses: usize| ((addresses + 3 + id_bytes) as u16).to_be_bytes();
+    let value_bytes: usize = values.all().map(|(_, value)| 3 + value.len()).sum();
+    let length = |addresses: usize| ((addresses + value_bytes) as u16).to_be_bytes();
     let canonical = client.map(|(source, destination)| (plain(source), plain(destination)));
     match canonical {
         None => {
@@ -135,9 +158,11 @@ pub fn write(client: Option<(SocketAddr, SocketAddr)>, unique_id: &[u8], out: &m
         out.extend_from_slice(&source.port().to_be_bytes());
         out.extend_from_slice(&destination.port().to_be_bytes());
     }
-    out.push(TLV_UNIQUE_ID);
-    out.extend_from_slice(&(id_bytes as u16).to_be_bytes());
-    out.extend_from_slice(unique_id.get(..id_bytes).unwrap_or_default());
+    for (kind, value) in values.all() {
+        out.push(kind);
+        out.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        out.extend_from_slice(value);
+    }
 }
 
 /// An IPv4 client of a socket for both families is an IPv4 client.

@@ -12,6 +12,10 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+/// What is ever agreed on.
+const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+const HTTP2: &[u8] = b"h2";
+
 /// Encrypted bytes taken from the kernel at a time.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -89,8 +93,14 @@ impl TlsStream {
 
     /// RFC 9113 §3.2.
     pub(crate) fn speaks_http2(&self) -> bool {
+        self.protocol() == Some(HTTP2)
+    }
+
+    /// What both sides have agreed to speak (RFC 7301).
+    pub(crate) fn protocol(&self) -> Option<&'static [u8]> {
         let state = self.state.borrow();
-        state.session.as_ref().is_some_and(|session| session.state().alpn_protocol() == Some(b"h2"))
+        let agreed = state.session.as_ref()?.state().alpn_protocol()?;
+        PROTOCOLS.into_iter().find(|known| *known == agreed)
     }
 
     /// Complete lines, or nothing.

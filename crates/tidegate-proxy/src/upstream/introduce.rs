@@ -4,7 +4,7 @@
 use super::{Connection, Upstream};
 use crate::client::Ends;
 use crate::request::Call;
-use tidegate_http::proxy_protocol;
+use tidegate_http::proxy_protocol::{self, Values};
 
 /// Whose requests a connection to an endpoint may carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,13 @@ pub(crate) fn introduction(call: &Call<'_>, carries: &Carries) -> Vec<u8> {
         Carries::OneRequest => None,
     };
     let mut header = Vec::new();
-    proxy_protocol::write(client, call.journal.id.as_bytes(), &mut header);
+    let asked = call.down.server_name().or(call.journal.server_name.as_deref());
+    let values = Values {
+        unique_id: call.journal.id.as_bytes(),
+        protocol: call.down.protocol(),
+        authority: asked.map(str::as_bytes),
+    };
+    proxy_protocol::write(client, &values, &mut header);
     header
 }
 

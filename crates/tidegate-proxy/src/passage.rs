@@ -1,0 +1,217 @@
+//! Connections that are passed on as they are, to a cluster that their listener names, or that belongs to the name in the
+//! first message of their TLS. Nothing of them is understood beyond that.
+//!
+//! ```text
+//!   header of a proxy in front? ─→ names? read the hello ─→ known: as it is ──────────┐
+//!                                          └ else: TLS ends here? ─→ in the clear ─→ pick, connect, tunnel
+//!                                                   └ and no cluster: HTTP
+//! ```
+
+use crate::affinity::affinity;
+use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
+use crate::client::{Client, ClientAddress};
+use crate::downstream::{begin, enter, read_more, secure};
+use crate::entrance::Entrance;
+use crate::failure::{Cause, Failure, Stage};
+use crate::listener::ListenerState;
+use crate::queue;
+use crate::record::record;
+use crate::request::{Call, Fate, Flight, board, settle};
+use crate::snapshot::{Listener, Passage, Policy};
+use crate::sticky::Home;
+use crate::stream::Stream;
+use crate::timers::{Alarm, after, now};
+use crate::tls::client_hello::{self, ClientHello};
+use crate::tunnel;
+use crate::view::View;
+use crate::worker::Worker;
+use crate::workspace::Workspace;
+use std::future::poll_fn;
+use std::rc::Rc;
+use tidegate_balance::{Ended, Moment, NoEndpoint};
+use tidegate_http::BodyLength;
+use tidegate_http::request::RequestHead;
+
+/// What a connection counts as among answers of HTTP.
+const CONNECTED: u16 = 200;
+
+/// RFC 8446 §6.2, in a record that every version reads: fatal, `unrecognized_name`.
+const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 1, 0, 2, 2, 112];
+
+/// Carries the connection to its end, or until it turns out to be one of HTTP: `None`.
+pub(crate) async fn carry(
+    worker: &Rc<Worker>,
+    state: &ListenerState,
+    stream: &mut Stream,
+    client: &mut Client,
+    alarm: &Alarm,
+) -> Option<Fate> {
+    let listener = state.current();
+    let passage = listener.passage.as_ref()?;
+    let deadline = after(now(), listener.head_timeout);
+    // Until then it holds nothing but the socket and an alarm.
+    let client_begins = !passage.names.is_empty() || listener.tls.is_some();
+    if client_begins && !says_something(stream, alarm, deadline).await {
+        return Some(Fate::Close);
+    }
+    let Some(mut workspace) = worker.workspaces.lend() else {
+        worker.metrics.limit("requests");
+        return Some(Fate::Abort);
+    };
+    let workspace = &mut *workspace;
+    if client.entrance == Entrance::HeaderRequired {
+        let entered = introduced(worker, &listener, stream, client, alarm, workspace, deadline).await;
+        if entered != Fate::KeepAlive || !state.admits(client, worker) {
+            return Some(if entered == Fate::KeepAlive { Fate::Abort } else { entered });
+        }
+    }
+    let (view, address) = (worker.view(), ClientAddress::new(client));
+    let mut call = begin(worker, &view, &listener, stream, &address, alarm, workspace);
+    (call.journal.started, call.journal.is_passed_on) = (now(), true);
+    match course(&mut call, passage, deadline).await {
+        Course::Cluster(cluster) => return Some(serve(&mut call, passage, cluster).await),
+        Course::Unknown if listener.tls.is_some() => {}
+        Course::Unknown => return Some(refuse(&mut call).await),
+    }
+    if let Err(fate) = secure(state, call.down, alarm, call.workspace.input.readable()).await {
+        return Some(fate);
+    }
+    call.workspace.input.clear();
+    let cluster = passage.rest?;
+    Some(serve(&mut call, passage, cluster).await)
+}
+
+async fn says_something(stream: &Stream, alarm: &Alarm, deadline: Moment) -> bool {
+    alarm.within(deadline, poll_fn(|cx| stream.poll_readable(cx))).await.is_ok()
+}
+
+/// Hears from the proxy in front who the client is; `KeepAlive`: it has said so.
+async fn introduced(
+    worker: &Rc<Worker>,
+    listener: &Listener,
+    stream: &mut Stream,
+    client: &mut Client,
+    alarm: &Alarm,
+    workspace: &mut Workspace,
+    deadline: Moment,
+) -> Fate {
+    while client.entrance != Entrance::Open {
+        if !says_something(stream, alarm, deadline).await {
+            return Fate::Close;
+        }
+        let entered = Box::pin(enter(worker, listener, stream, client, alarm, workspace)).await;
+        if entered != Fate::KeepAlive {
+            return entered;
+        }
+    }
+    Fate::KeepAlive
+}
+
+/// Where a connection goes.
+enum Course {
+    /// To this cluster of the snapshot, as it is.
+    Cluster(usize),
+    /// Nobody is known by its name.
+    Unknown,
+}
+
+async fn course(call: &mut Call<'_>, passage: &Passage, deadline: Moment) -> Course {
+    let hello = if passage.names.is_empty() { None } else { read_hello(call, deadline).await };
+    call.journal.server_name = hello.and_then(|hello| hello.server_name).map(Into::into);
+    let named = call.journal.server_name.as_deref().and_then(|name| passage.cluster_of(name));
+    // What is encrypted for us is not for a cluster before it has been decrypted.
+    let rest = passage.rest.filter(|_| call.listener.tls.is_none());
+    named.or(rest).map_or(Course::Unknown, Course::Cluster)
+}
+
+/// The first message of TLS, which stays in the input; `None`: it begins with something else, or does not come.
+async fn read_hello(call: &mut Call<'_>, deadline: Moment) -> Option<ClientHello> {
+    loop {
+        match client_hello::parse(call.workspace.input.readable()) {
+            Ok(Some(hello)) => return Some(hello),
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        call.workspace.input.grow_when_full(); // the parser ends it when it is longer than it may be
+        if !matches!(read_more(call, deadline).await, Ok(true)) {
+            return None;
+        }
+    }
+}
+
+/// Says why, in the words of TLS: nothing else can be meant where names decide.
+async fn refuse(call: &mut Call<'_>) -> Fate {
+    call.journal.failure = Some(Failure::new(Stage::Route, Cause::NoRoute));
+    let down = &mut *call.down;
+    let told = poll_fn(|cx| down.poll_write(cx, UNRECOGNIZED_NAME));
+    let _ = call.alarm.within(now(), told).await; // it need not listen
+    record(call);
+    Fate::Linger
+}
+
+async fn serve(call: &mut Call<'_>, passage: &Passage, cluster: usize) -> Fate {
+    let passed = Box::pin(forward(call, passage, cluster)).await;
+    let fate = passed.unwrap_or_else(|failure| {
+        call.journal.failure = Some(failure);
+        Fate::Abort // so that what came so far is not taken for the whole
+    });
+    record(call);
+    fate
+}
+
+/// Picks and connects until that ends well, or another attempt would not help; then carries bytes both ways.
+async fn forward<'a>(call: &mut Call<'a>, passage: &Passage, cluster: usize) -> Result<Fate, Failure> {
+    let policy = &passage.policy;
+    let view: &'a View = call.view;
+    let view = view.clusters.get(cluster).ok_or(Failure::new(Stage::Pick, Cause::NoEndpoint))?;
+    let workspace = &mut *call.workspace;
+    workspace.request = RequestHead::default(); // there is none: nothing can be hashed on but the client
+    workspace.answer.clear();
+    workspace.download.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
+    let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
+    view.count_request(call.journal.started);
+    loop {
+        call.workspace.upload.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
+        let wanted = attempts.pick(call);
+        let lease = match queue::pick(call, policy, view, Home::Nowhere, &wanted).await? {
+            Ok(lease) => lease,
+            Err(reason) => return Err(attempts.nobody(view, reason)),
+        };
+        let Some(endpoint) = view.endpoint(lease.index()) else { return Err(no_endpoint(NoEndpoint::Empty)) };
+        call.journal.attempts += 1;
+        if let Some(failure) = attempts.last_failure() {
+            view.metrics.retry(failure);
+        }
+        call.journal.endpoint = Some((cluster, lease.index()));
+        call.journal.picked = Some(lease.picked_at());
+        call.journal.forget_attempt();
+        call.attempt_deadline =
+            attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
+        endpoint.metrics.attempts.increment();
+        // A connection that was kept is one of HTTP.
+        let failure = match board(call, policy, view, endpoint, true).await {
+            Ok((slot, connection)) => {
+                return tunnelled(call, Flight { lease, endpoint, connection, slot }, policy).await;
+            }
+            Err(failure) => failure,
+        };
+        let last = lease.index();
+        settle(call, lease, endpoint, &Err(failure));
+        attempts.another(call, view, failure, last)?;
+        attempts.back_off(call).await?;
+    }
+}
+
+/// The endpoint has done what can be judged of it by connecting.
+async fn tunnelled(call: &mut Call<'_>, flight: Flight<'_>, policy: &Policy) -> Result<Fate, Failure> {
+    let Flight { mut lease, mut connection, slot, .. } = flight;
+    let connected = now();
+    let elapsed = connected.since(lease.picked_at());
+    lease.answered(CONNECTED, elapsed, connected);
+    let ended = tunnel::relay(call, &mut connection.stream, policy).await;
+    call.journal.body_bytes_in = call.workspace.upload.body_bytes;
+    call.journal.body_bytes_out = call.workspace.download.body_bytes;
+    lease.settle(Ended::Answered { status: CONNECTED, first_byte: elapsed }, call.ended());
+    drop(slot);
+    ended.map(|()| Fate::Close)
+}

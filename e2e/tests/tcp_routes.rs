@@ -1,0 +1,265 @@
+//! Connections that are passed on as they are: all of a listener, or those whose TLS asks for a name.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+
+use rustls::pki_types::ServerName;
+use tidegate_testkit::tls::Authority;
+use tidegate_testkit::{Endpoint, Front, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
+
+const LOG: &str = "[log]\naccess = \"stdout\"\n";
+
+/// Greets, echoes until the other side has ended, says how much that was, and ends.
+fn greets_and_echoes() -> Script {
+    Script::on_accept(|wire: &mut Wire| {
+        let _ = wire.write(b"220 ready\r\n");
+        let mut count = 0;
+        while let Ok(bytes) = wire.some() {
+            count += bytes.len();
+            if wire.write(&bytes).is_err() {
+                return Then::Close;
+            }
+        }
+        let _ = wire.write(format!("{count} bytes\r\n").as_bytes());
+        Then::Close
+    })
+}
+
+fn listener(keys: &str, more: &str) -> String {
+    format!("[[listener]]\nbind = \"{{listen}}\"\n{keys}\n{more}")
+}
+
+fn cluster(name: &str, addresses: &[String]) -> String {
+    format!("[cluster.{name}]\nendpoints = {addresses:?}\n")
+}
+
+fn passing_on(endpoint: &Endpoint, top: &str) -> Proxy {
+    Tidegate::with(format!("{top}\n{}", listener("tcp = 'db'", &cluster("db", &[endpoint.address()]))))
+        .start()
+}
+
+#[test]
+fn bytes_pass_both_ways_whoever_speaks_first_and_each_end_is_passed_on() {
+    let endpoint = Endpoint::start(greets_and_echoes());
+    let proxy = passing_on(&endpoint, LOG);
+    let mut client = proxy.client();
+    assert_eq!(client.wire().line().unwrap(), b"220 ready");
+    let bytes: Vec<u8> = (0..3_000_000_usize).map(|byte| (byte % 251) as u8).collect();
+    let sending = client.send_aside(bytes.clone());
+    assert!(client.wire().exactly(bytes.len()).unwrap() == bytes, "they came back changed");
+    assert!(sending.join().unwrap());
+    client.finish();
+    assert_eq!(client.wire().line().unwrap(), b"3000000 bytes");
+    client.expect_finished();
+    let line = proxy.output().wait_for_stdout(&["\"protocol\":\"TCP\"", "\"bytes_in\":3000000"]);
+    for word in ["\"cluster\":\"db\"", "\"bytes_out\":3000026", "\"attempts\":1"] {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+    let metrics = proxy.metrics();
+    assert!(metrics.sum("tidegate_tcp_connections_total", &[("outcome", "passed")]) > 0.5);
+    assert!((metrics.sum("tidegate_tcp_bytes_total", &[("direction", "in")]) - 3e6).abs() < 0.5);
+    assert!(metrics.sum("tidegate_requests_total", &[]) < 0.5, "it is no request");
+}
+
+#[test]
+fn connections_are_balanced_and_one_that_cannot_be_opened_is_tried_elsewhere() {
+    let dead = Endpoint::down(greets_and_echoes());
+    let (one, two) = (Endpoint::start(greets_and_echoes()), Endpoint::start(greets_and_echoes()));
+    let addresses = [dead.address(), one.address(), two.address()];
+    let top = "balance = 'round_robin'\npassive = 'off'\n";
+    let proxy =
+        Tidegate::with(format!("{top}{}", listener("tcp = 'db'", &cluster("db", &addresses)))).start();
+    for _ in 0..12 {
+        assert_eq!(proxy.client().wire().line().unwrap(), b"220 ready");
+    }
+    assert!(one.accepted() >= 4 && two.accepted() >= 4, "{} and {}", one.accepted(), two.accepted());
+
+    let alone = passing_on(&dead, LOG);
+    let (bytes, gone) = alone.client().rest();
+    assert_eq!((bytes, gone), (Vec::new(), Gone::Reset));
+    alone.output().wait_for_stdout(&["\"cause\":\"connect_refused\"", "\"protocol\":\"TCP\""]);
+    alone.wait_for_metric("tidegate_tcp_connections_total", &[("outcome", "failed")], 1.0);
+}
+
+#[test]
+fn what_is_silent_for_too_long_is_ended_and_a_drain_lets_the_rest_go_on() {
+    let endpoint = Endpoint::start(greets_and_echoes());
+    let idle = passing_on(&endpoint, &format!("timeout.tunnel_idle = '300ms'\n{LOG}"));
+    let mut client = idle.client();
+    assert_eq!(client.wire().line().unwrap(), b"220 ready");
+    assert_eq!(client.rest().1, Gone::Reset);
+    idle.output().wait_for_stdout(&["\"cause\":\"tunnel_idle\""]);
+
+    let proxy = passing_on(&endpoint, "");
+    let mut client = proxy.client();
+    assert_eq!(client.wire().line().unwrap(), b"220 ready");
+    proxy.drain();
+    client.send("still\r\n");
+    assert_eq!(client.wire().line().unwrap(), b"still");
+    client.finish();
+    assert_eq!(client.wire().line().unwrap(), b"7 bytes");
+}
+
+#[test]
+fn with_a_certificate_it_is_decrypted_first() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::start(greets_and_echoes()));
+    let keys = authority.issue("db", &["db.test"]).keys();
+    let keys = format!("tcp = 'db'\ntls = {{ {keys} }}");
+    let proxy = Tidegate::with(listener(&keys, &cluster("db", &[endpoint.address()]))).start();
+    let mut client = authority.client().connect(proxy.address(), "db.test").unwrap();
+    let mut greeting = [0; 11];
+    std::io::Read::read_exact(&mut client.stream, &mut greeting).unwrap();
+    assert_eq!(&greeting, b"220 ready\r\n");
+}
+
+/// Two services that decrypt by themselves, and what is passed on to them.
+struct Names {
+    authority: Authority,
+    a: Front,
+    b: Front,
+    endpoint: Endpoint,
+}
+
+impl Names {
+    fn new() -> Self {
+        let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+        let front = |name: &str| {
+            Front::start(&authority.issue(name, &["a.test", "*.b.test"]), endpoint.socket_address())
+        };
+        let (a, b) = (front("a"), front("b"));
+        Self { authority, a, b, endpoint }
+    }
+
+    fn clusters(&self) -> String {
+        let address = |front: &Front| [format!("127.0.0.1:{}", front.port())];
+        cluster("a", &address(&self.a)) + &cluster("b", &address(&self.b))
+    }
+
+    fn ask(&self, proxy: &Proxy, name: &str) -> Result<u16, String> {
+        self.authority.client().connect(proxy.address(), name)?.get(name, "/").map(|(status, ..)| status)
+    }
+}
+
+const NAMES: &str = "sni = { \"a.test\" = \"a\", \"*.b.test\" = \"b\" }";
+
+#[test]
+fn names_decide_without_being_decrypted_and_unknown_ones_are_told_so() {
+    let names = Names::new();
+    let proxy = Tidegate::with(format!("{LOG}{}", listener(NAMES, &names.clusters()))).start();
+    assert_eq!(names.ask(&proxy, "a.test"), Ok(200));
+    assert_eq!(names.ask(&proxy, "x.b.test"), Ok(200));
+    let asked = |front: &Front| front.meetings().into_iter().filter_map(|meeting| meeting.server_name);
+    assert_eq!(asked(&names.a).collect::<Vec<_>>(), ["a.test"]);
+    assert_eq!(asked(&names.b).collect::<Vec<_>>(), ["x.b.test"]);
+    let refused = names.ask(&proxy, "c.test").unwrap_err();
+    assert!(refused.contains("UnrecognisedName"), "{refused}");
+    proxy.output().wait_for_stdout(&["\"host\":\"c.test\"", "\"cause\":\"no_route\""]);
+    proxy.output().wait_for_stdout(&["\"host\":\"x.b.test\"", "\"cluster\":\"b\"", "\"protocol\":\"TCP\""]);
+    // The library's own words for a client that asks for nobody, and one that speaks something else.
+    let mut plain = proxy.client();
+    plain.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(plain.rest().0, [21, 3, 1, 0, 2, 2, 112]);
+    assert_eq!(names.endpoint.request_count(), 2);
+}
+
+#[test]
+fn a_first_message_in_many_records_and_segments_is_understood() {
+    let names = Names::new();
+    let proxy = Tidegate::with(listener(NAMES, &names.clusters())).start();
+    let mut config = (*names.authority.client().config).clone();
+    config.max_fragment_size = Some(32);
+    let name = ServerName::try_from("a.test").unwrap();
+    let mut session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut hello).unwrap();
+    }
+    let mut socket = TcpStream::connect(proxy.address()).unwrap();
+    socket.set_nodelay(true).unwrap();
+    for byte in hello {
+        socket.write_all(&[byte]).unwrap();
+    }
+    while session.is_handshaking() {
+        session.complete_io(&mut socket).unwrap();
+    }
+    eventually("it is the one that was asked for", || names.a.meetings().len() == 1);
+}
+
+#[test]
+fn other_names_are_served_here_or_passed_on_where_that_is_said() {
+    let names = Names::new();
+    let here = Endpoint::answering("here");
+    let keys = names.authority.issue("c", &["c.test"]).keys();
+    let served = format!(
+        "to = {:?}\n{}",
+        here.address(),
+        listener(&format!("{NAMES}\ntls = {{ {keys} }}"), &names.clusters())
+    );
+    let proxy = Tidegate::with(served).start();
+    assert_eq!(names.ask(&proxy, "a.test"), Ok(200));
+    assert_eq!(names.ask(&proxy, "c.test"), Ok(200));
+    assert_eq!((names.endpoint.request_count(), here.request_count()), (1, 1));
+
+    let proxy =
+        Tidegate::with(listener("sni = { \"x.b.test\" = \"b\" }\ntcp = \"a\"", &names.clusters())).start();
+    assert_eq!(names.ask(&proxy, "a.test"), Ok(200));
+    assert_eq!(names.ask(&proxy, "x.b.test"), Ok(200));
+    assert_eq!((names.a.meetings().len(), names.b.meetings().len()), (2, 1));
+}
+
+/// Keeps the header of each connection, then answers as a server of HTTP.
+fn keeps_headers(headers: &Arc<Mutex<Vec<Vec<u8>>>>) -> Endpoint {
+    let headers = Arc::clone(headers);
+    Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
+        let Ok(fixed) = wire.exactly(16) else { return Then::Close };
+        let rest = wire.exactly(usize::from(u16::from_be_bytes([fixed[14], fixed[15]])));
+        headers.lock().unwrap().push(rest.unwrap_or_default());
+        while wire.line().is_ok_and(|line| !line.is_empty()) {}
+        let _ = wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        Then::Hang
+    }))
+}
+
+fn value(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[kind, 0, bytes.len() as u8], bytes].concat()
+}
+
+#[test]
+fn endpoints_hear_of_the_client_and_of_the_name_that_it_asked_for() {
+    let headers = Arc::default();
+    let endpoint = keeps_headers(&headers);
+    let authority = Authority::new();
+    let front = Front::start(&authority.issue("a", &["a.test"]), endpoint.socket_address());
+    let passed =
+        listener("sni = { \"a.test\" = \"a\" }", &cluster("a", &[format!("127.0.0.1:{}", front.port())]));
+    let proxy = Tidegate::with(format!("send_proxy_protocol = \"v2\"\n{passed}")).start();
+    let mut client = authority.client().connect(proxy.address(), "a.test").unwrap();
+    assert_eq!(client.get("a.test", "/").unwrap().0, 200);
+
+    let keys = authority.issue("b", &["a.test"]).keys();
+    let decrypted =
+        format!("to = {:?}\n{}", endpoint.address(), listener(&format!("tls = {{ {keys} }}"), ""));
+    let proxy = Tidegate::with(format!("send_proxy_protocol = \"v2\"\n{decrypted}")).start();
+    let mut config = (*authority.client().config).clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let asking = tidegate_testkit::tls::TlsClient { config: config.into() };
+    assert_eq!(asking.connect(proxy.address(), "a.test").unwrap().get("a.test", "/").unwrap().0, 200);
+
+    let headers = headers.lock().unwrap();
+    let has = |header: usize, value: &[u8]| headers[header].windows(value.len()).any(|part| part == value);
+    assert!(headers.iter().all(|header| header.starts_with(&[127, 0, 0, 1])), "{headers:?}");
+    assert!(has(0, &value(2, b"a.test")) && has(1, &value(2, b"a.test")), "{headers:?}");
+    assert!(has(1, &value(1, b"http/1.1")) && !has(0, b"http/1.1"), "{headers:?}");
+}
+
+#[test]
+fn a_proxy_in_front_says_who_the_client_is() {
+    let endpoint = Endpoint::start(greets_and_echoes());
+    let proxy = passing_on(&endpoint, &format!("proxy_protocol_from = '127.0.0.1'\n{LOG}"));
+    let mut client = proxy.client();
+    client.send("PROXY TCP4 198.51.100.7 203.0.113.1 4711 5432\r\n");
+    assert_eq!(client.wire().line().unwrap(), b"220 ready", "nothing but the header had to be said");
+    client.finish();
+    proxy.output().wait_for_stdout(&["\"client\":\"198.51.100.7\"", "\"protocol\":\"TCP\""]);
+}
