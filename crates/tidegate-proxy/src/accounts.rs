@@ -84,20 +84,28 @@ impl Accounts {
         // The low bits choose the bucket; the holder is told by all of them.
         let position = hash as usize & (self.buckets.len() - 1);
         let Some(bucket) = self.buckets.get(position) else { return Taken::Granted };
-        if let Some(account) = bucket.held_by(hash) {
-            return match account.charge(self, now) {
-                Ok(()) => Taken::Granted,
-                Err(wait) => Taken::Refused(wait),
-            };
+        loop {
+            if let Some(account) = bucket.held_by(hash) {
+                return account.charge(self, now).map_or_else(Taken::Refused, |()| Taken::Granted);
+            }
+            let (account, holder) = bucket.nearest_to_paid_off();
+            let paid_until = account.paid_until.load(Relaxed);
+            if let Err(wait) = self.charged(paid_until, now) {
+                return Taken::Refused(wait); // it would have to wait, and so keeps nobody out
+            }
+            // Taken before it is charged: a charged one would send others with the same key on to another account.
+            if account.holder.compare_exchange(holder, hash, Relaxed, Relaxed).is_ok() {
+                let granted = if paid_until > now.0 { Taken::GrantedByCrowding } else { Taken::Granted };
+                return account.charge(self, now).map_or_else(Taken::Refused, |()| granted);
+            }
         }
-        let (account, holder) = bucket.nearest_to_paid_off();
-        let owes = account.paid_until.load(Relaxed) > now.0;
-        if let Err(wait) = account.charge(self, now) {
-            return Taken::Refused(wait); // it would have to wait, and so keeps nobody out
-        }
-        // Lost to another newcomer, the charge is on an account of somebody else: too strict by one.
-        let _ = account.holder.compare_exchange(holder, hash, Relaxed, Relaxed);
-        if owes { Taken::GrantedByCrowding } else { Taken::Granted }
+    }
+
+    /// What is to be paid until when with one more, or how long until that may be.
+    fn charged(&self, paid_until: u64, now: Moment) -> Result<u64, Duration> {
+        let charged = paid_until.max(now.0).saturating_add(self.interval);
+        let latest = now.0.saturating_add(self.ahead_max);
+        if charged > latest { Err(Duration::from_nanos(charged - latest)) } else { Ok(charged) }
     }
 }
 
@@ -121,11 +129,7 @@ impl Account {
     fn charge(&self, accounts: &Accounts, now: Moment) -> Result<(), Duration> {
         let mut known = self.paid_until.load(Relaxed);
         loop {
-            let charged = known.max(now.0).saturating_add(accounts.interval);
-            let latest = now.0.saturating_add(accounts.ahead_max);
-            if charged > latest {
-                return Err(Duration::from_nanos(charged - latest));
-            }
+            let charged = accounts.charged(known, now)?;
             // Only the losers of a race for the same account go round again, and somebody has won each.
             match self.paid_until.compare_exchange_weak(known, charged, Relaxed, Relaxed) {
                 Ok(_) => return Ok(()),
