@@ -9,6 +9,7 @@ mod client;
 mod duel;
 mod endpoints;
 mod floor;
+mod front;
 mod goals;
 mod idle;
 mod instructions;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 tidegate-bench run …                                        measure and compare; --help lists the options
+tidegate-bench front …                                      HTTP/2 and TLS with clients; --help
 tidegate-bench duel …                                       how well load is spread; --help
 tidegate-bench soak …                                       good and hostile traffic for a while; --help
 tidegate-bench floor LISTEN ENDPOINT…                       relay bytes and parse nothing
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["run", options @ ..] => run::command(options),
+        ["front", options @ ..] => front::command(options),
         ["duel", options @ ..] => duel::command(options),
         ["soak", options @ ..] => soak::command(options),
         ["floor", listen, endpoints @ ..] if !endpoints.is_empty() => floor::command(listen, endpoints),

@@ -19,6 +19,7 @@ cargo xtask test        install what the tests need, then fmt, clippy, tidy, uni
 cargo xtask tidy        the rules of the house that no compiler checks
 cargo xtask docs        write the generated reference pages again
 cargo xtask bench       Tidegate beside nginx, HAProxy and the floor (--help lists the options)
+cargo xtask front       HTTP/2 and TLS with clients, beside nginx, HAProxy and nghttpx (--help)
 cargo xtask duel        how well Tidegate, HAProxy and nginx spread the same load (--help)
 cargo xtask lab-report  every scenario of the laboratory in full, into bench/results/
 cargo xtask soak        two minutes of good and hostile traffic with kills and reloads (--help)";
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::command(),
         ["docs"] => suite::regenerate_docs(),
         ["bench", options @ ..] => measure::bench(options),
+        ["front", options @ ..] => measure::front(options),
         ["duel", options @ ..] => measure::duel(options),
         ["lab-report"] => lab_report::command(),
         ["soak", options @ ..] => measure::soak(options),

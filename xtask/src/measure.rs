@@ -39,7 +39,17 @@ fn run_bench(options: &[&str]) -> Result<u8, String> {
         command.arg("--tidegate").arg(tidegate()?);
         command.arg("--tidegate-counting").arg(tidegate_counting()?);
     }
-    hand_over(command.args(options).current_dir(workspace::root()))
+    let compared = hand_over(command.args(options).current_dir(workspace::root()))?;
+    if !options.is_empty() {
+        return Ok(compared); // somebody who wants something in particular
+    }
+    Ok(compared.max(run_with_tidegate("front", &[])?))
+}
+
+/// HTTP/2 and TLS with clients alone.
+pub(crate) fn front(options: &[&str]) -> ExitCode {
+    let ready = if asks_for_help(options) { Ok(()) } else { packages::ensure(packages::FOR_MEASURING) };
+    exit(ready.and_then(|()| run_with_tidegate("front", options)))
 }
 
 fn run_duel(options: &[&str]) -> Result<u8, String> {

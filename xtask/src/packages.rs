@@ -30,6 +30,9 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
 pub(crate) const FOR_MEASURING: &[Needed] = &[
     needed("haproxy", "haproxy"),
     needed("nginx", "nginx-light"),
+    needed("curl", "curl"),
+    needed("h2load", "nghttp2-client"),
+    needed("nghttpx", "nghttp2-proxy"),
     needed("strace", "strace"),
     needed("valgrind", "valgrind"),
     needed("wrk", "wrk"),
