@@ -1,18 +1,9 @@
 //! gRPC through real clients and servers: every kind of call, trailers, deadlines, statuses, health, retries.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
+use tidegate_testkit::python::script;
 use tidegate_testkit::{Proxy, Tidegate, eventually};
-
-/// Python with the packages that `cargo xtask test` puts beside what is built.
-fn python(script: &str) -> Command {
-    let built = tidegate_testkit::proxy::program().parent().unwrap().parent().unwrap();
-    let mut command = Command::new("python3");
-    command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python").join(script));
-    command.env("PYTHONPATH", built.join("python-packages")).env("GRPC_VERBOSITY", "NONE");
-    command
-}
 
 struct Server {
     child: Child,
@@ -21,7 +12,7 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut command = python("grpc_server.py");
+        let mut command = script("grpc_server.py");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
@@ -37,7 +28,7 @@ impl Drop for Server {
 }
 
 fn client(target: &str, arguments: &[&str]) -> serde_json::Value {
-    let output = python("grpc_client.py").arg(target).args(arguments).output().unwrap();
+    let output = script("grpc_client.py").arg(target).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text)
         .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))

@@ -53,3 +53,4 @@ mod timeouts;
 mod tls;
 mod two_python_servers;
 mod unsent_bodies;
+mod websocket;

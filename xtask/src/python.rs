@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Pinned, so that the tests see the same ones everywhere.
-const PACKAGES: &[&str] = &["grpcio==1.85.3"];
+const PACKAGES: &[&str] = &["grpcio==1.85.3", "websockets==17.4"];
 
 /// Where they are, below the target folder; the tests look there as well.
 const FOLDER: &str = "python-packages";

@@ -39,6 +39,8 @@ pub mod port;
 pub mod process;
 /// The real program in a scratch folder.
 pub mod proxy;
+/// Python with packages that no one here wrote.
+pub mod python;
 /// Seeded randomness.
 pub mod random;
 /// Answers, read by an independent reader.
