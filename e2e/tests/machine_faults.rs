@@ -217,6 +217,8 @@ fn a_request_over_the_limit_is_told_so_whatever_of_it_has_come() {
             outside.expect_closed();
         }
     }
+    let mut other = RawHttp2::connect(proxy.address());
+    assert!(other.wire().some().is_err(), "an answer of HTTP/1 would mean nothing to it");
     let mut malformed = proxy.client();
     malformed.send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     assert_eq!(malformed.reply().status, 400);

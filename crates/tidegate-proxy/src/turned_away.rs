@@ -8,6 +8,7 @@ use crate::client::{Client, ClientAddress};
 use crate::downstream::{Begun, begin, enter, read_head};
 use crate::entrance::Entrance;
 use crate::failure::{Cause, Failure, Stage};
+use crate::http2;
 use crate::listener::ListenerState;
 use crate::record::record;
 use crate::request::{Call, Fate};
@@ -15,7 +16,7 @@ use crate::stream::Stream;
 use crate::timers::Alarm;
 use crate::worker::Worker;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::task::coop::{consume_budget, unconstrained};
@@ -55,9 +56,14 @@ async fn turn_away_at_once(
     }
     let (view, address) = (worker.view(), ClientAddress::new(client));
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut workspace);
-    let failure = match at_once(pin!(read_head(&mut call))).await {
+    let begun = at_once(Box::pin(read_head(&mut call))).await;
+    let failure = match begun {
         Some(Ok(Begun::End)) => return Fate::Close,
         Some(Ok(Begun::Nothing)) => return Fate::KeepAlive,
+        Some(Err(_)) if begins_http2(&call) => {
+            worker.metrics.limit("requests");
+            return Fate::Abort; // it would not understand an answer
+        }
         Some(Err(failure)) => failure,
         Some(Ok(Begun::Head)) | None => Failure::new(Stage::Policy, Cause::RequestLimit),
     };
@@ -66,6 +72,10 @@ async fn turn_away_at_once(
     let fate = answer::fail(&mut call, failure).await;
     record(&mut call);
     fate
+}
+
+fn begins_http2(call: &Call<'_>) -> bool {
+    call.listener.streams_max.is_some() && call.workspace.input.readable().starts_with(http2::PREFACE)
 }
 
 /// What has been read behind the head goes with the workspace, so nothing can follow on the connection.

@@ -65,6 +65,7 @@ pub(crate) struct ProxyArguments {
     #[arg(long, value_name = "ADDRESS", default_value = ":8888")]
     pub(crate) listen: Vec<String>,
     /// An endpoint: localhost:8001, https://app.internal, unix:/run/app.sock (repeat for more)
+    #[allow(rustdoc::bare_urls, reason = "what is typed, and what the help shows, has no brackets")]
     #[arg(long, value_name = "ADDRESS", required = true)]
     pub(crate) to: Vec<String>,
     /// How endpoints share the load: least_request, round_robin, hash, … (docs/balancing.md) [default: adaptive]
