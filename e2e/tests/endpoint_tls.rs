@@ -163,7 +163,8 @@ fn an_endpoint_that_asks_is_shown_a_certificate() {
     let hides = cluster(front.port(), &ca);
     let proxy = Tidegate::with(format!("to = 'app'\n{hides}")).start();
     let reply = proxy.get("/");
-    assert_eq!((reply.status, reply.cause()), (502, Some("endpoint_closed")), "TLS 1.3 refuses afterwards");
+    assert_eq!((reply.status, reply.cause()), (502, Some("tls_refused")), "TLS 1.3 refuses afterwards");
+    assert_eq!(reply.error(), Some("tls_alert_received"));
     assert_eq!(endpoint.request_count(), 1);
 }
 

@@ -18,6 +18,7 @@ use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
 use crate::timers::{after, now};
+use crate::tls::{self, OriginateError};
 use crate::tunnel;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
@@ -240,6 +241,9 @@ fn read_head(
             Ok(length) if length > 0 => workspace.answer.filled(length),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 return Poll::Ready(Err(Cause::StreamRefused));
+            }
+            Err(error) if workspace.answer.is_empty() && tls::is_refusal(&error) => {
+                return Poll::Ready(Err(Cause::Tls(OriginateError::Refused)));
             }
             _ if workspace.answer.is_empty() => return Poll::Ready(Err(Cause::EndpointClosed)),
             _ => return Poll::Ready(Err(Cause::AnswerHeadCut)),

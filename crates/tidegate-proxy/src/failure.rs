@@ -271,7 +271,10 @@ impl Failure {
             Cause::RequestLimit => facts(Proxy, 503, "request_limit", "connection_limit_reached", Never),
             Cause::Response(error) => facts(Upstream, 502, error.code(), "http_protocol_error", Never),
             Cause::Shed => facts(Proxy, 503, "shed", "connection_limit_reached", Never),
-            Cause::Tls(error) => facts(Upstream, error.status(), error.code(), error.proxy_error(), Always),
+            Cause::Tls(error) => {
+                let retry = if error == OriginateError::Refused { Reset } else { Always };
+                facts(Upstream, error.status(), error.code(), error.proxy_error(), retry)
+            }
             Cause::StreamRefused => facts(Upstream, 503, "stream_refused", "connection_terminated", Always),
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
             Cause::TunnelBroken => facts(Proxy, 502, "tunnel_broken", "connection_terminated", Never),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::patience::PATIENCE;
 use crate::port::Port;
 use crate::tls::{Authority, Issued};
 
@@ -156,7 +157,10 @@ impl Shared {
                 client_ended = read == 0;
                 let processed = tls.process_new_packets();
                 while tls.wants_write() && at_once(tls.write_tls(&mut client))?.is_some() {}
-                client_ended |= processed.map_err(std::io::Error::other)?.peer_has_closed();
+                match processed {
+                    Ok(state) => client_ended |= state.peer_has_closed(),
+                    Err(error) => return Err(parting(&client, error)),
+                }
                 let _ = tls.reader().read_to_end(&mut inward); // would block: there is no more
             }
             if !met && !tls.is_handshaking() {
@@ -206,6 +210,15 @@ impl Shared {
             identity: identity.map(|leaf| leaf.to_vec()),
         });
     }
+}
+
+/// Closing over unread bytes would reset the connection, and take the alert with it.
+fn parting(mut client: &TcpStream, error: rustls::Error) -> std::io::Error {
+    let _ = client.set_nonblocking(false);
+    let _ = client.set_read_timeout(Some(PATIENCE));
+    let _ = client.shutdown(std::net::Shutdown::Write);
+    let _ = client.read_to_end(&mut Vec::new());
+    std::io::Error::other(error)
 }
 
 /// `None`: not now.

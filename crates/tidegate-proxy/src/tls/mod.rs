@@ -14,7 +14,7 @@ mod terminator; // what a listener needs to take TLS connections
 
 pub(crate) use accept::{Handshake, accept};
 pub use originate::OriginateError;
-pub(crate) use originate::originate;
+pub(crate) use originate::{is_refusal, originate};
 pub use originator::Originator;
 pub(crate) use stream::{Scratch, TlsStream};
 pub use terminator::Terminator;

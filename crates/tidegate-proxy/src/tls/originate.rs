@@ -6,6 +6,7 @@ use crate::transport::Transport;
 use rustls::client::UnbufferedClientConnection;
 use rustls::{CertificateError, Error};
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ pub enum OriginateError {
     Closed,
     /// No agreement on versions or suites, or what it sent is no TLS.
     Failed,
+    /// It ended the connection with an alert after the handshake, in place of an answer: since TLS 1.3 (RFC 8446 §4.4.2.4)
+    /// this is how a client's certificate is refused.
+    Refused,
     Timeout,
 }
 
@@ -40,6 +44,7 @@ impl OriginateError {
             Self::CertificateUntrusted => "tls_certificate_untrusted",
             Self::Closed => "tls_closed",
             Self::Failed => "tls_failed",
+            Self::Refused => "tls_refused",
             Self::Timeout => "tls_timeout",
         }
     }
@@ -47,7 +52,7 @@ impl OriginateError {
     /// The error type of Proxy-Status (RFC 9209 §2.3).
     pub fn proxy_error(self) -> &'static str {
         match self {
-            Self::Alert => "tls_alert_received",
+            Self::Alert | Self::Refused => "tls_alert_received",
             Self::CertificateExpired
             | Self::CertificateInvalid
             | Self::CertificateName
@@ -61,6 +66,12 @@ impl OriginateError {
     pub fn status(self) -> u16 {
         if self == Self::Timeout { 504 } else { 502 }
     }
+}
+
+/// Whether a read failed because the other side said, in the words of TLS, that it will not go on.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(inner, Some(Error::AlertReceived(_)))
 }
 
 /// Agrees with an endpoint on keys. `introduction` is what it has to hear before, in the clear.
