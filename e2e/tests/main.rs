@@ -43,6 +43,7 @@ mod paths_and_identity;
 mod proxy_protocol;
 mod proxy_protocol_peers;
 mod queue;
+mod real_clients;
 mod reload_and_drain;
 mod retries;
 mod routing;

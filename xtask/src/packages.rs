@@ -16,12 +16,15 @@ const fn needed(command: &'static str, package: &'static str) -> Needed {
 }
 
 pub(crate) const FOR_TESTS: &[Needed] = &[
+    needed("chromium", "chromium"),
     needed("curl", "curl"),
     needed("faketime", "faketime"),
     needed("haproxy", "haproxy"),
     needed("ip", "iproute2"),
     needed("nft", "nftables"),
+    needed("nghttp", "nghttp2-client"),
     needed("nginx", "nginx-light"),
+    needed("openssl", "openssl"),
     needed("promtool", "prometheus"),
     needed("pip3", "python3-pip"),
     needed("python3", "python3"),
