@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tidegate_testkit::tls::{Authority, Issued};
 use tidegate_testkit::{Endpoint, Front, Proxy, Script, Then, Tidegate, Wire, eventually};
@@ -258,6 +259,35 @@ fn a_tunnel_echoes_with_tls_on_both_sides() {
         connection.stream.read_exact(&mut echoed).unwrap();
         assert!(echoed == message);
     }
+}
+
+#[test]
+fn a_second_attempt_beside_a_first_connects_by_the_same_rules() {
+    let good = || Endpoint::start(Script::answers_after(Duration::from_millis(2), "good"));
+    let authority = Authority::new();
+    let mut endpoints: Vec<_> = (0..3).map(|_| good()).collect();
+    let front = |endpoint: &Endpoint| Front::start(&localhost(&authority), endpoint.socket_address());
+    let fronts: Vec<_> = endpoints.iter().map(front).collect();
+    let list: Vec<_> = fronts.iter().map(|front| format!("https://localhost:{}", front.port())).collect();
+    let more = "balance = 'adaptive'\nhedge = { percent = 50 }\nlimit.upstream_idle_connections = 0\n";
+    let proxy = Tidegate::with(format!("to = {list:?}\n{more}")).trusting(&authority.cert()).start();
+    let mut client = proxy.client();
+    for _ in 0..150 {
+        assert_eq!(client.get("/").text(), "good"); // the fleet's usual latency is learned
+    }
+    let favourite = endpoints.iter_mut().max_by_key(|endpoint| endpoint.request_count()).unwrap();
+    favourite.kill();
+    favourite.change(Script::is_silent());
+    favourite.revive();
+    let before = favourite.request_count();
+    for _ in 0..2000 {
+        assert_eq!(client.get("/").text(), "good", "long before any timeout");
+        if favourite.request_count() > before {
+            break;
+        }
+    }
+    assert!(favourite.request_count() > before, "the silent one was never asked");
+    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "won")], 1.0);
 }
 
 #[test]
