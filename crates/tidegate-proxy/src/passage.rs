@@ -8,7 +8,7 @@
 //! ```
 
 use crate::affinity::affinity;
-use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
+use crate::attempts::Attempts;
 use crate::client::{Client, ClientAddress};
 use crate::downstream::{begin, enter, read_more, secure};
 use crate::entrance::Entrance;
@@ -16,7 +16,7 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::listener::ListenerState;
 use crate::queue;
 use crate::record::record;
-use crate::request::{Call, Fate, Flight, board, settle};
+use crate::request::{Call, Fate, Flight, board, set_out, settle};
 use crate::snapshot::{Listener, Passage, Policy};
 use crate::sticky::Home;
 use crate::stream::Stream;
@@ -28,7 +28,7 @@ use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::rc::Rc;
-use tidegate_balance::{Ended, Moment, NoEndpoint};
+use tidegate_balance::{Ended, Moment};
 use tidegate_http::BodyLength;
 use tidegate_http::request::RequestHead;
 
@@ -177,17 +177,7 @@ async fn forward<'a>(call: &mut Call<'a>, passage: &Passage, cluster: usize) -> 
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(view, reason)),
         };
-        let Some(endpoint) = view.endpoint(lease.index()) else { return Err(no_endpoint(NoEndpoint::Empty)) };
-        call.journal.attempts += 1;
-        if let Some(failure) = attempts.last_failure() {
-            view.metrics.retry(failure);
-        }
-        call.journal.endpoint = Some((cluster, lease.index()));
-        call.journal.picked = Some(lease.picked_at());
-        call.journal.forget_attempt();
-        call.attempt_deadline =
-            attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
-        endpoint.metrics.attempts.increment();
+        let endpoint = set_out(call, policy, view, &attempts, cluster, &lease)?;
         // A connection that was kept is one of HTTP.
         let failure = match board(call, policy, view, endpoint, true).await {
             Ok((slot, connection)) => {

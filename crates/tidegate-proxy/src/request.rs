@@ -190,18 +190,8 @@ async fn forward<'a>(
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(view, reason)),
         };
-        let Some(endpoint) = view.endpoint(lease.index()) else { return Err(no_endpoint(NoEndpoint::Empty)) };
-        call.journal.attempts += 1;
-        if let Some(failure) = attempts.last_failure() {
-            view.metrics.retry(failure);
-        }
-        call.journal.endpoint = Some((cluster_index, lease.index()));
-        call.journal.picked = Some(lease.picked_at());
-        call.journal.forget_attempt();
-        call.attempt_deadline =
-            attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
+        let endpoint = set_out(call, policy, view, &attempts, cluster_index, &lease)?;
         start_upload(call, policy, view, &endpoint.pool.upstream.authority);
-        endpoint.metrics.attempts.increment();
         let failure = match board(call, policy, view, endpoint, attempts.fresh_only).await {
             Ok((slot, connection)) => {
                 let mut flight = Flight { lease, endpoint, connection, slot };
@@ -220,6 +210,28 @@ async fn forward<'a>(
         attempts.another(call, view, failure, last)?;
         attempts.back_off(call).await?;
     }
+}
+
+/// An attempt begins on the endpoint that was picked.
+pub(crate) fn set_out<'v>(
+    call: &mut Call<'_>,
+    policy: &Policy,
+    view: &'v ClusterView,
+    attempts: &Attempts<'_>,
+    cluster_index: usize,
+    lease: &Lease<'_>,
+) -> Result<&'v EndpointView, Failure> {
+    let endpoint = view.endpoint(lease.index()).ok_or(no_endpoint(NoEndpoint::Empty))?;
+    call.journal.attempts += 1;
+    if let Some(failure) = attempts.last_failure() {
+        view.metrics.retry(failure);
+    }
+    call.journal.endpoint = Some((cluster_index, lease.index()));
+    call.journal.picked = Some(lease.picked_at());
+    call.journal.forget_attempt();
+    call.attempt_deadline = attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
+    endpoint.metrics.attempts.increment();
+    Ok(endpoint)
 }
 
 /// An attempt that has its connection.
