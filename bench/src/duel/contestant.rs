@@ -34,6 +34,8 @@ enum Care {
     /// What a careful administrator switches on who does not know how much each endpoint can take.
     Best,
     Defaults,
+    /// The defaults, and a second attempt beside one that a stalled endpoint keeps waiting.
+    Hedging,
     /// As `Best`, and each endpoint's slots are known: as its weight, and as the most it is given at once.
     Told,
 }
@@ -42,9 +44,10 @@ const fn plain(name: &'static str, subject: Subject, balance: &'static str) -> C
     Contestant { name, subject, balance, care: Care::Defaults }
 }
 
-pub(super) const CONTESTANTS: [Contestant; 13] = [
+pub(super) const CONTESTANTS: [Contestant; 14] = [
     plain(OURS, Subject::Tidegate, "adaptive"),
     Contestant { care: Care::Best, ..plain("tidegate best", Subject::Tidegate, "adaptive") },
+    Contestant { care: Care::Hedging, ..plain("tidegate hedging", Subject::Tidegate, "adaptive") },
     plain("tidegate least_request", Subject::Tidegate, "least_request"),
     plain("tidegate round_robin", Subject::Tidegate, "round_robin"),
     plain("haproxy roundrobin", Subject::Haproxy, "roundrobin"),
@@ -91,10 +94,14 @@ pub(super) struct Contender {
 }
 
 impl Contestant {
-    /// A Tidegate at its best is `adaptive` with more that it tries again: another one only where somebody fails.
+    /// A Tidegate at its best is `adaptive` with more that it tries again: another one only where somebody fails. What fails
+    /// is not for second attempts.
     pub(super) fn takes_part(self, scenario: &Scenario) -> bool {
-        (self.subject, self.care) != (Subject::Tidegate, Care::Best)
-            || (scenario.retries && scenario.somebody_fails())
+        match (self.subject, self.care) {
+            (Subject::Tidegate, Care::Best) => scenario.retries && scenario.somebody_fails(),
+            (Subject::Tidegate, Care::Hedging) => !scenario.somebody_fails(),
+            _ => true,
+        }
     }
 
     /// Starts it and waits until a request passes through it. `probe` is what is asked for.
@@ -153,6 +160,8 @@ impl Contestant {
             (Subject::Nginx, Care::Defaults, false) => "proxy_next_upstream off;",
             (Subject::Nginx, Care::Best | Care::Told, true) => NGINX_FAILURES,
             (Subject::Nginx, Care::Best | Care::Told, false) => NGINX_FAILURES_ONCE,
+            (Subject::Tidegate, Care::Hedging, true) => "hedge = true",
+            (Subject::Tidegate, Care::Hedging, false) => "retry = \"off\"\nhedge = true",
             (Subject::Tidegate, _, false) => "retry = \"off\"",
             (Subject::Tidegate, Care::Best, true) => {
                 "retry = { on = [\"connect\", \"reset\", 500, \"502-504\"] }"
@@ -298,6 +307,18 @@ mod tests {
     fn a_tidegate_at_its_best_takes_part_where_it_is_another_one() {
         let scenarios = |name| SCENARIOS.iter().filter(move |one| named(name).takes_part(one)).count();
         assert_eq!((scenarios("tidegate best"), scenarios("haproxy best")), (7, SCENARIOS.len()));
+    }
+
+    #[test]
+    fn second_attempts_are_for_endpoints_that_are_late_not_for_such_as_fail() {
+        let hedging = named("tidegate hedging");
+        let late: Vec<_> =
+            SCENARIOS.iter().filter(|one| hedging.takes_part(one)).map(|one| one.name).collect();
+        assert!(
+            late.contains(&"equal") && late.contains(&"stalls") && !late.contains(&"refuses"),
+            "{late:?}"
+        );
+        assert_eq!(hedging.retry(false), "retry = \"off\"\nhedge = true");
     }
 
     #[test]

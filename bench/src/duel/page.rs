@@ -16,7 +16,7 @@ has endpoints of its own and, by seed, the same arrivals and work; they take tur
 put together. One worker each; Tidegate, and the others unless they are called best or told, with their defaults and
 upstream connections kept. Best is leastconn with active checks, observed answers, retries, redispatch and slow start
 (HAProxy), least_conn with max_fails=3 and every failing status tried again (nginx), adaptive with every failing status
-tried again (Tidegate); told is best with each endpoint's slots as its weight and as its limit. Quantiles are of good
+tried again (Tidegate); hedging is adaptive with hedge = true; told is best with each endpoint's slots as its weight and as its limit. Quantiles are of good
 answers and of clients that waited 10 s in vain, in milliseconds; x99 is the 99th percentile of the time beyond a
 request's own work. A request whose kept connection the proxy closes without an answer is sent once more, as browsers
 do. Ratios are to HAProxy leastconn, in parentheses those of the rounds.";
