@@ -30,9 +30,9 @@ struct World {
 impl World {
     fn new(script: Script, more: &str) -> Self {
         let (authority, endpoint, clear) = (Authority::new(), Endpoint::start(script), Port::free());
-        let issued = authority.issue("app", &["app.test"]);
+        let issued = authority.issue_for_the_public("app", &["app.test"]);
         let config = format!(
-            "to = \"{}\"\n{more}\n[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {} }}\n\
+            "to = \"{}\"\n{more}\n[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {}, hsts = true }}\n\
              [[listener]]\nbind = \"{}\"\n",
             endpoint.address(),
             issued.keys(),
@@ -231,4 +231,37 @@ fn a_browser_loads_a_page_speaks_through_a_websocket_and_hears_events() {
     // RFC 8441: the same connection carries the WebSocket.
     world.proxy.output().wait_for_stdout(&["/echo/browser", "\"protocol\":\"HTTP/2\""]);
     assert_eq!(world.endpoint.malformed(), Vec::<String>::new());
+}
+
+/// What a page says for its own safety; the rest of what is looked at is the proxy's.
+const SAFE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Frame-Options: DENY\r\nX-Content-Type-Options: nosniff\r\n\
+                    Content-Security-Policy: default-src 'self'\r\n\r\n";
+
+#[test]
+fn testssl_finds_nothing_that_matters() {
+    let world = World::new(Script::writes(SAFE, Then::KeepAlive), "");
+    let folder = tempfile::tempdir().unwrap();
+    let found = folder.path().join("found.json");
+    let mut command = bounded(400, "testssl");
+    command.args(["--quiet", "--warnings", "off", "--color", "0", "--ip", "127.0.0.1", "--add-ca"]);
+    command.arg(world.authority.cert()).arg("--jsonfile").arg(&found);
+    // Protocols, ciphers, forward secrecy, preferences, the certificate, headers, and every vulnerability that has a name.
+    command.args(["-p", "-s", "-f", "-P", "-S", "-h", "-U"]).arg(world.https());
+    let output =
+        command.stdin(Stdio::null()).current_dir(folder.path()).output().expect("testssl.sh is installed");
+    let found = std::fs::read(&found).unwrap_or_else(|_| panic!("{output:?}"));
+    let found: Vec<Finding> =
+        serde_json::from_slice(&found).unwrap_or_else(|_| panic!("cut short: {output:?}"));
+    let bad: Vec<_> = found.iter().filter(|one| is_bad(one)).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    for looked_at in ["TLS1_3", "cert_chain_of_trust", "HSTS_time", "heartbleed", "cipher_order", "RC4"] {
+        assert!(found.iter().any(|one| one["id"] == looked_at), "{looked_at} was not looked at: {found:#?}");
+    }
+}
+
+type Finding = serde_json::Value;
+
+fn is_bad(finding: &Finding) -> bool {
+    let harmless = ["OK", "INFO", "LOW", "WARN", "DEBUG"];
+    !harmless.iter().any(|severity| finding["severity"] == *severity)
 }

@@ -28,6 +28,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     needed("promtool", "prometheus"),
     needed("pip3", "python3-pip"),
     needed("python3", "python3"),
+    needed("testssl", "testssl.sh"),
 ];
 
 pub(crate) const FOR_MEASURING: &[Needed] = &[

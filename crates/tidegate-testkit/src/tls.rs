@@ -89,6 +89,19 @@ impl Authority {
         })
     }
 
+    /// A certificate as public authorities make them: for 85 days, for a server alone, and with a place to ask about it.
+    pub fn issue_for_the_public(&self, file: &str, names: &[&str]) -> Issued {
+        let now = OffsetDateTime::now_utc();
+        self.issue_with(file, names, &rcgen::PKCS_ECDSA_P256_SHA256, |params| {
+            (params.not_before, params.not_after) = (now, now + time::Duration::days(85));
+            params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+            params.distinguished_name.push(rcgen::DnType::CommonName, names[0]);
+            let uris = vec!["http://crl.test/list".to_owned()];
+            params.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris }];
+        })
+    }
+
     pub fn issue_rsa(&self, file: &str, names: &[&str]) -> Issued {
         self.issue_with(file, names, &rcgen::PKCS_RSA_SHA256, |_| {})
     }
