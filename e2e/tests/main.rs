@@ -14,6 +14,7 @@ mod canary;
 mod door;
 
 mod abusive_clients;
+mod acme;
 mod balancing;
 mod breakers;
 mod broken_origins;

@@ -19,6 +19,7 @@ pub(crate) const FOR_TESTS: &[Needed] = &[
     needed("chromium", "chromium"),
     needed("curl", "curl"),
     needed("faketime", "faketime"),
+    needed("pebble", "pebble"),
     needed("haproxy", "haproxy"),
     needed("ip", "iproute2"),
     needed("nft", "nftables"),

@@ -5,6 +5,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
+use crate::automatic::{listen_for_public_hosts, name_hosts};
 use crate::problem::Problem;
 use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
 use crate::walk::Walk;
@@ -14,7 +15,9 @@ use crate::{
 };
 
 /// Checks and completes. What comes out only counts when nothing was reported as an error.
-pub(crate) fn check(walk: &mut Walk, draft: Draft) -> Config {
+pub(crate) fn check(walk: &mut Walk, mut draft: Draft) -> Config {
+    listen_for_public_hosts(&mut draft);
+    name_hosts(walk, &mut draft);
     something_to_do(walk, &draft);
     listeners_apart(walk, &draft.listeners, draft.admin.as_ref());
     names_apart(walk, &draft.routes);

@@ -217,6 +217,10 @@ mod tests {
             ("root", _) => "listen = ':80'\nto = 'h:1'\n",
             ("tls", "cert") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\nkey = 'k'\n",
             ("tls", "key") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\n",
+            ("acme", "hosts") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\n",
+            ("acme", _) => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['example.com']\n"
+            }
             ("tls", "client_auth" | "client_crl" | "client_chain") => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\nclient_ca = 'a'\n"
             }

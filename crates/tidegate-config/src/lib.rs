@@ -15,6 +15,7 @@
 #![allow(clippy::option_option, reason = "absent, off and given are three things a key can be")]
 
 mod address;
+mod automatic;
 mod balance;
 mod check;
 mod cluster;
@@ -59,4 +60,4 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
-pub use tls::{CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
+pub use tls::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};

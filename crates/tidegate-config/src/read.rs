@@ -41,6 +41,8 @@ pub(crate) struct Draft {
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) timeout: Timeouts,
     pub(crate) listeners: Vec<Placed<Listener>>,
+    /// A listener of which nothing was said.
+    pub(crate) plain: Listener,
     pub(crate) routes: Vec<RouteDraft>,
     pub(crate) clusters: Vec<Placed<Cluster>>,
     /// A listener or a route did not even read: do not complain that there is none.
@@ -110,6 +112,7 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
         || (routes.is_empty() && (given("to") || given("route")));
     let (workers, log) = (workers(walk, &root), listener::log(walk, &root));
     let rate_limit = rate_limit::rate_limit(walk, &root).flatten();
+    let plain = listener::plain(Bind::Tcp { host: None, port: 80 }, &inherited);
     let Inherited { limit, timeout, zone, .. } = inherited;
     Some(Draft {
         workers,
@@ -120,6 +123,7 @@ pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Draft> {
         rate_limit,
         timeout,
         listeners,
+        plain,
         routes,
         clusters,
         incomplete,

@@ -168,6 +168,15 @@ fn one_tls(tls: &Tls) -> String {
         |files: &CertificateFiles| format!("{{ cert = {}, key = {} }}", file(&files.cert), file(&files.key));
     let certificates = list(tls.certificates.iter().map(pair));
     let mut fields = vec![("certificates", certificates), ("min_version", quoted(tls.min_version.word()))];
+    if let Some(acme) = &tls.acme {
+        let mut keys = vec![("hosts", list(acme.hosts.iter().map(|host| quoted(host))))];
+        keys.extend(acme.email.as_ref().map(|email| ("email", quoted(email))));
+        keys.push(("ca", quoted(&acme.ca)));
+        keys.extend(acme.ca_root.as_ref().map(|path| ("ca_root", file(path))));
+        keys.extend(acme.challenge.map(|challenge| ("challenge", quoted(challenge.word()))));
+        keys.extend(acme.folder.as_ref().map(|path| ("folder", file(path))));
+        fields.push(("acme", table(keys)));
+    }
     fields.push(("hsts", tls.hsts.map_or("false".into(), duration)));
     if let Some(clients) = &tls.client_auth {
         fields.push(("client_auth", quoted(clients.demand.word())));

@@ -6,8 +6,10 @@ use std::time::Duration;
 /// What clients are shown, and what they have to bring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// At least one; the first is for clients that ask for nobody, or for somebody else.
+    /// The first is for clients that ask for nobody, or for somebody else; at least one, unless there is `acme`.
     pub certificates: Vec<CertificateFiles>,
+    /// Which certificates an authority is asked for; `None`: none.
+    pub acme: Option<Acme>,
     /// Older versions are refused.
     pub min_version: TlsVersion,
     /// What clients show in return; `None`: they are not asked.
@@ -47,8 +49,59 @@ impl ClientDemand {
     }
 }
 
+/// Certificates that an authority hands out by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acme {
+    /// One certificate for each; at least one.
+    pub hosts: Vec<String>,
+    pub email: Option<String>,
+    /// The URL of the authority's directory.
+    pub ca: String,
+    /// PEM: what the authority's own certificate leads to; `None`: what the system knows.
+    pub ca_root: Option<PathBuf>,
+    /// How it is shown that a host is ours; `None`: one way after the other.
+    pub challenge: Option<AcmeChallenge>,
+    /// Where the account and the certificates are kept; `None`: where the system keeps such things.
+    pub folder: Option<PathBuf>,
+}
+
+/// Let's Encrypt.
+pub(crate) const ACME_CA: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            email: None,
+            ca: ACME_CA.to_owned(),
+            ca_root: None,
+            challenge: None,
+            folder: None,
+        }
+    }
+}
+
+/// What an authority looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AcmeChallenge {
+    /// Port 80, RFC 8555 §8.3.
+    Http01,
+    /// Port 443, RFC 8737.
+    TlsAlpn01,
+}
+
+impl AcmeChallenge {
+    /// As configured.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        }
+    }
+}
+
 /// A certificate with its chain, and its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CertificateFiles {
     /// PEM, the server's own certificate first.
     pub cert: PathBuf,

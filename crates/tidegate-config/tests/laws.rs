@@ -142,8 +142,9 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 28] = [
+const PLACES: [(&str, &str); 29] = [
     ("certificate", "[[listener]]\n[[listener.tls.certificates]]\n"),
+    ("acme", "[[listener]]\n[listener.tls.acme]\n"),
     ("tls", "[[listener]]\n[listener.tls]\n"),
     ("admin", "[admin]\n"),
     ("answer", "[[route]]\n[route.answer]\n"),

@@ -14,7 +14,7 @@ use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
 use crate::secrets::{MadeSecret, without_secret};
-use crate::tls::{Keeper, Stock, Tickets};
+use crate::tls::{Automatic, Keeper, Stock, Surroundings, Tickets};
 use crate::voice::Voice;
 use crate::watch::Watch;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_balance::States;
 use tidegate_config::{Config, RequestLimit, Workers};
+use tidegate_proxy::tls::challenges::Challenges;
 use tidegate_proxy::worker::Command;
 use tidegate_telemetry::Registry;
 use tidegate_telemetry::families::{CONFIG_RELOAD_OK, CONFIG_RELOADED_AT, CONFIG_RELOADS};
@@ -39,6 +40,8 @@ pub(crate) struct Core {
     /// For clients that come back over TLS.
     tickets: Arc<Tickets>,
     certificates: Arc<Keeper>,
+    challenges: Arc<Challenges>,
+    automatic: Automatic,
     listening: Vec<Listening>,
     fleet: Fleet,
     logs: Logs,
@@ -64,8 +67,8 @@ impl Core {
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
         let credentials = Credentials::read(&config, &secret)?;
-        let tickets = Arc::default();
-        let certificates = Stock::load(&config, &tickets)?;
+        let (tickets, challenges) = Default::default();
+        let certificates = Stock::load(&config, &tickets, &challenges)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -96,6 +99,8 @@ impl Core {
             secret,
             tickets,
             certificates: Arc::default(),
+            challenges,
+            automatic: Automatic::default(),
             listening: Vec::new(),
             fleet,
             logs,
@@ -105,6 +110,7 @@ impl Core {
         };
         core.certificates.take(certificates, &core.overview, &core.voice);
         core.listen(bound);
+        core.ask_for_certificates();
         core.checks.follow(&core.overview).await;
         tokio::spawn(Watch::default().run(Arc::clone(&core.overview), core.voice.clone()));
         let keeper = Arc::clone(&core.certificates);
@@ -134,6 +140,7 @@ impl Core {
         self.take_logs(logs);
         self.warn_of_what_stays(&config);
         self.certificates.take(certificates, &self.overview, &self.voice);
+        self.ask_for_certificates();
         gauges::forget_removed(&self.overview, &config, &snapshot);
         let wants_admin = config.admin.is_some();
         self.overview.replace(Previous { config: Arc::new(config), snapshot });
@@ -146,7 +153,7 @@ impl Core {
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
         let credentials = Credentials::read(config, &self.secret)?;
-        let certificates = Stock::load(config, &self.tickets)?;
+        let certificates = Stock::load(config, &self.tickets, &self.challenges)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
@@ -160,6 +167,15 @@ impl Core {
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
         Ok(Obtained { served, credentials, certificates, bound, admin, logs })
+    }
+
+    fn ask_for_certificates(&mut self) {
+        self.automatic.follow(&Surroundings {
+            keeper: Arc::clone(&self.certificates),
+            overview: Arc::clone(&self.overview),
+            challenges: Arc::clone(&self.challenges),
+            voice: self.voice.clone(),
+        });
     }
 
     fn take_logs(&mut self, logs: Option<Logs>) {

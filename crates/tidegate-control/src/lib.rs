@@ -9,7 +9,8 @@ mod control; // a running proxy, seen from outside
 mod core; // the life of a configuration: start, reload, drain
 mod credentials; // what clusters need from files
 mod secrets;
-mod signals; // what the operator asks for while it runs
+mod signals;
+mod state; // where the system keeps what a program remembers // what the operator asks for while it runs
 
 mod fleet;
 mod listening; // the sockets that are bound

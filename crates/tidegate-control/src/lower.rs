@@ -66,6 +66,7 @@ pub(crate) fn lower(
         routes: routes::lower(config, previous),
         clusters,
         limits: limits(config, shares, previous),
+        challenges: certificates.challenges(),
     };
     Lowered { snapshot: Arc::new(snapshot), unresolved }
 }

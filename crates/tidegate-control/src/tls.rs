@@ -2,6 +2,7 @@
 //! endpoints: whom to believe, read with the configuration.
 
 mod age; // how long a certificate still holds
+mod automatic; // those that an authority is asked for
 mod clients; // who vouches for clients
 mod files; // PEM files become certificates
 mod keeper; // looks after the files, tells about them
@@ -11,6 +12,7 @@ mod terminator; // what one listener is given
 mod tickets; // by which clients come back
 mod watched; // files, and what they held
 
+pub(crate) use automatic::{Automatic, Surroundings};
 pub(crate) use files::CertificateError;
 pub(crate) use keeper::{CertificateFacts, Keeper};
 pub(crate) use originators::{Origination, Originators};

@@ -96,6 +96,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
     };
     Snapshot {
         generation: 1,
+        challenges: Arc::default(),
         listeners: vec![Arc::new(listener)],
         routes: RouteTable::new(vec![(vec![Matcher::default()], Arc::new(route))]),
         clusters: vec![Arc::new(cluster)],

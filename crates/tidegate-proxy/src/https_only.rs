@@ -1,10 +1,8 @@
 //! Clients that are to come by HTTPS: sent there from listeners in the clear, and told to remember it where they have come.
 
 use crate::request::Call;
+use crate::tls::challenges;
 use tidegate_http::field;
-
-/// RFC 8555 §8.3: authorities ask in the clear whether a host is ours.
-const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 
 /// Where the client finds the same by HTTPS; `None`: it is served here.
 pub(crate) fn elsewhere(call: &Call<'_>) -> Option<Vec<u8>> {
@@ -12,7 +10,7 @@ pub(crate) fn elsewhere(call: &Call<'_>) -> Option<Vec<u8>> {
     let request = &call.workspace.request;
     let bytes = call.workspace.input.pinned();
     let host = request.host.of(bytes);
-    if host.is_empty() || call.path().starts_with(CHALLENGES) {
+    if host.is_empty() || call.path().starts_with(challenges::PATH) {
         return None; // without a host nobody knows where, and whatever is served says so
     }
     let port = if port == 443 { String::new() } else { format!(":{port}") };

@@ -75,6 +75,9 @@ pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
     if is_misdirected(call) {
         return Err(Failure::new(Stage::Route, Cause::Misdirected));
     }
+    if let Some(text) = call.view.snapshot.challenges.text(call.path()) {
+        return answer::fixed(call, 200, "application/octet-stream", &text).await;
+    }
     if let Some(location) = https_only::elsewhere(call) {
         return answer::moved(call, &location).await;
     }

@@ -8,6 +8,7 @@ use crate::rate_limit::RateLimit;
 use crate::route::RouteTable;
 use crate::sticky::Sticky;
 use crate::tls::Terminator;
+use crate::tls::challenges::Challenges;
 use crate::upstream::Upstream;
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     /// `Action::Forward` points into this list.
     pub clusters: Vec<Arc<Cluster>>,
     pub limits: ProxyLimits,
+    /// What authorities are shown.
+    pub challenges: Arc<Challenges>,
 }
 
 /// A bound address and what it speaks.

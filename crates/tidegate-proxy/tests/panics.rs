@@ -77,6 +77,7 @@ impl World {
             .unzip();
         let snapshot = Snapshot {
             generation: 1,
+            challenges: Arc::default(),
             listeners: vec![Arc::new(listener(&connections))],
             routes: routes(),
             clusters,

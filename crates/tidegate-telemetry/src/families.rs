@@ -80,6 +80,8 @@ families! {
         "When the certificate expires, in seconds since the Unix epoch; certificate is the file that it comes from.";
     CERTIFICATE_OK = Gauge "tidegate_tls_certificate_ok" ["certificate"]
         "Whether what the files of the certificate, or of those who vouch for clients, hold now is in use: 1, or 0 while what they held before is kept.";
+    ACME_ORDERS = Counter "tidegate_acme_orders" ["outcome"]
+        "Times that an authority was asked for a certificate; outcome is obtained or failed.";
     CERTIFICATE_READS = Counter "tidegate_tls_certificate_reads" ["certificate", "outcome"]
         "Times that files of a certificate had changed and were read again; outcome is replaced or refused.";
     LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]

@@ -33,6 +33,8 @@ pub mod load;
 pub mod metrics;
 /// Waiting for something with a deadline.
 pub mod patience;
+
+pub mod pebble;
 /// Ports no one else has.
 pub mod port;
 /// Signals, memory and descriptors of a process by its id.

@@ -196,6 +196,19 @@ pub struct TlsConnection {
 }
 
 impl TlsClient {
+    /// That trusts this certificate alone, in PEM.
+    pub fn trusting_pem(root: &[u8]) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(root).expect("PEM")).expect("an authority");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { config: Arc::new(config) }
+    }
+
     /// The same, meeting everybody for the first time.
     #[must_use]
     pub fn forgetful(&self) -> Self {

@@ -5,11 +5,19 @@ use serde_json::Value;
 use std::path::Path;
 
 /// The arrows of ARCHITECTURE.md: a crate, and all of ours that it may depend on outside its tests.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
+    ("tidegate-acme", &[]),
     ("tidegate", &["tidegate-control", "tidegate-config", "tidegate-telemetry", "tidegate-lab"]),
     (
         "tidegate-control",
-        &["tidegate-config", "tidegate-proxy", "tidegate-balance", "tidegate-telemetry", "tidegate-sys"],
+        &[
+            "tidegate-acme",
+            "tidegate-config",
+            "tidegate-proxy",
+            "tidegate-balance",
+            "tidegate-telemetry",
+            "tidegate-sys",
+        ],
     ),
     ("tidegate-proxy", &["tidegate-http", "tidegate-balance", "tidegate-telemetry", "tidegate-sys"]),
     ("tidegate-lab", &["tidegate-balance"]),

@@ -41,6 +41,14 @@ pub(super) static TLS: Table = Table {
             "Further ones, for other names, or for the same names with another kind of key.",
         ),
         key(
+            "acme",
+            Kind::AnyOf(&[Kind::Boolean, Kind::Table(&ACME)]),
+            Value("false"),
+            "{ hosts = [\"example.com\"] }",
+            "Certificates that an authority hands out by itself, renewed in time: for the hosts of the routes, or for those that \
+             are named.",
+        ),
+        key(
             "min_version",
             Kind::Words(&["1.2", "1.3"]),
             Value("\"1.2\""),
@@ -86,6 +94,61 @@ pub(super) static TLS: Table = Table {
         ),
     ],
 };
+
+pub(super) static ACME: Table = Table {
+    name: "acme",
+    title: "`tls.acme`",
+    doc: "Automatic certificates (RFC 8555). `true` stands for all defaults, and for accepting the terms of the authority.",
+    keys: &[
+        key(
+            "hosts",
+            Kind::List(&HOST),
+            Words("the hosts of all routes, but for wildcards and addresses"),
+            "[\"example.com\", \"www.example.com\"]",
+            "A certificate for each of them.",
+        ),
+        key(
+            "email",
+            Kind::Text("an address like \"ops@example.com\""),
+            Words("none"),
+            "\"ops@example.com\"",
+            "Where the authority writes to when something is wrong.",
+        ),
+        key(
+            "ca",
+            Kind::Text("a URL like \"https://acme.example.com/directory\""),
+            Value("\"https://acme-v02.api.letsencrypt.org/directory\""),
+            "\"https://acme-staging-v02.api.letsencrypt.org/directory\"",
+            "The directory of the authority.",
+        ),
+        key(
+            "ca_root",
+            CERT,
+            Words("what the system trusts"),
+            "\"/etc/tidegate/internal-ca.pem\"",
+            "What the authority's own HTTPS certificate leads to.",
+        ),
+        key(
+            "challenge",
+            Kind::Words(&["http-01", "tls-alpn-01"]),
+            Words("one after the other"),
+            "\"http-01\"",
+            "How it is shown that a host is ours: `http-01` on port 80 of the host, `tls-alpn-01` on port 443.",
+        ),
+        key(
+            "folder",
+            Kind::Text("a path like \"/var/lib/tidegate/acme\""),
+            Words(
+                "`$STATE_DIRECTORY/acme`, or `/var/lib/tidegate/acme` for root, or `$XDG_STATE_HOME/tidegate/acme`",
+            ),
+            "\"/srv/tidegate/acme\"",
+            "Where the account and the certificates are kept, readable by nobody else.",
+        ),
+    ],
+};
+
+/// Of a list.
+const HOST: Kind = Kind::Text("a host like \"example.com\"");
 
 pub(crate) static CERTIFICATE: Table = Table {
     name: "certificate",

@@ -47,7 +47,7 @@ pub(super) fn listeners(
     listeners
 }
 
-fn plain(bind: Bind, inherited: &Inherited) -> Listener {
+pub(super) fn plain(bind: Bind, inherited: &Inherited) -> Listener {
     Listener {
         bind,
         tls: None,

@@ -7,7 +7,7 @@ use crate::document::{Node, Value};
 use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
 use crate::walk::{Field, Section, Walk, set};
-use crate::{CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
+use crate::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
 
 /// What lists of sites that are HTTPS only ask for at least.
 const HSTS_DEFAULT: Duration = Duration::from_hours(365 * 24);
@@ -29,21 +29,69 @@ pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
             certificates.extend(certificate(walk, list, node));
         }
     }
+    let acme = table.field("acme").and_then(|field| acme(walk, &field));
     if certificates.is_empty()
+        && table.field("acme").is_none_or(|field| field.is_refused())
         && given.is_none()
         && table.field("cert").is_none()
         && table.field("key").is_none()
     {
         let title = format!("`{}` has no certificate", table.path);
         walk.report(
-            Problem::error(table.span.clone(), title).help("add `cert = \"FILE\"` and `key = \"FILE\"`"),
+            Problem::error(table.span.clone(), title)
+                .help("add `cert = \"FILE\"` and `key = \"FILE\"`, or `acme = true`"),
         );
     }
     let mut min_version = TlsVersion::default();
     set(&mut min_version, table.field("min_version").and_then(|field| field.word(walk)).map(version));
     let client_auth = client_auth(walk, &table);
     let hsts = table.field("hsts").and_then(|field| hsts(walk, &field));
-    Some(Tls { certificates, min_version, client_auth, hsts })
+    Some(Tls { certificates, acme, min_version, client_auth, hsts })
+}
+
+/// Hosts that are not given come from the routes, later.
+fn acme(walk: &mut Walk, field: &Field<'_>) -> Option<Acme> {
+    if let Value::Boolean(on) = field.node.value {
+        return on.then(Acme::default);
+    }
+    let Some(table) = field.section(walk) else { return field.refuse(walk) };
+    let mut acme = Acme::default();
+    if let Some(hosts) = table.field("hosts") {
+        acme.hosts = hosts.items(walk).iter().filter_map(|node| host(walk, &hosts, node)).collect();
+        if acme.hosts.is_empty() {
+            walk.report(Problem::error(hosts.span(), format!("`{}` names nobody", hosts.path)));
+        }
+    }
+    acme.email = table.text(walk, "email").map(str::to_owned);
+    if let Some(ca) = table.field("ca") {
+        match ca.text() {
+            Some(text) if text.starts_with("https://") => text.clone_into(&mut acme.ca),
+            _ => walk.report(ca.wrong()),
+        }
+    }
+    acme.ca_root = file(walk, &table, "ca_root");
+    acme.folder = file(walk, &table, "folder");
+    acme.challenge = table.field("challenge").and_then(|field| field.word(walk)).map(challenge);
+    Some(acme)
+}
+
+fn challenge(word: &str) -> AcmeChallenge {
+    if word == "http-01" { AcmeChallenge::Http01 } else { AcmeChallenge::TlsAlpn01 }
+}
+
+fn host(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<String> {
+    let is_name = |text: &&str| {
+        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        !text.is_empty()
+            && text.len() <= 253
+            && text.chars().all(letters)
+            && text.parse::<std::net::IpAddr>().is_err()
+    };
+    let name = node.value.as_text().filter(is_name).map(str::to_ascii_lowercase);
+    if name.is_none() {
+        walk.report(field.is_no("host", node).help("write a name, without `*.` and without a port"));
+    }
+    name
 }
 
 fn hsts(walk: &mut Walk, field: &Field<'_>) -> Option<Duration> {

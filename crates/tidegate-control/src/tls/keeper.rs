@@ -2,11 +2,13 @@
 //! counts it.
 
 use super::age::{Age, Validity};
+use super::automatic::Wanted;
 use super::stock::Stock;
 use super::watched::Change;
 use crate::overview::Overview;
 use crate::voice::Voice;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_telemetry::families::CERTIFICATE_READS;
@@ -21,7 +23,7 @@ pub(crate) struct CertificateFacts {
     /// The file that it comes from.
     pub(crate) certificate: String,
     pub(crate) names: Vec<String>,
-    /// `None`: it vouches for clients, and there may be many in the file.
+    /// `None`: it is still awaited; or it vouches for clients, and there may be many in the file.
     pub(crate) validity: Option<Validity>,
     /// Why what the file holds now is not used.
     pub(crate) problem: Option<String>,
@@ -35,6 +37,8 @@ pub(crate) struct Keeper(Mutex<Kept>);
 struct Kept {
     stock: Stock,
     said: HashMap<String, Age>,
+    /// Why an authority has given no new one, by the file that it is awaited in.
+    refused: HashMap<String, String>,
 }
 
 impl Keeper {
@@ -57,7 +61,30 @@ impl Keeper {
         }
     }
 
-    fn look(&self, overview: &Overview, voice: &Voice) {
+    /// How long the certificate in this file holds, if there is one.
+    pub(super) fn validity(&self, file: &Path) -> Option<Validity> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let item = kept.stock.certificates.iter().find(|item| item.files.cert == file)?;
+        item.watched.held.as_ref().map(|held| held.validity)
+    }
+
+    /// What came of asking an authority for this file. `true`: that is news.
+    pub(super) fn asked(&self, file: &Path, refused: Option<&str>, overview: &Overview) -> bool {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let certificate = file.display().to_string();
+        let before = match refused {
+            Some(why) => kept.refused.insert(certificate, why.to_owned()),
+            None => kept.refused.remove(&certificate),
+        };
+        kept.publish(overview);
+        before.as_deref() != refused
+    }
+
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stock.automatic.clone()
+    }
+
+    pub(super) fn look(&self, overview: &Overview, voice: &Voice) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = kept.stock.refresh();
         if !changes.is_empty() {
@@ -96,11 +123,15 @@ fn tell(certificate: &str, change: &Change, overview: &Overview, voice: &Voice) 
 
 impl Kept {
     fn publish(&self, overview: &Overview) {
-        let shown = self.stock.certificates.iter().map(|(files, watched)| CertificateFacts {
-            certificate: files.cert.display().to_string(),
-            names: watched.held.names.clone(),
-            validity: Some(watched.held.validity),
-            problem: watched.problem.clone(),
+        let shown = self.stock.certificates.iter().map(|item| {
+            let (certificate, held) = (item.files.cert.display().to_string(), item.watched.held.as_ref());
+            let refused = self.refused.get(&certificate).cloned();
+            CertificateFacts {
+                certificate,
+                names: held.map(|held| held.names.clone()).unwrap_or_default(),
+                validity: held.map(|held| held.validity),
+                problem: item.watched.problem.clone().or(refused),
+            }
         });
         let vouching = self.stock.clients.iter().map(|(auth, watched)| CertificateFacts {
             certificate: auth.ca.display().to_string(),
@@ -114,9 +145,10 @@ impl Kept {
     /// Once for each change.
     fn tell_ages(&mut self, now: i64, voice: &Voice) {
         let mut said = HashMap::new();
-        for (files, watched) in &self.stock.certificates {
-            let certificate = files.cert.display().to_string();
-            let validity = watched.held.validity;
+        for item in &self.stock.certificates {
+            let Some(held) = &item.watched.held else { continue };
+            let certificate = item.files.cert.display().to_string();
+            let validity = held.validity;
             let (age, expires) = (validity.age(now), validity.expires(now));
             if self.said.get(&certificate).copied().unwrap_or_default() != age {
                 match age {
@@ -139,7 +171,7 @@ impl Kept {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the control plane reads the clock")]
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_secs().cast_signed()
 }

@@ -1,6 +1,7 @@
 //! Every certificate of a configuration, once for each pair of files, and which listener shows which; and whom clients need
 //! to be vouched for by. Files that have changed are read again; what cannot be used changes nothing.
 
+use super::automatic::Wanted;
 use super::clients::Clients;
 use super::files::{CertificateError, Loaded, load};
 use super::terminator::server_config;
@@ -12,14 +13,26 @@ use std::time::Duration;
 use tidegate_config::{CertificateFiles, ClientAuth, Config, Tls};
 use tidegate_proxy::tls::Terminator;
 use tidegate_proxy::tls::certificates::{Certificates, SharedCertificates};
+use tidegate_proxy::tls::challenges::Challenges;
 
 /// What each listener encrypts with, by its position in the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
-    pub(super) certificates: Vec<(CertificateFiles, Watched<Loaded>)>,
+    pub(super) certificates: Vec<Item>,
     pub(super) clients: Vec<(ClientAuth, Watched<Clients>)>,
     listeners: Vec<Option<Showcase>>,
+    /// Which of the certificates somebody has to be asked for.
+    pub(super) automatic: Vec<Wanted>,
     tickets: Arc<Tickets>,
+    challenges: Arc<Challenges>,
+}
+
+/// A pair of files, and what they held when they last made sense.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) files: CertificateFiles,
+    /// `None`: there are none yet, and somebody is asked for them.
+    pub(super) watched: Watched<Option<Loaded>>,
 }
 
 /// What one listener shows and demands, by positions.
@@ -34,8 +47,13 @@ struct Showcase {
 
 impl Stock {
     /// Reads everything that a configuration names.
-    pub(crate) fn load(config: &Config, tickets: &Arc<Tickets>) -> Result<Self, CertificateError> {
-        let mut stock = Self { tickets: Arc::clone(tickets), ..Self::default() };
+    pub(crate) fn load(
+        config: &Config,
+        tickets: &Arc<Tickets>,
+        challenges: &Arc<Challenges>,
+    ) -> Result<Self, CertificateError> {
+        let (tickets, challenges) = (Arc::clone(tickets), Arc::clone(challenges));
+        let mut stock = Self { tickets, challenges, ..Self::default() };
         for listener in &config.listeners {
             let showcase = match &listener.tls {
                 Some(tls) => Some(stock.showcase(tls, listener.http2, config.timeout.handshake)?),
@@ -44,6 +62,10 @@ impl Stock {
             stock.listeners.push(showcase);
         }
         Ok(stock)
+    }
+
+    pub(crate) fn challenges(&self) -> Arc<Challenges> {
+        Arc::clone(&self.challenges)
     }
 
     pub(crate) fn terminator(&self, listener: usize) -> Option<Arc<Terminator>> {
@@ -55,8 +77,9 @@ impl Stock {
     pub(super) fn refresh(&mut self) -> Vec<(String, Change)> {
         let mut changes = Vec::new();
         let (mut new_certificates, mut new_clients) = (Vec::new(), Vec::new());
-        for (index, (files, watched)) in self.certificates.iter_mut().enumerate() {
-            if let Some(change) = watched.refresh(|| load(files)) {
+        for (index, Item { files, watched }) in self.certificates.iter_mut().enumerate() {
+            let is_awaited = watched.held.is_none();
+            if let Some(change) = watched.refresh(|| load_awaited(files, is_awaited)) {
                 new_certificates.extend((change == Change::Replaced).then_some(index));
                 changes.push((files.cert.display().to_string(), change));
             }
@@ -101,8 +124,14 @@ impl Stock {
         http2: bool,
         handshake_timeout: Duration,
     ) -> Result<Showcase, CertificateError> {
-        let certificates = tls.certificates.iter().map(|files| self.certificate(files));
-        let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
+        let certificates = tls.certificates.iter().map(|files| self.certificate(files, false));
+        let mut certificates = certificates.collect::<Result<Vec<_>, _>>()?;
+        for wanted in tls.acme.iter().flat_map(Wanted::of) {
+            certificates.push(self.certificate(&wanted.files, true)?);
+            if !self.automatic.contains(&wanted) {
+                self.automatic.push(wanted);
+            }
+        }
         let clients = tls.client_auth.as_ref().map(|auth| self.client_auth(auth)).transpose()?;
         let shown = Arc::new(SharedCertificates::new(self.shown(&certificates)));
         let demanded = self.demanded(clients);
@@ -111,6 +140,7 @@ impl Stock {
         let terminator = Arc::new(Terminator {
             config: ArcSwap::from_pointee(config),
             certificates: shown,
+            challenges: Arc::clone(&self.challenges),
             handshake_timeout,
             tells_client_chain: tls.client_auth.as_ref().is_some_and(|auth| auth.chain),
         });
@@ -118,12 +148,16 @@ impl Stock {
     }
 
     /// The position of these files.
-    fn certificate(&mut self, files: &CertificateFiles) -> Result<usize, CertificateError> {
-        if let Some(known) = self.certificates.iter().position(|(known, _)| known == files) {
+    fn certificate(&mut self, files: &CertificateFiles, is_awaited: bool) -> Result<usize, CertificateError> {
+        if let Some(known) = self.certificates.iter().position(|item| item.files == *files) {
             return Ok(known);
         }
-        let watched = Watched::new([&files.cert, &files.key], || load(files))?;
-        self.certificates.push((files.clone(), watched));
+        let read = || match load_awaited(files, is_awaited) {
+            Err(_) if is_awaited => Ok(None), // a new one will come
+            read => read,
+        };
+        let watched = Watched::new([&files.cert, &files.key], read)?;
+        self.certificates.push(Item { files: files.clone(), watched });
         Ok(self.certificates.len() - 1)
     }
 
@@ -139,13 +173,17 @@ impl Stock {
 
     fn shown(&self, positions: &[usize]) -> Certificates {
         let shown = positions.iter().filter_map(|index| self.certificates.get(*index));
-        Certificates::new(
-            &shown.map(|(_, watched)| Arc::clone(&watched.held.certificate)).collect::<Vec<_>>(),
-        )
+        let held = shown.filter_map(|item| item.watched.held.as_ref());
+        Certificates::new(&held.map(|loaded| Arc::clone(&loaded.certificate)).collect::<Vec<_>>())
     }
 
     fn demanded(&self, position: Option<usize>) -> Clients {
         let found = position.and_then(|position| self.clients.get(position));
         found.map_or_else(Clients::anybody, |(_, watched)| watched.held.clone())
     }
+}
+
+/// Files that are awaited need not be there.
+fn load_awaited(files: &CertificateFiles, is_awaited: bool) -> Result<Option<Loaded>, CertificateError> {
+    if is_awaited && !files.cert.exists() { Ok(None) } else { load(files).map(Some) }
 }

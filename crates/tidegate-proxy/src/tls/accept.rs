@@ -1,5 +1,6 @@
 //! From a client's first byte to an encrypted connection.
 
+use super::challenges::ACME_TLS;
 use super::client_hello::{self, ClientHello, HelloError};
 use super::session::Role;
 use super::{Terminator, TlsStream};
@@ -62,7 +63,11 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Han
         Ok(hello) => hello,
         Err(ended) => return ended,
     };
-    let Ok(server) = UnbufferedServerConnection::new(terminator.config.load_full()) else {
+    let is_authority = hello.protocols.iter().any(|protocol| protocol == ACME_TLS);
+    let proof =
+        if is_authority { terminator.challenges.certificate(hello.server_name.as_deref()) } else { None };
+    let config = proof.unwrap_or_else(|| terminator.config.load_full());
+    let Ok(server) = UnbufferedServerConnection::new(config) else {
         return Handshake::Failed;
     };
     tls.begin(Role::Server(server), hello.server_name, &received);

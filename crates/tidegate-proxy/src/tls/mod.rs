@@ -4,6 +4,7 @@
 
 mod accept; // from a client's first byte to an encrypted connection
 pub mod certificates; // the certificates of a listener, found by the name that a client asks for
+pub mod challenges; // what authorities are shown
 mod client_cert; // what endpoints are told of a client's own
 pub mod client_hello; // the name a client asks for, from its first bytes
 mod originate; // from a connection to an endpoint to an encrypted one

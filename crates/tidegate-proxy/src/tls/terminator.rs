@@ -1,6 +1,7 @@
 //! What a listener needs to take TLS connections: made by the control plane, shared by all workers.
 
 use super::certificates::SharedCertificates;
+use super::challenges::Challenges;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ pub struct Terminator {
     /// Versions, suites, protocols, tickets, who vouches for clients; asks `certificates` for what to show. Replaced whole.
     pub config: ArcSwap<ServerConfig>,
     pub certificates: Arc<SharedCertificates>,
+    pub challenges: Arc<Challenges>,
     /// From the first byte to the end of the handshake.
     pub handshake_timeout: Duration,
     /// Endpoints hear of the chain of a client's certificate, too.

@@ -1,0 +1,123 @@
+//! What follows from naming a host: which certificates an authority is asked for, and where to listen if nobody says.
+
+use crate::problem::Problem;
+use crate::read::{Draft, Placed, RouteDraft};
+use crate::walk::Walk;
+use crate::{Acme, Bind, HostPattern, Listener, Tls, TlsVersion};
+use std::net::IpAddr;
+
+/// Names that mean nothing on the internet (RFC 6761, RFC 8375, and what people use in their place).
+const PRIVATE: [&str; 9] =
+    ["arpa", "example", "home", "internal", "invalid", "lan", "local", "localhost", "test"];
+
+/// A public host and no listener: HTTPS with automatic certificates, and what leads there.
+pub(crate) fn listen_for_public_hosts(draft: &mut Draft) {
+    if draft.incomplete
+        || !draft.listeners.is_empty()
+        || !hosts(&draft.routes).iter().any(|host| is_public(host))
+    {
+        return;
+    }
+    let acme = Acme {
+        hosts: hosts(&draft.routes).into_iter().filter(|host| is_public(host)).collect(),
+        ..Acme::default()
+    };
+    let tls = Tls {
+        certificates: Vec::new(),
+        acme: Some(acme),
+        min_version: TlsVersion::default(),
+        client_auth: None,
+        hsts: None,
+    };
+    let listener = |port, tls, redirect_https| Listener {
+        bind: Bind::Tcp { host: None, port },
+        tls,
+        redirect_https,
+        ..draft.plain.clone()
+    };
+    let listeners = [listener(443, Some(tls), None), listener(80, None, Some(443))];
+    draft.listeners = listeners.map(|value| Placed { value, span: 0..0 }).into();
+}
+
+/// Hosts that `acme` does not name are those of the routes.
+pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
+    let named = hosts(&draft.routes);
+    for listener in &mut draft.listeners {
+        let Some(acme) = listener.value.tls.as_mut().and_then(|tls| tls.acme.as_mut()) else { continue };
+        if !acme.hosts.is_empty() {
+            continue;
+        }
+        acme.hosts.clone_from(&named);
+        if named.is_empty() {
+            let title = "nothing says for which hosts there should be certificates";
+            let help = "add `host = \"example.com\"` to a route, or `hosts = [\"example.com\"]` to `acme`";
+            walk.report(Problem::error(listener.span.clone(), title).help(help));
+        }
+    }
+}
+
+/// Of all routes, each once, in order; an authority hands out none for others.
+fn hosts(routes: &[RouteDraft]) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for host in routes.iter().flat_map(|route| &route.matcher.hosts) {
+        match host {
+            HostPattern::Exact(name) if !hosts.contains(name) && is_name(name) => hosts.push(name.clone()),
+            HostPattern::Exact(_) | HostPattern::Wildcard(_) => {}
+        }
+    }
+    hosts
+}
+
+fn is_name(host: &str) -> bool {
+    !host.starts_with('[') && host.parse::<IpAddr>().is_err()
+}
+
+fn is_public(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit_once('.').map(|(_, last)| last);
+    last.is_some_and(|last| !PRIVATE.contains(&last))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Config, Listener};
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let parsed = Config::parse("test.toml", text, &|_| None);
+        parsed.map(|(config, _)| config).map_err(|report| report.to_string())
+    }
+
+    fn hosts(listener: &Listener) -> Vec<&str> {
+        let acme = listener.tls.as_ref().and_then(|tls| tls.acme.as_ref());
+        acme.map(|acme| acme.hosts.iter().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_public_host_and_no_listener_is_https_and_what_leads_there() {
+        let route =
+            "[[route]]\nhost = [\"Shop.example.com\", \"*.example.com\", \"10.0.0.1\"]\nto = \"h:1\"\n";
+        let config = parse(route).unwrap();
+        let [https, plain] = &config.listeners[..] else { panic!("{:?}", config.listeners) };
+        assert_eq!((https.bind.to_string(), hosts(https)), (":443".into(), vec!["shop.example.com"]));
+        assert_eq!((plain.bind.to_string(), plain.redirect_https), (":80".into(), Some(443)));
+        assert!(plain.tls.is_none());
+        let shown = parse(&config.to_toml(1)).unwrap();
+        assert_eq!(shown, config, "and can be shown and read again");
+    }
+
+    #[test]
+    fn nobody_is_asked_for_hosts_that_mean_nothing_on_the_internet() {
+        for host in ["localhost", "app.test", "app.internal", "10.0.0.1", "*.example.com"] {
+            let report = parse(&format!("[[route]]\nhost = \"{host}\"\nto = \"h:1\"\n")).unwrap_err();
+            assert!(report.contains("nothing listens"), "{host}: {report}");
+        }
+    }
+
+    #[test]
+    fn acme_without_hosts_is_for_those_of_the_routes_and_needs_one() {
+        let listener = "[[listener]]\nbind = \":443\"\ntls = { acme = true }\n";
+        let config = parse(&format!("{listener}[[route]]\nhost = \"app.test\"\nto = \"h:1\"\n")).unwrap();
+        assert_eq!(hosts(&config.listeners[0]), ["app.test"]);
+        let report = parse(&format!("to = \"h:1\"\n{listener}")).unwrap_err();
+        assert!(report.contains("for which hosts"), "{report}");
+    }
+}

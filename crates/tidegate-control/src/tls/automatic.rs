@@ -1,0 +1,168 @@
+//! Certificates that an authority hands out by itself: asked for in time, again after a pause when it has none, and shown
+//! what it wants to see. What comes lies in files, which are looked after as all others are.
+
+use super::keeper::{Keeper, now};
+use crate::overview::Overview;
+use crate::state::state_folder;
+use crate::voice::Voice;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ServerConfig;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_acme::{Answer, Answers, Authority, ChallengeKind, Folder, Terms, pause, renewal_due};
+use tidegate_config::{Acme, AcmeChallenge, CertificateFiles};
+use tidegate_proxy::tls::challenges::{ACME_TLS, Challenges, Shown};
+use tidegate_telemetry::families::ACME_ORDERS;
+use tidegate_telemetry::registry::CONTROL;
+use tokio::task::JoinHandle;
+
+/// How often it is looked whether one is due: a clock may be set.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// A certificate that an authority is to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    pub(super) files: CertificateFiles,
+    host: String,
+    terms: Terms,
+    folder: Folder,
+    challenge: Option<AcmeChallenge>,
+}
+
+impl Wanted {
+    pub(super) fn of(acme: &Acme) -> impl Iterator<Item = Self> {
+        let folder = Folder::new(acme.folder.clone().unwrap_or_else(|| state_folder().join("acme")));
+        let terms =
+            Terms { directory: acme.ca.clone(), root: acme.ca_root.clone(), email: acme.email.clone() };
+        let challenge = acme.challenge;
+        acme.hosts.iter().map(move |host| {
+            let file = folder.certificate(host);
+            let files = CertificateFiles { cert: file.clone(), key: file };
+            Self { files, host: host.clone(), terms: terms.clone(), folder: folder.clone(), challenge }
+        })
+    }
+}
+
+/// One task for each certificate, and one account for each authority.
+#[derive(Debug, Default)]
+pub(crate) struct Automatic {
+    tasks: HashMap<Wanted, Task>,
+    authorities: HashMap<(Terms, Folder), Arc<Authority>>,
+}
+
+/// Ends when it is dropped.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a task needs besides.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) overview: Arc<Overview>,
+    pub(crate) challenges: Arc<Challenges>,
+    pub(crate) voice: Voice,
+}
+
+impl Automatic {
+    /// Asks for what is wanted now, and for nothing else any more. What goes on is not disturbed.
+    pub(crate) fn follow(&mut self, surroundings: &Surroundings) {
+        let wanted = surroundings.keeper.wanted();
+        self.tasks.retain(|known, _| wanted.contains(known));
+        for wanted in wanted {
+            let place = (wanted.terms.clone(), wanted.folder.clone());
+            let authority = self.authorities.entry(place).or_insert_with_key(|(terms, folder)| {
+                Arc::new(Authority::new(terms.clone(), folder.clone()))
+            });
+            let (authority, surroundings) = (Arc::clone(authority), surroundings.clone());
+            self.tasks.entry(wanted).or_insert_with_key(|wanted| {
+                Task(tokio::spawn(renew(wanted.clone(), authority, surroundings)))
+            });
+        }
+    }
+}
+
+/// Keeps one certificate fresh for as long as the task lives.
+async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surroundings) {
+    let Surroundings { keeper, overview, challenges, voice } = surroundings;
+    let answers = Door(challenges);
+    let mut failures = 0;
+    loop {
+        let validity = keeper.validity(&wanted.files.cert);
+        if validity.is_some_and(|validity| now() < renewal_due(validity.not_before, validity.not_after)) {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        let kind = kind(wanted.challenge, failures);
+        let asked = authority.obtain(&wanted.host, kind, &answers).await;
+        let outcome = if asked.is_ok() { "obtained" } else { "failed" };
+        let counter = overview.registry.counter(CONTROL, &ACME_ORDERS, &[outcome]);
+        counter.add_from_any_thread(1);
+        match asked {
+            Ok(()) => {
+                failures = 0;
+                keeper.asked(&wanted.files.cert, None, &overview);
+                keeper.look(&overview, &voice);
+            }
+            Err(error) => {
+                failures += 1;
+                let pause = pause(&error, failures);
+                if keeper.asked(&wanted.files.cert, Some(&error.to_string()), &overview) {
+                    let kept = if validity.is_some() { "; the one before is kept" } else { "" };
+                    voice.error(format_args!("no new certificate for {}{kept}: {error}", wanted.host));
+                }
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// Where nothing is said: one way after the other, beginning with the listener that the certificate is for.
+fn kind(configured: Option<AcmeChallenge>, failures: u32) -> ChallengeKind {
+    match configured {
+        Some(AcmeChallenge::TlsAlpn01) => ChallengeKind::TlsAlpn01,
+        None if failures.is_multiple_of(2) => ChallengeKind::TlsAlpn01,
+        Some(AcmeChallenge::Http01) | None => ChallengeKind::Http01,
+    }
+}
+
+/// What the workers show.
+struct Door(Arc<Challenges>);
+
+impl Answers for Door {
+    fn show(&self, host: &str, answer: Answer) {
+        let shown = match answer {
+            Answer::Http { token, text } => Some(Shown::Text { token, text: text.into_bytes().into() }),
+            Answer::Tls { certificate, key } => proof(certificate, key).map(Shown::Certificate),
+        };
+        if let Some(shown) = shown {
+            self.0.show(host, &shown);
+        }
+    }
+
+    fn forget(&self, host: &str) {
+        self.0.forget(host);
+    }
+}
+
+/// RFC 8737 §3: nothing but this certificate and this protocol.
+fn proof(certificate: Vec<u8>, key: Vec<u8>) -> Option<Arc<ServerConfig>> {
+    let key = aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::try_from(key).ok()?).ok()?;
+    // Not checked against each other: the extension that says it all is critical, and unknown to whoever would check.
+    let proof = CertifiedKey::new(vec![CertificateDer::from(certificate)], key);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .ok()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(proof)));
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    Some(Arc::new(config))
+}

@@ -1,0 +1,105 @@
+//! Debian's `pebble`, an authority that hands out certificates to whoever shows it what it wants to see, and the DNS server
+//! that it asks: every name is this machine.
+
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::patience::eventually;
+use crate::port::Port;
+use crate::tls::{Authority, TlsClient};
+
+/// Runs until it is dropped.
+#[derive(Debug)]
+pub struct Pebble {
+    authority: Authority,
+    folder: TempDir,
+    listen: Port,
+    management: Port,
+    running: Vec<Child>,
+}
+
+impl Pebble {
+    /// Not started yet. It looks at the hosts that it is asked for at these ports.
+    ///
+    /// # Panics
+    /// When its files cannot be written.
+    pub fn looking_at(http: u16, tls: u16) -> Self {
+        let (listen, management) = (Port::free(), Port::free());
+        let authority = Authority::new();
+        let issued = authority.issue("pebble", &["127.0.0.1", "localhost"]);
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let config = format!(
+            "{{\"pebble\": {{\"listenAddress\": \"{}\", \"managementListenAddress\": \"{}\", \"certificate\": \"{}\", \
+             \"privateKey\": \"{}\", \"httpPort\": {http}, \"tlsPort\": {tls}, \"ocspResponderURL\": \"\", \
+             \"externalAccountBindingRequired\": false}}}}",
+            listen.address(),
+            management.address(),
+            issued.cert.display(),
+            issued.key.display(),
+        );
+        std::fs::write(folder.path().join("pebble.json"), config).expect("the scratch folder is writable");
+        Self { authority, folder, listen, management, running: Vec::new() }
+    }
+
+    /// `ca = "…", ca_root = "…"`.
+    pub fn keys(&self) -> String {
+        let root = self.authority.cert();
+        format!("ca = 'https://{}/dir', ca_root = '{}'", self.listen.address(), root.display())
+    }
+
+    /// # Panics
+    /// When `pebble` is not installed, or does not start.
+    pub fn start(&mut self) {
+        let (names, unused) = (Port::free(), Port::free());
+        let address = names.address().to_string();
+        let mut dns = Command::new("pebble-challtestsrv");
+        dns.args(["-defaultIPv6", "", "-defaultIPv4", "127.0.0.1", "-dns01", &address]);
+        dns.args([
+            "-http01",
+            "",
+            "-https01",
+            "",
+            "-tlsalpn01",
+            "",
+            "-management",
+            &unused.address().to_string(),
+        ]);
+        let mut pebble = Command::new("pebble");
+        pebble.arg("-config").arg(self.folder.path().join("pebble.json")).args(["-dnsserver", &address]);
+        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
+        let names_at = names.address();
+        drop(names); // it answers by UDP, which is what the reservation holds
+        for command in [&mut dns, &mut pebble] {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            self.running.push(command.spawn().expect("pebble is installed"));
+        }
+        eventually("names are looked up", || TcpStream::connect(names_at).is_ok());
+        let (client, to) = (self.authority.client(), self.management.address());
+        eventually("pebble serves", || client.connect(to, "localhost").is_ok());
+        let to = self.listen.address();
+        eventually("pebble serves", || client.connect(to, "localhost").is_ok());
+    }
+
+    /// A client that trusts the certificates that it hands out.
+    ///
+    /// # Panics
+    /// When it does not say which they are.
+    pub fn client(&self) -> TlsClient {
+        let client = self.authority.client();
+        let mut connection = client.connect(self.management.address(), "localhost").expect("pebble serves");
+        let (status, _, root) = connection.get("localhost", "/roots/0").expect("an answer");
+        assert_eq!(status, 200);
+        TlsClient::trusting_pem(&root)
+    }
+}
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

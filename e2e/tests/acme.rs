@@ -1,0 +1,108 @@
+//! Certificates that an authority hands out by itself: `pebble`, a real one for tests.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tidegate_testkit::pebble::Pebble;
+use tidegate_testkit::tls::Authority;
+use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate};
+
+/// A site that wants a certificate.
+struct Site {
+    plain: Port,
+    tls: Port,
+    endpoint: Endpoint,
+    pebble: Pebble,
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let (plain, tls) = (Port::free(), Port::free());
+        let pebble = Pebble::looking_at(plain.address().port(), tls.address().port());
+        let folder = tempfile::tempdir().unwrap();
+        Self { plain, tls, endpoint: Endpoint::answering("hello"), pebble, folder }
+    }
+
+    fn proxy(&self, more: &str) -> Proxy {
+        Tidegate::with(format!(
+            "[[route]]\nhost = \"app.test\"\nto = \"{}\"\n\
+             [[listener]]\nbind = \"{}\"\nredirect_https = true\n[[listener]]\nbind = \"{{listen}}\"\n\
+             [[listener]]\nbind = \"{}\"\n[listener.tls]\nacme = {{ {}, folder = '{}'{more} }}\n",
+            self.endpoint.address(),
+            self.plain.address(),
+            self.tls.address(),
+            self.pebble.keys(),
+            self.folder.path().join("acme").display(),
+        ))
+        .start()
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.folder.path().join("acme/certificates/app.test.pem")
+    }
+
+    fn wait_for_certificate(&self, proxy: &Proxy) {
+        proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "obtained")], 1.0);
+        let mut connection = self.pebble.client().connect(self.tls.address(), "app.test").unwrap();
+        assert_eq!(connection.get("app.test", "/").unwrap().0, 200);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn each_challenge_gets_a_certificate_that_is_kept_where_nobody_else_reads_it() {
+    for challenge in ["http-01", "tls-alpn-01"] {
+        let mut site = Site::new();
+        site.pebble.start();
+        let mut proxy = site.proxy(&format!(", challenge = \"{challenge}\", email = \"ops@app.test\""));
+        site.wait_for_certificate(&proxy);
+        let acme = site.folder.path().join("acme");
+        assert_eq!((mode(&acme), mode(&site.certificate())), (0o700, 0o600), "{challenge}");
+        let accounts = acme.join("accounts");
+        let account = std::fs::read_dir(&accounts).unwrap().next().unwrap().unwrap().path();
+        assert_eq!((mode(&accounts), mode(&account)), (0o700, 0o600));
+
+        let before = std::fs::read(site.certificate()).unwrap();
+        proxy.kill();
+        proxy.restart();
+        let mut connection = site.pebble.client().connect(site.tls.address(), "app.test").unwrap();
+        assert_eq!(connection.get("app.test", "/").unwrap().0, 200, "shown from the start on");
+        assert_eq!(std::fs::read(site.certificate()).unwrap(), before, "and not asked for again");
+    }
+}
+
+#[test]
+fn an_authority_that_is_down_at_the_start_stops_nothing_and_is_asked_again() {
+    let mut site = Site::new();
+    let proxy = site.proxy("");
+    proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 1.0);
+    proxy.output().wait_for_stderr(&["no new certificate for app.test", "cannot be reached"]);
+    assert!(proxy.admin("/status").text().contains("cannot be reached"));
+    assert_eq!(tidegate_testkit::Client::connect(site.plain.address()).get("/").status, 308);
+    assert!(
+        Authority::new().client().connect(site.tls.address(), "app.test").is_err(),
+        "nothing to show yet"
+    );
+    site.pebble.start();
+    site.wait_for_certificate(&proxy);
+    assert!(!proxy.admin("/status").text().contains("cannot be reached"));
+}
+
+#[test]
+fn a_certificate_past_two_thirds_of_its_life_is_shown_until_another_has_come() {
+    let mut site = Site::new();
+    let own = Authority::new();
+    let old = own.issue_for_days("old", &["app.test"], -70..=20);
+    let pair = [std::fs::read(&old.cert).unwrap(), std::fs::read(&old.key).unwrap()].concat();
+    std::fs::create_dir_all(site.certificate().parent().unwrap()).unwrap();
+    std::fs::write(site.certificate(), pair).unwrap();
+    let proxy = site.proxy("");
+    proxy.output().wait_for_stderr(&["no new certificate for app.test; the one before is kept"]);
+    let shown = own.client().connect(site.tls.address(), "app.test").unwrap().leaf();
+    assert_eq!(shown, old.der());
+    site.pebble.start();
+    site.wait_for_certificate(&proxy);
+}
