@@ -59,6 +59,8 @@ fn each_challenge_gets_a_certificate_that_is_kept_where_nobody_else_reads_it() {
         site.pebble.start();
         let mut proxy = site.proxy(&format!(", challenge = \"{challenge}\", email = \"ops@app.test\""));
         site.wait_for_certificate(&proxy);
+        let seen = proxy.metrics().sum("tidegate_tls_handshakes_total", &[("outcome", "challenge")]);
+        assert_eq!(seen > 0.5, challenge == "tls-alpn-01", "{challenge}: served nothing else");
         let acme = site.folder.path().join("acme");
         assert_eq!((mode(&acme), mode(&site.certificate())), (0o700, 0o600), "{challenge}");
         let accounts = acme.join("accounts");

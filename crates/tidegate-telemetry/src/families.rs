@@ -75,7 +75,7 @@ families! {
     TCP_BYTES = Counter "tidegate_tcp_bytes" ["listener", "direction"]
         "Bytes of connections that were passed on as they are and have ended; direction is in (from clients) or out.";
     TLS_HANDSHAKES = Counter "tidegate_tls_handshakes" ["listener", "outcome"]
-        "TLS handshakes with clients; outcome is full, resumed, failed, timeout, client_gone or not_tls.";
+        "TLS handshakes with clients; outcome is full, resumed, failed, timeout, client_gone, not_tls or challenge (an authority looked at what it asked for).";
     CERTIFICATE_EXPIRY = Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["certificate"]
         "When the certificate expires, in seconds since the Unix epoch; certificate is the file that it comes from.";
     CERTIFICATE_OK = Gauge "tidegate_tls_certificate_ok" ["certificate"]

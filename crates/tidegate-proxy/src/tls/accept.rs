@@ -12,6 +12,9 @@ use std::future::poll_fn;
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handshake {
+    /// An authority has seen what it wanted to see; nothing else is served on such a connection (RFC 8737 §3), on which nobody
+    /// was asked for a certificate.
+    Challenge,
     /// The client closed, or broke off.
     ClientGone,
     /// No agreement: of versions, of suites, of certificates, or what came made no sense.
@@ -26,12 +29,20 @@ pub(crate) enum Handshake {
 }
 
 impl Handshake {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::ClientGone, Self::Failed, Self::Full, Self::NotTls, Self::Resumed, Self::Timeout];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Challenge,
+        Self::ClientGone,
+        Self::Failed,
+        Self::Full,
+        Self::NotTls,
+        Self::Resumed,
+        Self::Timeout,
+    ];
 
     /// The value of the metric's label.
     pub(crate) fn word(self) -> &'static str {
         match self {
+            Self::Challenge => "challenge",
             Self::ClientGone => "client_gone",
             Self::Failed => "failed",
             Self::Full => "full",
@@ -66,6 +77,7 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Han
     let is_authority = hello.protocols.iter().any(|protocol| protocol == ACME_TLS);
     let proof =
         if is_authority { terminator.challenges.certificate(hello.server_name.as_deref()) } else { None };
+    let is_proof = proof.is_some();
     let config = proof.unwrap_or_else(|| terminator.config.load_full());
     let Ok(server) = UnbufferedServerConnection::new(config) else {
         return Handshake::Failed;
@@ -78,6 +90,7 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Han
     match agreed {
         Err(_) if tls.is_gone() => Handshake::ClientGone,
         Err(_) => Handshake::Failed,
+        Ok(()) if is_proof => Handshake::Challenge,
         Ok(()) if tls.handshake_kind() == Some(HandshakeKind::Resumed) => Handshake::Resumed,
         Ok(()) => Handshake::Full,
     }
