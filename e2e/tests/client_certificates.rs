@@ -82,6 +82,9 @@ fn only_clients_that_somebody_vouches_for_are_served_where_that_is_required() {
     let refused = visit(&world.site.client_showing(&expired, &world.staff), proxy.address()).unwrap_err();
     assert!(refused.contains("CertificateExpired"), "{refused}");
     assert_eq!(world.endpoint.request_count(), 1);
+    for (outcome, times) in [("client_cert_missing", 1.0), ("client_cert_bad", 2.0), ("full", 1.0)] {
+        proxy.wait_for_metric("tidegate_tls_handshakes_total", &[("outcome", outcome)], times);
+    }
 }
 
 #[test]
@@ -196,6 +199,7 @@ fn who_is_revoked_stays_out_without_a_reload_and_with_a_ticket_too() {
     }
     world.staff.revoke("revoked.pem", &[&leaver]);
     eventually("the leaver stays out", || visit(&leaving, proxy.address()).is_err());
+    proxy.wait_for_metric("tidegate_tls_handshakes_total", &[("outcome", "client_cert_revoked")], 1.0);
     assert_eq!(visit(&staying, proxy.address()).unwrap().0, 200);
 
     std::fs::write(&nobody, "nonsense").unwrap();

@@ -186,7 +186,7 @@ fn old_versions_silence_and_plain_http_are_refused() {
     assert_eq!(reply.status, 400);
     assert!(String::from_utf8(reply.body).unwrap().contains("https://"));
     let outcome = |outcome| proxy.metrics().sum("tidegate_tls_handshakes_total", &[("outcome", outcome)]);
-    for (word, times) in [("failed", 1.0), ("timeout", 2.0), ("not_tls", 1.0), ("full", 1.0)] {
+    for (word, times) in [("no_shared_version", 1.0), ("timeout", 2.0), ("not_tls", 1.0), ("full", 1.0)] {
         assert!((outcome(word) - times).abs() < 0.5, "{word}: {}", outcome(word));
     }
     assert_eq!(endpoint.request_count(), 1);

@@ -5,22 +5,30 @@ use super::client_hello::{self, ClientHello, HelloError};
 use super::session::Role;
 use super::{Terminator, TlsStream};
 use crate::timers::{Alarm, after, now};
-use rustls::HandshakeKind;
 use rustls::server::UnbufferedServerConnection;
+use rustls::{CertificateError, Error, HandshakeKind, PeerIncompatible};
 use std::future::poll_fn;
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handshake {
+    /// The client was not content: with our certificate, most often.
+    Alert,
     /// An authority has seen what it wanted to see; nothing else is served on such a connection (RFC 8737 §3), on which nobody
     /// was asked for a certificate.
     Challenge,
+    /// The client's certificate is expired, or from nobody who may vouch for it.
+    ClientCertBad,
+    ClientCertMissing,
+    ClientCertRevoked,
     /// The client closed, or broke off.
     ClientGone,
-    /// No agreement: of versions, of suites, of certificates, or what came made no sense.
+    /// What came made no sense.
     Failed,
     /// With everything that a first meeting takes.
     Full,
+    NoSharedSuite,
+    NoSharedVersion,
     /// What the client sent is not TLS.
     NotTls,
     /// With a ticket from an earlier connection.
@@ -29,7 +37,13 @@ pub(crate) enum Handshake {
 }
 
 impl Handshake {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Alert,
+        Self::ClientCertBad,
+        Self::ClientCertMissing,
+        Self::ClientCertRevoked,
+        Self::NoSharedSuite,
+        Self::NoSharedVersion,
         Self::Challenge,
         Self::ClientGone,
         Self::Failed,
@@ -42,6 +56,12 @@ impl Handshake {
     /// The value of the metric's label.
     pub(crate) fn word(self) -> &'static str {
         match self {
+            Self::Alert => "alert",
+            Self::ClientCertBad => "client_cert_bad",
+            Self::ClientCertMissing => "client_cert_missing",
+            Self::ClientCertRevoked => "client_cert_revoked",
+            Self::NoSharedSuite => "no_shared_suite",
+            Self::NoSharedVersion => "no_shared_version",
             Self::Challenge => "challenge",
             Self::ClientGone => "client_gone",
             Self::Failed => "failed",
@@ -49,6 +69,25 @@ impl Handshake {
             Self::NotTls => "not_tls",
             Self::Resumed => "resumed",
             Self::Timeout => "timeout",
+        }
+    }
+
+    fn failed_by(error: &Error) -> Self {
+        use PeerIncompatible as Lacks;
+        match error {
+            Error::AlertReceived(_) => Self::Alert,
+            Error::InvalidCertificate(CertificateError::Revoked) => Self::ClientCertRevoked,
+            Error::InvalidCertificate(_) => Self::ClientCertBad,
+            Error::NoCertificatesPresented => Self::ClientCertMissing,
+            Error::PeerIncompatible(Lacks::NoCipherSuitesInCommon | Lacks::NoKxGroupsInCommon) => {
+                Self::NoSharedSuite
+            }
+            Error::PeerIncompatible(
+                Lacks::SupportedVersionsExtensionRequired
+                | Lacks::Tls12NotOffered
+                | Lacks::Tls12NotOfferedOrEnabled,
+            ) => Self::NoSharedVersion,
+            _ => Self::Failed,
         }
     }
 
@@ -89,7 +128,7 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Han
     }
     match agreed {
         Err(_) if tls.is_gone() => Handshake::ClientGone,
-        Err(_) => Handshake::Failed,
+        Err(error) => Handshake::failed_by(&error),
         Ok(()) if is_proof => Handshake::Challenge,
         Ok(()) if tls.handshake_kind() == Some(HandshakeKind::Resumed) => Handshake::Resumed,
         Ok(()) => Handshake::Full,
