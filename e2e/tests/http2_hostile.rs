@@ -325,6 +325,33 @@ fn the_rest_of_an_answer_waits_for_its_window() {
     assert_eq!(rest.payload, b"a short answer");
 }
 
+/// An answer that is with the kernel is not with the client, which goes on to open its window while it reads: closing over
+/// that would be a reset, and lose what is on its way.
+#[test]
+fn a_slow_client_gets_its_whole_answer_although_the_proxy_drains() {
+    let body = "x".repeat(8 << 20);
+    let mut door = Door::with(Script::answers(&body), "");
+    let mut client =
+        RawHttp2::connect_with(door.proxy.address(), &[(setting::INITIAL_WINDOW_SIZE, 0x7fff_ffff)]);
+    client.send([raw::window_update(0, 1 << 30), raw::get(1, "/")].concat());
+    client.wait_for(kind::HEADERS, 1).unwrap();
+    door.proxy.drain();
+    let mut received = 0;
+    while received < body.len() {
+        let frame = client.frame().expect("more of the answer");
+        match frame.kind {
+            kind::DATA => received += frame.payload.len(),
+            kind::PING => drop(client.send(raw::frame(kind::PING, flag::ACK, 0, frame.payload))),
+            _ => {}
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        client.send(raw::window_update(0, 1));
+    }
+    // Who has said goodbye is gone when the client is.
+    drop(client);
+    assert!(door.proxy.wait().success());
+}
+
 /// RFC 9113 §5.1.2.
 #[test]
 fn streams_beyond_the_limit_are_refused_and_those_that_say_nothing_time_out() {

@@ -55,8 +55,9 @@ const WARM: Duration = Duration::from_secs(1);
 /// How often a connection with streams is asked whether it still stands, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// To say goodbye, when all streams have ended.
+/// To say goodbye, when all streams have ended; as often again while the client still reads, and says so.
 const GOODBYE: Duration = Duration::from_secs(2);
+const GOODBYES_MAX: u8 = 15;
 
 /// What the streams of a connection have in common.
 pub(crate) struct Shared {
@@ -131,6 +132,7 @@ struct Driver {
     ends: bool,
     /// Tasks wait for streams.
     is_warm: bool,
+    goodbyes: u8,
 }
 
 impl Driver {
@@ -145,6 +147,7 @@ impl Driver {
             awaits_pong: false,
             ends: false,
             is_warm: false,
+            goodbyes: 0,
         }
     }
 
@@ -196,6 +199,12 @@ impl Driver {
             if !busy && std::mem::take(&mut self.is_warm) {
                 self.shared.dismiss();
                 self.due = after(now(), self.patience());
+                alarm.arm(self.due, cx);
+                return Poll::Pending;
+            }
+            if self.ends && !busy && self.goodbyes < GOODBYES_MAX && self.shared.watch.has_heard() {
+                self.goodbyes += 1;
+                self.due = after(now(), GOODBYE);
                 alarm.arm(self.due, cx);
                 return Poll::Pending;
             }

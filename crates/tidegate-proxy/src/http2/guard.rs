@@ -35,6 +35,8 @@ pub(super) struct Watch {
     replenished: Cell<Moment>,
     /// Why nothing more is read.
     fault: Cell<Option<Fault>>,
+    /// The client has said something since our side ended.
+    heard: Cell<bool>,
 }
 
 /// Why a connection has to end.
@@ -68,6 +70,7 @@ impl Watch {
             spare: Cell::new(SPARE_FRAMES),
             replenished: Cell::new(now()),
             fault: Cell::new(None),
+            heard: Cell::new(false),
         })
     }
 
@@ -84,6 +87,15 @@ impl Watch {
             passed += length;
         }
         passed
+    }
+
+    pub(super) fn hear(&self) {
+        self.heard.set(true);
+    }
+
+    /// Since it was asked last.
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard.take()
     }
 
     /// The first fault counts.

@@ -14,11 +14,18 @@ pub(super) struct Io {
     /// Read before it was known what the connection speaks; read first.
     received: Vec<u8>,
     watch: Option<Rc<Watch>>,
+    /// Our side has ended.
+    has_ended: bool,
+    /// So much more is read and forgotten.
+    forgets: usize,
 }
+
+/// What a client may still say when our side has ended, mostly about windows.
+const FORGETS: usize = 256 * 1024;
 
 impl Io {
     pub(super) fn new(stream: Stream, received: Vec<u8>) -> Self {
-        Self { stream, received, watch: None }
+        Self { stream, received, watch: None, has_ended: false, forgets: FORGETS }
     }
 
     /// Because anybody may be at its other end.
@@ -92,6 +99,20 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().stream.poll_shutdown(cx)
+        let this = self.get_mut();
+        if !this.has_ended {
+            ready!(this.stream.poll_shutdown(cx))?;
+            this.has_ended = true;
+        }
+        if let Some(watch) = &this.watch {
+            // Closing over what a client says would be a reset, and lose what it has not read yet (RFC 9112 §9.6).
+            let mut room = [0; 1024];
+            while this.forgets > 0 {
+                let Ok(length @ 1..) = ready!(this.stream.poll_read(cx, &mut room)) else { break };
+                this.forgets = this.forgets.saturating_sub(length);
+                watch.hear();
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
