@@ -76,6 +76,26 @@ fn many_streams_of_one_connection_are_served_at_once_and_logged() {
 }
 
 #[test]
+fn a_stream_beyond_the_limit_on_requests_is_answered_and_recorded_like_any_other() {
+    let delay = std::time::Duration::from_millis(600);
+    let endpoint = Endpoint::start(Script::answers_after(delay, "slow"));
+    let more = "workers = 1\nlimit.requests = 1\n[log]\naccess = \"stdout\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    let client = Http2Client::clear(proxy.address());
+    let (one, other) = client.run(async {
+        let get = |path| exchange(client.sender(), Http2Client::request("GET", "app.test", path), None, None);
+        let one = tokio::spawn(get("/one"));
+        tokio::time::sleep(delay / 3).await;
+        let other = get("/other").await.unwrap();
+        (one.await.unwrap().unwrap(), other)
+    });
+    assert_eq!((one.status(), other.status()), (200, 503));
+    assert!(other.field("retry-after").is_some() && !other.body.is_empty(), "{other:?}");
+    proxy.output().wait_for_stdout(&["\"path\":\"/other\"", "\"cause\":\"request_limit\""]);
+    assert_eq!(endpoint.request_count(), 1);
+}
+
+#[test]
 fn trailers_interim_answers_and_cookie_crumbs_pass() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\
                  Connection: x-secret\r\nX-Secret: 1\r\nKeep-Alive: timeout=5\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n";

@@ -74,6 +74,13 @@ async fn turn_away_at_once(
     fate
 }
 
+/// What the client of a stream gets when it may not have a turn: what does not leave at once is not waited for.
+pub(crate) async fn answer_at_once(call: &mut Call<'_>, failure: Failure) -> Fate {
+    call.journal.failure = Some(failure);
+    let answered = at_once(Box::pin(unconstrained(answer::fail(call, failure)))).await;
+    answered.unwrap_or(Fate::Abort)
+}
+
 fn begins_http2(call: &Call<'_>) -> bool {
     call.listener.streams_max.is_some() && call.workspace.input.readable().starts_with(http2::PREFACE)
 }

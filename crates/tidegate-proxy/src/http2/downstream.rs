@@ -1,7 +1,9 @@
 //! One HTTP/2 client connection: each of its streams is a request, served like one of HTTP/1 by a task of its own.
 
+use super::PING_INTERVAL;
+use super::body::SEND_BYTES_MAX;
 use super::guard::{Fault, Guard, Verdict, Watch};
-use super::head::{self, Malformed};
+use super::head;
 use super::io::Io;
 use super::stream::Http2Stream;
 use crate::answer;
@@ -13,10 +15,11 @@ use crate::record::record;
 use crate::request::{self, Call, Fate};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
+use crate::turned_away;
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, Reason, RecvStream};
-use http::{HeaderMap, Request, Response};
+use http::Request;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -33,9 +36,6 @@ pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What a client may send of a body before it is read: of one stream, and of all of a connection.
 const WINDOW_BYTES: (u32, u32) = (256 * 1024, 1024 * 1024);
 
-/// What one stream may have waiting to be sent.
-const SEND_BYTES_MAX: usize = 64 * 1024;
-
 /// Streams that break rules, of one connection, before it ends (CVE-2025-8671).
 const FAULTY_STREAMS_MAX: usize = 100;
 
@@ -51,9 +51,6 @@ const WAITING_MAX: usize = 64;
 
 /// How long they wait on a connection that has fallen silent.
 const WARM: Duration = Duration::from_secs(1);
-
-/// How often a connection with streams is asked whether it still stands, and how long it may take to say so.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// To say goodbye, when all streams have ended; as often again while the client still reads, and says so.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -365,16 +362,15 @@ impl Shared {
 async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let worker = &shared.open.worker;
     let (parts, source) = request.into_parts();
-    let Some(mut workspace) = worker.workspaces.lend() else {
-        worker.metrics.limit("requests");
-        return refuse(&mut respond);
-    };
+    let lent = worker.workspaces.lend();
+    let is_one_too_many = lent.is_none();
+    let mut workspace = lent.unwrap_or_else(|| worker.workspaces.lend_for_a_moment());
     let mut written = shared.scratch.take();
     written.clear();
     let written_out = head::write_out(&parts, !source.is_end_stream(), worker.random(), &mut written);
     drop(parts);
     let Ok(wanted) = written_out else {
-        let Malformed = Malformed;
+        shared.scratch.set(written);
         shared.takes_back();
         return respond.send_reset(Reason::PROTOCOL_ERROR);
     };
@@ -386,11 +382,13 @@ async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut res
     let head = read_head(&mut call, &written);
     shared.scratch.set(written);
     let served = match head {
+        Ok(()) if is_one_too_many => Err(Failure::new(Stage::Policy, Cause::RequestLimit)),
         Ok(()) => request::serve(&mut call).await,
         Err(failure) => Err(failure),
     };
     let fate = match served {
         Ok(fate) => fate,
+        Err(failure) if is_one_too_many => turned_away::answer_at_once(&mut call, failure).await,
         Err(failure) => {
             if failure.cause == Cause::ClientGone {
                 shared.takes_back();
@@ -422,14 +420,4 @@ fn read_head(call: &mut Call<'_>, written: &[u8]) -> Result<(), Failure> {
             Ok(())
         }
     }
-}
-
-/// As many requests as may be are in service.
-fn refuse(respond: &mut SendResponse<Bytes>) {
-    let mut answer = Response::new(());
-    *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
-    let mut headers = HeaderMap::new();
-    headers.insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
-    *answer.headers_mut() = headers;
-    let _ = respond.send_response(answer, true); // the client may be gone
 }

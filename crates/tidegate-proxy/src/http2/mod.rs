@@ -3,6 +3,7 @@
 //! A request's head is written out and parsed by the same strict parser as HTTP/1; bodies pass as plain bytes, with an end
 //! of their own and trailers.
 
+mod body; // pieces of bodies, out and in, and their end
 mod downstream; // one client connection
 mod frames; // where each frame begins and ends
 mod guard; // what a client may do besides asking
@@ -11,6 +12,9 @@ mod io; // a stream of ours, as the library wants one
 mod request; // one stream to an endpoint, written and read like a connection
 mod stream; // one stream of a client, read and written like a connection
 mod upstream; // connections to an endpoint, shared by many requests
+
+/// How often a connection with requests is asked whether it still stands, and how long it may take to say so.
+const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub(crate) use downstream::{PREFACE, serve};
 pub(crate) use request::Http2Request;

@@ -3,9 +3,10 @@
 //! Written are the head of a request, as HTTP/1.1 has it, and its body without framing. Read are the heads of answers,
 //! written out in the same way, and the body of the last one.
 
+use super::body::{self, broken};
 use super::head;
 use super::upstream::Occupied;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
@@ -69,17 +70,11 @@ impl Http2Request {
             return Poll::Ready(Ok(0));
         }
         if !state.head.is_empty() {
-            let length = state.head.len().min(room.len());
-            if let (Some(from), Some(to)) = (state.head.get(..length), room.get_mut(..length)) {
-                to.copy_from_slice(from);
-            }
+            let length = body::take(&mut state.head.as_slice(), room);
             state.head.drain(..length);
             return Poll::Ready(Ok(length));
         }
-        let length = state.chunk.len().min(room.len());
-        if let Some(room) = room.get_mut(..length) {
-            state.chunk.copy_to_slice(room);
-        }
+        let length = body::take(&mut state.chunk, room);
         if let Source::Body(source) = &mut state.source {
             let _ = source.flow_control().release_capacity(length); // fails when the stream is over
         }
@@ -108,17 +103,7 @@ impl Http2Request {
             Sink::Body(send) => send,
             Sink::Over(_) | Sink::Gone => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
         };
-        send.reserve_capacity(bytes.len());
-        while send.capacity() == 0 {
-            match ready!(send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
-            }
-        }
-        let length = bytes.len().min(send.capacity());
-        let data = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
-        send.send_data(data, false).map_err(broken)?;
-        Poll::Ready(Ok(length))
+        body::poll_send(send, cx, bytes, None)
     }
 
     pub(crate) fn poll_write_vectored(
@@ -135,11 +120,7 @@ impl Http2Request {
         let state = &mut *self.state.borrow_mut();
         state.sink = match std::mem::replace(&mut state.sink, Sink::Gone) {
             Sink::Body(mut send) => {
-                if trailers.is_empty() {
-                    send.send_data(Bytes::new(), true).map_err(broken)?;
-                } else {
-                    send.send_trailers(head::trailers(trailers)).map_err(broken)?;
-                }
+                body::end(&mut send, trailers)?;
                 Sink::Over(send)
             }
             other => other,
@@ -226,8 +207,4 @@ impl Occupied {
             || (error.is_go_away() && error.reason() == Some(Reason::NO_ERROR));
         if is_unseen { ErrorKind::ConnectionRefused.into() } else { ErrorKind::ConnectionReset.into() }
     }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    io::Error::new(ErrorKind::BrokenPipe, error)
 }

@@ -3,9 +3,10 @@
 //! Read are the bytes of the request's body. Written are heads and the body of an answer, as HTTP/1.1 has them but for the
 //! framing: what a head says of its length, and the end that the writer says, are framing enough here.
 
+use super::body::{self, broken};
 use super::downstream::Shared;
 use super::head::{self, Wanted};
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
@@ -79,10 +80,7 @@ impl Http2Stream {
             state.body = Body::Read;
             return Poll::Ready(Ok(0));
         }
-        let length = state.chunk.len().min(room.len());
-        if let Some(room) = room.get_mut(..length) {
-            state.chunk.copy_to_slice(room);
-        }
+        let length = body::take(&mut state.chunk, room);
         let _ = state.source.flow_control().release_capacity(length); // fails when the stream is over
         Poll::Ready(Ok(length))
     }
@@ -100,17 +98,9 @@ impl Http2Stream {
         };
         let wanted =
             left.map_or(bytes.len(), |left| bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
-        send.reserve_capacity(wanted);
-        while send.capacity() == 0 {
-            match ready!(send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
-            }
-        }
-        let length = wanted.min(send.capacity());
+        let bytes = bytes.get(..wanted).unwrap_or_default();
+        let length = ready!(body::poll_send(send, cx, bytes, *left))?;
         *is_over = *left == Some(length as u64);
-        let data = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
-        send.send_data(data, *is_over).map_err(broken)?;
         *left = left.map(|left| left - length as u64);
         Poll::Ready(Ok(length))
     }
@@ -121,11 +111,7 @@ impl Http2Stream {
         if let Sink::Body(Rest { send, is_over, .. }) = &mut state.sink
             && !std::mem::replace(is_over, true)
         {
-            if trailers.is_empty() {
-                send.send_data(Bytes::new(), true).map_err(broken)?;
-            } else {
-                send.send_trailers(head::trailers(trailers)).map_err(broken)?;
-            }
+            body::end(send, trailers)?;
         }
         Ok(())
     }
@@ -233,8 +219,4 @@ impl Sink {
             Self::Body(rest) => rest.send.poll_reset(cx).map(|_| ()),
         }
     }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    io::Error::new(ErrorKind::BrokenPipe, error)
 }

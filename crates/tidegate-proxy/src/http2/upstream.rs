@@ -1,5 +1,7 @@
 //! Connections to an endpoint that speaks HTTP/2, each shared by as many requests as it takes.
 
+use super::PING_INTERVAL;
+use super::body::SEND_BYTES_MAX;
 use super::io::Io;
 use super::request::Http2Request;
 use crate::stream::Stream;
@@ -19,14 +21,8 @@ use tokio::sync::Notify;
 /// What an endpoint may send of an answer before it is read: of one, and of all of a connection.
 const WINDOW_BYTES: (u32, u32) = (256 * 1024, 4 * 1024 * 1024);
 
-/// What one request may have waiting to be sent.
-const SEND_BYTES_MAX: usize = 64 * 1024;
-
 /// Requests at once on one connection, whatever the endpoint allows: what is lost with it is bounded.
 const STREAMS_MAX: usize = 100;
-
-/// How often a connection is asked whether it still stands, and how long it may take to say so.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]
