@@ -174,25 +174,25 @@ fn not_one_action(section: &Section<'_>, given: &[Field<'_>]) -> Problem {
     }
 }
 
+/// Keys that belong to a cluster, and that a route has for endpoints on the spot.
+const OF_CLUSTERS: [&str; 9] = [
+    "tls",
+    "balance",
+    "sticky",
+    "health",
+    "passive",
+    "breaker",
+    "failure_statuses",
+    "send_proxy_protocol",
+    "endpoint_http2",
+];
+
+/// Keys of the way to a cluster.
+const OF_FORWARDING: [&str; 6] = ["retry", "hedge", "timeout", "limit", "preserve_host", "priority"];
+
 /// Keys that only make sense with an upstream must not stand beside a local answer.
 fn without_upstream(walk: &mut Walk, section: &Section<'_>, action: &str) {
-    for name in [
-        "tls",
-        "balance",
-        "sticky",
-        "health",
-        "passive",
-        "breaker",
-        "failure_statuses",
-        "send_proxy_protocol",
-        "endpoint_http2",
-        "retry",
-        "hedge",
-        "timeout",
-        "limit",
-        "preserve_host",
-        "priority",
-    ] {
+    for name in OF_CLUSTERS.into_iter().chain(OF_FORWARDING) {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect on a route with `{action}`");
             walk.report(Problem::error(field.key_span, title).help("leave it out"));
@@ -242,17 +242,7 @@ fn priority(walk: &mut Walk, field: &Field<'_>) -> Option<Priority> {
 
 /// What belongs to a named cluster is said there, once.
 fn without_inline(walk: &mut Walk, section: &Section<'_>, cluster: &str) {
-    for name in [
-        "tls",
-        "balance",
-        "sticky",
-        "health",
-        "passive",
-        "breaker",
-        "failure_statuses",
-        "send_proxy_protocol",
-        "endpoint_http2",
-    ] {
+    for name in OF_CLUSTERS {
         if let Some(field) = section.field(name) {
             let title = format!("`{name}` has no effect here: `to` names a cluster");
             walk.report(
