@@ -53,9 +53,7 @@ fn a_tier_that_lost_half_gives_three_tenths_away() {
     let endpoints = list(&[(&a, "tier = 0"), (&b, "tier = 0"), (&spare, "tier = 1")]);
     // Marked for as long as the test takes.
     let passive = "passive = { connect_failures = 1, retry_after = \"10m\" }";
-    // In turn, so that somebody soon asks the one that is gone.
-    let turn = "balance = \"round_robin\"";
-    let proxy = Tidegate::with(format!("to = {endpoints}\n{passive}\n{turn}\n")).start();
+    let proxy = Tidegate::with(format!("to = {endpoints}\n{passive}\n")).start();
     assert!(!shares(&proxy, 40).contains_key("spare"));
     a.kill();
     eventually("it is marked", || {

@@ -37,6 +37,11 @@ impl Seat {
         }
     }
 
+    /// In a zone that costs more than the proxy's own.
+    pub(crate) fn is_far(&self) -> bool {
+        self.price * 8.0 > self.lightness
+    }
+
     /// One more request would be served at once, by what `adaptive` has learned.
     pub(crate) fn has_free_slot(&self) -> bool {
         self.state.in_flight() as f32 + 1.0 <= self.slots()

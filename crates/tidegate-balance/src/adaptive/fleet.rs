@@ -7,6 +7,7 @@
 //! policy is least request.
 
 use super::errors::NOISE_GAIN;
+use super::explore::explore_if_due;
 use super::model::{DEVIATION, FleetLevel, remembered};
 use super::{Patience, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
@@ -146,6 +147,7 @@ impl Fleet {
             if measured && seat.state.published().gain.get() > 0.0 {
                 seat.state.standing().cost.set(self.price(&seat.state, doubt(peers), now));
             }
+            explore_if_due(&seat.state, now);
         }
     }
 

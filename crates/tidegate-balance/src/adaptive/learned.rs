@@ -11,7 +11,7 @@ use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
 use crate::float::AtomicF32;
 use crate::{EndpointState, Moment};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What a pick needs to know beside the requests in flight.
@@ -27,11 +27,13 @@ pub(crate) struct Standing {
     pub(crate) recent: AtomicF32,
     /// When it last gave a sign of life, or got busy.
     last_sign: AtomicU64,
-    /// 0: no probe wanted. Else when the next one may go, with `PROBING` in the lowest bit while one is out.
+    /// 0: no probe wanted. Else when the next one may go; in the lowest bits `PROBING` while one is out, `EXPLORING` for one that
+    /// goes whatever this endpoint is believed to cost.
     probe: AtomicU64,
 }
 
 const PROBING: u64 = 1;
+const EXPLORING: u64 = 2;
 
 impl Default for Standing {
     /// An endpoint nothing is known about costs what the fleet costs.
@@ -76,10 +78,15 @@ impl Standing {
         probe != 0 && probe <= now.0
     }
 
+    /// Whether the probe that is due or out goes whatever this endpoint is believed to cost.
+    pub(crate) fn is_exploring(&self) -> bool {
+        self.probe.load(Relaxed) & EXPLORING != 0
+    }
+
     /// Takes the probe that is due, if nobody else did. One that never reports back is due again after a while.
     pub(crate) fn claim_probe(&self, now: Moment) {
         let probe = self.probe.load(Relaxed);
-        let out = (now + BACKOFF_MAX).0 | PROBING;
+        let out = moment_of_probe(now + BACKOFF_MAX) | PROBING | (probe & EXPLORING);
         if probe != 0 && probe <= now.0 {
             // Losing the race means that the other worker's request is the probe.
             let _ = self.probe.compare_exchange(probe, out, Relaxed, Relaxed);
@@ -106,6 +113,10 @@ pub(crate) struct Published {
     /// When it joined the cluster or came back, by its first answer since.
     joined: AtomicU64,
     is_rejoining: AtomicBool,
+    /// When it was last explored it did better than believed.
+    is_better: AtomicBool,
+    /// So many periods in a row it had nothing to do and was not heard.
+    unheard_periods: AtomicU32,
 }
 
 impl Published {
@@ -129,6 +140,18 @@ impl Published {
 
     pub(crate) fn joined(&self) -> Moment {
         Moment(self.joined.load(Relaxed))
+    }
+
+    /// It does better than believed, or was never heard: worth asking again soon.
+    pub(crate) fn is_promising(&self) -> bool {
+        self.joins() || self.is_better.load(Relaxed)
+    }
+
+    /// Counts one more period without a word from it; gives their number.
+    pub(crate) fn another_period_unheard(&self) -> u32 {
+        let periods = self.unheard_periods.load(Relaxed).saturating_add(1);
+        self.unheard_periods.store(periods, Relaxed);
+        periods
     }
 }
 
@@ -213,6 +236,9 @@ impl Learned {
         self.published.silence.set(mind.gaps.age());
         self.publish_model(&mind.model, state.standing());
         let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
+        let is_better =
+            state.standing().is_exploring() && fleet.is_some_and(|fleet| mind.model.is_better(fleet));
+        self.published.is_better.store(is_better, Relaxed);
         mind.plan_probe(state, is_slow, lesson, now);
         lesson
     }
@@ -221,6 +247,21 @@ impl Learned {
     pub(crate) fn plan_another_probe(&self, state: &EndpointState, now: Moment) {
         if let Ok(mut mind) = self.mind.try_lock() {
             mind.plan_probe(state, true, Lesson::Fits, now);
+        }
+    }
+
+    /// Nothing has been heard of the endpoint for so long that what is believed about it may have become wrong: the next request
+    /// finds out, unless one is out to do so.
+    pub(crate) fn explore(&self, state: &EndpointState, now: Moment) {
+        let probe = &state.standing().probe;
+        let planned = probe.load(Relaxed);
+        if planned & PROBING != 0 && planned > now.0 {
+            return;
+        }
+        self.published.unheard_periods.store(0, Relaxed);
+        // Losing the race means that a request was sent there, or is to be.
+        if probe.compare_exchange(planned, moment_of_probe(now) | EXPLORING, Relaxed, Relaxed).is_ok() {
+            state.want_probe(true);
         }
     }
 
@@ -239,6 +280,7 @@ impl Learned {
         self.published.error_rate.set(errors.rate);
         self.published.error_memory.set(errors.memory);
         self.published.heard_at.store(errors.at.0.max(1), Relaxed);
+        self.published.unheard_periods.store(0, Relaxed);
     }
 
     fn publish_model(&self, model: &Model, standing: &Standing) {
@@ -274,6 +316,11 @@ impl Mind {
         } else {
             return;
         }
-        standing.probe.store((now + self.backoff).0 & !PROBING, Relaxed);
+        standing.probe.store(moment_of_probe(now + self.backoff), Relaxed);
     }
+}
+
+/// The moment without the bits that say what the probe is, and not 0.
+fn moment_of_probe(at: Moment) -> u64 {
+    (at.0 & !(PROBING | EXPLORING)).max(4)
 }

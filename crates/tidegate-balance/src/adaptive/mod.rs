@@ -11,6 +11,7 @@
 //! endpoints under suspicion). A weight is a prior for parallelism: what is learned is learned per unit of the smallest.
 
 mod errors;
+mod explore;
 mod fleet;
 mod gaps;
 mod hedge;
@@ -184,7 +185,17 @@ fn at_best(seat: &Seat) -> Bid {
 #[cold]
 fn with_probe(seat: &Seat, now: Moment) -> Bid {
     let plain = at_best(seat);
-    if is_probe(&seat.state, now) { Bid { score: plain.score.min(8.0 * seat.price), ..plain } } else { plain }
+    if !is_probe(&seat.state, now) {
+        return plain;
+    }
+    let most = if seat.state.standing().is_exploring() { curiosity(seat) } else { 8.0 * seat.price };
+    Bid { score: plain.score.min(most), ..plain }
+}
+
+/// What exploring it costs: nothing, in the proxy's own zone. Whoever is in another is asked when the own one is busy, and not to
+/// find out what it is worth.
+fn curiosity(seat: &Seat) -> f32 {
+    if seat.is_far() { f32::INFINITY } else { 0.0 }
 }
 
 /// What this endpoint offers with its errors and warnings, if that still beats `least`. Apart, so that the scan stays small.
@@ -250,7 +261,8 @@ mod tests {
         let waiting = state.in_flight() - state.streaming();
         let load = waiting as f32 + state.streaming() as f32 / 8.0;
         let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
-        let cost = if is_probe { standing.cost.get().min(1.0) } else { standing.cost.get() };
+        let most = if standing.is_exploring() { curiosity(seat) } else { 1.0 };
+        let cost = if is_probe { standing.cost.get().min(most) } else { standing.cost.get() };
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
         let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);

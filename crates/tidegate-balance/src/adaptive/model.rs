@@ -154,6 +154,11 @@ impl Model {
         self.log_service - fleet.log_service > SLOW
     }
 
+    /// Whether its last answers came sooner than believed, by more than the noise.
+    pub(crate) fn is_better(&self, fleet: &FleetLevel) -> bool {
+        self.recent_clamped < -fleet.noise.max(NOISE_MIN) * fleet.clumping
+    }
+
     /// Parallelism is not learned while the level is in doubt: a slow spell would look like missing slots.
     fn step(&mut self, gain: f64, clamped: f64, by_parallelism: f64, noise: f64) {
         self.log_service += gain * (1.0 - by_parallelism) * clamped;

@@ -1,0 +1,108 @@
+//! Asking those that nobody has asked for long. Knows no score and no pick.
+//!
+//! With few requests at a time the cheapest endpoint is always free and gets them all: nothing would tell that another has become
+//! better, or is back, or only looked worse by chance.
+
+use crate::{EndpointState, Moment};
+
+/// Periods with traffic after which an idle endpoint of the fleet's cost is asked, whatever is believed of it. One that costs
+/// more waits as many times longer: its answers take as many times longer, too. At low rates each answer is a period: then
+/// it is one request in so many.
+const PERIODS: f32 = 20.0;
+
+/// Once a period, for each endpoint. One that has just joined or come back is asked at once; one whose last answer was better than
+/// believed is asked again, until what is believed has followed.
+pub(super) fn explore_if_due(state: &EndpointState, now: Moment) {
+    if state.in_flight() > 0 || !state.is_open(now) {
+        return;
+    }
+    let published = state.published();
+    let unheard = published.another_period_unheard() as f32;
+    if published.is_promising() || unheard >= PERIODS * state.standing().cost.get().max(1.0) {
+        state.learned().explore(state, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Fleet;
+    use crate::{Algorithm, CheckVerdict, Ended, Moment};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    /// One request after the other, each as long as its endpoint takes.
+    struct Sequence {
+        fleet: Fleet,
+        latencies: Vec<Duration>,
+        now: Moment,
+    }
+
+    impl Sequence {
+        fn new(micros: &[u64]) -> Self {
+            let fleet = Fleet::even(Algorithm::Adaptive { peers: 1 }, micros.len());
+            let latencies = micros.iter().copied().map(Duration::from_micros).collect();
+            Self { fleet, latencies, now: Moment(1) }
+        }
+
+        /// Who was asked, and how often, until the given time has passed.
+        fn run(&mut self, time: Duration, pause: Duration) -> Vec<u32> {
+            let end = self.now + time;
+            let mut asked = vec![0; self.latencies.len()];
+            while self.now < end {
+                let lease = self.fleet.pick_at(self.now);
+                let (index, latency) = (lease.index(), self.latencies[lease.index()]);
+                asked[index] += 1;
+                self.now = self.now + latency;
+                lease.settle(Ended::Answered { status: 200, first_byte: latency }, self.now);
+                self.now = self.now + pause;
+            }
+            asked
+        }
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn everybody_is_asked_now_and_then_and_the_slow_ones_rarely(
+            micros in prop::collection::vec(500_u64..20_000, 2..6),
+            pause_ms in 0_u64..300,
+        ) {
+            let mut sequence = Sequence::new(&micros);
+            let pause = Duration::from_millis(pause_ms);
+            sequence.run(MINUTE, pause);
+            let asked = sequence.run(2 * MINUTE, pause);
+            prop_assert!(asked.iter().all(|&count| count > 0), "{asked:?} of {micros:?}");
+            let fastest = *micros.iter().min().unwrap();
+            let total: u32 = asked.iter().sum();
+            for (&count, &micros) in asked.iter().zip(&micros).filter(|of| *of.1 > 3 * fastest) {
+                prop_assert!(f64::from(count) <= 1.0 + f64::from(total) / 10.0, "{count} of {total} took {micros}");
+            }
+        }
+
+        #[test]
+        fn one_that_became_the_fastest_is_found(micros in 1_000_u64..10_000, factor in 2_u64..16) {
+            let mut sequence = Sequence::new(&[micros, micros * factor]);
+            let before = sequence.run(MINUTE, Duration::ZERO);
+            prop_assert!(before[0] > 10 * before[1], "{before:?}");
+            sequence.latencies[1] = Duration::from_micros(micros / 2);
+            sequence.run(MINUTE / 2, Duration::ZERO);
+            let after = sequence.run(MINUTE, Duration::ZERO);
+            prop_assert!(after[1] > 10 * after[0], "{after:?}");
+        }
+
+        #[test]
+        fn one_that_comes_back_is_asked_within_a_second(micros in prop::collection::vec(500_u64..20_000, 2..6), who: usize) {
+            let mut sequence = Sequence::new(&micros);
+            sequence.run(MINUTE, Duration::ZERO);
+            let who = who % micros.len();
+            let mark = |sequence: &Sequence, verdict| sequence.fleet.endpoints()[who].state.mark_check(verdict);
+            mark(&sequence, CheckVerdict::Down);
+            prop_assert_eq!(sequence.run(Duration::from_secs(5), Duration::ZERO)[who], 0);
+            mark(&sequence, CheckVerdict::Up);
+            prop_assert!(sequence.run(Duration::from_secs(1), Duration::ZERO)[who] > 0);
+        }
+    }
+}
