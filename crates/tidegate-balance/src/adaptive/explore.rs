@@ -60,7 +60,7 @@ mod tests {
         }
     }
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
