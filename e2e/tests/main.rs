@@ -34,6 +34,7 @@ mod http2_downgrade;
 mod http2_endpoints;
 mod http2_hostile;
 mod https_only;
+mod internal_certificates;
 mod laboratory;
 mod limits;
 mod load_reports;

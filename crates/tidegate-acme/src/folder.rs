@@ -19,6 +19,16 @@ impl Folder {
         self.0.join("certificates").join(format!("{}.pem", file_name(host)))
     }
 
+    /// An authority of our own: its certificate and its key.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.0.join("authority.pem")
+    }
+
+    /// The certificate of that alone, for people.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0.join("root.pem")
+    }
+
     /// The account at the authority with this directory.
     pub(crate) fn account(&self, directory: &str) -> PathBuf {
         let place = directory.trim_start_matches("https://");

@@ -1,16 +1,18 @@
 //! Certificates from an authority that hands them out to whoever shows that a host is theirs (ACME, RFC 8555).
 //!
-//! Keeps an account and the certificates in a folder, and asks its caller to show what the authority wants to see. Opens no
-//! listening socket, and decides nothing about when.
+//! Keeps an account and the certificates in a folder, and asks its caller to show what the authority wants to see. For development,
+//! it is an authority itself. Opens no listening socket, and decides nothing about when.
 
 #![forbid(unsafe_code)]
 
 mod authority; // the account, and orders
 mod challenge; // what the authority wants to see
 mod folder; // where it is kept
+mod internal; // an authority of our own
 mod schedule; // when to ask for the next one, and when to ask again
 
 pub use authority::{AcmeError, Authority, Terms};
 pub use challenge::{Answer, Answers, ChallengeKind};
 pub use folder::Folder;
+pub use internal::{Internal, InternalError};
 pub use schedule::{pause, renewal_due};

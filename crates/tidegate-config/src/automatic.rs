@@ -1,9 +1,10 @@
 //! What follows from naming a host: which certificates an authority is asked for, and where to listen if nobody says.
 
+use crate::check::print_host;
 use crate::problem::Problem;
 use crate::read::{Draft, Placed, RouteDraft};
 use crate::walk::Walk;
-use crate::{Acme, Bind, HostPattern, Listener, Tls, TlsVersion};
+use crate::{Acme, Bind, HostPattern, Listener, Tls};
 use std::net::IpAddr;
 
 /// Names that mean nothing on the internet (RFC 6761, RFC 8375, and what people use in their place).
@@ -22,13 +23,7 @@ pub(crate) fn listen_for_public_hosts(draft: &mut Draft) {
         hosts: hosts(&draft.routes).into_iter().filter(|host| is_public(host)).collect(),
         ..Acme::default()
     };
-    let tls = Tls {
-        certificates: Vec::new(),
-        acme: Some(acme),
-        min_version: TlsVersion::default(),
-        client_auth: None,
-        hsts: None,
-    };
+    let tls = Tls { acme: Some(acme), ..Tls::default() };
     let listener = |port, tls, redirect_https| Listener {
         bind: Bind::Tcp { host: None, port },
         tls,
@@ -39,10 +34,18 @@ pub(crate) fn listen_for_public_hosts(draft: &mut Draft) {
     draft.listeners = listeners.map(|value| Placed { value, span: 0..0 }).into();
 }
 
-/// Hosts that `acme` does not name are those of the routes.
+/// What `internal` is for besides the hosts of the routes: this machine, as one calls it from there.
+const HERE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// Hosts that `acme` and `internal` do not name are those of the routes.
 pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
-    let named = hosts(&draft.routes);
+    let (named, all) = (hosts(&draft.routes), all_hosts(&draft.routes));
     for listener in &mut draft.listeners {
+        if let Some(internal) = listener.value.tls.as_mut().and_then(|tls| tls.internal.as_mut())
+            && internal.hosts.is_empty()
+        {
+            internal.hosts.clone_from(&all);
+        }
         let Some(acme) = listener.value.tls.as_mut().and_then(|tls| tls.acme.as_mut()) else { continue };
         if !acme.hosts.is_empty() {
             continue;
@@ -63,6 +66,19 @@ fn hosts(routes: &[RouteDraft]) -> Vec<String> {
         match host {
             HostPattern::Exact(name) if !hosts.contains(name) && is_name(name) => hosts.push(name.clone()),
             HostPattern::Exact(_) | HostPattern::Wildcard(_) => {}
+        }
+    }
+    hosts
+}
+
+/// Whoever makes certificates itself is not choosy.
+fn all_hosts(routes: &[RouteDraft]) -> Vec<String> {
+    let mut hosts = Vec::new();
+    let named = routes.iter().flat_map(|route| &route.matcher.hosts).map(print_host);
+    for host in named.chain(HERE.map(str::to_owned)) {
+        let host = host.trim_matches(['[', ']']).to_owned();
+        if !hosts.contains(&host) {
+            hosts.push(host);
         }
     }
     hosts
@@ -110,6 +126,15 @@ mod tests {
             let report = parse(&format!("[[route]]\nhost = \"{host}\"\nto = \"h:1\"\n")).unwrap_err();
             assert!(report.contains("nothing listens"), "{host}: {report}");
         }
+    }
+
+    #[test]
+    fn internal_without_hosts_is_for_all_of_the_routes_and_this_machine() {
+        let route = "[[route]]\nhost = [\"app.test\", \"*.app.test\", \"[::2]\"]\nto = \"h:1\"\n";
+        let config = parse(&format!("{route}[[listener]]\nbind = \":443\"\ntls = \"internal\"\n")).unwrap();
+        let internal = config.listeners[0].tls.as_ref().and_then(|tls| tls.internal.as_ref()).unwrap();
+        assert_eq!(internal.hosts, ["app.test", "*.app.test", "::2", "localhost", "127.0.0.1", "::1"]);
+        assert_eq!(parse(&config.to_toml(1)).unwrap(), config, "and can be shown and read again");
     }
 
     #[test]

@@ -221,6 +221,7 @@ mod tests {
             ("acme", _) => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['example.com']\n"
             }
+            ("internal", _) => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.internal]\n",
             ("tls", "client_auth" | "client_crl" | "client_chain") => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\nclient_ca = 'a'\n"
             }

@@ -60,4 +60,4 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
-pub use tls::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
+pub use tls::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Internal, Tls, TlsVersion};

@@ -177,6 +177,11 @@ fn one_tls(tls: &Tls) -> String {
         keys.extend(acme.folder.as_ref().map(|path| ("folder", file(path))));
         fields.push(("acme", table(keys)));
     }
+    if let Some(internal) = &tls.internal {
+        let mut keys = vec![("hosts", list(internal.hosts.iter().map(|host| quoted(host))))];
+        keys.extend(internal.folder.as_ref().map(|path| ("folder", file(path))));
+        fields.push(("internal", table(keys)));
+    }
     fields.push(("hsts", tls.hsts.map_or("false".into(), duration)));
     if let Some(clients) = &tls.client_auth {
         fields.push(("client_auth", quoted(clients.demand.word())));

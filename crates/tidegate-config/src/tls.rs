@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What clients are shown, and what they have to bring.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The first is for clients that ask for nobody, or for somebody else; at least one, unless there is `acme`.
+    /// The first is for clients that ask for nobody, or for somebody else; at least one, unless there is `acme` or `internal`.
     pub certificates: Vec<CertificateFiles>,
     /// Which certificates an authority is asked for; `None`: none.
     pub acme: Option<Acme>,
+    /// What the certificate made here is for; `None`: there is none.
+    pub internal: Option<Internal>,
     /// Older versions are refused.
     pub min_version: TlsVersion,
     /// What clients show in return; `None`: they are not asked.
@@ -79,6 +81,15 @@ impl Default for Acme {
             folder: None,
         }
     }
+}
+
+/// A certificate made here, that leads to a root made here, which nobody knows until they are told to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Internal {
+    /// Names, wildcards and addresses; at least one.
+    pub hosts: Vec<String>,
+    /// Where the root and the certificate are kept; `None`: where the system keeps such things.
+    pub folder: Option<PathBuf>,
 }
 
 /// What an authority looks at.

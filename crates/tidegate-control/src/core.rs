@@ -14,7 +14,7 @@ use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
 use crate::secrets::{MadeSecret, without_secret};
-use crate::tls::{Automatic, Keeper, Stock, Surroundings, Tickets};
+use crate::tls::{Automatic, Keeper, Lasting, Stock, Surroundings};
 use crate::voice::Voice;
 use crate::watch::Watch;
 use std::sync::Arc;
@@ -22,7 +22,6 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_balance::States;
 use tidegate_config::{Config, RequestLimit, Workers};
-use tidegate_proxy::tls::challenges::Challenges;
 use tidegate_proxy::worker::Command;
 use tidegate_telemetry::Registry;
 use tidegate_telemetry::families::{CONFIG_RELOAD_OK, CONFIG_RELOADED_AT, CONFIG_RELOADS};
@@ -37,10 +36,9 @@ pub(crate) struct Core {
     states: States,
     /// For sticky cookies without a secret of their own.
     secret: MadeSecret,
-    /// For clients that come back over TLS.
-    tickets: Arc<Tickets>,
+    /// What TLS needs and no configuration replaces.
+    lasting: Arc<Lasting>,
     certificates: Arc<Keeper>,
-    challenges: Arc<Challenges>,
     automatic: Automatic,
     listening: Vec<Listening>,
     fleet: Fleet,
@@ -67,8 +65,8 @@ impl Core {
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
         let credentials = Credentials::read(&config, &secret)?;
-        let (tickets, challenges) = Default::default();
-        let certificates = Stock::load(&config, &tickets, &challenges)?;
+        let lasting = Arc::default();
+        let certificates = Stock::load(&config, &lasting)?;
         let places = places(&config.listeners).await?;
         let bound = Bound::all(&places, count)?;
         let admin = match &config.admin {
@@ -97,9 +95,8 @@ impl Core {
             options,
             states,
             secret,
-            tickets,
+            lasting,
             certificates: Arc::default(),
-            challenges,
             automatic: Automatic::default(),
             listening: Vec::new(),
             fleet,
@@ -153,7 +150,7 @@ impl Core {
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
         let credentials = Credentials::read(config, &self.secret)?;
-        let certificates = Stock::load(config, &self.tickets, &self.challenges)?;
+        let certificates = Stock::load(config, &self.lasting)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
         let (new, kept): (Vec<_>, Vec<_>) = places.into_iter().partition(is_new);
@@ -173,7 +170,7 @@ impl Core {
         self.automatic.follow(&Surroundings {
             keeper: Arc::clone(&self.certificates),
             overview: Arc::clone(&self.overview),
-            challenges: Arc::clone(&self.challenges),
+            challenges: Arc::clone(&self.lasting.challenges),
             voice: self.voice.clone(),
         });
     }

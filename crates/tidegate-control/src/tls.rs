@@ -5,6 +5,7 @@ mod age; // how long a certificate still holds
 mod automatic; // those that an authority is asked for
 mod clients; // who vouches for clients
 mod files; // PEM files become certificates
+mod internal; // those made here
 mod keeper; // looks after the files, tells about them
 mod originators; // what the endpoints of a cluster are spoken TLS with
 mod stock; // every certificate of a configuration, and who shows it
@@ -16,5 +17,4 @@ pub(crate) use automatic::{Automatic, Surroundings};
 pub(crate) use files::CertificateError;
 pub(crate) use keeper::{CertificateFacts, Keeper};
 pub(crate) use originators::{Origination, Originators};
-pub(crate) use stock::Stock;
-pub(crate) use tickets::Tickets;
+pub(crate) use stock::{Lasting, Stock};

@@ -95,6 +95,13 @@ impl Tidegate {
         self
     }
 
+    /// On a machine that keeps the state of programs in this folder.
+    #[must_use]
+    pub fn keeping(mut self, folder: &Path) -> Self {
+        self.environment.push(("STATE_DIRECTORY", folder.display().to_string()));
+        self
+    }
+
     /// With a standard output that is closed at its other end.
     #[must_use]
     pub fn deaf(mut self) -> Self {

@@ -5,9 +5,9 @@
 use super::Default::{Required, Value, Words};
 use super::{Kind, Table, key};
 
-pub(super) const TLSES: Kind = Kind::Table(&TLS);
+pub(super) const TLSES: Kind = Kind::AnyOf(&[Kind::Words(&["internal"]), Kind::Table(&TLS)]);
 pub(super) const TLS_DOC: &str = "What makes this listener speak HTTPS: a certificate and its key. Files that change are \
-    read again by themselves.";
+    read again by themselves. `\"internal\"` stands for `{ internal = true }`.";
 
 const CERT: Kind = Kind::Text("the path of a PEM file");
 
@@ -47,6 +47,14 @@ pub(super) static TLS: Table = Table {
             "{ hosts = [\"example.com\"] }",
             "Certificates that an authority hands out by itself, renewed in time: for the hosts of the routes, or for those that \
              are named.",
+        ),
+        key(
+            "internal",
+            Kind::AnyOf(&[Kind::Boolean, Kind::Table(&INTERNAL)]),
+            Value("false"),
+            "true",
+            "For development: a certificate made here, for the hosts of the routes and this machine. Browsers believe it once \
+             they are told to believe the root that it leads to.",
         ),
         key(
             "min_version",
@@ -143,6 +151,31 @@ pub(super) static ACME: Table = Table {
             ),
             "\"/srv/tidegate/acme\"",
             "Where the account and the certificates are kept, readable by nobody else.",
+        ),
+    ],
+};
+
+pub(super) static INTERNAL: Table = Table {
+    name: "internal",
+    title: "`tls.internal`",
+    doc: "A certificate made here, for development. `true` stands for all defaults.",
+    keys: &[
+        key(
+            "hosts",
+            Kind::List(&HOST),
+            Words("the hosts of all routes, `localhost`, `127.0.0.1` and `::1`"),
+            "[\"app.test\", \"*.app.test\", \"10.0.0.7\"]",
+            "What it is for: names, wildcards and addresses.",
+        ),
+        key(
+            "folder",
+            Kind::Text("a path like \"/var/lib/tidegate/internal\""),
+            Words(
+                "`$STATE_DIRECTORY/internal`, or `/var/lib/tidegate/internal` for root, or `$XDG_STATE_HOME/tidegate/internal`",
+            ),
+            "\"/srv/tidegate/internal\"",
+            "Where the root and the certificate are kept, readable by nobody else. What browsers have to be told to believe is \
+             `root.pem` in there.",
         ),
     ],
 };

@@ -7,7 +7,7 @@ use crate::document::{Node, Value};
 use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
 use crate::walk::{Field, Section, Walk, set};
-use crate::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Tls, TlsVersion};
+use crate::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Internal, Tls, TlsVersion};
 
 /// What lists of sites that are HTTPS only ask for at least.
 const HSTS_DEFAULT: Duration = Duration::from_hours(365 * 24);
@@ -15,6 +15,10 @@ const HSTS_DEFAULT: Duration = Duration::from_hours(365 * 24);
 /// The `tls` of a listener; `None` when it says nothing, or nothing of use.
 pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
     let field = listener.field("tls")?;
+    if field.text().is_some() {
+        field.word(walk)?;
+        return Some(Tls { internal: Some(Internal::default()), ..Tls::default() });
+    }
     let Some(table) = field.section(walk) else {
         walk.report(field.wrong().help("write `tls = { cert = \"FILE\", key = \"FILE\" }`"));
         return None;
@@ -30,8 +34,11 @@ pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
         }
     }
     let acme = table.field("acme").and_then(|field| acme(walk, &field));
+    let internal = table.field("internal").and_then(|field| internal(walk, &field));
+    let is_off = |name| table.field(name).is_none_or(|field| field.is_refused());
     if certificates.is_empty()
-        && table.field("acme").is_none_or(|field| field.is_refused())
+        && is_off("acme")
+        && is_off("internal")
         && given.is_none()
         && table.field("cert").is_none()
         && table.field("key").is_none()
@@ -39,14 +46,14 @@ pub(super) fn tls(walk: &mut Walk, listener: &Section<'_>) -> Option<Tls> {
         let title = format!("`{}` has no certificate", table.path);
         walk.report(
             Problem::error(table.span.clone(), title)
-                .help("add `cert = \"FILE\"` and `key = \"FILE\"`, or `acme = true`"),
+                .help("add `cert = \"FILE\"` and `key = \"FILE\"`, or `acme = true`, or `internal = true`"),
         );
     }
     let mut min_version = TlsVersion::default();
     set(&mut min_version, table.field("min_version").and_then(|field| field.word(walk)).map(version));
     let client_auth = client_auth(walk, &table);
     let hsts = table.field("hsts").and_then(|field| hsts(walk, &field));
-    Some(Tls { certificates, acme, min_version, client_auth, hsts })
+    Some(Tls { certificates, acme, internal, min_version, client_auth, hsts })
 }
 
 /// Hosts that are not given come from the routes, later.
@@ -75,23 +82,55 @@ fn acme(walk: &mut Walk, field: &Field<'_>) -> Option<Acme> {
     Some(acme)
 }
 
+/// Hosts that are not given come from the routes, later.
+fn internal(walk: &mut Walk, field: &Field<'_>) -> Option<Internal> {
+    if let Value::Boolean(on) = field.node.value {
+        return on.then(Internal::default);
+    }
+    let Some(table) = field.section(walk) else { return field.refuse(walk) };
+    let mut internal = Internal::default();
+    if let Some(hosts) = table.field("hosts") {
+        internal.hosts = hosts.items(walk).iter().filter_map(|node| any_host(walk, &hosts, node)).collect();
+        if internal.hosts.is_empty() {
+            walk.report(Problem::error(hosts.span(), format!("`{}` names nobody", hosts.path)));
+        }
+    }
+    internal.folder = file(walk, &table, "folder");
+    Some(internal)
+}
+
 fn challenge(word: &str) -> AcmeChallenge {
     if word == "http-01" { AcmeChallenge::Http01 } else { AcmeChallenge::TlsAlpn01 }
 }
 
 fn host(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<String> {
-    let is_name = |text: &&str| {
-        let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-        !text.is_empty()
-            && text.len() <= 253
-            && text.chars().all(letters)
-            && text.parse::<std::net::IpAddr>().is_err()
-    };
-    let name = node.value.as_text().filter(is_name).map(str::to_ascii_lowercase);
+    let name = node.value.as_text().filter(|text| is_name(text)).map(str::to_ascii_lowercase);
     if name.is_none() {
         walk.report(field.is_no("host", node).help("write a name, without `*.` and without a port"));
     }
     name
+}
+
+/// A name, one with `*.` before it, or an address.
+fn any_host(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<String> {
+    let is_any = |text: &&str| {
+        is_name(text.strip_prefix("*.").unwrap_or(text)) || text.parse::<std::net::IpAddr>().is_ok()
+    };
+    let name = node.value.as_text().filter(is_any).map(str::to_ascii_lowercase);
+    if name.is_none() {
+        walk.report(
+            field.is_no("host", node).help("write a name, `*.` and a name, or an address, without a port"),
+        );
+    }
+    name
+}
+
+fn is_name(text: &str) -> bool {
+    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    !text.is_empty()
+        && text.len() <= 253
+        && text.chars().all(letters)
+        && text.parse::<std::net::IpAddr>().is_err()
 }
 
 fn hsts(walk: &mut Walk, field: &Field<'_>) -> Option<Duration> {

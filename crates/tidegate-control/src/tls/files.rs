@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tidegate_acme::InternalError;
 use tidegate_config::CertificateFiles;
 use tidegate_proxy::tls::certificates::Certificate;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -16,6 +17,8 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 pub enum CertificateError {
     #[error("the revocation list in {path} is malformed: {reason}")]
     BadRevocations { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Internal(#[from] InternalError),
     #[error("the certificate in {path} is malformed: {reason}")]
     Malformed { path: PathBuf, reason: String },
     #[error("the key in {key} is not the one of the certificate in {cert}")]
@@ -48,7 +51,13 @@ pub(crate) struct Loaded {
 
 /// Reads a pair of files.
 pub(crate) fn load(files: &CertificateFiles) -> Result<Loaded, CertificateError> {
-    let key = certified_key(files)?;
+    let (cert, key) = (contents(&files.cert)?, contents(&files.key)?);
+    loaded(&cert, &key, files)
+}
+
+/// What a pair of files holds.
+pub(crate) fn loaded(cert: &[u8], key: &[u8], files: &CertificateFiles) -> Result<Loaded, CertificateError> {
+    let key = certified(cert, key, files)?;
     let Some(leaf) = key.cert.first() else {
         return Err(CertificateError::NoCertificate { path: files.cert.clone() });
     };
@@ -60,11 +69,16 @@ pub(crate) fn load(files: &CertificateFiles) -> Result<Loaded, CertificateError>
 
 /// A key, and a chain that begins with its certificate.
 pub(crate) fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
-    let chain = chain(&files.cert)?;
+    certified(&contents(&files.cert)?, &contents(&files.key)?, files)
+}
+
+fn certified(cert: &[u8], key: &[u8], files: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
+    let chain = CertificateDer::pem_slice_iter(cert).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| unreadable(&files.cert, error))?;
     if chain.is_empty() {
         return Err(CertificateError::NoCertificate { path: files.cert.clone() });
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| match error {
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
         pem::Error::NoItemsFound => CertificateError::NoKey { path: files.key.clone() },
         error => unreadable(&files.key, error),
     })?;
@@ -74,6 +88,11 @@ pub(crate) fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, Ce
         }
         error => CertificateError::UnusableKey { path: files.key.clone(), error },
     })
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    std::fs::read(path)
+        .map_err(|error| CertificateError::Unreadable { path: path.to_owned(), error: error.to_string() })
 }
 
 pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {

@@ -7,8 +7,8 @@ use super::stock::Stock;
 use super::watched::Change;
 use crate::overview::Overview;
 use crate::voice::Voice;
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_telemetry::families::CERTIFICATE_READS;
@@ -39,6 +39,8 @@ struct Kept {
     said: HashMap<String, Age>,
     /// Why an authority has given no new one, by the file that it is awaited in.
     refused: HashMap<String, String>,
+    /// Roots made here that people have been told of.
+    roots: HashSet<PathBuf>,
 }
 
 impl Keeper {
@@ -47,6 +49,7 @@ impl Keeper {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.stock = stock;
         kept.publish(overview);
+        kept.tell_roots(voice);
         kept.tell_ages(now(), voice);
     }
 
@@ -86,7 +89,7 @@ impl Keeper {
 
     pub(super) fn look(&self, overview: &Overview, voice: &Voice) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = kept.stock.refresh();
+        let changes = kept.stock.refresh(now());
         if !changes.is_empty() {
             kept.publish(overview);
         }
@@ -140,6 +143,26 @@ impl Kept {
             problem: watched.problem.clone(),
         });
         overview.shows(shown.chain(vouching).collect());
+    }
+
+    /// Once for each.
+    fn tell_roots(&mut self, voice: &Voice) {
+        for made in self.stock.certificates.iter().filter_map(|item| item.made.as_ref()) {
+            match made.root() {
+                Ok(root) if self.roots.insert(root.clone()) => {
+                    voice.note(format_args!(
+                        "browsers believe the internal certificates once they are told to believe {}",
+                        root.display()
+                    ));
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    voice.warning(format_args!(
+                        "the root of the internal certificates ends with this process: {why}"
+                    ));
+                }
+            }
+        }
     }
 
     /// Once for each change.

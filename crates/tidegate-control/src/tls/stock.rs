@@ -4,16 +4,28 @@
 use super::automatic::Wanted;
 use super::clients::Clients;
 use super::files::{CertificateError, Loaded, load};
+use super::internal::{Internals, Made};
+use super::keeper::now;
 use super::terminator::server_config;
 use super::tickets::Tickets;
 use super::watched::{Change, Watched};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_config::{CertificateFiles, ClientAuth, Config, Tls};
+use tidegate_acme::renewal_due;
+use tidegate_config::{self as config, CertificateFiles, ClientAuth, Config, Tls};
 use tidegate_proxy::tls::Terminator;
 use tidegate_proxy::tls::certificates::{Certificates, SharedCertificates};
 use tidegate_proxy::tls::challenges::Challenges;
+
+/// What is kept when another configuration comes: for clients that come back, authorities that look, and people who have been
+/// told of a root.
+#[derive(Debug, Default)]
+pub(crate) struct Lasting {
+    pub(crate) challenges: Arc<Challenges>,
+    pub(super) internals: Internals,
+    tickets: Tickets,
+}
 
 /// What each listener encrypts with, by its position in the configuration.
 #[derive(Debug, Default)]
@@ -23,8 +35,7 @@ pub(crate) struct Stock {
     listeners: Vec<Option<Showcase>>,
     /// Which of the certificates somebody has to be asked for.
     pub(super) automatic: Vec<Wanted>,
-    tickets: Arc<Tickets>,
-    challenges: Arc<Challenges>,
+    lasting: Arc<Lasting>,
 }
 
 /// A pair of files, and what they held when they last made sense.
@@ -33,6 +44,8 @@ pub(super) struct Item {
     pub(super) files: CertificateFiles,
     /// `None`: there are none yet, and somebody is asked for them.
     pub(super) watched: Watched<Option<Loaded>>,
+    /// It is made here, whatever the files say.
+    pub(super) made: Option<Made>,
 }
 
 /// What one listener shows and demands, by positions.
@@ -45,15 +58,23 @@ struct Showcase {
     terminator: Arc<Terminator>,
 }
 
+impl Item {
+    fn refresh(&mut self, now: i64) -> Option<Change> {
+        let Self { files, watched, made } = self;
+        let Some(made) = made else {
+            let is_awaited = watched.held.is_none();
+            return watched.refresh(|| load_awaited(files, is_awaited));
+        };
+        let is_due = |held: &Loaded| renewal_due(held.validity.not_before, held.validity.not_after) <= now;
+        let is_due = watched.held.as_ref().is_none_or(is_due);
+        is_due.then(|| watched.replace(made.load(now).map(Some))).flatten()
+    }
+}
+
 impl Stock {
     /// Reads everything that a configuration names.
-    pub(crate) fn load(
-        config: &Config,
-        tickets: &Arc<Tickets>,
-        challenges: &Arc<Challenges>,
-    ) -> Result<Self, CertificateError> {
-        let (tickets, challenges) = (Arc::clone(tickets), Arc::clone(challenges));
-        let mut stock = Self { tickets, challenges, ..Self::default() };
+    pub(crate) fn load(config: &Config, lasting: &Arc<Lasting>) -> Result<Self, CertificateError> {
+        let mut stock = Self { lasting: Arc::clone(lasting), ..Self::default() };
         for listener in &config.listeners {
             let showcase = match &listener.tls {
                 Some(tls) => Some(stock.showcase(tls, listener.http2, config.timeout.handshake)?),
@@ -65,7 +86,7 @@ impl Stock {
     }
 
     pub(crate) fn challenges(&self) -> Arc<Challenges> {
-        Arc::clone(&self.challenges)
+        Arc::clone(&self.lasting.challenges)
     }
 
     pub(crate) fn terminator(&self, listener: usize) -> Option<Arc<Terminator>> {
@@ -74,12 +95,12 @@ impl Stock {
     }
 
     /// Reads what has changed, and puts it in force. Says of each file that was touched what came of it.
-    pub(super) fn refresh(&mut self) -> Vec<(String, Change)> {
+    pub(super) fn refresh(&mut self, now: i64) -> Vec<(String, Change)> {
         let mut changes = Vec::new();
         let (mut new_certificates, mut new_clients) = (Vec::new(), Vec::new());
-        for (index, Item { files, watched }) in self.certificates.iter_mut().enumerate() {
-            let is_awaited = watched.held.is_none();
-            if let Some(change) = watched.refresh(|| load_awaited(files, is_awaited)) {
+        for (index, item) in self.certificates.iter_mut().enumerate() {
+            let files = item.files.clone();
+            if let Some(change) = item.refresh(now) {
                 new_certificates.extend((change == Change::Replaced).then_some(index));
                 changes.push((files.cert.display().to_string(), change));
             }
@@ -103,7 +124,7 @@ impl Stock {
 
     fn demand_anew(&self, showcase: &Showcase) {
         let clients = self.demanded(showcase.clients);
-        let made = self.tickets.of(clients.demanded).and_then(|ticketer| {
+        let made = self.lasting.tickets.of(clients.demanded).and_then(|ticketer| {
             server_config(
                 &showcase.tls,
                 showcase.http2,
@@ -132,15 +153,18 @@ impl Stock {
                 self.automatic.push(wanted);
             }
         }
+        if let Some(wanted) = &tls.internal {
+            certificates.push(self.made(wanted)?);
+        }
         let clients = tls.client_auth.as_ref().map(|auth| self.client_auth(auth)).transpose()?;
         let shown = Arc::new(SharedCertificates::new(self.shown(&certificates)));
         let demanded = self.demanded(clients);
-        let ticketer = self.tickets.of(demanded.demanded)?;
+        let ticketer = self.lasting.tickets.of(demanded.demanded)?;
         let config = server_config(tls, http2, &shown, &demanded.verifier, ticketer)?;
         let terminator = Arc::new(Terminator {
             config: ArcSwap::from_pointee(config),
             certificates: shown,
-            challenges: Arc::clone(&self.challenges),
+            challenges: Arc::clone(&self.lasting.challenges),
             handshake_timeout,
             tells_client_chain: tls.client_auth.as_ref().is_some_and(|auth| auth.chain),
         });
@@ -157,7 +181,19 @@ impl Stock {
             read => read,
         };
         let watched = Watched::new([&files.cert, &files.key], read)?;
-        self.certificates.push(Item { files: files.clone(), watched });
+        self.certificates.push(Item { files: files.clone(), watched, made: None });
+        Ok(self.certificates.len() - 1)
+    }
+
+    /// The position of one that is made here.
+    fn made(&mut self, wanted: &config::Internal) -> Result<usize, CertificateError> {
+        let made = self.lasting.internals.made(wanted)?;
+        let files = made.files();
+        if let Some(known) = self.certificates.iter().position(|item| item.files == files) {
+            return Ok(known);
+        }
+        let watched = Watched::new([], || made.load(now()).map(Some))?;
+        self.certificates.push(Item { files, watched, made: Some(made) });
         Ok(self.certificates.len() - 1)
     }
 

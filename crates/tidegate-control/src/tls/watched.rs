@@ -41,7 +41,12 @@ impl<T> Watched<T> {
             return None;
         }
         self.stamp = stamp;
-        match read() {
+        self.replace(read())
+    }
+
+    /// Takes what was read, unless it makes no sense.
+    pub(super) fn replace(&mut self, read: Result<T, CertificateError>) -> Option<Change> {
+        match read {
             Ok(held) => {
                 (self.held, self.problem) = (held, None);
                 Some(Change::Replaced)
