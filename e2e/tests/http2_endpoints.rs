@@ -2,8 +2,9 @@
 //! given back unread.
 
 use http::{HeaderMap, HeaderValue};
-use tidegate_testkit::http2::{Http2Client, Http2Endpoint, exchange};
-use tidegate_testkit::{Proxy, Tidegate};
+use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
+use tidegate_testkit::tls::Authority;
+use tidegate_testkit::{Client, Endpoint, Proxy, Script, Tidegate, eventually};
 
 fn before(endpoint: &Http2Endpoint, more: &str) -> Proxy {
     let to = endpoint.address();
@@ -103,10 +104,120 @@ fn what_is_given_back_unread_is_tried_again_and_a_goodbye_loses_nothing() {
 
 #[test]
 fn an_endpoint_that_speaks_something_else_is_a_bad_gateway() {
-    let endpoint = tidegate_testkit::Endpoint::answering("HTTP/1.1 only");
+    let endpoint = Endpoint::answering("HTTP/1.1 only");
     let proxy =
         Tidegate::with(format!("to = \"{}\"\nendpoint_http2 = true\nretry = \"off\"\n", endpoint.address()))
             .start();
     let reply = proxy.get("/");
     assert!([502, 503].contains(&reply.status), "{reply:?}");
+}
+
+const UPGRADE: &str = "GET /chat?a=b HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+fn upgraded(proxy: &Proxy) -> Client {
+    let mut client = proxy.client();
+    client.send(UPGRADE);
+    let reply = client.reply();
+    assert_eq!(reply.status, 101);
+    assert_eq!(reply.fields.first("upgrade"), Some("websocket"));
+    assert_eq!(reply.fields.first("connection"), Some("upgrade"));
+    assert_eq!(reply.fields.first("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    client
+}
+
+fn echoes(client: &mut Client, words: &str) {
+    client.send(words);
+    assert_eq!(client.wire().exactly(words.len()).unwrap(), words.as_bytes());
+}
+
+fn tunnel(client: &Http2Client, protocol: &'static str) -> Result<Open, h2::Error> {
+    let mut request = Http2Client::request("CONNECT", "app.test", "/chat");
+    request.extensions_mut().insert(h2::ext::Protocol::from_static(protocol));
+    client.open(request)
+}
+
+/// RFC 8441.
+#[test]
+fn an_upgrade_becomes_a_tunnel_beside_requests_on_one_connection() {
+    let endpoint = Http2Endpoint::start(100);
+    let proxy = before(&endpoint, "");
+    let mut tunnels: Vec<_> = (0..5).map(|_| upgraded(&proxy)).collect();
+    assert_eq!(proxy.get("/plain").status, 200);
+    let client = Http2Client::clear(proxy.address());
+    client.get("app.test", "/settled").unwrap();
+    let mut open = tunnel(&client, "other-words").unwrap();
+    assert_eq!(open.head.status(), 200);
+    open.send.send_data("hello".into(), true).unwrap();
+    assert_eq!(client.run(open.receive.data()).unwrap().unwrap(), "hello");
+    assert!(client.run(open.receive.data()).is_none_or(|last| last.unwrap().is_empty()));
+    for (number, client) in tunnels.iter_mut().enumerate() {
+        echoes(client, &format!("the words of {number}"));
+    }
+    // An end passes through; so does one that is no end, and neither of them touches anybody else.
+    let mut last = tunnels.pop().unwrap();
+    last.finish();
+    last.expect_finished();
+    tunnels.pop().unwrap().reset();
+    eventually("its stream is taken back", || endpoint.taken_back() == 1);
+    for client in &mut tunnels {
+        echoes(client, "and now");
+    }
+    assert_eq!((endpoint.connections(), proxy.get("/plain").status), (1, 200));
+
+    let requests = endpoint.requests();
+    let asked = requests.iter().find(|request| request.uri().path() == "/chat").unwrap();
+    assert_eq!((asked.method().as_str(), asked.uri().query()), ("CONNECT", Some("a=b")));
+    assert_eq!(asked.extensions().get::<h2::ext::Protocol>().unwrap().as_str(), "websocket");
+    assert_eq!(asked.headers().get("sec-websocket-version").unwrap(), "13");
+    for gone in ["sec-websocket-key", "upgrade", "connection"] {
+        assert_eq!(asked.headers().get(gone), None, "{gone}");
+    }
+}
+
+#[test]
+fn an_endpoint_without_tunnels_is_passed_over_for_one_that_takes_them() {
+    let (without, with) = (Http2Endpoint::without_tunnels(), Http2Endpoint::start(100));
+    let proxy = before(&without, "[log]\naccess = \"stdout\"\n");
+    let mut client = proxy.client();
+    client.send(UPGRADE);
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.cause()), (502, Some("upgrade_unsupported")));
+    assert_eq!(reply.error(), Some("http_upgrade_failed"));
+    assert_eq!((client.get("/plain").status, without.connections()), (200, 1));
+    // What is only offered may be declined.
+    client.send("GET /offer HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other-words\r\n\r\n");
+    assert_eq!(client.reply().status, 200);
+    let client = Http2Client::clear(proxy.address());
+    client.get("app.test", "/settled").unwrap();
+    assert_eq!(tunnel(&client, "other-words").unwrap().head.status(), 502);
+    proxy.output().wait_for_stdout(&["\"cause\":\"upgrade_unsupported\"", "\"stage\":\"connect\""]);
+
+    let both = [without.address(), with.address()].map(|address| address.to_string());
+    let first = "balance = { algorithm = \"first\", in_flight_max = 9 }\nendpoint_http2 = true\n";
+    let proxy = Tidegate::with(format!("to = {both:?}\n{first}")).start();
+    echoes(&mut upgraded(&proxy), "by the second one");
+}
+
+#[test]
+fn an_endpoint_without_tunnels_that_can_be_asked_is_spoken_http_1_1_with() {
+    let (authority, plain) = (Authority::new(), Endpoint::start(Script::echoes_in_a_tunnel()));
+    let issued = authority.issue("localhost", &["localhost"]);
+    let endpoint = Http2Endpoint::of_both_versions(&issued, plain.socket_address());
+    let proxy = Tidegate::with(format!(
+        "to = \"https://localhost:{}\"\nendpoint_http2 = true\nworkers = 1\n",
+        endpoint.address().port()
+    ))
+    .trusting(&authority.cert())
+    .start();
+    assert_eq!(proxy.get("/plain").fields.first("x-endpoint"), Some("h2"));
+    for round in 1..=3 {
+        let mut client = proxy.client();
+        client.send(UPGRADE);
+        assert_eq!(client.reply().status, 101);
+        echoes(&mut client, "over HTTP/1.1");
+        assert_eq!(endpoint.connections(), 1 + round, "each a connection of its own");
+    }
+    assert_eq!(plain.last_request().field("sec-websocket-key"), Some("dGhlIHNhbXBsZSBub25jZQ=="));
+    assert_eq!(proxy.get("/plain").fields.first("x-endpoint"), Some("h2"));
 }

@@ -78,6 +78,22 @@ fn the_same_holds_for_extended_connect_over_tls() {
     assert_eq!(talk(bridge.address, ACCEPT), direct);
 }
 
+/// From clients of both versions, by streams of one connection to the one in the middle.
+#[test]
+fn the_same_holds_where_the_endpoint_speaks_http_2() {
+    let (_server, port) = server();
+    let direct = talk(port.address(), "right");
+    let behind = before(&port, "");
+    let to = behind.address();
+    let proxy = Tidegate::with(format!("to = \"{to}\"\nendpoint_http2 = true\nworkers = 1\n")).start();
+    assert_eq!(talk(proxy.address(), "right"), direct);
+    let bridge = Bridge::to(Http2Client::clear(proxy.address()));
+    assert_eq!(talk(bridge.address, ACCEPT), direct);
+    eventually("no tunnel is left", || proxy.metrics().sum("tidegate_tunnels", &[]) < 0.5);
+    let accepted = behind.metrics().sum("tidegate_downstream_connections_total", &[]);
+    assert!(accepted < 1.5, "{accepted} connections");
+}
+
 /// What the bridge says where a server proves that it has read the key, of which HTTP/2 knows nothing.
 const ACCEPT: &str = "bridge";
 

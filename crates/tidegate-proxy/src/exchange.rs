@@ -20,6 +20,7 @@ use crate::stream::Stream;
 use crate::timers::{after, now};
 use crate::tls::{self, OriginateError};
 use crate::tunnel;
+use crate::upgrade;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -61,6 +62,9 @@ pub(crate) async fn run(
             100..=199 => {
                 call.journal.continued |= status == 100;
                 pass_interim(call, policy).await?;
+            }
+            _ if upgrade::is_mistaken(call) => {
+                return Err(Failure::new(Stage::Await, Cause::UpgradeIgnored));
             }
             _ if is_refused(call, policy, refuse) => {
                 call.journal.first_byte = Some(now());

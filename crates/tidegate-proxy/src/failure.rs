@@ -133,8 +133,12 @@ pub enum Cause {
     /// One side of a tunnel was reset.
     TunnelBroken,
     TunnelIdle,
+    /// The endpoint answered an upgrade that was no offer with something else, as if it were all the same.
+    UpgradeIgnored,
     /// The endpoint switched protocols unasked.
     UpgradeUnasked,
+    /// The endpoint speaks HTTP/2 without tunnels, and is not known to speak anything else.
+    UpgradeUnsupported,
 }
 
 /// Whether another attempt, on another endpoint, may be made.
@@ -279,7 +283,11 @@ impl Failure {
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
             Cause::TunnelBroken => facts(Proxy, 502, "tunnel_broken", "connection_terminated", Never),
             Cause::TunnelIdle => facts(Proxy, 504, "tunnel_idle", "connection_read_timeout", Never),
+            Cause::UpgradeIgnored => facts(Upstream, 502, "upgrade_ignored", "http_upgrade_failed", Never),
             Cause::UpgradeUnasked => facts(Upstream, 502, "upgrade_unasked", "http_upgrade_failed", Never),
+            Cause::UpgradeUnsupported => {
+                facts(Upstream, 502, "upgrade_unsupported", "http_upgrade_failed", Always)
+            }
         }
     }
 }

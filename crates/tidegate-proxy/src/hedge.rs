@@ -221,7 +221,8 @@ async fn send_copy(
         kept
     } else {
         let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
-        let fresh = connect_untimed(&Dial { upstream, presence, scratch, introduction: b"" }).await?;
+        let fresh =
+            connect_untimed(&Dial { upstream, presence, scratch, introduction: b"", instead: None }).await?;
         endpoint.metrics.handshake(&fresh.stream);
         fresh
     };

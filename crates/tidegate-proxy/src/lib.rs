@@ -36,6 +36,7 @@ pub mod sticky; // back to the endpoint that a client was with
 pub mod tls; // handshakes, records, certificates
 mod tunnel; // after 101
 mod turned_away; // a request when as many as may be are in service
+mod upgrade; // tunnels through endpoints that speak HTTP/2
 pub mod upstream; // pool (checkout, give back), connect (the only place that dials)
 pub mod worker; // one thread: its listeners, pools, view; start, swap, drain // a finished request becomes metrics and a log line
 

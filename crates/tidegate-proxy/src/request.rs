@@ -8,6 +8,7 @@ use crate::exchange::{self, Exchanged};
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::hedge;
+use crate::http2::Http2Request;
 use crate::https_only;
 use crate::journal::Journal;
 use crate::pump::PumpError;
@@ -16,6 +17,8 @@ use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
 use crate::sticky::{Home, Sticky};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
+use crate::tls::Originator;
+use crate::upgrade;
 use crate::upstream::{Carries, Connection, Dial, connect, introduce, introduction};
 use crate::view::{ClusterView, EndpointView, View};
 use crate::worker::Worker;
@@ -310,9 +313,10 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, atte
 
 /// Writes the head for the endpoint, and behind it what earlier attempts have taken of the body.
 fn start_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, authority: &str) {
+    let is_tunnel = upgrade::opens_tunnel(call);
     let workspace = &mut *call.workspace;
     workspace.upload.rewind(&mut workspace.input);
-    workspace.upload.ends_message(view.cluster.http2);
+    workspace.upload.ends_message(view.cluster.http2 && !is_tunnel);
     workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
     workspace.answer.clear();
     workspace.response_parser.reset();
@@ -345,7 +349,7 @@ pub(crate) fn write_head(
         client_cert: call.down.client_cert(),
         request_id: call.journal.id.as_bytes(),
         hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
-        upgrade: request.upgrade.is_some() && !view.cluster.http2,
+        upgrade: request.upgrade.is_some() && (!view.cluster.http2 || upgrade::opens_tunnel(call)),
     };
     write_request(request, bytes, &edits, out);
 }
@@ -389,7 +393,11 @@ async fn checkout(
     fresh_only: bool,
 ) -> Result<Connection, Failure> {
     if view.cluster.http2 {
-        return share(call, policy, view, endpoint).await;
+        let request = share(call, policy, view, endpoint).await?;
+        if upgrade::opens_tunnel(call) {
+            return Box::pin(upgrade::aboard(call, policy, view, endpoint, request)).await;
+        }
+        return Ok(Connection::shared(request));
     }
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let carries = Carries::requests_of(call, &endpoint.pool.upstream);
@@ -398,7 +406,7 @@ async fn checkout(
         endpoint.metrics.reused.increment();
         return Ok(connection);
     }
-    dial(call, policy, view, endpoint, carries).await
+    dial(call, policy, view, endpoint, carries, None).await
 }
 
 /// One of the streams of a connection that is there, or of a new one: of all who need that, one dials.
@@ -407,7 +415,7 @@ async fn share(
     policy: &Policy,
     view: &ClusterView,
     endpoint: &EndpointView,
-) -> Result<Connection, Failure> {
+) -> Result<Http2Request, Failure> {
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let late = Failure::new(Stage::Connect, Cause::ConnectTimeout);
     let deadline = after(start, policy.timeouts.connect).min(call.attempt_deadline);
@@ -415,33 +423,34 @@ async fn share(
     loop {
         if let Some(request) = pool.checkout() {
             endpoint.metrics.reused.increment();
-            return Ok(Connection::shared(request));
+            return Ok(request);
         }
         let dialling = match call.alarm.within(deadline, pool.dial_or_wait()).await {
             Ok(Some(dialling)) => dialling,
             Ok(None) if now() < deadline => continue, // with what somebody else has dialled
             Ok(None) | Err(_) => return Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
         };
-        let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone)).await?;
+        let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
         let (stream, counted) = connection.into_parts();
         let adopted = Box::pin(pool.adopt(stream, call.worker.timers.alarm(), counted));
         let adopted = call.alarm.within(deadline, adopted).await;
         drop(dialling);
         return match adopted {
-            Ok(Ok(request)) => Ok(Connection::shared(request)),
+            Ok(Ok(request)) => Ok(request),
             Ok(Err(_)) => Err(Failure::new(Stage::Connect, Cause::EndpointClosed)),
             Err(_) => Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
         };
     }
 }
 
-/// A new connection.
-async fn dial(
+/// A new connection; `instead`: encrypted in this way, not as is usual there.
+pub(crate) async fn dial(
     call: &mut Call<'_>,
     policy: &Policy,
     view: &ClusterView,
     endpoint: &EndpointView,
     carries: Carries,
+    instead: Option<&Originator>,
 ) -> Result<Connection, Failure> {
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let _pending = wait_for_connection(call, view)?;
@@ -451,7 +460,7 @@ async fn dial(
     let connected = {
         let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
         let scratch = &call.worker.tls_scratch;
-        let dial = Dial { upstream, presence, scratch, introduction: &introduction };
+        let dial = Dial { upstream, presence, scratch, introduction: &introduction, instead };
         connect(&dial, carries, call.alarm, start, timeout).await
     };
     let now = now();

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use crate::patience::PATIENCE;
-use crate::tls::TlsClient;
+use crate::tls::{Issued, TlsClient};
 
 /// One connection, on a thread of its own.
 #[derive(Debug)]
@@ -191,7 +191,8 @@ async fn send_all(send: &mut SendStream<Bytes>, mut body: Bytes, ends: bool) -> 
 }
 
 /// An endpoint that speaks HTTP/2 with prior knowledge, sends bodies back, and answers paths in ways of their own:
-/// `/trailers` with trailers, `/refuse` with a refusal every other time, `/goodbye` and then GOAWAY.
+/// `/trailers` with trailers, `/refuse` with a refusal every other time, `/goodbye` and then GOAWAY. It takes tunnels, and
+/// echoes what is in them.
 #[derive(Debug)]
 pub struct Http2Endpoint {
     _runtime: Runtime,
@@ -203,6 +204,8 @@ pub struct Http2Endpoint {
 struct Facts {
     connections: AtomicUsize,
     requests: Mutex<Vec<Request<()>>>,
+    /// Requests whose streams the other side took back.
+    taken_back: AtomicUsize,
     busy: AtomicUsize,
     most: AtomicUsize,
 }
@@ -210,6 +213,33 @@ struct Facts {
 impl Http2Endpoint {
     /// `streams_max`: at once on a connection.
     pub fn start(streams_max: u32) -> Self {
+        Self::serving(move |socket, facts| serve(socket, streams_max, true, facts))
+    }
+
+    /// Takes no tunnels.
+    pub fn without_tunnels() -> Self {
+        Self::serving(|socket, facts| serve(socket, 100, false, facts))
+    }
+
+    /// Takes no tunnels either, speaks TLS, and passes whoever wants to speak HTTP/1.1 on to `other`.
+    pub fn of_both_versions(issued: &Issued, other: SocketAddr) -> Self {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(issued.server_config()));
+        Self::serving(move |socket, facts| {
+            let acceptor = acceptor.clone();
+            async move {
+                let Ok(mut stream) = acceptor.accept(socket).await else { return };
+                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                    return serve(stream, 100, false, facts).await;
+                }
+                let Ok(mut other) = TcpStream::connect(other).await else { return };
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await; // until one side breaks off
+            }
+        })
+    }
+
+    fn serving<F: Future<Output = ()> + Send + 'static>(
+        serve: impl Fn(TcpStream, Arc<Facts>) -> F + Send + 'static,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -223,7 +253,7 @@ impl Http2Endpoint {
             while let Ok((socket, _)) = listener.accept().await {
                 known.connections.fetch_add(1, Relaxed);
                 let _ = socket.set_nodelay(true);
-                tokio::spawn(serve(socket, streams_max, Arc::clone(&known)));
+                tokio::spawn(serve(socket, Arc::clone(&known)));
             }
         });
         Self { _runtime: runtime, address, facts }
@@ -241,16 +271,29 @@ impl Http2Endpoint {
         self.facts.requests.lock().expect("no panic").clone()
     }
 
+    /// Requests whose streams were taken back before they were over.
+    pub fn taken_back(&self) -> usize {
+        self.facts.taken_back.load(Relaxed)
+    }
+
     /// The most requests that were served at once.
     pub fn most_at_once(&self) -> usize {
         self.facts.most.load(Relaxed)
     }
 }
 
-async fn serve(socket: TcpStream, streams_max: u32, facts: Arc<Facts>) {
+async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
+    stream: T,
+    streams_max: u32,
+    takes_tunnels: bool,
+    facts: Arc<Facts>,
+) {
     let mut builder = h2::server::Builder::new();
-    builder.max_concurrent_streams(streams_max).enable_connect_protocol();
-    let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else { return };
+    builder.max_concurrent_streams(streams_max);
+    if takes_tunnels {
+        builder.enable_connect_protocol();
+    }
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         if request.uri().path() == "/goodbye" {
             connection.graceful_shutdown();
@@ -288,7 +331,11 @@ async fn answer(
     if ends && path != "/trailers" {
         return None;
     }
-    while let Some(Ok(data)) = body.data().await {
+    while let Some(data) = body.data().await {
+        let Ok(data) = data else {
+            facts.taken_back.fetch_add(1, Relaxed);
+            return None;
+        };
         let _ = body.flow_control().release_capacity(data.len());
         send_all(&mut send, data, false).await.ok()?;
     }

@@ -8,7 +8,7 @@ use rustls::client::{Resumption, WantsClientCert};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, ConfigBuilder, HandshakeKind, RootCertStore, StreamOwned,
+    ClientConfig, ClientConnection, ConfigBuilder, HandshakeKind, RootCertStore, ServerConfig, StreamOwned,
     SupportedProtocolVersion,
 };
 use std::io::{Read, Write};
@@ -44,6 +44,20 @@ impl Issued {
     /// `cert = "…", key = "…"`.
     pub fn keys(&self) -> String {
         format!("cert = '{}', key = '{}'", self.cert.display(), self.key.display())
+    }
+
+    /// What a server that shows it is made of, which speaks both versions of HTTP.
+    pub fn server_config(&self) -> ServerConfig {
+        let key = PrivateKeyDer::from_pem_file(&self.key).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.der().into()], key)
+            .expect("a certificate and its key");
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
     }
 
     /// The certificate as it is shown.

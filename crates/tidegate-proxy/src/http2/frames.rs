@@ -127,6 +127,11 @@ impl Frames {
         self.whole += u64::from(!self.in_block);
     }
 
+    /// One frame at least has come whole.
+    pub(super) fn is_beyond_first(&self) -> bool {
+        self.whole > 0
+    }
+
     /// Something that has to go on soon: the beginning, a frame or a field block, by a number of its own. Data may take its time, since the
     /// streams have a patience of their own for it.
     pub(super) fn unfinished(&self) -> Option<u64> {

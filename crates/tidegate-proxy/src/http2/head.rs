@@ -1,7 +1,9 @@
 //! Heads of HTTP/2, written out like those of HTTP/1 and back: there is one parser and one writer of heads, and no other
 //! decides about framing. Knows no streams.
 
+use super::websocket;
 use bytes::Bytes;
+use h2::ext::Protocol;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
@@ -33,7 +35,7 @@ pub(super) fn write_out(
     random: u64,
     out: &mut Vec<u8>,
 ) -> Result<Wanted, Malformed> {
-    let protocol = parts.extensions.get::<h2::ext::Protocol>();
+    let protocol = parts.extensions.get::<Protocol>();
     let tunnel = protocol.is_some();
     let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
     let method = if tunnel { "GET" } else { parts.method.as_str() };
@@ -86,7 +88,7 @@ pub(super) fn write_out(
     if let Some(protocol) = protocol {
         put(&[b"Connection: upgrade\r\nUpgrade: ", protocol.as_str().as_bytes(), b"\r\n"]);
         if protocol.as_str() == "websocket" {
-            put(&[b"Sec-WebSocket-Key: ", &key(random), b"\r\n"]);
+            put(&[b"Sec-WebSocket-Key: ", &websocket::key(random), b"\r\n"]);
         }
     }
     let is_unmeasured = has_body && !is_measured && !tunnel;
@@ -106,18 +108,6 @@ fn is_connection_specific(name: &str) -> bool {
 fn is_padded(value: &[u8]) -> bool {
     let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_white(value.first()) || is_white(value.last())
-}
-
-/// Sixteen bytes in base64 (RFC 6455 §4.1); nobody but an endpoint looks at them.
-fn key(random: u64) -> [u8; 24] {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut key = *b"AAAAAAAAAAAAAAAAAAAAAA==";
-    let mut bits = random;
-    for digit in key.iter_mut().take(10) {
-        *digit = DIGITS.get((bits & 63) as usize).copied().unwrap_or(b'A');
-        bits >>= 6;
-    }
-    key
 }
 
 /// The head of an answer, read from how HTTP/1.1 has it: written here, so it is well-formed.
@@ -203,6 +193,24 @@ pub(super) struct RequestHead {
     /// How many bytes it took.
     pub(super) length: usize,
     pub(super) has_body: bool,
+    pub(super) tunnel: Option<Tunnel>,
+}
+
+/// What an upgrade of HTTP/1.1 asks for, which HTTP/2 knows as an extended CONNECT (RFC 8441).
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    protocol: Protocol,
+    /// What proves to a WebSocket client that its key was read, which HTTP/2 does without: a line, or nothing.
+    accept: String,
+}
+
+impl Tunnel {
+    fn new(protocol: &[u8], key: Option<&HeaderValue>) -> Option<Self> {
+        let protocol = std::str::from_utf8(protocol).ok()?.to_ascii_lowercase();
+        let accept =
+            key.map(|key| format!("Sec-WebSocket-Accept: {}\r\n", websocket::accept(key.as_bytes())));
+        Some(Self { protocol: protocol.as_str().into(), accept: accept.unwrap_or_default() })
+    }
 }
 
 pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead> {
@@ -215,6 +223,7 @@ pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead>
     let mut authority = None;
     let mut headers = HeaderMap::with_capacity(FIELDS_USUAL);
     let mut has_body = false;
+    let (mut protocol, mut key) = (None, None);
     for line in lines {
         let (name, value) = field(&text, line)?;
         match name.as_str() {
@@ -224,6 +233,8 @@ pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead>
                 has_body = value != "0";
                 headers.append(name, value);
             }
+            "upgrade" => protocol = Some(value),
+            "sec-websocket-key" => key = Some(value),
             name if is_connection_specific(name) => {}
             _ => {
                 headers.append(name, value);
@@ -238,8 +249,16 @@ pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead>
     *head.method_mut() = method;
     *head.uri_mut() = uri.build().ok()?;
     *head.version_mut() = http::Version::HTTP_2;
+    let tunnel = protocol.and_then(|protocol| Tunnel::new(protocol.as_bytes(), key.as_ref()));
+    match &tunnel {
+        Some(tunnel) => {
+            *head.method_mut() = Method::CONNECT;
+            head.extensions_mut().insert(tunnel.protocol.clone());
+        }
+        None => headers.extend(key.map(|key| (HeaderName::from_static("sec-websocket-key"), key))),
+    }
     *head.headers_mut() = headers;
-    Some(RequestHead { head, length, has_body })
+    Some(RequestHead { head, length, has_body, tunnel })
 }
 
 /// Writes the head of an endpoint's answer to `out` as HTTP/1.1 has it. `is_over`: nothing follows it.
@@ -256,4 +275,21 @@ pub(super) fn write_answer(parts: &http::response::Parts, is_over: bool, out: &m
         put(&[b"Content-Length: 0\r\n"]);
     }
     put(&[b"\r\n"]);
+}
+
+/// The same for one that opens a tunnel, which in HTTP/1.1 is a change of protocols. What it says of a body is about none.
+pub(super) fn write_switch(parts: &http::response::Parts, tunnel: &Tunnel, out: &mut Vec<u8>) {
+    let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+    put(&[
+        b"HTTP/1.1 101 \r\nConnection: upgrade\r\nUpgrade: ",
+        tunnel.protocol.as_str().as_bytes(),
+        b"\r\n",
+    ]);
+    for (name, value) in &parts.headers {
+        let name = name.as_str();
+        if !is_connection_specific(name) && !matches!(name, "content-length" | "sec-websocket-accept") {
+            put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+    }
+    put(&[tunnel.accept.as_bytes(), b"\r\n"]);
 }

@@ -1,6 +1,7 @@
 //! A connection as the h2 crate wants one. Knows no frames, but lets them be watched.
 
 use super::guard::Watch;
+use super::settled::Settled;
 use crate::stream::Stream;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,6 +15,7 @@ pub(super) struct Io {
     /// Read before it was known what the connection speaks; read first.
     received: Vec<u8>,
     watch: Option<Rc<Watch>>,
+    settled: Option<Rc<Settled>>,
     /// Our side has ended.
     has_ended: bool,
     /// So much more is read and forgotten.
@@ -25,7 +27,7 @@ const FORGETS: usize = 256 * 1024;
 
 impl Io {
     pub(super) fn new(stream: Stream, received: Vec<u8>) -> Self {
-        Self { stream, received, watch: None, has_ended: false, forgets: FORGETS }
+        Self { stream, received, watch: None, settled: None, has_ended: false, forgets: FORGETS }
     }
 
     /// Because anybody may be at its other end.
@@ -35,12 +37,22 @@ impl Io {
         self
     }
 
+    /// Because somebody wants to know what the other end allows.
+    #[must_use]
+    pub(super) fn settling(mut self, settled: Rc<Settled>) -> Self {
+        self.settled = Some(settled);
+        self
+    }
+
     fn has_fault(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.has_fault())
     }
 
     /// How many of these bytes go on.
     fn receive(&self, bytes: &[u8]) -> usize {
+        if let Some(settled) = &self.settled {
+            settled.receive(bytes);
+        }
         self.watch.as_ref().map_or(bytes.len(), |watch| watch.receive(bytes))
     }
 }

@@ -4,7 +4,7 @@
 //! written out in the same way, and the body of the last one.
 
 use super::body::{self, broken};
-use super::head;
+use super::head::{self, Tunnel};
 use super::upstream::Occupied;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -29,6 +29,8 @@ struct State {
     head: Vec<u8>,
     chunk: Bytes,
     trailers: Option<HeaderMap>,
+    /// What the request asks to become, if it is no message but the beginning of a tunnel.
+    tunnel: Option<Tunnel>,
     /// One of the streams that the connection may have.
     occupied: Occupied,
 }
@@ -59,9 +61,15 @@ impl Http2Request {
             head: Vec::new(),
             chunk: Bytes::new(),
             trailers: None,
+            tunnel: None,
             occupied,
         };
         Self { state: RefCell::new(state) }
+    }
+
+    /// Whether it may be the beginning of a tunnel; `None`: the connection ended before the endpoint had said.
+    pub(crate) fn may_open_tunnel(&self) -> impl Future<Output = Option<bool>> + use<> {
+        self.state.borrow().occupied.takes_tunnels()
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -155,7 +163,10 @@ impl State {
                     let response =
                         ready!(Pin::new(response).poll(cx)).map_err(|error| self.occupied.failed(&error))?;
                     let (parts, source) = response.into_parts();
-                    head::write_answer(&parts, source.is_end_stream(), &mut self.head);
+                    match self.tunnel.take().filter(|_| parts.status.is_success()) {
+                        Some(tunnel) => head::write_switch(&parts, &tunnel, &mut self.head),
+                        None => head::write_answer(&parts, source.is_end_stream(), &mut self.head),
+                    }
                     self.source = Source::Body(source);
                 }
                 Source::Body(source) => {
@@ -175,13 +186,14 @@ impl State {
     fn send_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Sink::Head(sender) = &mut self.sink else { return Ok(0) };
         let request = head::request(bytes, self.occupied.scheme()).ok_or(ErrorKind::InvalidData)?;
-        let begun = sender.send_request(request.head, !request.has_body);
+        let ends = !request.has_body && request.tunnel.is_none();
+        let begun = sender.send_request(request.head, ends);
         let (response, send) = begun.map_err(|error| {
             self.occupied.connection_ends(); // its numbers are used up, or it says goodbye
             self.occupied.failed(&error)
         })?;
-        self.source = Source::Head(response);
-        self.sink = if request.has_body { Sink::Body(send) } else { Sink::Over(send) };
+        (self.source, self.tunnel) = (Source::Head(response), request.tunnel);
+        self.sink = if ends { Sink::Over(send) } else { Sink::Body(send) };
         Ok(request.length)
     }
 }

@@ -4,6 +4,7 @@ use super::PING_INTERVAL;
 use super::body::SEND_BYTES_MAX;
 use super::io::Io;
 use super::request::Http2Request;
+use super::settled::Settled;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
 use bytes::Bytes;
@@ -40,6 +41,7 @@ struct Shared {
     sender: SendRequest<Bytes>,
     streams: Cell<usize>,
     is_encrypted: bool,
+    settled: Rc<Settled>,
     /// It ended, or takes no more requests.
     ends: Cell<bool>,
     /// When it was first seen without a stream.
@@ -54,6 +56,20 @@ impl Occupied {
     /// The connection is not good for further requests.
     pub(super) fn connection_ends(&self) {
         self.0.ends.set(true);
+    }
+
+    /// Whether the endpoint takes tunnels (RFC 8441 §3), as soon as it has said so; `None`: the connection ended before.
+    pub(super) fn takes_tunnels(&self) -> impl Future<Output = Option<bool>> + use<> {
+        let shared = Rc::clone(&self.0);
+        async move {
+            while !shared.settled.has_come() {
+                if shared.ends.get() {
+                    return None;
+                }
+                shared.settled.be_told().await;
+            }
+            Some(shared.sender.is_extended_connect_protocol_enabled())
+        }
     }
 
     pub(super) fn scheme(&self) -> &'static str {
@@ -115,15 +131,18 @@ impl Http2Pool {
             .max_send_buffer_size(SEND_BYTES_MAX)
             .initial_max_send_streams(self.allowed.get().unwrap_or(STREAMS_MAX))
             .enable_push(false);
-        let (sender, connection) = builder.handshake::<_, Bytes>(Io::new(stream, Vec::new())).await?;
+        let settled = Rc::new(Settled::default());
+        let io = Io::new(stream, Vec::new()).settling(Rc::clone(&settled));
+        let (sender, connection) = builder.handshake::<_, Bytes>(io).await?;
         let shared = Rc::new(Shared {
             sender,
             streams: Cell::new(0),
             is_encrypted,
+            settled: Rc::clone(&settled),
             ends: Cell::new(false),
             idle_since: Cell::new(None),
         });
-        tokio::task::spawn_local(drive(Rc::downgrade(&shared), connection, alarm, guard));
+        tokio::task::spawn_local(drive(Rc::downgrade(&shared), settled, connection, alarm, guard));
         let request = shared.occupy();
         self.connections.borrow_mut().push(shared);
         Ok(request)
@@ -159,16 +178,21 @@ impl Shared {
 /// Moves frames until the connection ends, and asks now and then whether the endpoint is there.
 async fn drive<G>(
     shared: Weak<Shared>,
+    settled: Rc<Settled>,
     mut connection: h2::client::Connection<Io, Bytes>,
     alarm: Alarm,
     guard: G,
 ) {
     let mut pings = connection.ping_pong();
     let (mut due, mut awaits_pong) = (after(now(), PING_INTERVAL), false);
-    let mut is_armed = false;
+    let (mut is_armed, mut is_settled) = (false, false);
     poll_fn(|cx| {
         if Pin::new(&mut connection).poll(cx).is_ready() {
             return Poll::Ready(());
+        }
+        if !is_settled && settled.has_come() {
+            is_settled = true;
+            settled.tell();
         }
         if !is_armed {
             is_armed = true;
@@ -198,5 +222,6 @@ async fn drive<G>(
     if let Some(shared) = shared.upgrade() {
         shared.ends.set(true);
     }
+    settled.tell();
     drop(guard);
 }

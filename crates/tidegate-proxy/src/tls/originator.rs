@@ -15,6 +15,13 @@ pub struct Originator {
 }
 
 impl Originator {
+    /// The same for connections that are to speak this protocol and no other (RFC 7301).
+    pub(crate) fn speaking(&self, protocol: &[u8]) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// Whether connections made with both are as good as each other.
     pub fn is_like(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint && self.server_name == other.server_name

@@ -5,7 +5,7 @@ use crate::failure::Cause;
 use crate::http2::Http2Request;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after};
-use crate::tls::{OriginateError, Scratch, originate};
+use crate::tls::{OriginateError, Originator, Scratch, originate};
 use crate::transport::Transport;
 use std::cell::Cell;
 use std::io;
@@ -63,6 +63,8 @@ pub(crate) struct Dial<'a> {
     pub(crate) scratch: &'a Rc<Scratch>,
     /// What an encrypted connection begins with, in the clear.
     pub(crate) introduction: &'a [u8],
+    /// How it is encrypted, if not as is usual there.
+    pub(crate) instead: Option<&'a Originator>,
 }
 
 /// Tries every address of the endpoint, the one that worked last first. Each gets an equal part of `timeout`, so that a
@@ -117,7 +119,9 @@ impl Dial<'_> {
     async fn open(&self, address: &Address, reached: &Cell<bool>) -> Result<Stream, Cause> {
         let transport = self.reach(address).await.map_err(|error| cause_of(&error, address))?;
         reached.set(true);
-        let Some(originator) = &self.upstream.tls else { return Ok(Stream::Plain(transport)) };
+        let Some(originator) = self.instead.or(self.upstream.tls.as_ref()) else {
+            return Ok(Stream::Plain(transport));
+        };
         // Larger than all the rest of a request's future, and rare.
         let originate = Box::pin(originate(transport, self.scratch, originator, self.introduction));
         originate.await.map(|tls| Stream::Tls(Box::new(tls))).map_err(Cause::Tls)
