@@ -54,6 +54,7 @@ mod tcp_routes;
 mod tiers_and_zones;
 mod timeouts;
 mod tls;
+mod tls_hostile;
 mod two_python_servers;
 mod unsent_bodies;
 mod websocket;

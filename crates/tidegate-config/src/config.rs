@@ -133,6 +133,8 @@ pub struct Limits {
     pub streams: u32,
     /// Open connections of one client, all listeners together; `None`: as many as of all clients.
     pub connections_per_client: Option<u32>,
+    /// TLS handshakes with clients under way at once, over all workers; `None`: as many as keep them busy.
+    pub handshakes: Option<u32>,
     /// Requests in service, all listeners together.
     pub requests: RequestLimit,
     /// What routes inherit.
@@ -159,6 +161,7 @@ impl Default for Limits {
             connections: 10_000,
             streams: 100,
             connections_per_client: None,
+            handshakes: None,
             requests: RequestLimit::Auto,
             route: RouteLimits::default(),
             cluster: ClusterLimits::default(),

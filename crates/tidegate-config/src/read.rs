@@ -162,6 +162,7 @@ fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
     set(&mut limit.streams, section.integer(walk, "streams"));
     set(&mut limit.connections_per_client, section.integer_or_off(walk, "connections_per_client"));
     useful_per_client(walk, section, limit);
+    set(&mut limit.handshakes, handshakes(walk, section));
     set(&mut limit.requests, requests(walk, section));
     set(&mut limit.route.body_bytes, section.size_or_off(walk, "body_bytes"));
     cluster_limits(walk, section, &mut limit.cluster);
@@ -197,6 +198,15 @@ fn requests(walk: &mut Walk, section: &Section<'_>) -> Option<RequestLimit> {
         return Some(RequestLimit::Auto);
     }
     field.integer(walk).map(RequestLimit::Most)
+}
+
+/// `Some(None)`: as many as keep the workers busy.
+fn handshakes(walk: &mut Walk, section: &Section<'_>) -> Option<Option<u32>> {
+    let field = section.field("handshakes")?;
+    if field.text() == Some("auto") {
+        return Some(None);
+    }
+    field.integer(walk).map(Some)
 }
 
 fn endpoint_requests(walk: &mut Walk, section: &Section<'_>) -> Option<EndpointRequests> {

@@ -123,6 +123,10 @@ fn limit(sheet: &mut Sheet, limit: &Limits, requests_here: usize) {
     sheet.line("queued_requests", limit.cluster.queued_requests);
     sheet.line("streams", limit.streams);
     sheet.line("connections_per_client", count_or_off(limit.connections_per_client));
+    match limit.handshakes {
+        None => sheet.line("handshakes", quoted("auto")),
+        Some(most) => sheet.line("handshakes", most),
+    }
     sheet.line("pending_requests", limit.cluster.pending_requests);
     sheet.line("upstream_idle_connections", limit.cluster.upstream_idle_connections);
     sheet.line("upstream_connections", count_or_off(limit.cluster.upstream_connections));

@@ -136,6 +136,7 @@ fn limits(config: &Config, shares: Shares, previous: Option<&Previous>) -> Proxy
     ProxyLimits {
         connections_max: shares.connections_max,
         connections_per_client: config.limit.connections_per_client.map(per_client),
+        handshakes_max: shares.handshakes_max,
         workspaces: shares.workspaces,
     }
 }

@@ -42,6 +42,10 @@ const WORKER_KEPT_BODIES_MAX: usize = 1024;
 const REQUESTS_MIN: usize = 16;
 const CONNECTIONS_MIN: usize = 64;
 
+/// As many as a worker makes (some 5000 a second) while a distant client answers (some 100 ms): with fewer, workers would wait
+/// for clients.
+const WORKER_HANDSHAKES: usize = 512;
+
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 
@@ -55,6 +59,8 @@ pub fn request_limit(config: &Config) -> usize {
 pub(crate) struct Shares {
     /// No more than the configuration says.
     pub(crate) connections_max: usize,
+    /// TLS handshakes that a worker has under way at once.
+    pub(crate) handshakes_max: usize,
     pub(crate) workspaces: WorkspaceLimits,
 }
 
@@ -68,7 +74,16 @@ pub(crate) fn shares(config: &Config, workers: usize, memory_bytes: Option<u64>)
     let fitting = (left * CONNECTIONS_SHARE / connection_bytes) as usize;
     let connections_max = fitting.max(CONNECTIONS_MIN).min(config.limit.connections as usize);
     let for_requests = (left - connections_max as f64 * connection_bytes).max(0.0);
-    Shares { connections_max, workspaces: workspace_limits(config, workers, connections_max, for_requests) }
+    Shares {
+        connections_max,
+        handshakes_max: handshakes_max(config, workers),
+        workspaces: workspace_limits(config, workers, connections_max, for_requests),
+    }
+}
+
+/// Connections are counted with their handshakes, so memory asks for nothing less.
+fn handshakes_max(config: &Config, workers: usize) -> usize {
+    config.limit.handshakes.map_or(WORKER_HANDSHAKES, |most| (most as usize).div_ceil(workers.max(1)))
 }
 
 fn workspace_limits(
@@ -213,6 +228,15 @@ mod tests {
         assert!(requests("limit.connections = 50000\n") < usual);
         let kept = limits("retry.body_bytes = \"1MiB\"\n", 2, Some(256 << 20)).kept_bodies_max;
         assert!(kept < limits("", 2, Some(256 << 20)).kept_bodies_max);
+    }
+
+    #[test]
+    fn each_worker_has_its_share_of_the_handshakes_and_one_at_least() {
+        let handshakes = |more: &str, workers| of(&format!("{SMALL}{more}"), workers, None).handshakes_max;
+        assert_eq!(handshakes("", 2), WORKER_HANDSHAKES);
+        let limited = [(8, 2), (9, 2), (1, 8)]
+            .map(|(most, workers)| handshakes(&format!("limit.handshakes = {most}\n"), workers));
+        assert_eq!(limited, [4, 5, 1]);
     }
 
     #[test]

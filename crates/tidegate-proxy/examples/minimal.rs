@@ -103,6 +103,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         limits: ProxyLimits {
             connections_max: 100_000,
             connections_per_client: None,
+            handshakes_max: 1,
             workspaces: WorkspaceLimits {
                 lent_max: 100_000,
                 spare_max: 1024,

@@ -200,7 +200,7 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
     let Connection { open, listener: state, stream, client, alarm, has_spoken } = connection;
     let worker = &open.worker;
     if client.entrance == Entrance::Open
-        && let Err(fate) = secure(state, stream, alarm, &[]).await
+        && let Err(fate) = secure(worker, state, stream, alarm, &[]).await
     {
         return Served::Until(fate, NEVER);
     }
@@ -219,7 +219,7 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
         if entered != Fate::KeepAlive || workspace.input.is_empty() {
             return Served::Until(entered, now());
         }
-        if let Err(fate) = secure(state, stream, alarm, workspace.input.readable()).await {
+        if let Err(fate) = secure(worker, state, stream, alarm, workspace.input.readable()).await {
             return Served::Until(fate, NEVER);
         }
         if stream.is_encrypted() {
@@ -307,6 +307,7 @@ async fn beginning(stream: &Stream, workspace: &mut Workspace, alarm: &Alarm, de
 
 /// Encrypts the connection where that is to be done and has not been; `received` has been read from it already.
 pub(crate) async fn secure(
+    worker: &Worker,
     state: &ListenerState,
     stream: &Stream,
     alarm: &Alarm,
@@ -315,7 +316,10 @@ pub(crate) async fn secure(
     let Stream::Tls(tls) = stream else { return Ok(()) };
     let listener = state.current();
     let Some(terminator) = listener.tls.as_ref().filter(|_| !tls.is_encrypted()) else { return Ok(()) };
-    let ended = Box::pin(tls::accept(tls, terminator, received, alarm)).await;
+    if worker.handshakes.is_full() {
+        worker.metrics.limit("handshakes");
+    }
+    let ended = Box::pin(tls::accept(tls, terminator, &worker.handshakes, received, alarm)).await;
     state.metrics.handshake(ended);
     if ended == Handshake::NotTls {
         tls.answer_in_the_clear(PLAIN_HTTP);

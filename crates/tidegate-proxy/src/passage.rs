@@ -73,7 +73,7 @@ pub(crate) async fn carry(
         Course::Unknown if listener.tls.is_some() => {}
         Course::Unknown => return Some(refuse(&mut call).await),
     }
-    if let Err(fate) = secure(state, call.down, alarm, call.workspace.input.readable()).await {
+    if let Err(fate) = secure(worker, state, call.down, alarm, call.workspace.input.readable()).await {
         return Some(fate);
     }
     call.workspace.input.clear();

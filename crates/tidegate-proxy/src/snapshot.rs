@@ -121,6 +121,8 @@ pub struct ProxyLimits {
     pub connections_max: usize,
     /// `None`: one client may have all of them.
     pub connections_per_client: Option<PerClient>,
+    /// TLS handshakes with clients that a worker has under way at once.
+    pub handshakes_max: usize,
     pub workspaces: WorkspaceLimits,
 }
 

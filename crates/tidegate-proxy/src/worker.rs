@@ -6,7 +6,7 @@ use crate::metrics::{Resolver, WorkerMetrics};
 use crate::record::LineWriter;
 use crate::snapshot::Snapshot;
 use crate::timers::{Timers, after, now};
-use crate::tls::Scratch;
+use crate::tls::{Scratch, Turns};
 use crate::view::View;
 use crate::workspace::Workspaces;
 use std::cell::{Cell, RefCell};
@@ -121,6 +121,8 @@ pub(crate) struct Worker {
     pub(crate) timers: Rc<Timers>,
     pub(crate) workspaces: Workspaces,
     pub(crate) tls_scratch: Rc<Scratch>,
+    /// With clients.
+    pub(crate) handshakes: Rc<Turns>,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) access_log: RefCell<Option<LineWriter>>,
     /// Of all workers.
@@ -155,10 +157,13 @@ enum Life {
 impl Worker {
     fn new(parts: WorkerParts) -> io::Result<Rc<Self>> {
         let resolver = Resolver { registry: parts.registry, worker: parts.number };
+        let handshakes = Rc::<Turns>::default();
+        handshakes.limit(parts.snapshot.limits.handshakes_max);
         Ok(Rc::new(Self {
             timers: Timers::new()?,
             workspaces: Workspaces::new(parts.requests, parts.snapshot.limits.workspaces),
             tls_scratch: Rc::default(),
+            handshakes,
             metrics: WorkerMetrics::new(resolver.clone()),
             access_log: RefCell::new(parts.access_log.map(LineWriter::new)),
             connections_total: parts.connections,
@@ -177,6 +182,7 @@ impl Worker {
     async fn run(self: Rc<Self>, mut orders: mpsc::UnboundedReceiver<Command>) {
         tokio::task::spawn_local(Rc::clone(&self.timers).run());
         tokio::task::spawn_local(Rc::clone(&self).sweep());
+        tokio::task::spawn_local(Rc::clone(&self.handshakes).keep());
         while let Some(command) = orders.recv().await {
             match command {
                 Command::Publish(snapshot) => self.publish(snapshot),
@@ -197,6 +203,7 @@ impl Worker {
     fn publish(&self, snapshot: Arc<Snapshot>) {
         let previous = Rc::clone(&self.view.borrow());
         self.workspaces.limit(snapshot.limits.workspaces);
+        self.handshakes.limit(snapshot.limits.handshakes_max);
         *self.view.borrow_mut() = Rc::new(View::new(snapshot, Some(&previous), &self.resolver));
         let view = self.view();
         previous.retire_all_but(&view);

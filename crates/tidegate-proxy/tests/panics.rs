@@ -84,6 +84,7 @@ impl World {
             limits: ProxyLimits {
                 connections_max: 100,
                 connections_per_client: None,
+                handshakes_max: 1,
                 workspaces: WorkspaceLimits {
                     lent_max: 100,
                     spare_max: 1024,

@@ -788,6 +788,8 @@ const ENDPOINT_REQUESTS_DOC: &str = "Requests in flight at once, per endpoint; w
 const REQUESTS: Kind = Kind::AnyOf(&[CONNECTIONS, Kind::Words(&["auto"])]);
 const REQUESTS_DOC: &str = "Requests in service at once, tunnels among them; beyond it the answer is 503. `auto`: as many as fit \
     the memory that the process may use, each at its worst, and no more than `connections`.";
+const HANDSHAKES_DOC: &str = "TLS handshakes with clients that are under way at once; each worker has its share. Further ones wait \
+    for their turn, until `timeout.handshake`. `auto`: 512 for each worker.";
 const QUEUED_DOC: &str = "Requests that wait for an endpoint that may have one more, per cluster; beyond it the answer is \
     503. 0: none waits.";
 const PENDING_DOC: &str =
@@ -847,6 +849,7 @@ pub(crate) static LIMIT: Table = Table {
             "Open connections of one client: of an IPv4 address, or of the /64 of an IPv6 address. Beyond it, new ones are \
                 closed at once. Peers in `trusted_proxies` and `proxy_protocol_from` do not count: they are many clients.",
         ),
+        key("handshakes", REQUESTS, Value("\"auto\""), "1000", HANDSHAKES_DOC),
         key("pending_requests", CONNECTIONS, Value("1000"), "100", PENDING_DOC),
         key("upstream_idle_connections", IDLE_CONNECTIONS, Value("1024"), "0", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Value("\"off\""), "100", UPSTREAM_DOC),

@@ -3,11 +3,18 @@
 use super::challenges::ACME_TLS;
 use super::client_hello::{self, ClientHello, HelloError};
 use super::session::Role;
+use super::turns::Turns;
 use super::{Terminator, TlsStream};
 use crate::timers::{Alarm, after, now};
 use rustls::server::UnbufferedServerConnection;
 use rustls::{CertificateError, Error, HandshakeKind, PeerIncompatible};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::time::Duration;
+use tidegate_balance::Moment;
+
+/// How long a client may take once its handshake is under way, while others wait for theirs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +34,8 @@ pub(crate) enum Handshake {
     Failed,
     /// With everything that a first meeting takes.
     Full,
+    /// As many were under way as may be: it had no turn in time, or took too long while others had none.
+    Limit,
     NoSharedSuite,
     NoSharedVersion,
     /// What the client sent is not TLS.
@@ -37,7 +46,7 @@ pub(crate) enum Handshake {
 }
 
 impl Handshake {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Alert,
         Self::ClientCertBad,
         Self::ClientCertMissing,
@@ -48,6 +57,7 @@ impl Handshake {
         Self::ClientGone,
         Self::Failed,
         Self::Full,
+        Self::Limit,
         Self::NotTls,
         Self::Resumed,
         Self::Timeout,
@@ -66,6 +76,7 @@ impl Handshake {
             Self::ClientGone => "client_gone",
             Self::Failed => "failed",
             Self::Full => "full",
+            Self::Limit => "limit",
             Self::NotTls => "not_tls",
             Self::Resumed => "resumed",
             Self::Timeout => "timeout",
@@ -96,23 +107,48 @@ impl Handshake {
     }
 }
 
-/// Agrees with the client on keys. `received` is what has been read from the connection.
+/// Agrees with the client on keys, when it is its turn. `received` is what has been read from the connection.
 pub(crate) async fn accept(
     tls: &TlsStream,
     terminator: &Terminator,
+    turns: &Turns,
     received: &[u8],
     alarm: &Alarm,
 ) -> Handshake {
     let deadline = after(now(), terminator.handshake_timeout);
-    alarm.within(deadline, agree(tls, terminator, received)).await.unwrap_or(Handshake::Timeout)
+    let mut received = received.to_vec();
+    let hello = match alarm.within(deadline, read_hello(tls, &mut received)).await {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(ended)) => return ended,
+        Err(_) => return Handshake::Timeout,
+    };
+    let Ok(_under_way) = alarm.within(deadline, turns.next()).await else { return Handshake::Limit };
+    while_it_may(turns, alarm, deadline, agree(tls, terminator, hello, &received)).await
 }
 
-async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Handshake {
-    let mut received = received.to_vec();
-    let hello = match read_hello(tls, &mut received).await {
-        Ok(hello) => hello,
-        Err(ended) => return ended,
-    };
+/// Sees to it that whoever begins and then falls silent keeps nobody waiting for long.
+async fn while_it_may(
+    turns: &Turns,
+    alarm: &Alarm,
+    deadline: Moment,
+    agreed: impl Future<Output = Handshake>,
+) -> Handshake {
+    let mut agreed = pin!(agreed);
+    loop {
+        let until = deadline.min(after(now(), PATIENCE));
+        if let Ok(ended) = alarm.within(until, agreed.as_mut()).await {
+            return ended;
+        }
+        if until == deadline || now() < until {
+            return Handshake::Timeout; // or the worker's time is over
+        }
+        if turns.is_waited_for() && turns.is_full() {
+            return Handshake::Limit;
+        }
+    }
+}
+
+async fn agree(tls: &TlsStream, terminator: &Terminator, hello: ClientHello, received: &[u8]) -> Handshake {
     let is_authority = hello.protocols.iter().any(|protocol| protocol == ACME_TLS);
     let proof =
         if is_authority { terminator.challenges.certificate(hello.server_name.as_deref()) } else { None };
@@ -121,7 +157,7 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, received: &[u8]) -> Han
     let Ok(server) = UnbufferedServerConnection::new(config) else {
         return Handshake::Failed;
     };
-    tls.begin(Role::Server(server), hello.server_name, &received);
+    tls.begin(Role::Server(server), hello.server_name, received);
     let agreed = poll_fn(|cx| tls.poll_handshake(cx)).await;
     if agreed.is_ok() {
         tls.learn_client_cert(terminator.tells_client_chain);

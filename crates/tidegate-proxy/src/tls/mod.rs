@@ -12,6 +12,7 @@ mod originator; // what an endpoint is spoken TLS with
 mod session; // one connection's keys: bytes in, bytes out
 mod stream; // a session on a socket
 mod terminator; // what a listener needs to take TLS connections
+mod turns; // whose handshake begins next
 
 pub(crate) use accept::{Handshake, accept};
 pub use originate::OriginateError;
@@ -19,3 +20,4 @@ pub(crate) use originate::{is_refusal, originate};
 pub use originator::Originator;
 pub(crate) use stream::{Scratch, TlsStream};
 pub use terminator::Terminator;
+pub(crate) use turns::Turns;

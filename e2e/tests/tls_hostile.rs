@@ -1,0 +1,136 @@
+//! Clients that abuse TLS: one test for each row of the list.
+//!
+//! Beside each attack a well-behaved client is served, in the clear and encrypted.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use tidegate_testkit::tls::Authority;
+use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate, eventually};
+
+use crate::canary::{self, Canary};
+
+const HITS: &str = "tidegate_limit_hits_total";
+const HANDSHAKES: &str = "tidegate_tls_handshakes_total";
+
+/// A proxy that speaks both: in the clear to the canary, encrypted to who comes to `address`.
+struct Gate {
+    authority: Authority,
+    proxy: Proxy,
+    port: Port,
+    _beside: Endpoint,
+}
+
+impl Gate {
+    fn with(more: &str) -> Self {
+        let (authority, beside, port) = (Authority::new(), Endpoint::answering("hello"), Port::free());
+        let keys = authority.issue("app", &["app.test"]).keys();
+        let proxy = Tidegate::with(format!(
+            "to = \"{}\"\n{more}\n[[listener]]\nbind = \"{{listen}}\"\n[[listener]]\nbind = \"{}\"\ntls = {{ {keys} }}\n{}",
+            beside.address(),
+            port.address(),
+            canary::route_to(&beside)
+        ))
+        .start();
+        Self { authority, proxy, port, _beside: beside }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// Whether somebody new gets an answer.
+    fn serves(&self) {
+        let mut connection = self.authority.client().connect(self.address(), "app.test").unwrap();
+        assert_eq!(connection.get("app.test", "/").unwrap().0, 200);
+    }
+
+    /// Begins a handshake and does not go on with it.
+    fn stall(&self) -> TcpStream {
+        let mut socket = TcpStream::connect(self.address()).unwrap();
+        socket.write_all(&self.hello()).unwrap();
+        socket
+    }
+
+    fn hello(&self) -> Vec<u8> {
+        let config = self.authority.client().config;
+        let mut session = rustls::ClientConnection::new(config, "app.test".try_into().unwrap()).unwrap();
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).unwrap();
+        hello
+    }
+
+    fn count(&self, name: &str, label: (&str, &str)) -> f64 {
+        self.proxy.metrics().sum(name, &[label])
+    }
+}
+
+#[test]
+fn those_who_begin_a_handshake_and_stop_keep_nobody_out_for_long() {
+    let gate = Gate::with("workers = 1\nlimit.handshakes = 4");
+    let canary = Canary::before(&gate.proxy);
+    let stalled: Vec<_> = (0..4).map(|_| gate.stall()).collect();
+    let crowd: Vec<_> = (0..20)
+        .map(|_| {
+            let (client, to) = (gate.authority.client().forgetful(), gate.address());
+            std::thread::spawn(move || {
+                client.connect(to, "app.test").unwrap().get("app.test", "/").unwrap().0
+            })
+        })
+        .collect();
+    assert!(crowd.into_iter().all(|client| client.join().unwrap() == 200));
+    canary.watch(24);
+    canary.survives();
+    assert!(gate.count(HITS, ("limit", "handshakes")) >= 1.0);
+    assert!((1.0..5.0).contains(&gate.count(HANDSHAKES, ("outcome", "limit"))));
+    drop(stalled);
+    gate.serves();
+}
+
+#[test]
+fn a_handshake_that_has_no_turn_in_time_is_closed_and_counted() {
+    let gate = Gate::with("workers = 1\nlimit.handshakes = 1\ntimeout.handshake = \"400ms\"");
+    let stalled: Vec<_> = (0..5).map(|_| gate.stall()).collect();
+    let ended =
+        || gate.count(HANDSHAKES, ("outcome", "limit")) + gate.count(HANDSHAKES, ("outcome", "timeout"));
+    eventually("all have been let go", || ended() > 4.5);
+    assert!(gate.count(HANDSHAKES, ("outcome", "timeout")) > 0.5, "who was under way");
+    assert!(gate.count(HANDSHAKES, ("outcome", "limit")) > 0.5, "who had to wait");
+    drop(stalled);
+    gate.serves();
+}
+
+#[test]
+fn a_flood_of_handshakes_that_are_abandoned_half_way_fails_nobody_else() {
+    let gate = Gate::with("workers = 1");
+    let canary = Canary::before(&gate.proxy);
+    let hello = gate.hello();
+    for _ in 0..1000 {
+        TcpStream::connect(gate.address()).unwrap().write_all(&hello).unwrap();
+    }
+    gate.serves();
+    canary.watch(100);
+    canary.survives();
+    eventually("all connections are over", || {
+        gate.count("tidegate_listener_connections", ("listener", &gate.address().to_string())) < 0.5
+    });
+    gate.serves();
+}
+
+/// RFC 8446 §5.1: a message may be spread over records as small as one byte.
+#[test]
+fn a_hello_in_records_of_one_byte_is_understood_and_one_without_end_is_refused() {
+    let gate = Gate::with("");
+    let hello = gate.hello();
+    let records: Vec<u8> = hello[5..].iter().flat_map(|byte| [22, 3, 1, 0, 1, *byte]).collect();
+    let mut socket = TcpStream::connect(gate.address()).unwrap();
+    socket.write_all(&records).unwrap();
+    let mut answer = [0; 5];
+    std::io::Read::read_exact(&mut socket, &mut answer).unwrap();
+    assert_eq!(answer[0], 22, "it goes on with the handshake: {answer:?}");
+
+    let mut endless = TcpStream::connect(gate.address()).unwrap();
+    let record = [&[22, 3, 1, 16, 0, 1, 0, 255, 255][..], &[0; 4092]].concat();
+    while endless.write_all(&record).is_ok() {}
+    eventually("it is counted", || gate.count(HANDSHAKES, ("outcome", "failed")) > 0.5);
+    gate.serves();
+}
