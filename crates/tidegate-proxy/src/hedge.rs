@@ -1,4 +1,5 @@
 //! A second attempt beside a first one that keeps a request waiting: whoever answers first goes on, the other is dropped.
+//! Where many share a connection, that takes a stream back and touches nothing else.
 //!
 //! ```text
 //!   wait for the first ─→ late? ─→ stalled, a slot free elsewhere, paid for? ─→ race ─→ the winner takes the flight
@@ -17,13 +18,13 @@ use crate::request::{Call, Flight, write_head};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
 use crate::timers::{after, now};
-use crate::tls::Scratch;
 use crate::upstream::{Carries, Connection, Dial, connect_untimed};
 use crate::view::{ClusterView, EndpointView};
+use crate::worker::Worker;
 use crate::workspace::{Lent, Workspace};
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::{Ended, Lease, Moment};
@@ -45,7 +46,7 @@ enum Finish {
 
 /// Whether this request may get a second attempt at all, and the age at which to ask.
 pub(crate) fn late_after(call: &Call<'_>, policy: &Policy, view: &ClusterView) -> Option<Duration> {
-    policy.hedge.filter(|_| !view.cluster.http2)?;
+    policy.hedge?;
     let request = &call.workspace.request;
     let is_simple = request.body == BodyLength::None && request.upgrade.is_none();
     if is_simple && may_repeat(call) { view.cluster.balancer.late_after() } else { None }
@@ -138,14 +139,14 @@ async fn race<'v>(
     give_up: Moment,
 ) -> Result<(), Failure> {
     aside.upload.start(BodyLength::None, BodyLength::None, u64::MAX);
+    aside.upload.ends_message(view.cluster.http2);
     write_head(call, policy, view, &endpoint.pool.upstream.authority, &mut aside.upload.lead);
     endpoint.metrics.attempts.increment();
     call.journal.attempts += 1;
     call.journal.hedged = true;
     let mut failed = None;
     let finish = {
-        let scratch = &call.worker.tls_scratch;
-        let copy = Box::pin(send_copy(&mut aside, view, endpoint, scratch, lease.picked_at()));
+        let copy = Box::pin(send_copy(&mut aside, call.worker, view, endpoint, lease.picked_at()));
         finish(call, &mut flight.connection.stream, copy, &mut failed, give_up).await
     };
     let (ended, counter) = match &finish {
@@ -195,6 +196,7 @@ async fn finish(
                 Poll::Pending => {}
                 Poll::Ready(Ok(connection)) => return Poll::Ready(Ok(Finish::Second(connection))),
                 Poll::Ready(Err(Cause::EndpointClosed)) => *failed = Some(Ended::Failed),
+                Poll::Ready(Err(Cause::StreamRefused)) => *failed = Some(Ended::Abandoned),
                 Poll::Ready(Err(_)) => *failed = Some(Ended::ConnectFailed),
             }
         }
@@ -210,21 +212,18 @@ async fn finish(
 /// A kept connection or a new one; the head; the first bytes of an answer, which stay in `aside.answer`.
 async fn send_copy(
     aside: &mut Workspace,
+    worker: &Worker,
     view: &ClusterView,
     endpoint: &EndpointView,
-    scratch: &Rc<Scratch>,
     start: Moment,
 ) -> Result<Connection, Cause> {
-    let kept = endpoint.pool.checkout(&Carries::Anyone, start, view.cluster.idle_timeout);
-    let mut connection = if let Some(kept) = kept {
+    let mut connection = if view.cluster.http2 {
+        share(worker, view, endpoint).await?
+    } else if let Some(kept) = endpoint.pool.checkout(&Carries::Anyone, start, view.cluster.idle_timeout) {
         endpoint.metrics.reused.increment();
         kept
     } else {
-        let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
-        let fresh =
-            connect_untimed(&Dial { upstream, presence, scratch, introduction: b"", instead: None }).await?;
-        endpoint.metrics.handshake(&fresh.stream);
-        fresh
+        dial(worker, view, endpoint).await?
     };
     let Workspace { upload, input, answer, .. } = aside;
     let stream = &mut connection.stream;
@@ -235,6 +234,32 @@ async fn send_copy(
             answer.filled(length);
             Ok(connection)
         }
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Err(Cause::StreamRefused),
         _ => Err(Cause::EndpointClosed),
     }
+}
+
+/// One of the streams of a connection that is there, or of a new one.
+async fn share(worker: &Worker, view: &ClusterView, endpoint: &EndpointView) -> Result<Connection, Cause> {
+    let pool = &endpoint.pool.http2;
+    loop {
+        if let Some(request) = pool.checkout() {
+            endpoint.metrics.reused.increment();
+            return Ok(Connection::shared(request));
+        }
+        let Some(dialling) = pool.dial_or_wait().await else { continue };
+        let (stream, counted) = dial(worker, view, endpoint).await?.into_parts();
+        let adopted = pool.adopt(stream, worker.timers.alarm(), counted).await;
+        drop(dialling);
+        return adopted.map(Connection::shared).map_err(|_| Cause::EndpointClosed);
+    }
+}
+
+async fn dial(worker: &Worker, view: &ClusterView, endpoint: &EndpointView) -> Result<Connection, Cause> {
+    let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
+    let scratch = &worker.tls_scratch;
+    let fresh =
+        connect_untimed(&Dial { upstream, presence, scratch, introduction: b"", instead: None }).await?;
+    endpoint.metrics.handshake(&fresh.stream);
+    Ok(fresh)
 }

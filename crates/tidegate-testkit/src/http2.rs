@@ -6,8 +6,8 @@ use h2::client::{Connection, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -206,6 +206,7 @@ struct Facts {
     requests: Mutex<Vec<Request<()>>>,
     /// Requests whose streams the other side took back.
     taken_back: AtomicUsize,
+    is_silent: AtomicBool,
     busy: AtomicUsize,
     most: AtomicUsize,
 }
@@ -276,6 +277,11 @@ impl Http2Endpoint {
         self.facts.taken_back.load(Relaxed)
     }
 
+    /// From here on no request is answered.
+    pub fn fall_silent(&self) {
+        self.facts.is_silent.store(true, Relaxed);
+    }
+
     /// The most requests that were served at once.
     pub fn most_at_once(&self) -> usize {
         self.facts.most.load(Relaxed)
@@ -316,6 +322,11 @@ async fn answer(
     };
     if path == "/refuse" && number % 2 == 1 {
         respond.send_reset(h2::Reason::REFUSED_STREAM);
+        return None;
+    }
+    if facts.is_silent.load(Relaxed) {
+        let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+        facts.taken_back.fetch_add(1, Relaxed);
         return None;
     }
     let busy = facts.busy.fetch_add(1, Relaxed) + 1;

@@ -91,7 +91,7 @@ const PROXY_PROTOCOL_FROM_DOC: &str = "Peers whose connections begin with a head
 
 const SEND_PROXY: Kind = Kind::AnyOf(&[Kind::Words(&["v2"]), OFF]);
 const ENDPOINT_HTTP2_DOC: &str = "Speak HTTP/2 with endpoints, many requests on a connection: agreed on when TLS begins, or in \
-    the clear with prior knowledge. What gRPC needs. Without hedging, and without WebSocket, which wants HTTP/1.1.";
+    the clear with prior knowledge. What gRPC needs. WebSocket needs endpoints that take tunnels (RFC 8441).";
 const SEND_PROXY_DOC: &str = "Whether connections to endpoints begin with a header of the PROXY protocol that names the \
     client: the endpoints must expect it. Such a connection carries the requests of one client's connection, so fewer \
     are reused.";
