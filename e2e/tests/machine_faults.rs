@@ -237,6 +237,27 @@ fn a_request_over_the_limit_is_told_so_whatever_of_it_has_come() {
     eventually("nothing is lent", || proxy.metrics().sum("tidegate_requests_in_service", &[]) < 0.5);
 }
 
+/// A place is for those who use it: else a few slow heads would keep everybody out for as long as a head may take.
+#[test]
+fn slow_heads_give_their_places_up_while_all_are_taken() {
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], "[limit]\nrequests = 2\n[timeout]\nhead = \"5m\"\n").start();
+    let mut alone = proxy.client();
+    alone.send("GET / HTTP/1.1\r\n");
+    std::thread::sleep(Duration::from_millis(1500));
+    alone.send("Host: a\r\n\r\n");
+    assert_eq!(alone.reply().text(), "x", "nobody needed its place");
+    let _slow = ["GET / HTTP/1.1\r\nHost", "PRI * HT"].map(|begun| {
+        let mut client = proxy.client();
+        client.send(begun);
+        client
+    });
+    eventually("both are taken", || proxy.metrics().sum("tidegate_requests_in_service", &[]) > 1.5);
+    assert_eq!(proxy.get("/").cause(), Some("request_limit"));
+    eventually("there is room", || proxy.get("/").status == 200);
+    proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", "requests")], 2.0);
+}
+
 /// The kernel closes what it had; the one that takes its place can bind at once.
 #[test]
 fn after_a_kill_the_port_can_be_taken_again_at_once() {

@@ -43,6 +43,9 @@ const WARM_MAX: usize = 128;
 /// What a client that is told to close may still send, and for how long, before it is cut off (RFC 9112 §9.6).
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 
+/// A head that takes longer gives its place up while all are taken: few slow clients would keep everybody out.
+const SLOW_HEAD: Duration = Duration::from_secs(1);
+
 /// What is left for a body behind the longest head.
 const BODY_ROOM: usize = 8 * 1024;
 
@@ -110,7 +113,7 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
         let worker = &connection.open.worker;
         let idle_until = after(idle_since, connection.patience());
         let wait = Wait { idle_until, warm_until: after(now(), WARM) };
-        if !readable(worker, &connection.stream, &connection.alarm, wait).await {
+        if !Readable::new(worker, &connection.stream, &connection.alarm, wait).await {
             return;
         }
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection))).await {
@@ -154,25 +157,41 @@ struct Wait {
     warm_until: Moment,
 }
 
-/// Waits for the client to say something. `false`: it did not in time.
-async fn readable(worker: &Worker, stream: &Stream, alarm: &Alarm, wait: Wait) -> bool {
-    let mut armed = None;
-    poll_fn(|cx| {
-        if stream.poll_readable(cx).is_ready() {
+/// Waits for the client to say something. `false`: it did not in time. Written out, because every idle client is one of these: an
+/// `async fn` holds its arguments twice.
+struct Readable<'a> {
+    worker: &'a Worker,
+    stream: &'a Stream,
+    alarm: &'a Alarm,
+    wait: Wait,
+    armed: Moment,
+}
+
+impl<'a> Readable<'a> {
+    fn new(worker: &'a Worker, stream: &'a Stream, alarm: &'a Alarm, wait: Wait) -> Self {
+        Self { worker, stream, alarm, wait, armed: NEVER }
+    }
+}
+
+impl Future for Readable<'_> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.stream.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
-        let drains = worker.is_draining();
-        if drains && (worker.is_stopping() || wait.warm_until <= now()) {
+        let Wait { idle_until, warm_until } = self.wait;
+        let drains = self.worker.is_draining();
+        if drains && (self.worker.is_stopping() || warm_until <= now()) {
             return Poll::Ready(false);
         }
-        let deadline = if drains { wait.idle_until.min(wait.warm_until) } else { wait.idle_until };
-        if armed != Some(deadline) {
-            armed = Some(deadline);
-            alarm.arm(deadline, cx);
+        let deadline = if drains { idle_until.min(warm_until) } else { idle_until };
+        if self.armed != deadline {
+            self.armed = deadline;
+            self.alarm.arm(deadline, cx);
         }
-        if alarm.fired() { Poll::Ready(false) } else { Poll::Pending }
-    })
-    .await
+        if self.alarm.fired() { Poll::Ready(false) } else { Poll::Pending }
+    }
 }
 
 /// Whatever it does, a connection of HTTP/2 holds tables and buffers: of those only so many may be open.
@@ -227,7 +246,7 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
         }
     }
     if !*has_spoken && listener.streams_max.is_some() {
-        match beginning(stream, &mut workspace, alarm, after(now(), listener.head_timeout)).await {
+        match beginning(worker, stream, &mut workspace, alarm, after(now(), listener.head_timeout)).await {
             Beginning::Http1 => {}
             Beginning::Http2 => return Served::SpeaksHttp2(workspace.input.readable().to_vec()),
             Beginning::Nothing => return Served::Until(Fate::KeepAlive, now()),
@@ -253,7 +272,8 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
                 return Served::Until(Fate::KeepAlive, ended);
             };
             let warm_until = after(ended, WARM.min(listener.keep_alive_timeout));
-            if !readable(worker, stream, alarm, Wait { idle_until: warm_until, warm_until }).await {
+            let wait = Wait { idle_until: warm_until, warm_until };
+            if !Readable::new(worker, stream, alarm, wait).await {
                 let fate = if worker.is_draining() { Fate::Close } else { Fate::KeepAlive };
                 return Served::Until(fate, ended);
             }
@@ -276,8 +296,15 @@ enum Beginning {
 }
 
 /// Reads until it is clear what the connection speaks. What was read stays in the input.
-async fn beginning(stream: &Stream, workspace: &mut Workspace, alarm: &Alarm, deadline: Moment) -> Beginning {
+async fn beginning(
+    worker: &Worker,
+    stream: &Stream,
+    workspace: &mut Workspace,
+    alarm: &Alarm,
+    deadline: Moment,
+) -> Beginning {
     let input = &mut workspace.input;
+    let mut slow_from = after(now(), SLOW_HEAD);
     loop {
         let begun = input.readable();
         let compared = begun.len().min(PREFACE.len());
@@ -291,8 +318,13 @@ async fn beginning(stream: &Stream, workspace: &mut Workspace, alarm: &Alarm, de
             Poll::Ready(read) => read,
             Poll::Pending if input.is_empty() => return Beginning::Nothing,
             Poll::Pending => {
-                match alarm.within(deadline, poll_fn(|cx| stream.poll_read(cx, input.room()))).await {
+                let until = slow_from.min(deadline);
+                match alarm.within(until, poll_fn(|cx| stream.poll_read(cx, input.room()))).await {
                     Ok(read) => read,
+                    Err(_) if may_stay(worker, deadline) => {
+                        slow_from = after(now(), SLOW_HEAD);
+                        continue;
+                    }
                     Err(_) => return Beginning::Http1, // whose head comes too late
                 }
             }
@@ -451,6 +483,7 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
     }
     call.journal.started = now();
     let deadline = after(call.journal.started, call.listener.head_timeout);
+    let mut slow_from = after(call.journal.started, SLOW_HEAD);
     loop {
         let workspace = &mut *call.workspace;
         let bytes = workspace.input.readable();
@@ -464,13 +497,22 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
         // RFC 9112 §2.2: an empty line before a request, which some clients send behind a body, begins nothing.
         let begun = !matches!(bytes, b"\r" | b"\r\n");
         workspace.input.grow_when_full(); // the parser ends it when it is longer than a head may be
-        match read_more(call, deadline).await {
+        match read_more(call, slow_from.min(deadline)).await {
             Ok(true) => {}
+            Err(Late) if may_stay(call.worker, deadline) => slow_from = after(now(), SLOW_HEAD),
             Ok(false) | Err(Late) if !begun => return Ok(Begun::End),
             Ok(false) => return Err(failed(Cause::ClientGone)),
-            Err(Late) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(Cause::HeadTimeout))),
+            Err(Late) => {
+                let cause = if deadline <= now() { Cause::HeadTimeout } else { Cause::RequestLimit };
+                return Err(call.overall_failure(Stage::Head).unwrap_or(failed(cause)));
+            }
         }
     }
+}
+
+/// Whether a slow head may go on coming: there is time, and nobody else needs its place.
+fn may_stay(worker: &Worker, deadline: Moment) -> bool {
+    now() < deadline && !worker.is_stopping() && !worker.workspaces.are_all_lent()
 }
 
 /// One read that does not wait. `Ready(false)`: the stream has ended or is broken.

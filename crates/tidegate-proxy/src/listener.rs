@@ -103,7 +103,7 @@ impl Accepting {
                 let (stream, peer) = tcp.accept().await?;
                 Ok((tcp_stream(stream)?, peer.into()))
             }
-            Self::Unix(unix) => Ok((Transport::Unix(unix.accept().await?.0), Peer::default())),
+            Self::Unix(unix) => Ok((Transport::Unix(Box::new(unix.accept().await?.0)), Peer::default())),
         }
     }
 
@@ -150,7 +150,7 @@ impl Waiting {
             Self::Unix(unix) => {
                 let (stream, _) = unix.accept()?;
                 stream.set_nonblocking(true)?;
-                Ok((Transport::Unix(tokio::net::UnixStream::from_std(stream)?), Peer::default()))
+                Ok((Transport::Unix(Box::new(tokio::net::UnixStream::from_std(stream)?)), Peer::default()))
             }
         }
     }

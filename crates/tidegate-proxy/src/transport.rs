@@ -12,11 +12,12 @@ use tidegate_sys::{receive, transmit, transmit_gathered};
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A closed list: dispatch is a branch, and a connection costs its descriptor and no vtable.
+/// A closed list: dispatch is a branch, and a connection costs its descriptor and no vtable. The rarer one in a box leaves room in the
+/// other for whoever wraps both: a client's connection is 16 bytes smaller.
 #[derive(Debug)]
 pub(crate) enum Transport {
     Tcp(TcpStream),
-    Unix(UnixStream),
+    Unix(Box<UnixStream>),
 }
 
 macro_rules! each {
@@ -128,7 +129,7 @@ impl Transport {
 
     /// Sends what the peer sees as the end of the stream.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => Pin::new(inner).poll_shutdown(cx))
+        each!(self, inner => Pin::new(&mut *inner).poll_shutdown(cx))
     }
 
     /// Sees to it that the peer sees a reset instead of an orderly end when this is dropped.

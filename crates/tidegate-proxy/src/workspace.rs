@@ -128,6 +128,11 @@ impl Workspaces {
         Some(self.take_out())
     }
 
+    /// Whether the next one is turned away.
+    pub(crate) fn are_all_lent(&self) -> bool {
+        self.lent.load(Relaxed) >= self.limits.get().lent_max
+    }
+
     /// Whatever has been lent: for a moment in which nobody else has a turn, so there is one of these for each worker at most.
     pub(crate) fn lend_for_a_moment(&self) -> Lent<'_> {
         self.lent.fetch_add(1, Relaxed);

@@ -137,7 +137,7 @@ impl Dial<'_> {
                 }
                 Ok(Transport::Tcp(stream))
             }
-            Address::Unix(path) => UnixStream::connect(path).await.map(Transport::Unix),
+            Address::Unix(path) => UnixStream::connect(path).await.map(Box::new).map(Transport::Unix),
         }
     }
 }
