@@ -260,6 +260,58 @@ fn what_a_proxy_in_front_said_is_passed_on() {
     assert_eq!(app.headers().len(), 4);
 }
 
+fn value(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[kind, 0, bytes.len() as u8], bytes].concat()
+}
+
+/// What the client agreed on with the proxy in front, which nobody sees from here.
+#[test]
+fn what_a_proxy_in_front_said_besides_addresses_is_logged_and_passed_on() {
+    let app = Introduced::start();
+    let proxy = app.before("proxy_protocol_from = \"127.0.0.1\"\n[log]\naccess = \"stdout\"\n");
+    let told = [value(5, b"front-1 \xff"), value(1, b"http/1.1"), value(2, b"App.Test.")];
+    let tls = value(0x20, b"\x01\0\0\0\0\x21\0\x07TLSv1.3");
+    let addresses = b"\xc6\x33\x64\x07\xcb\x00\x71\x01\x12\x67\x01\xbb".to_vec();
+    let mut connection = proxy.client();
+    connection.send(binary(0x21, 0x11, &[addresses, tls, told.concat()].concat()));
+    assert_eq!(connection.get("/one").status, 200);
+    assert_eq!(connection.get("/two").status, 200);
+    let header = app.headers().pop().unwrap();
+    let expected = [value(5, b"front-1 \xff"), value(1, b"http/1.1"), value(2, b"app.test")].concat();
+    assert_eq!(header[28..].escape_ascii().to_string(), expected.escape_ascii().to_string());
+    for path in ["/one", "/two"] {
+        let words = [&format!("\"path\":\"{path}\""), "\"connection_id\":\"front-1 \\\\xff\""];
+        proxy.output().wait_for_stdout(&words);
+    }
+    assert!(proxy.metrics().sum("tidegate_failures_total", &[]) < 0.5);
+}
+
+/// G4.
+#[test]
+fn values_that_contradict_themselves_are_no_header_and_hosts_that_are_none_are_no_names() {
+    let door = Door::with(Script::echoes(), LISTED);
+    let header = |values: &[Vec<u8>]| binary(0x21, 0x11, &[vec![7; 12], values.concat()].concat());
+    for values in [
+        vec![value(2, b"a.test"), value(2, b"b.test")],
+        vec![value(5, &[b'x'; 129])],
+        vec![value(4, b""), b"\x02\0\xffa.test".to_vec()],
+    ] {
+        for delivery in Delivery::all() {
+            let mut connection = door.proxy.client();
+            connection.deliver(&[header(&values), get("")].concat(), delivery);
+            let (answer, gone) = connection.rest();
+            assert!(answer.is_empty() && gone != Gone::Silent, "{delivery:?} {}", answer.escape_ascii());
+        }
+    }
+    door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "proxy_header_tlv_invalid")], 9.0);
+    assert_eq!(door.endpoint.request_count(), 0);
+    for name in [&b""[..], b"\r\nX: y", b"a\0b", b"\xff", b"127.0.0.1", &[b'a'; 254]] {
+        let mut connection = door.proxy.client();
+        connection.send([header(&[value(2, name)]), get("")].concat());
+        assert_eq!(connection.reply().status, 200, "{}", name.escape_ascii());
+    }
+}
+
 #[test]
 fn kept_connections_of_many_clients_stay_within_the_limit_and_the_latest_are_kept() {
     let app = Introduced::start();

@@ -62,11 +62,12 @@ fn found(program: &str) -> String {
 #[test]
 fn haproxy_in_front_says_who_the_client_is_in_either_version() {
     let endpoint = Endpoint::answering("x");
-    let proxy = Tidegate::to(&[&endpoint], "proxy_protocol_from = \"127.0.0.1\"\n").start();
+    let top = "proxy_protocol_from = \"127.0.0.1\"\n[log]\naccess = \"stdout\"\n";
+    let proxy = Tidegate::to(&[&endpoint], top).start();
     let (version1, version2) = (Port::free(), Port::free());
     let listen = |name: &str, port: &Port, options: &str| {
         format!(
-            "listen {name}\n mode tcp\n bind {}\n server s {} {options}\n",
+            "listen {name}\n mode tcp\n unique-id-format front-%cp\n bind {}\n server s {} {options}\n",
             port.address(),
             proxy.address()
         )
@@ -75,7 +76,7 @@ fn haproxy_in_front_says_who_the_client_is_in_either_version() {
         + &listen(
             "v2",
             &version2,
-            "send-proxy-v2 proxy-v2-options crc32c check check-send-proxy inter 100ms",
+            "send-proxy-v2 proxy-v2-options crc32c,unique-id check check-send-proxy inter 100ms",
         );
     let _haproxy = Peer::haproxy(&config, &[&version1, &version2]);
     for port in [version1, version2] {
@@ -87,6 +88,7 @@ fn haproxy_in_front_says_who_the_client_is_in_either_version() {
             }
         }
     }
+    proxy.output().wait_for_stdout(&["\"connection_id\":\"front-", "\"client\":\"127.0.0.3\""]);
     assert!(proxy.metrics().sum("tidegate_failures_total", &[]) < 1.0, "its checks are no failures");
 }
 

@@ -8,6 +8,9 @@ use rustls::pki_types::ServerName;
 use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Endpoint, Front, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
 
+/// The alert of that name, in a record.
+const UNRECOGNIZED: [u8; 7] = [21, 3, 1, 0, 2, 2, 112];
+
 const LOG: &str = "[log]\naccess = \"stdout\"\n";
 
 /// Greets, echoes until the other side has ended, says how much that was, and ends.
@@ -159,7 +162,7 @@ fn names_decide_without_being_decrypted_and_unknown_ones_are_told_so() {
     // The library's own words for a client that asks for nobody, and one that speaks something else.
     let mut plain = proxy.client();
     plain.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    assert_eq!(plain.rest().0, [21, 3, 1, 0, 2, 2, 112]);
+    assert_eq!(plain.rest().0, UNRECOGNIZED);
     assert_eq!(names.endpoint.request_count(), 2);
 }
 
@@ -251,6 +254,28 @@ fn endpoints_hear_of_the_client_and_of_the_name_that_it_asked_for() {
     assert!(headers.iter().all(|header| header.starts_with(&[127, 0, 0, 1])), "{headers:?}");
     assert!(has(0, &value(2, b"a.test")) && has(1, &value(2, b"a.test")), "{headers:?}");
     assert!(has(1, &value(1, b"http/1.1")) && !has(0, b"http/1.1"), "{headers:?}");
+}
+
+/// It has decrypted already: what comes is no TLS, and may be nothing until the endpoint has spoken.
+#[test]
+fn a_proxy_in_front_says_which_name_was_asked_for() {
+    let (a, b) = (Endpoint::start(greets_and_echoes()), Endpoint::answering("b"));
+    let clusters = cluster("a", &[a.address()]) + &cluster("b", &[b.address()]);
+    let top = format!("proxy_protocol_from = '127.0.0.1'\n{LOG}");
+    let proxy = Tidegate::with(format!("{top}{}", listener(NAMES, &clusters))).start();
+    let ask = |name: &[u8], more: &str| {
+        let rest = [&[198, 51, 100, 7, 203, 0, 113, 1, 0, 1, 0, 2][..], &value(2, name)].concat();
+        let mut client = proxy.client();
+        let header = [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0", &[rest.len() as u8][..], &rest].concat();
+        client.send([&header, more.as_bytes()].concat());
+        client
+    };
+    assert_eq!(ask(b"A.test", "").wire().line().unwrap(), b"220 ready");
+    assert_eq!(ask(b"x.b.test", "GET / HTTP/1.1\r\nHost: b\r\n\r\n").reply().text(), "b");
+    proxy.output().wait_for_stdout(&["\"host\":\"a.test\"", "\"cluster\":\"a\"", "198.51.100.7"]);
+    assert_eq!(ask(b"c.test", "GET / HTTP/1.1\r\nHost: b\r\n\r\n").rest().0, UNRECOGNIZED);
+    proxy.output().wait_for_stdout(&["\"host\":\"c.test\"", "\"cause\":\"no_route\""]);
+    assert_eq!(b.request_count(), 1);
 }
 
 #[test]

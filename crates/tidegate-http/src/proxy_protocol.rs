@@ -15,6 +15,16 @@ use std::net::SocketAddr;
 /// itself would allow 64 KiB.
 pub const HEADER_BYTES_MAX: usize = 4096;
 
+/// One header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    pub origin: Origin,
+    /// What is told of the connection besides.
+    pub values: Values<'a>,
+    /// How many bytes it takes.
+    pub length: usize,
+}
+
 /// Where a connection comes from, as its header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -69,9 +79,9 @@ impl ProxyHeaderError {
     }
 }
 
-/// Reads the header at the front of `bytes`, and says where it ends. `None`: it is not whole; call again with the same
+/// Reads the header at the front of `bytes`. `None`: it is not whole; call again with the same
 /// bytes and more behind them. At most `HEADER_BYTES_MAX` bytes are ever asked for.
-pub fn parse(bytes: &[u8]) -> Result<Option<(Origin, usize)>, ProxyHeaderError> {
+pub fn parse(bytes: &[u8]) -> Result<Option<Header<'_>>, ProxyHeaderError> {
     match begins_with_header(bytes) {
         None => Ok(None),
         Some(false) => Err(ProxyHeaderError::Missing),

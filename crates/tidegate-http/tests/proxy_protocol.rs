@@ -4,13 +4,13 @@
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use tidegate_http::proxy_protocol::{
-    HEADER_BYTES_MAX, LOCAL, Origin, ProxyHeaderError, Values, begins_with_header, parse, write,
+    HEADER_BYTES_MAX, Header, LOCAL, Origin, ProxyHeaderError, Values, begins_with_header, parse, write,
 };
 
-type Parsed = Result<Option<(Origin, usize)>, ProxyHeaderError>;
+type Parsed<'a> = Result<Option<Header<'a>>, ProxyHeaderError>;
 
 /// What comes out when the bytes arrive up to each of `ends`.
-fn arriving(bytes: &[u8], ends: impl IntoIterator<Item = usize>) -> Parsed {
+fn arriving(bytes: &[u8], ends: impl IntoIterator<Item = usize>) -> Parsed<'_> {
     for end in ends {
         if let Some(found) = parse(&bytes[..end])? {
             return Ok(Some(found));
@@ -19,7 +19,7 @@ fn arriving(bytes: &[u8], ends: impl IntoIterator<Item = usize>) -> Parsed {
     Ok(None)
 }
 
-fn any_way(bytes: &[u8]) -> Parsed {
+fn any_way(bytes: &[u8]) -> Parsed<'_> {
     let whole = parse(bytes);
     assert_eq!(arriving(bytes, 0..=bytes.len()), whole, "byte by byte: {}", bytes.escape_ascii());
     if bytes.len() < 512 {
@@ -28,6 +28,11 @@ fn any_way(bytes: &[u8]) -> Parsed {
         }
     }
     whole
+}
+
+/// That says this and nothing else.
+fn alone(origin: Origin, length: usize) -> Option<Header<'static>> {
+    Some(Header { origin, values: Values::default(), length })
 }
 
 fn client(source: &str, destination: &str) -> Origin {
@@ -62,9 +67,9 @@ fn lines_of_version_1_say_who_the_client_is() {
         ("PROXY UNKNOWN ffff:: 1 what ever\r\n", Origin::Peer, "what follows is ignored"),
     ];
     for (line, origin, why) in cases {
-        assert_eq!(any_way(line.as_bytes()), Ok(Some((origin, line.len()))), "{why}");
+        assert_eq!(any_way(line.as_bytes()), Ok(alone(origin, line.len())), "{why}");
         let with_request = format!("{line}GET / HTTP/1.1\r\n");
-        assert_eq!(any_way(with_request.as_bytes()), Ok(Some((origin, line.len()))), "{why}");
+        assert_eq!(any_way(with_request.as_bytes()), Ok(alone(origin, line.len())), "{why}");
     }
 }
 
@@ -95,18 +100,18 @@ fn other_lines_are_refused() {
     let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(200));
     assert_eq!(any_way(long.as_bytes()), Err(ProxyHeaderError::TooLong { limit_bytes: 107 }));
     let longest = format!("PROXY UNKNOWN {}\r\n", "x".repeat(107 - 16));
-    assert_eq!(any_way(longest.as_bytes()), Ok(Some((Origin::Peer, 107))));
+    assert_eq!(any_way(longest.as_bytes()), Ok(alone(Origin::Peer, 107)));
 }
 
 #[test]
 fn headers_of_version_2_say_who_the_client_is() {
     let inet6 = [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[1], &[0; 15], &[1, 0, 7, 0, 9]].concat();
-    let with_values = [INET, &value(4, b""), &value(0xe0, b"custom"), &value(5, &[7; 128])].concat();
+    let with_values = [INET, &value(4, b""), &value(0xe0, b"custom")].concat();
     let cases = [
         (binary(0x21, 0x11, INET), client("192.0.2.1:80", "192.0.2.2:443"), "TCP over IPv4"),
         (binary(0x21, 0x12, INET), client("192.0.2.1:80", "192.0.2.2:443"), "a client of HTTP/3"),
         (binary(0x21, 0x21, &inet6), client("[2001:db8::1]:7", "[::1]:9"), "TCP over IPv6"),
-        (binary(0x21, 0x11, &with_values), client("192.0.2.1:80", "192.0.2.2:443"), "with values"),
+        (binary(0x21, 0x11, &with_values), client("192.0.2.1:80", "192.0.2.2:443"), "values unknown here"),
         (binary(0x21, 0x31, &[b'/'; 216]), Origin::Nameless, "a Unix socket"),
         (binary(0x20, 0, b""), Origin::Peer, "LOCAL"),
         (binary(0x20, 0x11, INET), Origin::Peer, "LOCAL: its addresses are ignored"),
@@ -115,9 +120,9 @@ fn headers_of_version_2_say_who_the_client_is() {
         (LOCAL.to_vec(), Origin::Peer, "what we send ourselves"),
     ];
     for (header, origin, why) in cases {
-        assert_eq!(any_way(&header), Ok(Some((origin, header.len()))), "{why}");
+        assert_eq!(any_way(&header), Ok(alone(origin, header.len())), "{why}");
         let with_request = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
-        assert_eq!(any_way(&with_request), Ok(Some((origin, header.len()))), "{why}");
+        assert_eq!(any_way(&with_request), Ok(alone(origin, header.len())), "{why}");
     }
 }
 
@@ -155,6 +160,39 @@ fn other_headers_of_version_2_are_refused() {
 }
 
 #[test]
+fn values_of_a_header_are_read_once_and_within_their_length() {
+    let origin = client("192.0.2.1:80", "192.0.2.2:443");
+    let (id, name) = ([7; 128], [b'a'; 255]);
+    // Section 2.2.6, as HAProxy writes it: three bits, a verdict, the version and the cipher.
+    let tls =
+        value(0x20, &[&[1, 0, 0, 0, 0][..], &value(0x21, b"TLSv1.3"), &value(0x23, b"TLS_AES")].concat());
+    let told = |values: &[Vec<u8>]| binary(0x21, 0x11, &[INET, &values.concat()].concat());
+    let all = told(&[value(2, b"app.test"), tls, value(1, b"h2"), value(4, &[0; 9]), value(5, &id)]);
+    let values = Values { unique_id: Some(&id), protocol: Some(b"h2"), authority: Some(b"app.test") };
+    assert_eq!(any_way(&all), Ok(Some(Header { origin, values, length: all.len() })));
+    let longest = told(&[value(2, &name), value(1, &name), value(5, b"")]);
+    let values = Values { unique_id: Some(b""), protocol: Some(&name), authority: Some(&name) };
+    assert_eq!(any_way(&longest), Ok(Some(Header { origin, values, length: longest.len() })));
+    let broken = told(&[value(0x20, b"\x01\0\0\0\0\x21\xff\xffx")]);
+    assert_eq!(any_way(&broken), Ok(alone(origin, broken.len())), "what is said of TLS is not looked into");
+    for (values, why) in [
+        (vec![value(5, &[7; 129])], "an id longer than ids may be"),
+        (vec![value(1, &[b'h'; 256])], "a protocol that no TLS can name"),
+        (vec![value(2, &[b'a'; 256])], "a name longer than names are"),
+        (vec![value(2, b"a.test"), value(4, b""), value(2, b"b.test")], "two names"),
+        (vec![value(5, b"a"), value(5, b"a")], "the same id twice"),
+    ] {
+        assert_eq!(any_way(&told(&values)), Err(ProxyHeaderError::TlvInvalid), "{why}");
+    }
+    // Whoever has no address has an id all the same.
+    let nameless = binary(0x21, 0, &value(5, b"id"));
+    let values = Values { unique_id: Some(b"id"), ..Values::default() };
+    assert_eq!(any_way(&nameless), Ok(Some(Header { origin: Origin::Peer, values, length: nameless.len() })));
+    let local = binary(0x20, 0x11, &[INET, &value(2, b"app.test")].concat());
+    assert_eq!(any_way(&local), Ok(alone(Origin::Peer, local.len())));
+}
+
+#[test]
 fn values_beyond_the_limit_are_refused_before_they_are_read() {
     let too_long = Err(ProxyHeaderError::TooLong { limit_bytes: HEADER_BYTES_MAX });
     let endless = binary(0x21, 0x11, &vec![0; 65535]);
@@ -162,7 +200,7 @@ fn values_beyond_the_limit_are_refused_before_they_are_read() {
     assert_eq!(arriving(&endless, 0..=16), too_long, "its length is enough");
     let longest = [INET, &value(4, &vec![0; HEADER_BYTES_MAX - 16 - 12 - 3])].concat();
     assert_eq!(
-        parse(&binary(0x21, 0x11, &longest)).map(|found| found.map(|(_, end)| end)),
+        parse(&binary(0x21, 0x11, &longest)).map(|found| found.map(|header| header.length)),
         Ok(Some(HEADER_BYTES_MAX))
     );
 }
@@ -176,7 +214,7 @@ fn a_right_checksum_is_right_wherever_it_stands() {
         header[31..35].copy_from_slice(&sum.to_be_bytes());
         assert_eq!(
             any_way(&header),
-            Ok(Some((client("192.0.2.1:80", "192.0.2.2:443"), header.len()))),
+            Ok(alone(client("192.0.2.1:80", "192.0.2.2:443"), header.len())),
             "{}",
             header.escape_ascii()
         );
@@ -223,14 +261,17 @@ proptest! {
     #[test]
     fn what_is_written_reads_as_it_was_meant(
         ends in proptest::option::of((socket_address(), socket_address())),
-        id in proptest::collection::vec(any::<u8>(), 0..200),
+        id in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..200)),
         protocol in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
         authority in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
         behind in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let mut bytes = Vec::new();
-        let values =
-            Values { unique_id: &id, protocol: protocol.as_deref(), authority: authority.as_deref() };
+        let values = Values {
+            unique_id: id.as_deref(),
+            protocol: protocol.as_deref(),
+            authority: authority.as_deref(),
+        };
         write(ends, &values, &mut bytes);
         let length = bytes.len();
         bytes.extend_from_slice(&behind);
@@ -238,7 +279,34 @@ proptest! {
             Some((source, destination)) => Origin::Client { source, destination },
             None => Origin::Peer,
         };
-        prop_assert_eq!(any_way(&bytes), Ok(Some((origin, length))));
+        let most = |value: Option<&[u8]>, most: usize| value.map(|value| value[..value.len().min(most)].to_vec());
+        let (id, protocol, authority) =
+            (most(values.unique_id, 128), most(values.protocol, 255), most(values.authority, 255));
+        let values = Values {
+            unique_id: id.as_deref(),
+            protocol: protocol.as_deref(),
+            authority: authority.as_deref(),
+        };
+        prop_assert_eq!(any_way(&bytes), Ok(Some(Header { origin, values, length })));
+    }
+
+    #[test]
+    fn whatever_values_are_made_of_it_is_read_the_same_in_every_cut_and_never_beyond_the_header(
+        mut values in proptest::collection::vec(any::<u8>(), 0..60),
+        kinds in proptest::collection::vec((prop::sample::select(vec![1_u8, 2, 3, 4, 5, 0x20, 0x30]), 0_u8..20), 0..6),
+        command in prop::sample::select(vec![0x20_u8, 0x21]),
+        family in prop::sample::select(vec![0_u8, 0x11, 0x21, 0x31]),
+    ) {
+        let mut rest = [0; 216][..match family { 0x11 => 12, 0x21 => 36, 0x31 => 216, _ => 0 }].to_vec();
+        for (kind, length) in kinds {
+            rest.extend(value(kind, &values[..values.len().min(length.into())]));
+        }
+        values.truncate(usize::from(values.first().copied().unwrap_or_default() % 4));
+        rest.extend(values); // more often than not the beginning of a value that does not end
+        let header = binary(command, family, &rest);
+        if let Ok(found) = any_way(&header) {
+            prop_assert_eq!(found.map(|found| found.length), Some(header.len()));
+        }
     }
 
     #[test]

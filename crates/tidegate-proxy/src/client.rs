@@ -4,9 +4,11 @@ use crate::client_counts::CountedClient;
 use crate::entrance::Entrance;
 use crate::snapshot::{Listener, PerClient};
 use crate::stream::Stream;
+use crate::tls::client_hello::host_name;
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
-use tidegate_http::proxy_protocol::Origin;
+use std::rc::Rc;
+use tidegate_http::proxy_protocol::{Origin, Values};
 
 /// An address and a port, or neither, without what a `SocketAddr` carries besides: idle connections hold one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +44,31 @@ pub(crate) struct Client {
 struct More {
     /// Where the client connected to, if a proxy in front says so.
     destination: Option<SocketAddr>,
+    heard: Option<Rc<Heard>>,
     /// It counts as one of its client's, where those are limited.
     counted: Option<CountedClient>,
+}
+
+/// What a proxy in front said of the connection besides where it comes from; bounded as its header is.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) unique_id: Option<Box<[u8]>>,
+    /// What the client agreed with it to speak in TLS.
+    pub(crate) protocol: Option<Box<[u8]>>,
+    /// The name that the client asked it for, in lower case.
+    pub(crate) server_name: Option<Box<str>>,
+}
+
+impl Heard {
+    pub(crate) fn of(values: &Values<'_>) -> Option<Self> {
+        let Values { unique_id, protocol, authority } = *values;
+        let has_any = [unique_id, protocol, authority].iter().any(Option::is_some);
+        has_any.then(|| Self {
+            unique_id: unique_id.map(Into::into),
+            protocol: protocol.map(Into::into),
+            server_name: authority.and_then(host_name).flatten().map(Into::into),
+        })
+    }
 }
 
 impl Client {
@@ -65,8 +90,11 @@ impl Client {
     }
 
     /// Believes what the connection began with; from here on there are only requests.
-    pub(crate) fn is_introduced(&mut self, origin: Origin) {
+    pub(crate) fn is_introduced(&mut self, origin: Origin, heard: Option<Heard>) {
         self.entrance = Entrance::Open;
+        if let Some(heard) = heard {
+            self.more.get_or_insert_default().heard = Some(Rc::new(heard));
+        }
         match origin {
             Origin::Client { source, destination } => {
                 self.peer = source.into();
@@ -89,6 +117,7 @@ const NODE_TEXT_MAX: usize = 45 + 4;
 pub(crate) struct ClientAddress {
     peer: Peer,
     destination: Option<SocketAddr>,
+    heard: Option<Rc<Heard>>,
     /// Found out when it is first asked for.
     ends: OnceCell<Option<Ends>>,
     node: [u8; NODE_TEXT_MAX],
@@ -107,12 +136,18 @@ impl ClientAddress {
         };
         debug_assert!(written.is_ok(), "an address fits");
         let length = (NODE_TEXT_MAX - room.len()) as u8;
-        let destination = client.more.as_ref().and_then(|more| more.destination);
-        Self { peer: client.peer, destination, ends: OnceCell::new(), node, length }
+        let more = client.more.as_ref();
+        let (destination, heard) =
+            (more.and_then(|more| more.destination), more.and_then(|more| more.heard.clone()));
+        Self { peer: client.peer, destination, heard, ends: OnceCell::new(), node, length }
     }
 
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.peer.ip
+    }
+
+    pub(crate) fn heard(&self) -> Option<&Heard> {
+        self.heard.as_deref()
     }
 
     /// The address, or `unknown` (RFC 7239 §6.2) if there is none.

@@ -392,8 +392,8 @@ pub(crate) async fn enter(
     let mut call = begin(worker, &view, listener, stream, &address, alarm, workspace);
     match entrance::enter(&mut call, client.entrance).await {
         Ok(Entered::End) => Fate::Close,
-        Ok(Entered::From(origin)) => {
-            client.is_introduced(origin);
+        Ok(Entered::From(origin, heard)) => {
+            client.is_introduced(origin, heard);
             Fate::KeepAlive
         }
         Ok(Entered::Nothing) => Fate::KeepAlive,

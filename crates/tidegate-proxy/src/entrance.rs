@@ -1,6 +1,7 @@
 //! What a connection has to say before its first request: a header of the PROXY protocol, from the networks that send one,
 //! and only from those. Knows no requests.
 
+use crate::client::Heard;
 use crate::downstream::{read_at_once, read_more};
 use crate::failure::{Cause, Failure, Stage};
 use crate::request::Call;
@@ -8,7 +9,7 @@ use crate::snapshot::Listener;
 use crate::timers::{after, now};
 use std::net::IpAddr;
 use std::task::Poll;
-use tidegate_http::proxy_protocol::{Origin, ProxyHeaderError, begins_with_header, parse};
+use tidegate_http::proxy_protocol::{Header, Origin, ProxyHeaderError, Values, begins_with_header, parse};
 
 /// How a connection has to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ impl Entrance {
 pub(crate) enum Entered {
     /// It closed.
     End,
-    /// It may go on, and comes from there.
-    From(Origin),
+    /// It may go on, comes from there, and this is what else was said.
+    From(Origin, Option<Heard>),
     /// A false alarm.
     Nothing,
 }
@@ -52,10 +53,13 @@ pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Ent
     let deadline = after(call.journal.started, call.listener.head_timeout);
     loop {
         let found = judge(call.workspace.input.readable(), entrance);
-        if let Some((origin, length)) = found.map_err(|error| failed(Cause::ProxyHeader(error)))? {
+        if let Some(Header { origin, values, length }) =
+            found.map_err(|error| failed(Cause::ProxyHeader(error)))?
+        {
+            let heard = Heard::of(&values);
             call.workspace.input.consume(length);
             call.workspace.input.unpin(); // a head is read from the front of the buffer
-            return Ok(Entered::From(origin));
+            return Ok(Entered::From(origin, heard));
         }
         match read_more(call, deadline).await {
             Ok(true) => {}
@@ -65,12 +69,13 @@ pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Ent
     }
 }
 
-/// Where the connection comes from, and how long its header is. `None`: more is needed to say.
-fn judge(bytes: &[u8], entrance: Entrance) -> Result<Option<(Origin, usize)>, ProxyHeaderError> {
+/// The header that the connection begins with, or as good as one. `None`: more is needed to say.
+fn judge(bytes: &[u8], entrance: Entrance) -> Result<Option<Header<'_>>, ProxyHeaderError> {
+    let nothing = Header { origin: Origin::Peer, values: Values::default(), length: 0 };
     match (entrance, begins_with_header(bytes)) {
         (Entrance::HeaderRequired, _) => parse(bytes),
         (Entrance::HeaderForbidden, None) => Ok(None),
         (Entrance::HeaderForbidden, Some(true)) => Err(ProxyHeaderError::Unexpected),
-        (Entrance::HeaderForbidden, Some(false)) | (Entrance::Open, _) => Ok(Some((Origin::Peer, 0))),
+        (Entrance::HeaderForbidden, Some(false)) | (Entrance::Open, _) => Ok(Some(nothing)),
     }
 }

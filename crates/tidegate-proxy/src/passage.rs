@@ -2,7 +2,7 @@
 //! first message of their TLS. Nothing of them is understood beyond that.
 //!
 //! ```text
-//!   header of a proxy in front? ─→ names? read the hello ─→ known: as it is ──────────┐
+//!   header of a proxy in front? ─→ names? told, or read the hello ─→ known: as it is ─┐
 //!                                          └ else: TLS ends here? ─→ in the clear ─→ pick, connect, tunnel
 //!                                                   └ and no cluster: HTTP
 //! ```
@@ -116,8 +116,12 @@ enum Course {
 }
 
 async fn course(call: &mut Call<'_>, passage: &Passage, deadline: Moment) -> Course {
-    let hello = if passage.names.is_empty() { None } else { read_hello(call, deadline).await };
-    call.journal.server_name = hello.and_then(|hello| hello.server_name).map(Into::into);
+    // Whoever decrypted in front has heard the name, and what is behind the header may be anything, or nothing yet.
+    call.journal.server_name = match call.address.heard().and_then(|heard| heard.server_name.clone()) {
+        Some(heard) => Some(heard),
+        None if passage.names.is_empty() => None,
+        None => read_hello(call, deadline).await.and_then(|hello| hello.server_name).map(Into::into),
+    };
     let named = call.journal.server_name.as_deref().and_then(|name| passage.cluster_of(name));
     // What is encrypted for us is not for a cluster before it has been decrypted.
     let rest = passage.rest.filter(|_| call.listener.tls.is_none());

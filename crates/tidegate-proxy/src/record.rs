@@ -88,6 +88,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         bytes_out: journal.body_bytes_out,
         hedged: journal.hedged,
         no_retry: journal.no_retry,
+        connection_id: call.address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: logged_failure(journal),
     };
     writer.log.handle.write(writer.formatter.line(&record));

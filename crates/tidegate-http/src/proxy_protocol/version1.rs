@@ -1,6 +1,6 @@
 //! Version 1: one line of text. Knows nothing of version 2.
 
-use super::{Origin, ProxyHeaderError};
+use super::{Header, Origin, ProxyHeaderError, Values};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 /// The longest line that the protocol allows, its end included (section 2.1).
 const LINE_BYTES_MAX: usize = 107;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Origin, usize)>, ProxyHeaderError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header<'_>>, ProxyHeaderError> {
     let window = bytes.get(..LINE_BYTES_MAX).unwrap_or(bytes);
     let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
         if window.len() == LINE_BYTES_MAX {
@@ -19,7 +19,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Origin, usize)>, ProxyHeader
     };
     let line = window.get(SIGNATURE.len()..end).and_then(|line| line.strip_suffix(b"\r"));
     let line = line.and_then(|line| str::from_utf8(line).ok()).ok_or(ProxyHeaderError::LineInvalid)?;
-    Ok(Some((origin(line)?, end + 1)))
+    Ok(Some(Header { origin: origin(line)?, values: Values::default(), length: end + 1 }))
 }
 
 /// `TCP4 source destination port port`, or the same with TCP6, each word after exactly one space.

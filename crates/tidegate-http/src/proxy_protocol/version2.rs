@@ -1,7 +1,7 @@
 //! Version 2: sixteen fixed bytes, addresses, and values that carry their type and length (TLV). Reads and writes it.
 
 use super::crc32c::crc32c;
-use super::{HEADER_BYTES_MAX, Origin, ProxyHeaderError};
+use super::{HEADER_BYTES_MAX, Header, Origin, ProxyHeaderError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -27,11 +27,17 @@ const TLV_AUTHORITY: u8 = 2;
 const TLV_CRC32C: u8 = 3;
 const TLV_UNIQUE_ID: u8 = 5;
 
+/// Section 2.2.5.
+const UNIQUE_ID_BYTES_MAX: usize = 128;
+
+/// Protocols in TLS have a length of one byte (RFC 7301 §3.1); hosts are shorter (RFC 1035 §2.3.4).
+const NAME_BYTES_MAX: usize = 255;
+
 /// What a connection of the proxy's own begins with, such as that of a health check.
 pub const LOCAL: &[u8; FIXED_BYTES] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /// Each byte is judged as soon as it is there, so that pieces are refused where the whole is.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Origin, usize)>, ProxyHeaderError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header<'_>>, ProxyHeaderError> {
     let Some(version_and_command) = bytes.get(SIGNATURE.len()) else { return Ok(None) };
     let command = version_and_command & 0xf;
     if version_and_command >> 4 != VERSION {
@@ -52,21 +58,28 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Origin, usize)>, ProxyHeader
         return Err(ProxyHeaderError::TooLong { limit_bytes: HEADER_BYTES_MAX });
     }
     let Some(header) = bytes.get(..length) else { return Ok(None) };
-    let says_nothing = command == COMMAND_LOCAL || family == FAMILY_UNSPEC || transport == TRANSPORT_UNSPEC;
-    let origin = if says_nothing { Origin::Peer } else { origin(header, family)? };
-    Ok(Some((origin, length)))
+    let rest = header.get(FIXED_BYTES..).unwrap_or_default();
+    let (origin, values) = match (command, family, transport) {
+        (COMMAND_LOCAL, ..) => (Origin::Peer, Values::default()),
+        // Whoever does not say what it is about may have put anything there.
+        (_, FAMILY_UNSPEC, _) => (Origin::Peer, read_values(header, rest).unwrap_or_default()),
+        (_, _, TRANSPORT_UNSPEC) => (Origin::Peer, Values::default()),
+        _ => {
+            let (origin, values) = origin(rest, family)?;
+            (origin, read_values(header, values)?)
+        }
+    };
+    Ok(Some(Header { origin, values, length }))
 }
 
-/// Datagrams count as streams do: they are how a client came to a proxy that speaks HTTP/3 with it.
-fn origin(header: &[u8], family: u8) -> Result<Origin, ProxyHeaderError> {
-    let rest = header.get(FIXED_BYTES..).unwrap_or_default();
-    let (origin, values) = match family {
-        FAMILY_INET => addresses::<4>(rest, |bytes| Ipv4Addr::from(bytes).into())?,
-        FAMILY_INET6 => addresses::<16>(rest, |bytes| Ipv6Addr::from(bytes).to_canonical())?,
-        _ => (Origin::Nameless, rest.get(UNIX_BYTES..).ok_or(ProxyHeaderError::AddressInvalid)?),
-    };
-    check_values(header, values)?;
-    Ok(origin)
+/// And what is left behind it. Datagrams count as streams do: they are how a client came to a proxy that speaks HTTP/3 with
+/// it.
+fn origin(rest: &[u8], family: u8) -> Result<(Origin, &[u8]), ProxyHeaderError> {
+    match family {
+        FAMILY_INET => addresses::<4>(rest, |bytes| Ipv4Addr::from(bytes).into()),
+        FAMILY_INET6 => addresses::<16>(rest, |bytes| Ipv6Addr::from(bytes).to_canonical()),
+        _ => Ok((Origin::Nameless, rest.get(UNIX_BYTES..).ok_or(ProxyHeaderError::AddressInvalid)?)),
+    }
 }
 
 /// Source, destination, and their ports; what is left behind them.
@@ -83,8 +96,10 @@ fn addresses<const N: usize>(
     Ok((Origin::Client { source, destination }, rest))
 }
 
-/// Every value lies within the header, and a checksum is the right one.
-fn check_values(header: &[u8], mut values: &[u8]) -> Result<(), ProxyHeaderError> {
+/// Every value lies within the header, those that are understood are there once and no longer than they may be, and a
+/// checksum is the right one. All others are skipped, whatever is in them: what they say of TLS is for whoever wants it.
+fn read_values<'a>(header: &'a [u8], mut values: &'a [u8]) -> Result<Values<'a>, ProxyHeaderError> {
+    let mut read = Values::default();
     while !values.is_empty() {
         let invalid = ProxyHeaderError::TlvInvalid;
         let ([kind, high, low], rest) = values.split_first_chunk::<3>().ok_or(invalid)?;
@@ -93,9 +108,14 @@ fn check_values(header: &[u8], mut values: &[u8]) -> Result<(), ProxyHeaderError
         if *kind == TLV_CRC32C {
             check_sum(header, value, header.len() - rest.len())?;
         }
+        if let Some((place, most)) = read.place(*kind)
+            && (place.replace(value).is_some() || value.len() > most)
+        {
+            return Err(invalid);
+        }
         values = rest;
     }
-    Ok(())
+    Ok(read)
 }
 
 /// Section 2.2.3: of the whole header, with zeros where the checksum itself stands, which is before `end`.
@@ -108,10 +128,10 @@ fn check_sum(header: &[u8], value: &[u8], end: usize) -> Result<(), ProxyHeaderE
 }
 
 /// What is told of a connection besides its addresses; of each, no more than the protocol has room for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Values<'a> {
-    /// Tells this connection from all others: up to 128 bytes.
-    pub unique_id: &'a [u8],
+    /// Tells this connection from all others.
+    pub unique_id: Option<&'a [u8]>,
     /// What the client and the proxy agreed to speak in TLS.
     pub protocol: Option<&'a [u8]>,
     /// The name that the client asked for in TLS.
@@ -121,10 +141,20 @@ pub struct Values<'a> {
 impl<'a> Values<'a> {
     fn all(&self) -> impl Iterator<Item = (u8, &'a [u8])> {
         let short = |bytes: &'a [u8], most: usize| bytes.get(..most.min(bytes.len())).unwrap_or_default();
-        let id = [(TLV_UNIQUE_ID, short(self.unique_id, 128))];
-        let protocol = self.protocol.map(|bytes| (TLV_ALPN, short(bytes, 255)));
-        let authority = self.authority.map(|bytes| (TLV_AUTHORITY, short(bytes, 255)));
+        let id = self.unique_id.map(|bytes| (TLV_UNIQUE_ID, short(bytes, UNIQUE_ID_BYTES_MAX)));
+        let protocol = self.protocol.map(|bytes| (TLV_ALPN, short(bytes, NAME_BYTES_MAX)));
+        let authority = self.authority.map(|bytes| (TLV_AUTHORITY, short(bytes, NAME_BYTES_MAX)));
         id.into_iter().chain(protocol).chain(authority)
+    }
+
+    /// Where a value of this kind belongs, and how long it may be.
+    fn place(&mut self, kind: u8) -> Option<(&mut Option<&'a [u8]>, usize)> {
+        match kind {
+            TLV_ALPN => Some((&mut self.protocol, NAME_BYTES_MAX)),
+            TLV_AUTHORITY => Some((&mut self.authority, NAME_BYTES_MAX)),
+            TLV_UNIQUE_ID => Some((&mut self.unique_id, UNIQUE_ID_BYTES_MAX)),
+            _ => None,
+        }
     }
 }
 

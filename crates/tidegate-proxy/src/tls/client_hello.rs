@@ -103,6 +103,12 @@ fn server_name(data: &[u8]) -> Option<Option<String>> {
     if kind != [0] {
         return Some(None);
     }
+    host_name(name)
+}
+
+/// A host in lower case. `None` in place of it: it is an address; outside: neither.
+#[allow(clippy::option_option, reason = "the outer one is for what does not hold together")]
+pub(crate) fn host_name(name: &[u8]) -> Option<Option<String>> {
     let name = name.strip_suffix(b".").unwrap_or(name);
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     if name.is_empty() || name.len() > 253 || !name.iter().all(is_name) {

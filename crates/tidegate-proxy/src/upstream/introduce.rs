@@ -33,10 +33,13 @@ pub(crate) fn introduction(call: &Call<'_>, carries: &Carries) -> Vec<u8> {
         Carries::OneRequest => None,
     };
     let mut header = Vec::new();
+    // What was agreed on here counts; of what was not, somebody in front may know.
+    let heard = call.address.heard();
     let asked = call.down.server_name().or(call.journal.server_name.as_deref());
+    let asked = asked.or(heard.and_then(|heard| heard.server_name.as_deref()));
     let values = Values {
-        unique_id: call.journal.id.as_bytes(),
-        protocol: call.down.protocol(),
+        unique_id: heard.and_then(|heard| heard.unique_id.as_deref()).or(Some(call.journal.id.as_bytes())),
+        protocol: call.down.protocol().or(heard.and_then(|heard| heard.protocol.as_deref())),
         authority: asked.map(str::as_bytes),
     };
     proxy_protocol::write(client, &values, &mut header);

@@ -44,6 +44,7 @@ pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
     object.string(key!("cause"), failure.map(|failure| failure.cause));
     object.out.extend_from_slice(if record.hedged { b",\"hedged\":true" } else { b",\"hedged\":false" });
     object.string(key!("no_retry"), record.no_retry);
+    object.string(key!("connection_id"), record.connection_id);
     object.out.push(b'}');
 }
 

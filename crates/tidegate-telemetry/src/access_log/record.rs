@@ -46,6 +46,8 @@ pub struct Record<'a> {
     pub hedged: bool,
     /// Why a failed attempt was not followed by another, when its failure called for one.
     pub no_retry: Option<&'a str>,
+    /// The id that a proxy in front has given the client's connection.
+    pub connection_id: Option<&'a [u8]>,
     /// Why the request did not end well; `None` when it did.
     pub failure: Option<Failure<'a>>,
 }
@@ -126,6 +128,7 @@ mod tests {
             bytes_out: 5120,
             hedged: false,
             no_retry: None,
+            connection_id: None,
             failure: None,
         }
     }
@@ -179,7 +182,7 @@ mod tests {
             "query": "page=2", "protocol": "HTTP/1.1", "user_agent": "curl/8.5 \"x\"", "route": "shop",
             "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "attempts": 1, "queue_ms": 0.012,
             "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
-            "ended_by": null, "stage": null, "cause": null, "hedged": false, "no_retry": null,
+            "ended_by": null, "stage": null, "cause": null, "hedged": false, "no_retry": null, "connection_id": null,
         });
         assert_eq!(parsed, expected);
 
@@ -222,6 +225,7 @@ mod tests {
                 path: Some(&path), query: Some(&query), user_agent: Some(&agent), status: Some(status),
                 total: Duration::from_nanos(total), bytes_in: bytes,
                 no_retry: Some(&text),
+                connection_id: Some(&agent),
                 failure: Some(Failure { blame: &text, stage: &text, cause: &text }),
                 ..answered()
             };
@@ -233,11 +237,11 @@ mod tests {
 
             let words = line(Format::Text, &record);
             prop_assert_eq!(words.matches(char::is_control).collect::<Vec<_>>(), ["\n"]);
-            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 5);
+            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 6);
         }
     }
 
-    /// The text line with the same words as the property's records, five pairs less.
+    /// The text line with the same words as the property's records, six pairs less.
     fn unreadable_but_blamed() -> Record<'static> {
         Record {
             failure: unreadable().failure,

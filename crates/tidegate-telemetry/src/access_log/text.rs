@@ -72,6 +72,10 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
             put_word(out, word.as_bytes());
         }
     }
+    if let Some(id) = record.connection_id {
+        put_key(out, "connection");
+        put_word(out, id);
+    }
 }
 
 fn put_key(out: &mut Vec<u8>, key: &str) {
