@@ -31,8 +31,8 @@ fn any_way(bytes: &[u8]) -> Parsed<'_> {
 }
 
 /// That says this and nothing else.
-fn alone(origin: Origin, length: usize) -> Option<Header<'static>> {
-    Some(Header { origin, values: Values::default(), length })
+fn alone(origin: Origin, length: usize) -> Header<'static> {
+    Header { origin, values: Values::default(), length }
 }
 
 fn client(source: &str, destination: &str) -> Origin {
@@ -67,9 +67,9 @@ fn lines_of_version_1_say_who_the_client_is() {
         ("PROXY UNKNOWN ffff:: 1 what ever\r\n", Origin::Peer, "what follows is ignored"),
     ];
     for (line, origin, why) in cases {
-        assert_eq!(any_way(line.as_bytes()), Ok(alone(origin, line.len())), "{why}");
+        assert_eq!(any_way(line.as_bytes()), Ok(Some(alone(origin, line.len()))), "{why}");
         let with_request = format!("{line}GET / HTTP/1.1\r\n");
-        assert_eq!(any_way(with_request.as_bytes()), Ok(alone(origin, line.len())), "{why}");
+        assert_eq!(any_way(with_request.as_bytes()), Ok(Some(alone(origin, line.len()))), "{why}");
     }
 }
 
@@ -100,7 +100,7 @@ fn other_lines_are_refused() {
     let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(200));
     assert_eq!(any_way(long.as_bytes()), Err(ProxyHeaderError::TooLong { limit_bytes: 107 }));
     let longest = format!("PROXY UNKNOWN {}\r\n", "x".repeat(107 - 16));
-    assert_eq!(any_way(longest.as_bytes()), Ok(alone(Origin::Peer, 107)));
+    assert_eq!(any_way(longest.as_bytes()), Ok(Some(alone(Origin::Peer, 107))));
 }
 
 #[test]
@@ -120,9 +120,9 @@ fn headers_of_version_2_say_who_the_client_is() {
         (LOCAL.to_vec(), Origin::Peer, "what we send ourselves"),
     ];
     for (header, origin, why) in cases {
-        assert_eq!(any_way(&header), Ok(alone(origin, header.len())), "{why}");
+        assert_eq!(any_way(&header), Ok(Some(alone(origin, header.len()))), "{why}");
         let with_request = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
-        assert_eq!(any_way(&with_request), Ok(alone(origin, header.len())), "{why}");
+        assert_eq!(any_way(&with_request), Ok(Some(alone(origin, header.len()))), "{why}");
     }
 }
 
@@ -174,7 +174,11 @@ fn values_of_a_header_are_read_once_and_within_their_length() {
     let values = Values { unique_id: Some(b""), protocol: Some(&name), authority: Some(&name) };
     assert_eq!(any_way(&longest), Ok(Some(Header { origin, values, length: longest.len() })));
     let broken = told(&[value(0x20, b"\x01\0\0\0\0\x21\xff\xffx")]);
-    assert_eq!(any_way(&broken), Ok(alone(origin, broken.len())), "what is said of TLS is not looked into");
+    assert_eq!(
+        any_way(&broken),
+        Ok(Some(alone(origin, broken.len()))),
+        "what is said of TLS is not looked into"
+    );
     for (values, why) in [
         (vec![value(5, &[7; 129])], "an id longer than ids may be"),
         (vec![value(1, &[b'h'; 256])], "a protocol that no TLS can name"),
@@ -189,7 +193,7 @@ fn values_of_a_header_are_read_once_and_within_their_length() {
     let values = Values { unique_id: Some(b"id"), ..Values::default() };
     assert_eq!(any_way(&nameless), Ok(Some(Header { origin: Origin::Peer, values, length: nameless.len() })));
     let local = binary(0x20, 0x11, &[INET, &value(2, b"app.test")].concat());
-    assert_eq!(any_way(&local), Ok(alone(Origin::Peer, local.len())));
+    assert_eq!(any_way(&local), Ok(Some(alone(Origin::Peer, local.len()))));
 }
 
 #[test]
@@ -214,7 +218,7 @@ fn a_right_checksum_is_right_wherever_it_stands() {
         header[31..35].copy_from_slice(&sum.to_be_bytes());
         assert_eq!(
             any_way(&header),
-            Ok(alone(client("192.0.2.1:80", "192.0.2.2:443"), header.len())),
+            Ok(Some(alone(client("192.0.2.1:80", "192.0.2.2:443"), header.len()))),
             "{}",
             header.escape_ascii()
         );
