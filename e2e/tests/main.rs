@@ -15,6 +15,7 @@ mod door;
 
 mod abusive_clients;
 mod acme;
+mod acme_dns;
 mod balancing;
 mod breakers;
 mod broken_origins;

@@ -18,10 +18,12 @@ const fn needed(command: &'static str, package: &'static str) -> Needed {
 pub(crate) const FOR_TESTS: &[Needed] = &[
     needed("chromium", "chromium"),
     needed("curl", "curl"),
+    needed("dig", "bind9-dnsutils"),
     needed("faketime", "faketime"),
     needed("pebble", "pebble"),
     needed("haproxy", "haproxy"),
     needed("ip", "iproute2"),
+    needed("named", "bind9"),
     needed("nft", "nftables"),
     needed("nghttp", "nghttp2-client"),
     needed("nginx", "nginx-light"),

@@ -1,25 +1,35 @@
 //! An authority, our account there, and orders of certificates.
 
-use crate::challenge::{Answer, Answers, ChallengeKind, proof};
+use crate::caller::{Caller, Later};
+use crate::challenge::{Answer, ChallengeKind, Proof};
+use crate::dns::{DnsError, Record};
 use crate::folder::Folder;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationHandle, AuthorizationStatus, ChallengeType, Error, Identifier,
     NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
+use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::Mutex;
 
 /// How long an authority may take to look at what is shown, and to sign.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Why there is no certificate.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum AcmeError {
+    #[error("the record in the DNS cannot be shown: {0}")]
+    Dns(#[from] DnsError),
     #[error("it cannot be kept: {0}")]
-    Folder(String),
-    #[error("the authority refused: {0}")]
-    Refused(String),
+    Folder(io::Error),
+    #[error("the authority refused: {why}")]
+    Refused {
+        why: String,
+        /// When it wants to be asked again, if it says so.
+        retry_after: Option<Duration>,
+    },
     #[error("the authority cannot be reached: {0}")]
     Unreachable(String),
 }
@@ -35,11 +45,16 @@ pub struct Terms {
     pub email: Option<String>,
 }
 
+/// Seconds since the Unix epoch, now.
+pub type Clock = fn() -> i64;
+
 /// An authority. One order at a time.
 #[derive(Debug)]
 pub struct Authority {
     terms: Terms,
     folder: Folder,
+    clock: Clock,
+    later: Arc<Later>,
     account: Mutex<Option<Known>>,
 }
 
@@ -53,108 +68,173 @@ impl std::fmt::Debug for Known {
 }
 
 impl Authority {
-    pub fn new(terms: Terms, folder: Folder) -> Self {
-        Self { terms, folder, account: Mutex::default() }
+    pub fn new(terms: Terms, folder: Folder, clock: Clock) -> Self {
+        Self { terms, folder, clock, later: Arc::default(), account: Mutex::default() }
     }
 
-    /// Gets a certificate for `host`, with a new key, and puts both into the folder.
-    pub async fn obtain(
-        &self,
-        host: &str,
-        kind: ChallengeKind,
-        answers: &dyn Answers,
-    ) -> Result<(), AcmeError> {
+    /// Gets a certificate for `host`, with a new key, and puts both into the folder. Says why what was shown is still there, if
+    /// it is.
+    pub async fn obtain(&self, host: &str, proof: Proof<'_>) -> Result<Option<DnsError>, AcmeError> {
         let mut account = self.account.lock().await;
         let known = match account.take() {
             Some(known) => known,
             None => Known(self.register().await?),
         };
-        let ordered = order(&known.0, host, kind, answers).await;
-        answers.forget(host);
-        if !matches!(ordered, Err(AcmeError::Refused(_))) {
+        let ordered = self.order(&known.0, host, proof).await;
+        if !matches!(ordered, Err(AcmeError::Refused { .. })) {
             *account = Some(known); // an account that the authority has forgotten is asked for again
         }
-        let pem = ordered?;
-        Folder::write(&self.folder.certificate(host), pem.as_bytes()).map_err(folder)
+        let (pem, left) = ordered?;
+        Folder::write(&self.folder.certificate(host), pem.as_bytes()).map_err(AcmeError::Folder)?;
+        Ok(left)
     }
 
     /// The account of before, or a new one.
     async fn register(&self) -> Result<Account, AcmeError> {
-        let builder = match &self.terms.root {
-            Some(root) => Account::builder_with_root(root),
-            None => Account::builder(),
-        };
-        let builder = builder.map_err(said)?;
+        let caller = Caller::new(self.terms.root.as_deref(), Arc::clone(&self.later));
+        let caller = caller.map_err(|error| self.said(error))?;
+        let builder = Account::builder_with_http(Box::new(caller));
         let path = self.folder.account(&self.terms.directory);
         if let Some(credentials) = credentials(&path) {
-            return builder.from_credentials(credentials).await.map_err(said);
+            return builder.from_credentials(credentials).await.map_err(|error| self.said(error));
         }
         let contact: Vec<_> = self.terms.email.iter().map(|email| format!("mailto:{email}")).collect();
         let contact: Vec<_> = contact.iter().map(String::as_str).collect();
         let wanted =
             NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-        let (account, credentials) =
-            builder.create(&wanted, self.terms.directory.clone(), None).await.map_err(said)?;
-        let text = serde_json::to_vec_pretty(&credentials).map_err(|error| folder(error.into()))?;
-        Folder::write(&path, &text).map_err(folder)?;
+        let created = builder.create(&wanted, self.terms.directory.clone(), None).await;
+        let (account, credentials) = created.map_err(|error| self.said(error))?;
+        let text =
+            serde_json::to_vec_pretty(&credentials).map_err(|error| AcmeError::Folder(error.into()))?;
+        Folder::write(&path, &text).map_err(AcmeError::Folder)?;
         Ok(account)
     }
+
+    /// Certificate, chain and key; and why a record is still there, if one is.
+    async fn order(
+        &self,
+        account: &Account,
+        host: &str,
+        proof: Proof<'_>,
+    ) -> Result<(String, Option<DnsError>), AcmeError> {
+        let identifiers = [Identifier::Dns(host.to_owned())];
+        let order = account.new_order(&NewOrder::new(&identifiers)).await;
+        let mut order = order.map_err(|error| self.said(error))?;
+        let mut records = Vec::new();
+        let ready = self.show(&mut order, host, proof, &mut records).await;
+        let mut left = None;
+        match proof {
+            Proof::Shown(_, answers) => answers.forget(host),
+            Proof::Dns(dns) => {
+                for record in &records {
+                    left = dns.withdraw(record, self.now()).await.err().or(left);
+                }
+            }
+        }
+        ready?;
+        let key = order.finalize().await.map_err(|error| self.said(error))?;
+        let chain = order.poll_certificate(&retries()).await.map_err(|error| self.said(error))?;
+        Ok((format!("{chain}\n{key}"), left))
+    }
+
+    /// Shows what the authority wants to see, until it has seen it. Records that it put into the DNS are in `records`.
+    async fn show(
+        &self,
+        order: &mut Order,
+        host: &str,
+        proof: Proof<'_>,
+        records: &mut Vec<Record>,
+    ) -> Result<(), AcmeError> {
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization.map_err(|error| self.said(error))?;
+            if authorization.status != AuthorizationStatus::Valid {
+                self.answer(&mut authorization, host, proof, records).await?;
+            }
+        }
+        let status = order.poll_ready(&retries()).await.map_err(|error| self.said(error))?;
+        if status == OrderStatus::Ready { Ok(()) } else { Err(refused(what_was_wrong(order).await)) }
+    }
+
+    /// Shows it, and tells the authority to look.
+    async fn answer<'a>(
+        &self,
+        authorization: &'a mut AuthorizationHandle<'a>,
+        host: &str,
+        proof: Proof<'_>,
+        records: &mut Vec<Record>,
+    ) -> Result<(), AcmeError> {
+        let (wanted, word) = match proof {
+            Proof::Dns(_) => (ChallengeType::Dns01, "dns-01"),
+            Proof::Shown(ChallengeKind::Http01, _) => (ChallengeType::Http01, "http-01"),
+            Proof::Shown(ChallengeKind::TlsAlpn01, _) => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
+        };
+        let Some(mut challenge) = authorization.challenge(wanted) else {
+            return Err(refused(format!("it does not offer {word} for {host}")));
+        };
+        let key = challenge.key_authorization();
+        match proof {
+            Proof::Dns(dns) => {
+                let record = dns.locate(host, key.dns_value()).await?;
+                records.push(record);
+                if let Some(record) = records.last() {
+                    dns.show(record, self.now()).await?;
+                }
+            }
+            Proof::Shown(ChallengeKind::Http01, answers) => {
+                let (token, text) = (challenge.token.clone(), key.as_str().to_owned());
+                answers.show(host, Answer::Http { token, text });
+            }
+            Proof::Shown(ChallengeKind::TlsAlpn01, answers) => {
+                let shown = crate::challenge::proof(host, key.digest().as_ref());
+                let why = |error| refused(format!("nothing can be shown for {host}: {error}"));
+                answers.show(host, shown.map_err(why)?);
+            }
+        }
+        challenge.set_ready().await.map_err(|error| self.said(error))
+    }
+
+    /// Whether it refused, and when it wants to be asked again; or whether it was not there.
+    fn said(&self, error: Error) -> AcmeError {
+        if let Error::Api(problem) = error {
+            let retry_after = self.later.take().and_then(|said| retry_after(&said, (self.clock)()));
+            return AcmeError::Refused { why: problem.to_string(), retry_after };
+        }
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(deeper) = cause {
+            text = format!("{text}: {deeper}");
+            cause = deeper.source();
+        }
+        AcmeError::Unreachable(text)
+    }
+
+    fn now(&self) -> u64 {
+        (self.clock)().try_into().unwrap_or_default()
+    }
+}
+
+fn retries() -> RetryPolicy {
+    RetryPolicy::default().timeout(PATIENCE)
+}
+
+fn refused(why: String) -> AcmeError {
+    AcmeError::Refused { why, retry_after: None }
+}
+
+/// Seconds, or a date (RFC 9110 §10.2.3).
+fn retry_after(said: &str, now: i64) -> Option<Duration> {
+    if let Ok(seconds) = said.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(said.trim()).ok()?;
+    let now = UNIX_EPOCH + Duration::from_secs(now.try_into().ok()?);
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// A file that makes no sense is like none: there will be a new account.
 fn credentials(path: &std::path::Path) -> Option<AccountCredentials> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// Certificate, chain and key.
-async fn order(
-    account: &Account,
-    host: &str,
-    kind: ChallengeKind,
-    answers: &dyn Answers,
-) -> Result<String, AcmeError> {
-    let identifiers = [Identifier::Dns(host.to_owned())];
-    let mut order = account.new_order(&NewOrder::new(&identifiers)).await.map_err(said)?;
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization.map_err(said)?;
-        if authorization.status != AuthorizationStatus::Valid {
-            answer(&mut authorization, host, kind, answers).await?;
-        }
-    }
-    let retries = RetryPolicy::default().timeout(PATIENCE);
-    if order.poll_ready(&retries).await.map_err(said)? != OrderStatus::Ready {
-        return Err(AcmeError::Refused(what_was_wrong(&mut order).await));
-    }
-    let key = order.finalize().await.map_err(said)?;
-    let chain = order.poll_certificate(&retries).await.map_err(said)?;
-    Ok(format!("{chain}\n{key}"))
-}
-
-/// Shows what the authority wants to see, and tells it to look.
-async fn answer<'a>(
-    authorization: &'a mut AuthorizationHandle<'a>,
-    host: &str,
-    kind: ChallengeKind,
-    answers: &dyn Answers,
-) -> Result<(), AcmeError> {
-    let (wanted, word) = match kind {
-        ChallengeKind::Http01 => (ChallengeType::Http01, "http-01"),
-        ChallengeKind::TlsAlpn01 => (ChallengeType::TlsAlpn01, "tls-alpn-01"),
-    };
-    let Some(mut challenge) = authorization.challenge(wanted) else {
-        return Err(AcmeError::Refused(format!("it does not offer {word} for {host}")));
-    };
-    let key = challenge.key_authorization();
-    let shown = match kind {
-        ChallengeKind::Http01 => {
-            Answer::Http { token: challenge.token.clone(), text: key.as_str().to_owned() }
-        }
-        ChallengeKind::TlsAlpn01 => proof(host, key.digest().as_ref())
-            .map_err(|error| AcmeError::Refused(format!("nothing can be shown for {host}: {error}")))?,
-    };
-    answers.show(host, shown);
-    challenge.set_ready().await.map_err(said)
 }
 
 /// What the authority saw instead.
@@ -170,22 +250,15 @@ async fn what_was_wrong(order: &mut Order) -> String {
     "it did not say why".to_owned()
 }
 
-fn said(error: Error) -> AcmeError {
-    match error {
-        Error::Api(problem) => AcmeError::Refused(problem.to_string()),
-        error => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(deeper) = cause {
-                text = format!("{text}: {deeper}");
-                cause = deeper.source();
-            }
-            AcmeError::Unreachable(text)
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-fn folder(error: std::io::Error) -> AcmeError {
-    AcmeError::Folder(error.to_string())
+    #[test]
+    fn an_authority_may_say_when_in_seconds_and_by_date() {
+        assert_eq!(retry_after(" 120 ", 0), Some(Duration::from_mins(2)));
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:02:00 GMT", 60), Some(Duration::from_mins(1)));
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:02:00 GMT", 240), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", 0), None);
+    }
 }

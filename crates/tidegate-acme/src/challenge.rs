@@ -1,8 +1,27 @@
 //! What an authority wants to see before it believes that a host is ours.
 
+use crate::dns::Dns;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
 /// The ways of showing it.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// By a record in the DNS; also that everything below a name is ours.
+    Dns(&'a Dns),
+    /// By what is answered to whoever connects.
+    Shown(ChallengeKind, &'a dyn Answers),
+}
+
+impl std::fmt::Debug for Proof<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dns(dns) => f.debug_tuple("Dns").field(dns).finish(),
+            Self::Shown(kind, _) => f.debug_tuple("Shown").field(kind).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// What is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChallengeKind {
     /// RFC 8555 §8.3: a text at a path, on port 80.

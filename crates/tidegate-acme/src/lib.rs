@@ -6,13 +6,17 @@
 #![forbid(unsafe_code)]
 
 mod authority; // the account, and orders
+mod caller; // requests, each with a deadline
 mod challenge; // what the authority wants to see
+mod dns; // records, and whoever can change a zone
 mod folder; // where it is kept
 mod internal; // an authority of our own
 mod schedule; // when to ask for the next one, and when to ask again
 
-pub use authority::{AcmeError, Authority, Terms};
-pub use challenge::{Answer, Answers, ChallengeKind};
+pub use authority::{AcmeError, Authority, Clock, Terms};
+pub use caller::{RootError, look_at_root};
+pub use challenge::{Answer, Answers, ChallengeKind, Proof};
+pub use dns::{Dns, DnsError, KeyError, Through, look_at_key};
 pub use folder::Folder;
 pub use internal::{Internal, InternalError};
 pub use schedule::{pause, renewal_due};

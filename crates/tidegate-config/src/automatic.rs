@@ -40,6 +40,8 @@ const HERE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// Hosts that `acme` and `internal` do not name are those of the routes.
 pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
     let (named, all) = (hosts(&draft.routes), all_hosts(&draft.routes));
+    let is_provable = |host: &&String| host.starts_with("*.") || named.contains(host);
+    let provable: Vec<_> = all.iter().filter(is_provable).cloned().collect();
     for listener in &mut draft.listeners {
         if let Some(internal) = listener.value.tls.as_mut().and_then(|tls| tls.internal.as_mut())
             && internal.hosts.is_empty()
@@ -50,8 +52,8 @@ pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
         if !acme.hosts.is_empty() {
             continue;
         }
-        acme.hosts.clone_from(&named);
-        if named.is_empty() {
+        acme.hosts.clone_from(if acme.dns.is_some() { &provable } else { &named });
+        if acme.hosts.is_empty() {
             let title = "nothing says for which hosts there should be certificates";
             let help = "add `host = \"example.com\"` to a route, or `hosts = [\"example.com\"]` to `acme`";
             walk.report(Problem::error(listener.span.clone(), title).help(help));
@@ -126,6 +128,20 @@ mod tests {
             let report = parse(&format!("[[route]]\nhost = \"{host}\"\nto = \"h:1\"\n")).unwrap_err();
             assert!(report.contains("nothing listens"), "{host}: {report}");
         }
+    }
+
+    #[test]
+    fn wildcards_of_the_routes_have_certificates_where_records_can_be_shown() {
+        let text = |dns: &str| {
+            format!(
+                "[[route]]\nhost = [\"*.app.test\", \"app.test\", \"10.0.0.1\"]\nto = \"h:1\"\n\
+                 [[listener]]\nbind = \":443\"\ntls = {{ acme = {{ {dns} }} }}\n"
+            )
+        };
+        assert_eq!(hosts(&parse(&text("")).unwrap().listeners[0]), ["app.test"]);
+        let config = parse(&text("dns = { command = [\"hook\"] }")).unwrap();
+        assert_eq!(hosts(&config.listeners[0]), ["*.app.test", "app.test"]);
+        assert_eq!(parse(&config.to_toml(1)).unwrap(), config, "and can be shown and read again");
     }
 
     #[test]

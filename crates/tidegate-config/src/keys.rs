@@ -218,6 +218,13 @@ mod tests {
             ("tls", "cert") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\nkey = 'k'\n",
             ("tls", "key") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\n",
             ("acme", "hosts") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\n",
+            ("dns", "command" | "server") => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\n[listener.tls.acme.dns]\n"
+            }
+            ("dns", _) => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\n[listener.tls.acme.dns]\n\
+                 server = 'ns.test'\n"
+            }
             ("acme", _) => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['example.com']\n"
             }

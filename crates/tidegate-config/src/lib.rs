@@ -60,4 +60,7 @@ pub use route::{
 };
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
-pub use tls::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Internal, Tls, TlsVersion};
+pub use tls::{
+    Acme, AcmeChallenge, AcmeDns, CertificateFiles, ClientAuth, ClientDemand, DnsThrough, Internal, Tls,
+    TlsVersion,
+};

@@ -3,6 +3,7 @@
 //! What comes out is a [`Draft`]: every value read and inherited, names and references not yet looked at as a
 //! whole. That is the part of [`crate::check`].
 
+mod acme_dns;
 mod balance;
 mod cluster;
 mod endpoint_tls;

@@ -10,10 +10,11 @@ use crate::check::print_host;
 use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
-    Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, Endpoint, EndpointRequests,
-    EndpointTls, Forward, HashKey, HealthCheck, Hedge, Limits, Listener, Log, LogFormat, LogTarget, Matcher,
-    PassiveHealth, PathMatch, Priority, Probe, RateKey, RateLimit, Redirect, RedirectPart, RequestLimit,
-    Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky, Timeouts, Tls, Trust, Workers,
+    AcmeDns, Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, DnsThrough, Endpoint,
+    EndpointRequests, EndpointTls, Forward, HashKey, HealthCheck, Hedge, Limits, Listener, Log, LogFormat,
+    LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey, RateLimit, Redirect,
+    RedirectPart, RequestLimit, Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky,
+    Timeouts, Tls, Trust, Workers,
 };
 
 impl Config {
@@ -178,6 +179,7 @@ fn one_tls(tls: &Tls) -> String {
         keys.push(("ca", quoted(&acme.ca)));
         keys.extend(acme.ca_root.as_ref().map(|path| ("ca_root", file(path))));
         keys.extend(acme.challenge.map(|challenge| ("challenge", quoted(challenge.word()))));
+        keys.extend(acme.dns.as_ref().map(|dns| ("dns", acme_dns(dns))));
         keys.extend(acme.folder.as_ref().map(|path| ("folder", file(path))));
         fields.push(("acme", table(keys)));
     }
@@ -194,6 +196,19 @@ fn one_tls(tls: &Tls) -> String {
         fields.push(("client_chain", clients.chain.to_string()));
     }
     table(fields)
+}
+
+fn acme_dns(dns: &AcmeDns) -> String {
+    let mut keys = match &dns.through {
+        DnsThrough::Command(words) => vec![("command", list(words.iter().map(|word| quoted(word))))],
+        DnsThrough::Server { address, key } => {
+            let key = key.as_ref().map(|path| ("key", quoted(&path.display().to_string())));
+            [("server", quoted(address))].into_iter().chain(key).collect()
+        }
+    };
+    keys.push(("resolver", list(dns.resolvers.iter().map(|address| quoted(&address.to_string())))));
+    keys.extend([("timeout", duration(dns.timeout)), ("wait", duration(dns.wait))]);
+    table(keys)
 }
 
 fn one_route(sheet: &mut Sheet, route: &Route) {

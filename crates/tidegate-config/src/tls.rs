@@ -1,5 +1,6 @@
 //! How a listener speaks TLS. Names files, opens none.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,8 +62,10 @@ pub struct Acme {
     pub ca: String,
     /// PEM: what the authority's own certificate leads to; `None`: what the system knows.
     pub ca_root: Option<PathBuf>,
-    /// How it is shown that a host is ours; `None`: one way after the other.
+    /// How it is shown that a host is ours, but for wildcards; `None`: by `dns` if it is given, else one way after the other.
     pub challenge: Option<AcmeChallenge>,
+    /// How records come into the DNS; wildcards need it. `None`: they do not.
+    pub dns: Option<AcmeDns>,
     /// Where the account and the certificates are kept; `None`: where the system keeps such things.
     pub folder: Option<PathBuf>,
 }
@@ -78,6 +81,7 @@ impl Default for Acme {
             ca: ACME_CA.to_owned(),
             ca_root: None,
             challenge: None,
+            dns: None,
             folder: None,
         }
     }
@@ -95,6 +99,8 @@ pub struct Internal {
 /// What an authority looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AcmeChallenge {
+    /// A record, RFC 8555 §8.4.
+    Dns01,
     /// Port 80, RFC 8555 §8.3.
     Http01,
     /// Port 443, RFC 8737.
@@ -105,11 +111,39 @@ impl AcmeChallenge {
     /// As configured.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Dns01 => "dns-01",
             Self::Http01 => "http-01",
             Self::TlsAlpn01 => "tls-alpn-01",
         }
     }
 }
+
+/// How records come into the DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AcmeDns {
+    pub through: DnsThrough,
+    /// Who is asked where a zone is served; none: whom the system asks.
+    pub resolvers: Vec<SocketAddr>,
+    /// How long the command, or the server, may take.
+    pub timeout: Duration,
+    /// How long it may take from there until the servers of the zone show the record.
+    pub wait: Duration,
+}
+
+/// Who changes a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DnsThrough {
+    /// A program and its arguments.
+    Command(Vec<String>),
+    /// A server that takes updates (RFC 2136): a host, with a port if it is not 53; and the file with the key that it knows.
+    Server { address: String, key: Option<PathBuf> },
+}
+
+/// What the server of a zone, or the command, is given.
+pub(crate) const DNS_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Secondary servers are told at once, or look again after some minutes.
+pub(crate) const DNS_WAIT: Duration = Duration::from_mins(2);
 
 /// A certificate with its chain, and its key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -142,9 +142,10 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 30] = [
+const PLACES: [(&str, &str); 31] = [
     ("certificate", "[[listener]]\n[[listener.tls.certificates]]\n"),
     ("acme", "[[listener]]\n[listener.tls.acme]\n"),
+    ("dns", "[[listener]]\n[listener.tls.acme.dns]\n"),
     ("internal", "[[listener]]\n[listener.tls.internal]\n"),
     ("tls", "[[listener]]\n[listener.tls]\n"),
     ("admin", "[admin]\n"),

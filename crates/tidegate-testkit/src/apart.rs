@@ -4,6 +4,7 @@
 //! a loopback interface: as root directly, else as the root of a user namespace. Knows how to break that network, not
 //! what is sent over it.
 
+use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
 use crate::proxy::program;
@@ -62,6 +63,15 @@ impl Network {
     pub fn limit_outgoing_ports(&self, count: u16) {
         let range = format!("40000 {}", 40_000 + count - 1);
         std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", range).expect("it is our own network");
+    }
+
+    /// Makes an address one of this machine.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn add_address(&self, address: Ipv4Addr) {
+        let status = Command::new("ip").args(["addr", "add", &format!("{address}/8"), "dev", "lo"]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{address} cannot be had");
     }
 
     /// Loses packets from now on, in both directions, until [`Network::heal`].

@@ -31,6 +31,8 @@ pub mod http2_raw;
 pub mod load;
 /// The metrics page, read.
 pub mod metrics;
+/// A DNS server with zones that a test makes up.
+pub mod named;
 /// Waiting for something with a deadline.
 pub mod patience;
 

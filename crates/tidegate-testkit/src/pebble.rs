@@ -1,7 +1,7 @@
 //! Debian's `pebble`, an authority that hands out certificates to whoever shows it what it wants to see, and the DNS server
 //! that it asks: every name is this machine.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -17,6 +17,10 @@ pub struct Pebble {
     folder: TempDir,
     listen: Port,
     management: Port,
+    /// The DNS server that it asks, and where that can be told of records; `None` as soon as it runs.
+    names: Option<Port>,
+    names_at: SocketAddr,
+    records: Port,
     running: Vec<Child>,
 }
 
@@ -26,7 +30,8 @@ impl Pebble {
     /// # Panics
     /// When its files cannot be written.
     pub fn looking_at(http: u16, tls: u16) -> Self {
-        let (listen, management) = (Port::free(), Port::free());
+        let (listen, management, names, records) = (Port::free(), Port::free(), Port::free(), Port::free());
+        let names_at = names.address();
         let authority = Authority::new();
         let issued = authority.issue("pebble", &["127.0.0.1", "localhost"]);
         let folder = tempfile::tempdir().expect("a scratch folder");
@@ -40,7 +45,25 @@ impl Pebble {
             issued.key.display(),
         );
         std::fs::write(folder.path().join("pebble.json"), config).expect("the scratch folder is writable");
-        Self { authority, folder, listen, management, running: Vec::new() }
+        let names = Some(names);
+        Self { authority, folder, listen, management, names, names_at, records, running: Vec::new() }
+    }
+
+    /// It asks this DNS server instead of one of its own.
+    #[must_use]
+    pub fn asking(mut self, server: SocketAddr) -> Self {
+        (self.names, self.names_at) = (None, server);
+        self
+    }
+
+    /// The DNS server that it asks.
+    pub fn names(&self) -> SocketAddr {
+        self.names_at
+    }
+
+    /// Where its own DNS server can be told of records: by `POST /set-txt` and `POST /clear-txt`.
+    pub fn records(&self) -> SocketAddr {
+        self.records.address()
     }
 
     /// `ca = "…", ca_root = "…"`.
@@ -52,29 +75,24 @@ impl Pebble {
     /// # Panics
     /// When `pebble` is not installed, or does not start.
     pub fn start(&mut self) {
-        let (names, unused) = (Port::free(), Port::free());
-        let address = names.address().to_string();
-        let mut dns = Command::new("pebble-challtestsrv");
-        dns.args(["-defaultIPv6", "", "-defaultIPv4", "127.0.0.1", "-dns01", &address]);
-        dns.args([
-            "-http01",
-            "",
-            "-https01",
-            "",
-            "-tlsalpn01",
-            "",
-            "-management",
-            &unused.address().to_string(),
-        ]);
+        let address = self.names_at.to_string();
         let mut pebble = Command::new("pebble");
         pebble.arg("-config").arg(self.folder.path().join("pebble.json")).args(["-dnsserver", &address]);
         pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
-        let names_at = names.address();
-        drop(names); // it answers by UDP, which is what the reservation holds
-        for command in [&mut dns, &mut pebble] {
+        let mut commands = vec![pebble];
+        if self.names.take().is_some() {
+            // It answers by UDP, which is what the reservation held.
+            let mut dns = Command::new("pebble-challtestsrv");
+            dns.args(["-defaultIPv6", "", "-defaultIPv4", "127.0.0.1", "-dns01", &address]);
+            dns.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-management"]);
+            dns.arg(self.records.address().to_string());
+            commands.push(dns);
+        }
+        for mut command in commands {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             self.running.push(command.spawn().expect("pebble is installed"));
         }
+        let names_at = self.names_at;
         eventually("names are looked up", || TcpStream::connect(names_at).is_ok());
         let (client, to) = (self.authority.client(), self.management.address());
         eventually("pebble serves", || client.connect(to, "localhost").is_ok());

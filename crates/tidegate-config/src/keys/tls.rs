@@ -111,9 +111,9 @@ pub(super) static ACME: Table = Table {
         key(
             "hosts",
             Kind::List(&HOST),
-            Words("the hosts of all routes, but for wildcards and addresses"),
+            Words("the hosts of all routes, but for addresses, and wildcards unless there is a `dns`"),
             "[\"example.com\", \"www.example.com\"]",
-            "A certificate for each of them.",
+            "A certificate for each of them; those with `*.` need a `dns`.",
         ),
         key(
             "email",
@@ -138,10 +138,18 @@ pub(super) static ACME: Table = Table {
         ),
         key(
             "challenge",
-            Kind::Words(&["http-01", "tls-alpn-01"]),
-            Words("one after the other"),
+            Kind::Words(&["dns-01", "http-01", "tls-alpn-01"]),
+            Words("`dns-01` when there is a `dns`, else the others by turns"),
             "\"http-01\"",
-            "How it is shown that a host is ours: `http-01` on port 80 of the host, `tls-alpn-01` on port 443.",
+            "How it is shown that a host is ours: `http-01` on port 80 of the host, `tls-alpn-01` on port 443, `dns-01` by a record in \
+             the DNS. Wildcards always go by `dns-01`.",
+        ),
+        key(
+            "dns",
+            Kind::Table(&DNS),
+            Words("records are not put into the DNS"),
+            "{ command = [\"/etc/tidegate/dns-hook\"] }",
+            "How records come into the DNS: by a command, or by a server that takes updates (RFC 2136).",
         ),
         key(
             "folder",
@@ -154,6 +162,65 @@ pub(super) static ACME: Table = Table {
         ),
     ],
 };
+
+pub(super) static DNS: Table = Table {
+    name: "dns",
+    title: "`tls.acme.dns`",
+    doc: "How records come into the DNS, for `dns-01`: by one of `command` and `server`.",
+    keys: &[
+        key(
+            "command",
+            Kind::List(&WORD),
+            Words("none"),
+            "[\"/etc/tidegate/dns-hook\", \"--zone\", \"example.com\"]",
+            "A program and its arguments. `present` or `cleanup`, the name and the value of a TXT record follow; `TIDEGATE_ACME_ACTION`, \
+             `_HOST`, `_NAME`, `_VALUE` and `_ZONE` say the same.",
+        ),
+        key(
+            "server",
+            Kind::Text("a host like \"ns1.example.com\""),
+            Words("none"),
+            "\"ns1.example.com\"",
+            "A server that takes updates of the zone (RFC 2136), with a port if it is not 53.",
+        ),
+        key(
+            "key",
+            CERT_KEY,
+            Words("updates are not signed"),
+            "\"/etc/tidegate/acme.key\"",
+            "The file with the key that updates are signed with (TSIG), as `tsig-keygen` writes it: hmac-sha256, hmac-sha384 or \
+             hmac-sha512.",
+        ),
+        key(
+            "resolver",
+            Kind::AnyOf(&[RESOLVER, Kind::List(&RESOLVER)]),
+            Words("those of `/etc/resolv.conf`"),
+            "\"10.0.0.53\"",
+            "Who is asked which zone a name belongs to and who serves it, over TCP; with a port if it is not 53.",
+        ),
+        key(
+            "timeout",
+            Kind::Duration,
+            Value("\"1m\""),
+            "\"10s\"",
+            "How long the command, or the server, may take.",
+        ),
+        key(
+            "wait",
+            Kind::Duration,
+            Value("\"2m\""),
+            "\"10m\"",
+            "How long it may take from there until every server of the zone shows the record: only then is the authority told to look.",
+        ),
+    ],
+};
+
+/// Of a list.
+const WORD: Kind = Kind::Text("an argument like \"--zone\"");
+
+const CERT_KEY: Kind = Kind::Text("the path of a file");
+
+const RESOLVER: Kind = Kind::Text("an address like \"10.0.0.53\"");
 
 pub(super) static INTERNAL: Table = Table {
     name: "internal",

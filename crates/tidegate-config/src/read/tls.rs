@@ -65,7 +65,7 @@ fn acme(walk: &mut Walk, field: &Field<'_>) -> Option<Acme> {
     let mut acme = Acme::default();
     if let Some(hosts) = table.field("hosts") {
         acme.hosts = hosts.items(walk).iter().filter_map(|node| host(walk, &hosts, node)).collect();
-        if acme.hosts.is_empty() {
+        if hosts.one_or_many().is_empty() {
             walk.report(Problem::error(hosts.span(), format!("`{}` names nobody", hosts.path)));
         }
     }
@@ -79,7 +79,28 @@ fn acme(walk: &mut Walk, field: &Field<'_>) -> Option<Acme> {
     acme.ca_root = file(walk, &table, "ca_root");
     acme.folder = file(walk, &table, "folder");
     acme.challenge = table.field("challenge").and_then(|field| field.word(walk)).map(challenge);
+    acme.dns = super::acme_dns::acme_dns(walk, &table);
+    needs_dns(walk, &table, &acme);
     Some(acme)
+}
+
+/// Nothing else shows that everything below a name is ours.
+fn needs_dns(walk: &mut Walk, table: &Section<'_>, acme: &Acme) {
+    if table.field("dns").is_some() || walk.has_misplaced(&["dns"]) {
+        return;
+    }
+    let help = "add `dns = { command = [\"FILE\"] }`, or `dns = { server = \"HOST\", key = \"FILE\" }`";
+    if acme.challenge == Some(AcmeChallenge::Dns01)
+        && let Some(field) = table.field("challenge")
+    {
+        walk.report(Problem::error(field.span(), "nothing says how records come into the DNS").help(help));
+    }
+    if let Some(host) = acme.hosts.iter().find(|host| host.starts_with("*."))
+        && let Some(field) = table.field("hosts")
+    {
+        let title = format!("a certificate for {host:?} needs records in the DNS");
+        walk.report(Problem::error(field.span(), title).help(help));
+    }
 }
 
 /// Hosts that are not given come from the routes, later.
@@ -91,7 +112,7 @@ fn internal(walk: &mut Walk, field: &Field<'_>) -> Option<Internal> {
     let mut internal = Internal::default();
     if let Some(hosts) = table.field("hosts") {
         internal.hosts = hosts.items(walk).iter().filter_map(|node| any_host(walk, &hosts, node)).collect();
-        if internal.hosts.is_empty() {
+        if hosts.one_or_many().is_empty() {
             walk.report(Problem::error(hosts.span(), format!("`{}` names nobody", hosts.path)));
         }
     }
@@ -100,18 +121,23 @@ fn internal(walk: &mut Walk, field: &Field<'_>) -> Option<Internal> {
 }
 
 fn challenge(word: &str) -> AcmeChallenge {
-    if word == "http-01" { AcmeChallenge::Http01 } else { AcmeChallenge::TlsAlpn01 }
+    match word {
+        "dns-01" => AcmeChallenge::Dns01,
+        "http-01" => AcmeChallenge::Http01,
+        _ => AcmeChallenge::TlsAlpn01,
+    }
 }
 
 fn host(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<String> {
-    let name = node.value.as_text().filter(|text| is_name(text)).map(str::to_ascii_lowercase);
+    let is_host = |text: &&str| is_name(text.strip_prefix("*.").unwrap_or(text));
+    let name = node.value.as_text().filter(is_host).map(str::to_ascii_lowercase);
     if name.is_none() {
-        walk.report(field.is_no("host", node).help("write a name, without `*.` and without a port"));
+        walk.report(field.is_no("host", node).help("write a name, or `*.` and a name, without a port"));
     }
     name
 }
 
-/// A name, one with `*.` before it, or an address.
+/// As `host`, or an address.
 fn any_host(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<String> {
     let is_any = |text: &&str| {
         is_name(text.strip_prefix("*.").unwrap_or(text)) || text.parse::<std::net::IpAddr>().is_ok()

@@ -2,6 +2,7 @@
 //! what it wants to see. What comes lies in files, which are looked after as all others are.
 
 use super::keeper::{Keeper, now};
+use crate::chance;
 use crate::overview::Overview;
 use crate::state::state_folder;
 use crate::voice::Voice;
@@ -12,8 +13,10 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_acme::{Answer, Answers, Authority, ChallengeKind, Folder, Terms, pause, renewal_due};
-use tidegate_config::{Acme, AcmeChallenge, CertificateFiles};
+use tidegate_acme::{
+    Answer, Answers, Authority, ChallengeKind, Dns, Folder, Proof, Terms, Through, pause, renewal_due,
+};
+use tidegate_config::{Acme, AcmeChallenge, AcmeDns, CertificateFiles, DnsThrough};
 use tidegate_proxy::tls::challenges::{ACME_TLS, Challenges, Shown};
 use tidegate_telemetry::families::ACME_ORDERS;
 use tidegate_telemetry::registry::CONTROL;
@@ -30,6 +33,7 @@ pub(super) struct Wanted {
     terms: Terms,
     folder: Folder,
     challenge: Option<AcmeChallenge>,
+    dns: Option<Dns>,
 }
 
 impl Wanted {
@@ -37,13 +41,44 @@ impl Wanted {
         let folder = Folder::new(acme.folder.clone().unwrap_or_else(|| state_folder().join("acme")));
         let terms =
             Terms { directory: acme.ca.clone(), root: acme.ca_root.clone(), email: acme.email.clone() };
-        let challenge = acme.challenge;
+        let (challenge, dns) = (acme.challenge, acme.dns.as_ref().map(dns));
         acme.hosts.iter().map(move |host| {
             let file = folder.certificate(host);
             let files = CertificateFiles { cert: file.clone(), key: file };
-            Self { files, host: host.clone(), terms: terms.clone(), folder: folder.clone(), challenge }
+            Self {
+                files,
+                host: host.clone(),
+                terms: terms.clone(),
+                folder: folder.clone(),
+                challenge,
+                dns: dns.clone(),
+            }
         })
     }
+
+    /// Where nothing is said: by records if there can be any, else one way after the other, beginning with the listener that the
+    /// certificate is for.
+    fn proof<'a>(&'a self, failures: u32, answers: &'a dyn Answers) -> Proof<'a> {
+        let by_turns =
+            if failures.is_multiple_of(2) { ChallengeKind::TlsAlpn01 } else { ChallengeKind::Http01 };
+        match (&self.dns, self.challenge) {
+            (Some(dns), None | Some(AcmeChallenge::Dns01)) => Proof::Dns(dns),
+            (Some(dns), _) if self.host.starts_with("*.") => Proof::Dns(dns),
+            (_, Some(AcmeChallenge::Http01)) => Proof::Shown(ChallengeKind::Http01, answers),
+            (_, Some(AcmeChallenge::TlsAlpn01)) => Proof::Shown(ChallengeKind::TlsAlpn01, answers),
+            (None, None | Some(AcmeChallenge::Dns01)) => Proof::Shown(by_turns, answers),
+        }
+    }
+}
+
+/// As the other crate has it.
+fn dns(configured: &AcmeDns) -> Dns {
+    let through = match &configured.through {
+        DnsThrough::Command(words) => Through::Command(words.clone()),
+        DnsThrough::Server { address, key } => Through::Server { address: address.clone(), key: key.clone() },
+    };
+    let AcmeDns { resolvers, timeout, wait, .. } = configured;
+    Dns { through, resolvers: resolvers.clone(), timeout: *timeout, wait: *wait }
 }
 
 /// One task for each certificate, and one account for each authority.
@@ -80,7 +115,7 @@ impl Automatic {
         for wanted in wanted {
             let place = (wanted.terms.clone(), wanted.folder.clone());
             let authority = self.authorities.entry(place).or_insert_with_key(|(terms, folder)| {
-                Arc::new(Authority::new(terms.clone(), folder.clone()))
+                Arc::new(Authority::new(terms.clone(), folder.clone(), now))
             });
             let (authority, surroundings) = (Arc::clone(authority), surroundings.clone());
             self.tasks.entry(wanted).or_insert_with_key(|wanted| {
@@ -101,20 +136,25 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        let kind = kind(wanted.challenge, failures);
-        let asked = authority.obtain(&wanted.host, kind, &answers).await;
+        let asked = authority.obtain(&wanted.host, wanted.proof(failures, &answers)).await;
         let outcome = if asked.is_ok() { "obtained" } else { "failed" };
         let counter = overview.registry.counter(CONTROL, &ACME_ORDERS, &[outcome]);
         counter.add_from_any_thread(1);
         match asked {
-            Ok(()) => {
+            Ok(left) => {
                 failures = 0;
+                if let Some(why) = left {
+                    let host = &wanted.host;
+                    voice.warning(format_args!(
+                        "the record in the DNS for {host} could not be taken away: {why}"
+                    ));
+                }
                 keeper.asked(&wanted.files.cert, None, &overview);
                 keeper.look(&overview, &voice);
             }
             Err(error) => {
                 failures += 1;
-                let pause = pause(&error, failures);
+                let pause = pause(&error, failures, chance::fraction());
                 if keeper.asked(&wanted.files.cert, Some(&error.to_string()), &overview) {
                     let kept = if validity.is_some() { "; the one before is kept" } else { "" };
                     voice.error(format_args!("no new certificate for {}{kept}: {error}", wanted.host));
@@ -122,15 +162,6 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
                 tokio::time::sleep(pause).await;
             }
         }
-    }
-}
-
-/// Where nothing is said: one way after the other, beginning with the listener that the certificate is for.
-fn kind(configured: Option<AcmeChallenge>, failures: u32) -> ChallengeKind {
-    match configured {
-        Some(AcmeChallenge::TlsAlpn01) => ChallengeKind::TlsAlpn01,
-        None if failures.is_multiple_of(2) => ChallengeKind::TlsAlpn01,
-        Some(AcmeChallenge::Http01) | None => ChallengeKind::Http01,
     }
 }
 

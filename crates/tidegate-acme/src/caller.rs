@@ -1,0 +1,159 @@
+//! Requests to an authority: each has a deadline, and remembers when it is told to come back later.
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{Method, Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// RFC 9773 §4.3.2: of what is asked for now and then, where nobody says how often.
+const NOW_AND_THEN: &str = "21600";
+
+/// Why a file holds nothing that an authority's certificate could lead to.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RootError {
+    #[error("{path} holds no certificate: it should begin with `-----BEGIN CERTIFICATE-----`")]
+    NoCertificate { path: PathBuf },
+    #[error("{path} holds a certificate that nothing can lead to: {reason}")]
+    Unusable { path: PathBuf, reason: String },
+    #[error("{path} cannot be read: {reason}")]
+    Unreadable { path: PathBuf, reason: String },
+}
+
+/// Whether an authority's own certificate could lead to what is in the file.
+pub fn look_at_root(path: &Path) -> Result<(), RootError> {
+    roots(path).map(drop)
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, RootError> {
+    let named = || path.to_owned();
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|error| {
+        let reason = match error {
+            pem::Error::Io(error) => error.to_string(),
+            error => error.to_string(),
+        };
+        RootError::Unreadable { path: named(), reason }
+    })?;
+    if certificates.is_empty() {
+        return Err(RootError::NoCertificate { path: named() });
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let added = roots.add(certificate);
+        added.map_err(|error| RootError::Unusable { path: named(), reason: error.to_string() })?;
+    }
+    Ok(roots)
+}
+
+/// Makes requests.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    client: Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>,
+    later: Arc<Later>,
+}
+
+/// What an authority has said of when to come back, with its last refusal.
+#[derive(Debug, Default)]
+pub(crate) struct Later(Mutex<Option<String>>);
+
+impl Later {
+    /// What was said since this was asked last: seconds, or a date.
+    pub(crate) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note(&self, response: &BytesResponse) {
+        let said = response.parts.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let said = said.filter(|_| is_refusal(response.parts.status)).map(str::to_owned);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = said;
+    }
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+impl Caller {
+    /// Believes whoever leads to the roots in a file, or whom the system believes.
+    pub(crate) fn new(root: Option<&Path>, later: Arc<Later>) -> Result<Self, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let connector = HttpsConnectorBuilder::new();
+        let connector = match root {
+            Some(path) => {
+                let roots = roots(path).map_err(|error| Error::Other(Box::new(error)))?;
+                let config = ClientConfig::builder_with_provider(provider)
+                    .with_safe_default_protocol_versions()
+                    .map_err(|error| Error::Other(Box::new(error)))?;
+                connector.with_tls_config(config.with_root_certificates(roots).with_no_client_auth())
+            }
+            None => connector
+                .with_provider_and_platform_verifier(provider)
+                .map_err(|error| Error::Other(Box::new(error)))?,
+        };
+        let connector = connector.https_only().enable_http1().enable_http2().build();
+        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), later })
+    }
+}
+
+impl HttpClient for Caller {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let is_get = request.method() == Method::GET;
+        let answer = HttpClient::request(&self.client, request);
+        let later = Arc::clone(&self.later);
+        let whole = async move {
+            let mut response = answer.await?;
+            let body = response.body.into_bytes().await.map_err(Error::Other)?;
+            later.note(&response);
+            if is_get {
+                let often = || http::HeaderValue::from_static(NOW_AND_THEN);
+                response.parts.headers.entry(RETRY_AFTER).or_insert_with(often);
+            }
+            Ok(BytesResponse { parts: response.parts, body: Box::new(body) })
+        };
+        Box::pin(async move {
+            let late = |_| Error::Other("it did not answer in time".into());
+            tokio::time::timeout(PATIENCE, whole).await.map_err(late)?
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nothing_can_lead_to_is_told_of() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (text, complaint) in [
+            ("", "holds no certificate"),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no certificate"),
+            (garbage, "nothing can lead to"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA", "cannot be read"),
+        ] {
+            std::fs::write(file.path(), text).unwrap();
+            let said = look_at_root(file.path()).unwrap_err().to_string();
+            assert!(said.contains(complaint), "{text}: {said}");
+        }
+        let said = look_at_root(Path::new("/no/such/file")).unwrap_err().to_string();
+        assert!(said.contains("No such file"), "{said}");
+    }
+}

@@ -1,0 +1,151 @@
+//! What an authority looks for in the DNS (RFC 8555 §8.4): a record that is put there, waited for until the servers of its zone
+//! show it, and taken away again. Knows no orders.
+
+mod command; // whoever else can change the zone
+mod key; // what changes are signed with
+mod question; // what the DNS says
+mod update; // by RFC 2136
+
+use hickory_proto::rr::Name;
+use question::Zone;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+pub use key::{KeyError, look_at_key};
+
+/// The pauses between two looks at the servers of a zone.
+const LOOKS: [u64; 4] = [1, 1, 2, 5];
+
+/// How records come into the DNS.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dns {
+    pub through: Through,
+    /// Who is asked where a zone is served; none: whom this machine asks.
+    pub resolvers: Vec<SocketAddr>,
+    /// How long a change may take, until it is accepted.
+    pub timeout: Duration,
+    /// How long it may take from there until it is seen.
+    pub wait: Duration,
+}
+
+/// Who changes a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Through {
+    /// A program and its arguments; more are appended.
+    Command(Vec<String>),
+    /// A server that takes updates (RFC 2136): a host and a port; and the file with the key that they are signed with (RFC 8945).
+    Server { address: String, key: Option<PathBuf> },
+}
+
+/// Why a record is not seen.
+#[derive(Debug, thiserror::Error)]
+pub enum DnsError {
+    #[error("`{command}` ended with {status}{said}", status = ending(*status))]
+    CommandFailed { command: String, status: ExitStatus, said: String },
+    #[error("`{command}` took longer than {limit:?}{said}")]
+    CommandSlow { command: String, limit: Duration, said: String },
+    #[error("{server} answers what cannot be understood: {reason}")]
+    Garbled { server: String, reason: String },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("`{0}` is no name in the DNS")]
+    NoName(String),
+    #[error("nobody says which zone {name} belongs to")]
+    NoZone { name: String },
+    #[error("{name} is not to be seen at {servers} after {limit:?}")]
+    NotSeen { name: String, servers: String, limit: Duration },
+    #[error("{server} refused to change {zone}: {code}")]
+    Refused { server: String, zone: String, code: String },
+    #[error("`{command}` cannot be run: {error}")]
+    Unrunnable { command: String, error: io::Error },
+    #[error("{server} does not answer: {error}")]
+    Unreachable { server: String, error: io::Error },
+}
+
+/// `exit status: 1`, but shorter.
+fn ending(status: ExitStatus) -> String {
+    status.code().map_or_else(|| status.to_string(), |code| code.to_string())
+}
+
+/// A record of the type TXT, where it belongs.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// What the certificate is for.
+    host: String,
+    /// Where the record is, when all aliases have been followed.
+    name: Name,
+    value: String,
+    /// `None`: nobody says.
+    zone: Option<Zone>,
+}
+
+/// What is to become of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Present,
+    CleanUp,
+}
+
+impl Dns {
+    /// Where the record for `host` belongs.
+    pub(crate) async fn locate(&self, host: &str, value: String) -> Result<Record, DnsError> {
+        let named = format!("_acme-challenge.{}.", host.trim_start_matches("*."));
+        let name = Name::from_ascii(&named).map_err(|_| DnsError::NoName(named))?;
+        let (name, zone) = question::locate(&self.resolvers(), name).await?;
+        Ok(Record { host: host.to_owned(), name, value, zone })
+    }
+
+    /// Puts it there, and waits until it is seen. Whatever comes of it, it has to be withdrawn. `now` is in seconds since the
+    /// Unix epoch.
+    pub(crate) async fn show(&self, record: &Record, now: u64) -> Result<(), DnsError> {
+        self.change(Change::Present, record, now).await?;
+        let resolvers = self.resolvers();
+        let served = match &record.zone {
+            Some(zone) => question::servers(&resolvers, &zone.apex).await,
+            None => Vec::new(),
+        };
+        // Where nobody says who serves the zone, as behind some firewalls, whoever is asked for everything is asked for this.
+        let servers = if served.is_empty() { &resolvers } else { &served };
+        let seen = async {
+            let mut pauses = LOOKS.into_iter();
+            let mut pause = 0;
+            while !question::is_seen(servers, &record.name, &record.value).await {
+                pause = pauses.next().unwrap_or(pause);
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+            }
+        };
+        tokio::time::timeout(self.wait, seen).await.map_err(|_| DnsError::NotSeen {
+            name: record.name.to_ascii(),
+            servers: servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            limit: self.wait,
+        })
+    }
+
+    /// Takes it away.
+    pub(crate) async fn withdraw(&self, record: &Record, now: u64) -> Result<(), DnsError> {
+        self.change(Change::CleanUp, record, now).await
+    }
+
+    async fn change(&self, change: Change, record: &Record, now: u64) -> Result<(), DnsError> {
+        match &self.through {
+            Through::Command(words) => command::run(words, change, record, self.timeout).await,
+            Through::Server { address, key } => {
+                let key = key.as_deref().map(key::read).transpose()?;
+                let update = update::send(address, key, change, record, now);
+                tokio::time::timeout(self.timeout, update).await.unwrap_or_else(|_| {
+                    Err(DnsError::Unreachable {
+                        server: address.clone(),
+                        error: io::ErrorKind::TimedOut.into(),
+                    })
+                })
+            }
+        }
+    }
+
+    fn resolvers(&self) -> Vec<SocketAddr> {
+        if self.resolvers.is_empty() { question::resolvers_of_this_machine() } else { self.resolvers.clone() }
+    }
+}
