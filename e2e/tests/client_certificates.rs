@@ -207,3 +207,18 @@ fn who_is_revoked_stays_out_without_a_reload_and_with_a_ticket_too() {
     assert!(visit(&leaving, proxy.address()).is_err(), "what cannot be read changes nothing");
     assert_eq!(visit(&staying, proxy.address()).unwrap().0, 200);
 }
+
+#[test]
+fn the_log_says_whom_a_clients_certificate_is_for_when_it_comes_back_too() {
+    let world = World::new();
+    let config = world.config(&[("{listen}".into(), demand("optional", &world.staff))]);
+    let proxy = Tidegate::with(format!("log.access = \"stdout\"\n{config}")).start();
+    let (_, client) = world.member("member");
+    for resumed in [false, true] {
+        assert_eq!(visit(&client, proxy.address()), Ok((200, resumed)));
+        let expected = format!("\"resumed\":{resumed},\"client_subject\":\"CN=rcgen self signed cert\"");
+        proxy.output().wait_for_stdout(&[&expected]);
+    }
+    assert_eq!(visit(&world.site.client(), proxy.address()), Ok((200, false)));
+    proxy.output().wait_for_stdout(&["\"resumed\":false,\"client_subject\":null"]);
+}

@@ -46,6 +46,23 @@ fn a_plain_listener_sends_every_request_to_https_but_for_challenges() {
 }
 
 #[test]
+fn browsers_may_be_told_about_all_hosts_below_and_to_ship_it() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let keys = authority.issue("app", &["app.test"]).keys();
+    for (more, expected) in [
+        ("true", "max-age=31536000"),
+        ("{ max_age = '1h', include_subdomains = true }", "max-age=3600; includesubdomains"),
+        ("{ include_subdomains = true, preload = true }", "max-age=31536000; includesubdomains; preload"),
+    ] {
+        let listener = format!("[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {keys}, hsts = {more} }}\n");
+        let proxy = Tidegate::with(format!("to = \"{}\"\n{listener}", endpoint.address())).start();
+        let mut connection = authority.client().connect(proxy.address(), "app.test").unwrap();
+        let (_, head, _) = connection.get("app.test", "/").unwrap(); // in lower case
+        assert!(head.contains(&format!("strict-transport-security: {expected}\r\n")), "{head}");
+    }
+}
+
+#[test]
 fn browsers_are_told_to_come_by_https_in_every_answer_that_is_encrypted_and_in_no_other() {
     let authority = Authority::new();
     let endpoint = Endpoint::answering("hello");

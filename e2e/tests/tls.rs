@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::tls::{Authority, Issued};
 use tidegate_testkit::{Endpoint, Proxy, Script, Tidegate, Wire};
 
@@ -164,6 +165,40 @@ fn clients_come_back_with_a_ticket_to_any_worker_and_after_a_reload() {
             (proxy.metrics().sum("tidegate_tls_handshakes_total", &[("outcome", "resumed")]) - 51.0).abs()
                 < 0.5
         );
+    }
+}
+
+#[test]
+fn what_was_agreed_on_is_counted_by_version_protocol_and_ticket_and_stands_in_the_log() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let proxy = https(&endpoint, &one(&authority).keys(), "[log]\naccess = \"stdout\"\n");
+    let old = authority.client_of(&[&rustls::version::TLS12]);
+    for _ in 0..2 {
+        old.connect(proxy.address(), "app.test").unwrap().get("app.test", "/old").unwrap();
+    }
+    let new = authority.client_of(&[&rustls::version::TLS13]);
+    Http2Client::tls(proxy.address(), &new, "APP.test").get("app.test", "/new").unwrap();
+    for (agreed, count) in
+        [(["1.2", "none", "full"], 1.0), (["1.2", "none", "resumed"], 1.0), (["1.3", "h2", "full"], 1.0)]
+    {
+        let [version, protocol, handshake] = agreed;
+        let labels = [("version", version), ("protocol", protocol), ("handshake", handshake)];
+        let found = proxy.metrics().sum("tidegate_tls_connections_total", &labels);
+        assert!((found - count).abs() < 0.1, "{agreed:?}: {found}");
+    }
+    for (path, expected) in [
+        (
+            "/old",
+            "\"tls\":{\"version\":\"1.2\",\"cipher\":\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\"server_name\":\"app.test\",\
+             \"alpn\":null,\"resumed\":true,\"client_subject\":null}",
+        ),
+        (
+            "/new",
+            "\"tls\":{\"version\":\"1.3\",\"cipher\":\"TLS_AES_128_GCM_SHA256\",\"server_name\":\"app.test\",\
+             \"alpn\":\"h2\",\"resumed\":false,\"client_subject\":null}",
+        ),
+    ] {
+        proxy.output().wait_for_stdout(&[&format!("\"path\":\"{path}\""), expected]);
     }
 }
 

@@ -233,6 +233,13 @@ mod tests {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\nclient_ca = 'a'\n"
             }
             ("tls", _) => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\n",
+            ("hsts", "preload") => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\n[listener.tls.hsts]\n\
+                 include_subdomains = true\n"
+            }
+            ("hsts", _) => {
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\nkey = 'k'\n[listener.tls.hsts]\n"
+            }
             ("certificate", "cert") => {
                 "to = 'h:1'\n[[listener]]\nbind = ':443'\n[[listener.tls.certificates]]\nkey = 'k'\n"
             }

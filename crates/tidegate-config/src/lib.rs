@@ -61,6 +61,6 @@ pub use route::{
 pub use schema::schema;
 pub use sticky::{Secret, Sticky};
 pub use tls::{
-    Acme, AcmeChallenge, AcmeDns, CertificateFiles, ClientAuth, ClientDemand, DnsThrough, Internal, Tls,
-    TlsVersion,
+    Acme, AcmeChallenge, AcmeDns, CertificateFiles, ClientAuth, ClientDemand, DnsThrough, Hsts, Internal,
+    Tls, TlsVersion,
 };

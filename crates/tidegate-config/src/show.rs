@@ -11,8 +11,8 @@ use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
     AcmeDns, Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, DnsThrough, Endpoint,
-    EndpointRequests, EndpointTls, Forward, HashKey, HealthCheck, Hedge, Limits, Listener, Log, LogFormat,
-    LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey, RateLimit, Redirect,
+    EndpointRequests, EndpointTls, Forward, HashKey, HealthCheck, Hedge, Hsts, Limits, Listener, Log,
+    LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey, RateLimit, Redirect,
     RedirectPart, RequestLimit, Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky,
     Timeouts, Tls, Trust, Workers,
 };
@@ -188,7 +188,14 @@ fn one_tls(tls: &Tls) -> String {
         keys.extend(internal.folder.as_ref().map(|path| ("folder", file(path))));
         fields.push(("internal", table(keys)));
     }
-    fields.push(("hsts", tls.hsts.map_or("false".into(), duration)));
+    let hsts = |hsts: Hsts| {
+        table([
+            ("max_age", duration(hsts.max_age)),
+            ("include_subdomains", hsts.include_subdomains.to_string()),
+            ("preload", hsts.preload.to_string()),
+        ])
+    };
+    fields.push(("hsts", tls.hsts.map_or("false".into(), hsts)));
     if let Some(clients) = &tls.client_auth {
         fields.push(("client_auth", quoted(clients.demand.word())));
         fields.push(("client_ca", file(&clients.ca)));

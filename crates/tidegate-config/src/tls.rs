@@ -17,8 +17,17 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// What clients show in return; `None`: they are not asked.
     pub client_auth: Option<ClientAuth>,
-    /// How long clients are told to come by TLS only (RFC 6797); `None`: they are not.
-    pub hsts: Option<Duration>,
+    /// What clients are told about coming by TLS only (RFC 6797); `None`: they are not.
+    pub hsts: Option<Hsts>,
+}
+
+/// What browsers are to remember (RFC 6797 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    pub max_age: Duration,
+    pub include_subdomains: bool,
+    /// Makers of browsers may put the host on their list.
+    pub preload: bool,
 }
 
 /// Which certificates of clients are good, and what is told of them.

@@ -142,8 +142,9 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 31] = [
+const PLACES: [(&str, &str); 32] = [
     ("certificate", "[[listener]]\n[[listener.tls.certificates]]\n"),
+    ("hsts", "[[listener]]\n[listener.tls.hsts]\n"),
     ("acme", "[[listener]]\n[listener.tls.acme]\n"),
     ("dns", "[[listener]]\n[listener.tls.acme.dns]\n"),
     ("internal", "[[listener]]\n[listener.tls.internal]\n"),

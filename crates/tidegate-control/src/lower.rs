@@ -100,8 +100,10 @@ fn listener(
 
 /// RFC 6797 §6.1.
 fn strict_transport(listener: &tidegate_config::Listener) -> String {
-    let age = listener.tls.as_ref().and_then(|tls| tls.hsts);
-    age.map_or_else(String::new, |age| format!("Strict-Transport-Security: max-age={}\r\n", age.as_secs()))
+    let Some(hsts) = listener.tls.as_ref().and_then(|tls| tls.hsts) else { return String::new() };
+    let more = [("; includeSubDomains", hsts.include_subdomains), ("; preload", hsts.preload)];
+    let more: String = more.into_iter().filter_map(|(directive, on)| on.then_some(directive)).collect();
+    format!("Strict-Transport-Security: max-age={}{more}\r\n", hsts.max_age.as_secs())
 }
 
 fn passage(config: &Config, configured: &ConfiguredListener) -> Option<Passage> {

@@ -352,7 +352,7 @@ pub(crate) async fn secure(
         worker.metrics.limit("handshakes");
     }
     let ended = Box::pin(tls::accept(tls, terminator, &worker.handshakes, received, alarm)).await;
-    state.metrics.handshake(ended);
+    state.metrics.handshake(ended, tls.agreed());
     if ended == Handshake::NotTls {
         tls.answer_in_the_clear(PLAIN_HTTP);
         return Err(Fate::Linger);

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
@@ -14,7 +15,7 @@ use crate::failure::{Cause, Failure, Retry};
 use crate::journal::Journal;
 use crate::load::Learned;
 use crate::stream::Stream;
-use crate::tls::Handshake;
+use crate::tls::{Agreed, Handshake};
 use crate::upstream::Upstream;
 use rustls::HandshakeKind;
 
@@ -158,6 +159,7 @@ pub(crate) struct ListenerMetrics {
     pub(crate) refused_by_total: Arc<Counter>,
     pub(crate) pauses: Arc<Counter>,
     handshakes: [(Handshake, Arc<Counter>); Handshake::ALL.len()],
+    agreed: AgreedMetrics,
 }
 
 impl ListenerMetrics {
@@ -171,13 +173,44 @@ impl ListenerMetrics {
             pauses: resolver.counter(&families::LISTENER_ACCEPT_PAUSES, &[listener]),
             handshakes: Handshake::ALL
                 .map(|ended| (ended, resolver.counter(&families::TLS_HANDSHAKES, &[listener, ended.word()]))),
+            agreed: AgreedMetrics::new(resolver.clone(), listener),
         }
     }
 
-    pub(crate) fn handshake(&self, ended: Handshake) {
+    pub(crate) fn handshake(&self, ended: Handshake, agreed: Option<&Rc<Agreed>>) {
         if let Some((_, counter)) = self.handshakes.iter().find(|(known, _)| *known == ended) {
             counter.increment();
         }
+        if let Some(agreed) = agreed.filter(|_| ended.succeeded()) {
+            self.agreed.count(agreed);
+        }
+    }
+}
+
+/// Version, protocol, how.
+type AgreedSeries = [&'static str; 3];
+
+/// Of the many that there could be, few are met.
+#[derive(Debug)]
+struct AgreedMetrics {
+    resolver: Resolver,
+    listener: Box<str>,
+    met: RefCell<HashMap<AgreedSeries, Arc<Counter>>>,
+}
+
+impl AgreedMetrics {
+    fn new(resolver: Resolver, listener: &str) -> Self {
+        Self { resolver, listener: listener.into(), met: RefCell::default() }
+    }
+
+    fn count(&self, agreed: &Agreed) {
+        let handshake = if agreed.is_resumed { Handshake::Resumed } else { Handshake::Full };
+        let series = [agreed.version, agreed.protocol_word(), handshake.word()];
+        let resolve = || {
+            let labels = [&[&*self.listener][..], &series].concat();
+            self.resolver.counter(&families::TLS_CONNECTIONS, &labels)
+        };
+        self.met.borrow_mut().entry(series).or_insert_with(resolve).increment();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::worker::AccessLog;
 use std::time::{Duration, SystemTime};
 use tidegate_balance::Moment;
 use tidegate_http::{Version, field};
-use tidegate_telemetry::access_log::{Failure as LoggedFailure, Formatter, Record};
+use tidegate_telemetry::access_log::{Failure as LoggedFailure, Formatter, Record, Tls};
 
 /// Turns records into lines of the access log; one per worker.
 #[derive(Debug)]
@@ -90,6 +90,14 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         no_retry: journal.no_retry,
         connection_id: call.address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: logged_failure(journal),
+        tls: call.down.agreed().map(|agreed| Tls {
+            version: agreed.version,
+            cipher: agreed.cipher,
+            server_name: call.down.server_name(),
+            alpn: agreed.protocol,
+            resumed: agreed.is_resumed,
+            client_subject: agreed.client_subject.as_deref(),
+        }),
     };
     writer.log.handle.write(writer.formatter.line(&record));
 }

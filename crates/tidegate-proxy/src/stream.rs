@@ -1,11 +1,12 @@
 //! One byte stream: a socket, what is encrypted on one, or one of the many that a connection of HTTP/2 consists of.
 
 use crate::http2::{Http2Request, Http2Stream};
-use crate::tls::TlsStream;
+use crate::tls::{Agreed, TlsStream};
 use crate::transport::Transport;
 use rustls::HandshakeKind;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use tidegate_http::BodyLength;
 
@@ -91,6 +92,15 @@ impl Stream {
             Self::Plain(_) | Self::Http2Request(_) => None,
             Self::Tls(tls) => tls.server_name(),
             Self::Http2(stream) => stream.server_name(),
+        }
+    }
+
+    /// What was agreed on with the client when it began TLS.
+    pub(crate) fn agreed(&self) -> Option<&Rc<Agreed>> {
+        match self {
+            Self::Plain(_) | Self::Http2Request(_) => None,
+            Self::Tls(tls) => tls.agreed(),
+            Self::Http2(stream) => stream.agreed(),
         }
     }
 

@@ -6,16 +6,17 @@ use super::Default::{Inherited, Required, Value, Words};
 use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY, STICKIES, STICKY, STICKY_DOC};
 use super::endpoint_tls::{ENDPOINT_TLS, ENDPOINT_TLS_DEFAULT, ENDPOINT_TLS_DOC, ENDPOINT_TLSES};
 use super::rate_limit::{RATE_KEY, RATE_LIMIT, RATE_LIMIT_DOC, RATE_LIMITS};
-use super::tls::{ACME, CERTIFICATE, DNS, INTERNAL, TLS, TLS_DOC, TLSES};
+use super::tls::{ACME, CERTIFICATE, DNS, HSTS, INTERNAL, TLS, TLS_DOC, TLSES};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 32] = [
+pub(crate) static ALL: [&Table; 33] = [
     &ROOT,
     &LISTENER,
     &TLS,
     &ACME,
     &DNS,
+    &HSTS,
     &INTERNAL,
     &CERTIFICATE,
     &ROUTE,

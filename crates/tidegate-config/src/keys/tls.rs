@@ -65,7 +65,7 @@ pub(super) static TLS: Table = Table {
         ),
         key(
             "hsts",
-            Kind::AnyOf(&[Kind::Boolean, Kind::Duration]),
+            Kind::AnyOf(&[Kind::Boolean, Kind::Duration, Kind::Table(&HSTS)]),
             Value("false"),
             "\"30d\"",
             "Tell browsers to come by HTTPS only, for so long (`Strict-Transport-Security`); `true` is a year. What an endpoint \
@@ -99,6 +99,29 @@ pub(super) static TLS: Table = Table {
             Value("false"),
             "true",
             "Also tell endpoints what stands between a client's certificate and `client_ca`, in `Client-Cert-Chain`.",
+        ),
+    ],
+};
+
+pub(super) static HSTS: Table = Table {
+    name: "hsts",
+    title: "`tls.hsts`",
+    doc: "What browsers are told to remember (RFC 6797). They cannot be told to forget it sooner, but by an answer over HTTPS.",
+    keys: &[
+        key("max_age", Kind::Duration, Value("\"365d\""), "\"30d\"", "For how long."),
+        key(
+            "include_subdomains",
+            Kind::Boolean,
+            Value("false"),
+            "true",
+            "All hosts below this one, too, whoever serves them.",
+        ),
+        key(
+            "preload",
+            Kind::Boolean,
+            Value("false"),
+            "true",
+            "Makers of browsers may put the host on the list that they ship; takes a year and `include_subdomains`.",
         ),
     ],
 };

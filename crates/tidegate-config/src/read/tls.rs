@@ -7,9 +7,11 @@ use crate::document::{Node, Value};
 use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
 use crate::walk::{Field, Section, Walk, set};
-use crate::{Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Internal, Tls, TlsVersion};
+use crate::{
+    Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Hsts, Internal, Tls, TlsVersion,
+};
 
-/// What lists of sites that are HTTPS only ask for at least.
+/// What the list of sites that browsers know to be HTTPS only asks for at least (hstspreload.org).
 const HSTS_DEFAULT: Duration = Duration::from_hours(365 * 24);
 
 /// The `tls` of a listener; `None` when it says nothing, or nothing of use.
@@ -159,11 +161,24 @@ fn is_name(text: &str) -> bool {
         && text.parse::<std::net::IpAddr>().is_err()
 }
 
-fn hsts(walk: &mut Walk, field: &Field<'_>) -> Option<Duration> {
+fn hsts(walk: &mut Walk, field: &Field<'_>) -> Option<Hsts> {
+    let mut hsts = Hsts { max_age: HSTS_DEFAULT, include_subdomains: false, preload: false };
     match field.node.value {
-        Value::Boolean(on) => on.then_some(HSTS_DEFAULT),
-        _ => field.duration(walk),
+        Value::Boolean(on) => return on.then_some(hsts),
+        Value::Table(_) => {}
+        _ => return field.duration(walk).map(|max_age| Hsts { max_age, ..hsts }),
     }
+    let table = field.section(walk)?;
+    set(&mut hsts.max_age, table.duration(walk, "max_age"));
+    set(&mut hsts.include_subdomains, table.boolean(walk, "include_subdomains"));
+    set(&mut hsts.preload, table.boolean(walk, "preload"));
+    let may_be_listed = hsts.include_subdomains && hsts.max_age >= HSTS_DEFAULT;
+    if let Some(preload) = table.field("preload").filter(|_| hsts.preload && !may_be_listed) {
+        let title = "no list takes a host that is not HTTPS only for a year at least, and all hosts below it";
+        let help = "add `include_subdomains = true`, and leave `max_age` out; or leave `preload` out";
+        walk.report(Problem::error(preload.span(), title).help(help));
+    }
+    Some(hsts)
 }
 
 /// Who vouches for clients says that they are asked.

@@ -15,6 +15,7 @@ use crate::record::record;
 use crate::request::{self, Call, Fate};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
+use crate::tls::Agreed;
 use crate::turned_away;
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(super) server_name: Option<Box<str>>,
     pub(super) client_cert: Box<[u8]>,
     pub(super) is_encrypted: bool,
+    pub(super) agreed: Option<Rc<Agreed>>,
     listener: Rc<ListenerState>,
     open: Open,
     /// Where heads are written out.
@@ -88,6 +90,7 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         server_name: stream.server_name().map(Into::into),
         client_cert: stream.client_cert().into(),
         is_encrypted: stream.is_encrypted(),
+        agreed: stream.agreed().map(Rc::clone),
         listener,
         open,
         scratch: Cell::default(),

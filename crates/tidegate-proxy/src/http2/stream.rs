@@ -6,6 +6,7 @@
 use super::body::{self, broken};
 use super::downstream::Shared;
 use super::head::{self, Wanted};
+use crate::tls::Agreed;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -151,6 +152,10 @@ impl Http2Stream {
 
     pub(crate) fn client_cert(&self) -> &[u8] {
         &self.shared.client_cert
+    }
+
+    pub(crate) fn agreed(&self) -> Option<&Rc<Agreed>> {
+        self.shared.agreed.as_ref()
     }
 
     pub(crate) fn server_name(&self) -> Option<&str> {

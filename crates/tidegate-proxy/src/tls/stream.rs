@@ -3,6 +3,7 @@
 //! What a record is decrypted from or encrypted into is lent by the worker, so that it stays in the cache; a connection
 //! holds bytes of its own only while a record, or a write, is half done.
 
+use super::agreed::{self, Agreed, HTTP2};
 use super::client_cert;
 use super::session::{Plain, Reached, Role, Room, Session, Want};
 use crate::transport::Transport;
@@ -11,10 +12,6 @@ use std::cell::{OnceCell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-
-/// What is ever agreed on.
-const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
-const HTTP2: &[u8] = b"h2";
 
 /// Encrypted bytes taken from the kernel at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -42,6 +39,8 @@ pub(crate) struct TlsStream {
     server_name: OnceCell<Box<str>>,
     /// What endpoints are told of the certificate that the client has shown.
     client_cert: OnceCell<Box<[u8]>>,
+    /// Once a client's handshake is over.
+    agreed: OnceCell<Rc<Agreed>>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +68,7 @@ impl TlsStream {
             state: RefCell::default(),
             server_name: OnceCell::new(),
             client_cert: OnceCell::new(),
+            agreed: OnceCell::new(),
         }
     }
 
@@ -99,8 +99,7 @@ impl TlsStream {
     /// What both sides have agreed to speak (RFC 7301).
     pub(crate) fn protocol(&self) -> Option<&'static [u8]> {
         let state = self.state.borrow();
-        let agreed = state.session.as_ref()?.state().alpn_protocol()?;
-        PROTOCOLS.into_iter().find(|known| *known == agreed)
+        agreed::protocol(state.session.as_ref()?.state())
     }
 
     /// Complete lines, or nothing.
@@ -108,11 +107,19 @@ impl TlsStream {
         self.client_cert.get().map_or(b"", |lines| lines)
     }
 
+    /// What was agreed on with a client.
+    pub(crate) fn agreed(&self) -> Option<&Rc<Agreed>> {
+        self.agreed.get()
+    }
+
     /// To be done when the handshake is.
-    pub(super) fn learn_client_cert(&self, with_chain: bool) {
+    pub(super) fn learn_client(&self, with_chain: bool) {
         let state = self.state.borrow();
-        let shown = state.session.as_ref().and_then(|session| session.state().peer_certificates());
-        if let Some(shown) = shown {
+        let Some(session) = state.session.as_ref().map(|session| session.state()) else { return };
+        if let Some(agreed) = Agreed::of(session) {
+            let _ = self.agreed.set(agreed.into()); // once
+        }
+        if let Some(shown) = session.peer_certificates() {
             let _ = self.client_cert.set(client_cert::lines(shown, with_chain).into()); // once
         }
     }

@@ -2,7 +2,7 @@
 
 use super::escape::{Notation, put_escaped};
 use super::number::{put_integer, put_millis};
-use super::record::Record;
+use super::record::{Record, Tls};
 use std::time::Duration;
 
 /// `,"key":` as one constant.
@@ -45,6 +45,20 @@ pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
     object.out.extend_from_slice(if record.hedged { b",\"hedged\":true" } else { b",\"hedged\":false" });
     object.string(key!("no_retry"), record.no_retry);
     object.string(key!("connection_id"), record.connection_id);
+    object.member(key!("tls"), record.tls, put_tls);
+    object.out.push(b'}');
+}
+
+fn put_tls(out: &mut Vec<u8>, tls: Tls<'_>) {
+    out.extend_from_slice(b"{\"version\":\"");
+    put_escaped(out, tls.version.as_bytes(), Notation::Json);
+    out.push(b'"');
+    let mut object = Object { out };
+    object.string(key!("cipher"), Some(tls.cipher));
+    object.string(key!("server_name"), tls.server_name);
+    object.string(key!("alpn"), tls.alpn);
+    object.out.extend_from_slice(if tls.resumed { b",\"resumed\":true" } else { b",\"resumed\":false" });
+    object.string(key!("client_subject"), tls.client_subject);
     object.out.push(b'}');
 }
 

@@ -50,6 +50,25 @@ pub struct Record<'a> {
     pub connection_id: Option<&'a [u8]>,
     /// Why the request did not end well; `None` when it did.
     pub failure: Option<Failure<'a>>,
+    /// What was agreed on with the client; `None`: it speaks in the clear.
+    pub tls: Option<Tls<'a>>,
+}
+
+/// How a client's connection is encrypted.
+#[derive(Clone, Copy, Debug)]
+pub struct Tls<'a> {
+    /// "1.2" or "1.3".
+    pub version: &'a str,
+    /// As IANA has it.
+    pub cipher: &'a str,
+    /// The name that the client asked for.
+    pub server_name: Option<&'a str>,
+    /// What was agreed to be spoken (RFC 7301).
+    pub alpn: Option<&'a [u8]>,
+    /// With a ticket from an earlier connection.
+    pub resumed: bool,
+    /// Whom the client's certificate is for (RFC 4514).
+    pub client_subject: Option<&'a str>,
 }
 
 /// Who ended a request early, how far it had come, and why: words from closed lists.
@@ -130,7 +149,20 @@ mod tests {
             no_retry: None,
             connection_id: None,
             failure: None,
+            tls: None,
         }
+    }
+
+    fn encrypted() -> Record<'static> {
+        let tls = Tls {
+            version: "1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            server_name: Some("shop.example"),
+            alpn: Some(b"h2"),
+            resumed: false,
+            client_subject: Some("CN=ops,O=Example"),
+        };
+        Record { protocol: Some("HTTP/2"), tls: Some(tls), ..answered() }
     }
 
     /// A connection that sent nothing that could be read.
@@ -171,6 +203,10 @@ mod tests {
             "2026-11-23T01:14:19.123Z - - - 12.345ms - attempts=0 in=0 out=5120 ended_by=downstream stage=head \
              cause=head_timeout client=203.0.113.9 id=0199f1c2\n"
         );
+        let encrypted = line(Format::Text, &encrypted());
+        let pairs = " client=203.0.113.9 route=shop tls=1.3 cipher=TLS_AES_128_GCM_SHA256 sni=shop.example alpn=h2 \
+                     client_subject=CN=ops,O=Example id=0199f1c2\n";
+        assert!(encrypted.ends_with(pairs), "{encrypted}");
     }
 
     #[test]
@@ -183,6 +219,7 @@ mod tests {
             "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "attempts": 1, "queue_ms": 0.012,
             "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
             "ended_by": null, "stage": null, "cause": null, "hedged": false, "no_retry": null, "connection_id": null,
+            "tls": null,
         });
         assert_eq!(parsed, expected);
 
@@ -190,14 +227,24 @@ mod tests {
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&parsed), keys(&expected));
         assert_eq!((&parsed["status"], &parsed["cause"]), (&Value::Null, &json!("head_timeout")));
+
+        let parsed: Value = serde_json::from_str(&line(Format::Json, &encrypted())).unwrap();
+        let agreed = json!({
+            "version": "1.3", "cipher": "TLS_AES_128_GCM_SHA256", "server_name": "shop.example", "alpn": "h2",
+            "resumed": false, "client_subject": "CN=ops,O=Example",
+        });
+        assert_eq!((&parsed["tls"], keys(&parsed)), (&agreed, keys(&expected)));
     }
 
     #[test]
     fn the_documentation_names_every_key() {
         let page = include_str!("../../../../docs/access-log.md");
-        let parsed: Value = serde_json::from_str(&line(Format::Json, &answered())).unwrap();
+        let parsed: Value = serde_json::from_str(&line(Format::Json, &encrypted())).unwrap();
         for key in parsed.as_object().unwrap().keys() {
             assert!(page.contains(&format!("| `{key}` |")), "{key}");
+        }
+        for key in parsed["tls"].as_object().unwrap().keys() {
+            assert!(page.contains(&format!("| `tls.{key}` |")), "{key}");
         }
         for format in [Format::Json, Format::Text] {
             assert!(page.contains(line(format, &answered()).trim_end()), "the example of {format:?}");
@@ -227,6 +274,10 @@ mod tests {
                 no_retry: Some(&text),
                 connection_id: Some(&agent),
                 failure: Some(Failure { blame: &text, stage: &text, cause: &text }),
+                tls: Some(Tls {
+                    version: &text, cipher: &text, server_name: Some(&text), alpn: Some(&method), resumed: true,
+                    client_subject: Some(&text),
+                }),
                 ..answered()
             };
             let json = line(Format::Json, &record);
@@ -237,11 +288,11 @@ mod tests {
 
             let words = line(Format::Text, &record);
             prop_assert_eq!(words.matches(char::is_control).collect::<Vec<_>>(), ["\n"]);
-            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 6);
+            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 12);
         }
     }
 
-    /// The text line with the same words as the property's records, six pairs less.
+    /// The text line with the same words as the property's records, twelve pairs less.
     fn unreadable_but_blamed() -> Record<'static> {
         Record {
             failure: unreadable().failure,

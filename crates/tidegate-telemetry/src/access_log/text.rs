@@ -3,7 +3,7 @@
 
 use super::escape::{Notation, put_escaped};
 use super::number::{put_integer, put_millis};
-use super::record::Record;
+use super::record::{Record, Tls};
 
 /// Appends the record as words with single spaces between. What is not known is `-`, or its `key=value` is left out.
 pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
@@ -65,16 +65,33 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
         ("no_retry", record.no_retry),
         ("client", Some(record.client)),
         ("route", record.route),
-        ("id", Some(record.request_id)),
     ] {
-        if let Some(word) = value {
-            put_key(out, key);
-            put_word(out, word.as_bytes());
-        }
+        put_pair(out, key, value.map(str::as_bytes));
     }
-    if let Some(id) = record.connection_id {
-        put_key(out, "connection");
-        put_word(out, id);
+    if let Some(tls) = record.tls {
+        put_tls(out, &tls);
+    }
+    put_pair(out, "id", Some(record.request_id.as_bytes()));
+    put_pair(out, "connection", record.connection_id);
+}
+
+fn put_tls(out: &mut Vec<u8>, tls: &Tls<'_>) {
+    for (key, value) in [
+        ("tls", Some(tls.version.as_bytes())),
+        ("cipher", Some(tls.cipher.as_bytes())),
+        ("sni", tls.server_name.map(str::as_bytes)),
+        ("alpn", tls.alpn),
+        ("resumed", tls.resumed.then_some(&b"true"[..])),
+        ("client_subject", tls.client_subject.map(str::as_bytes)),
+    ] {
+        put_pair(out, key, value);
+    }
+}
+
+fn put_pair(out: &mut Vec<u8>, key: &str, value: Option<&[u8]>) {
+    if let Some(word) = value {
+        put_key(out, key);
+        put_word(out, word);
     }
 }
 
