@@ -170,6 +170,56 @@ fn an_endpoint_that_asks_is_shown_a_certificate() {
 }
 
 #[test]
+fn files_that_change_are_shown_to_endpoints_and_believed_without_a_reload() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let front = Front::asking(&localhost(&authority), &authority, endpoint.socket_address());
+    let identity = authority.issue("proxy", &["proxy.internal"]);
+    let vouching = identity.cert.with_file_name("vouching.pem");
+    std::fs::copy(authority.cert(), &vouching).unwrap();
+    let tls = format!("ca = '{}', {}", vouching.display(), identity.keys());
+    let proxy = Tidegate::with(format!("to = 'app'\nretry = 'off'\n{}", cluster(front.port(), &tls))).start();
+    let shown = || {
+        assert_eq!(proxy.get("/").status, 200);
+        front.meetings().last().unwrap().identity.clone()
+    };
+    assert_eq!(shown().as_deref(), Some(&*identity.der()));
+    let reads = |outcome, at_least| {
+        proxy.wait_for_metric("tidegate_tls_certificate_reads_total", &[("outcome", outcome)], at_least);
+    };
+
+    let before = identity.der();
+    let next = authority.issue("proxy", &["proxy.internal"]);
+    assert_ne!(next.der(), before);
+    eventually("the new certificate is shown", || shown().as_deref() == Some(&*next.der()));
+    proxy.output().wait_for_stderr(&["proxy.pem", "was read again", "it expires in"]);
+    reads("replaced", 1.0);
+
+    std::fs::write(&vouching, "half a certificate").unwrap();
+    proxy.output().wait_for_stderr(&["the one before is kept", "vouching.pem holds no certificate"]);
+    assert_eq!(proxy.get("/").status, 200);
+    assert!(proxy.admin("/status").text().contains("vouching.pem holds no certificate"));
+    std::fs::copy(Authority::new().cert(), &vouching).unwrap();
+    eventually("nobody is believed but the new authority, on kept connections neither", || {
+        proxy.get("/").cause() == Some("tls_certificate_untrusted")
+    });
+    reads("replaced", 2.0);
+    reads("refused", 1.0);
+    assert!(proxy.metrics().sum("tidegate_config_reloads_total", &[]) < 0.5);
+}
+
+#[test]
+fn a_certificate_for_endpoints_that_soon_expires_is_told_of() {
+    let site = Site::new(Script::answers("hello"));
+    let soon = site.authority.issue_for_days("soon", &["proxy.internal"], -80..=10);
+    let proxy =
+        Tidegate::with(format!("to = 'app'\n{}", site.cluster(&format!(", {}", soon.keys())))).start();
+    proxy.output().wait_for_stderr(&["soon.pem", "expires in ", " days"]);
+    let file = soon.cert.display().to_string();
+    let name = "tidegate_tls_certificate_not_after_timestamp_seconds";
+    assert!(proxy.metrics().sum(name, &[("certificate", &file)]) > 1e9);
+}
+
+#[test]
 fn the_name_may_be_another_than_that_of_the_address_and_whoever_answers_may_be_believed() {
     let site = Site::new(Script::answers("hello"));
     let named = site.cluster(", server_name = 'app.internal'");

@@ -8,13 +8,13 @@ use crate::gauges;
 use crate::health::Checks;
 use crate::listening::{Bound, Listening};
 use crate::logs::Logs;
-use crate::lower::{Lowered, Previous, lower};
+use crate::lower::{Lowered, Previous, lower, with_credentials};
 use crate::memory::{Shares, shares};
 use crate::names;
 use crate::overview::Overview;
 use crate::places::{Place, places};
-use crate::secrets::{MadeSecret, without_secret};
-use crate::tls::{Automatic, Keeper, Lasting, Stock, Surroundings};
+use crate::secrets::{MadeSecret, Secrets, without_secret};
+use crate::tls::{Automatic, Keeper, Lasting, Originators, Stock, Surroundings};
 use crate::voice::Voice;
 use crate::watch::Watch;
 use std::sync::Arc;
@@ -36,9 +36,10 @@ pub(crate) struct Core {
     states: States,
     /// For sticky cookies without a secret of their own.
     secret: MadeSecret,
+    credentials: Credentials,
     /// What TLS needs and no configuration replaces.
     lasting: Arc<Lasting>,
-    certificates: Arc<Keeper>,
+    pub(crate) certificates: Arc<Keeper>,
     automatic: Automatic,
     listening: Vec<Listening>,
     fleet: Fleet,
@@ -52,6 +53,7 @@ struct Obtained {
     /// Of the new configuration, in force or bound.
     served: Vec<Place>,
     credentials: Credentials,
+    originators: Originators,
     certificates: Stock,
     bound: Vec<Bound>,
     admin: Option<AdminSockets>,
@@ -64,7 +66,9 @@ impl Core {
         let (registry, states) = (Arc::new(Registry::default()), States::default());
         let count = worker_count(config.workers);
         let secret = MadeSecret::new()?;
-        let credentials = Credentials::read(&config, &secret)?;
+        let originators = Originators::load(&config)?;
+        let secrets = Secrets::read(&config, &secret)?;
+        let credentials = Credentials { secrets, originations: originators.held() };
         let lasting = Arc::default();
         let certificates = Stock::load(&config, &lasting)?;
         let places = places(&config.listeners).await?;
@@ -95,6 +99,7 @@ impl Core {
             options,
             states,
             secret,
+            credentials,
             lasting,
             certificates: Arc::default(),
             automatic: Automatic::default(),
@@ -105,7 +110,7 @@ impl Core {
             checks: Checks::default(),
             overview,
         };
-        core.certificates.take(certificates, &core.overview, &core.voice);
+        core.certificates.take(certificates, originators, &core.overview, &core.voice);
         core.listen(bound);
         core.ask_for_certificates();
         core.checks.follow(&core.overview).await;
@@ -118,7 +123,8 @@ impl Core {
 
     /// Everything that can fail comes first; then the change is made, whole.
     pub(crate) async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let Obtained { served, credentials, certificates, bound, admin, logs } = self.obtain(&config).await?;
+        let Obtained { served, credentials, originators, certificates, bound, admin, logs } =
+            self.obtain(&config).await?;
         let current = self.overview.current();
         let Lowered { snapshot, unresolved } = lower(
             &config,
@@ -136,7 +142,8 @@ impl Core {
         self.unlisten(|key| served.iter().all(|place| *place.key != *key));
         self.take_logs(logs);
         self.warn_of_what_stays(&config);
-        self.certificates.take(certificates, &self.overview, &self.voice);
+        self.credentials = credentials;
+        self.certificates.take(certificates, originators, &self.overview, &self.voice);
         self.ask_for_certificates();
         gauges::forget_removed(&self.overview, &config, &snapshot);
         let wants_admin = config.admin.is_some();
@@ -149,7 +156,9 @@ impl Core {
 
     /// Gets what the configuration needs and what may not be to be had. Dropping it gives everything back.
     async fn obtain(&self, config: &Config) -> Result<Obtained, StartError> {
-        let credentials = Credentials::read(config, &self.secret)?;
+        let originators = Originators::load(config)?;
+        let secrets = Secrets::read(config, &self.secret)?;
+        let credentials = Credentials { secrets, originations: originators.held() };
         let certificates = Stock::load(config, &self.lasting)?;
         let places = places(&config.listeners).await?;
         let is_new = |place: &Place| self.listening.iter().all(|listening| listening.key != place.key);
@@ -163,7 +172,18 @@ impl Core {
         };
         let logs = self.logs.changed(&config.log, &self.overview.registry)?;
         let served = kept.into_iter().chain(bound_places(&new, &bound)).collect();
-        Ok(Obtained { served, credentials, certificates, bound, admin, logs })
+        Ok(Obtained { served, credentials, originators, certificates, bound, admin, logs })
+    }
+
+    /// Files that endpoints are spoken TLS by have changed.
+    pub(crate) async fn take_originations(&mut self) {
+        self.credentials.originations = self.certificates.originations();
+        let current = self.overview.current();
+        let Lowered { snapshot, unresolved } = with_credentials(&current, &self.states, &self.credentials);
+        names::resolve(unresolved, &self.voice).await;
+        self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
+        self.overview.replace(Previous { config: Arc::clone(&current.config), snapshot });
+        self.checks.follow(&self.overview).await;
     }
 
     fn ask_for_certificates(&mut self) {

@@ -71,6 +71,23 @@ pub(crate) fn lower(
     Lowered { snapshot: Arc::new(snapshot), unresolved }
 }
 
+/// The snapshot in force, but for what endpoints are spoken TLS with: those for whom that has changed get connections of
+/// their own, and nobody else feels it.
+pub(crate) fn with_credentials(current: &Previous, states: &States, credentials: &Credentials) -> Lowered {
+    let Previous { config, snapshot } = current;
+    let mut unresolved = Vec::new();
+    let clusters = clusters::lower(config, states, credentials, Some(current), &mut unresolved);
+    let snapshot = Snapshot {
+        generation: snapshot.generation + 1,
+        listeners: snapshot.listeners.clone(),
+        routes: routes::lower(config, Some(current)),
+        clusters,
+        limits: snapshot.limits.clone(),
+        challenges: Arc::clone(&snapshot.challenges),
+    };
+    Lowered { snapshot: Arc::new(snapshot), unresolved }
+}
+
 fn listener(
     config: &Config,
     place: &Place,
@@ -161,7 +178,8 @@ mod tests {
     use super::*;
     use crate::memory::shares;
     use crate::places::{Spot, places};
-    use crate::secrets::MadeSecret;
+    use crate::secrets::{MadeSecret, Secrets};
+    use crate::tls::Originations;
     use std::sync::atomic::Ordering::Relaxed;
     use tidegate_balance::{CheckVerdict, Ended, Health, Moment, Pick};
     use tidegate_proxy::snapshot::{Action, Cluster, HashKey, LocationPart};
@@ -190,7 +208,8 @@ mod tests {
             let config = config(text);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let places = runtime.block_on(places(&config.listeners)).unwrap();
-            let credentials = Credentials::read(&config, &MadeSecret::new().unwrap()).unwrap();
+            let secrets = Secrets::read(&config, &MadeSecret::new().unwrap()).unwrap();
+            let credentials = Credentials { secrets, originations: Originations::default() };
             let lowered = lower(
                 &config,
                 &places,

@@ -48,6 +48,12 @@ pub(crate) struct Secrets {
     of: HashMap<String, Vec<u8>>,
 }
 
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
 impl Secrets {
     pub(crate) fn read(config: &Config, made: &MadeSecret) -> Result<Self, SecretError> {
         let mut of = HashMap::new();

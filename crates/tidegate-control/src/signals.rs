@@ -4,6 +4,7 @@
 use crate::control::Control;
 use crate::core::Core;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_config::Config;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,6 +36,8 @@ pub(crate) struct Signals {
 enum Asked {
     End(&'static str),
     LookAtWorkers,
+    /// Nobody asked: files have changed.
+    TakeOriginations,
     Reload,
     ReopenLogs,
 }
@@ -64,7 +67,12 @@ impl Control {
 
 async fn serve(core: &mut Core, signals: &mut Signals, source: &Source) -> Result<(), ServeError> {
     loop {
-        match signals.next().await {
+        let certificates = Arc::clone(&core.certificates);
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = certificates.originations_changed.notified() => Asked::TakeOriginations,
+        };
+        match asked {
             Asked::End(why) => {
                 core.voice.note(format_args!("{why}: finishing what is open"));
                 core.drain(signals.ended_again()).await;
@@ -73,6 +81,7 @@ async fn serve(core: &mut Core, signals: &mut Signals, source: &Source) -> Resul
             Asked::LookAtWorkers if core.has_lost_a_worker() => return Err(ServeError::WorkerLost),
             Asked::LookAtWorkers => {}
             Asked::Reload => reload(core, source).await,
+            Asked::TakeOriginations => core.take_originations().await,
             Asked::ReopenLogs => core.reopen_logs(),
         }
     }

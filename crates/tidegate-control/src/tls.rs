@@ -1,5 +1,5 @@
 //! What connections are encrypted with. Of listeners: certificates read from files, and read again when those change. Of
-//! endpoints: whom to believe, read with the configuration.
+//! endpoints: whom to believe and what to show, the same.
 
 mod age; // how long a certificate still holds
 mod automatic; // those that an authority is asked for
@@ -16,5 +16,5 @@ mod watched; // files, and what they held
 pub(crate) use automatic::{Automatic, Surroundings};
 pub(crate) use files::CertificateError;
 pub(crate) use keeper::{CertificateFacts, Keeper};
-pub(crate) use originators::{Origination, Originators};
+pub(crate) use originators::{Origination, Originations, Originators};
 pub(crate) use stock::{Lasting, Stock};

@@ -81,7 +81,7 @@ families! {
     CERTIFICATE_EXPIRY = Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["certificate"]
         "When the certificate expires, in seconds since the Unix epoch; certificate is the file that it comes from.";
     CERTIFICATE_OK = Gauge "tidegate_tls_certificate_ok" ["certificate"]
-        "Whether what the files of the certificate, or of those who vouch for clients, hold now is in use: 1, or 0 while what they held before is kept.";
+        "Whether what the files of the certificate, or of those who vouch for clients or endpoints, hold now is in use: 1, or 0 while what they held before is kept.";
     ACME_ORDERS = Counter "tidegate_acme_orders" ["outcome"]
         "Times that an authority was asked for a certificate; outcome is obtained or failed.";
     CERTIFICATE_READS = Counter "tidegate_tls_certificate_reads" ["certificate", "outcome"]

@@ -17,7 +17,7 @@ const PEM: Kind = Kind::Text("the path of a PEM file");
 pub(crate) static ENDPOINT_TLS: Table = Table {
     name: "endpoint_tls",
     title: "`[cluster.NAME.tls]`",
-    doc: "TLS with endpoints. Files are read at the start and at each reload.",
+    doc: "TLS with endpoints. Files that change are read again by themselves.",
     keys: &[
         key(
             "ca",

@@ -29,7 +29,7 @@ pub(super) fn lower(
     let cluster = |configured: &ConfiguredCluster| {
         let before = previous.and_then(|previous| Before::of(&configured.name, previous));
         let sticky = sticky::lower(configured, credentials.secrets.of(&configured.name));
-        let origination = credentials.originators.of(&configured.name);
+        let origination = credentials.originations.of(&configured.name);
         Arc::new(Cluster { sticky, ..cluster(config, configured, origination, states, before, unresolved) })
     };
     config.clusters.iter().map(cluster).collect()

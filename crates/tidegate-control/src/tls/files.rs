@@ -109,7 +109,7 @@ pub(super) fn unreadable(path: &Path, error: pem::Error) -> CertificateError {
 }
 
 /// The names and addresses that a certificate is for (RFC 9525 §6: the common name is not one of them), and its life.
-fn facts(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, Validity), String> {
+pub(super) fn facts(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, Validity), String> {
     let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| error.to_string())?;
     let alternatives = parsed.subject_alternative_name().map_err(|error| error.to_string())?;
     let names = alternatives.map(|extension| &extension.value.general_names).into_iter().flatten();

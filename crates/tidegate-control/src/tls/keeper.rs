@@ -3,16 +3,18 @@
 
 use super::age::{Age, Validity};
 use super::automatic::Wanted;
+use super::originators::{Originations, Originators};
 use super::stock::Stock;
 use super::watched::Change;
 use crate::overview::Overview;
 use crate::voice::Voice;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_telemetry::families::CERTIFICATE_READS;
 use tidegate_telemetry::registry::CONTROL;
+use tokio::sync::Notify;
 
 /// How often the files are looked at: two system calls each.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,7 +25,7 @@ pub(crate) struct CertificateFacts {
     /// The file that it comes from.
     pub(crate) certificate: String,
     pub(crate) names: Vec<String>,
-    /// `None`: it is still awaited; or it vouches for clients, and there may be many in the file.
+    /// `None`: it is still awaited; or it vouches for others, and there may be many in the file.
     pub(crate) validity: Option<Validity>,
     /// Why what the file holds now is not used.
     pub(crate) problem: Option<String>,
@@ -31,11 +33,16 @@ pub(crate) struct CertificateFacts {
 
 /// The certificates in force, and what was said of them.
 #[derive(Debug, Default)]
-pub(crate) struct Keeper(Mutex<Kept>);
+pub(crate) struct Keeper {
+    kept: Mutex<Kept>,
+    /// What endpoints are spoken TLS with has changed.
+    pub(crate) originations_changed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
     stock: Stock,
+    originators: Originators,
     said: HashMap<String, Age>,
     /// Why an authority has given no new one, by the file that it is awaited in.
     refused: HashMap<String, String>,
@@ -45,9 +52,9 @@ struct Kept {
 
 impl Keeper {
     /// Looks after these from now on.
-    pub(crate) fn take(&self, stock: Stock, overview: &Overview, voice: &Voice) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.stock = stock;
+    pub(crate) fn take(&self, stock: Stock, originators: Originators, overview: &Overview, voice: &Voice) {
+        let mut kept = self.kept();
+        (kept.stock, kept.originators) = (stock, originators);
         kept.publish(overview);
         kept.tell_roots(voice);
         kept.tell_ages(now(), voice);
@@ -64,16 +71,25 @@ impl Keeper {
         }
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What endpoints are to be spoken TLS with from now on.
+    pub(crate) fn originations(&self) -> Originations {
+        self.kept().originators.held()
+    }
+
     /// How long the certificate in this file holds, if there is one.
     pub(super) fn validity(&self, file: &Path) -> Option<Validity> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept();
         let item = kept.stock.certificates.iter().find(|item| item.files.cert == file)?;
         item.watched.held.as_ref().map(|held| held.validity)
     }
 
     /// What came of asking an authority for this file. `true`: that is news.
     pub(super) fn asked(&self, file: &Path, refused: Option<&str>, overview: &Overview) -> bool {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let certificate = file.display().to_string();
         let before = match refused {
             Some(why) => kept.refused.insert(certificate, why.to_owned()),
@@ -84,12 +100,17 @@ impl Keeper {
     }
 
     pub(super) fn wanted(&self) -> Vec<Wanted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).stock.automatic.clone()
+        self.kept().stock.automatic.clone()
     }
 
     pub(super) fn look(&self, overview: &Overview, voice: &Voice) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = kept.stock.refresh(now());
+        let mut kept = self.kept();
+        let mut changes = kept.stock.refresh(now());
+        let of_endpoints = kept.originators.refresh();
+        if of_endpoints.iter().any(|(_, change)| *change == Change::Replaced) {
+            self.originations_changed.notify_one();
+        }
+        changes.extend(of_endpoints);
         if !changes.is_empty() {
             kept.publish(overview);
         }
@@ -142,7 +163,20 @@ impl Kept {
             validity: None,
             problem: watched.problem.clone(),
         });
-        overview.shows(shown.chain(vouching).collect());
+        let of_endpoints = self.originators.files().map(|file| CertificateFacts {
+            certificate: file.path.display().to_string(),
+            names: file.shown.map(|shown| shown.names.clone()).unwrap_or_default(),
+            validity: file.shown.map(|shown| shown.validity),
+            problem: file.problem.map(str::to_owned),
+        });
+        let mut facts: Vec<CertificateFacts> = Vec::new();
+        for one in shown.chain(vouching).chain(of_endpoints) {
+            match facts.iter_mut().find(|known| known.certificate == one.certificate) {
+                Some(known) => known.problem = known.problem.take().or(one.problem),
+                None => facts.push(one),
+            }
+        }
+        overview.shows(facts);
     }
 
     /// Once for each.
@@ -168,10 +202,18 @@ impl Kept {
     /// Once for each change.
     fn tell_ages(&mut self, now: i64, voice: &Voice) {
         let mut said = HashMap::new();
-        for item in &self.stock.certificates {
-            let Some(held) = &item.watched.held else { continue };
-            let certificate = item.files.cert.display().to_string();
-            let validity = held.validity;
+        let to_clients = self.stock.certificates.iter().filter_map(|item| {
+            let held = item.watched.held.as_ref()?;
+            Some((item.files.cert.display().to_string(), held.validity))
+        });
+        let to_endpoints = self.originators.files().filter_map(|file| {
+            let shown = file.shown?;
+            Some((file.path.display().to_string(), shown.validity))
+        });
+        for (certificate, validity) in to_clients.chain(to_endpoints) {
+            if said.contains_key(&certificate) {
+                continue; // used more than once
+            }
             let (age, expires) = (validity.age(now), validity.expires(now));
             if self.said.get(&certificate).copied().unwrap_or_default() != age {
                 match age {

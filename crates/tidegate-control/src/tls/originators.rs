@@ -1,6 +1,9 @@
-//! From settings and PEM files to what endpoints are spoken TLS with. Knows no sockets.
+//! From settings and PEM files to what endpoints are spoken TLS with. Files that have changed are read again; what cannot be
+//! used changes nothing. Knows no sockets.
 
-use super::files::{CertificateError, certified_key, chain};
+use super::age::Validity;
+use super::files::{CertificateError, certified_key, chain, facts};
+use super::watched::{Change, Watched};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -9,46 +12,138 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_config::{Action, Address, Cluster, Config, EndpointTls, Host, Route, TlsVersion, Trust};
+use tidegate_config::{
+    Action, Address, CertificateFiles, Cluster, Config, EndpointTls, Host, Route, TlsVersion, Trust,
+};
 use tidegate_proxy::tls::Originator;
 
 /// Tickets kept of each endpoint: as many as the library keeps of one name.
 const TICKETS_KEPT: usize = 8;
 
 /// What the endpoints of each cluster are spoken TLS with, by the cluster's name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Originations(HashMap<String, Arc<Origination>>);
+
+impl Originations {
+    pub(crate) fn of(&self, cluster: &str) -> Option<&Origination> {
+        self.0.get(cluster).map(|origination| &**origination)
+    }
+}
+
+/// The same, with the files that it comes from.
 #[derive(Debug, Default)]
-pub(crate) struct Originators(HashMap<String, Origination>);
+pub(crate) struct Originators(Vec<Item>);
+
+#[derive(Debug)]
+struct Item {
+    cluster: String,
+    tls: EndpointTls,
+    protocols: Vec<Vec<u8>>,
+    watched: Watched<Arc<Origination>>,
+}
+
+/// What there is to know of a file.
+#[derive(Clone, Debug)]
+pub(super) struct File<'a> {
+    pub(super) path: &'a Path,
+    /// Of the certificate that is shown to endpoints; `None`: those in the file vouch for endpoints.
+    pub(super) shown: Option<&'a Shown>,
+    pub(super) problem: Option<&'a str>,
+}
+
+/// A certificate that is shown to endpoints.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) names: Vec<String>,
+    pub(super) validity: Validity,
+}
 
 /// What the endpoints of one cluster have in common.
 #[derive(Debug)]
 pub(crate) struct Origination {
     config: ClientConfig,
     server_name: Option<Host>,
+    shown: Option<Shown>,
     fingerprint: [u8; 32],
 }
 
 impl Originators {
+    /// Reads everything that a configuration names.
     pub(crate) fn load(config: &Config) -> Result<Self, CertificateError> {
         let mut system = None;
-        let mut originators = HashMap::new();
+        let mut items = Vec::new();
         for cluster in &config.clusters {
-            let Some(tls) = &cluster.tls else { continue };
-            let authorities = match &tls.trust {
-                Trust::Anyone => Vec::new(),
-                Trust::File(path) => of_file(path)?,
-                Trust::System if system.is_some() => system.clone().unwrap_or_default(),
-                Trust::System => system.insert(of_system()?).clone(),
-            };
+            let Some(tls) = cluster.tls.clone() else { continue };
             let protocols = protocols(config, cluster);
-            originators.insert(cluster.name.clone(), origination(tls, &authorities, protocols)?);
+            let mut read = || origination(&tls, &authorities(&tls.trust, &mut system)?, protocols.clone());
+            let watched = Watched::new(paths(&tls), || read().map(Arc::new))?;
+            items.push(Item { cluster: cluster.name.clone(), tls, protocols, watched });
         }
-        Ok(Self(originators))
+        Ok(Self(items))
     }
 
-    pub(crate) fn of(&self, cluster: &str) -> Option<&Origination> {
-        self.0.get(cluster)
+    /// What the files held when they last made sense.
+    pub(crate) fn held(&self) -> Originations {
+        let held = |item: &Item| (item.cluster.clone(), Arc::clone(&item.watched.held));
+        Originations(self.0.iter().map(held).collect())
+    }
+
+    /// Reads what has changed. Says of each file that was touched what came of it, once for all who use it.
+    pub(super) fn refresh(&mut self) -> Vec<(String, Change)> {
+        let mut system = None;
+        let mut changes = Vec::new();
+        for Item { tls, protocols, watched, .. } in &mut self.0 {
+            let mut read = || origination(tls, &authorities(&tls.trust, &mut system)?, protocols.clone());
+            let Some(change) = watched.refresh(|| read().map(Arc::new)) else { continue };
+            let touched = tls.identity.as_ref().map(|files| &files.cert);
+            let touched = touched.or(paths(tls).next()).map(|path| path.display().to_string());
+            let change = (touched.unwrap_or_default(), change);
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+        changes
+    }
+
+    /// Each once for each cluster that uses it.
+    pub(super) fn files(&self) -> impl Iterator<Item = File<'_>> {
+        self.0.iter().flat_map(|item| {
+            let problem = item.watched.problem.as_deref();
+            let identity = item.tls.identity.as_ref().map(|files| {
+                let shown = item.watched.held.shown.as_ref();
+                File { path: &files.cert, shown, problem }
+            });
+            let authorities = match &item.tls.trust {
+                Trust::File(path) => Some(File { path, shown: None, problem }),
+                Trust::Anyone | Trust::System => None,
+            };
+            identity.into_iter().chain(authorities)
+        })
+    }
+}
+
+/// The files that a cluster names.
+fn paths(tls: &EndpointTls) -> impl Iterator<Item = &PathBuf> {
+    let authorities = match &tls.trust {
+        Trust::File(path) => Some(path),
+        Trust::Anyone | Trust::System => None,
+    };
+    let identity = tls.identity.as_ref().map(|files| [&files.cert, &files.key]);
+    authorities.into_iter().chain(identity.into_iter().flatten())
+}
+
+/// `system`: those of the machine, once they have been read.
+fn authorities(
+    trust: &Trust,
+    system: &mut Option<Vec<CertificateDer<'static>>>,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    match (trust, system) {
+        (Trust::Anyone, _) => Ok(Vec::new()),
+        (Trust::File(path), _) => of_file(path),
+        (Trust::System, Some(known)) => Ok(known.clone()),
+        (Trust::System, system) => Ok(system.insert(of_system()?).clone()),
     }
 }
 
@@ -84,6 +179,8 @@ fn origination(
     protocols: Vec<Vec<u8>>,
 ) -> Result<Origination, CertificateError> {
     let identity = tls.identity.as_ref().map(certified_key).transpose()?;
+    let shown =
+        tls.identity.as_ref().zip(identity.as_ref()).map(|(files, key)| shown(files, key)).transpose()?;
     let fingerprint = fingerprint(tls, authorities, &protocols, identity.as_ref());
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions: &[_] = match tls.min_version {
@@ -102,7 +199,15 @@ fn origination(
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
     };
     config.alpn_protocols = protocols;
-    Ok(Origination { config, server_name: tls.server_name.clone(), fingerprint })
+    Ok(Origination { config, server_name: tls.server_name.clone(), shown, fingerprint })
+}
+
+fn shown(files: &CertificateFiles, key: &CertifiedKey) -> Result<Shown, CertificateError> {
+    let leaf =
+        key.cert.first().ok_or_else(|| CertificateError::NoCertificate { path: files.cert.clone() })?;
+    let (names, validity) =
+        facts(leaf).map_err(|reason| CertificateError::Malformed { path: files.cert.clone(), reason })?;
+    Ok(Shown { names, validity })
 }
 
 /// Where nothing but connections is passed on, nobody knows what they speak.
