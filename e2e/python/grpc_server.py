@@ -39,6 +39,13 @@ def fail(request, context):
     context.abort(grpc.StatusCode[request.decode()], "as asked: ü%")
 
 
+def fail_late(request, context):
+    calls["count"] += 1
+    yield b"a message"
+    time.sleep(0.05)
+    context.abort(grpc.StatusCode[request.decode()], "after a message")
+
+
 def slow(request, context):
     left = context.time_remaining()
     time.sleep(float(request))
@@ -65,6 +72,7 @@ class Handler(grpc.GenericRpcHandler):
             "/test.Echo/ClientStream": grpc.stream_unary_rpc_method_handler(client_stream),
             "/test.Echo/Both": grpc.stream_stream_rpc_method_handler(both),
             "/test.Echo/Fail": grpc.unary_unary_rpc_method_handler(fail),
+            "/test.Echo/FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
             "/test.Echo/Slow": grpc.unary_unary_rpc_method_handler(slow),
             "/test.Echo/Control": grpc.unary_unary_rpc_method_handler(control),
             "/grpc.health.v1.Health/Check": grpc.unary_unary_rpc_method_handler(health),

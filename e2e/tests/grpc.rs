@@ -115,3 +115,25 @@ fn an_unavailable_endpoint_is_asked_once_and_then_another_if_the_policy_says_so(
         .sum();
     assert_eq!(total, 3, "only what the policy names is tried again");
 }
+
+#[test]
+fn calls_that_fail_count_against_their_endpoint_wherever_their_status_stands() {
+    for method in ["Fail", "FailLate"] {
+        let (bad, good) = (Server::start(), Server::start());
+        let more = "balance = \"round_robin\"\nretry = \"off\"\n[breaker]\nfailures = 3\nmargin_percent = \"off\"\n\
+                    retry_after = \"60s\"\n[log]\naccess = \"stdout\"\n";
+        let proxy = before(&[&bad, &good], more);
+        let ejected = || proxy.metrics().sum("tidegate_endpoint_ejections_total", &[("reason", "failures")]);
+        let call = |status: &str| through(&proxy, &[&format!("/test.Echo/{method}={status}")]);
+        for _ in 0..8 {
+            assert_eq!(call("NOT_FOUND")[0], "NOT_FOUND");
+        }
+        assert!(ejected() < 0.5, "{method}: the endpoint is not to blame");
+        for _ in 0..8 {
+            assert_eq!(call("UNAVAILABLE")[0], "UNAVAILABLE");
+        }
+        assert!(ejected() > 0.5, "{method}: {}", proxy.output().all());
+        proxy.output().wait_for_stdout(&[method, "\"status\":200,\"grpc_status\":14,"]);
+        proxy.output().wait_for_stdout(&[method, "\"status\":200,\"grpc_status\":5,"]);
+    }
+}

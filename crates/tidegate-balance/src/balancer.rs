@@ -343,7 +343,8 @@ impl Balancer {
     fn learn_breakers(&self, lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) {
         match ended {
             Ended::Abandoned | Ended::Overtaken => return,
-            Ended::Answered { .. } if lease.has_answered() => return,
+            // With the head, or at the end, whichever says how it went.
+            Ended::Answered { .. } if lease.has_answered() != lease.owes_verdict() => return,
             Ended::Answered { .. } | Ended::ConnectFailed | Ended::Failed => {}
         }
         match &self.breakers {

@@ -30,6 +30,8 @@ pub struct Lease<'a> {
     load: u32,
     lightness: f32,
     has_answered: bool,
+    /// What has been answered says at its end how it went.
+    owes_verdict: bool,
     /// A breaker had taken the endpoint out when this one was picked: its result decides.
     is_trial: bool,
 }
@@ -55,6 +57,7 @@ impl<'a> Lease<'a> {
             load,
             lightness: seat.lightness,
             has_answered: false,
+            owes_verdict: false,
             is_trial: endpoint.state.is_broken(),
         })
     }
@@ -95,6 +98,10 @@ impl<'a> Lease<'a> {
         self.has_answered
     }
 
+    pub(crate) fn owes_verdict(&self) -> bool {
+        self.owes_verdict
+    }
+
     /// The head of the answer came, and its body may take long (a download, an event stream, a tunnel). Optional: it
     /// teaches at once what `settle` would teach at the end, and the request no longer counts as waiting, so that a long
     /// stream is not taken for a stalled endpoint. `settle` must follow all the same.
@@ -104,6 +111,13 @@ impl<'a> Lease<'a> {
             self.has_answered = true;
             self.endpoint.state.begin_streaming();
         }
+    }
+
+    /// The same for an answer that says at its end whether it is a success: only its latency counts yet, and `settle` brings
+    /// the rest.
+    pub fn begun(&mut self, status: u16, first_byte: Duration, now: Moment) {
+        self.owes_verdict |= !self.has_answered;
+        self.answered(status, first_byte, now);
     }
 
     /// Gives the in-flight unit back and tells the balancer how it went.

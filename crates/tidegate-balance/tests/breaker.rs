@@ -46,6 +46,13 @@ fn answered(status: u16) -> Ended {
     Ended::Answered { status, first_byte: Duration::from_millis(1) }
 }
 
+/// An answer whose head says nothing of how it went; `status` comes at its end.
+fn ends_with(balancer: &Balancer, now: u64, status: u16) {
+    let mut lease = balancer.pick(&pick(now, 0)).expect("one that is up");
+    lease.begun(200, Duration::from_millis(1), Moment(now));
+    lease.settle(answered(status), Moment(now + SECOND));
+}
+
 fn mixed(step: u64) -> u64 {
     step.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
@@ -208,4 +215,23 @@ fn a_breaker_that_is_switched_off_lets_go_of_whom_it_took_out() {
     let lease = after.pick(&Pick { tried: &[1], ..pick(due.0, 7) }).expect("a trial is due");
     lease.settle(answered(500), due);
     assert_eq!(after.endpoints()[0].state.trial_due(), None);
+}
+
+#[test]
+fn an_answer_that_says_at_its_end_how_it_went_counts_then_and_once() {
+    for algorithm in [Algorithm::RoundRobin, Algorithm::Adaptive { peers: 1 }] {
+        let balancer = cluster(algorithm, 1, BREAKER);
+        let state = &balancer.endpoints()[0].state;
+        for number in 1..=3 {
+            ends_with(&balancer, number * SECOND, 503);
+            assert_eq!(state.failures_in_a_row(), number as u32, "{algorithm:?}");
+        }
+        ends_with(&balancer, 4 * SECOND, 200);
+        assert_eq!(state.failures_in_a_row(), 0, "{algorithm:?}");
+        let mut said_at_once = balancer.pick(&pick(5 * SECOND, 0)).unwrap();
+        said_at_once.answered(503, Duration::from_millis(1), Moment(5 * SECOND));
+        assert_eq!(state.failures_in_a_row(), 1, "{algorithm:?}");
+        said_at_once.settle(answered(503), Moment(6 * SECOND));
+        assert_eq!(state.failures_in_a_row(), 1, "{algorithm:?}");
+    }
 }

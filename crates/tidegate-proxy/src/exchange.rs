@@ -57,6 +57,9 @@ pub(crate) async fn run(
     for _ in 0..INTERIM_MAX {
         await_head(call, up, policy, limits, start.take()).await?;
         let status = call.workspace.response.status;
+        if status >= 200 {
+            learn_grpc(call);
+        }
         match status {
             101 => return tunnel::run(call, lease, up, policy).await,
             100..=199 => {
@@ -73,11 +76,23 @@ pub(crate) async fn run(
             _ => {
                 start_download(call, lease);
                 relay(call, lease, up, policy).await?;
+                if call.journal.is_grpc && call.journal.grpc_status.is_none() {
+                    call.journal.grpc_status = grpc::status_in(call.workspace.download.trailers());
+                }
                 return Ok(conclude(call));
             }
         }
     }
     Err(Failure::new(Stage::Await, Cause::InterimFlood))
+}
+
+/// What the head of an answer says of a call, if the request was one.
+fn learn_grpc(call: &mut Call<'_>) {
+    call.journal.is_grpc = grpc::is_call(call);
+    if call.journal.is_grpc {
+        call.journal.grpc_status =
+            grpc::status_of(&call.workspace.response, call.workspace.answer.readable());
+    }
 }
 
 /// Whether the answer is thrown away for another attempt: by its status, or by that of a gRPC call which ended at once.
@@ -86,10 +101,10 @@ fn is_refused(call: &mut Call<'_>, policy: &Policy, refuse: Refuse<'_>) -> bool 
     if retry.on_status.contains(call.workspace.response.status) {
         return refuse(call, false);
     }
-    if retry.on_grpc == 0 || !grpc::is_call(call) {
+    if !call.journal.is_grpc {
         return false;
     }
-    let status = grpc::status_of(&call.workspace.response, call.workspace.answer.readable());
+    let status = call.journal.grpc_status;
     status.is_some_and(|status| status < 32 && retry.on_grpc & (1 << status) != 0) && refuse(call, true)
 }
 
@@ -395,7 +410,12 @@ async fn relay(
 /// An answer that takes its time is no sign of a slow endpoint: its head says how fast that was.
 pub(crate) fn report_head(call: &Call<'_>, lease: &mut Lease<'_>) {
     if let Some(first_byte) = call.journal.first_byte {
-        lease.answered(call.journal.status, first_byte.since(lease.picked_at()), first_byte);
+        let (status, elapsed) = (call.journal.counts_as(), first_byte.since(lease.picked_at()));
+        if call.journal.is_grpc && call.journal.grpc_status.is_none() {
+            lease.begun(call.journal.status, elapsed, first_byte);
+        } else {
+            lease.answered(status, elapsed, first_byte);
+        }
     }
 }
 

@@ -50,6 +50,37 @@ pub(crate) fn status_of(response: &ResponseHead, buffer: &[u8]) -> Option<u8> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// How a call ended, by what came behind its answer: lines.
+pub(crate) fn status_in(trailers: &[u8]) -> Option<u8> {
+    let is_status =
+        |line: &&[u8]| line.get(..12).is_some_and(|name| name.eq_ignore_ascii_case(b"grpc-status:"));
+    let line = trailers.split(|byte| *byte == b'\n').find(is_status)?;
+    std::str::from_utf8(line.get(12..)?.trim_ascii()).ok()?.parse().ok()
+}
+
+/// What an answer counts as where endpoints are judged by the statuses of HTTP: what google.rpc.Code says of each. A call that
+/// ended without a status is one of which nobody knows how it went ("Responses").
+pub(crate) fn counts_as(http: u16, grpc: Option<u8>) -> u16 {
+    const UNKNOWN: u8 = 2;
+    if http != 200 {
+        return http;
+    }
+    match grpc.unwrap_or(UNKNOWN) {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500, // unknown, internal, data loss, and what nobody has defined
+    }
+}
+
 /// The status of a call that ends here: as clients translate the status of HTTP, but for deadlines, which have one of their
 /// own.
 pub(crate) fn status(failure: Failure) -> u8 {
@@ -74,6 +105,22 @@ pub(crate) fn status(failure: Failure) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_is_found_behind_an_answer_and_counts_as_one_of_http() {
+        for (trailers, found, counts) in [
+            ("grpc-status: 0\r\n", Some(0), 200),
+            ("x-a: grpc-status: 0\r\nGrpc-Status:14\r\ngrpc-message: \r\n", Some(14), 503),
+            ("grpc-status: 99\r\n", Some(99), 500),
+            ("grpc-status: 999\r\n", None, 500),
+            ("grpc-status-details-bin: 1\r\n", None, 500),
+            ("", None, 500),
+        ] {
+            let status = status_in(trailers.as_bytes());
+            assert_eq!((status, counts_as(200, status)), (found, counts), "{trailers}");
+        }
+        assert_eq!(counts_as(404, None), 404, "no answer of gRPC at all");
+    }
 
     #[test]
     fn timeouts_have_a_number_and_a_unit() {

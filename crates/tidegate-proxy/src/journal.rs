@@ -1,6 +1,7 @@
 //! What happened so far in one request: written as it goes, read once by `record`. Decides nothing.
 
 use crate::failure::Failure;
+use crate::grpc;
 use tidegate_balance::Moment;
 
 /// Moments are `None` for what did not happen.
@@ -31,6 +32,10 @@ pub(crate) struct Journal {
     pub(crate) ended: Option<Moment>,
     /// Of the answer that the client got; 0: none.
     pub(crate) status: u16,
+    /// It is a call of gRPC, which says at its end how it went.
+    pub(crate) is_grpc: bool,
+    /// How it went, once the endpoint has said so.
+    pub(crate) grpc_status: Option<u8>,
     /// It is no request but a connection that is passed on as it is.
     pub(crate) is_passed_on: bool,
     /// The name that such a connection asked for.
@@ -56,9 +61,15 @@ impl Journal {
         self.connected.or(self.ready).or(self.picked)
     }
 
+    /// The status that the endpoint is judged by.
+    pub(crate) fn counts_as(&self) -> u16 {
+        if self.is_grpc { grpc::counts_as(self.status, self.grpc_status) } else { self.status }
+    }
+
     /// Before another attempt.
     pub(crate) fn forget_attempt(&mut self) {
         (self.ready, self.connected, self.first_byte, self.ended) = (None, None, None, None);
+        self.grpc_status = None;
     }
 }
 

@@ -175,6 +175,11 @@ impl Pump {
         matches!(self.source, Source::Ended) && !self.has_output()
     }
 
+    /// What came behind the body, as lines.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
     /// Gives back the memory of bodies that were kept.
     pub(crate) fn trim(&mut self) {
         for room in [&mut self.lead, &mut self.record.bytes] {

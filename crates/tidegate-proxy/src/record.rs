@@ -79,6 +79,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         cluster: endpoint.map(|(cluster, _)| &*cluster.cluster.name),
         endpoint: endpoint.map(|(_, endpoint)| &*endpoint.pool.upstream.id.address),
         status: (journal.status > 0).then_some(journal.status),
+        grpc_status: journal.grpc_status,
         attempts: journal.attempts,
         queue: since(journal.ready.or(journal.picked).or(journal.queued), Some(journal.started)),
         connect: since(journal.connected, journal.ready.or(journal.picked)),

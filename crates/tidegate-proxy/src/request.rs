@@ -499,7 +499,9 @@ pub(crate) fn settle(
         endpoint.metrics.first_byte.record(first_byte);
         endpoint.metrics.answers.increment(status);
     }
-    lease.settle(verdict(status, first_byte, ended), now);
+    let judged =
+        if call.journal.is_grpc { grpc::counts_as(status, call.journal.grpc_status) } else { status };
+    lease.settle(verdict(judged, first_byte, ended), now);
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {

@@ -113,7 +113,9 @@ impl Adaptive {
     fn evidence(lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) -> Option<Evidence> {
         match ended {
             Ended::Abandoned | Ended::Overtaken => None,
-            Ended::Answered { .. } if lease.has_answered() => None,
+            Ended::Answered { .. } if lease.has_answered() => {
+                (failed && lease.owes_verdict()).then_some(Evidence::Failure)
+            }
             Ended::Answered { .. } if failed => Some(Evidence::Failure),
             Ended::Answered { first_byte, .. } => {
                 let state = &lease.endpoint().state;

@@ -32,6 +32,7 @@ pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
     object.string(key!("cluster"), record.cluster);
     object.string(key!("endpoint"), record.endpoint);
     object.integer(key!("status"), record.status.map(u64::from));
+    object.integer(key!("grpc_status"), record.grpc_status.map(u64::from));
     object.integer(key!("attempts"), Some(record.attempts.into()));
     object.millis(key!("queue_ms"), record.queue);
     object.millis(key!("connect_ms"), record.connect);

@@ -29,6 +29,8 @@ pub struct Record<'a> {
     pub endpoint: Option<&'a str>,
     /// The status sent to the client; `None` when the connection ended before one was.
     pub status: Option<u16>,
+    /// How the endpoint said that a call of gRPC ended.
+    pub grpc_status: Option<u8>,
     pub attempts: u32,
     /// From the request's head to the last attempt's pick: waiting, earlier attempts.
     pub queue: Option<Duration>,
@@ -138,6 +140,7 @@ mod tests {
             cluster: Some("app"),
             endpoint: Some("10.0.0.1:8001"),
             status: Some(200),
+            grpc_status: None,
             attempts: 1,
             queue: Some(Duration::from_micros(12)),
             connect: Some(Duration::from_micros(201)),
@@ -162,7 +165,7 @@ mod tests {
             resumed: false,
             client_subject: Some("CN=ops,O=Example"),
         };
-        Record { protocol: Some("HTTP/2"), tls: Some(tls), ..answered() }
+        Record { protocol: Some("HTTP/2"), grpc_status: Some(14), tls: Some(tls), ..answered() }
     }
 
     /// A connection that sent nothing that could be read.
@@ -204,6 +207,7 @@ mod tests {
              cause=head_timeout client=203.0.113.9 id=0199f1c2\n"
         );
         let encrypted = line(Format::Text, &encrypted());
+        assert!(encrypted.contains("attempts=1 in=0 out=5120 grpc_status=14 client="), "{encrypted}");
         let pairs = " client=203.0.113.9 route=shop tls=1.3 cipher=TLS_AES_128_GCM_SHA256 sni=shop.example alpn=h2 \
                      client_subject=CN=ops,O=Example id=0199f1c2\n";
         assert!(encrypted.ends_with(pairs), "{encrypted}");
@@ -216,7 +220,7 @@ mod tests {
             "time": "2026-11-23T01:14:19.123Z", "request_id": "0199f1c2", "listener": "web",
             "client": "203.0.113.9", "method": "GET", "host": "shop.example", "path": "/items",
             "query": "page=2", "protocol": "HTTP/1.1", "user_agent": "curl/8.5 \"x\"", "route": "shop",
-            "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "attempts": 1, "queue_ms": 0.012,
+            "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "grpc_status": null, "attempts": 1, "queue_ms": 0.012,
             "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
             "ended_by": null, "stage": null, "cause": null, "hedged": false, "no_retry": null, "connection_id": null,
             "tls": null,
@@ -234,6 +238,7 @@ mod tests {
             "resumed": false, "client_subject": "CN=ops,O=Example",
         });
         assert_eq!((&parsed["tls"], keys(&parsed)), (&agreed, keys(&expected)));
+        assert_eq!(parsed["grpc_status"], json!(14));
     }
 
     #[test]

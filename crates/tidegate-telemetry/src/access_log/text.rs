@@ -56,6 +56,10 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
         put_key(out, key);
         put_integer(out, value);
     }
+    if let Some(status) = record.grpc_status {
+        put_key(out, "grpc_status");
+        put_integer(out, status.into());
+    }
     let failure = record.failure;
     for (key, value) in [
         ("ended_by", failure.map(|failure| failure.blame)),
