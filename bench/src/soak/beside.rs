@@ -5,6 +5,8 @@ use super::Tally;
 use super::hostile::{KINDS, Kind};
 use crate::client::Client;
 use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -40,13 +42,16 @@ pub(super) fn measure(proxy: SocketAddr) -> usize {
 
 fn beside(proxy: SocketAddr, kind: Kind) -> Seen {
     let attack = Tally::default();
+    let all_stepped_back = Barrier::new(ATTACKERS + 1);
     std::thread::scope(|scope| {
         for _ in 0..ATTACKERS {
             scope.spawn(|| {
                 step_back();
+                all_stepped_back.wait();
                 (kind.attack)(proxy, &attack);
             });
         }
+        all_stepped_back.wait();
         let seen = ask_for(proxy, ATTACKED);
         attack.over.store(true, Ordering::Relaxed);
         seen
@@ -54,11 +59,15 @@ fn beside(proxy: SocketAddr, kind: Kind) -> Seen {
 }
 
 /// Attackers have machines of their own: what they keep this one's processors from is not the proxy's doing. What the kernel
-/// does for their packets still is part of the attack.
+/// does for their packets still is part of the attack. Where the whole soak runs as a real-time process (`chrt -r 10`, as root), the attackers
+/// become ordinary ones, and get what the others leave.
 fn step_back() {
     const LEAST: i32 = 19;
     // Of this thread (Linux); lowering always may be done.
     let _ = rustix::process::setpriority_process(None, LEAST);
+    let thread = rustix::thread::gettid().to_string();
+    let ordinary = ["--other", "--pid", "0", &thread];
+    let _ = std::process::Command::new("chrt").args(ordinary).stderr(Stdio::null()).status();
 }
 
 fn ask_for(proxy: SocketAddr, duration: Duration) -> Seen {
