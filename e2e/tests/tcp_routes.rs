@@ -1,6 +1,6 @@
 //! Connections that are passed on as they are: all of a listener, or those whose TLS asks for a name.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
@@ -110,10 +110,68 @@ fn with_a_certificate_it_is_decrypted_first() {
     let keys = authority.issue("db", &["db.test"]).keys();
     let keys = format!("tcp = 'db'\ntls = {{ {keys} }}");
     let proxy = Tidegate::with(listener(&keys, &cluster("db", &[endpoint.address()]))).start();
-    let mut client = authority.client().connect(proxy.address(), "db.test").unwrap();
-    let mut greeting = [0; 11];
-    std::io::Read::read_exact(&mut client.stream, &mut greeting).unwrap();
-    assert_eq!(&greeting, b"220 ready\r\n");
+    // What the endpoint speaks is not known here: nothing is agreed on, and nobody refused for what he wants to speak.
+    for client in [
+        authority.client(),
+        authority.client().speaking(&["postgresql"]),
+        authority.client().speaking(&["h2"]),
+    ] {
+        let mut client = client.connect(proxy.address(), "db.test").unwrap();
+        assert_eq!(client.stream.conn.alpn_protocol(), None);
+        let mut greeting = [0; 11];
+        client.stream.read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"220 ready\r\n");
+    }
+}
+
+#[test]
+fn with_tls_on_the_cluster_it_is_encrypted_towards_the_endpoints() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::start(greets_and_echoes()));
+    let front = Front::start(&authority.issue("db", &["localhost"]), endpoint.socket_address());
+    let encrypted = cluster("db", &[format!("https://localhost:{}", front.port())]);
+    let config = format!("{LOG}{}", listener("tcp = 'db'", &encrypted));
+    let proxy = Tidegate::with(&*config).trusting(&authority.cert()).start();
+    let mut client = proxy.client();
+    assert_eq!(client.wire().line().unwrap(), b"220 ready");
+    client.send("hello\r\n");
+    assert_eq!(client.wire().line().unwrap(), b"hello");
+    client.finish();
+    assert_eq!(client.wire().line().unwrap(), b"7 bytes");
+    client.expect_finished();
+    assert!(!front.meetings().is_empty());
+    for meeting in front.meetings() {
+        assert_eq!(meeting.server_name.as_deref(), Some("localhost"));
+        assert_eq!(meeting.protocol, None, "nobody knows what they speak");
+    }
+    let stranger = Tidegate::with(&*config).trusting(&Authority::new().cert()).start();
+    assert_eq!(stranger.client().rest(), (Vec::new(), Gone::Reset));
+    stranger.output().wait_for_stdout(&["\"cause\":\"tls_certificate_untrusted\"", "\"protocol\":\"TCP\""]);
+}
+
+#[test]
+fn each_way_has_its_own_patience_and_its_own_attempts() {
+    let (dead, silent) =
+        (Endpoint::down(greets_and_echoes()), Endpoint::start(Script::on_accept(|_| Then::Hang)));
+    let alive = Endpoint::start(greets_and_echoes());
+    let clusters = cluster("silent", &[format!("https://{}", silent.address())])
+        + &cluster("db", &[dead.address(), alive.address()]);
+    let start = |tcp: &str| {
+        let top = "balance = { algorithm = 'first', in_flight_max = 9 }\npassive = 'off'\n";
+        Tidegate::with(format!("{top}{LOG}{}", listener(tcp, &clusters))).start()
+    };
+    let hasty = start("tcp = { to = 'silent', timeout = { connect = '200ms' }, retry = 'off' }");
+    assert_eq!(hasty.client().rest(), (Vec::new(), Gone::Reset));
+    hasty.output().wait_for_stdout(&["\"cause\":\"tls_timeout\"", "\"attempts\":1"]);
+
+    let idle = start("tcp = { to = 'db', timeout = { tunnel_idle = '300ms' } }");
+    let mut client = idle.client();
+    assert_eq!(client.wire().line().unwrap(), b"220 ready", "by the second endpoint");
+    assert_eq!(client.rest(), (Vec::new(), Gone::Reset));
+    idle.output().wait_for_stdout(&["\"cause\":\"tunnel_idle\"", "\"attempts\":2"]);
+
+    let once = start("tcp = { to = 'db', retry = 'off' }");
+    assert_eq!(once.client().rest(), (Vec::new(), Gone::Reset));
+    once.output().wait_for_stdout(&["\"cause\":\"connect_refused\"", "\"attempts\":1"]);
 }
 
 /// Two services that decrypt by themselves, and what is passed on to them.
@@ -164,6 +222,28 @@ fn names_decide_without_being_decrypted_and_unknown_ones_are_told_so() {
     plain.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!(plain.rest().0, UNRECOGNIZED);
     assert_eq!(names.endpoint.request_count(), 2);
+}
+
+#[test]
+fn what_a_client_wants_to_speak_decides_beside_the_name() {
+    let names = Names::new();
+    let ways = "sni = { 'a.test' = [{ to = 'b', alpn = ['smtp', 'h2'] }, 'a'], '*' = { to = 'b', alpn = 'http/1.1' } }";
+    let proxy = Tidegate::with(listener(ways, &names.clusters())).start();
+    let meet = |name: &str, protocols: &[&str]| {
+        let client = names.authority.client().speaking(protocols);
+        let before = (names.a.meetings().len(), names.b.meetings().len());
+        let met = client.connect(proxy.address(), name).map(drop);
+        let after = || (names.a.meetings().len(), names.b.meetings().len());
+        eventually("somebody has met him", || met.is_err() || before != after());
+        met.map(|()| if after().0 > before.0 { "a" } else { "b" })
+    };
+    assert_eq!(meet("a.test", &[]), Ok("a"));
+    assert_eq!(meet("a.test", &["http/1.1"]), Ok("a"));
+    assert_eq!(meet("a.test", &["http/1.1", "h2"]), Ok("b"));
+    assert_eq!(meet("x.b.test", &["http/1.1"]), Ok("b"));
+    let unnamed = meet("127.0.0.1", &["http/1.1"]).unwrap_err();
+    assert!(unnamed.contains("invalid peer certificate"), "somebody showed one: {unnamed}");
+    assert!(meet("x.b.test", &["h2"]).unwrap_err().contains("UnrecognisedName"));
 }
 
 #[test]
@@ -244,9 +324,7 @@ fn endpoints_hear_of_the_client_and_of_the_name_that_it_asked_for() {
     let decrypted =
         format!("to = {:?}\n{}", endpoint.address(), listener(&format!("tls = {{ {keys} }}"), ""));
     let proxy = Tidegate::with(format!("send_proxy_protocol = \"v2\"\n{decrypted}")).start();
-    let mut config = (*authority.client().config).clone();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let asking = tidegate_testkit::tls::TlsClient { config: config.into() };
+    let asking = authority.client().speaking(&["http/1.1"]);
     assert_eq!(asking.connect(proxy.address(), "a.test").unwrap().get("a.test", "/").unwrap().0, 200);
 
     let headers = headers.lock().unwrap();

@@ -167,9 +167,10 @@ fn passages_fit(walk: &mut Walk, draft: &Draft) {
     let cluster = |name: &String| draft.clusters.iter().find(|cluster| cluster.value.name == *name);
     for listener in &draft.listeners {
         let Some(passage) = &listener.value.passage else { continue };
-        for (host, name) in &passage.names {
+        for (host, course) in &passage.names {
+            let name = &course.cluster;
             if cluster(name).is_some_and(|cluster| cluster.value.tls.is_some()) {
-                let host = print_host(host);
+                let host = host.as_ref().map_or("*".into(), print_host);
                 let title = format!(
                     "what asks for {host:?} is encrypted already, and the cluster `{name}` does it again"
                 );

@@ -5,12 +5,14 @@
 
 mod balance;
 mod endpoint_tls;
+mod passage;
 mod rate_limit;
 mod tables;
 mod tls;
 
 use crate::units;
 
+pub(crate) use passage::COURSE;
 pub(crate) use tables::{ALL, CLUSTER, ENDPOINT, LISTENER, ROOT, ROUTE};
 pub(crate) use tls::CERTIFICATE;
 
@@ -210,6 +212,7 @@ mod tests {
     }
 
     /// A text after which a line `key = value` is that key of that table, in a configuration that holds with it.
+    #[allow(clippy::too_many_lines, reason = "a list, to be read like one")]
     fn frame(table: &str, key: &str) -> &'static str {
         match (table, key) {
             ("root", "listen") => "to = 'h:1'\n",
@@ -248,6 +251,15 @@ mod tests {
             }
             ("listener", "tcp" | "sni") => {
                 "to = 'h:1'\n[cluster.db]\nendpoints = ['h:2']\n[[listener]]\nbind = ':80'\n"
+            }
+            ("course", "to") => {
+                "to = 'h:1'\n[cluster.db]\nendpoints = ['h:2']\n[[listener]]\nbind = ':80'\n[listener.tcp]\n"
+            }
+            ("course", _) => {
+                "to = 'h:1'\n[cluster.db]\nendpoints = ['h:2']\n[[listener]]\nbind = ':80'\n[listener.sni.'*']\nto = 'db'\n"
+            }
+            ("course_timeout", _) => {
+                "to = 'h:1'\n[cluster.db]\nendpoints = ['h:2']\n[[listener]]\nbind = ':80'\ntcp.to = 'db'\n[listener.tcp.timeout]\n"
             }
             ("listener", "bind") => "to = 'h:1'\n[[listener]]\n",
             ("listener", _) => "to = 'h:1'\n[[listener]]\nbind = ':80'\n",

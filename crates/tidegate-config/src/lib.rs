@@ -50,7 +50,7 @@ pub use cluster::{
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, RequestLimit, Timeouts, Workers};
 pub use endpoint_tls::{EndpointTls, Trust};
 pub use flags::Flag;
-pub use passage::Passage;
+pub use passage::{Course, Passage};
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};
 pub use rate_limit::{RateKey, RateLimit, RouteRate};
 pub use reference::reference;

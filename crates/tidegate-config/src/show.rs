@@ -10,11 +10,11 @@ use crate::check::print_host;
 use crate::expand::escape;
 use crate::units::{print_duration, print_size};
 use crate::{
-    AcmeDns, Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, DnsThrough, Endpoint,
-    EndpointRequests, EndpointTls, Forward, HashKey, HealthCheck, Hedge, Hsts, Limits, Listener, Log,
-    LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey, RateLimit, Redirect,
-    RedirectPart, RequestLimit, Retry, Route, RouteRate, RouteTimeouts, Secret, StatusRange, Sticky,
-    Timeouts, Tls, Trust, Workers,
+    AcmeDns, Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, Course, DnsThrough,
+    Endpoint, EndpointRequests, EndpointTls, Forward, HashKey, HealthCheck, Hedge, HostPattern, Hsts, Limits,
+    Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey,
+    RateLimit, Redirect, RedirectPart, RequestLimit, Retry, Route, RouteRate, RouteTimeouts, Secret,
+    StatusRange, Sticky, Timeouts, Tls, Trust, Workers,
 };
 
 impl Config {
@@ -140,15 +140,11 @@ fn one_listener(sheet: &mut Sheet, listener: &Listener) {
         sheet.line("tls", one_tls(tls));
     }
     if let Some(passage) = &listener.passage {
-        let names = passage.names.iter();
-        let names: Vec<_> = names
-            .map(|(host, cluster)| format!("{} = {}", quoted(&print_host(host)), quoted(cluster)))
-            .collect();
-        if !names.is_empty() {
-            sheet.line("sni", format_args!("{{ {} }}", names.join(", ")));
+        if !passage.names.is_empty() {
+            sheet.line("sni", names(&passage.names));
         }
         if let Some(rest) = &passage.rest {
-            sheet.line("tcp", quoted(rest));
+            sheet.line("tcp", course(rest));
         }
     }
     sheet.line("http2", listener.http2);
@@ -165,6 +161,36 @@ fn one_listener(sheet: &mut Sheet, listener: &Listener) {
         "proxy_protocol_from",
         list(listener.proxy_protocol_from.iter().map(|network| quoted(&network.to_string()))),
     );
+}
+
+/// Each name once, with all that belongs to it.
+fn names(names: &[(Option<HostPattern>, Course)]) -> String {
+    let mut shown: Vec<&Option<HostPattern>> = Vec::new();
+    for (name, _) in names {
+        if !shown.contains(&name) {
+            shown.push(name);
+        }
+    }
+    let entry = |name: &Option<HostPattern>| {
+        let courses = names.iter().filter(|(other, _)| other == name).map(|(_, one)| course(one));
+        let key = name.as_ref().map_or("*".into(), print_host);
+        format!("{} = {}", quoted(&key), list(courses))
+    };
+    format!("{{ {} }}", shown.into_iter().map(entry).collect::<Vec<_>>().join(", "))
+}
+
+fn course(course: &Course) -> String {
+    let mut fields = vec![("to", quoted(&course.cluster))];
+    if !course.protocols.is_empty() {
+        fields.push(("alpn", list(course.protocols.iter().map(|protocol| quoted(protocol)))));
+    }
+    let timeout = [
+        ("queue", duration(course.timeout.queue)),
+        ("connect", duration(course.timeout.connect)),
+        ("tunnel_idle", duration_or_off(course.timeout.tunnel_idle)),
+    ];
+    fields.extend([("timeout", table(timeout)), ("retry", retry(&course.retry))]);
+    table(fields)
 }
 
 fn one_tls(tls: &Tls) -> String {

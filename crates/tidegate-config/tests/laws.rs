@@ -142,7 +142,7 @@ fn the_schema_and_the_walker_know_the_same_keys() {
     assert_eq!(schema["$defs"].as_object().unwrap().len(), PLACES.len());
 }
 
-const PLACES: [(&str, &str); 32] = [
+const PLACES: [(&str, &str); 34] = [
     ("certificate", "[[listener]]\n[[listener.tls.certificates]]\n"),
     ("hsts", "[[listener]]\n[listener.tls.hsts]\n"),
     ("acme", "[[listener]]\n[listener.tls.acme]\n"),
@@ -155,6 +155,8 @@ const PLACES: [(&str, &str); 32] = [
     ("breaker", "[breaker]\n"),
     ("cluster", "[cluster.a]\n"),
     ("cluster_limit", "[cluster.a.limit]\n"),
+    ("course", "[[listener]]\n[listener.tcp]\n"),
+    ("course_timeout", "[[listener]]\n[listener.tcp.timeout]\n"),
     ("endpoint", "[[cluster.a.endpoints]]\n"),
     ("endpoint_tls", "[cluster.a.tls]\n"),
     ("hash_key", "[balance]\nalgorithm = 'hash'\n[balance.key]\n"),

@@ -71,6 +71,9 @@ mistakes! {
     whoever_answers_is_believed: "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['https://a.internal']\ntls = { verify = false }\n",
     connections_passed_on_to_nobody: "[[listener]]\nbind = ':1'\ntcp = 'bd'\n[[listener]]\nbind = ':2'\ntcp = '10.0.0.1:5432'\n\
         [[listener]]\nbind = ':3'\nsni = { 'a.com:443' = 'db', '10.0.0.1' = 'db', 'b.com' = 5 }\n[cluster.db]\nendpoints = ['a:1']\n",
+    ways_that_no_connection_goes: "[[listener]]\nbind = ':1'\ntcp = { to = 'a', alpn = 'imap' }\n[[listener]]\nbind = ':2'\n\
+        sni = { 'a.com' = ['a', { to = 'a', alpn = 'imap' }], 'b.com' = { alpn = 'imap' }, 'c.com' = [], '*' = { to = 'a', alpn = '', idle = '1s' } }\n\
+        [cluster.a]\nendpoints = ['a:1']\n",
     connections_that_a_cluster_does_not_take: "[[listener]]\nbind = ':1'\nsni = { 'a.com' = 'a' }\n[[listener]]\nbind = ':2'\ntcp = 'b'\n\
         [cluster.a]\nendpoints = ['https://a']\n[cluster.b]\nendpoints = ['b:1']\nendpoint_http2 = true\n",
     a_listener_that_passes_everything_on_needs_no_route: "[[listener]]\nbind = ':1'\ntcp = 'a'\n[[listener]]\nbind = ':2'\nsni = { 'a.com' = 'a' }\n\

@@ -4,6 +4,7 @@
 //! the objects that pools are found by, the rotation of a balancer) is taken over from the previous snapshot.
 
 mod clusters;
+mod passage;
 mod rates;
 mod routes;
 mod sticky;
@@ -15,10 +16,8 @@ use crate::tls::Stock;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{EndpointState, States};
-use tidegate_config::{Config, HostPattern, Listener as ConfiguredListener};
-use tidegate_proxy::snapshot::{
-    HeadLimits, Keepalive, Listener, Passage, PerClient, Presence, ProxyLimits, Snapshot,
-};
+use tidegate_config::Config;
+use tidegate_proxy::snapshot::{HeadLimits, Keepalive, Listener, PerClient, Presence, ProxyLimits, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 
 /// What was in force until now.
@@ -99,7 +98,7 @@ fn listener(
         .and_then(|previous| previous.snapshot.listeners.iter().find(|listener| listener.key == place.key));
     Some(Listener {
         key: Arc::clone(&place.key),
-        passage: passage(config, configured),
+        passage: configured.passage.as_ref().map(|passage| passage::lower(config, passage)),
         tls: certificates.terminator(place.listener),
         redirect_https: configured.redirect_https,
         strict_transport: strict_transport(configured).into(),
@@ -121,22 +120,6 @@ fn strict_transport(listener: &tidegate_config::Listener) -> String {
     let more = [("; includeSubDomains", hsts.include_subdomains), ("; preload", hsts.preload)];
     let more: String = more.into_iter().filter_map(|(directive, on)| on.then_some(directive)).collect();
     format!("Strict-Transport-Security: max-age={}{more}\r\n", hsts.max_age.as_secs())
-}
-
-fn passage(config: &Config, configured: &ConfiguredListener) -> Option<Passage> {
-    let configured = configured.passage.as_ref()?;
-    // A checked configuration names clusters that are there.
-    let position = |name: &String| config.clusters.iter().position(|cluster| cluster.name == *name);
-    let pattern = |host: &HostPattern| match host {
-        HostPattern::Exact(name) => name.clone(),
-        HostPattern::Wildcard(base) => format!("*.{base}"),
-    };
-    let names = configured.names.iter();
-    Some(Passage {
-        names: names.filter_map(|(host, cluster)| Some((pattern(host), position(cluster)?))).collect(),
-        rest: configured.rest.as_ref().map(|rest| position(rest).unwrap_or(usize::MAX)),
-        policy: routes::passing_on(config),
-    })
 }
 
 fn presence(config: &Config) -> Presence {

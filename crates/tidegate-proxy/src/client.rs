@@ -4,7 +4,7 @@ use crate::client_counts::CountedClient;
 use crate::entrance::Entrance;
 use crate::snapshot::{Listener, PerClient};
 use crate::stream::Stream;
-use crate::tls::client_hello::host_name;
+use crate::tls::client_hello::{ClientHello, host_name};
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -68,6 +68,12 @@ impl Heard {
             protocol: protocol.map(Into::into),
             server_name: authority.and_then(host_name).flatten().map(Into::into),
         })
+    }
+
+    /// The part that decides where a connection goes, if a name was asked for.
+    pub(crate) fn as_hello(&self) -> Option<ClientHello> {
+        let server_name = Some(self.server_name.as_deref()?.to_owned());
+        Some(ClientHello { server_name, protocols: self.protocol.iter().map(|one| one.to_vec()).collect() })
     }
 }
 

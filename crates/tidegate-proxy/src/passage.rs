@@ -9,7 +9,7 @@
 
 use crate::affinity::affinity;
 use crate::attempts::Attempts;
-use crate::client::{Client, ClientAddress};
+use crate::client::{Client, ClientAddress, Heard};
 use crate::downstream::{begin, enter, read_more, secure};
 use crate::entrance::Entrance;
 use crate::failure::{Cause, Failure, Stage};
@@ -17,7 +17,7 @@ use crate::listener::ListenerState;
 use crate::queue;
 use crate::record::record;
 use crate::request::{Call, Fate, Flight, board, set_out, settle};
-use crate::snapshot::{Listener, Passage, Policy};
+use crate::snapshot::{Course, Listener, Passage, Policy};
 use crate::sticky::Home;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
@@ -69,16 +69,16 @@ pub(crate) async fn carry(
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, workspace);
     (call.journal.started, call.journal.is_passed_on) = (now(), true);
     match course(&mut call, passage, deadline).await {
-        Course::Cluster(cluster) => return Some(serve(&mut call, passage, cluster).await),
-        Course::Unknown if listener.tls.is_some() => {}
-        Course::Unknown => return Some(refuse(&mut call).await),
+        Some(course) => return Some(serve(&mut call, course).await),
+        None if listener.tls.is_some() => {}
+        None => return Some(refuse(&mut call).await),
     }
     if let Err(fate) = secure(worker, state, call.down, alarm, call.workspace.input.readable()).await {
         return Some(fate);
     }
     call.workspace.input.clear();
-    let cluster = passage.rest?;
-    Some(serve(&mut call, passage, cluster).await)
+    let course = passage.rest.as_ref()?;
+    Some(serve(&mut call, course).await)
 }
 
 async fn says_something(stream: &Stream, alarm: &Alarm, deadline: Moment) -> bool {
@@ -107,25 +107,18 @@ async fn introduced(
     Fate::KeepAlive
 }
 
-/// Where a connection goes.
-enum Course {
-    /// To this cluster of the snapshot, as it is.
-    Cluster(usize),
-    /// Nobody is known by its name.
-    Unknown,
-}
-
-async fn course(call: &mut Call<'_>, passage: &Passage, deadline: Moment) -> Course {
-    // Whoever decrypted in front has heard the name, and what is behind the header may be anything, or nothing yet.
-    call.journal.server_name = match call.address.heard().and_then(|heard| heard.server_name.clone()) {
+/// Where the connection goes as it is; `None`: nobody is known by its name.
+async fn course<'p>(call: &mut Call<'_>, passage: &'p Passage, deadline: Moment) -> Option<&'p Course> {
+    let asked = match call.address.heard().and_then(Heard::as_hello) {
+        // Whoever decrypted in front has heard it, and what is behind the header may be anything, or nothing yet.
         Some(heard) => Some(heard),
         None if passage.names.is_empty() => None,
-        None => read_hello(call, deadline).await.and_then(|hello| hello.server_name).map(Into::into),
+        None => read_hello(call, deadline).await,
     };
-    let named = call.journal.server_name.as_deref().and_then(|name| passage.cluster_of(name));
+    let named = asked.as_ref().and_then(|asked| passage.course_of(asked));
+    call.journal.server_name = asked.and_then(|asked| asked.server_name).map(Into::into);
     // What is encrypted for us is not for a cluster before it has been decrypted.
-    let rest = passage.rest.filter(|_| call.listener.tls.is_none());
-    named.or(rest).map_or(Course::Unknown, Course::Cluster)
+    named.or(passage.rest.as_ref().filter(|_| call.listener.tls.is_none()))
 }
 
 /// The first message of TLS, which stays in the input; `None`: it begins with something else, or does not come.
@@ -153,8 +146,8 @@ async fn refuse(call: &mut Call<'_>) -> Fate {
     Fate::Linger
 }
 
-async fn serve(call: &mut Call<'_>, passage: &Passage, cluster: usize) -> Fate {
-    let passed = Box::pin(forward(call, passage, cluster)).await;
+async fn serve(call: &mut Call<'_>, course: &Course) -> Fate {
+    let passed = Box::pin(forward(call, course)).await;
     let fate = passed.unwrap_or_else(|failure| {
         call.journal.failure = Some(failure);
         Fate::Abort // so that what came so far is not taken for the whole
@@ -164,9 +157,9 @@ async fn serve(call: &mut Call<'_>, passage: &Passage, cluster: usize) -> Fate {
 }
 
 /// Picks and connects until that ends well, or another attempt would not help; then carries bytes both ways.
-async fn forward<'a>(call: &mut Call<'a>, passage: &Passage, cluster: usize) -> Result<Fate, Failure> {
-    let policy = &passage.policy;
-    let view: &'a View = call.view;
+async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failure> {
+    let Course { cluster, policy, .. } = course;
+    let (cluster, view): (_, &'a View) = (*cluster, call.view);
     let view = view.clusters.get(cluster).ok_or(Failure::new(Stage::Pick, Cause::NoEndpoint))?;
     let workspace = &mut *call.workspace;
     workspace.request = RequestHead::default(); // there is none: nothing can be hashed on but the client

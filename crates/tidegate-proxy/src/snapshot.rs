@@ -9,6 +9,7 @@ use crate::route::RouteTable;
 use crate::sticky::Sticky;
 use crate::tls::Terminator;
 use crate::tls::challenges::Challenges;
+use crate::tls::client_hello::ClientHello;
 use crate::upstream::Upstream;
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -93,24 +94,40 @@ impl Listener {
 /// `Snapshot::clusters`.
 #[derive(Debug)]
 pub struct Passage {
-    /// By the name in the first message of TLS, in lower case; `*.` before those that are for all names below. What has one
-    /// of these is not decrypted.
-    pub names: HashMap<String, usize>,
+    /// By the name in the first message of TLS, in lower case; `*.` before those that are for all names below, `*` alone for
+    /// whatever name, or none. Of several the first counts that takes the client. What goes one of these is not decrypted.
+    pub names: HashMap<String, Vec<Course>>,
     /// For all others, decrypted where the listener does that; `None`: they are of HTTP if it does, else refused.
-    pub rest: Option<usize>,
+    pub rest: Option<Course>,
+}
+
+/// One way that connections go.
+#[derive(Debug)]
+pub struct Course {
+    pub cluster: usize,
+    /// Only clients that want to speak one of these in TLS; empty: all.
+    pub protocols: Vec<Box<[u8]>>,
     pub policy: Policy,
 }
 
+impl Course {
+    fn takes(&self, hello: &ClientHello) -> bool {
+        let is_offered = |wanted: &[u8]| hello.protocols.iter().any(|offered| offered == wanted);
+        self.protocols.is_empty() || self.protocols.iter().any(|wanted| is_offered(wanted))
+    }
+}
+
 impl Passage {
-    /// Its own, before that of the longest name above it.
-    pub(crate) fn cluster_of(&self, server_name: &str) -> Option<usize> {
-        let mut known = self.names.get(server_name);
-        let mut name = server_name;
-        while let (None, Some((_, above))) = (known, name.split_once('.')) {
-            known = self.names.get(&format!("*.{above}"));
+    /// That of its own name, before that of the longest name above it, before that of any.
+    pub(crate) fn course_of(&self, hello: &ClientHello) -> Option<&Course> {
+        let of = |name: &str| self.names.get(name)?.iter().find(|course| course.takes(hello));
+        let mut name = hello.server_name.as_deref().unwrap_or_default();
+        let mut found = of(name);
+        while let (None, Some((_, above))) = (found, name.split_once('.')) {
+            found = of(&format!("*.{above}"));
             name = above;
         }
-        known.copied()
+        found.or_else(|| of("*"))
     }
 }
 
@@ -309,9 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_goes_before_a_wildcard_and_the_longest_wildcard_before_others() {
-        let names = [("a.b.c", 0), ("*.b.c", 1), ("*.c", 2), ("c", 3)];
-        let names = names.map(|(name, cluster)| (name.to_owned(), cluster)).into();
+    fn a_name_goes_before_a_wildcard_the_longest_of_those_before_others_and_each_by_its_protocols() {
         let timeouts = Timeouts {
             queue: Duration::ZERO,
             connect: Duration::ZERO,
@@ -321,7 +336,7 @@ mod tests {
             total: Duration::ZERO,
             tunnel_idle: Duration::ZERO,
         };
-        let policy = Policy {
+        let policy = || Policy {
             timeouts,
             body_bytes_max: None,
             retry: RetryPolicy::NEVER,
@@ -329,17 +344,42 @@ mod tests {
             priority: Priority::default(),
             preserve_host: true,
         };
-        let passage = Passage { names, rest: None, policy };
-        for (name, expected) in [
-            ("a.b.c", Some(0)),
-            ("x.b.c", Some(1)),
-            ("x.y.b.c", Some(1)),
-            ("b.c", Some(2)),
-            ("c", Some(3)),
-            ("d", None),
-            ("", None),
+        let course = |(cluster, protocol): &(usize, &str)| Course {
+            cluster: *cluster,
+            protocols: Some(*protocol)
+                .filter(|protocol| !protocol.is_empty())
+                .map(|one| one.as_bytes().into())
+                .into_iter()
+                .collect(),
+            policy: policy(),
+        };
+        let names = [
+            ("a.b.c", vec![(0, "")]),
+            ("*.b.c", vec![(1, "imap"), (2, "")]),
+            ("*.c", vec![(3, "imap"), (4, "pop3")]),
+            ("c", vec![(5, "")]),
+            ("*", vec![(6, "pop3")]),
+        ];
+        let names = names.map(|(name, courses)| (name.to_owned(), courses.iter().map(course).collect()));
+        let passage = Passage { names: names.into(), rest: None };
+        for (name, protocols, expected) in [
+            ("a.b.c", vec!["pop3"], Some(0)),
+            ("x.b.c", vec![], Some(2)),
+            ("x.b.c", vec!["smtp", "imap"], Some(1)),
+            ("x.y.b.c", vec!["imap"], Some(1)),
+            ("b.c", vec!["pop3"], Some(4)),
+            ("b.c", vec!["smtp"], None),
+            ("c", vec![], Some(5)),
+            ("d", vec!["pop3"], Some(6)),
+            ("", vec!["pop3"], Some(6)),
+            ("", vec![], None),
         ] {
-            assert_eq!(passage.cluster_of(name), expected, "{name}");
+            let hello = ClientHello {
+                server_name: Some(name.to_owned()).filter(|name| !name.is_empty()),
+                protocols: protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect(),
+            };
+            let found = passage.course_of(&hello).map(|course| course.cluster);
+            assert_eq!(found, expected, "{name} {protocols:?}");
         }
     }
 }

@@ -231,6 +231,14 @@ impl TlsClient {
         Self { config: Arc::new(config) }
     }
 
+    /// The same, offering to speak these (ALPN).
+    #[must_use]
+    pub fn speaking(&self, protocols: &[&str]) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Self { config: Arc::new(config) }
+    }
+
     /// Connects and agrees on keys.
     pub fn connect(&self, to: SocketAddr, name: &str) -> Result<TlsConnection, String> {
         let socket = TcpStream::connect(to).map_err(|error| error.to_string())?;

@@ -5,14 +5,17 @@
 use super::Default::{Inherited, Required, Value, Words};
 use super::balance::{BALANCE, BALANCE_DOC, BALANCES, HASH_KEY, STICKIES, STICKY, STICKY_DOC};
 use super::endpoint_tls::{ENDPOINT_TLS, ENDPOINT_TLS_DEFAULT, ENDPOINT_TLS_DOC, ENDPOINT_TLSES};
+use super::passage::{COURSE, COURSE_KIND, COURSE_TIMEOUT, COURSES, SNI_DOC, TCP_DOC};
 use super::rate_limit::{RATE_KEY, RATE_LIMIT, RATE_LIMIT_DOC, RATE_LIMITS};
 use super::tls::{ACME, CERTIFICATE, DNS, HSTS, INTERNAL, TLS, TLS_DOC, TLSES};
 use super::{Kind, Table, key};
 
 /// All tables, in the order of the reference.
-pub(crate) static ALL: [&Table; 33] = [
+pub(crate) static ALL: [&Table; 35] = [
     &ROOT,
     &LISTENER,
+    &COURSE,
+    &COURSE_TIMEOUT,
     &TLS,
     &ACME,
     &DNS,
@@ -55,7 +58,7 @@ const ENDPOINTS: Kind = Kind::List(&Kind::AnyOf(&[ENDPOINT_ADDRESS, Kind::Table(
 const TO: Kind = Kind::AnyOf(&[Kind::Text("the name of a cluster"), ENDPOINT_ADDRESS, ENDPOINTS]);
 const ZONE: Kind = Kind::Text("a name like \"eu-west-1a\"");
 const OFF: Kind = Kind::Words(&["off"]);
-const DURATION_OR_OFF: Kind = Kind::AnyOf(&[Kind::Duration, OFF]);
+pub(super) const DURATION_OR_OFF: Kind = Kind::AnyOf(&[Kind::Duration, OFF]);
 const CONNECTIONS: Kind = Kind::Integer { min: 1, max: 10_000_000 };
 const HEALTHS: Kind = Kind::AnyOf(&[
     Kind::Text("a path like \"/health\""),
@@ -66,7 +69,7 @@ const HEALTHS: Kind = Kind::AnyOf(&[
 const PASSIVES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&PASSIVE)]);
 const BREAKERS: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&BREAKER)]);
 const STATUSES: Kind = Kind::AnyOf(&[STATUS, Kind::List(&STATUS)]);
-const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
+pub(super) const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&RETRY)]);
 const HEDGES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&HEDGE)]);
 const RETRY_WORDS: Kind =
     Kind::Words(&["connect", "reset", "timeout", "grpc_resource_exhausted", "grpc_unavailable"]);
@@ -205,21 +208,8 @@ pub(crate) static LISTENER: Table = Table {
             "false",
             "Speak HTTP/2 with clients that ask for it: when TLS begins, or in the clear by beginning with it (prior knowledge).",
         ),
-        key(
-            "tcp",
-            Kind::Text("a cluster by its name"),
-            Words("HTTP"),
-            "\"db\"",
-            "Passes every connection on to an endpoint of this cluster, byte for byte. With `tls`, what is decrypted here.",
-        ),
-        key(
-            "sni",
-            Kind::MapOf(&Kind::Text("a cluster by its name")),
-            Words("none"),
-            "{ \"db.example.com\" = \"db\" }",
-            "Clusters by the name that clients ask for when they begin TLS: such connections are passed on as they are, not \
-                decrypted. `*.example.com` stands for all names below. Others go on as `tls` and `tcp` say, else they are refused.",
-        ),
+        key("tcp", COURSE_KIND, Words("HTTP"), "\"db\"", TCP_DOC),
+        key("sni", COURSES, Words("none"), "{ \"db.example.com\" = \"db\" }", SNI_DOC),
         key("tls", TLSES, Words("plain HTTP"), "{ cert = \"a.pem\", key = \"a.key\" }", TLS_DOC),
         key(
             "redirect_https",
@@ -697,7 +687,7 @@ pub(crate) static BREAKER: Table = Table {
     ],
 };
 
-const CONNECT_DOC: &str = "A connection to one endpoint.";
+pub(super) const CONNECT_DOC: &str = "A connection to one endpoint.";
 const FIRST_BYTE_DOC: &str = "From the whole request sent to the first byte of the answer.";
 const BODY_IDLE_DOC: &str = "No byte of a body moved, in either direction.";
 const TOTAL_DOC: &str = "From the request's head to the answer's last byte, all attempts together.";

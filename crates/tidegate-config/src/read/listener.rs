@@ -75,7 +75,7 @@ fn listener(
     let proxy_protocol_from = proxy_protocol_from(walk, &section);
     let connections = connections(walk, &section, inherited.limit.connections);
     let tls = tls(walk, &section);
-    let passage = passage(walk, &section, clusters);
+    let passage = passage(walk, &section, inherited, clusters);
     let http2 = section.boolean(walk, "http2");
     let redirect_https = redirect_https(walk, &section);
     let Some(bind) = section.field("bind") else {

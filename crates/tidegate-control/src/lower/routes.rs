@@ -93,18 +93,6 @@ fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
     }
 }
 
-/// Of connections that are passed on as they are: what requests get by default.
-pub(super) fn passing_on(config: &Config) -> Policy {
-    Policy {
-        timeouts: timeouts(&config.timeout.route),
-        body_bytes_max: None,
-        retry: retry(&Retry::default()),
-        hedge: None,
-        preserve_host: true,
-        priority: Priority::default(),
-    }
-}
-
 fn forwarding(forward: &Forward) -> Policy {
     Policy {
         timeouts: timeouts(&forward.timeout),
@@ -120,7 +108,7 @@ fn forwarding(forward: &Forward) -> Policy {
     }
 }
 
-fn retry(configured: &Retry) -> RetryPolicy {
+pub(super) fn retry(configured: &Retry) -> RetryPolicy {
     let income = |budget: RetryBudget| RetryIncome { percent: budget.percent, per_second: budget.per_second };
     RetryPolicy {
         attempts_max: configured.attempts.max(1),
@@ -135,7 +123,7 @@ fn retry(configured: &Retry) -> RetryPolicy {
     }
 }
 
-fn timeouts(configured: &RouteTimeouts) -> Timeouts {
+pub(super) fn timeouts(configured: &RouteTimeouts) -> Timeouts {
     Timeouts {
         queue: configured.queue,
         connect: configured.connect,

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_acme::renewal_due;
-use tidegate_config::{self as config, CertificateFiles, ClientAuth, Config, Tls};
+use tidegate_config::{self as config, CertificateFiles, ClientAuth, Config, Listener, Tls};
 use tidegate_proxy::tls::Terminator;
 use tidegate_proxy::tls::certificates::{Certificates, SharedCertificates};
 use tidegate_proxy::tls::challenges::Challenges;
@@ -52,7 +52,7 @@ pub(super) struct Item {
 #[derive(Debug)]
 struct Showcase {
     tls: Tls,
-    http2: bool,
+    protocols: &'static [&'static [u8]],
     certificates: Vec<usize>,
     clients: Option<usize>,
     terminator: Arc<Terminator>,
@@ -71,13 +71,23 @@ impl Item {
     }
 }
 
+/// What can be agreed on (RFC 7301). Whoever passes on what he decrypts does not know what his endpoints speak, and agrees
+/// on nothing.
+fn protocols(listener: &Listener) -> &'static [&'static [u8]] {
+    match (listener.speaks_http(), listener.http2) {
+        (false, _) => &[],
+        (true, false) => &[b"http/1.1"],
+        (true, true) => &[b"h2", b"http/1.1"],
+    }
+}
+
 impl Stock {
     /// Reads everything that a configuration names.
     pub(crate) fn load(config: &Config, lasting: &Arc<Lasting>) -> Result<Self, CertificateError> {
         let mut stock = Self { lasting: Arc::clone(lasting), ..Self::default() };
         for listener in &config.listeners {
             let showcase = match &listener.tls {
-                Some(tls) => Some(stock.showcase(tls, listener.http2, config.timeout.handshake)?),
+                Some(tls) => Some(stock.showcase(tls, protocols(listener), config.timeout.handshake)?),
                 None => None,
             };
             stock.listeners.push(showcase);
@@ -127,7 +137,7 @@ impl Stock {
         let made = self.lasting.tickets.of(clients.demanded).and_then(|ticketer| {
             server_config(
                 &showcase.tls,
-                showcase.http2,
+                showcase.protocols,
                 &showcase.terminator.certificates,
                 &clients.verifier,
                 ticketer,
@@ -142,7 +152,7 @@ impl Stock {
     fn showcase(
         &mut self,
         tls: &Tls,
-        http2: bool,
+        protocols: &'static [&'static [u8]],
         handshake_timeout: Duration,
     ) -> Result<Showcase, CertificateError> {
         let certificates = tls.certificates.iter().map(|files| self.certificate(files, false));
@@ -160,7 +170,7 @@ impl Stock {
         let shown = Arc::new(SharedCertificates::new(self.shown(&certificates)));
         let demanded = self.demanded(clients);
         let ticketer = self.lasting.tickets.of(demanded.demanded)?;
-        let config = server_config(tls, http2, &shown, &demanded.verifier, ticketer)?;
+        let config = server_config(tls, protocols, &shown, &demanded.verifier, ticketer)?;
         let terminator = Arc::new(Terminator {
             config: ArcSwap::from_pointee(config),
             certificates: shown,
@@ -168,7 +178,7 @@ impl Stock {
             handshake_timeout,
             tells_client_chain: tls.client_auth.as_ref().is_some_and(|auth| auth.chain),
         });
-        Ok(Showcase { tls: tls.clone(), http2, certificates, clients, terminator })
+        Ok(Showcase { tls: tls.clone(), protocols, certificates, clients, terminator })
     }
 
     /// The position of these files.

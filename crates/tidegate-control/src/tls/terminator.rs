@@ -11,7 +11,7 @@ use tidegate_proxy::tls::certificates::SharedCertificates;
 
 pub(super) fn server_config(
     tls: &Tls,
-    http2: bool,
+    protocols: &[&[u8]],
     certificates: &Arc<SharedCertificates>,
     clients: &Arc<dyn ClientCertVerifier>,
     ticketer: Arc<dyn ProducesTickets>,
@@ -28,8 +28,7 @@ pub(super) fn server_config(
     config.ignore_client_order = true;
     config.ticketer = ticketer;
     config.session_storage = Arc::new(NoServerSessionStorage {}); // tickets do it
-    let protocols: [&[u8]; 2] = [b"h2", b"http/1.1"];
-    config.alpn_protocols = protocols.into_iter().skip(usize::from(!http2)).map(<[u8]>::to_vec).collect();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }
 
