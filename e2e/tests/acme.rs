@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tidegate_testkit::pebble::Pebble;
+use tidegate_testkit::proxy::program;
 use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate};
 
@@ -107,4 +109,26 @@ fn a_certificate_past_two_thirds_of_its_life_is_shown_until_another_has_come() {
     assert_eq!(shown, old.der());
     site.pebble.start();
     site.wait_for_certificate(&proxy);
+}
+
+#[test]
+fn a_root_or_a_key_that_is_none_is_refused_beside_the_line_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("poem"), "Shall I compare thee").unwrap();
+    let config = "to = 'localhost:8001'\n[[listener]]\nbind = ':0'\n[listener.tls.acme]\nhosts = ['app.test']\n\
+                  ca_root = 'poem'\ndns = { server = 'ns.test', key = 'nowhere' }\n";
+    std::fs::write(folder.path().join("tidegate.toml"), config).unwrap();
+    for command in ["check", "run"] {
+        let output = Command::new(program()).arg(command).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        for words in [
+            "tidegate.toml:6:11",
+            "poem holds no certificate",
+            "tidegate.toml:7:35",
+            "nowhere cannot be read",
+        ] {
+            assert!(said.contains(words), "{command}, {words}: {said}");
+        }
+    }
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! This crate refuses to know sockets, name resolution, workers and the machine it runs on: addresses stay
-//! parsed but unresolved, and the environment is an argument.
+//! parsed but unresolved, and the environment and what files hold are arguments.
 
 #![allow(clippy::option_option, reason = "absent, off and given are three things a key can be")]
 
@@ -23,6 +23,7 @@ mod config;
 mod document;
 mod endpoint_tls;
 mod expand;
+mod files;
 mod flags;
 mod keys;
 mod parse;
@@ -49,6 +50,7 @@ pub use cluster::{
 };
 pub use config::{Config, Limits, Listener, Log, LogFormat, LogTarget, RequestLimit, Timeouts, Workers};
 pub use endpoint_tls::{EndpointTls, Trust};
+pub use files::{Holds, Look};
 pub use flags::Flag;
 pub use passage::{Course, Passage};
 pub use problem::{Diagnostic, Report, Severity, Style, Warning};

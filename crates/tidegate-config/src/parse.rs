@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::check::check;
 use crate::document::{Node, read_toml};
+use crate::files::{self, Look};
 use crate::flags::{self, Flag};
 use crate::problem::{Diagnostic, Problem, Report, Source};
 use crate::read::read;
@@ -15,26 +16,25 @@ use crate::{Config, Warning};
 impl Config {
     /// Reads and checks a file.
     ///
-    /// `name` is what errors call the file; `env` looks a variable up for `${NAME}`. All errors come at once.
+    /// `name` is what errors call the file; `env` looks a variable up for `${NAME}`. All errors come at once. No file that is
+    /// named is looked into.
     pub fn parse(
         name: &str,
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, Vec<Warning>), Report> {
-        let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
-        let mut problems = Vec::new();
-        let document = read_toml(text, env, &mut problems);
-        finish(&source, problems, |walk| read_and_check(walk, document.as_ref()))
+        parse(name, text, env, &|_, _| Ok(()))
     }
 
-    /// As [`Self::parse`], of bytes that should be UTF-8.
+    /// As [`Self::parse`], of bytes that should be UTF-8; and has those files looked into that have to hold something.
     pub fn parse_bytes(
         name: &str,
         bytes: &[u8],
         env: &dyn Fn(&str) -> Option<String>,
+        look: Look<'_>,
     ) -> Result<(Self, Vec<Warning>), Report> {
         match std::str::from_utf8(bytes) {
-            Ok(text) => Self::parse(name, text, env),
+            Ok(text) => parse(name, text, env, look),
             Err(error) => Err(not_utf8(name, bytes, error.valid_up_to())),
         }
     }
@@ -51,6 +51,22 @@ impl Config {
             config
         })
     }
+}
+
+fn parse(
+    name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    look: Look<'_>,
+) -> Result<(Config, Vec<Warning>), Report> {
+    let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+    let mut problems = Vec::new();
+    let document = read_toml(text, env, &mut problems);
+    finish(&source, problems, |walk| {
+        let config = read_and_check(walk, document.as_ref());
+        files::look(walk, look);
+        config
+    })
 }
 
 fn read_and_check(walk: &mut Walk, document: Option<&Node>) -> Option<Config> {

@@ -3,10 +3,12 @@
 //! It reports what does not fit its table and goes on. It does not know what a key means.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::document::{Entry, Node, Value};
+use crate::files::{Holds, Named};
 use crate::keys::{Key, Kind, Table};
 use crate::problem::{Problem, Span};
 use crate::suggest::{self, did_you_mean};
@@ -19,6 +21,8 @@ const UNKNOWN_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Walk {
     pub(crate) problems: Vec<Problem>,
+    /// Files that have to hold something, to be looked into at the end.
+    pub(crate) files: Vec<Named>,
     /// Where errors are already: a second one at the same place is only the echo of the first.
     places: HashSet<Span>,
     /// Keys that nothing knew; what they were meant to be is then not missing.
@@ -28,7 +32,7 @@ pub(crate) struct Walk {
 impl Walk {
     pub(crate) fn new(problems: Vec<Problem>) -> Self {
         let places = problems.iter().map(Problem::span).collect();
-        Self { problems, places, unknown: Vec::new() }
+        Self { problems, files: Vec::new(), places, unknown: Vec::new() }
     }
 
     pub(crate) fn report(&mut self, problem: Problem) {
@@ -201,6 +205,12 @@ impl<'a> Field<'a> {
     pub(crate) fn wrong_at(&self, node: &Node) -> Problem {
         Problem::error(node.span.clone(), format!("`{}` takes {}", self.path, self.key.takes.describe()))
             .label(format!("found {}", node.value))
+    }
+
+    /// Has the file that it names looked into.
+    pub(crate) fn has_to_hold(&self, walk: &mut Walk, holds: Holds, path: &Path) {
+        let key = self.path.clone();
+        walk.files.push(Named { holds, key, path: path.to_owned(), span: self.span() });
     }
 
     /// Reports [`Self::wrong`].

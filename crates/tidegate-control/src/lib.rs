@@ -35,4 +35,5 @@ pub use control::{AdminChoice, Control, Options, StartError};
 pub use memory::request_limit;
 pub use signals::{Loaded, ServeError, Source};
 pub use status::{CertificateStatus, ClusterStatus, EndpointStatus, ListenerStatus, Status};
+pub use tls::look;
 pub use voice::{Level, Voice};

@@ -7,6 +7,7 @@ mod clients; // who vouches for clients
 mod files; // PEM files become certificates
 mod internal; // those made here
 mod keeper; // looks after the files, tells about them
+mod look; // into files, before anything starts
 mod originators; // what the endpoints of a cluster are spoken TLS with
 mod stock; // every certificate of a configuration, and who shows it
 mod terminator; // what one listener is given
@@ -16,5 +17,6 @@ mod watched; // files, and what they held
 pub(crate) use automatic::{Automatic, Surroundings};
 pub(crate) use files::CertificateError;
 pub(crate) use keeper::{CertificateFacts, Keeper};
+pub use look::look;
 pub(crate) use originators::{Origination, Originations, Originators};
 pub(crate) use stock::{Lasting, Stock};

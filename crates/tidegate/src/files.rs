@@ -20,5 +20,5 @@ pub(crate) fn read(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|source| Failure::Unreadable { file: file.clone(), source })?;
     let environment = |name: &str| std::env::var(name).ok();
-    Ok(Config::parse_bytes(&file, &bytes, &environment)?)
+    Ok(Config::parse_bytes(&file, &bytes, &environment, &tidegate_control::look)?)
 }

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::tls::file;
+use super::tls::file_that_holds;
 use crate::document::Node;
 use crate::problem::Problem;
 use crate::tls::{DNS_TIMEOUT, DNS_WAIT};
 use crate::walk::{Field, Section, Walk, set};
-use crate::{AcmeDns, Address, DnsThrough};
+use crate::{AcmeDns, Address, DnsThrough, Holds};
 
 /// What the DNS is served on.
 const PORT: u16 = 53;
@@ -23,7 +23,7 @@ pub(super) fn acme_dns(walk: &mut Walk, acme: &Section<'_>) -> Option<AcmeDns> {
 }
 
 fn through(walk: &mut Walk, table: &Section<'_>) -> Option<DnsThrough> {
-    let key = file(walk, table, "key");
+    let key = file_that_holds(walk, table, "key", Holds::UpdateKey);
     match (table.field("command"), table.field("server")) {
         (Some(command), Some(server)) => {
             let title = format!("`{}` goes by a command or by a server, not by both", table.path);

@@ -8,7 +8,7 @@ use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
-    Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Hsts, Internal, Tls, TlsVersion,
+    Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Holds, Hsts, Internal, Tls, TlsVersion,
 };
 
 /// What the list of sites that browsers know to be HTTPS only asks for at least (hstspreload.org).
@@ -78,7 +78,7 @@ fn acme(walk: &mut Walk, field: &Field<'_>) -> Option<Acme> {
             _ => walk.report(ca.wrong()),
         }
     }
-    acme.ca_root = file(walk, &table, "ca_root");
+    acme.ca_root = file_that_holds(walk, &table, "ca_root", Holds::Roots);
     acme.folder = file(walk, &table, "folder");
     acme.challenge = table.field("challenge").and_then(|field| field.word(walk)).map(challenge);
     acme.dns = super::acme_dns::acme_dns(walk, &table);
@@ -248,6 +248,18 @@ pub(super) fn file(walk: &mut Walk, section: &Section<'_>, name: &'static str) -
     let field = section.field(name)?;
     let text = section.text(walk, name)?;
     path(text).or_else(|| field.refuse(walk))
+}
+
+/// The same, looked into before anything starts.
+pub(super) fn file_that_holds(
+    walk: &mut Walk,
+    section: &Section<'_>,
+    name: &'static str,
+    holds: Holds,
+) -> Option<PathBuf> {
+    let path = file(walk, section, name)?;
+    section.field(name)?.has_to_hold(walk, holds, &path);
+    Some(path)
 }
 
 fn path(text: &str) -> Option<PathBuf> {
