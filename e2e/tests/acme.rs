@@ -6,7 +6,7 @@ use std::process::Command;
 use tidegate_testkit::pebble::Pebble;
 use tidegate_testkit::proxy::program;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate};
+use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate, eventually};
 
 /// A site that wants a certificate.
 struct Site {
@@ -50,6 +50,17 @@ impl Site {
     }
 }
 
+/// What `/status` says of the one certificate.
+fn status(proxy: &Proxy) -> serde_json::Value {
+    let status: serde_json::Value = serde_json::from_str(&proxy.admin("/status").text()).unwrap();
+    status["certificates"][0].clone()
+}
+
+fn acme(proxy: &Proxy) -> serde_json::Value {
+    assert_eq!(status(proxy)["source"], "acme");
+    status(proxy)["acme"].clone()
+}
+
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -84,7 +95,13 @@ fn an_authority_that_is_down_at_the_start_stops_nothing_and_is_asked_again() {
     let proxy = site.proxy("");
     proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 1.0);
     proxy.output().wait_for_stderr(&["no new certificate for app.test", "cannot be reached"]);
+    let asked = || acme(&proxy);
     assert!(proxy.admin("/status").text().contains("cannot be reached"));
+    eventually("it waits to try again", || {
+        asked()["state"] == "waiting" && asked()["failures_in_a_row"].as_u64() > Some(0)
+    });
+    let state = |state| proxy.metrics().sum("tidegate_acme_state", &[("state", state)]);
+    eventually("metrics say so", || state("waiting") > 0.5 && state("fresh") < 0.5);
     assert_eq!(tidegate_testkit::Client::connect(site.plain.address()).get("/").status, 308);
     assert!(
         Authority::new().client().connect(site.tls.address(), "app.test").is_err(),
@@ -93,6 +110,15 @@ fn an_authority_that_is_down_at_the_start_stops_nothing_and_is_asked_again() {
     site.pebble.start();
     site.wait_for_certificate(&proxy);
     assert!(!proxy.admin("/status").text().contains("cannot be reached"));
+    let in_years = |seconds: f64| seconds / (365.0 * 24.0 * 3600.0);
+    eventually("nothing until two thirds of its five years", || asked()["state"] == "fresh");
+    let (next, ends) =
+        (asked()["next_order"].as_f64().unwrap(), status(&proxy)["not_after"].as_f64().unwrap());
+    assert!((in_years(ends - next) - 5.0 / 3.0).abs() < 0.01, "{next} {ends}");
+    let metric = proxy.metrics().sum("tidegate_acme_next_order_timestamp_seconds", &[]);
+    assert!((metric - next).abs() < 1.0, "{metric}");
+    assert!(proxy.metrics().sum("tidegate_acme_failures_in_a_row", &[]) < 0.5);
+    assert!(state("fresh") > 0.5 && state("waiting") < 0.5);
 }
 
 #[test]

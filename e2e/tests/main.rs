@@ -16,6 +16,7 @@ mod door;
 mod abusive_clients;
 mod acme;
 mod acme_dns;
+mod acme_suggestions;
 mod balancing;
 mod breakers;
 mod broken_origins;

@@ -5,17 +5,23 @@ use crate::challenge::{Answer, ChallengeKind, Proof};
 use crate::dns::{DnsError, Record};
 use crate::folder::Folder;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationHandle, AuthorizationStatus, ChallengeType, Error, Identifier,
-    NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier,
+    ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 /// How long an authority may take to look at what is shown, and to sign.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// RFC 8555 §6.6: whoever asks too often is told so, with whatever it asks for.
+const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,17 @@ pub struct Terms {
     pub root: Option<PathBuf>,
     /// Where it writes to when something is wrong.
     pub email: Option<String>,
+}
+
+/// When an authority would like a certificate to be replaced (RFC 9773 §4.2). In seconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    pub start: i64,
+    pub end: i64,
+    /// When it wants to be asked the next time.
+    pub ask_again: Duration,
+    /// A page that says why.
+    pub why: Option<String>,
 }
 
 /// Seconds since the Unix epoch, now.
@@ -89,6 +106,50 @@ impl Authority {
         Ok(left)
     }
 
+    /// When it would like the certificate for `host` that is in the folder to be replaced; `None`: it has no opinion.
+    pub async fn suggestion(&self, host: &str) -> Result<Option<Suggestion>, AcmeError> {
+        let Some(certificate) = self.identifier(host) else { return Ok(None) };
+        let account = {
+            let mut account = self.account.lock().await;
+            let known = match account.take() {
+                Some(known) => known,
+                None => Known(self.register().await?),
+            };
+            account.insert(known).0.clone()
+        };
+        match account.renewal_info(&certificate).await {
+            Ok((RenewalInfo { suggested_window: window, explanation_url: why }, ask_again)) => {
+                let [start, end] = [window.start, window.end].map(OffsetDateTime::unix_timestamp);
+                Ok(Some(Suggestion { start, end, ask_again, why }))
+            }
+            Err(Error::Unsupported(_)) => Ok(None),
+            Err(error) => Err(self.said(error)),
+        }
+    }
+
+    /// What the authority knows the certificate in the folder by, if there is one (RFC 9773 §4.1).
+    fn identifier(&self, host: &str) -> Option<CertificateIdentifier<'static>> {
+        let certificate = CertificateDer::from_pem_file(self.folder.certificate(host)).ok()?;
+        CertificateIdentifier::try_from(&certificate).ok().map(CertificateIdentifier::into_owned)
+    }
+
+    /// An order that says which certificate it replaces, where there is one and the authority cares (RFC 9773 §5).
+    async fn begin(&self, account: &Account, host: &str) -> Result<Order, AcmeError> {
+        let identifiers = [Identifier::Dns(host.to_owned())];
+        let order = NewOrder::new(&identifiers);
+        if let Some(replaced) = self.identifier(host) {
+            match account.new_order(&NewOrder::new(&identifiers).replaces(replaced)).await {
+                Ok(order) => return Ok(order),
+                Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(RATE_LIMITED) => {
+                    return Err(self.said(Error::Api(problem)));
+                }
+                // It makes no suggestions, knows not that certificate, or has replaced it before.
+                Err(_) => {}
+            }
+        }
+        account.new_order(&order).await.map_err(|error| self.said(error))
+    }
+
     /// The account of before, or a new one.
     async fn register(&self) -> Result<Account, AcmeError> {
         let caller = Caller::new(self.terms.root.as_deref(), Arc::clone(&self.later));
@@ -117,9 +178,7 @@ impl Authority {
         host: &str,
         proof: Proof<'_>,
     ) -> Result<(String, Option<DnsError>), AcmeError> {
-        let identifiers = [Identifier::Dns(host.to_owned())];
-        let order = account.new_order(&NewOrder::new(&identifiers)).await;
-        let mut order = order.map_err(|error| self.said(error))?;
+        let mut order = self.begin(account, host).await?;
         let mut records = Vec::new();
         let ready = self.show(&mut order, host, proof, &mut records).await;
         let mut left = None;

@@ -13,7 +13,7 @@ mod folder; // where it is kept
 mod internal; // an authority of our own
 mod schedule; // when to ask for the next one, and when to ask again
 
-pub use authority::{AcmeError, Authority, Clock, Terms};
+pub use authority::{AcmeError, Authority, Clock, Suggestion, Terms};
 pub use caller::{RootError, look_at_root};
 pub use challenge::{Answer, Answers, ChallengeKind, Proof};
 pub use dns::{Dns, DnsError, KeyError, Through, look_at_key};

@@ -2,7 +2,7 @@
 
 use crate::overview::Overview;
 use crate::status::health_word;
-use crate::tls::CertificateFacts;
+use crate::tls::{CertificateFacts, Progress};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,10 +12,10 @@ use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
-    BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_OK, CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS,
-    ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_EJECTIONS, ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO,
-    ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT,
-    REQUESTS_IN_SERVICE, WORKERS,
+    ACME_FAILURES, ACME_NEXT, ACME_STATE, ACME_STATES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_OK,
+    CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_EJECTIONS,
+    ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES,
+    HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
 };
 use tidegate_telemetry::registry::{CONTROL, Labels};
 use tidegate_telemetry::{Family, Registry};
@@ -37,6 +37,9 @@ pub(crate) fn fill(overview: &Overview) {
             registry.gauge(&CERTIFICATE_EXPIRY, &labels).set(validity.not_after);
         }
         set(registry, &CERTIFICATE_OK, &labels, usize::from(facts.problem.is_none()));
+        if let Some(progress) = &facts.progress {
+            fill_progress(registry, &facts.certificate, progress);
+        }
     }
     for cluster in &snapshot.clusters {
         fill_cluster(registry, cluster, now);
@@ -68,6 +71,17 @@ impl<'a> Stand<'a> {
             tier: endpoint.tier.to_string(),
             zone: endpoint.zone.as_deref().unwrap_or_default(),
         }
+    }
+}
+
+fn fill_progress(registry: &Registry, certificate: &str, progress: &Progress) {
+    for state in ACME_STATES {
+        let holds = usize::from(state == progress.step.word());
+        set(registry, &ACME_STATE, &[certificate, state], holds);
+    }
+    set(registry, &ACME_FAILURES, &[certificate], progress.failures as usize);
+    if let Some(next_at) = progress.next_at {
+        registry.gauge(&ACME_NEXT, &[certificate]).set(next_at);
     }
 }
 

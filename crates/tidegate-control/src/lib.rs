@@ -34,6 +34,6 @@ mod voice; // lines for the operator
 pub use control::{AdminChoice, Control, Options, StartError};
 pub use memory::request_limit;
 pub use signals::{Loaded, ServeError, Source};
-pub use status::{CertificateStatus, ClusterStatus, EndpointStatus, ListenerStatus, Status};
+pub use status::{AcmeStatus, CertificateStatus, ClusterStatus, EndpointStatus, ListenerStatus, Status};
 pub use tls::look;
 pub use voice::{Level, Voice};

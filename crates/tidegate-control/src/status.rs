@@ -42,8 +42,24 @@ pub struct CertificateStatus {
     pub names: Vec<String>,
     /// In seconds since the Unix epoch; `None`: it vouches for clients.
     pub not_after: Option<i64>,
-    /// Why what the file holds now is not used.
+    /// Why what the file holds now is not used, or why an authority gave no other one.
     pub problem: Option<String>,
+    /// `file`, `acme` or `internal`.
+    pub source: &'static str,
+    /// Of those that an authority is asked for.
+    pub acme: Option<AcmeStatus>,
+}
+
+/// Where asking an authority stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct AcmeStatus {
+    /// `asking`, `fresh` or `waiting`.
+    pub state: &'static str,
+    /// When it is asked the next time, in seconds since the Unix epoch; `None`: now.
+    pub next_order: Option<i64>,
+    /// Whether it suggested that itself.
+    pub suggested: bool,
+    pub failures_in_a_row: u32,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -111,6 +127,13 @@ fn certificate(facts: &CertificateFacts) -> CertificateStatus {
         names: facts.names.clone(),
         not_after: facts.validity.map(|validity| validity.not_after),
         problem: facts.problem.clone(),
+        source: facts.source,
+        acme: facts.progress.as_ref().map(|progress| AcmeStatus {
+            state: progress.step.word(),
+            next_order: progress.next_at,
+            suggested: progress.is_suggested,
+            failures_in_a_row: progress.failures,
+        }),
     }
 }
 

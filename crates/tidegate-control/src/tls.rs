@@ -9,6 +9,8 @@ mod internal; // those made here
 mod keeper; // looks after the files, tells about them
 mod look; // into files, before anything starts
 mod originators; // what the endpoints of a cluster are spoken TLS with
+mod progress; // where asking for a certificate stands
+mod renewal; // when the next one is asked for
 mod stock; // every certificate of a configuration, and who shows it
 mod terminator; // what one listener is given
 mod tickets; // by which clients come back
@@ -19,4 +21,5 @@ pub(crate) use files::CertificateError;
 pub(crate) use keeper::{CertificateFacts, Keeper};
 pub use look::look;
 pub(crate) use originators::{Origination, Originations, Originators};
+pub(crate) use progress::Progress;
 pub(crate) use stock::{Lasting, Stock};

@@ -49,6 +49,9 @@ pub const HEALTH_STATES: [&str; 7] = [
     "unresolved",
 ];
 
+/// The values of the label `state` of `ACME_STATE`.
+pub const ACME_STATES: [&str; 3] = ["asking", "fresh", "waiting"];
+
 /// Declares each family and the list of all of them.
 macro_rules! families {
     ($($family:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
@@ -84,6 +87,12 @@ families! {
         "Whether what the files of the certificate, or of those who vouch for clients or endpoints, hold now is in use: 1, or 0 while what they held before is kept.";
     ACME_ORDERS = Counter "tidegate_acme_orders" ["outcome"]
         "Times that an authority was asked for a certificate; outcome is obtained or failed.";
+    ACME_STATE = Gauge "tidegate_acme_state" ["certificate", "state"]
+        "Where asking an authority for the certificate stands, 1 for the state that holds: asking, fresh (nothing until the next one is due) or waiting (it failed, and is tried again).";
+    ACME_FAILURES = Gauge "tidegate_acme_failures_in_a_row" ["certificate"]
+        "Times since the last success that an authority gave no such certificate.";
+    ACME_NEXT = Gauge "tidegate_acme_next_order_timestamp_seconds" ["certificate"]
+        "When an authority is asked for the certificate the next time, in seconds since the Unix epoch: when it suggests (RFC 9773), at two thirds of the life of the one before, or when the pause after a failure is over.";
     CERTIFICATE_READS = Counter "tidegate_tls_certificate_reads" ["certificate", "outcome"]
         "Times that files of a certificate had changed and were read again; outcome is replaced or refused.";
     LISTENER_ACCEPT_PAUSES = Counter "tidegate_listener_accept_pauses" ["listener"]

@@ -72,6 +72,15 @@ impl Pebble {
         format!("ca = 'https://{}/dir', ca_root = '{}'", self.listen.address(), root.display())
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.listen.address()
+    }
+
+    /// Those whom its own certificate leads to.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     /// # Panics
     /// When `pebble` is not installed, or does not start.
     pub fn start(&mut self) {

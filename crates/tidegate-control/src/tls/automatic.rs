@@ -1,7 +1,10 @@
 //! Certificates that an authority hands out by itself: asked for in time, again after a pause when it has none, and shown
 //! what it wants to see. What comes lies in files, which are looked after as all others are.
 
+use super::age::Validity;
 use super::keeper::{Keeper, now};
+use super::progress::Progress;
+use super::renewal::Renewal;
 use crate::chance;
 use crate::overview::Overview;
 use crate::state::state_folder;
@@ -13,9 +16,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_acme::{
-    Answer, Answers, Authority, ChallengeKind, Dns, Folder, Proof, Terms, Through, pause, renewal_due,
-};
+use tidegate_acme::{Answer, Answers, Authority, ChallengeKind, Dns, Folder, Proof, Terms, Through, pause};
 use tidegate_config::{Acme, AcmeChallenge, AcmeDns, CertificateFiles, DnsThrough};
 use tidegate_proxy::tls::challenges::{ACME_TLS, Challenges, Shown};
 use tidegate_telemetry::families::ACME_ORDERS;
@@ -129,39 +130,69 @@ impl Automatic {
 async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surroundings) {
     let Surroundings { keeper, overview, challenges, voice } = surroundings;
     let answers = Door(challenges);
-    let mut failures = 0;
+    let file = wanted.files.cert.as_path();
+    let (mut renewal, mut failures, mut why) = (Renewal::default(), 0, None);
     loop {
-        let validity = keeper.validity(&wanted.files.cert);
-        if validity.is_some_and(|validity| now() < renewal_due(validity.not_before, validity.not_after)) {
-            tokio::time::sleep(LOOK).await;
-            continue;
+        let validity = keeper.validity(file);
+        if let Some(validity) = validity {
+            consult(&mut renewal, validity, &wanted, &authority).await;
+            let due = renewal.due(validity);
+            if now() < due.at {
+                keeper.stands(file, Progress::fresh(due), &overview);
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            if due.is_suggested && failures == 0 {
+                let page = renewal.why().map(|page| format!(": {page}")).unwrap_or_default();
+                voice.note(format_args!(
+                    "{} gets another certificate, as its authority suggests{page}",
+                    wanted.host
+                ));
+            }
         }
+        keeper.stands(file, Progress::asking(failures, why.as_deref()), &overview);
         let asked = authority.obtain(&wanted.host, wanted.proof(failures, &answers)).await;
         let outcome = if asked.is_ok() { "obtained" } else { "failed" };
         let counter = overview.registry.counter(CONTROL, &ACME_ORDERS, &[outcome]);
         counter.add_from_any_thread(1);
         match asked {
             Ok(left) => {
-                failures = 0;
+                (failures, why) = (0, None);
+                renewal.rests(now());
                 if let Some(why) = left {
                     let host = &wanted.host;
                     voice.warning(format_args!(
                         "the record in the DNS for {host} could not be taken away: {why}"
                     ));
                 }
-                keeper.asked(&wanted.files.cert, None, &overview);
                 keeper.look(&overview, &voice);
             }
             Err(error) => {
                 failures += 1;
                 let pause = pause(&error, failures, chance::fraction());
-                if keeper.asked(&wanted.files.cert, Some(&error.to_string()), &overview) {
+                let said = error.to_string();
+                why = Some(said.clone());
+                let progress = Progress::waiting(failures, said, now() + pause.as_secs().cast_signed());
+                if keeper.stands(file, progress, &overview) {
                     let kept = if validity.is_some() { "; the one before is kept" } else { "" };
                     voice.error(format_args!("no new certificate for {}{kept}: {error}", wanted.host));
                 }
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+}
+
+/// Asks the authority when it would like a certificate to be replaced, if it is time to.
+async fn consult(renewal: &mut Renewal, validity: Validity, wanted: &Wanted, authority: &Authority) {
+    if !renewal.wants_to_ask(validity, now()) {
+        return;
+    }
+    if let Ok(suggestion) = authority.suggestion(&wanted.host).await {
+        renewal.hears(suggestion.as_ref(), now(), chance::fraction());
+    } else {
+        // No reason to say anything: it will be asked for a certificate in time, and told of if that fails.
+        renewal.hears_nothing(now());
     }
 }
 

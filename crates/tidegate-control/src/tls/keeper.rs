@@ -4,6 +4,7 @@
 use super::age::{Age, Validity};
 use super::automatic::Wanted;
 use super::originators::{Originations, Originators};
+use super::progress::Progress;
 use super::stock::Stock;
 use super::watched::Change;
 use crate::overview::Overview;
@@ -29,6 +30,10 @@ pub(crate) struct CertificateFacts {
     pub(crate) validity: Option<Validity>,
     /// Why what the file holds now is not used.
     pub(crate) problem: Option<String>,
+    /// `file`, `acme` or `internal`.
+    pub(crate) source: &'static str,
+    /// Of those that an authority is asked for.
+    pub(crate) progress: Option<Progress>,
 }
 
 /// The certificates in force, and what was said of them.
@@ -44,8 +49,8 @@ struct Kept {
     stock: Stock,
     originators: Originators,
     said: HashMap<String, Age>,
-    /// Why an authority has given no new one, by the file that it is awaited in.
-    refused: HashMap<String, String>,
+    /// Where asking an authority stands, by the file that the answer is awaited in.
+    progress: HashMap<String, Progress>,
     /// Roots made here that people have been told of.
     roots: HashSet<PathBuf>,
 }
@@ -87,16 +92,18 @@ impl Keeper {
         item.watched.held.as_ref().map(|held| held.validity)
     }
 
-    /// What came of asking an authority for this file. `true`: that is news.
-    pub(super) fn asked(&self, file: &Path, refused: Option<&str>, overview: &Overview) -> bool {
+    /// Where asking an authority for this file stands now. `true`: it fails, and that is news.
+    pub(super) fn stands(&self, file: &Path, progress: Progress, overview: &Overview) -> bool {
         let mut kept = self.kept();
         let certificate = file.display().to_string();
-        let before = match refused {
-            Some(why) => kept.refused.insert(certificate, why.to_owned()),
-            None => kept.refused.remove(&certificate),
-        };
+        let before = kept.progress.get(&certificate);
+        if before == Some(&progress) {
+            return false;
+        }
+        let is_news = progress.why.is_some() && before.is_none_or(|before| before.why != progress.why);
+        kept.progress.insert(certificate, progress);
         kept.publish(overview);
-        before.as_deref() != refused
+        is_news
     }
 
     pub(super) fn wanted(&self) -> Vec<Wanted> {
@@ -149,12 +156,20 @@ impl Kept {
     fn publish(&self, overview: &Overview) {
         let shown = self.stock.certificates.iter().map(|item| {
             let (certificate, held) = (item.files.cert.display().to_string(), item.watched.held.as_ref());
-            let refused = self.refused.get(&certificate).cloned();
+            let is_automatic = self.stock.is_automatic(&item.files);
+            let progress = self.progress.get(&certificate).filter(|_| is_automatic);
+            let refused = progress.and_then(|progress| progress.why.clone());
             CertificateFacts {
                 certificate,
                 names: held.map(|held| held.names.clone()).unwrap_or_default(),
                 validity: held.map(|held| held.validity),
                 problem: item.watched.problem.clone().or(refused),
+                source: match &item.made {
+                    Some(_) => "internal",
+                    None if is_automatic => "acme",
+                    None => "file",
+                },
+                progress: progress.cloned(),
             }
         });
         let vouching = self.stock.clients.iter().map(|(auth, watched)| CertificateFacts {
@@ -162,12 +177,16 @@ impl Kept {
             names: Vec::new(),
             validity: None,
             problem: watched.problem.clone(),
+            source: "file",
+            progress: None,
         });
         let of_endpoints = self.originators.files().map(|file| CertificateFacts {
             certificate: file.path.display().to_string(),
             names: file.shown.map(|shown| shown.names.clone()).unwrap_or_default(),
             validity: file.shown.map(|shown| shown.validity),
             problem: file.problem.map(str::to_owned),
+            source: "file",
+            progress: None,
         });
         let mut facts: Vec<CertificateFacts> = Vec::new();
         for one in shown.chain(vouching).chain(of_endpoints) {

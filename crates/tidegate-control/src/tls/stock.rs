@@ -104,6 +104,11 @@ impl Stock {
         Some(Arc::clone(&showcase.terminator))
     }
 
+    /// Whether an authority is asked for these.
+    pub(super) fn is_automatic(&self, files: &CertificateFiles) -> bool {
+        self.automatic.iter().any(|wanted| wanted.files == *files)
+    }
+
     /// Reads what has changed, and puts it in force. Says of each file that was touched what came of it.
     pub(super) fn refresh(&mut self, now: i64) -> Vec<(String, Change)> {
         let mut changes = Vec::new();

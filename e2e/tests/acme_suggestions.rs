@@ -1,0 +1,163 @@
+//! An authority that says when it would like certificates to be replaced (RFC 9773), which `pebble` of Debian does not: Tidegate
+//! stands before it, and what it cannot answer goes to an endpoint of ours.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tidegate_testkit::pebble::Pebble;
+use tidegate_testkit::tls::TlsClient;
+use tidegate_testkit::{Endpoint, Port, Proxy, Script, Then, Tidegate, Visit, eventually};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// What the authority suggests, in seconds from now, and which certificates were to be replaced.
+#[derive(Debug, Default)]
+struct Opinion {
+    window: Mutex<(i64, i64)>,
+    replaced: Mutex<Vec<String>>,
+}
+
+impl Opinion {
+    fn answers(&self, visit: &mut Visit<'_>, pebble: SocketAddr, client: &TlsClient) -> Then {
+        visit.read_body();
+        let request = visit.request().clone();
+        let host = request.field("host").unwrap().to_owned();
+        let body = if request.target == "/dir" {
+            directory(&host).to_string()
+        } else if request.target.starts_with("/ari/") {
+            let (start, end) = *self.window.lock().unwrap();
+            json!({ "suggestedWindow": { "start": date(start), "end": date(end) }, "explanationURL": "https://why.test" })
+                .to_string()
+        } else {
+            return self.orders(visit, &host, pebble, client);
+        };
+        let head = format!("HTTP/1.1 200 OK\r\nRetry-After: 7200\r\nContent-Length: {}\r\n\r\n", body.len());
+        visit.write(head + &body);
+        Then::KeepAlive
+    }
+
+    /// Orders are passed on, and say which certificate they replace as the request did.
+    fn orders(&self, visit: &mut Visit<'_>, host: &str, pebble: SocketAddr, client: &TlsClient) -> Then {
+        let request = &visit.request().body;
+        let signed: Value = serde_json::from_slice(request).unwrap();
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(signed["payload"].as_str().unwrap()).unwrap();
+        let payload: Value = serde_json::from_slice(&payload).unwrap();
+        let mut connection = client.connect(pebble, "localhost").unwrap();
+        let head = format!(
+            "POST /order-plz HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/jose+json\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n",
+            request.len()
+        );
+        connection.stream.write_all(&[head.as_bytes(), request].concat()).unwrap();
+        let mut answer = Vec::new();
+        let _ = connection.stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut order: Value = serde_json::from_str(body).unwrap();
+        if let Some(replaces) = payload["replaces"].as_str() {
+            self.replaced.lock().unwrap().push(replaces.to_owned());
+            order["replaces"] = replaces.into();
+        }
+        let kept = head.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("content-length"));
+        let (head, body) = (kept.collect::<Vec<_>>().join("\r\n"), order.to_string());
+        visit.write(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        Then::Close
+    }
+}
+
+/// Of `pebble`, but for the last.
+fn directory(host: &str) -> Value {
+    let at = |path: &str| format!("https://{host}{path}");
+    json!({
+        "newNonce": at("/nonce-plz"),
+        "newAccount": at("/sign-me-up"),
+        "newOrder": at("/order-plz"),
+        "revokeCert": at("/revoke-cert"),
+        "keyChange": at("/rollover-account-key"),
+        "renewalInfo": at("/ari"),
+    })
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed()
+}
+
+/// So many seconds from now, as RFC 3339 has it.
+fn date(from_now: i64) -> String {
+    let at = format!("@{}", now() + from_now);
+    let output = Command::new("date").args(["-u", "-d", &at, "+%FT%TZ"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn status(proxy: &Proxy) -> Value {
+    let status: Value = serde_json::from_str(&proxy.admin("/status").text()).unwrap();
+    status["certificates"][0].clone()
+}
+
+#[test]
+fn a_certificate_is_replaced_when_its_authority_suggests_and_only_once() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+    pebble.start();
+    let opinion = Arc::new(Opinion::default());
+    *opinion.window.lock().unwrap() = (-2 * DAY, -DAY);
+    let (holder, at, client) = (Arc::clone(&opinion), pebble.address(), pebble.authority().client());
+    let oracle = Endpoint::start(Script::new(move |visit| holder.answers(visit, at, &client)));
+    let authority = pebble.authority();
+    let own = ["/dir", "/ari/", "/order-plz"];
+    let own = own.map(|path| format!("[[route]]\npath = \"{path}\"\nto = \"{}\"\n", oracle.address()));
+    let front = Tidegate::with(format!(
+        "{}[[route]]\nto = \"https://{}\"\ntls = {{ ca = '{}' }}\n\
+         [[listener]]\nbind = \"{{listen}}\"\ntls = {{ {} }}\n",
+        own.concat(),
+        pebble.address(),
+        authority.cert().display(),
+        authority.issue("front", &["127.0.0.1"]).keys(),
+    ))
+    .start();
+
+    let app = Endpoint::answering("hello");
+    let mut proxy = Tidegate::with(format!(
+        "to = \"{}\"\n[[listener]]\nbind = \"{}\"\n[[listener]]\nbind = \"{{listen}}\"\n[[listener]]\nbind = \"{}\"\n\
+         [listener.tls.acme]\nhosts = ['app.test']\nfolder = '{}'\nca = 'https://{}/dir'\nca_root = '{}'\n",
+        app.address(),
+        plain.address(),
+        tls.address(),
+        folder.path().display(),
+        front.address(),
+        authority.cert().display(),
+    ))
+    .start();
+    let file = folder.path().join("certificates/app.test.pem");
+    eventually("there is a certificate", || status(&proxy)["acme"]["state"] == "fresh");
+    let first = std::fs::read(&file).unwrap();
+    assert!(opinion.replaced.lock().unwrap().is_empty(), "there was none before");
+
+    proxy.kill();
+    proxy.restart();
+    proxy
+        .output()
+        .wait_for_stderr(&["app.test gets another certificate, as its authority suggests: https://why.test"]);
+    proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "obtained")], 1.0);
+    eventually("there is another one", || status(&proxy)["acme"]["state"] == "fresh");
+    assert_ne!(std::fs::read(&file).unwrap(), first);
+    let asked: Vec<_> = oracle
+        .requests()
+        .into_iter()
+        .filter_map(|one| one.target.strip_prefix("/ari/").map(str::to_owned))
+        .collect();
+    assert_eq!(*opinion.replaced.lock().unwrap(), asked, "the order says which certificate was asked about");
+    assert!(asked.len() == 1 && asked[0].contains('.'), "a new one is not asked about at once: {asked:?}");
+
+    *opinion.window.lock().unwrap() = (10 * DAY, 11 * DAY);
+    proxy.kill();
+    proxy.restart();
+    eventually("the window is heard of", || status(&proxy)["acme"]["suggested"] == true);
+    let next = status(&proxy)["acme"]["next_order"].as_i64().unwrap() - now();
+    assert!((10 * DAY - 60..=11 * DAY).contains(&next), "{next}");
+}
