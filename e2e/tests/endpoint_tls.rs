@@ -4,8 +4,10 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::favourite;
+use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::tls::{Authority, Issued};
-use tidegate_testkit::{Endpoint, Front, Proxy, Script, Then, Tidegate, Wire, eventually};
+use tidegate_testkit::{Endpoint, Front, Gone, Proxy, Script, Then, Tidegate, Visit, Wire, eventually};
 
 /// An authority, an endpoint behind TLS, and what a cluster says to reach it.
 struct Site {
@@ -125,6 +127,94 @@ fn each_way_to_fail_has_its_cause_and_another_endpoint_gets_the_request() {
         client.send("POST /two HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
         assert_eq!(client.reply().status, 200, "{cause}");
     }
+}
+
+/// H6: what an endpoint says until it closes is complete when it says so, and not when somebody has cut the connection.
+#[test]
+fn an_answer_that_ends_with_its_connection_is_complete_only_with_a_goodbye() {
+    let said = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it";
+    let measured = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\nall of it.";
+    let script = move |visit: &mut Visit<'_>| {
+        let _ = visit.write(if visit.request().target == "/measured" { measured } else { said });
+        Then::Close
+    };
+    let site = Site::new(Script::new(script));
+    assert_eq!(site.proxy("").get("/").text(), "half of it");
+
+    let abrupt = Front::abrupt(&localhost(&site.authority), site.endpoint.socket_address());
+    let ca = format!("ca = '{}'", site.authority.cert().display());
+    let config = format!("to = 'app'\n[log]\naccess = 'stdout'\n{}", cluster(abrupt.port(), &ca));
+    let proxy = Tidegate::with(config).start();
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.try_reply().is_err(), "it looks complete");
+    let mut old = proxy.client();
+    old.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    let (bytes, gone) = old.rest();
+    assert_eq!(gone, Gone::Reset, "{}", bytes.escape_ascii());
+    let client = Http2Client::clear(proxy.address());
+    assert!(client.get("app.test", "/").unwrap_err().is_reset());
+    proxy.wait_for_metric("tidegate_failures_total", &[("cause", "answer_broken")], 3.0);
+    proxy.output().wait_for_stdout(&["\"cause\":\"answer_broken\"", "\"stage\":\"body\""]);
+    // Whose length is known needs no goodbye.
+    assert_eq!(proxy.get("/measured").text(), "all of it.");
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Bytes(usize),
+    /// The end of the first one.
+    Record,
+}
+
+/// Says what the front says up to here, then these words.
+fn cut(front: &Front, until: Until, last_words: &'static [u8], then: Then) -> Endpoint {
+    let port = front.port();
+    Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
+        let mut inside = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let Ok(hello) = wire.some() else { return Then::Close };
+        inside.write_all(&hello).unwrap();
+        let mut said = vec![0; if let Until::Bytes(count) = until { count } else { 5 }];
+        inside.read_exact(&mut said).unwrap();
+        if until == Until::Record {
+            said.resize(5 + usize::from(u16::from_be_bytes([said[3], said[4]])), 0);
+            inside.read_exact(&mut said[5..]).unwrap();
+        }
+        let _ = wire.write(&said);
+        let _ = wire.write(last_words);
+        then
+    }))
+}
+
+/// H6.
+#[test]
+fn a_handshake_that_breaks_off_stalls_or_turns_into_something_else_is_a_failure_with_a_cause() {
+    let site = Site::new(Script::answers("hello"));
+    let plain = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let alert = &[21, 3, 3, 0, 2, 2, 40];
+    let cases: [(Until, &[u8], Then, u16, &str); 10] = [
+        (Until::Bytes(3), b"", Then::Hang, 504, "tls_timeout"),
+        (Until::Bytes(200), b"", Then::Hang, 504, "tls_timeout"),
+        (Until::Record, b"", Then::Hang, 504, "tls_timeout"),
+        (Until::Bytes(3), b"", Then::Close, 502, "tls_closed"),
+        (Until::Bytes(200), b"", Then::Close, 502, "tls_closed"),
+        (Until::Record, b"", Then::Close, 502, "tls_closed"),
+        (Until::Bytes(0), plain, Then::Close, 502, "tls_failed"),
+        (Until::Record, plain, Then::Close, 502, "tls_failed"),
+        (Until::Bytes(0), alert, Then::Close, 502, "tls_alert"),
+        (Until::Record, alert, Then::Close, 502, "tls_alert"),
+    ];
+    for (until, last_words, then, status, cause) in cases {
+        let broken = cut(&site.front, until, last_words, then);
+        let tls = format!("ca = '{}'", site.authority.cert().display());
+        let config = cluster(broken.socket_address().port(), &tls);
+        let proxy =
+            Tidegate::with(format!("to = 'app'\nretry = 'off'\ntimeout.connect = '400ms'\n{config}")).start();
+        let reply = proxy.get("/");
+        let what = format!("{until:?}, then {}", last_words.escape_ascii());
+        assert_eq!((reply.status, reply.cause()), (status, Some(cause)), "{what}");
+    }
+    assert_eq!(site.endpoint.request_count(), 0);
 }
 
 #[test]
@@ -300,15 +390,7 @@ fn a_tunnel_echoes_with_tls_on_both_sides() {
     let listener = format!("[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {keys} }}\n");
     let proxy = Tidegate::with(format!("to = 'app'\n{listener}{}", site.cluster(""))).start();
     let mut connection = site.authority.client().connect(proxy.address(), "localhost").unwrap();
-    let upgrade = b"GET /t HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
-    assert_eq!(connection.exchange(upgrade).unwrap().0, 101);
-    for round in 0..20_u8 {
-        let message = vec![round; 1 + usize::from(round) * 5000];
-        connection.stream.write_all(&message).unwrap();
-        let mut echoed = vec![0; message.len()];
-        connection.stream.read_exact(&mut echoed).unwrap();
-        assert!(echoed == message);
-    }
+    connection.echoes_in_a_tunnel("localhost");
 }
 
 #[test]
@@ -319,25 +401,9 @@ fn a_second_attempt_beside_a_first_connects_by_the_same_rules() {
     let front = |endpoint: &Endpoint| Front::start(&localhost(&authority), endpoint.socket_address());
     let fronts: Vec<_> = endpoints.iter().map(front).collect();
     let list: Vec<_> = fronts.iter().map(|front| format!("https://localhost:{}", front.port())).collect();
-    let more = "balance = 'adaptive'\nhedge = { percent = 50 }\nlimit.upstream_idle_connections = 0\n";
+    let more = format!("{}limit.upstream_idle_connections = 0\n", favourite::HEDGES);
     let proxy = Tidegate::with(format!("to = {list:?}\n{more}")).trusting(&authority.cert()).start();
-    let mut client = proxy.client();
-    for _ in 0..150 {
-        assert_eq!(client.get("/").text(), "good"); // the fleet's usual latency is learned
-    }
-    let favourite = endpoints.iter_mut().max_by_key(|endpoint| endpoint.request_count()).unwrap();
-    favourite.kill();
-    favourite.change(Script::is_silent());
-    favourite.revive();
-    let before = favourite.request_count();
-    for _ in 0..2000 {
-        assert_eq!(client.get("/").text(), "good", "long before any timeout");
-        if favourite.request_count() > before {
-            break;
-        }
-    }
-    assert!(favourite.request_count() > before, "the silent one was never asked");
-    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "won")], 1.0);
+    favourite::falls_silent(&proxy, &mut endpoints);
 }
 
 #[test]
@@ -356,21 +422,13 @@ fn a_kept_connection_that_the_endpoint_has_ended_is_not_used_again() {
 #[test]
 fn authorities_and_certificates_that_cannot_be_read_are_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tidegate.toml");
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "").unwrap();
     for (tls, words) in [
         ("ca = 'missing.pem'".to_owned(), "missing.pem cannot be read"),
         (format!("ca = '{}'", empty.display()), "holds no certificate"),
     ] {
-        std::fs::write(
-            &path,
-            format!("listen = '127.0.0.1:0'\nadmin = 'off'\nto = 'app'\n{}", cluster(1, &tls)),
-        )
-        .unwrap();
-        let program = tidegate_testkit::proxy::program();
-        let output = std::process::Command::new(program).arg("run").arg("-c").arg(&path).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(words), "{said}");
+        let said = Tidegate::with(format!("to = 'app'\n{}", cluster(1, &tls))).refuses_to_start();
+        assert!(said.contains(words), "{said}");
     }
 }

@@ -6,6 +6,8 @@ use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
 use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Client, Endpoint, Proxy, Script, Tidegate, eventually};
 
+use crate::favourite;
+
 fn before(endpoint: &Http2Endpoint, more: &str) -> Proxy {
     let to = endpoint.address();
     Tidegate::with(format!("to = \"{to}\"\nendpoint_http2 = true\nworkers = 1\n{more}")).start()
@@ -224,27 +226,13 @@ fn an_endpoint_without_tunnels_that_can_be_asked_is_spoken_http_1_1_with() {
 
 #[test]
 fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another_and_its_stream_taken_back() {
-    let endpoints: Vec<_> = (0..3).map(|_| Http2Endpoint::start(100)).collect();
+    let mut endpoints: Vec<_> = (0..3).map(|_| Http2Endpoint::start(100)).collect();
     let to: Vec<_> = endpoints.iter().map(|endpoint| endpoint.address().to_string()).collect();
-    let more = "endpoint_http2 = true\nworkers = 1\nbalance = \"adaptive\"\nhedge = { percent = 50 }\n";
+    let more = format!("endpoint_http2 = true\nworkers = 1\n{}", favourite::HEDGES);
     let proxy = Tidegate::with(format!("to = {to:?}\n{more}")).start();
-    let mut client = proxy.client();
-    for _ in 0..150 {
-        assert_eq!(client.get("/").status, 200); // the fleet's usual latency is learned
-    }
-    let asked = |endpoint: &Http2Endpoint| endpoint.requests().len();
-    let favourite = endpoints.iter().max_by_key(|endpoint| asked(endpoint)).unwrap();
-    favourite.fall_silent();
-    let before = asked(favourite);
-    for _ in 0..2000 {
-        assert_eq!(client.get("/").status, 200, "long before any timeout");
-        if asked(favourite) > before {
-            break;
-        }
-    }
-    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "won")], 1.0);
-    eventually("the stream is taken back", || favourite.taken_back() == asked(favourite) - before);
-    assert!(favourite.taken_back() > 0, "the silent one was never asked");
+    let (silent, answered) = favourite::falls_silent(&proxy, &mut endpoints);
+    let silent = &endpoints[silent];
+    eventually("its streams are taken back", || silent.taken_back() == silent.requests().len() - answered);
     let connections = endpoints.iter().map(Http2Endpoint::connections).sum::<usize>();
     assert!(connections <= 3, "{connections}: what one request gives up, the others keep");
     eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);

@@ -12,6 +12,7 @@
 
 mod canary;
 mod door;
+mod favourite;
 
 mod abusive_clients;
 mod acme;
@@ -29,6 +30,7 @@ mod endpoint_tls;
 mod grpc;
 mod health;
 mod hostile_framing;
+mod hostile_hellos;
 mod hostile_sizes;
 mod http11;
 mod http2;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_testkit::{Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, eventually};
 
 use crate::door::{get, post};
+use crate::favourite;
 
 /// An endpoint as a process, to be ended the hard way.
 struct Program {
@@ -261,25 +262,9 @@ fn a_storm_of_retries_is_held_to_the_budget() {
 fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another() {
     let mut endpoints: Vec<_> =
         (0..3).map(|_| Endpoint::start(Script::answers_after(Duration::from_millis(2), "good"))).collect();
-    let more = "balance = \"adaptive\"\nhedge = { percent = 50 }\n[log]\naccess = \"stdout\"\n";
-    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), more).start();
-    let mut client = proxy.client();
-    for _ in 0..150 {
-        assert_eq!(client.get("/").text(), "good"); // the fleet's usual latency is learned
-    }
-    let favourite = endpoints.iter_mut().max_by_key(|endpoint| endpoint.request_count()).unwrap();
-    favourite.kill();
-    favourite.change(Script::is_silent());
-    favourite.revive();
-    let before = favourite.request_count();
-    for _ in 0..2000 {
-        assert_eq!(client.get("/").text(), "good", "long before any timeout");
-        if favourite.request_count() > before {
-            break;
-        }
-    }
-    assert!(favourite.request_count() > before, "the silent one was never asked");
-    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "won")], 1.0);
+    let more = format!("{}[log]\naccess = \"stdout\"\n", favourite::HEDGES);
+    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), &more).start();
+    favourite::falls_silent(&proxy, &mut endpoints);
     proxy.output().wait_for_stdout(&["\"attempts\":2", "\"hedged\":true"]);
     let mut upload = proxy.client();
     upload.send(post("Content-Length: 2\r\n", "hi"));

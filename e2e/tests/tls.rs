@@ -233,15 +233,7 @@ fn a_tunnel_through_tls_echoes_and_an_answer_that_breaks_off_is_no_orderly_end()
     let endpoint = Endpoint::start(Script::echoes_in_a_tunnel());
     let proxy = https(&endpoint, &one(&authority).keys(), "");
     let mut connection = authority.client().connect(proxy.address(), "app.test").unwrap();
-    let upgrade = b"GET /t HTTP/1.1\r\nHost: app.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
-    assert_eq!(connection.exchange(upgrade).unwrap().0, 101);
-    for round in 0..20_u8 {
-        let message = vec![round; 1 + usize::from(round) * 5000];
-        connection.stream.write_all(&message).unwrap();
-        let mut echoed = vec![0; message.len()];
-        connection.stream.read_exact(&mut echoed).unwrap();
-        assert!(echoed == message);
-    }
+    connection.echoes_in_a_tunnel("app.test");
 
     let cut = Endpoint::start(Script::on_accept(|wire: &mut Wire| {
         let _ = wire.line();

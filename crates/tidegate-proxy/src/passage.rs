@@ -69,9 +69,9 @@ pub(crate) async fn carry(
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, workspace);
     (call.journal.started, call.journal.is_passed_on) = (now(), true);
     match course(&mut call, passage, deadline).await {
-        Some(course) => return Some(serve(&mut call, course).await),
-        None if listener.tls.is_some() => {}
-        None => return Some(refuse(&mut call).await),
+        Ok(course) => return Some(serve(&mut call, course).await),
+        Err(_) if listener.tls.is_some() => {}
+        Err(failure) => return Some(refuse(&mut call, failure).await),
     }
     if let Err(fate) = secure(worker, state, call.down, alarm, call.workspace.input.readable()).await {
         return Some(fate);
@@ -107,38 +107,49 @@ async fn introduced(
     Fate::KeepAlive
 }
 
-/// Where the connection goes as it is; `None`: nobody is known by its name.
-async fn course<'p>(call: &mut Call<'_>, passage: &'p Passage, deadline: Moment) -> Option<&'p Course> {
+/// Where the connection goes as it is, or why that is nowhere.
+async fn course<'p>(
+    call: &mut Call<'_>,
+    passage: &'p Passage,
+    deadline: Moment,
+) -> Result<&'p Course, Failure> {
+    let mut failure = Failure::new(Stage::Route, Cause::NoRoute);
     let asked = match call.address.heard().and_then(Heard::as_hello) {
         // Whoever decrypted in front has heard it, and what is behind the header may be anything, or nothing yet.
         Some(heard) => Some(heard),
         None if passage.names.is_empty() => None,
-        None => read_hello(call, deadline).await,
+        None => read_hello(call, deadline).await.unwrap_or_else(|unheard| {
+            failure = unheard;
+            None
+        }),
     };
     let named = asked.as_ref().and_then(|asked| passage.course_of(asked));
     call.journal.server_name = asked.and_then(|asked| asked.server_name).map(Into::into);
     // What is encrypted for us is not for a cluster before it has been decrypted.
-    named.or(passage.rest.as_ref().filter(|_| call.listener.tls.is_none()))
+    named.or(passage.rest.as_ref().filter(|_| call.listener.tls.is_none())).ok_or(failure)
 }
 
-/// The first message of TLS, which stays in the input; `None`: it begins with something else, or does not come.
-async fn read_hello(call: &mut Call<'_>, deadline: Moment) -> Option<ClientHello> {
+/// The first message of TLS, which stays in the input; `None`: it begins with something else.
+async fn read_hello(call: &mut Call<'_>, deadline: Moment) -> Result<Option<ClientHello>, Failure> {
+    let failed = |cause| Failure::new(Stage::Head, cause);
     loop {
         match client_hello::parse(call.workspace.input.readable()) {
-            Ok(Some(hello)) => return Some(hello),
+            Ok(Some(hello)) => return Ok(Some(hello)),
             Ok(None) => {}
-            Err(_) => return None,
+            Err(_) => return Ok(None),
         }
         call.workspace.input.grow_when_full(); // the parser ends it when it is longer than it may be
-        if !matches!(read_more(call, deadline).await, Ok(true)) {
-            return None;
+        match read_more(call, deadline).await {
+            Ok(true) => {}
+            Ok(false) => return Err(failed(Cause::ClientGone)),
+            Err(_) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(Cause::HeadTimeout))),
         }
     }
 }
 
 /// Says why, in the words of TLS: nothing else can be meant where names decide.
-async fn refuse(call: &mut Call<'_>) -> Fate {
-    call.journal.failure = Some(Failure::new(Stage::Route, Cause::NoRoute));
+async fn refuse(call: &mut Call<'_>, failure: Failure) -> Fate {
+    call.journal.failure = Some(failure);
     let down = &mut *call.down;
     let told = poll_fn(|cx| down.poll_write(cx, UNRECOGNIZED_NAME));
     let _ = call.alarm.within(now(), told).await; // it need not listen

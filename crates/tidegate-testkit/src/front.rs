@@ -45,6 +45,7 @@ pub struct Front {
 struct Shared {
     config: Arc<ServerConfig>,
     to: SocketAddr,
+    says_goodbye: bool,
     over: AtomicBool,
     meetings: Mutex<Vec<Meeting>>,
 }
@@ -58,6 +59,11 @@ impl Front {
     /// Wants to be shown a certificate that this authority has signed.
     pub fn asking(issued: &Issued, clients: &Authority, to: SocketAddr) -> Self {
         Self::of(issued, rustls::ALL_VERSIONS, Some(clients), to)
+    }
+
+    /// Closes without a word where it should say that it has said all (RFC 8446 §6.1).
+    pub fn abrupt(issued: &Issued, to: SocketAddr) -> Self {
+        Self::with(issued.server_config(), to, false)
     }
 
     pub fn of(
@@ -84,16 +90,17 @@ impl Front {
         let key = PrivateKeyDer::from_pem_file(&issued.key).expect("a key");
         let mut config = builder.with_single_cert(chain, key).expect("a certificate and its key");
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self::with(config, to)
+        Self::with(config, to, true)
     }
 
-    fn with(config: ServerConfig, to: SocketAddr) -> Self {
+    fn with(config: ServerConfig, to: SocketAddr, says_goodbye: bool) -> Self {
         let port = Port::free();
         let listener = TcpListener::bind(port.address()).expect("the port is ours");
         listener.set_nonblocking(true).expect("a socket");
         let shared = Arc::new(Shared {
             config: Arc::new(config),
             to,
+            says_goodbye,
             over: AtomicBool::new(false),
             meetings: Mutex::default(),
         });
@@ -179,7 +186,7 @@ impl Shared {
             if !plain_ended && let Some(read) = at_once(plain.read(&mut room))? {
                 plain_ended = read == 0;
                 tls.writer().write_all(&room[..read])?;
-                if plain_ended {
+                if plain_ended && self.says_goodbye {
                     tls.send_close_notify();
                 }
             }

@@ -129,6 +129,22 @@ impl Tidegate {
         proxy.wait_until_alive();
         proxy
     }
+
+    /// Has to end by itself, and badly: what it says about that.
+    ///
+    /// # Panics
+    /// When it ends well.
+    pub fn refuses_to_start(self) -> String {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("tidegate.toml");
+        let text = fill_in(&self.config, &Port::free(), &Port::free());
+        std::fs::write(&path, text).expect("the scratch folder is writable");
+        let output = Command::new(program()).arg("run").arg("-c").arg(&path).output();
+        let output = output.expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "it ended well: {said}");
+        said
+    }
 }
 
 impl Proxy {

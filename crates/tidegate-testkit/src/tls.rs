@@ -274,6 +274,23 @@ impl TlsConnection {
         self.exchange(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes())
     }
 
+    /// Becomes a tunnel in which messages of many sizes come back as they went.
+    ///
+    /// # Panics
+    /// When one does not.
+    pub fn echoes_in_a_tunnel(&mut self, host: &str) {
+        let upgrade =
+            format!("GET /t HTTP/1.1\r\nHost: {host}\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+        assert_eq!(self.exchange(upgrade.as_bytes()).expect("an answer").0, 101);
+        for round in 0..20_u8 {
+            let message = vec![round; 1 + usize::from(round) * 5000];
+            self.stream.write_all(&message).expect("a tunnel");
+            let mut echoed = vec![0; message.len()];
+            self.stream.read_exact(&mut echoed).expect("a tunnel");
+            assert!(echoed == message, "{} bytes came back changed", message.len());
+        }
+    }
+
     pub fn answer(&mut self) -> Result<(u16, String, Vec<u8>), String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

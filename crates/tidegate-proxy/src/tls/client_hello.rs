@@ -79,31 +79,31 @@ fn hello(body: &[u8]) -> Option<ClientHello> {
     reader.vector8()?; // session
     reader.vector16()?; // cipher suites
     reader.vector8()?; // compression
-    let mut hello = ClientHello::default();
-    if reader.0.is_empty() {
-        return Some(hello);
-    }
-    let mut extensions = Reader(reader.vector16()?);
+    let (mut name, mut wanted) = (None, None);
+    let mut extensions = Reader(if reader.0.is_empty() { &[] } else { whole_vector16(reader.0)? });
     while !extensions.0.is_empty() {
         let kind = extensions.number16()?;
         let data = extensions.vector16()?;
-        match kind {
-            SERVER_NAME => hello.server_name = server_name(data)?,
-            ALPN => hello.protocols = protocols(data)?,
-            _ => {}
-        }
+        // RFC 8446 §4.2: none is there twice. Who decrypts might take the other one.
+        let is_first = match kind {
+            SERVER_NAME => name.replace(server_name(data)?).is_none(),
+            ALPN => wanted.replace(protocols(data)?).is_none(),
+            _ => true,
+        };
+        is_first.then_some(())?;
     }
-    Some(hello)
+    Some(ClientHello { server_name: name.flatten(), protocols: wanted.unwrap_or_default() })
 }
 
 #[allow(clippy::option_option, reason = "the outer one is for what does not hold together")]
 fn server_name(data: &[u8]) -> Option<Option<String>> {
-    let mut names = Reader(Reader(data).vector16()?);
+    let mut names = Reader(whole_vector16(data)?);
     let (kind, name) = (names.take(1)?, names.vector16()?);
-    if kind != [0] {
-        return Some(None);
+    match (kind, names.0) {
+        ([0], []) => host_name(name),
+        ([0], _) => None, // RFC 6066 §3: no more than one of a kind, and there are no others
+        _ => Some(None),
     }
-    host_name(name)
 }
 
 /// A host in lower case. `None` in place of it: it is an address; outside: neither.
@@ -121,12 +121,19 @@ pub(crate) fn host_name(name: &[u8]) -> Option<Option<String>> {
 }
 
 fn protocols(data: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut list = Reader(Reader(data).vector16()?);
+    let mut list = Reader(whole_vector16(data)?);
     let mut protocols = Vec::new();
     while !list.0.is_empty() {
-        protocols.push(list.vector8()?.to_vec());
+        protocols.push(list.vector8().filter(|protocol| !protocol.is_empty())?.to_vec());
     }
     Some(protocols)
+}
+
+/// One that nothing follows.
+fn whole_vector16(bytes: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader(bytes);
+    let vector = reader.vector16()?;
+    reader.0.is_empty().then_some(vector)
 }
 
 /// What is left to read.
@@ -208,6 +215,46 @@ mod tests {
             let found = parse(&records(&client_hello(&extensions), 1000)).unwrap().unwrap();
             assert_eq!(found.server_name, None);
         }
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_malformed() {
+        let (name, list) = (named(b"a.test"), |names: &[u8]| extension(SERVER_NAME, &vector16(names)));
+        let one = [&[0][..], &vector16(b"a.test")].concat();
+        let alpn = |list: &[u8]| extension(ALPN, &vector16(list));
+        for (extensions, why) in [
+            ([name.clone(), name.clone()].concat(), "the extension twice"),
+            ([name.clone(), extension(99, b"?"), named(b"b.test")].concat(), "two of them, apart"),
+            (list(&[one.clone(), one.clone()].concat()), "two names"),
+            (list(&[&one[..], b"\x01\0\0"].concat()), "a name and one of no known kind"),
+            (extension(SERVER_NAME, &[vector16(&one), vec![0]].concat()), "something behind the list"),
+            (extension(SERVER_NAME, &[0, 9, 0, 0, 6, b'a']), "a list that is longer than its extension"),
+            (extension(SERVER_NAME, b""), "none, as a server says it"),
+            ([alpn(b"\x02h2"), alpn(b"\x02h2")].concat(), "protocols twice"),
+            (alpn(b"\x02h2\0"), "a protocol without a name"),
+            (alpn(b"\x03h2"), "half a protocol"),
+        ] {
+            let found = parse(&records(&client_hello(&extensions), 1000));
+            assert_eq!(found, Err(HelloError::Malformed), "{why}");
+        }
+        let unknown = list(b"\x07\0\x01a");
+        let found = parse(&records(&client_hello(&unknown), 1000));
+        assert_eq!(found, Ok(Some(ClientHello::default())), "a name of another kind is none");
+        let mut behind = client_hello(&name);
+        behind.push(0);
+        behind[3] += 1;
+        assert_eq!(parse(&records(&behind, 1000)), Err(HelloError::Malformed), "bytes behind the extensions");
+    }
+
+    /// RFC 8701: values that nobody understands, to keep everybody used to that.
+    #[test]
+    fn grease_is_passed_over() {
+        let grease = [extension(0x0a0a, b""), extension(0xfafa, b"\0"), extension(0x0a0a, &[7; 300])];
+        let alpn = extension(ALPN, &vector16(b"\x02\x1a\x1a\x02h2"));
+        let extensions = [&grease[0][..], &named(b"a.test"), &grease[1], &alpn, &grease[2]].concat();
+        let found = parse(&records(&client_hello(&extensions), 1000)).unwrap().unwrap();
+        assert_eq!(found.server_name.as_deref(), Some("a.test"));
+        assert_eq!(found.protocols, [&b"\x1a\x1a"[..], b"h2"]);
     }
 
     #[test]
