@@ -1,12 +1,14 @@
 //! Certificates that an authority hands out by itself: `pebble`, a real one for tests.
 
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use tidegate_testkit::pebble::Pebble;
 use tidegate_testkit::proxy::program;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate, apart, eventually};
 
 /// A site that wants a certificate.
 struct Site {
@@ -157,4 +159,52 @@ fn a_root_or_a_key_that_is_none_is_refused_beside_the_line_that_names_it() {
             assert!(said.contains(words), "{command}, {words}: {said}");
         }
     }
+}
+
+/// Ended when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_public_host_and_no_listener_is_served_on_the_ports_of_the_web() {
+    apart("acme::a_public_host_and_no_listener_is_served_on_the_ports_of_the_web", |_| {
+        let (own, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+        let issued = own.issue_for_days("app", &["app.example.com"], 0..=90);
+        let pair = [std::fs::read(&issued.cert).unwrap(), std::fs::read(&issued.key).unwrap()].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = folder.path().join("acme/certificates");
+        std::fs::create_dir_all(&certificates).unwrap();
+        std::fs::write(certificates.join("app.example.com.pem"), pair).unwrap();
+        let config = format!("[[route]]\nhost = \"app.example.com\"\nto = \"{}\"\n", endpoint.address());
+        std::fs::write(folder.path().join("tidegate.toml"), config).unwrap();
+        let mut command = Command::new(program());
+        command.arg("run").current_dir(folder.path()).env("STATE_DIRECTORY", folder.path());
+        let _running = Running(command.stdin(Stdio::null()).spawn().unwrap());
+
+        let addresses = ["127.0.0.1", "::1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        for ip in addresses {
+            eventually("both ports are served", || {
+                [80, 443].iter().all(|port| TcpStream::connect((ip, *port)).is_ok())
+            });
+            let mut plain = TcpStream::connect((ip, 80)).unwrap();
+            plain
+                .write_all(b"GET /a HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            let mut answer = String::new();
+            plain.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
+            assert!(
+                answer.to_ascii_lowercase().contains("location: https://app.example.com/a\r\n"),
+                "{answer}"
+            );
+            let mut https = own.client().connect((ip, 443).into(), "app.example.com").unwrap();
+            assert_eq!(https.get("app.example.com", "/").unwrap().0, 200);
+        }
+    });
 }
