@@ -1,11 +1,12 @@
-//! An authority that says when it would like certificates to be replaced (RFC 9773), which `pebble` of Debian does not: Tidegate
-//! stands before it, and what it cannot answer goes to an endpoint of ours.
+//! An authority that says when it would like to be asked again: for a certificate that it refused, and for the next one
+//! (RFC 9773), which `pebble` of Debian does not. Tidegate stands before it, and what it cannot answer goes to an endpoint of ours.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -99,6 +100,62 @@ fn status(proxy: &Proxy) -> Value {
     status["certificates"][0].clone()
 }
 
+/// Tidegate before an authority, with an endpoint that answers at some paths in its place.
+fn before(pebble: &Pebble, paths: &[&str], oracle: &Endpoint) -> Proxy {
+    let to = oracle.address();
+    let own = paths.iter().map(|path| format!("[[route]]\npath = \"{path}\"\nto = \"{to}\"\n"));
+    let authority = pebble.authority();
+    Tidegate::with(format!(
+        "{}[[route]]\nto = \"https://{}\"\ntls = {{ ca = '{}' }}\n\
+         [[listener]]\nbind = \"{{listen}}\"\ntls = {{ {} }}\n",
+        own.collect::<String>(),
+        pebble.address(),
+        authority.cert().display(),
+        authority.issue("front", &["127.0.0.1"]).keys(),
+    ))
+    .start()
+}
+
+/// Whoever wants a certificate from there.
+fn site(
+    app: &Endpoint,
+    [plain, tls]: [SocketAddr; 2],
+    folder: &Path,
+    front: &Proxy,
+    pebble: &Pebble,
+) -> Proxy {
+    Tidegate::with(format!(
+        "to = \"{}\"\n[[listener]]\nbind = \"{plain}\"\n[[listener]]\nbind = \"{{listen}}\"\n[[listener]]\nbind = \"{tls}\"\n\
+         [listener.tls.acme]\nhosts = ['app.test']\nfolder = '{}'\nca = 'https://{}/dir'\nca_root = '{}'\n",
+        app.address(),
+        folder.display(),
+        front.address(),
+        pebble.authority().cert().display(),
+    ))
+    .start()
+}
+
+#[test]
+fn an_authority_that_is_asked_too_often_is_not_asked_before_it_says() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+    pebble.start();
+    let problem =
+        json!({ "type": "urn:ietf:params:acme:error:rateLimited", "detail": "not before tea" }).to_string();
+    let refusal = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\nRetry-After: 7200\r\n\
+         Content-Length: {}\r\n\r\n{problem}",
+        problem.len()
+    );
+    let oracle = Endpoint::start(Script::writes(refusal, Then::KeepAlive));
+    let (front, app) = (before(&pebble, &["/order-plz"], &oracle), Endpoint::answering("hello"));
+    let proxy = site(&app, [plain.address(), tls.address()], folder.path(), &front, &pebble);
+    eventually("it was refused", || status(&proxy)["acme"]["state"] == "waiting");
+    assert!(status(&proxy)["problem"].as_str().unwrap().contains("not before tea"));
+    let next = status(&proxy)["acme"]["next_order"].as_i64().unwrap() - now();
+    assert!((7140..=7200).contains(&next), "{next}");
+}
+
 #[test]
 fn a_certificate_is_replaced_when_its_authority_suggests_and_only_once() {
     let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
@@ -108,31 +165,10 @@ fn a_certificate_is_replaced_when_its_authority_suggests_and_only_once() {
     *opinion.window.lock().unwrap() = (-2 * DAY, -DAY);
     let (holder, at, client) = (Arc::clone(&opinion), pebble.address(), pebble.authority().client());
     let oracle = Endpoint::start(Script::new(move |visit| holder.answers(visit, at, &client)));
-    let authority = pebble.authority();
-    let own = ["/dir", "/ari/", "/order-plz"];
-    let own = own.map(|path| format!("[[route]]\npath = \"{path}\"\nto = \"{}\"\n", oracle.address()));
-    let front = Tidegate::with(format!(
-        "{}[[route]]\nto = \"https://{}\"\ntls = {{ ca = '{}' }}\n\
-         [[listener]]\nbind = \"{{listen}}\"\ntls = {{ {} }}\n",
-        own.concat(),
-        pebble.address(),
-        authority.cert().display(),
-        authority.issue("front", &["127.0.0.1"]).keys(),
-    ))
-    .start();
-
+    let front = before(&pebble, &["/dir", "/ari/", "/order-plz"], &oracle);
     let app = Endpoint::answering("hello");
-    let mut proxy = Tidegate::with(format!(
-        "to = \"{}\"\n[[listener]]\nbind = \"{}\"\n[[listener]]\nbind = \"{{listen}}\"\n[[listener]]\nbind = \"{}\"\n\
-         [listener.tls.acme]\nhosts = ['app.test']\nfolder = '{}'\nca = 'https://{}/dir'\nca_root = '{}'\n",
-        app.address(),
-        plain.address(),
-        tls.address(),
-        folder.path().display(),
-        front.address(),
-        authority.cert().display(),
-    ))
-    .start();
+    let (plain, tls) = (plain.address(), tls.address());
+    let mut proxy = site(&app, [plain, tls], folder.path(), &front, &pebble);
     let file = folder.path().join("certificates/app.test.pem");
     eventually("there is a certificate", || status(&proxy)["acme"]["state"] == "fresh");
     let first = std::fs::read(&file).unwrap();

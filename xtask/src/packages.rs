@@ -59,7 +59,7 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@"
-for service in "$@"; do
+for service in "$@" named; do # what bind9 brings goes by its own name
     systemctl disable --quiet "${service%-light}.service" 2>/dev/null || true
 done
 "#;

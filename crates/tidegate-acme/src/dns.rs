@@ -109,17 +109,23 @@ impl Dns {
         };
         // Where nobody says who serves the zone, as behind some firewalls, whoever is asked for everything is asked for this.
         let servers = if served.is_empty() { &resolvers } else { &served };
+        let mut lacking = servers.clone();
         let seen = async {
             let mut pauses = LOOKS.into_iter();
             let mut pause = 0;
-            while !question::is_seen(servers, &record.name, &record.value).await {
+            loop {
+                lacking = question::lacking(servers, &record.name, &record.value).await;
+                if lacking.is_empty() {
+                    return;
+                }
                 pause = pauses.next().unwrap_or(pause);
                 tokio::time::sleep(Duration::from_secs(pause)).await;
             }
         };
-        tokio::time::timeout(self.wait, seen).await.map_err(|_| DnsError::NotSeen {
+        let seen = tokio::time::timeout(self.wait, seen).await;
+        seen.map_err(|_| DnsError::NotSeen {
             name: record.name.to_ascii(),
-            servers: servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            servers: lacking.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             limit: self.wait,
         })
     }

@@ -43,10 +43,15 @@ impl Named {
         config.extend(zones);
         write(folder.path().join("acme.key"), KEY);
         write(folder.path().join("named.conf"), &config);
-        let mut command = Command::new("named");
+        // A copy: AppArmor lets the one of the package read nothing but the files of the package.
+        let program = folder.path().join("named");
+        let copied =
+            Command::new("sh").args(["-c", "cp \"$(command -v named)\" \"$0\""]).arg(&program).status();
+        assert!(copied.is_ok_and(|status| status.success()), "bind9 is installed");
+        let mut command = Command::new(program);
         command.arg("-f").arg("-c").arg(folder.path().join("named.conf"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let running = command.spawn().expect("bind9 is installed");
+        let running = command.spawn().expect("a program");
         let address = SocketAddr::from((ip, 53));
         eventually("the zones are served", || TcpStream::connect(address).is_ok());
         Self { address, folder, running }

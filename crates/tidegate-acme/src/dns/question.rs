@@ -108,16 +108,20 @@ fn address(record: &Record) -> Option<SocketAddr> {
     }
 }
 
-/// Whether everybody who answers shows it. Whoever does not answer is not waited for: a machine may have no IPv6, a zone a server
-/// that is down, and the authority has the same choice.
-pub(super) async fn is_seen(servers: &[SocketAddr], name: &Name, value: &str) -> bool {
+/// Who answers and does not show it; all, if nobody answers. Whoever else does not answer is not waited for: a machine may have no
+/// IPv6, a zone a server that is down, and the authority has the same choice.
+pub(super) async fn lacking(servers: &[SocketAddr], name: &Name, value: &str) -> Vec<SocketAddr> {
     let mut looks = JoinSet::new();
     for server in servers {
         let (server, name) = (*server, name.clone());
-        looks.spawn(async move { ask(server, &name, RecordType::TXT).await });
+        looks.spawn(async move { (server, ask(server, &name, RecordType::TXT).await) });
     }
-    let mut answers = looks.join_all().await.into_iter().flatten().peekable();
-    answers.peek().is_some() && answers.all(|answer| shows(&answer, value))
+    let looks = looks.join_all().await;
+    if looks.iter().all(|(_, answer)| answer.is_err()) {
+        return servers.to_vec();
+    }
+    let lacks = |answer: &Result<Message, _>| answer.as_ref().is_ok_and(|answer| !shows(answer, value));
+    looks.into_iter().filter(|(_, answer)| lacks(answer)).map(|(server, _)| server).collect()
 }
 
 fn shows(answer: &Message, value: &str) -> bool {
