@@ -224,9 +224,13 @@ fn proxies_that_know_nothing_of_each_other_learn_what_they_cannot_see() {
 #[test]
 fn one_request_a_second_for_each_endpoint_is_enough_to_leave_the_slow_one() {
     let settings = "rate = 10\nwarm_up = '0s'\nlasts = '600s'";
-    let (adaptive, least) = run(&lab(settings, "slow = { times = 10 }\n[[endpoints]]\ncount = 9"), 1);
-    println!("share: adaptive {:.4}, least request {:.4}", adaptive.share(0), least.share(0));
-    assert!(adaptive.share(0) < 0.03);
+    let text = lab(settings, "slow = { times = 10 }\n[[endpoints]]\ncount = 9");
+    // 6000 requests tell little: 0.015 to 0.05 by seed, 0.03 as a mean. Least request gives it its tenth.
+    let seeds = 1..=8;
+    let shares = seeds.clone().map(|seed| run(&text, seed)).map(|(adaptive, _)| adaptive.share(0));
+    let mean = shares.sum::<f64>() / seeds.count() as f64;
+    println!("share: {mean:.4}");
+    assert!(mean < 0.04);
 }
 
 #[test]

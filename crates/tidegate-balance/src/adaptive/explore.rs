@@ -5,20 +5,23 @@
 
 use crate::{EndpointState, Moment};
 
-/// Periods with traffic after which an idle endpoint of the fleet's cost is asked, whatever is believed of it. One that costs
-/// more waits as many times longer: its answers take as many times longer, too. At low rates each answer is a period: then
-/// it is one request in so many.
+/// Periods with traffic after which an idle endpoint that costs no more than the cheapest is asked, whatever is believed of it. One
+/// that costs more waits as many times longer: its answers take as many times longer, too. At low rates each answer is a
+/// period: then it is one request in so many.
 const PERIODS: f32 = 20.0;
+/// So many times longer at most, about half a minute.
+const PATIENCE_MAX: f32 = 16.0;
 
 /// Once a period, for each endpoint. One that has just joined or come back is asked at once; one whose last answer was better than
 /// believed is asked again, until what is believed has followed.
-pub(super) fn explore_if_due(state: &EndpointState, now: Moment) {
+pub(super) fn explore_if_due(state: &EndpointState, cheapest: f32, now: Moment) {
     if state.in_flight() > 0 || !state.is_open(now) {
         return;
     }
     let published = state.published();
     let unheard = published.another_period_unheard() as f32;
-    if published.is_promising() || unheard >= PERIODS * state.standing().cost.get().max(1.0) {
+    let patience = (state.standing().cost.get() / cheapest).clamp(1.0, PATIENCE_MAX);
+    if published.is_promising() || unheard >= PERIODS * patience {
         state.learned().explore(state, now);
     }
 }

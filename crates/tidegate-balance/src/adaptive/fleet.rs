@@ -147,7 +147,11 @@ impl Fleet {
             if measured && seat.state.published().gain.get() > 0.0 {
                 seat.state.standing().cost.set(self.price(&seat.state, doubt(peers), now));
             }
-            explore_if_due(&seat.state, now);
+        }
+        let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        let cheapest = open.map(|seat| seat.state.standing().cost.get()).fold(COST_MAX, f32::min);
+        for seat in turn.seats() {
+            explore_if_due(&seat.state, cheapest, now);
         }
     }
 

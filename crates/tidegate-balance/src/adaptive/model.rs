@@ -15,6 +15,9 @@ const CLAMP: f64 = 2.5;
 /// The prior, "an endpoint is like the fleet", against one answer. Where answers tell, it is nothing; where they do not (at
 /// a constant load half the service time and half the parallelism fit as well) it decides.
 const PRIOR: f64 = 0.005;
+/// At first it weighs as much as this many answers together, for service time and for parallelism. What the first few happened to
+/// say would else be believed for thousands, where later ones cannot tell.
+const PRIOR_ANSWERS: (f64, f64) = (2.0, 10.0);
 /// The same for parallelism, times the fourth power of how little the answer tells about it: much where an endpoint is idle,
 /// next to nothing at the bend.
 const RELAXATION: f64 = 0.04;
@@ -171,8 +174,10 @@ impl Model {
     /// An answer from far below the bend says nothing about parallelism; without evidence an endpoint is like the others. Else
     /// one that is believed to serve only one at a time would get only one at a time, and never prove more.
     fn relax(&mut self, gain: f64, uninformed: f64, idle: f64, fleet: &FleetLevel) {
-        self.log_service += gain * PRIOR * (fleet.log_service - self.log_service);
-        let kept = (1.0 - gain * (PRIOR + RELAXATION * uninformed.powi(4))) * remembered(idle);
+        let of_answers = |count| PRIOR.max(count / f64::from(self.samples));
+        self.log_service += gain * of_answers(PRIOR_ANSWERS.0) * (fleet.log_service - self.log_service);
+        let prior = of_answers(PRIOR_ANSWERS.1);
+        let kept = (1.0 - gain * (prior + RELAXATION * uninformed.powi(4))) * remembered(idle);
         self.log_parallelism = fleet.log_parallelism + kept * (self.log_parallelism - fleet.log_parallelism);
     }
 
