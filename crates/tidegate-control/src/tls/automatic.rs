@@ -136,19 +136,19 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
         let validity = keeper.validity(file);
         if let Some(validity) = validity {
             consult(&mut renewal, validity, &wanted, &authority).await;
-            let due = renewal.due(validity);
-            if now() < due.at {
-                keeper.stands(file, Progress::fresh(due), &overview);
-                tokio::time::sleep(LOOK).await;
-                continue;
-            }
-            if due.is_suggested && failures == 0 {
-                let page = renewal.why().map(|page| format!(": {page}")).unwrap_or_default();
-                voice.note(format_args!(
-                    "{} gets another certificate, as its authority suggests{page}",
-                    wanted.host
-                ));
-            }
+        }
+        let due = renewal.due(validity);
+        if now() < due.at {
+            keeper.stands(file, Progress::fresh(due), &overview);
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        if due.is_suggested && failures == 0 {
+            let page = renewal.why().map(|page| format!(": {page}")).unwrap_or_default();
+            voice.note(format_args!(
+                "{} gets another certificate, as its authority suggests{page}",
+                wanted.host
+            ));
         }
         keeper.stands(file, Progress::asking(failures, why.as_deref()), &overview);
         let asked = authority.obtain(&wanted.host, wanted.proof(failures, &answers)).await;
@@ -158,7 +158,7 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
         match asked {
             Ok(left) => {
                 (failures, why) = (0, None);
-                renewal.rests(now());
+                renewal.comes(now());
                 if let Some(why) = left {
                     let host = &wanted.host;
                     voice.warning(format_args!(

@@ -9,7 +9,8 @@ use tidegate_acme::{Suggestion, renewal_due};
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(24));
 /// After it gave no answer.
 const AFTER_FAILURE: Duration = Duration::from_hours(1);
-/// A certificate that has just come is not asked about: an authority that errs would hand out one after the other.
+/// A certificate that has just come is left alone, or an authority that errs, or a clock that is wrong, would use up one after the
+/// other. For a tenth of its life, if that is less.
 const REST: Duration = Duration::from_hours(1);
 
 /// What is planned for one certificate.
@@ -19,7 +20,7 @@ pub(super) struct Renewal {
     suggested: Option<Suggested>,
     why: Option<String>,
     ask_at: i64,
-    rest_until: i64,
+    came_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +40,9 @@ impl Renewal {
     /// Whether it is time to ask the authority when this certificate should be renewed.
     pub(super) fn wants_to_ask(&mut self, validity: Validity, now: i64) -> bool {
         if self.of != Some(validity) {
-            *self = Self {
-                of: Some(validity),
-                why: None,
-                ask_at: self.rest_until,
-                rest_until: self.rest_until,
-                suggested: None,
-            };
+            let came_at = self.came_at;
+            *self = Self { of: Some(validity), came_at, ..Self::default() };
+            self.ask_at = self.rests_until();
         }
         now >= self.ask_at
     }
@@ -72,8 +69,8 @@ impl Renewal {
     }
 
     /// There is a new certificate.
-    pub(super) fn rests(&mut self, now: i64) {
-        self.rest_until = now + seconds(REST);
+    pub(super) fn comes(&mut self, now: i64) {
+        self.came_at = Some(now);
     }
 
     /// A page where the authority explains itself.
@@ -81,14 +78,23 @@ impl Renewal {
         self.why.as_deref()
     }
 
-    pub(super) fn due(&self, validity: Validity) -> Due {
-        let Validity { not_before, not_after } = validity;
+    pub(super) fn due(&self, validity: Option<Validity>) -> Due {
+        let rests_until = self.rests_until();
+        let Some(Validity { not_before, not_after }) = validity else {
+            return Due { at: rests_until, is_suggested: false };
+        };
         // No suggestion is worth an outage: there has to be time for whatever goes wrong.
         let latest = not_after - (not_after - not_before) / 10;
         match self.suggested {
-            Some(suggested) => Due { at: suggested.moment.min(latest), is_suggested: true },
-            None => Due { at: renewal_due(not_before, not_after), is_suggested: false },
+            Some(suggested) => Due { at: suggested.moment.min(latest).max(rests_until), is_suggested: true },
+            None => Due { at: renewal_due(not_before, not_after).max(rests_until), is_suggested: false },
         }
+    }
+
+    fn rests_until(&self) -> i64 {
+        let Some(came_at) = self.came_at else { return i64::MIN };
+        let life = self.of.map_or(i64::MAX, |of| of.not_after - of.not_before);
+        came_at + seconds(REST).min(life / 10)
     }
 }
 
@@ -116,7 +122,7 @@ mod tests {
     fn where_nothing_is_suggested_it_is_two_thirds_of_the_life() {
         let mut renewal = asked(0);
         renewal.hears(None, 0, 0.5);
-        assert_eq!(renewal.due(LIFE), Due { at: 600_000, is_suggested: false });
+        assert_eq!(renewal.due(Some(LIFE)), Due { at: 600_000, is_suggested: false });
         assert!(!renewal.wants_to_ask(LIFE, 86_399) && renewal.wants_to_ask(LIFE, 86_400));
     }
 
@@ -124,15 +130,15 @@ mod tests {
     fn a_moment_of_the_window_is_chosen_once_and_again_for_another_window() {
         let mut renewal = asked(0);
         renewal.hears(Some(&suggestion(1000, 2000, 21_600)), 0, 0.25);
-        assert_eq!(renewal.due(LIFE), Due { at: 1250, is_suggested: true });
+        assert_eq!(renewal.due(Some(LIFE)), Due { at: 1250, is_suggested: true });
         renewal.hears(Some(&suggestion(1000, 2000, 21_600)), 10, 0.9);
-        assert_eq!(renewal.due(LIFE).at, 1250);
+        assert_eq!(renewal.due(Some(LIFE)).at, 1250);
         renewal.hears_nothing(20);
-        assert_eq!(renewal.due(LIFE).at, 1250, "it holds until something else is said");
+        assert_eq!(renewal.due(Some(LIFE)).at, 1250, "it holds until something else is said");
         renewal.hears(Some(&suggestion(-2000, -1000, 21_600)), 30, 0.5);
-        assert_eq!(renewal.due(LIFE).at, -1500, "all certificates of the authority are to go at once");
+        assert_eq!(renewal.due(Some(LIFE)).at, -1500, "all certificates of the authority are to go at once");
         renewal.hears(Some(&suggestion(2_000_000, 3_000_000, 21_600)), 40, 0.5);
-        assert_eq!(renewal.due(LIFE).at, 810_000, "never so late that nothing may go wrong");
+        assert_eq!(renewal.due(Some(LIFE)).at, 810_000, "never so late that nothing may go wrong");
     }
 
     #[test]
@@ -151,10 +157,24 @@ mod tests {
     fn a_new_certificate_is_left_alone_for_a_while_whatever_was_said_of_the_one_before() {
         let mut renewal = asked(0);
         renewal.hears(Some(&suggestion(-2000, -1000, 60)), 0, 0.5);
-        renewal.rests(100);
+        renewal.comes(100);
         let next = Validity { not_before: 100, not_after: 900_100 };
         assert!(!renewal.wants_to_ask(next, 3699));
-        assert_eq!(renewal.due(next), Due { at: 600_100, is_suggested: false });
+        assert_eq!(renewal.due(Some(next)), Due { at: 600_100, is_suggested: false });
         assert!(renewal.wants_to_ask(next, 3700));
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_does_not_use_up_certificates() {
+        let mut renewal = asked(2_000_000);
+        assert!(renewal.due(Some(LIFE)).at < 2_000_000, "it has run out");
+        renewal.comes(2_000_000);
+        assert_eq!(renewal.due(Some(LIFE)).at, 2_003_600, "and so has the next one, as far as that goes");
+        assert_eq!(renewal.due(None).at, 2_003_600, "or it cannot be read");
+        let mut short = Renewal::default();
+        let life = Validity { not_before: 0, not_after: 600 };
+        short.comes(0);
+        assert!(!short.wants_to_ask(life, 59) && short.wants_to_ask(life, 60));
+        assert_eq!(short.due(Some(life)).at, 400, "short lives are renewed in time all the same");
     }
 }
