@@ -1,12 +1,12 @@
 //! Connections that are passed on as they are: all of a listener, or those whose TLS asks for a name.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::ServerName;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Endpoint, Front, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
+use tidegate_testkit::{Client, Endpoint, Front, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
 
 /// The alert of that name, in a record.
 const UNRECOGNIZED: [u8; 7] = [21, 3, 1, 0, 2, 2, 112];
@@ -40,6 +40,14 @@ fn cluster(name: &str, addresses: &[String]) -> String {
 fn passing_on(endpoint: &Endpoint, top: &str) -> Proxy {
     Tidegate::with(format!("{top}\n{}", listener("tcp = 'db'", &cluster("db", &[endpoint.address()]))))
         .start()
+}
+
+/// Nothing comes but a reset, which may be there before the client knows that it is connected.
+fn expect_reset(proxy: &Proxy) {
+    match Client::try_connect(proxy.address()) {
+        Ok(mut client) => assert_eq!(client.rest(), (Vec::new(), Gone::Reset)),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
 }
 
 #[test]
@@ -79,8 +87,7 @@ fn connections_are_balanced_and_one_that_cannot_be_opened_is_tried_elsewhere() {
     assert!(one.accepted() >= 4 && two.accepted() >= 4, "{} and {}", one.accepted(), two.accepted());
 
     let alone = passing_on(&dead, LOG);
-    let (bytes, gone) = alone.client().rest();
-    assert_eq!((bytes, gone), (Vec::new(), Gone::Reset));
+    expect_reset(&alone);
     alone.output().wait_for_stdout(&["\"cause\":\"connect_refused\"", "\"protocol\":\"TCP\""]);
     alone.wait_for_metric("tidegate_tcp_connections_total", &[("outcome", "failed")], 1.0);
 }
@@ -102,6 +109,62 @@ fn what_is_silent_for_too_long_is_ended_and_a_drain_lets_the_rest_go_on() {
     assert_eq!(client.wire().line().unwrap(), b"still");
     client.finish();
     assert_eq!(client.wire().line().unwrap(), b"7 bytes");
+}
+
+/// Greets, and keeps how each connection ended.
+fn keeps_endings(endings: &Arc<Mutex<Vec<Gone>>>) -> Script {
+    let endings = Arc::clone(endings);
+    Script::on_accept(move |wire: &mut Wire| {
+        let _ = wire.write(b"220 ready\r\n");
+        let gone = wire.discard();
+        endings.lock().unwrap().push(gone);
+        Then::Close
+    })
+}
+
+/// Whoever takes an end for the end of a message would take half of it for all.
+#[test]
+fn what_breaks_off_on_one_side_is_no_orderly_end_on_the_other() {
+    let (authority, endings) = (Authority::new(), Arc::default());
+    let endpoint = Endpoint::start(keeps_endings(&endings));
+    let last = |count: usize| {
+        eventually("it has ended there, too", || endings.lock().unwrap().len() == count);
+        endings.lock().unwrap()[count - 1]
+    };
+    let open = |proxy: &Proxy| {
+        let mut client = proxy.client();
+        assert_eq!(client.wire().line().unwrap(), b"220 ready");
+        client.send("half of it");
+        client
+    };
+    let proxy = passing_on(&endpoint, "timeout.tunnel_idle = '500ms'\n");
+    let before = endings.lock().unwrap().len(); // whoever looked whether it listens
+    open(&proxy).finish();
+    assert_eq!(last(before + 1), Gone::Finished);
+    open(&proxy).reset();
+    assert_eq!(last(before + 2), Gone::Reset);
+    assert_eq!(open(&proxy).rest().1, Gone::Reset, "it was idle for too long");
+    assert_eq!(last(before + 3), Gone::Reset);
+
+    // TLS that ends without saying so (RFC 8446 §6.1), on either side.
+    let keys = format!("tcp = 'db'\ntls = {{ {} }}", authority.issue("db", &["localhost"]).keys());
+    let proxy = Tidegate::with(listener(&keys, &cluster("db", &[endpoint.address()]))).start();
+    let mut client = authority.client().connect(proxy.address(), "localhost").unwrap();
+    client.stream.read_exact(&mut [0; 11]).unwrap(); // or the endpoint, which greets, would be told then
+    client.stream.write_all(b"half of it").unwrap();
+    client.stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(last(before + 4), Gone::Reset);
+    let breaks_off = Endpoint::start(Script::on_accept(|wire: &mut Wire| {
+        let _ = wire.line();
+        let _ = wire.write(b"half of it\r\n");
+        Then::Close
+    }));
+    let abrupt = Front::abrupt(&authority.issue("app", &["localhost"]), breaks_off.socket_address());
+    let encrypted = cluster("db", &[format!("https://localhost:{}", abrupt.port())]);
+    let proxy = Tidegate::with(listener("tcp = 'db'", &encrypted)).trusting(&authority.cert()).start();
+    let mut client = proxy.client();
+    client.send("all of it?\r\n");
+    assert_eq!(client.rest(), (b"half of it\r\n".to_vec(), Gone::Reset));
 }
 
 #[test]
@@ -144,7 +207,7 @@ fn with_tls_on_the_cluster_it_is_encrypted_towards_the_endpoints() {
         assert_eq!(meeting.protocol, None, "nobody knows what they speak");
     }
     let stranger = Tidegate::with(&*config).trusting(&Authority::new().cert()).start();
-    assert_eq!(stranger.client().rest(), (Vec::new(), Gone::Reset));
+    expect_reset(&stranger);
     stranger.output().wait_for_stdout(&["\"cause\":\"tls_certificate_untrusted\"", "\"protocol\":\"TCP\""]);
 }
 
@@ -160,7 +223,7 @@ fn each_way_has_its_own_patience_and_its_own_attempts() {
         Tidegate::with(format!("{top}{LOG}{}", listener(tcp, &clusters))).start()
     };
     let hasty = start("tcp = { to = 'silent', timeout = { connect = '200ms' }, retry = 'off' }");
-    assert_eq!(hasty.client().rest(), (Vec::new(), Gone::Reset));
+    expect_reset(&hasty);
     hasty.output().wait_for_stdout(&["\"cause\":\"tls_timeout\"", "\"attempts\":1"]);
 
     let idle = start("tcp = { to = 'db', timeout = { tunnel_idle = '300ms' } }");
@@ -170,7 +233,7 @@ fn each_way_has_its_own_patience_and_its_own_attempts() {
     idle.output().wait_for_stdout(&["\"cause\":\"tunnel_idle\"", "\"attempts\":2"]);
 
     let once = start("tcp = { to = 'db', retry = 'off' }");
-    assert_eq!(once.client().rest(), (Vec::new(), Gone::Reset));
+    expect_reset(&once);
     once.output().wait_for_stdout(&["\"cause\":\"connect_refused\"", "\"attempts\":1"]);
 }
 

@@ -210,6 +210,9 @@ async fn tunnelled(call: &mut Call<'_>, flight: Flight<'_>, policy: &Policy) -> 
     call.journal.body_bytes_in = call.workspace.upload.body_bytes;
     call.journal.body_bytes_out = call.workspace.download.body_bytes;
     lease.settle(Ended::Answered { status: CONNECTED, first_byte: elapsed }, call.ended());
+    if ended.is_err() {
+        connection.abort();
+    }
     drop(slot);
     ended.map(|()| Fate::Close)
 }

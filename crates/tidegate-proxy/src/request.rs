@@ -289,7 +289,11 @@ fn land(
     let Flight { lease, endpoint, connection, slot } = flight;
     let is_reusable = ended.as_ref().is_ok_and(|exchanged| exchanged.upstream_reusable)
         && connection.carries != Carries::OneRequest;
-    if is_reusable && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max) {
+    if matches!(ended, Err(Failure { stage: Stage::Tunnel, .. })) {
+        connection.abort();
+    } else if is_reusable
+        && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max)
+    {
         call.worker.metrics.limit("upstream_idle_connections");
     }
     drop(slot);

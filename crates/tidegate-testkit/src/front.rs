@@ -191,7 +191,8 @@ impl Shared {
                 }
             }
             while tls.wants_write() && at_once(tls.write_tls(&mut client))?.is_some() {}
-            if plain_ended && !tls.wants_write() {
+            let has_met = client_ended || !tls.is_handshaking();
+            if plain_ended && has_met && !tls.wants_write() {
                 return client.shutdown(std::net::Shutdown::Write);
             }
             let wanted = |ended: bool, more: bool| {

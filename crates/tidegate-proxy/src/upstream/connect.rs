@@ -33,6 +33,11 @@ impl Connection {
         Self { stream: Stream::Http2Request(Box::new(request)), carries: Carries::OneRequest, counted: None }
     }
 
+    /// So that the endpoint does not take what it got so far for the whole.
+    pub(crate) fn abort(self) {
+        self.stream.abort();
+    }
+
     /// The stream, and what counts it for as long as it lives.
     pub(crate) fn into_parts(self) -> (Stream, Option<Counted>) {
         (self.stream, self.counted)
