@@ -42,6 +42,10 @@ fn whoever_believes_the_root_is_served_for_all_hosts_and_this_machine_over_resta
     proxy.kill();
     proxy.restart();
     assert_eq!(leaf(&client, &proxy), first, "the same after a restart");
+    proxy.reload(&https(&endpoint, &folder).replace("\"*.app.test\"", "\"new.test\""));
+    eventually("a new host has one that leads to the same root", || {
+        client.connect(proxy.address(), "new.test").is_ok()
+    });
 }
 
 #[test]

@@ -94,7 +94,9 @@ impl Dns {
     pub(crate) async fn locate(&self, host: &str, value: String) -> Result<Record, DnsError> {
         let named = format!("_acme-challenge.{}.", host.trim_start_matches("*."));
         let name = Name::from_ascii(&named).map_err(|_| DnsError::NoName(named))?;
-        let (name, zone) = question::locate(&self.resolvers(), name).await?;
+        let resolvers = self.resolvers();
+        let located = tokio::time::timeout(self.timeout, question::locate(&resolvers, name.clone())).await;
+        let (name, zone) = located.unwrap_or_else(|_| Err(DnsError::NoZone { name: name.to_ascii() }))?;
         Ok(Record { host: host.to_owned(), name, value, zone })
     }
 
@@ -103,14 +105,14 @@ impl Dns {
     pub(crate) async fn show(&self, record: &Record, now: u64) -> Result<(), DnsError> {
         self.change(Change::Present, record, now).await?;
         let resolvers = self.resolvers();
-        let served = match &record.zone {
-            Some(zone) => question::servers(&resolvers, &zone.apex).await,
-            None => Vec::new(),
-        };
-        // Where nobody says who serves the zone, as behind some firewalls, whoever is asked for everything is asked for this.
-        let servers = if served.is_empty() { &resolvers } else { &served };
-        let mut lacking = servers.clone();
+        let mut lacking = resolvers.clone();
         let seen = async {
+            let served = match &record.zone {
+                Some(zone) => question::servers(&resolvers, &zone.apex).await,
+                None => Vec::new(),
+            };
+            // Where nobody says who serves the zone, as behind some firewalls, whoever is asked for everything is asked for this.
+            let servers = if served.is_empty() { &resolvers } else { &served };
             let mut pauses = LOOKS.into_iter();
             let mut pause = 0;
             loop {
