@@ -130,6 +130,10 @@ fn names_are_found_however_the_hello_comes_and_whatever_is_around_them() {
         ("by its protocols", saying(&[&grease[1][..], &alpn, &named(b"b.test")].concat())),
         ("as long as it may be", saying(&[named(b"a.test"), extension(PADDING, &vec![0; 16_200])].concat())),
         ("in records of three bytes", records(&hello(&named(b"a.test")), 3)),
+        (
+            "long, and in records of one byte",
+            records(&hello(&[named(b"a.test"), extension(PADDING, &[0; 3000])].concat()), 1),
+        ),
         ("with more behind it", [saying(&named(b"a.test")), vec![0; 3000]].concat()),
     ]);
 }

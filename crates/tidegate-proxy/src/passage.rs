@@ -21,7 +21,7 @@ use crate::snapshot::{Course, Listener, Passage, Policy};
 use crate::sticky::Home;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
-use crate::tls::client_hello::{self, ClientHello};
+use crate::tls::client_hello::{ClientHello, HelloParser};
 use crate::tunnel;
 use crate::view::View;
 use crate::worker::Worker;
@@ -132,8 +132,9 @@ async fn course<'p>(
 /// The first message of TLS, which stays in the input; `None`: it begins with something else.
 async fn read_hello(call: &mut Call<'_>, deadline: Moment) -> Result<Option<ClientHello>, Failure> {
     let failed = |cause| Failure::new(Stage::Head, cause);
+    let mut parser = HelloParser::default();
     loop {
-        match client_hello::parse(call.workspace.input.readable()) {
+        match parser.parse(call.workspace.input.readable()) {
             Ok(Some(hello)) => return Ok(Some(hello)),
             Ok(None) => {}
             Err(_) => return Ok(None),

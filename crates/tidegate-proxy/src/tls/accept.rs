@@ -1,7 +1,7 @@
 //! From a client's first byte to an encrypted connection.
 
 use super::challenges::ACME_TLS;
-use super::client_hello::{self, ClientHello, HelloError};
+use super::client_hello::{ClientHello, HelloError, HelloParser};
 use super::session::Role;
 use super::turns::Turns;
 use super::{Terminator, TlsStream};
@@ -173,8 +173,9 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, hello: ClientHello, rec
 
 /// What the client wants, before anything is decided.
 async fn read_hello(tls: &TlsStream, received: &mut Vec<u8>) -> Result<ClientHello, Handshake> {
+    let mut parser = HelloParser::default();
     loop {
-        match client_hello::parse(received) {
+        match parser.parse(received) {
             Ok(Some(hello)) => return Ok(hello),
             Ok(None) => {}
             Err(HelloError::NotTls) => return Err(Handshake::NotTls),

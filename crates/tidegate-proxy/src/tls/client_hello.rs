@@ -30,46 +30,63 @@ pub enum HelloError {
     TooLong,
 }
 
-/// Reads a `ClientHello` from the beginning of a connection. `None`: more bytes are needed to say.
-pub fn parse(bytes: &[u8]) -> Result<Option<ClientHello>, HelloError> {
-    let Some(message) = message(bytes)? else { return Ok(None) };
-    hello(&message).map(Some).ok_or(HelloError::Malformed)
+/// Reads a `ClientHello` as it comes, and each byte of it once: it may come one by one, each in a record of its own.
+#[derive(Debug, Default)]
+pub struct HelloParser {
+    /// How much of what came is done with.
+    read: usize,
+    /// So much of the current record is to come.
+    record_left: usize,
+    message: Vec<u8>,
 }
 
-/// The first handshake message, taken out of the records that it is spread over (RFC 8446 §5.1).
-fn message(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, HelloError> {
-    let mut message = Vec::new();
-    loop {
-        match bytes {
-            [] => return Ok(None),
-            [HANDSHAKE, rest @ ..] if rest.first().is_none_or(|major| *major == 3) => {}
-            _ => return Err(HelloError::NotTls),
+impl HelloParser {
+    /// `bytes` are all that came so far, from the beginning of the connection. `None`: more are needed to say.
+    pub fn parse(&mut self, bytes: &[u8]) -> Result<Option<ClientHello>, HelloError> {
+        loop {
+            if let Some(body) = self.body()? {
+                return hello(body).map(Some).ok_or(HelloError::Malformed);
+            }
+            let rest = bytes.get(self.read..).unwrap_or_default();
+            if self.record_left == 0 {
+                let Some(length) = record(rest)? else { return Ok(None) };
+                (self.read, self.record_left) = (self.read + RECORD_HEADER, length);
+            } else if rest.is_empty() {
+                return Ok(None);
+            } else {
+                let payload = rest.get(..self.record_left.min(rest.len())).unwrap_or_default();
+                self.message.extend_from_slice(payload);
+                (self.read, self.record_left) = (self.read + payload.len(), self.record_left - payload.len());
+            }
         }
-        let [_, _, _, high, low, rest @ ..] = bytes else { return Ok(None) };
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        if length == 0 || length > HELLO_BYTES_MAX {
-            return Err(HelloError::Malformed);
-        }
-        let payload = rest.get(..length.min(rest.len())).unwrap_or_default();
-        message.extend_from_slice(payload);
-        match message.as_slice() {
-            [kind, ..] if *kind != CLIENT_HELLO => return Err(HelloError::Malformed),
+    }
+
+    /// What is behind the header of the first handshake message, if all of it is there.
+    fn body(&self) -> Result<Option<&[u8]>, HelloError> {
+        match self.message.as_slice() {
+            [kind, ..] if *kind != CLIENT_HELLO => Err(HelloError::Malformed),
             [_, a, b, c, body @ ..] => {
                 let wanted = u32::from_be_bytes([0, *a, *b, *c]) as usize;
                 if wanted > HELLO_BYTES_MAX {
                     return Err(HelloError::TooLong);
                 }
-                if let Some(body) = body.get(..wanted) {
-                    return Ok(Some(body.to_vec()));
-                }
+                Ok(body.get(..wanted))
             }
-            _ => {}
+            _ => Ok(None),
         }
-        if payload.len() < length {
-            return Ok(None);
-        }
-        bytes = bytes.get(RECORD_HEADER + length..).unwrap_or_default();
     }
+}
+
+/// How long the record is that begins here (RFC 8446 §5.1).
+fn record(bytes: &[u8]) -> Result<Option<usize>, HelloError> {
+    match bytes {
+        [] => return Ok(None),
+        [HANDSHAKE, rest @ ..] if rest.first().is_none_or(|major| *major == 3) => {}
+        _ => return Err(HelloError::NotTls),
+    }
+    let [_, _, _, high, low, ..] = bytes else { return Ok(None) };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    if length == 0 || length > HELLO_BYTES_MAX { Err(HelloError::Malformed) } else { Ok(Some(length)) }
 }
 
 /// RFC 8446 §4.1.2; `None`: it does not hold together.
@@ -165,6 +182,14 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<Option<ClientHello>, HelloError> {
+        let (whole, mut parser) = (HelloParser::default().parse(bytes), HelloParser::default());
+        let mut ends = (0..=bytes.len()).map(|end| parser.parse(&bytes[..end]));
+        let in_pieces = ends.find(|found| *found != Ok(None)).unwrap_or(Ok(None));
+        assert_eq!(in_pieces, whole, "{}", bytes.escape_ascii());
+        whole
+    }
 
     fn vector16(bytes: &[u8]) -> Vec<u8> {
         [&(bytes.len() as u16).to_be_bytes()[..], bytes].concat()
