@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tidegate_testkit::named::Named;
 use tidegate_testkit::pebble::Pebble;
-use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate, apart};
+use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate, apart, eventually};
 
 /// A site that wants certificates, and can show records only.
 struct Site {
@@ -93,6 +93,20 @@ fn a_command_that_fails_is_told_of_in_its_own_words() {
     assert!(said.contains("`sh` ended with 3: no such zone"), "{said}");
     assert!(proxy.admin("/status").text().contains("no such zone"));
     proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 1.0);
+}
+
+#[test]
+fn a_reload_that_wants_no_certificate_any_more_takes_away_what_is_shown_for_it() {
+    let mut site = Site::new(|pebble| pebble);
+    site.pebble.start();
+    let script = format!("echo \"$1\" >> '{}'; test \"$1\" = cleanup || sleep 1000", log(&site).display());
+    let file = site.folder.path().join("hook");
+    std::fs::write(&file, script).unwrap();
+    let dns = format!("command = ['sh', '{}'], resolver = '{}'", file.display(), site.pebble.names());
+    let proxy = site.proxy("['app.test']", &dns);
+    eventually("a record is shown", || text(&log(&site)) == "present\n");
+    proxy.reload(&format!("to = \"{}\"\n", site.endpoint.address()));
+    eventually("and taken away", || text(&log(&site)) == "present\ncleanup\n");
 }
 
 const FIRST: Ipv4Addr = Ipv4Addr::LOCALHOST;

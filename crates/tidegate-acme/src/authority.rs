@@ -2,7 +2,7 @@
 
 use crate::caller::{Caller, Later};
 use crate::challenge::{Answer, ChallengeKind, Proof};
-use crate::dns::{DnsError, Record};
+use crate::dns::{DnsError, Standing};
 use crate::folder::Folder;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier,
@@ -179,17 +179,14 @@ impl Authority {
         proof: Proof<'_>,
     ) -> Result<(String, Option<DnsError>), AcmeError> {
         let mut order = self.begin(account, host).await?;
+        let shown = Forgotten { host, proof };
         let mut records = Vec::new();
         let ready = self.show(&mut order, host, proof, &mut records).await;
         let mut left = None;
-        match proof {
-            Proof::Shown(_, answers) => answers.forget(host),
-            Proof::Dns(dns) => {
-                for record in &records {
-                    left = dns.withdraw(record, self.now()).await.err().or(left);
-                }
-            }
+        for record in records {
+            left = record.withdraw().await.err().or(left);
         }
+        drop(shown);
         ready?;
         let key = order.finalize().await.map_err(|error| self.said(error))?;
         let chain = order.poll_certificate(&retries()).await.map_err(|error| self.said(error))?;
@@ -202,7 +199,7 @@ impl Authority {
         order: &mut Order,
         host: &str,
         proof: Proof<'_>,
-        records: &mut Vec<Record>,
+        records: &mut Vec<Standing>,
     ) -> Result<(), AcmeError> {
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
@@ -221,7 +218,7 @@ impl Authority {
         authorization: &'a mut AuthorizationHandle<'a>,
         host: &str,
         proof: Proof<'_>,
-        records: &mut Vec<Record>,
+        records: &mut Vec<Standing>,
     ) -> Result<(), AcmeError> {
         let (wanted, word) = match proof {
             Proof::Dns(_) => (ChallengeType::Dns01, "dns-01"),
@@ -235,9 +232,9 @@ impl Authority {
         match proof {
             Proof::Dns(dns) => {
                 let record = dns.locate(host, key.dns_value()).await?;
-                records.push(record);
+                records.push(Standing::new(dns, record, self.clock));
                 if let Some(record) = records.last() {
-                    dns.show(record, self.now()).await?;
+                    record.show().await?;
                 }
             }
             Proof::Shown(ChallengeKind::Http01, answers) => {
@@ -267,9 +264,20 @@ impl Authority {
         }
         AcmeError::Unreachable(text)
     }
+}
 
-    fn now(&self) -> u64 {
-        (self.clock)().try_into().unwrap_or_default()
+/// What is answered to whoever connects is forgotten when nobody needs it any more, also when whoever waits for a certificate is
+/// sent away in the middle.
+struct Forgotten<'a> {
+    host: &'a str,
+    proof: Proof<'a>,
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        if let Proof::Shown(_, answers) = self.proof {
+            answers.forget(self.host);
+        }
     }
 }
 

@@ -6,13 +6,16 @@ mod key; // what changes are signed with
 mod question; // what the DNS says
 mod update; // by RFC 2136
 
+use crate::Clock;
 use hickory_proto::rr::Name;
 use question::Zone;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 pub use key::{KeyError, look_at_key};
 
@@ -82,6 +85,48 @@ pub(crate) struct Record {
     zone: Option<Zone>,
 }
 
+/// A record that stands in the DNS, or may do so: it is taken away when nobody needs it any more.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    dns: Dns,
+    /// `None`: it has been taken away.
+    record: Option<Arc<Record>>,
+    clock: Clock,
+}
+
+impl Standing {
+    pub(crate) fn new(dns: &Dns, record: Record, clock: Clock) -> Self {
+        Self { dns: dns.clone(), record: Some(Arc::new(record)), clock }
+    }
+
+    pub(crate) async fn show(&self) -> Result<(), DnsError> {
+        match &self.record {
+            Some(record) => self.dns.show(record, now(self.clock)).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn withdraw(mut self) -> Result<(), DnsError> {
+        let Some(record) = self.record.clone() else { return Ok(()) };
+        let withdrawn = self.dns.change(Change::CleanUp, &record, now(self.clock)).await;
+        self.record = None;
+        withdrawn
+    }
+}
+
+/// Whoever waits for a certificate may be sent away in the middle.
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let (Some(record), Ok(runtime)) = (self.record.take(), Handle::try_current()) else { return };
+        let (dns, clock) = (self.dns.clone(), self.clock);
+        runtime.spawn(async move { dns.change(Change::CleanUp, &record, now(clock)).await });
+    }
+}
+
+fn now(clock: Clock) -> u64 {
+    clock().try_into().unwrap_or_default()
+}
+
 /// What is to become of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
@@ -100,9 +145,8 @@ impl Dns {
         Ok(Record { host: host.to_owned(), name, value, zone })
     }
 
-    /// Puts it there, and waits until it is seen. Whatever comes of it, it has to be withdrawn. `now` is in seconds since the
-    /// Unix epoch.
-    pub(crate) async fn show(&self, record: &Record, now: u64) -> Result<(), DnsError> {
+    /// Puts it there, and waits until it is seen. `now` is in seconds since the Unix epoch.
+    async fn show(&self, record: &Record, now: u64) -> Result<(), DnsError> {
         self.change(Change::Present, record, now).await?;
         let resolvers = self.resolvers();
         let mut lacking = resolvers.clone();
@@ -130,11 +174,6 @@ impl Dns {
             servers: lacking.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             limit: self.wait,
         })
-    }
-
-    /// Takes it away.
-    pub(crate) async fn withdraw(&self, record: &Record, now: u64) -> Result<(), DnsError> {
-        self.change(Change::CleanUp, record, now).await
     }
 
     async fn change(&self, change: Change, record: &Record, now: u64) -> Result<(), DnsError> {

@@ -52,9 +52,9 @@ impl Named {
         command.arg("-f").arg("-c").arg(folder.path().join("named.conf"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let running = command.spawn().expect("a program");
-        let address = SocketAddr::from((ip, 53));
-        eventually("the zones are served", || TcpStream::connect(address).is_ok());
-        Self { address, folder, running }
+        let named = Self { address: SocketAddr::from((ip, 53)), folder, running };
+        eventually("the zones are served", || TcpStream::connect(named.address).is_ok());
+        named
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -164,7 +164,8 @@ impl Stock {
         let mut certificates = certificates.collect::<Result<Vec<_>, _>>()?;
         for wanted in tls.acme.iter().flat_map(Wanted::of) {
             certificates.push(self.certificate(&wanted.files, true)?);
-            if !self.automatic.contains(&wanted) {
+            // The first listener says how, or two would ask for the same.
+            if !self.is_automatic(&wanted.files) {
                 self.automatic.push(wanted);
             }
         }
