@@ -10,6 +10,7 @@ mod client_cert; // what endpoints are told of a client's own
 pub mod client_hello; // the name a client asks for, from its first bytes
 mod originate; // from a connection to an endpoint to an encrypted one
 mod originator; // what an endpoint is spoken TLS with
+mod sealed; // encrypted bytes on their way out
 mod session; // one connection's keys: bytes in, bytes out
 mod stream; // a session on a socket
 mod subject; // whom a client's certificate is for

@@ -1,6 +1,7 @@
 //! One connection's keys and where its handshake stands: encrypted bytes in, plain bytes out, and back. Does no I/O, and
 //! keeps no buffer of its own while nothing is half done.
 
+use super::sealed::Sealed;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
@@ -146,7 +147,7 @@ impl Session {
         incoming: &mut [u8],
         room: &mut Room<'_>,
         want: &Want<'_>,
-        sealed: &mut Vec<u8>,
+        sealed: &mut Sealed,
     ) -> Result<(Reached, usize), Error> {
         if self.failed {
             return Err(Error::General("the session has failed".into()));
@@ -169,7 +170,7 @@ impl Session {
     }
 
     /// What was queued before the error, and then the alert. No further than that: what arrived would fail again.
-    fn alert(&mut self, mut incoming: &mut [u8], sealed: &mut Vec<u8>) {
+    fn alert(&mut self, mut incoming: &mut [u8], sealed: &mut Sealed) {
         while self.role.wants_write() {
             let (discard, step) = self.step(incoming, &mut Room::new(&mut []), &Want::Nothing, sealed);
             if !matches!(step, Ok(Step::Again)) {
@@ -184,7 +185,7 @@ impl Session {
         incoming: &mut [u8],
         room: &mut Room<'_>,
         want: &Want<'_>,
-        sealed: &mut Vec<u8>,
+        sealed: &mut Sealed,
     ) -> (usize, Result<Step, Error>) {
         let plain = &mut self.plain;
         match &mut self.role {
@@ -199,7 +200,7 @@ fn step<D>(
     plain: &mut Plain,
     room: &mut Room<'_>,
     want: &Want<'_>,
-    sealed: &mut Vec<u8>,
+    sealed: &mut Sealed,
 ) -> (usize, Result<Step, Error>) {
     let mut discard = status.discard;
     let step = match status.state {
@@ -215,15 +216,10 @@ fn step<D>(
             }
         },
         Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            let start = sealed.len();
-            let written = match data.encode(&mut []) {
-                Err(EncodeError::InsufficientSize(size)) => {
-                    sealed.resize(start + size.required_size, 0);
-                    data.encode(sealed.get_mut(start..).unwrap_or_default()).unwrap_or(0)
-                }
-                Ok(_) | Err(EncodeError::AlreadyEncoded) => 0,
-            };
-            sealed.truncate(start + written);
+            if let Err(EncodeError::InsufficientSize(size)) = data.encode(&mut []) {
+                // Said to be enough; there is nothing to be done if it is not.
+                let _ = sealed.write(size.required_size, |room| data.encode(room));
+            }
             Ok(Step::Again)
         }
         Ok(ConnectionState::TransmitTlsData(transmit)) => {
@@ -244,22 +240,16 @@ fn step<D>(
     (discard, step)
 }
 
-fn send<D>(mut traffic: WriteTraffic<'_, D>, want: &Want<'_>, sealed: &mut Vec<u8>) -> Result<(), Error> {
-    let start = sealed.len();
-    let room = match want {
-        Want::Nothing => return Ok(()),
-        Want::Encrypt(bytes) => bytes.len() + bytes.len().div_ceil(RECORD_BYTES_MAX) * RECORD_OVERHEAD,
-        Want::End => RECORD_OVERHEAD,
-    };
-    sealed.resize(start + room, 0);
-    let room = sealed.get_mut(start..).unwrap_or_default();
+fn send<D>(mut traffic: WriteTraffic<'_, D>, want: &Want<'_>, sealed: &mut Sealed) -> Result<(), Error> {
     let written = match want {
-        Want::Nothing => Ok(0),
-        Want::Encrypt(bytes) => traffic.encrypt(bytes, room),
-        Want::End => traffic.queue_close_notify(room),
+        Want::Nothing => Ok(()),
+        Want::Encrypt(bytes) => {
+            let room = bytes.len() + bytes.len().div_ceil(RECORD_BYTES_MAX) * RECORD_OVERHEAD;
+            sealed.write(room, |room| traffic.encrypt(bytes, room))
+        }
+        Want::End => sealed.write(RECORD_OVERHEAD, |room| traffic.queue_close_notify(room)),
     };
-    sealed.truncate(start + written.as_ref().map_or(0, |written| *written));
-    written.map(|_| ()).map_err(|error| match error {
+    written.map_err(|error| match error {
         EncryptError::EncryptExhausted => Error::EncryptError,
         EncryptError::InsufficientSize(_) => Error::General("no room for a record".into()),
     })

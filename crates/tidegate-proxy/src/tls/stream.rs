@@ -5,6 +5,7 @@
 
 use super::agreed::{self, Agreed, HTTP2};
 use super::client_cert;
+use super::sealed::Sealed;
 use super::session::{Plain, Reached, Role, Room, Session, Want};
 use crate::transport::Transport;
 use rustls::{Error, HandshakeKind};
@@ -27,7 +28,7 @@ const HELD_BYTES_MAX: usize = 128 * 1024;
 pub(crate) struct Scratch {
     incoming: RefCell<Vec<u8>>,
     gathered: RefCell<Vec<u8>>,
-    sealed: RefCell<Vec<u8>>,
+    sealed: RefCell<Sealed>,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,7 @@ struct State {
     /// Arrived, and not consumed: the beginning of a record or of a handshake message.
     incoming: Vec<u8>,
     /// Encrypted and not sent.
-    sealed: Vec<u8>,
+    sealed: Sealed,
     /// Plain bytes in `sealed` that the caller does not know to be taken.
     accepted: usize,
     /// Nothing can be decrypted any more.
@@ -242,7 +243,8 @@ impl TlsStream {
             if let Err(error) = state.encrypt(part, &mut sealed) {
                 return Poll::Ready(Err(error));
             }
-            let sent = match self.transport.poll_write(cx, &sealed) {
+            let sealed = sealed.bytes();
+            let sent = match self.transport.poll_write(cx, sealed) {
                 Poll::Ready(Ok(sent)) => sent,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => 0,
@@ -250,7 +252,7 @@ impl TlsStream {
             if sent == sealed.len() {
                 return Poll::Ready(Ok(part.len()));
             }
-            state.sealed.extend_from_slice(sealed.get(sent..).unwrap_or_default());
+            state.sealed.append(sealed.get(sent..).unwrap_or_default());
             state.accepted = part.len();
         }
         ready!(state.poll_flush(cx, &self.transport))?;
@@ -387,12 +389,12 @@ impl State {
     }
 
     /// Puts what waits, then `bytes` encrypted, into `sealed`.
-    fn encrypt(&mut self, bytes: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
+    fn encrypt(&mut self, bytes: &[u8], sealed: &mut Sealed) -> io::Result<()> {
         sealed.clear();
         if self.session.is_none() {
             return Ok(());
         }
-        sealed.append(&mut self.sealed);
+        sealed.append(std::mem::take(&mut self.sealed).bytes());
         match self.say(&Want::Encrypt(bytes), sealed) {
             Ok(Reached::Traffic) => Ok(()),
             Ok(_) => Err(ErrorKind::NotConnected.into()),
@@ -410,7 +412,7 @@ impl State {
     }
 
     /// Does what is wanted, with the beginning of a message at hand that may have arrived.
-    fn say(&mut self, want: &Want<'_>, sealed: &mut Vec<u8>) -> Result<Reached, Error> {
+    fn say(&mut self, want: &Want<'_>, sealed: &mut Sealed) -> Result<Reached, Error> {
         let Some(session) = &mut self.session else { return Ok(Reached::NeedsMore) };
         let (reached, consumed) = session.run(&mut self.incoming, &mut Room::new(&mut []), want, sealed)?;
         self.incoming.drain(..consumed);
@@ -419,12 +421,8 @@ impl State {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, transport: &Transport) -> Poll<io::Result<()>> {
         while !self.sealed.is_empty() {
-            let sent = ready!(transport.poll_write(cx, &self.sealed))?;
-            if sent == self.sealed.len() {
-                self.sealed = Vec::new();
-            } else {
-                self.sealed.drain(..sent);
-            }
+            let sent = ready!(transport.poll_write(cx, self.sealed.bytes()))?;
+            self.sealed.sent(sent);
         }
         Poll::Ready(Ok(()))
     }
@@ -433,7 +431,7 @@ impl State {
     fn send_at_once(&mut self, transport: &Transport) {
         if !self.sealed.is_empty() {
             let sealed = std::mem::take(&mut self.sealed);
-            let _ = transport.try_write(&sealed); // the peer may be gone, or not listening
+            let _ = transport.try_write(sealed.bytes()); // the peer may be gone, or not listening
         }
     }
 }
