@@ -1,11 +1,11 @@
 //! One HTTP/2 client connection: each of its streams is a request, served like one of HTTP/1 by a task of its own.
 
-use super::PING_INTERVAL;
 use super::body::SEND_BYTES_MAX;
 use super::guard::{Fault, Guard, Verdict, Watch};
 use super::head;
 use super::io::Io;
 use super::stream::Http2Stream;
+use super::vigil::{Due, Vigil};
 use crate::answer;
 use crate::client::ClientAddress;
 use crate::downstream::{Connection, Parts, begin, unless_it_panics};
@@ -25,9 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-use tidegate_balance::Moment;
+use std::task::{Context, Poll, Waker, ready};
 use tidegate_http::Progress;
 use tidegate_http::Version;
 
@@ -49,13 +47,6 @@ const BODY_ROOM: usize = 8 * 1024;
 
 /// Tasks of one connection that wait for a stream.
 const WAITING_MAX: usize = 64;
-
-/// How long they wait on a connection that has fallen silent.
-const WARM: Duration = Duration::from_secs(1);
-
-/// To say goodbye, when all streams have ended; as often again while the client still reads, and says so.
-const GOODBYE: Duration = Duration::from_secs(2);
-const GOODBYES_MAX: u8 = 15;
 
 /// What the streams of a connection have in common.
 pub(crate) struct Shared {
@@ -125,106 +116,96 @@ struct Driver {
     connection: h2::server::Connection<Io, Bytes>,
     pings: Option<h2::PingPong>,
     guard: Guard,
-    /// When the next thing is due: a look at whether the client is there, or the end of an idle connection.
-    due: Moment,
-    awaits_pong: bool,
+    vigil: Vigil,
     /// It has been said that no more streams are taken.
     ends: bool,
-    /// Tasks wait for streams.
-    is_warm: bool,
-    goodbyes: u8,
 }
 
 impl Driver {
     fn new(shared: Rc<Shared>, mut connection: h2::server::Connection<Io, Bytes>, guard: Guard) -> Self {
         let pings = connection.ping_pong();
-        Self {
-            shared,
-            connection,
-            pings,
-            guard,
-            due: Moment(0),
-            awaits_pong: false,
-            ends: false,
-            is_warm: false,
-            goodbyes: 0,
-        }
+        Self { shared, connection, pings, guard, vigil: Vigil::new(), ends: false }
     }
 
     async fn run(mut self, alarm: &Alarm) {
-        let mut was_busy = None;
-        poll_fn(|cx| {
-            loop {
-                match self.connection.poll_accept(cx) {
-                    Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
-                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                    Poll::Pending => break,
-                }
-            }
-            match self.guard.poll(cx) {
-                Poll::Ready(Verdict::End(fault)) => {
-                    self.break_off(fault);
-                    return poll_again(cx);
-                }
-                Poll::Ready(Verdict::Over) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-            if self.shared.open.worker.is_draining() && !self.ends {
-                self.ends = true;
-                self.connection.graceful_shutdown();
+        poll_fn(|cx| self.poll(cx, alarm)).await;
+        self.shared.dismiss();
+    }
+
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
+        if self.poll_streams(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        match self.guard.poll(cx) {
+            Poll::Ready(Verdict::End(fault)) => {
+                self.break_off(fault);
                 return poll_again(cx);
             }
-            let busy = self.shared.streams.get() > 0;
-            if was_busy != Some(busy) {
-                was_busy = Some(busy);
-                self.awaits_pong = false;
-                self.is_warm = true;
-                self.shared.is_over.set(false);
-                self.due = after(now(), if busy { PING_INTERVAL } else { WARM });
-                alarm.arm(self.due, cx);
+            Poll::Ready(Verdict::Over) => return Poll::Ready(()),
+            Poll::Pending => {}
+        }
+        if self.shared.open.worker.is_draining() && !self.ends {
+            self.say_goodbye();
+            return poll_again(cx);
+        }
+        let busy = self.shared.streams.get() > 0;
+        if self.vigil.handle_streams(busy, now) {
+            self.shared.is_over.set(false);
+            alarm.arm(self.vigil.due, cx);
+        }
+        if self.vigil.awaits_pong() && self.hears_pong(cx) {
+            self.vigil.handle_pong();
+        }
+        if !alarm.fired() {
+            return Poll::Pending;
+        }
+        if self.shared.open.worker.is_stopping() && !busy {
+            return Poll::Ready(());
+        }
+        self.poll_due(cx, alarm)
+    }
+
+    /// Takes what begins. Ready when nothing more can.
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(begun) = ready!(self.connection.poll_accept(cx)) {
+            let Ok((request, respond)) = begun else { break };
+            self.begin(request, respond);
+        }
+        Poll::Ready(())
+    }
+
+    /// The alarm has fired: for what is due, or for a drain, which has begun.
+    fn poll_due(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
+        let now = now();
+        if self.vigil.due > now {
+            alarm.arm(self.vigil.due, cx);
+            return Poll::Pending;
+        }
+        let keep_alive = self.shared.listener.current().keep_alive_timeout;
+        let due = self.vigil.handle_due(now, keep_alive, self.ends, self.shared.watch.has_heard());
+        alarm.arm(self.vigil.due, cx);
+        match due {
+            Due::Ask => {
+                let asked = self.pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok());
+                if !asked {
+                    self.vigil.handle_pong(); // one that was answered late is still on its way
+                }
             }
-            if self.awaits_pong && self.hears_pong(cx) {
-                self.awaits_pong = false;
-            }
-            if !alarm.fired() {
-                return Poll::Pending;
-            }
-            if self.shared.open.worker.is_stopping() && !busy {
-                return Poll::Ready(());
-            }
-            if self.due > now() {
-                alarm.arm(self.due, cx); // woken for a drain, which has begun
-                return Poll::Pending;
-            }
-            if !busy && std::mem::take(&mut self.is_warm) {
+            Due::Dismiss => {
                 self.shared.dismiss();
-                self.due = after(now(), self.patience());
-                alarm.arm(self.due, cx);
                 return Poll::Pending;
             }
-            if self.ends && !busy && self.goodbyes < GOODBYES_MAX && self.shared.watch.has_heard() {
-                self.goodbyes += 1;
-                self.due = after(now(), GOODBYE);
-                alarm.arm(self.due, cx);
-                return Poll::Pending;
-            }
-            if self.awaits_pong || (self.ends && !busy) {
-                return Poll::Ready(()); // nobody there, or nobody who listens
-            }
-            if busy {
-                self.awaits_pong =
-                    self.pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok());
-                self.due = after(now(), PING_INTERVAL);
-            } else {
-                self.ends = true;
-                self.connection.graceful_shutdown();
-                self.due = after(now(), GOODBYE);
-            }
-            alarm.arm(self.due, cx);
-            poll_again(cx)
-        })
-        .await;
-        self.shared.dismiss();
+            Due::End => return Poll::Ready(()),
+            Due::Goodbye => self.say_goodbye(),
+            Due::Wait => return Poll::Pending,
+        }
+        poll_again(cx)
+    }
+
+    fn say_goodbye(&mut self) {
+        self.ends = true;
+        self.connection.graceful_shutdown();
     }
 
     fn break_off(&mut self, fault: Fault) {
@@ -237,12 +218,6 @@ impl Driver {
         }
         self.ends = true;
         self.connection.abrupt_shutdown(fault.reason());
-    }
-
-    /// How long a connection without streams stays, after it has been warm for a while.
-    fn patience(&self) -> Duration {
-        let keep_alive = self.shared.listener.current().keep_alive_timeout;
-        if self.ends { GOODBYE } else { keep_alive.saturating_sub(WARM) }
     }
 
     fn hears_pong(&mut self, cx: &mut Context<'_>) -> bool {

@@ -13,6 +13,7 @@ mod request; // one stream to an endpoint, written and read like a connection
 mod settled; // whether an endpoint has said what it allows
 mod stream; // one stream of a client, read and written like a connection
 mod upstream; // connections to an endpoint, shared by many requests
+mod vigil; // what a client's connection waits for, and until when
 mod websocket; // a key, and the proof that it was read
 
 /// How often a connection with requests is asked whether it still stands, and how long it may take to say so.
