@@ -719,3 +719,38 @@ fn uploads_that_were_refused_give_their_window_back() {
     client.send([raw::post(201, "/", &[]), raw::last_data(201, "hello")].concat());
     assert_eq!(client.fate(201), Fate::Answer { status: 200, body: b"hello".to_vec() });
 }
+
+/// What is wrong with a connection, or with a stream before it is a request, is no request: it has a line of its own.
+#[test]
+fn whatever_ends_a_connection_or_a_stream_unasked_is_logged_and_counted() {
+    let door = Door::with(Script::echoes(), &format!("{SHORT}[log]\naccess = \"stdout\"\n"));
+    let head = |fields: &[(&str, &str)]| {
+        let fields: Vec<_> = raw::fields("GET", "/x", fields);
+        raw::request(1, &raw::block(&fields))
+    };
+    let cases: [(&str, Vec<u8>); 8] = [
+        ("http2_protocol_error", raw::frame(kind::DATA, flag::NONE, 0, b"on no stream")),
+        ("http2_frame_size_error", raw::frame(kind::PING, flag::NONE, 0, [0; 3])),
+        ("http2_flow_control_error", raw::window_update(0, u32::MAX >> 1)),
+        ("http2_protocol_error", raw::request(1, &[0xff, 0xff, 0xff, 0xff, 0xff])),
+        ("http2_flood", raw::window_update(0, 1).repeat(2000)),
+        ("http2_stream_malformed", head(&[("upper", "1"), ("connection", "close")])),
+        ("http2_stream_malformed", head(&[("te", "gzip")])),
+        ("head_timeout", raw::frame(kind::HEADERS, flag::NONE, 1, [])),
+    ];
+    let mut seen = std::collections::BTreeMap::new();
+    for (word, frames) in cases {
+        let mut client = connect(&door);
+        client.send(&frames);
+        *seen.entry(word).or_insert(0.0) += 1.0;
+        let labels = [("cause", word), ("blame", "downstream"), ("stage", "head"), ("route", "none")];
+        door.proxy.wait_for_metric("tidegate_failures_total", &labels, seen[word]);
+        let line = door.proxy.output().wait_for_stdout(&[&format!("\"cause\":\"{word}\"")]);
+        for part in
+            ["\"client\":\"127.0.0.1\"", "\"method\":null", "\"protocol\":\"HTTP/2\"", "\"status\":null"]
+        {
+            assert!(line.contains(part), "{word}: {line}");
+        }
+    }
+    assert!(door.endpoint.requests().iter().all(|request| request.target != "/x"));
+}

@@ -2,6 +2,7 @@
 //!
 //! Adding a cause does not compile until all of these exist for it. The words are documented in docs/failures.md.
 
+use crate::http2::Misconduct;
 use crate::tls::OriginateError;
 use tidegate_http::chunked::ChunkError;
 use tidegate_http::path::PathError;
@@ -98,6 +99,8 @@ pub enum Cause {
     FirstByteTimeout,
     /// The head did not arrive within `timeout.head`.
     HeadTimeout,
+    /// What the client does is no HTTP/2, or too much of it.
+    Http2(Misconduct),
     /// The endpoint sent more interim (1xx) answers than anyone needs.
     InterimFlood,
     /// The host is not one that the certificate of this connection is for.
@@ -256,6 +259,10 @@ impl Failure {
                 facts(Upstream, 504, "first_byte_timeout", "http_response_timeout", Timeout)
             }
             Cause::HeadTimeout => facts(Downstream, 408, "head_timeout", "http_request_error", Never),
+            // Nothing is answered: the connection, or the stream, ends.
+            Cause::Http2(misconduct) => {
+                facts(Downstream, 499, misconduct.code(), "http_request_error", Never)
+            }
             Cause::InterimFlood => facts(Upstream, 502, "interim_flood", "http_protocol_error", Never),
             Cause::Misdirected => facts(Downstream, 421, "misdirected", "http_request_error", Never),
             Cause::NoEndpoint => facts(Admin, 503, "no_endpoint", "destination_not_found", Never),

@@ -20,7 +20,7 @@ mod exchange; // ★ one request and one response between two connections
 pub mod failure; // every way to fail → status, word, retry class
 mod grpc; // deadlines and statuses of calls
 mod hedge; // a second attempt beside a first
-mod http2; // frames, and streams that look like connections
+pub mod http2; // frames, and streams that look like connections
 mod https_only; // clients that are to come by HTTPS
 mod journal; // what happened so far in a request
 mod listener; // accept, within the connection limits

@@ -1,8 +1,13 @@
 //! The one place where a finished request becomes metrics and a log line. Decides nothing.
 
-use crate::journal::Journal;
+use crate::client::ClientAddress;
+use crate::failure::Failure;
+use crate::journal::RequestId;
 use crate::request::Call;
-use crate::worker::AccessLog;
+use crate::snapshot::Listener;
+use crate::timers::now;
+use crate::tls::Agreed;
+use crate::worker::{AccessLog, Worker};
 use std::time::{Duration, SystemTime};
 use tidegate_balance::Moment;
 use tidegate_http::{Version, field};
@@ -54,10 +59,8 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
     let endpoint = journal.endpoint.and_then(|position| call.view.endpoint(position));
     let route = journal.route.and_then(|position| call.view.snapshot.routes.routes().get(position));
     let forwarded = head.and_then(|_| call.forwarded_client()).map(|address| address.to_string());
-    #[allow(clippy::disallowed_methods, reason = "log lines carry the time of day")]
-    let ended = SystemTime::now();
     let record = Record {
-        time: ended.checked_sub(total).unwrap_or(ended),
+        time: time_of_day_before(total),
         request_id: journal.id.text(),
         listener: &call.listener.key,
         client: forwarded.as_deref().unwrap_or(str::from_utf8(call.address.text()).unwrap_or_default()),
@@ -90,25 +93,82 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         hedged: journal.hedged,
         no_retry: journal.no_retry,
         connection_id: call.address.heard().and_then(|heard| heard.unique_id.as_deref()),
-        failure: logged_failure(journal),
-        tls: call.down.agreed().map(|agreed| Tls {
-            version: agreed.version,
-            cipher: agreed.cipher,
-            server_name: call.down.server_name(),
-            alpn: agreed.protocol,
-            resumed: agreed.is_resumed,
-            client_subject: agreed.client_subject.as_deref(),
-        }),
+        failure: journal.failure.map(logged_failure),
+        tls: call.down.agreed().map(|agreed| logged_tls(agreed, call.down.server_name())),
     };
     writer.log.handle.write(writer.formatter.line(&record));
 }
 
-fn logged_failure(journal: &Journal) -> Option<LoggedFailure<'static>> {
-    journal.failure.map(|failure| LoggedFailure {
-        blame: failure.blame().word(),
-        stage: failure.stage.word(),
-        cause: failure.word(),
-    })
+fn logged_failure(failure: Failure) -> LoggedFailure<'static> {
+    LoggedFailure { blame: failure.blame().word(), stage: failure.stage.word(), cause: failure.word() }
+}
+
+fn logged_tls<'a>(agreed: &'a Agreed, server_name: Option<&'a str>) -> Tls<'a> {
+    Tls {
+        version: agreed.version,
+        cipher: agreed.cipher,
+        server_name,
+        alpn: agreed.protocol,
+        resumed: agreed.is_resumed,
+        client_subject: agreed.client_subject.as_deref(),
+    }
+}
+
+/// What went wrong with a connection of HTTP/2, or with one of its streams before it was a request.
+pub(crate) struct Incident<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) listener: &'a Listener,
+    pub(crate) address: &'a ClientAddress,
+    pub(crate) agreed: Option<&'a Agreed>,
+    pub(crate) server_name: Option<&'a str>,
+    /// When the connection did.
+    pub(crate) began: Moment,
+    pub(crate) failure: Failure,
+}
+
+/// The same for what never was a request.
+pub(crate) fn record_incident(incident: &Incident<'_>) {
+    let Incident { worker, listener, address, failure, .. } = incident;
+    worker.metrics.failure(&worker.view().route_metrics(None).route, failure);
+    let Some(writer) = &mut *worker.access_log.borrow_mut() else { return };
+    let total = now().since(incident.began);
+    let id = RequestId::new(worker.random());
+    let record = Record {
+        time: time_of_day_before(total),
+        request_id: id.text(),
+        listener: &listener.key,
+        client: str::from_utf8(address.text()).unwrap_or_default(),
+        method: None,
+        host: None,
+        path: None,
+        query: None,
+        protocol: Some("HTTP/2"),
+        user_agent: None,
+        route: None,
+        cluster: None,
+        endpoint: None,
+        status: None,
+        grpc_status: None,
+        attempts: 0,
+        queue: None,
+        connect: None,
+        first_byte: None,
+        total,
+        bytes_in: 0,
+        bytes_out: 0,
+        hedged: false,
+        no_retry: None,
+        connection_id: address.heard().and_then(|heard| heard.unique_id.as_deref()),
+        failure: Some(logged_failure(*failure)),
+        tls: incident.agreed.map(|agreed| logged_tls(agreed, incident.server_name)),
+    };
+    writer.log.handle.write(writer.formatter.line(&record));
+}
+
+fn time_of_day_before(elapsed: Duration) -> SystemTime {
+    #[allow(clippy::disallowed_methods, reason = "log lines carry the time of day")]
+    let now = SystemTime::now();
+    now.checked_sub(elapsed).unwrap_or(now)
 }
 
 fn since(later: Option<Moment>, earlier: Option<Moment>) -> Option<Duration> {

@@ -4,6 +4,7 @@ use super::body::SEND_BYTES_MAX;
 use super::guard::{Fault, Guard, Verdict, Watch};
 use super::head;
 use super::io::Io;
+use super::misconduct::Misconduct;
 use super::stream::Http2Stream;
 use super::vigil::{Due, Vigil};
 use crate::answer;
@@ -11,7 +12,7 @@ use crate::client::ClientAddress;
 use crate::downstream::{Connection, Parts, begin, unless_it_panics};
 use crate::failure::{Cause, Failure, Stage};
 use crate::listener::{ListenerState, Open};
-use crate::record::record;
+use crate::record::{Incident, record, record_incident};
 use crate::request::{self, Call, Fate};
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
@@ -26,6 +27,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use tidegate_balance::Moment;
 use tidegate_http::Progress;
 use tidegate_http::Version;
 
@@ -69,6 +71,7 @@ pub(crate) struct Shared {
     begun: Cell<u32>,
     taken_back: Cell<u32>,
     watch: Rc<Watch>,
+    began: Moment,
 }
 
 /// The life of a connection that speaks HTTP/2. `received` has been read from it already.
@@ -91,6 +94,7 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         begun: Cell::new(0),
         taken_back: Cell::new(0),
         watch: Watch::new(PREFACE.len()),
+        began: now(),
     });
     let mut builder = Builder::new();
     builder
@@ -104,7 +108,12 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
     let io = Io::new(stream, received).watched_by(Rc::clone(&shared.watch));
     let handshake = builder.handshake::<_, Bytes>(io);
     let deadline = after(now(), current.head_timeout);
-    let Ok(Ok(driven)) = alarm.within(deadline, handshake).await else { return };
+    let driven = match alarm.within(deadline, handshake).await {
+        Ok(Ok(driven)) => driven,
+        Ok(Err(error)) if error.is_io() => return, // the client is gone
+        Ok(Err(_)) => return shared.tell(Cause::Http2(Misconduct::Protocol)),
+        Err(_) => return shared.tell(Cause::HeadTimeout),
+    };
     let head_alarm = shared.open.worker.timers.alarm();
     let guard = Guard::new(Rc::clone(&shared.watch), head_alarm, current.head_timeout);
     Driver::new(shared, driven, guard).run(&alarm).await;
@@ -119,12 +128,14 @@ struct Driver {
     vigil: Vigil,
     /// It has been said that no more streams are taken.
     ends: bool,
+    /// And why, by us and not by the library.
+    is_broken_off: bool,
 }
 
 impl Driver {
     fn new(shared: Rc<Shared>, mut connection: h2::server::Connection<Io, Bytes>, guard: Guard) -> Self {
         let pings = connection.ping_pong();
-        Self { shared, connection, pings, guard, vigil: Vigil::new(), ends: false }
+        Self { shared, connection, pings, guard, vigil: Vigil::new(), ends: false, is_broken_off: false }
     }
 
     async fn run(mut self, alarm: &Alarm) {
@@ -134,8 +145,10 @@ impl Driver {
 
     /// Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
-        if self.poll_streams(cx).is_ready() {
-            return Poll::Ready(());
+        let polled = self.poll_streams(cx);
+        self.tell_of_misconduct();
+        if polled.is_ready() {
+            return polled;
         }
         match self.guard.poll(cx) {
             Poll::Ready(Verdict::End(fault)) => {
@@ -164,6 +177,17 @@ impl Driver {
             return Poll::Ready(());
         }
         self.poll_due(cx, alarm)
+    }
+
+    /// What the library had to end.
+    fn tell_of_misconduct(&mut self) {
+        for _ in 0..self.shared.watch.take_malformed() {
+            self.shared.tell(Cause::Http2(Misconduct::StreamMalformed));
+        }
+        let misconduct = self.shared.watch.take_goodbye().and_then(Misconduct::of);
+        if let Some(misconduct) = misconduct.filter(|_| !self.is_broken_off) {
+            self.shared.tell(Cause::Http2(misconduct));
+        }
     }
 
     /// Takes what begins. Ready when nothing more can.
@@ -216,7 +240,8 @@ impl Driver {
             Fault::TakenBack => metrics.limit("streams_taken_back"),
             Fault::WrongSize => {}
         }
-        self.ends = true;
+        self.shared.tell(Misconduct::of_fault(fault).map_or(Cause::HeadTimeout, Cause::Http2));
+        (self.ends, self.is_broken_off) = (true, true);
         self.connection.abrupt_shutdown(fault.reason());
     }
 
@@ -324,6 +349,20 @@ impl Shared {
         for desk in self.waiting.take() {
             desk.wake();
         }
+    }
+
+    /// What went wrong with all of the connection, or with a stream before it was a request.
+    fn tell(&self, cause: Cause) {
+        let incident = Incident {
+            worker: &self.open.worker,
+            listener: &self.listener.current(),
+            address: &self.address,
+            agreed: self.agreed.as_deref(),
+            server_name: self.server_name.as_deref(),
+            began: self.began,
+            failure: Failure::new(Stage::Head, cause),
+        };
+        record_incident(&incident);
     }
 
     /// A stream that should not have been begun.

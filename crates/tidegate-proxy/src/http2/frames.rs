@@ -16,6 +16,9 @@ mod kind {
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// Of what GOAWAY says, the last stream and the code; `RST_STREAM` says the code alone (RFC 9113 §6.4, §6.8).
+const GOAWAY_BYTES: usize = 8;
+
 /// What each frame begins with.
 const HEADER_BYTES: usize = 9;
 
@@ -62,9 +65,20 @@ impl Begun {
         }
     }
 
+    fn ends_something(self) -> bool {
+        matches!(self.kind, kind::RST_STREAM | kind::GOAWAY)
+    }
+
     fn opens_block(self) -> bool {
         matches!(self.kind, kind::HEADERS | kind::CONTINUATION) && self.flags & END_HEADERS == 0
     }
+}
+
+/// What a frame has ended, with the code that says why (RFC 9113 §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Connection(u32),
+    Stream(u32),
 }
 
 /// Where the bytes are.
@@ -80,6 +94,10 @@ pub(super) struct Frames {
     current: Option<Begun>,
     /// A field block goes on in the next frame.
     in_block: bool,
+    /// What a frame that ends something begins with.
+    said: u64,
+    said_bytes: usize,
+    ended: Option<Ended>,
     /// Frames that came whole, but for those whose field block is not over.
     whole: u64,
 }
@@ -99,6 +117,13 @@ impl Frames {
         }
         if self.payload_left > 0 {
             let length = self.payload_left.min(bytes.len());
+            if self.current.is_some_and(Begun::ends_something) {
+                let wanted = bytes.iter().take(length).take(GOAWAY_BYTES - self.said_bytes);
+                (self.said, self.said_bytes) = wanted
+                    .fold((self.said, self.said_bytes), |(said, count), byte| {
+                        (said << 8 | u64::from(*byte), count + 1)
+                    });
+            }
             self.payload_left -= length;
             if self.payload_left == 0 {
                 self.end_frame();
@@ -123,13 +148,25 @@ impl Frames {
     }
 
     fn end_frame(&mut self) {
-        self.in_block = self.current.take().is_some_and(Begun::opens_block);
+        let current = self.current.take();
+        if let Some(begun) = current.filter(|begun| begun.ends_something()) {
+            let code = self.said as u32; // the last four bytes of either
+            let is_stream = begun.kind == kind::RST_STREAM;
+            self.ended = Some(if is_stream { Ended::Stream(code) } else { Ended::Connection(code) });
+            (self.said, self.said_bytes) = (0, 0);
+        }
+        self.in_block = current.is_some_and(Begun::opens_block);
         self.whole += u64::from(!self.in_block);
     }
 
     /// One frame at least has come whole.
     pub(super) fn is_beyond_first(&self) -> bool {
         self.whole > 0
+    }
+
+    /// What has ended, if the last step came to the end of a frame that says so.
+    pub(super) fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()
     }
 
     /// Something that has to go on soon: the beginning, a frame or a field block, by a number of its own. Data may take its time, since the
@@ -181,6 +218,29 @@ mod tests {
         assert_eq!(walk(7, &[&all]), (expected.clone(), None));
         let bytes: Vec<&[u8]> = all.chunks(1).collect();
         assert_eq!(walk(7, &bytes), (expected, None));
+    }
+
+    #[test]
+    fn why_something_ends_is_read_however_its_bytes_come() {
+        let bytes = [
+            frame(kind::RST_STREAM, 0, &[0, 0, 1, 7]),
+            frame(kind::PING, 0, &[9; 8]),
+            frame(kind::GOAWAY, 0, b"\0\0\0\x09\0\0\0\x0bwhatever"),
+        ]
+        .concat();
+        for size in [1, 3, 64] {
+            let mut frames = Frames::default();
+            let mut ended = Vec::new();
+            for piece in bytes.chunks(size) {
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    let (length, _) = frames.step(rest);
+                    ended.extend(frames.take_ended());
+                    rest = &rest[length..];
+                }
+            }
+            assert_eq!(ended, [Ended::Stream(263), Ended::Connection(11)], "{size}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a client may do to a connection besides asking: frames that move nothing have a budget, and what was begun has to
 //! go on (RFC 9113 §10.5). Looks at the bytes as they go by, and says when the connection is to end; ends nothing.
 
-use super::frames::{Begun, Frames};
+use super::frames::{Begun, Ended, Frames};
 use crate::timers::{Alarm, after, now};
 use h2::Reason;
 use std::cell::{Cell, RefCell};
@@ -37,6 +37,10 @@ pub(super) struct Watch {
     fault: Cell<Option<Fault>>,
     /// The client has said something since our side ended.
     heard: Cell<bool>,
+    /// Streams that were reset because they are malformed, since that was asked last.
+    malformed: Cell<u32>,
+    /// Why the client has been told that the connection ends, since that was asked last.
+    goodbye: Cell<Option<Reason>>,
 }
 
 /// Why a connection has to end.
@@ -71,6 +75,8 @@ impl Watch {
             replenished: Cell::new(now()),
             fault: Cell::new(None),
             heard: Cell::new(false),
+            malformed: Cell::new(0),
+            goodbye: Cell::new(None),
         })
     }
 
@@ -96,6 +102,14 @@ impl Watch {
     /// Since it was asked last.
     pub(super) fn has_heard(&self) -> bool {
         self.heard.take()
+    }
+
+    pub(super) fn take_malformed(&self) -> u32 {
+        self.malformed.take()
+    }
+
+    pub(super) fn take_goodbye(&self) -> Option<Reason> {
+        self.goodbye.take()
     }
 
     /// The first fault counts.
@@ -127,6 +141,14 @@ impl Watch {
         let mut passed = 0;
         while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
             let (length, begun) = frames.step(rest);
+            match frames.take_ended() {
+                // Nothing else is reset for that.
+                Some(Ended::Stream(code)) if Reason::from(code) == Reason::PROTOCOL_ERROR => {
+                    self.malformed.set(self.malformed.get() + 1);
+                }
+                Some(Ended::Connection(code)) => self.goodbye.set(Some(code.into())),
+                _ => {}
+            }
             if let Some(begun) = begun.filter(|begun| begun.is_data() && begun.length > 0) {
                 self.save(worth(begun.length));
             }

@@ -9,6 +9,7 @@ mod frames; // where each frame begins and ends
 mod guard; // what a client may do besides asking
 mod head; // heads, there and back
 mod io; // a stream of ours, as the library wants one
+mod misconduct; // what a client does wrong, in words
 mod request; // one stream to an endpoint, written and read like a connection
 mod settled; // whether an endpoint has said what it allows
 mod stream; // one stream of a client, read and written like a connection
@@ -18,6 +19,8 @@ mod websocket; // a key, and the proof that it was read
 
 /// How often a connection with requests is asked whether it still stands, and how long it may take to say so.
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
+
+pub use misconduct::Misconduct;
 
 pub(crate) use downstream::{PREFACE, serve};
 pub(crate) use request::Http2Request;
