@@ -713,7 +713,7 @@ fn uploads_that_were_refused_give_their_window_back() {
     for number in 0..100 {
         let stream = 2 * number + 1;
         client.send(raw::post(stream, "/", &[("content-length", "100000")]));
-        client.send(raw::data(stream, vec![b'x'; 16_000]).repeat(4));
+        client.send(raw::data(stream, vec![b'x'; 16_000]).repeat(2));
         assert_eq!(client.fate(stream).status(), Some(413), "request {number}");
     }
     client.send([raw::post(201, "/", &[]), raw::last_data(201, "hello")].concat());
@@ -753,4 +753,32 @@ fn whatever_ends_a_connection_or_a_stream_unasked_is_logged_and_counted() {
         }
     }
     assert!(door.endpoint.requests().iter().all(|request| request.target != "/x"));
+}
+
+/// RFC 9113 §6.9.2: to begin with, and as long as no endpoint takes more than that.
+#[test]
+fn a_client_may_send_more_at_a_time_once_an_endpoint_takes_it() {
+    let door = Door::open();
+    let mut client = RawHttp2::connect_with(door.proxy.address(), &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)]);
+    client.send(raw::window_update(0, 1 << 20));
+    let next = |client: &mut RawHttp2, kind: u8| loop {
+        let frame = client.frame().unwrap();
+        if frame.kind == kind && frame.flags & flag::ACK == 0 && frame.stream == 0 {
+            return frame.payload;
+        }
+    };
+    let window =
+        |bytes: u32| [&setting::INITIAL_WINDOW_SIZE.to_be_bytes()[..], &bytes.to_be_bytes()].concat();
+    let first = next(&mut client, kind::SETTINGS);
+    assert!(first.chunks(6).any(|value| value == window(65_535)), "{first:?}");
+    client.send([raw::frame(kind::SETTINGS, flag::ACK, 0, []), raw::post(1, "/", &[])].concat());
+    for _ in 0..2 {
+        client.send(raw::data(1, vec![b'x'; 16_000]).repeat(2));
+        next(&mut client, kind::WINDOW_UPDATE); // the endpoint takes it
+    }
+    client.send(raw::data(1, vec![b'x'; 16_000]).repeat(2));
+    assert_eq!(next(&mut client, kind::SETTINGS), window(262_144));
+    client.send([raw::frame(kind::SETTINGS, flag::ACK, 0, []), raw::last_data(1, "end")].concat());
+    let echoed = [vec![b'x'; 6 * 16_000], b"end".to_vec()].concat();
+    assert_eq!(client.fate(1), Fate::Answer { status: 200, body: echoed });
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::http2_raw::{self, RawHttp2};
 use tidegate_testkit::{Endpoint, Gate, Load, Script, Then, Tidegate, eventually};
 
@@ -190,6 +191,34 @@ fn with_little_memory_no_crowd_of_http2_makes_it_grow() {
     });
     drop(crowd);
     assert_eq!(proxy.get("/").text(), "x");
+}
+
+/// Who may send how much of a body before it is taken follows from the memory.
+#[test]
+fn with_little_memory_uploads_by_http2_are_slower_and_none_fails() {
+    const MEMORY: u64 = 64 << 20;
+    let endpoint = Endpoint::start(Script::echoes());
+    let mut proxy = Tidegate::to(&[&endpoint], "workers = 1").data_bytes(MEMORY).start();
+    let to = proxy.address();
+    let body = vec![b'x'; 1 << 20];
+    let uploads: Vec<_> = (0..12)
+        .map(|_| {
+            let body = body.clone();
+            std::thread::spawn(move || {
+                let client = Http2Client::clear(to);
+                let replies = [(); 3].map(|()| {
+                    let request = Http2Client::request("POST", "app.test", "/");
+                    client.exchange(request, Some(&body), None).unwrap().body.len()
+                });
+                (client, replies)
+            })
+        })
+        .collect();
+    let uploads: Vec<_> = uploads.into_iter().map(|upload| upload.join().unwrap()).collect();
+    assert!(uploads.iter().all(|(_, replies)| *replies == [1 << 20; 3]));
+    assert!(proxy.is_running() && proxy.resident_bytes() < MEMORY);
+    let hits = proxy.metrics().sum("tidegate_limit_hits_total", &[("limit", "http2_windows")]);
+    assert!((1.0..12.0).contains(&hits), "{hits} of 12 connections had to be content with less");
 }
 
 #[test]

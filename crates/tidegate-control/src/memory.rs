@@ -4,6 +4,7 @@
 
 use crate::core::worker_count;
 use tidegate_config::{Action, Config, Listener, RequestLimit};
+use tidegate_proxy::http2::{NARROW_BYTES, WIDE_BYTES};
 use tidegate_proxy::snapshot::WorkspaceLimits;
 use tidegate_proxy::workspace::{OVERSIZED_BYTES, WORKSPACE_BYTES};
 
@@ -25,18 +26,24 @@ const HTTP2_CONNECTION_BYTES: f64 = 20.0 * KIB;
 const CONNECTIONS_SHARE: f64 = 0.5;
 /// A request's future, its connection to an endpoint, and what its pumps hold beside heads.
 const REQUEST_BYTES: f64 = 12.0 * KIB;
+/// What one over HTTP/2 may take in addition: of its body, 64 KiB wait in the connection, and one frame, not more, where that of
+/// HTTP/1 fills a buffer of 64 KiB.
+const HTTP2_REQUEST_BYTES: f64 = 16.0 * KIB;
+/// What a connection may send of bodies, once an endpoint takes them, beyond what is counted with each request.
+const WIDE_WINDOW_BYTES: f64 = (WIDE_BYTES - NARROW_BYTES) as f64;
 /// One line of a head in a parsed one; there are two.
 const FIELD_BYTES: f64 = 2.0 * 16.0;
 
 /// Of what requests may use, for each of: workspaces that wait for their next request, those that hold more than usual of
-/// what a peer does not take, bodies kept for another attempt, connections that speak HTTP/2. The rest is for requests in
-/// service.
+/// what a peer does not take, bodies kept for another attempt, connections that speak HTTP/2, those of them that may send much
+/// before it is taken (half of that). The rest is for requests in service.
 const SHARE: f64 = 0.125;
 
 /// More than these bring nothing, however much memory there is.
 const WORKER_SPARE_MAX: usize = 1024;
 const WORKER_OVERSIZED_MAX: usize = 64;
 const WORKER_KEPT_BODIES_MAX: usize = 1024;
+const WORKER_WIDE_WINDOWS_MAX: usize = 1024;
 
 /// So many are served in any case: a proxy with less memory than that takes is better told so by the kernel.
 const REQUESTS_MIN: usize = 16;
@@ -104,10 +111,13 @@ fn workspace_limits(
     let http2_bytes = HTTP2_CONNECTION_BYTES - connection_bytes(config);
     let speaks_http2 = config.listeners.iter().any(|listener| listener.http2);
     let http2_connections_max = if speaks_http2 { share(http2_bytes, connections) } else { 0 };
+    let most_wide = if speaks_http2 { WORKER_WIDE_WINDOWS_MAX } else { 0 };
+    let wide_windows_max = share(2.0 * WIDE_WINDOW_BYTES, most_wide);
     let shared = spare_max as f64 * request_bytes
         + oversized_max as f64 * OVERSIZED_BYTES as f64
         + kept_bodies_max as f64 * kept_body_bytes
-        + http2_connections_max as f64 * http2_bytes;
+        + http2_connections_max as f64 * http2_bytes
+        + wide_windows_max as f64 * WIDE_WINDOW_BYTES;
     let fitting = ((for_requests - shared * workers as f64) / request_bytes) as usize;
     let lent_max = match config.limit.requests {
         RequestLimit::Auto => {
@@ -115,7 +125,14 @@ fn workspace_limits(
         }
         RequestLimit::Most(most) => most as usize,
     };
-    WorkspaceLimits { lent_max, spare_max, oversized_max, kept_bodies_max, http2_connections_max }
+    WorkspaceLimits {
+        lent_max,
+        spare_max,
+        oversized_max,
+        kept_bodies_max,
+        http2_connections_max,
+        wide_windows_max,
+    }
 }
 
 /// How many requests one connection can have in service.
@@ -139,7 +156,9 @@ fn request_bytes(config: &Config) -> f64 {
     let head = config.limit.head_bytes as f64;
     // A head that does not fit a buffer makes it grow, to twice as much at most; each is written out once, to a vector.
     let buffers = (WORKSPACE_BYTES as f64).max(4.0 * head);
-    buffers + 2.0 * head + f64::from(config.limit.field_count) * FIELD_BYTES + REQUEST_BYTES
+    let speaks_http2 = config.listeners.iter().any(|listener| listener.http2);
+    let more = if speaks_http2 { HTTP2_REQUEST_BYTES } else { 0.0 };
+    buffers + more + 2.0 * head + f64::from(config.limit.field_count) * FIELD_BYTES + REQUEST_BYTES
 }
 
 /// The longest body that some route keeps.
@@ -173,8 +192,9 @@ mod tests {
         let limits = shares.workspaces;
         let of_a_worker = limits.spare_max as f64 * WORKSPACE_BYTES as f64
             + limits.oversized_max as f64 * OVERSIZED_BYTES as f64
-            + limits.kept_bodies_max as f64 * 64.0 * KIB;
-        limits.lent_max as f64 * WORKSPACE_BYTES as f64
+            + limits.kept_bodies_max as f64 * 64.0 * KIB
+            + limits.wide_windows_max as f64 * WIDE_WINDOW_BYTES;
+        limits.lent_max as f64 * (WORKSPACE_BYTES as f64 + HTTP2_REQUEST_BYTES)
             + (of_a_worker + WORKER_BYTES) * workers as f64
             + shares.connections_max as f64 * connection_bytes
             + PROGRAM_BYTES
@@ -197,7 +217,7 @@ mod tests {
     fn little_memory_means_few_requests_and_much_as_many_as_connections_can_make() {
         let requests = |memory_bytes| limits("", 2, memory_bytes).lent_max;
         assert_eq!(requests(Some(0)), REQUESTS_MIN);
-        assert!((80..160).contains(&requests(Some(64 << 20))), "{}", requests(Some(64 << 20)));
+        assert!((60..120).contains(&requests(Some(64 << 20))), "{}", requests(Some(64 << 20)));
         assert!(requests(Some(128 << 20)) > 2 * requests(Some(64 << 20)));
         assert_eq!(requests(None), 10_000 * 100, "as many streams as HTTP/2 allows");
         let plain = |more: &str| of(&format!("{HTTP1}{more}"), 2, Some(16 << 30)).workspaces.lent_max;

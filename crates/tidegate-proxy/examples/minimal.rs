@@ -110,6 +110,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
                 oversized_max: 64,
                 kept_bodies_max: 64,
                 http2_connections_max: 0,
+                wide_windows_max: 1,
             },
         },
     }

@@ -157,6 +157,8 @@ pub struct WorkspaceLimits {
     pub kept_bodies_max: usize,
     /// How many connections of a worker may speak HTTP/2.
     pub http2_connections_max: usize,
+    /// How many of those may send much of a body before it is taken.
+    pub wide_windows_max: usize,
 }
 
 /// How many connections one client may have open at once, over all listeners and workers.

@@ -135,6 +135,8 @@ pub(crate) struct Worker {
     /// Connections between two requests that stay ready to serve.
     pub(crate) warm: Cell<usize>,
     pub(crate) http2_connections: Cell<usize>,
+    /// Those of them whose clients may send much before it is taken.
+    pub(crate) wide_windows: Cell<usize>,
     connection_ended: Notify,
     stage: Cell<Life>,
     random: Cell<u64>,
@@ -173,6 +175,7 @@ impl Worker {
             connections: Cell::new(0),
             warm: Cell::new(0),
             http2_connections: Cell::new(0),
+            wide_windows: Cell::new(0),
             connection_ended: Notify::new(),
             stage: Cell::new(Life::Serving),
             random: Cell::new(parts.seed),

@@ -289,6 +289,7 @@ mod tests {
         oversized_max: OVERSIZED_MAX,
         kept_bodies_max: 2,
         http2_connections_max: 1,
+        wide_windows_max: 1,
     };
 
     fn workspaces() -> Workspaces {

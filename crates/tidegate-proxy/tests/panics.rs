@@ -91,6 +91,7 @@ impl World {
                     oversized_max: 64,
                     kept_bodies_max: 64,
                     http2_connections_max: 0,
+                    wide_windows_max: 1,
                 },
             },
         };

@@ -7,6 +7,7 @@ use super::io::Io;
 use super::misconduct::Misconduct;
 use super::stream::Http2Stream;
 use super::vigil::{Due, Vigil};
+use super::window::{NARROW_BYTES, Window};
 use crate::answer;
 use crate::client::ClientAddress;
 use crate::downstream::{Connection, Parts, begin, unless_it_panics};
@@ -33,9 +34,6 @@ use tidegate_http::Version;
 
 /// What a connection of HTTP/2 begins with (RFC 9113 §3.4).
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What a client may send of a body before it is read: of one stream, and of all of a connection.
-const WINDOW_BYTES: (u32, u32) = (256 * 1024, 1024 * 1024);
 
 /// Streams that break rules, of one connection, before it ends (CVE-2025-8671).
 const FAULTY_STREAMS_MAX: usize = 100;
@@ -72,6 +70,8 @@ pub(crate) struct Shared {
     taken_back: Cell<u32>,
     watch: Rc<Watch>,
     began: Moment,
+    /// An endpoint takes what the client sends.
+    pub(super) wants_wide: Cell<bool>,
 }
 
 /// The life of a connection that speaks HTTP/2. `received` has been read from it already.
@@ -95,11 +95,11 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         taken_back: Cell::new(0),
         watch: Watch::new(PREFACE.len()),
         began: now(),
+        wants_wide: Cell::new(false),
     });
     let mut builder = Builder::new();
     builder
-        .initial_window_size(WINDOW_BYTES.0)
-        .initial_connection_window_size(WINDOW_BYTES.1)
+        .initial_window_size(NARROW_BYTES)
         .max_concurrent_streams(current.streams_max.unwrap_or(1))
         .max_header_list_size(current.head_limits.head_bytes_max as u32)
         .max_local_error_reset_streams(Some(FAULTY_STREAMS_MAX))
@@ -126,6 +126,7 @@ struct Driver {
     pings: Option<h2::PingPong>,
     guard: Guard,
     vigil: Vigil,
+    window: Window,
     /// It has been said that no more streams are taken.
     ends: bool,
     /// And why, by us and not by the library.
@@ -135,7 +136,16 @@ struct Driver {
 impl Driver {
     fn new(shared: Rc<Shared>, mut connection: h2::server::Connection<Io, Bytes>, guard: Guard) -> Self {
         let pings = connection.ping_pong();
-        Self { shared, connection, pings, guard, vigil: Vigil::new(), ends: false, is_broken_off: false }
+        Self {
+            shared,
+            connection,
+            pings,
+            guard,
+            vigil: Vigil::new(),
+            window: Window::default(),
+            ends: false,
+            is_broken_off: false,
+        }
     }
 
     async fn run(mut self, alarm: &Alarm) {
@@ -149,6 +159,10 @@ impl Driver {
         self.tell_of_misconduct();
         if polled.is_ready() {
             return polled;
+        }
+        if self.shared.wants_wide.get() {
+            let is_done = self.window.widen(&mut self.connection, &self.shared.open.worker);
+            self.shared.wants_wide.set(!is_done);
         }
         match self.guard.poll(cx) {
             Poll::Ready(Verdict::End(fault)) => {

@@ -16,11 +16,13 @@ mod stream; // one stream of a client, read and written like a connection
 mod upstream; // connections to an endpoint, shared by many requests
 mod vigil; // what a client's connection waits for, and until when
 mod websocket; // a key, and the proof that it was read
+mod window; // how much of bodies a client may send before they are taken
 
 /// How often a connection with requests is asked whether it still stands, and how long it may take to say so.
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub use misconduct::Misconduct;
+pub use window::{NARROW_BYTES, WIDE_BYTES};
 
 pub(crate) use downstream::{PREFACE, serve};
 pub(crate) use request::Http2Request;

@@ -6,6 +6,7 @@
 use super::body::{self, broken};
 use super::downstream::Shared;
 use super::head::{self, Wanted};
+use super::window::NARROW_BYTES;
 use crate::tls::Agreed;
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -30,6 +31,8 @@ struct State {
     wanted: Wanted,
     /// Arrived, and not read.
     chunk: Bytes,
+    /// Of the body.
+    taken: u64,
     /// Where the request's body stands.
     body: Body,
     trailers: Option<HeaderMap>,
@@ -70,7 +73,7 @@ impl Http2Stream {
     ) -> Self {
         let body = if source.is_end_stream() { Body::Read } else { Body::Open };
         let (sink, chunk) = (Sink::Head(sink), Bytes::new());
-        let state = State { source, sink, wanted, chunk, body, trailers: None };
+        let state = State { source, sink, wanted, chunk, taken: 0, body, trailers: None };
         Self { shared, state: RefCell::new(state) }
     }
 
@@ -82,6 +85,10 @@ impl Http2Stream {
             return Poll::Ready(Ok(0));
         }
         let length = body::take(&mut state.chunk, room);
+        state.taken += length as u64;
+        if state.taken > u64::from(NARROW_BYTES) {
+            self.shared.wants_wide.set(true);
+        }
         let _ = state.source.flow_control().release_capacity(length); // fails when the stream is over
         Poll::Ready(Ok(length))
     }
