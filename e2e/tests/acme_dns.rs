@@ -109,6 +109,16 @@ fn a_reload_that_wants_no_certificate_any_more_takes_away_what_is_shown_for_it()
     eventually("and taken away", || text(&log(&site)) == "present\ncleanup\n");
 }
 
+#[test]
+fn a_record_has_its_time_where_those_who_serve_the_zone_cannot_be_asked() {
+    let mut site = Site::new(|pebble| pebble);
+    site.pebble.start();
+    let dns = |command| format!("command = ['{command}'], wait = '1s', resolver = '{}'", site.pebble.names());
+    let proxy = site.proxy("['app.test']", &dns("true"));
+    // Who would have seen it is the authority.
+    proxy.output().wait_for_stderr(&["no new certificate for app.test", "the authority refused"]);
+}
+
 const FIRST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 

@@ -149,19 +149,26 @@ impl Dns {
     async fn show(&self, record: &Record, now: u64) -> Result<(), DnsError> {
         self.change(Change::Present, record, now).await?;
         let resolvers = self.resolvers();
-        let mut lacking = resolvers.clone();
+        let mut lacking = Vec::new();
         let seen = async {
-            let served = match &record.zone {
+            let servers = match &record.zone {
                 Some(zone) => question::servers(&resolvers, &zone.apex).await,
                 None => Vec::new(),
             };
-            // Where nobody says who serves the zone, as behind some firewalls, whoever is asked for everything is asked for this.
-            let servers = if served.is_empty() { &resolvers } else { &served };
             let mut pauses = LOOKS.into_iter();
             let mut pause = 0;
             loop {
-                lacking = question::lacking(servers, &record.name, &record.value).await;
-                if lacking.is_empty() {
+                let shown = match question::lacking(&servers, &record.name, &record.value).await {
+                    Some(lack) => {
+                        lacking = lack;
+                        lacking.is_empty()
+                    }
+                    // Whoever is asked for everything may remember for long that there was nothing: no reason to give up.
+                    None => question::lacking(&resolvers, &record.name, &record.value)
+                        .await
+                        .is_some_and(|lack| lack.is_empty()),
+                };
+                if shown {
                     return;
                 }
                 pause = pauses.next().unwrap_or(pause);
@@ -169,11 +176,11 @@ impl Dns {
             }
         };
         let seen = tokio::time::timeout(self.wait, seen).await;
-        seen.map_err(|_| DnsError::NotSeen {
-            name: record.name.to_ascii(),
-            servers: lacking.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            limit: self.wait,
-        })
+        if seen.is_ok() || lacking.is_empty() {
+            return Ok(()); // also where none of those who serve the zone can be asked: then it has had its time
+        }
+        let servers = lacking.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Err(DnsError::NotSeen { name: record.name.to_ascii(), servers, limit: self.wait })
     }
 
     async fn change(&self, change: Change, record: &Record, now: u64) -> Result<(), DnsError> {

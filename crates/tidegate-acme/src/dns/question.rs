@@ -108,20 +108,18 @@ fn address(record: &Record) -> Option<SocketAddr> {
     }
 }
 
-/// Who answers and does not show it; all, if nobody answers. Whoever else does not answer is not waited for: a machine may have no
-/// IPv6, a zone a server that is down, and the authority has the same choice.
-pub(super) async fn lacking(servers: &[SocketAddr], name: &Name, value: &str) -> Vec<SocketAddr> {
+/// Who answers and does not show it; `None`: nobody answers. Whoever else does not is not waited for: a machine may have no IPv6, a
+/// zone a server that is down, and the authority has the same choice.
+pub(super) async fn lacking(servers: &[SocketAddr], name: &Name, value: &str) -> Option<Vec<SocketAddr>> {
     let mut looks = JoinSet::new();
     for server in servers {
         let (server, name) = (*server, name.clone());
         looks.spawn(async move { (server, ask(server, &name, RecordType::TXT).await) });
     }
-    let looks = looks.join_all().await;
-    if looks.iter().all(|(_, answer)| answer.is_err()) {
-        return servers.to_vec();
-    }
-    let lacks = |answer: &Result<Message, _>| answer.as_ref().is_ok_and(|answer| !shows(answer, value));
-    looks.into_iter().filter(|(_, answer)| lacks(answer)).map(|(server, _)| server).collect()
+    let looks = looks.join_all().await.into_iter();
+    let answers: Vec<_> = looks.filter_map(|(server, answer)| Some((server, answer.ok()?))).collect();
+    let lacking = answers.iter().filter(|(_, answer)| !shows(answer, value)).map(|(server, _)| *server);
+    (!answers.is_empty()).then(|| lacking.collect())
 }
 
 fn shows(answer: &Message, value: &str) -> bool {

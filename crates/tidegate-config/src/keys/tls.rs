@@ -233,7 +233,8 @@ pub(super) static DNS: Table = Table {
             Kind::Duration,
             Value("\"2m\""),
             "\"10m\"",
-            "How long it may take from there until every server of the zone shows the record: only then is the authority told to look.",
+            "How long it may take from there until every server of the zone shows the record: only then is the authority told to look. \
+             Where none of them can be asked, this is how long it has.",
         ),
     ],
 };
