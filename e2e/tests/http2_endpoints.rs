@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderValue};
 use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Client, Endpoint, Proxy, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Script, Tidegate, eventually};
 
 use crate::favourite;
 
@@ -175,6 +175,19 @@ fn an_upgrade_becomes_a_tunnel_beside_requests_on_one_connection() {
     for gone in ["sec-websocket-key", "upgrade", "connection"] {
         assert_eq!(asked.headers().get(gone), None, "{gone}");
     }
+}
+
+#[test]
+fn a_goodbye_keeps_tunnels_and_a_connection_that_breaks_breaks_them() {
+    let endpoint = Http2Endpoint::start(100);
+    let proxy = before(&endpoint, "");
+    let mut client = upgraded(&proxy);
+    assert_eq!(proxy.get("/goodbye").status, 200);
+    assert_eq!(proxy.get("/next").status, 200);
+    assert_eq!(endpoint.connections(), 2, "the next request has another connection");
+    echoes(&mut client, "still here");
+    drop(endpoint);
+    assert_eq!(client.rest(), (Vec::new(), Gone::Reset));
 }
 
 #[test]

@@ -224,12 +224,23 @@ impl Held {
     }
 }
 
-/// Both kinds of them.
 #[test]
 fn a_reload_and_a_drain_keep_tunnels_until_their_deadline() {
-    const DEADLINE: Duration = Duration::from_secs(2);
     let (_server, port) = server();
-    let config = format!("to = \"{}\"\n[timeout]\ndrain = \"2s\"\n", port.address());
+    keeps_tunnels(port.address(), "");
+}
+
+#[test]
+fn a_reload_and_a_drain_keep_tunnels_that_are_streams_of_an_endpoint() {
+    let (_server, port) = server();
+    let behind = before(&port, "");
+    keeps_tunnels(behind.address(), "endpoint_http2 = true\n");
+}
+
+/// Both kinds of clients'.
+fn keeps_tunnels(to: SocketAddr, more: &str) {
+    const DEADLINE: Duration = Duration::from_secs(2);
+    let config = format!("to = \"{to}\"\n{more}[timeout]\ndrain = \"2s\"\n");
     let mut proxy = Tidegate::with(&config).start();
     let bridge = Bridge::to(Http2Client::clear(proxy.address()));
     let mut held = [Held::open(proxy.address(), "right"), Held::open(bridge.address, ACCEPT)];

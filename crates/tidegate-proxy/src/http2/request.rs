@@ -48,6 +48,8 @@ enum Sink {
 enum Source {
     /// Nothing has been asked for.
     Nothing,
+    /// Nothing could be asked for.
+    Failed(ErrorKind),
     Head(ResponseFuture),
     Body(RecvStream),
     Over,
@@ -105,8 +107,10 @@ impl Http2Request {
         let state = &mut *self.state.borrow_mut();
         let send = match &mut state.sink {
             Sink::Head(sender) => {
-                ready!(sender.poll_ready(cx)).map_err(|error| state.occupied.failed(&error))?;
-                return Poll::Ready(state.send_head(bytes));
+                let is_ready = ready!(sender.poll_ready(cx)).map_err(|error| state.occupied.failed(&error));
+                let sent = is_ready.and_then(|()| state.send_head(bytes));
+                // Whoever waits for an answer has to hear of it as well.
+                return Poll::Ready(sent.inspect_err(|error| state.source = Source::Failed(error.kind())));
             }
             Sink::Body(send) => send,
             Sink::Over(_) | Sink::Gone => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
@@ -153,6 +157,7 @@ impl State {
         while self.head.is_empty() && self.chunk.is_empty() {
             match &mut self.source {
                 Source::Nothing => return Poll::Pending,
+                Source::Failed(kind) => return Poll::Ready(Err((*kind).into())),
                 Source::Over => return Poll::Ready(Ok(false)),
                 Source::Head(response) => {
                     if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
