@@ -287,6 +287,54 @@ fn slow_heads_give_their_places_up_while_all_are_taken() {
     proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", "requests")], 2.0);
 }
 
+/// The same of bodies, which may otherwise be as slow as they like: a byte now and then is enough for `timeout.body_idle`.
+#[test]
+fn slow_bodies_give_their_places_up_while_all_are_taken() {
+    let endpoint =
+        Endpoint::start(Script::new(|visit| if visit.read_body() { visit.answer("x") } else { Then::Close }));
+    let config = "[limit]\nrequests = 2\n[log]\naccess = \"stdout\"\n";
+    let proxy = Tidegate::to(&[&endpoint], config).start();
+    let begin = || {
+        let mut client = proxy.client();
+        client.send(post("Content-Length: 100000\r\n", "x"));
+        client
+    };
+    let mut alone = begin();
+    for _ in 0..11 {
+        std::thread::sleep(Duration::from_millis(200));
+        alone.send("xxx");
+    }
+    alone.send("x".repeat(100_000 - 1 - 33));
+    assert_eq!(alone.reply().text(), "x", "nobody needed its place");
+    let mut slow = [begin(), begin()];
+    eventually("both are taken", || proxy.metrics().sum("tidegate_requests_in_service", &[]) > 1.5);
+    assert_eq!(proxy.get("/").cause(), Some("request_limit"));
+    eventually("there is room", || {
+        slow.iter_mut().for_each(|client| _ = client.send("x"));
+        proxy.get("/").status == 200
+    });
+    proxy.output().wait_for_stdout(&["\"stage\":\"send\",\"cause\":\"request_limit\""]);
+}
+
+/// Who only waits must not hold the descriptors that serving takes.
+#[test]
+fn idle_clients_leave_descriptors_for_endpoints() {
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], "workers = 2\n").start();
+    tidegate_testkit::process::limit_descriptors(proxy.id(), 80);
+    let mut crowd: Vec<_> = (0..100).map(|_| proxy.client()).collect();
+    eventually("accepting pauses", || {
+        proxy.try_admin("/metrics").is_some()
+            && proxy.metrics().sum("tidegate_listener_accept_pauses_total", &[]) > 0.5
+    });
+    for client in crowd.iter_mut().take(10) {
+        assert_eq!(client.get("/").status, 200, "those inside are served");
+    }
+    let mut last = crowd.pop().unwrap();
+    drop(crowd);
+    assert_eq!(last.get("/").status, 200, "those outside come in when others leave");
+}
+
 /// The kernel closes what it had; the one that takes its place can bind at once.
 #[test]
 fn after_a_kill_the_port_can_be_taken_again_at_once() {

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tidegate_testkit::{Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, eventually};
 
 use crate::door::{get, post};
 use crate::favourite;
@@ -273,4 +273,21 @@ fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another() {
         |endpoint: &Endpoint| endpoint.requests().iter().filter(|request| request.method == "POST").count();
     assert!(endpoints.iter().map(posts).sum::<usize>() <= 1);
     eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
+/// A budget that grows with the rate of requests holds less than one endpoint may have in flight when requests are long.
+#[test]
+fn an_endpoint_that_is_killed_loses_none_of_many_long_requests() {
+    let slow = || Endpoint::start(Script::answers_after(Duration::from_secs(1), "x"));
+    let (mut a, b) = (slow(), slow());
+    let proxy = Tidegate::to(&[&a, &b], "").start();
+    let mut clients: Vec<_> = (0..120).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send(get(""));
+    }
+    a.wait_for_requests(45);
+    b.wait_for_requests(45);
+    a.kill();
+    let failed = clients.iter_mut().map(Client::reply).filter(|reply| reply.status != 200).count();
+    assert_eq!(failed, 0, "of {}", clients.len());
 }

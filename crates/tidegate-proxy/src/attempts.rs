@@ -70,6 +70,22 @@ impl Objection {
     }
 }
 
+/// Who pays for another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cost {
+    FromBudget,
+    /// The first one after a connection that could not be made or died before an answer: an endpoint that is killed loses all that
+    /// it had at once, which may be many times what a budget holds. It goes elsewhere, and doubles the load at worst.
+    Nothing,
+}
+
+impl Cost {
+    fn of(call: &Call<'_>, failure: Failure) -> Self {
+        let is_lost = matches!(failure.retry(), Retry::Always | Retry::Reset);
+        if is_lost && call.journal.attempts == 1 { Self::Nothing } else { Self::FromBudget }
+    }
+}
+
 impl<'a> Attempts<'a> {
     pub(crate) fn new(retry: &'a RetryPolicy, hash: Option<u64>) -> Self {
         Self { retry, hash, tried: [0; TRIED_MAX], tried_count: 0, fresh_only: false, last_failure: None }
@@ -136,7 +152,7 @@ impl<'a> Attempts<'a> {
             return false; // the endpoint's own words are better than ours
         }
         let objection = self.objection(call, |call| is_vouched || may_repeat(call));
-        self.unless_objected(call, view, objection).is_ok()
+        self.unless_objected(call, view, objection, Cost::FromBudget).is_ok()
     }
 
     /// After a failed attempt on `endpoint`: remembers it, and whether to try again; if not, the failure is the last.
@@ -160,7 +176,7 @@ impl<'a> Attempts<'a> {
         }
         let nothing_sent = failure.retry() == Retry::Always;
         let objection = self.objection(call, |call| nothing_sent || may_repeat(call));
-        self.unless_objected(call, view, objection).map_err(|()| failure)
+        self.unless_objected(call, view, objection, Cost::of(call, failure)).map_err(|()| failure)
     }
 
     fn remember(&mut self, call: &Call<'_>, failure: Failure, endpoint: usize) {
@@ -193,9 +209,11 @@ impl<'a> Attempts<'a> {
         call: &mut Call<'_>,
         view: &ClusterView,
         objection: Option<Objection>,
+        cost: Cost,
     ) -> Result<(), ()> {
         let objection = objection.or_else(|| {
-            let broke = self.retry.budget.is_some_and(|income| !view.spend_retry(income, now()));
+            let income = self.retry.budget.filter(|_| cost == Cost::FromBudget);
+            let broke = income.is_some_and(|income| !view.spend_retry(income, now()));
             broke.then_some(Objection::Budget)
         });
         let Some(objection) = objection else { return Ok(()) };

@@ -117,6 +117,7 @@ async fn await_head(
     start: Option<Moment>,
 ) -> Result<(), Failure> {
     let mut patience = Patience::new(call.attempt_deadline, start);
+    let mut slow_body = SlowBody::default();
     let mut upload_broken = false;
     poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
@@ -135,6 +136,10 @@ async fn await_head(
         if !uploading {
             poll_client(call, cx)?;
         }
+        if uploading && is_clients_turn(call) {
+            patience.restart();
+            return slow_body.poll(call, cx, policy.timeouts.body_idle).map(Err);
+        }
         let timeout = if uploading && !awaits_continue(call) {
             policy.timeouts.body_idle
         } else {
@@ -145,6 +150,11 @@ async fn await_head(
             .map(|()| Err(late_head(call, uploading)))
     })
     .await
+}
+
+/// The request's body goes on when the client sends more of it.
+fn is_clients_turn(call: &Call<'_>) -> bool {
+    call.workspace.upload.waits_for == Side::Source && !awaits_continue(call)
 }
 
 /// The client waits for 100 (Continue) before it sends: then the silence is the endpoint's.
@@ -467,7 +477,54 @@ impl Patience {
         if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Somebody else has set the alarm.
+    fn restart(&mut self) {
+        self.steps = None;
+    }
+
     fn waited(&self) -> bool {
         self.steps.is_some()
+    }
+}
+
+/// Waits for a client's body: as long as it never rests for longer than `timeout.body_idle`. But while every place for a request is
+/// taken, one that comes more slowly than `SLOW_BODY` gives its place up, as slow heads do: few slow clients would keep everybody
+/// out. Only before the answer begins: from then on it is a conversation.
+#[derive(Debug, Default)]
+struct SlowBody {
+    /// Since when it is looked at.
+    since: Moment,
+    /// What had come of it then.
+    bytes: u64,
+    steps: Option<u64>,
+    moved: Moment,
+}
+
+/// Bytes that have to come in each look's time.
+const SLOW_BODY: (u64, Duration) = (1024, Duration::from_secs(1));
+
+impl SlowBody {
+    fn poll(&mut self, call: &Call<'_>, cx: &mut Context<'_>, idle: Duration) -> Poll<Failure> {
+        let upload = &call.workspace.upload;
+        let now = now();
+        if self.steps != Some(upload.steps) {
+            self.steps = Some(upload.steps);
+            self.moved = now;
+        }
+        let end = after(self.moved, idle).min(call.attempt_deadline);
+        if end <= now || call.worker.is_stopping() {
+            return Poll::Ready(late_head(call, true));
+        }
+        let (bytes_min, time) = SLOW_BODY;
+        if after(self.since, time) <= now {
+            let is_first_look = self.since == Moment::default();
+            let is_slow = !is_first_look && upload.body_bytes < self.bytes + bytes_min;
+            if is_slow && call.worker.workspaces.are_all_lent() {
+                return Poll::Ready(Failure::new(Stage::Send, Cause::RequestLimit));
+            }
+            (self.since, self.bytes) = (now, upload.body_bytes);
+        }
+        call.alarm.arm(after(self.since, time).min(end), cx);
+        Poll::Pending
     }
 }

@@ -20,11 +20,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
-use tidegate_sys::{Presence, is_out_of_descriptors, set_presence};
+use tidegate_sys::{Presence, descriptor_limit, is_out_of_descriptors, lowest_free_descriptor, set_presence};
 use tokio::sync::Notify;
 
 /// How long accepting pauses when descriptors have run out: doubling from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// One in so many descriptors. Endpoints' connections are shared and used again, so that they need fewer than clients'.
+const KEPT_FOR_ENDPOINTS: u64 = 4;
 
 /// A bound, listening, non-blocking socket.
 #[derive(Debug)]
@@ -119,6 +122,15 @@ impl Accepting {
         }
     }
 
+    /// Whether a descriptor is free below this number.
+    fn finds_free_below(&self, number: u64) -> bool {
+        let lowest = match self {
+            Self::Tcp(tcp) => lowest_free_descriptor(tcp),
+            Self::Unix(unix) => lowest_free_descriptor(unix),
+        };
+        lowest.is_ok_and(|lowest| lowest < number)
+    }
+
     /// What waits in the kernel at this moment, asked of the kernel itself: the runtime only knows what it was told last.
     /// Closing the socket resets whatever comes between the last look and the close.
     fn into_waiting(self) -> io::Result<Waiting> {
@@ -168,7 +180,15 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
         match accepted {
             Ok((stream, peer)) => {
                 pause = PAUSE.0;
+                let is_last = stream.descriptor() >= end_of_clients();
                 admit(&worker, &state, stream, peer);
+                if is_last {
+                    state.metrics.pauses.increment();
+                }
+                while is_last && !state.closing.get() && !socket.finds_free_below(end_of_clients()) {
+                    alarm.sleep_until(after(now(), pause)).await;
+                    pause = (pause * 2).min(PAUSE.1);
+                }
             }
             Err(error) if is_out_of_descriptors(&error) => {
                 state.metrics.pauses.increment();
@@ -182,6 +202,11 @@ pub(crate) async fn accept(worker: Rc<Worker>, state: Rc<ListenerState>, socket:
     while let Ok((stream, peer)) = waiting.accept() {
         admit(&worker, &state, stream, peer);
     }
+}
+
+/// Descriptors from this number on are kept for what is needed to serve clients: connections to endpoints above all.
+fn end_of_clients() -> u64 {
+    descriptor_limit().soft.map_or(u64::MAX, |soft| soft - soft / KEPT_FOR_ENDPOINTS)
 }
 
 /// `None` when the listener closes and nothing waits any more.

@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tidegate_sys::{receive, transmit, transmit_gathered};
@@ -117,6 +117,11 @@ impl Transport {
     #[inline]
     pub(crate) fn is_readable(&self) -> bool {
         each!(self, inner => inner.try_io(Interest::READABLE, || Ok(()))).is_ok()
+    }
+
+    /// Its number.
+    pub(crate) fn descriptor(&self) -> u64 {
+        u64::from(each!(self, inner => inner.as_raw_fd()).unsigned_abs())
     }
 
     /// Our own end, when it is an IP address and the connection still stands.

@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
 
 /// How many descriptors this process may have open; `None` is "no limit".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,13 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
+/// The lowest number that no open descriptor has: the kernel gives the next one this (POSIX, "File Descriptor Allocation"), so all below are
+/// taken. `any` is some open one.
+pub fn lowest_free_descriptor(any: impl AsFd) -> io::Result<u64> {
+    let copy = rustix::io::fcntl_dupfd_cloexec(any, 0)?;
+    Ok(u64::from(copy.as_raw_fd().unsigned_abs()))
+}
+
 /// Whether a connect to that address failed because no port was left to connect from. The kernel says the same of an address
 /// that nothing here can reach, such as `::1` without IPv6; a datagram socket, which has ports of its own, tells them apart.
 pub fn is_out_of_ports(error: &io::Error, to: SocketAddr) -> bool {
@@ -63,6 +71,15 @@ mod tests {
         setrlimit(Resource::Nofile, lowered).unwrap();
         let raised = raise_descriptor_limit().unwrap();
         assert_eq!(raised, DescriptorLimit { soft: before.hard, hard: before.hard });
+    }
+
+    #[test]
+    fn what_is_opened_next_has_the_lowest_free_number_or_a_higher_one() {
+        let any = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let lowest = lowest_free_descriptor(&any).unwrap();
+        let next = any.try_clone().unwrap();
+        // Other tests open and close descriptors at the same time; standard input and output are never given back.
+        assert!(lowest > 2 && next.as_raw_fd() > 2);
     }
 
     #[test]

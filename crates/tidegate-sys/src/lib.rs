@@ -18,7 +18,8 @@ pub use allocations::heap_allocations;
 pub use clock::{monotonic_nanos, set_timer, timer_descriptor};
 pub use cores::{pin_current_thread, usable_core_count, usable_cores};
 pub use descriptors::{
-    DescriptorLimit, descriptor_limit, is_out_of_descriptors, is_out_of_ports, raise_descriptor_limit,
+    DescriptorLimit, descriptor_limit, is_out_of_descriptors, is_out_of_ports, lowest_free_descriptor,
+    raise_descriptor_limit,
 };
 pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};
 pub use memory::usable_memory;

@@ -897,7 +897,7 @@ pub(crate) static RETRY: Table = Table {
             Kind::AnyOf(&[OFF, Kind::Table(&RETRY_BUDGET)]),
             Words("see `[retry.budget]`"),
             "{ percent = 20 }",
-            "What pays for retries, for each cluster, so that they never multiply an overload; `\"off\"`: nobody counts.",
+            "What pays for retries, for each cluster, so that they never multiply an overload; `\"off\"`: nobody counts. The first retry after a connection that could not be made, or died before an answer, is free.",
         ),
         key(
             "backoff",
