@@ -310,7 +310,9 @@ fn slow_bodies_give_their_places_up_while_all_are_taken() {
     eventually("both are taken", || proxy.metrics().sum("tidegate_requests_in_service", &[]) > 1.5);
     assert_eq!(proxy.get("/").cause(), Some("request_limit"));
     eventually("there is room", || {
-        slow.iter_mut().for_each(|client| _ = client.send("x"));
+        for client in &mut slow {
+            client.send("x");
+        }
         proxy.get("/").status == 200
     });
     proxy.output().wait_for_stdout(&["\"stage\":\"send\",\"cause\":\"request_limit\""]);
