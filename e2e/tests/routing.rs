@@ -72,6 +72,30 @@ fn the_longest_path_wins_and_an_exact_one_before_it() {
 }
 
 #[test]
+fn a_path_is_one_path_however_a_route_or_a_request_spells_it() {
+    let route = |path: &str| named(path, &format!("path = {path:?}"));
+    let exact = named("exact", "path = { exact = \"/e%3d\" }");
+    let paths = ["/caf%c3%a9", "/a|b", "/t{id}", "/u%7e", "/secret%2e"];
+    let config = paths.map(route).concat() + &exact + &named("root", "");
+    let proxy = Tidegate::with(config).start();
+    let cases = [
+        ("/caf%c3%a9", "/caf%c3%a9"),
+        ("/caf%C3%A9/x", "/caf%c3%a9"),
+        ("/a%7cb", "/a|b"),
+        ("/t%7Bid%7D", "/t{id}"),
+        ("/u~", "/u%7e"),
+        ("/u%7E/x", "/u%7e"),
+        ("/secret.", "/secret%2e"),
+        ("/secret%2E", "/secret%2e"),
+        ("/e%3D", "exact"),
+        ("/e%3d/x", "root"),
+    ];
+    for (path, route) in cases {
+        assert_eq!(taken(&proxy, "a", path), route, "{path}");
+    }
+}
+
+#[test]
 fn methods_and_fields_are_further_conditions() {
     let config = [
         named("post", "path = \"/a\"\nmethod = [\"POST\", \"PUT\"]"),

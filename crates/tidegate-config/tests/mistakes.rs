@@ -97,6 +97,11 @@ mistakes! {
         "listen = ':80'\n[[route]]\nhost = ['a.com:80', 'https://b.com/', 'www.*.com', 'a b']\nto = 'a:1'\n",
     a_path_with_a_star_a_query_or_no_slash: "listen = ':80'\n[[route]]\npath = '/api/*'\nto = 'a:1'\n\
         [[route]]\npath = 'static'\nto = 'a:1'\n[[route]]\npath = { exact = '/a?b=c' }\nto = 'a:1'\n",
+    a_path_that_no_request_has: "listen = ':80'\nto = 'a:1'\n[[route]]\npath = '/a%2fb'\nto = 'a:1'\n\
+        [[route]]\npath = '/a\\b'\nto = 'a:1'\n[[route]]\npath = '/a/%2e%2E/b'\nto = 'a:1'\n\
+        [[route]]\npath = { exact = '/a%00' }\nto = 'a:1'\n[[route]]\npath = '/café'\nto = 'a:1'\n",
+    a_path_that_another_one_is_in_other_letters: "listen = ':80'\nto = 'a:1'\n[[route]]\npath = '/a%41|'\nto = 'a:1'\n\
+        [[route]]\npath = '/aA%7c'\nto = 'a:1'\n",
     a_method_in_lower_case: "listen = ':80'\n[[route]]\nmethod = ['get', 'POST']\nto = 'a:1'\n",
     a_redirect_that_is_none: "listen = ':80'\n[[route]]\nredirect = { to = 'https://{hots}/', status = 200 }\n\
         [[route]]\npath = '/x'\nredirect = { to = '/{path}' }\n",

@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("tidegate-proxy", &["tidegate-http", "tidegate-balance", "tidegate-telemetry", "tidegate-sys"]),
     ("tidegate-lab", &["tidegate-balance"]),
     ("tidegate-balance", &[]),
-    ("tidegate-config", &[]),
+    ("tidegate-config", &["tidegate-http"]),
     ("tidegate-http", &[]),
     ("tidegate-sys", &[]),
     ("tidegate-telemetry", &[]),

@@ -285,7 +285,7 @@ pub(crate) static ROUTE: Table = Table {
             Kind::MapOf(&Kind::AnyOf(&[Kind::Text("a value"), Kind::Boolean])),
             Words("none"),
             "{ X-Canary = \"1\", Authorization = true }",
-            "Header fields that must be there: with exactly this value, or with any (`true`).",
+            "Header fields that must be there: with exactly this value, or with any (`true`). When a field stands in several lines, one that fits is enough.",
         ),
         key(
             "to",
@@ -412,7 +412,10 @@ const METHOD: Kind = Kind::Text("a method like \"GET\"");
 pub(crate) static PATH: Table = Table {
     name: "path",
     title: "`path` as a table",
-    doc: "Exactly one of its keys. Paths are compared without the query, in their canonical form.",
+    doc: "Exactly one of its keys. Paths are compared without the query and in their canonical form, those of routes and those of \
+          requests alike: `%7e` is `~`, `%c3` is `%C3`, `//` is one `/`, and `.` and `..` are resolved. A request whose path has \
+          `%2f`, `%5c`, `\\` or `%00` is refused with 400, and no switch allows it: some servers take these for a slash or an end \
+          and others do not, so that a route which protects a path could be gone round.",
     keys: &[
         key("exact", Kind::Text("a path like \"/ping\""), Words("none"), "\"/ping\"", "The whole path."),
         key(

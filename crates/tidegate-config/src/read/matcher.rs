@@ -2,6 +2,8 @@
 //!
 //! It does not know what is done with a request that does.
 
+use tidegate_http::path::PathError;
+
 use crate::address::is_host_name;
 use crate::document::{Node, Value};
 use crate::problem::Problem;
@@ -106,18 +108,42 @@ fn path_text(walk: &mut Walk, field: &Field<'_>) -> Option<String> {
         walk.report(field.wrong().label("`*` is no wildcard here").help(help));
         return None;
     }
-    let Some(words) = path_problem(text) else { return Some(text.to_owned()) };
+    let Some(words) = path_problem(text) else {
+        return canonical(text).map_err(|error| walk.report(refused(field, error))).ok();
+    };
     let mut problem = field.wrong().label(words);
-    if !text.starts_with('/') && path_problem(&format!("/{text}")).is_none() {
-        problem = problem.help(format!("write {:?}", format!("/{text}")));
+    if let Some(better) = canonical(&format!("/{}", text.trim_start_matches('/'))).ok()
+        && better != text
+        && !text.contains(['?', '#'])
+    {
+        problem = problem.help(format!("write {better:?}"));
     }
     walk.report(problem);
     None
 }
 
+/// As the paths of requests are compared: by the function that they go through themselves.
+fn canonical(text: &str) -> Result<String, PathError> {
+    let mut out = Vec::new();
+    let changed = tidegate_http::path::canonical(text.as_bytes(), &mut out)?;
+    Ok(if changed { String::from_utf8_lossy(&out).into_owned() } else { text.to_owned() })
+}
+
+/// A path that never arrives, because no request may have it.
+fn refused(field: &Field<'_>, error: PathError) -> Problem {
+    let help = match error {
+        PathError::Backslash | PathError::EncodedSlash => {
+            "requests with such a path are refused (400), since servers differ in what it is: write `/` for a slash"
+        }
+        _ => "requests with such a path are refused (400), so no route sees one",
+    };
+    field.wrong().label(error.to_string()).help(help)
+}
+
 /// Why `text` can never equal the canonical path of a request (RFC 3986 §3.3, §5.2.4).
 pub(super) fn path_problem(text: &str) -> Option<&'static str> {
-    let segment_is = |name: &str| text.split('/').any(|segment| segment == name);
+    let plain = text.replace("%2e", ".").replace("%2E", ".");
+    let segment_is = |name: &str| plain.split('/').any(|segment| segment == name);
     let escapes_fit = text
         .split('%')
         .skip(1)
@@ -204,4 +230,27 @@ pub(super) fn is_field_name(text: &str) -> bool {
 /// RFC 9110 §5.5: no control characters but tab, and no white space around it.
 pub(super) fn is_field_value(text: &str) -> bool {
     text.chars().all(|c| c == '\t' || !c.is_control()) && text.trim_matches([' ', '\t']) == text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_held_as_requests_have_it() {
+        let cases = [
+            ("/caf%c3%a9", Ok("/caf%C3%A9")),
+            ("/a|b", Ok("/a%7Cb")),
+            ("/t{id}", Ok("/t%7Bid%7D")),
+            ("/u%7e/secret%2e", Ok("/u~/secret.")),
+            ("/e%3d", Ok("/e%3D")),
+            ("/api/", Ok("/api/")),
+            ("/p%2Fq", Err(PathError::EncodedSlash)),
+            ("/..;/a", Err(PathError::DotSegmentParameters)),
+            ("/%c0%ae", Err(PathError::OverlongUtf8)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(canonical(text), expected.map(str::to_owned), "{text}");
+        }
+    }
 }
