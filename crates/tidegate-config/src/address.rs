@@ -57,8 +57,8 @@ pub enum AddressError {
     #[error("the bracket `[` is never closed")]
     BracketOpen,
     /// `::1:80`.
-    #[error("an IPv6 address needs brackets: `[{0}]:80`")]
-    BracketsMissing(Ipv6Addr),
+    #[error("an IPv6 address needs brackets: `[{0}]:{1}`")]
+    BracketsMissing(Ipv6Addr, u16),
     /// Nothing at all.
     #[error("it is empty")]
     Empty,
@@ -171,7 +171,7 @@ fn split_port(text: &str) -> Result<(&str, &str), AddressError> {
         return Err(url(text));
     }
     if let Ok(ip) = text.parse::<Ipv6Addr>() {
-        return Err(AddressError::BracketsMissing(ip));
+        return Err(brackets_missing(text, ip));
     }
     if text.starts_with('[') {
         let end = text.find(']').ok_or(AddressError::BracketOpen)?;
@@ -180,6 +180,14 @@ fn split_port(text: &str) -> Result<(&str, &str), AddressError> {
         return Ok((host, port));
     }
     text.rsplit_once(':').ok_or_else(|| AddressError::PortMissing(text.into()))
+}
+
+/// `::1:80` is an address as it stands; whoever writes it means `[::1]:80`.
+fn brackets_missing(text: &str, whole: Ipv6Addr) -> AddressError {
+    let meant =
+        text.rsplit_once(':').and_then(|(host, port)| Some((host.parse().ok()?, parse_port(port, 1).ok()?)));
+    let (ip, port) = meant.unwrap_or((whole, 80));
+    AddressError::BracketsMissing(ip, port)
 }
 
 /// With what was probably meant.
@@ -286,6 +294,8 @@ mod tests {
             ("localhost:+80", "`+80` is no port: ports go from 1 to 65535"),
             (":80", "the host is missing: `localhost:80`"),
             ("::1", "an IPv6 address needs brackets: `[::1]:80`"),
+            ("::1:8080", "an IPv6 address needs brackets: `[::1]:8080`"),
+            ("fe80::1", "an IPv6 address needs brackets: `[fe80::1]:80`"),
             ("[::1]", "the port is missing: `[::1]:80`"),
             ("[::1:80", "the bracket `[` is never closed"),
             ("[bad]:80", "`bad` is no IPv6 address"),

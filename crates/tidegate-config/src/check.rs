@@ -22,8 +22,8 @@ pub(crate) fn check(walk: &mut Walk, mut draft: Draft) -> Config {
     listeners_apart(walk, &draft.listeners, draft.admin.as_ref());
     names_apart(walk, &draft.routes);
     routes_reachable(walk, &draft.routes);
+    passages_fit(walk, &draft);
     if walk.error_count() == 0 {
-        passages_fit(walk, &draft);
         clusters_used(walk, &draft);
         hedges_can_happen(walk, &draft);
     }
@@ -57,7 +57,7 @@ fn something_to_do(walk: &mut Walk, draft: &Draft) {
 /// Only what `adaptive` learns tells a stalled endpoint from a large request.
 fn hedges_can_happen(walk: &mut Walk, draft: &Draft) {
     for route in &draft.routes {
-        let ActionDraft::Forward(forward) = &route.action else { continue };
+        let Some(ActionDraft::Forward(forward)) = &route.action else { continue };
         let cluster = match &forward.target {
             Target::Inline(cluster) => Some(&**cluster),
             Target::Named(name) => {
@@ -132,13 +132,23 @@ fn unreachable(
 ) -> Option<Problem> {
     let (host, taker) = takers.iter().find_map(|(host, taker)| taker.map(|taker| (host, taker)))?;
     let problem = if takers.iter().all(|(_, taker)| taker.is_some()) {
-        Problem::error(route.span.clone(), "this route is never reached")
-            .help("put the narrower one first, or remove one of them")
+        Problem::error(route.span.clone(), "this route is never reached").help(if is_same(route, taker) {
+            "both take the same requests: remove one of them, or tell them apart by `method` or `header`"
+        } else {
+            "put the narrower one first, or remove one of them"
+        })
     } else {
         let host = host.map(print_host).unwrap_or_default();
         Problem::warning(route.span.clone(), format!("this route is never reached for the host {host:?}"))
     };
     Some(problem.context(taker.span.clone(), "this earlier one takes every such request"))
+}
+
+/// Whether `later`, which `earlier` leaves nothing to, would leave nothing to `earlier` if it stood first.
+fn is_same(later: &RouteDraft, earlier: &RouteDraft) -> bool {
+    let hosts = hosts_of(&later.matcher);
+    takes_all(&later.matcher, &earlier.matcher)
+        && hosts_of(&earlier.matcher).iter().all(|host| hosts.contains(host))
 }
 
 /// `None` stands for any host.
@@ -191,7 +201,7 @@ fn passages_fit(walk: &mut Walk, draft: &Draft) {
 
 fn clusters_used(walk: &mut Walk, draft: &Draft) {
     let target = |route: &RouteDraft| match &route.action {
-        ActionDraft::Forward(forward) => match &forward.target {
+        Some(ActionDraft::Forward(forward)) => match &forward.target {
             Target::Named(name) => Some(name.clone()),
             Target::Inline(_) => None,
         },
@@ -231,11 +241,12 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
     let mut route_names: BTreeSet<String> = given.map(|name| name.value.clone()).collect();
     let mut routes = Vec::with_capacity(drafts.len());
     for draft in drafts {
+        let Some(action) = draft.action else { continue }; // why was told, and nothing comes of the rest
         let name = match draft.name {
             Some(name) => name.value,
             None => unused(&mut route_names, &route_name(&draft.matcher)),
         };
-        let action = match draft.action {
+        let action = match action {
             ActionDraft::Answer(answer) => Action::Answer(answer),
             ActionDraft::Forward(forward) => {
                 let ForwardDraft { target, preserve_host, timeout, limit, retry, hedge, priority } = *forward;

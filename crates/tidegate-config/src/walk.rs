@@ -269,8 +269,12 @@ impl<'a> Field<'a> {
             Err(error) => error,
         };
         let digits: String = text.trim().chars().take_while(char::is_ascii_digit).collect();
-        let number = if digits.is_empty() { "10" } else { &digits };
+        let is_zero = !digits.is_empty() && digits.bytes().all(|digit| digit == b'0');
+        let number = if digits.is_empty() || is_zero { "10" } else { &digits };
         let help = match &error {
+            UnitError::UnitMissing if is_zero && self.key.takes.words().contains(&"off") => {
+                "for no limit write \"off\"".to_owned()
+            }
             UnitError::UnitUnknown(unit) => {
                 suggest::for_unit(unit, number).unwrap_or_else(|| example(number))
             }

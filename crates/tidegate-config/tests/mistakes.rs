@@ -84,6 +84,14 @@ mistakes! {
     a_route_that_is_never_reached:
         "listen = ':80'\n[[route]]\npath = '/a'\nheader = { X = true }\nto = 'a:1'\n\n[[route]]\npath = '/a'\n\
          header = { x = '1' }\nto = 'a:2'\n",
+    a_route_that_is_there_twice: "listen = ':80'\n[[route]]\nhost = ['a.com', 'b.com']\nto = 'a:1'\n[[route]]\n\
+        host = ['b.com', 'a.com']\nto = 'b:1'\n[[route]]\nhost = 'a.com'\nto = 'c:1'\n",
+    mistakes_that_do_not_hide_each_other: "listen = ':80'\nto = 'localhost'\n[[route]]\nhost = 'a.com'\nto = 'ap'\nhealth = { interval = '0s' }\n\
+        [[route]]\nhost = 'a.com'\nto = 'app'\n[[route]]\nhost = 'b.com'\nto = 'app'\nanswer = { status = 99 }\nretry = { attempts = 0 }\n\
+        [[route]]\nhost = 'c.com'\ntimeout = { total = '5' }\n\
+        [cluster.app]\nendpoints = [{ addr = 'h:1', weight = 'two', tier = -1 }]\n",
+    hints_that_say_what_was_meant: "listen = ':80'\nto = ['::1:8080']\n[limit]\nhead_bytes = '0'\nbody_bytes = '0'\n\
+        [[route]]\nredirect = { to = '{scheme}://{host}/' }\n",
     a_route_that_says_two_things: "listen = ':80'\n[[route]]\nto = 'a:1'\nanswer = { status = 404 }\n",
     a_route_that_says_nothing: "listen = ':80'\n[[route]]\nhost = 'example.com'\n",
     a_route_that_is_no_list: "listen = ':80'\n[route]\nto = 'a:1'\n",

@@ -148,16 +148,17 @@ fn endpoint(walk: &mut Walk, field: &Field<'_>, item: &Node) -> Option<(Endpoint
         return Some((Endpoint::new(written.address.clone()), written));
     }
     let section = Section::open(walk, &ENDPOINT, &field.path, item)?;
+    // Before the address, without which there is no endpoint: mistakes in the others are told all the same.
+    let (weight, tier) = (section.integer(walk, "weight"), section.integer(walk, "tier"));
+    let (zone, requests) = (zone(walk, &section), section.integer(walk, "requests"));
     let Some(address) = section.field("address") else {
         walk.report(Problem::error(item.span.clone(), "an endpoint needs an `address`"));
         return None;
     };
     let written = address.parse::<Written>(walk, "address")?;
-    let mut endpoint = Endpoint::new(written.address.clone());
-    set(&mut endpoint.weight, section.integer(walk, "weight"));
-    set(&mut endpoint.tier, section.integer(walk, "tier").and_then(|tier| u8::try_from(tier).ok()));
-    endpoint.zone = zone(walk, &section);
-    endpoint.requests = section.integer(walk, "requests");
+    let mut endpoint = Endpoint { zone, requests, ..Endpoint::new(written.address.clone()) };
+    set(&mut endpoint.weight, weight);
+    set(&mut endpoint.tier, tier.and_then(|tier| u8::try_from(tier).ok()));
     Some((endpoint, written))
 }
 

@@ -28,7 +28,8 @@ pub(crate) struct RouteDraft {
     pub(crate) matcher: Matcher,
     /// False when a part of it did not read; then it says nothing about other routes.
     pub(crate) matcher_holds: bool,
-    pub(crate) action: ActionDraft,
+    /// `None`: it did not read, and what the route takes is still looked at.
+    pub(crate) action: Option<ActionDraft>,
     pub(crate) rate_limit: RouteRate,
     /// What to underline when the route as a whole is meant.
     pub(crate) span: Span,
@@ -75,17 +76,19 @@ pub(super) fn routes(
             routes.extend(route(walk, &field, node, inherited, clusters));
         }
     }
-    if let Some(field) = root.field("to")
-        && let Some(target) = target(walk, &field, None, inherited, clusters)
-    {
-        if let Target::Inline(cluster) = &target {
+    if let Some(field) = root.field("to") {
+        let target = target(walk, &field, None, inherited, clusters);
+        if let Some(Target::Inline(cluster)) = &target {
             cluster::check_zones(walk, &field.span(), cluster, inherited);
         }
-        let timeout = inherited.timeout.route.clone();
-        let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
-        let (hedge, priority) = (inherited.hedge, Priority::default());
-        let forward = ForwardDraft { target, preserve_host: true, timeout, limit, retry, hedge, priority };
-        let action = ActionDraft::Forward(Box::new(forward));
+        let action = target.map(|target| {
+            let timeout = inherited.timeout.route.clone();
+            let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
+            let (hedge, priority) = (inherited.hedge, Priority::default());
+            let forward =
+                ForwardDraft { target, preserve_host: true, timeout, limit, retry, hedge, priority };
+            ActionDraft::Forward(Box::new(forward))
+        });
         routes.push(RouteDraft {
             name: None,
             matcher: Matcher::default(),
@@ -119,7 +122,7 @@ fn route(
         Some(None) => RouteRate::Off,
         None => RouteRate::Inherited,
     };
-    let action = action(walk, &section, inherited, clusters)?;
+    let action = action(walk, &section, inherited, clusters);
     Some(RouteDraft { name, matcher, matcher_holds, action, rate_limit, span: section.span })
 }
 
@@ -133,7 +136,7 @@ fn name(walk: &mut Walk, field: &Field<'_>) -> Option<Placed<String>> {
     Some(Placed { value: text.to_owned(), span: field.span() })
 }
 
-/// Exactly one of the three.
+/// Exactly one of the three. Where there are more, the mistakes in each are told all the same.
 fn action(
     walk: &mut Walk,
     section: &Section<'_>,
@@ -142,24 +145,34 @@ fn action(
 ) -> Option<ActionDraft> {
     let given: Vec<Field<'_>> =
         ["to", "answer", "redirect"].into_iter().filter_map(|n| section.field(n)).collect();
-    let [field] = given.as_slice() else {
-        if given.is_empty() && walk.has_misplaced(&["to", "answer", "redirect"]) {
-            return None;
-        }
+    if given.len() != 1 && !(given.is_empty() && walk.has_misplaced(&["to", "answer", "redirect"])) {
         walk.report(not_one_action(section, &given));
-        return None;
-    };
-    match field.key.name {
-        "to" => forward(walk, section, field, inherited, clusters),
-        name => {
-            without_upstream(walk, section, name);
-            let table = section.section(walk, field.key.name)?;
-            match name {
-                "answer" => answer(walk, &table).map(ActionDraft::Answer),
-                _ => redirect(walk, &table).map(ActionDraft::Redirect),
-            }
-        }
     }
+    if let [field] = given.as_slice()
+        && field.key.name != "to"
+    {
+        without_upstream(walk, section, field.key.name);
+    }
+    if given.is_empty() {
+        let mut nowhere = cluster::inline(Vec::new(), inherited);
+        cluster::override_inherited(walk, section, &mut nowhere);
+        forward_to(walk, section, inherited, None);
+    }
+    let mut actions: Vec<Option<ActionDraft>> = Vec::new();
+    for field in &given {
+        actions.push(match field.key.name {
+            "to" => forward(walk, section, field, inherited, clusters),
+            "answer" => section
+                .section(walk, "answer")
+                .and_then(|table| answer(walk, &table))
+                .map(ActionDraft::Answer),
+            _ => section
+                .section(walk, "redirect")
+                .and_then(|table| redirect(walk, &table))
+                .map(ActionDraft::Redirect),
+        });
+    }
+    actions.pop().flatten()
 }
 
 fn not_one_action(section: &Section<'_>, given: &[Field<'_>]) -> Problem {
@@ -214,8 +227,18 @@ fn forward(
             cluster::check_zones(walk, &to.span(), cluster, inherited);
         }
         Some(Target::Named(name)) => without_inline(walk, section, name),
-        None => {}
+        None => cluster::override_inherited(walk, section, &mut cluster::inline(Vec::new(), inherited)),
     }
+    forward_to(walk, section, inherited, target).map(|forward| ActionDraft::Forward(Box::new(forward)))
+}
+
+/// The way to a cluster, whose mistakes are told even if nobody knows which.
+fn forward_to(
+    walk: &mut Walk,
+    section: &Section<'_>,
+    inherited: &Inherited,
+    target: Option<Target>,
+) -> Option<ForwardDraft> {
     let mut timeout = inherited.timeout.route.clone();
     if let Some(table) = section.section(walk, "timeout") {
         timeouts(walk, &table, &mut timeout);
@@ -228,8 +251,7 @@ fn forward(
     let hedge = hedge(walk, section).unwrap_or(inherited.hedge);
     let preserve_host = section.boolean(walk, "preserve_host").unwrap_or(true);
     let priority = section.field("priority").and_then(|field| priority(walk, &field)).unwrap_or_default();
-    let forward = ForwardDraft { target: target?, preserve_host, timeout, limit, retry, hedge, priority };
-    Some(ActionDraft::Forward(Box::new(forward)))
+    Some(ForwardDraft { target: target?, preserve_host, timeout, limit, retry, hedge, priority })
 }
 
 fn priority(walk: &mut Walk, field: &Field<'_>) -> Option<Priority> {
@@ -492,6 +514,7 @@ type LocationError = (&'static str, String);
 
 /// `https://example.com{path}` in pieces; `{{` is a plain `{`.
 fn location(text: &str) -> Result<Vec<RedirectPart>, LocationError> {
+    let parts = pieces(text)?;
     if !["http://", "https://", "/"].iter().any(|start| text.starts_with(start)) {
         return Err((
             "it begins with no scheme and no `/`",
@@ -505,6 +528,10 @@ fn location(text: &str) -> Result<Vec<RedirectPart>, LocationError> {
     if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Err(("a URL has visible ASCII only", "write other bytes as `%20`".into()));
     }
+    Ok(parts)
+}
+
+fn pieces(text: &str) -> Result<Vec<RedirectPart>, LocationError> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
