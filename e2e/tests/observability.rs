@@ -56,6 +56,16 @@ fn a_failed_request_is_logged_with_who_ended_it_in_which_stage_and_why() {
     assert_eq!(line["stage"], "connect");
     assert_eq!(line["cause"].as_str(), reply.cause());
     assert_eq!(line["request_id"].as_str(), reply.field("x-request-id"));
+    assert!(line["connect_ms"].is_number(), "it was tried, and took its time: {line}");
+}
+
+#[test]
+fn a_request_whose_time_is_over_while_it_is_sent_is_logged_so() {
+    let door = Door::with(Script::echoes(), "[timeout]\ntotal = \"200ms\"\n[log]\naccess = \"stdout\"\n");
+    let mut client = door.knock(post("Content-Length: 10\r\n", "hello"));
+    assert_eq!(client.reply().status, 504);
+    let line = logged(&door.proxy, &["total_timeout"]);
+    assert_eq!((line["stage"].as_str(), line["cause"].as_str()), (Some("send"), Some("total_timeout")));
 }
 
 #[test]

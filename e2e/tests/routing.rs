@@ -138,6 +138,30 @@ fn a_redirect_keeps_host_path_and_query() {
     assert_eq!((reply.status, reply.field("location")), (308, Some("https://shop.example/a%20b?c=d")));
 }
 
+/// HTTP/1.0 knows requests without one.
+#[test]
+fn a_redirect_to_the_clients_host_needs_one() {
+    let redirect = |path, to| format!("[[route]]\npath = {path:?}\nredirect = {{ to = {to:?} }}\n");
+    let config = redirect("/same", "https://{host}{path}") + &redirect("/other", "https://b.example{path}");
+    let proxy = Tidegate::with(config).start();
+    let ask = |path| {
+        let mut client = proxy.client();
+        client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+        client.reply()
+    };
+    let reply = ask("/same");
+    assert_eq!((reply.status, reply.cause()), (400, Some("host_missing")));
+    assert_eq!(ask("/other").field("location"), Some("https://b.example/other"));
+}
+
+#[test]
+fn an_answer_that_has_no_body_has_no_type_and_no_length() {
+    let proxy = Tidegate::with("[[route]]\nanswer = { status = 204 }\n").start();
+    let reply = proxy.get("/");
+    assert_eq!(reply.status, 204);
+    assert_eq!((reply.field("content-type"), reply.field("content-length")), (None, None));
+}
+
 /// The location is text from the client: it must stay one line of one field.
 #[test]
 fn a_redirect_cannot_be_used_to_add_fields() {

@@ -138,6 +138,7 @@ impl Core {
         names::resolve(unresolved, &self.voice).await;
 
         self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
+        let opened: Vec<_> = bound.iter().map(|bound| Arc::clone(&bound.listening.key)).collect();
         self.listen(bound);
         self.unlisten(|key| served.iter().all(|place| *place.key != *key));
         self.take_logs(logs);
@@ -148,6 +149,7 @@ impl Core {
         gauges::forget_removed(&self.overview, &config, &snapshot);
         let wants_admin = config.admin.is_some();
         self.overview.replace(Previous { config: Arc::new(config), snapshot });
+        self.announce_listening(|key| opened.iter().any(|opened| **opened == *key));
         self.take_admin(admin, wants_admin);
         self.checks.follow(&self.overview).await;
         self.applied();
@@ -269,12 +271,8 @@ impl Core {
 
     /// What is served, and where.
     pub(crate) fn announce(&self) {
+        self.announce_listening(|_| true);
         let current = self.overview.current();
-        for listening in &self.listening {
-            let listener = current.snapshot.listeners.iter().find(|listener| listener.key == listening.key);
-            let scheme = listener.map_or("http", |listener| listener.scheme());
-            self.voice.note(format_args!("listening on {}", url(scheme, &listening.address)));
-        }
         for cluster in &current.config.clusters {
             let endpoints: Vec<_> =
                 cluster.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
@@ -288,6 +286,15 @@ impl Core {
                     .note(format_args!("admin on {} (metrics, health, status)", url("http", &admin.address)));
             }
             None => self.voice.note("admin is off: no metrics"),
+        }
+    }
+
+    fn announce_listening(&self, is_meant: impl Fn(&str) -> bool) {
+        let current = self.overview.current();
+        for listening in self.listening.iter().filter(|listening| is_meant(&listening.key)) {
+            let listener = current.snapshot.listeners.iter().find(|listener| listener.key == listening.key);
+            let scheme = listener.map_or("http", |listener| listener.scheme());
+            self.voice.note(format_args!("listening on {}", url(scheme, &listening.address)));
         }
     }
 

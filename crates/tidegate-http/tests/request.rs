@@ -104,6 +104,8 @@ const REFUSED: &[(&str, &str, u16, &str)] = &[
     ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", "host_invalid", 400, "A14: list"),
     ("GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", "host_invalid", 400, "A14: port"),
     ("GET / HTTP/1.1\r\nHost: a:70000\r\n\r\n", "host_invalid", 400, "A14: port"),
+    ("GET / HTTP/1.1\r\nHost: .\r\n\r\n", "host_invalid", 400, "A14: no label"),
+    ("GET http://../ HTTP/1.1\r\nHost: a\r\n\r\n", "target_invalid", 400, "A14: no label"),
     ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", "host_invalid", 400, "A14: unclosed literal"),
     ("GET http://a/ HTTP/1.1\r\nHost: b/c\r\n\r\n", "host_invalid", 400, "A14: even if it does not count"),
     // The request line.

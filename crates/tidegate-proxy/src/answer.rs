@@ -8,7 +8,7 @@ use crate::snapshot::LocationPart;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::SystemTime;
-use tidegate_http::request::Method;
+use tidegate_http::request::{Method, RequestError};
 use tidegate_http::{BodyLength, Version, field, status};
 use tokio::task::coop::consume_budget;
 
@@ -19,6 +19,9 @@ pub(crate) async fn fixed(
     content_type: &str,
     body: &[u8],
 ) -> Result<Fate, Failure> {
+    if matches!(status, 204 | 304) {
+        return respond(call, status, b"", b"").await; // there is nothing that could have a type
+    }
     let typed = [b"Content-Type: ", content_type.as_bytes(), b"\r\n"].concat();
     respond(call, status, &typed, body).await
 }
@@ -38,6 +41,10 @@ pub(crate) async fn redirect(
 ) -> Result<Fate, Failure> {
     let request = &call.workspace.request;
     let bytes = call.workspace.input.pinned();
+    // HTTP/1.0 knows requests without a Host, and nobody can be sent to a host that has not been named.
+    if request.host.of(bytes).is_empty() && location.iter().any(|part| matches!(part, LocationPart::Host)) {
+        return Err(Failure::new(Stage::Route, Cause::Request(RequestError::HostMissing)));
+    }
     let mut line = b"Location: ".to_vec();
     for part in location {
         line.extend_from_slice(match part {

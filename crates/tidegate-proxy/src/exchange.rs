@@ -167,11 +167,12 @@ fn awaits_continue(call: &Call<'_>) -> bool {
 }
 
 fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
-    if let Some(failure) = call.overall_failure(Stage::Await) {
+    let stage = if uploading && !awaits_continue(call) { Stage::Send } else { Stage::Await };
+    if let Some(failure) = call.overall_failure(stage) {
         return failure;
     }
     if now() >= call.attempt_deadline {
-        return Failure::new(Stage::Await, Cause::AttemptTimeout);
+        return Failure::new(stage, Cause::AttemptTimeout);
     }
     match call.workspace.upload.waits_for {
         Side::Source if uploading && !awaits_continue(call) => Failure::new(Stage::Send, Cause::BodyStalled),

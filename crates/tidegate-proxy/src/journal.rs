@@ -27,6 +27,8 @@ pub(crate) struct Journal {
     pub(crate) ready: Option<Moment>,
     /// When a new connection was open; `None` for a reused one.
     pub(crate) connected: Option<Moment>,
+    /// When opening a new one was given up.
+    pub(crate) connect_failed: Option<Moment>,
     pub(crate) first_byte: Option<Moment>,
     /// When the last byte of the answer was handed on, or the last attempt failed.
     pub(crate) ended: Option<Moment>,
@@ -68,7 +70,8 @@ impl Journal {
 
     /// Before another attempt.
     pub(crate) fn forget_attempt(&mut self) {
-        (self.ready, self.connected, self.first_byte, self.ended) = (None, None, None, None);
+        (self.ready, self.connected, self.connect_failed) = (None, None, None);
+        (self.first_byte, self.ended) = (None, None);
         self.grpc_status = None;
     }
 }

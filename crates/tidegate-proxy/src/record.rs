@@ -85,7 +85,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         grpc_status: journal.grpc_status,
         attempts: journal.attempts,
         queue: since(journal.ready.or(journal.picked).or(journal.queued), Some(journal.started)),
-        connect: since(journal.connected, journal.ready.or(journal.picked)),
+        connect: since(journal.connected.or(journal.connect_failed), journal.ready.or(journal.picked)),
         first_byte: since(journal.first_byte, journal.sent()),
         total,
         bytes_in: journal.body_bytes_in,

@@ -477,6 +477,7 @@ pub(crate) async fn dial(
             Ok(connection)
         }
         Err(cause) => {
+            call.journal.connect_failed = Some(now);
             endpoint.metrics.connect_failed(cause);
             Err(call.overall_failure(Stage::Connect).unwrap_or(Failure::new(Stage::Connect, cause)))
         }

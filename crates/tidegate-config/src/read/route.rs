@@ -469,6 +469,12 @@ fn answer(walk: &mut Walk, section: &Section<'_>) -> Option<Answer> {
         let title = format!("an answer with status {status} has no body");
         walk.report(Problem::error(field.span(), title).help("leave `body` out, or choose another status"));
     }
+    if matches!(status, 204 | 304)
+        && let Some(field) = section.field("content_type")
+    {
+        let title = format!("`{}` has no effect: an answer with status {status} has no body", field.path);
+        walk.report(Problem::error(field.key_span, title).help("leave it out, or choose another status"));
+    }
     let mut content_type = "text/plain; charset=utf-8".to_owned();
     if let Some(field) = section.field("content_type") {
         match field.text() {

@@ -40,6 +40,7 @@ fn listeners_come_and_go() {
     assert_eq!(world.control.status().listeners.len(), 2);
     eventually("the new socket is listened on", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     assert_eq!(world.get().text(), "app", "the other one is untouched");
+    assert!(world.heard.has(&format!("listening on unix:{}", socket.display())), "and it is told of");
     world.reload(&to(&[&app], "")).unwrap();
     assert!(!socket.exists(), "its file goes with it");
     assert_eq!(world.get().text(), "app");

@@ -49,6 +49,7 @@ pub(super) fn host_bytes(bytes: &[u8], authority: Span) -> Option<usize> {
     let text = authority.of(bytes);
     let host = match text {
         [b'[', ..] => literal_bytes(text)?,
+        [b'.', ..] => return None, // no name begins with an empty label, and `.` and `..` are none at all
         _ => HOST_NAME
             .end(bytes, authority.start as usize)
             .saturating_sub(authority.start as usize)
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn an_authority_is_a_host_and_perhaps_a_port() {
-        let cases: [(&str, Option<usize>, &str); 17] = [
+        let cases: [(&str, Option<usize>, &str); 20] = [
             ("example.com", Some(11), "a name"),
             ("a_b.example:80", Some(11), "with a port"),
             ("127.0.0.1:65535", Some(9), "an address"),
@@ -98,6 +99,9 @@ mod tests {
             ("a/b", None, "a path"),
             ("a,b", None, "a list"),
             ("a b", None, "two words"),
+            ("a.example.", Some(10), "the root's dot"),
+            (".", None, "a dot alone"),
+            ("..:80", None, "two of them"),
             ("[::1", None, "unclosed"),
             ("[zz]", None, "not an address"),
         ];
