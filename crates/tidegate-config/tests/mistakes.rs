@@ -89,6 +89,7 @@ mistakes! {
     mistakes_that_do_not_hide_each_other: "listen = ':80'\nto = 'localhost'\n[[route]]\nhost = 'a.com'\nto = 'ap'\nhealth = { interval = '0s' }\n\
         [[route]]\nhost = 'a.com'\nto = 'app'\n[[route]]\nhost = 'b.com'\nto = 'app'\nanswer = { status = 99 }\nretry = { attempts = 0 }\n\
         [[route]]\nhost = 'c.com'\ntimeout = { total = '5' }\n\
+        [[route]]\npath = { exact = 'x', prefix = 'y' }\nto = 'app'\nrate_limit = { requests = 'x', burst = 0, keys = 'two' }\n\
         [cluster.app]\nendpoints = [{ addr = 'h:1', weight = 'two', tier = -1 }]\n",
     hints_that_say_what_was_meant: "listen = ':80'\nto = ['::1:8080']\n[limit]\nhead_bytes = '0'\nbody_bytes = '0'\n\
         [[route]]\nredirect = { to = '{scheme}://{host}/' }\n",

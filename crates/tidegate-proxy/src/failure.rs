@@ -174,7 +174,7 @@ impl Failure {
         self.facts().blame
     }
 
-    /// The status to answer with, if an answer can still be given; 499 is never sent, only logged.
+    /// The status to answer with, if an answer can still be given; 499 stands for none at all.
     pub fn status(&self) -> u16 {
         self.facts().status
     }

@@ -89,9 +89,10 @@ fn path(walk: &mut Walk, field: &Field<'_>) -> Option<PathMatch> {
         return path_text(walk, field).map(PathMatch::Prefix);
     }
     let section = field.section(walk)?;
-    match (section.field("exact"), section.field("prefix")) {
-        (Some(exact), None) => path_text(walk, &exact).map(PathMatch::Exact),
-        (None, Some(prefix)) => path_text(walk, &prefix).map(PathMatch::Prefix),
+    let mut read = |name| section.field(name).map(|field| path_text(walk, &field));
+    match (read("exact"), read("prefix")) {
+        (Some(exact), None) => exact.map(PathMatch::Exact),
+        (None, Some(prefix)) => prefix.map(PathMatch::Prefix),
         _ => {
             let title = format!("`{}` takes exactly one of `exact` and `prefix`", field.path);
             walk.report(Problem::error(section.span, title));

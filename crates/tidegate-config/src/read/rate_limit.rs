@@ -34,12 +34,14 @@ pub(super) fn rate_limit(walk: &mut Walk, section: &Section<'_>) -> Option<Optio
 }
 
 fn table_of(walk: &mut Walk, table: &Section<'_>) -> Option<RateLimit> {
-    let Some(requests) = table.field("requests") else {
+    let requests = table.field("requests").map(|field| rate(walk, &field));
+    if requests.is_none() {
         let problem = Problem::error(table.span.clone(), format!("`{}` has no `requests`", table.path));
         walk.report(problem.help("add `requests = \"100/s\"`"));
-        return None;
-    };
-    let mut limit = rate(walk, &requests)?;
+    }
+    let requests = requests.flatten();
+    let is_read = requests.is_some();
+    let mut limit = requests.unwrap_or_else(|| RateLimit::new(1, PER_MAX)); // so that the rest is looked at
     set(&mut limit.burst, table.integer(walk, "burst"));
     set(&mut limit.key, table.field("key").and_then(|field| key(walk, &field)));
     set(&mut limit.keys, table.integer(walk, "keys"));
@@ -50,7 +52,7 @@ fn table_of(walk: &mut Walk, table: &Section<'_>) -> Option<RateLimit> {
         let title = format!("`{}` has no effect: all requests have the same key", field.path);
         walk.report(Problem::error(field.key_span, title).help("leave it out"));
     }
-    Some(limit)
+    is_read.then_some(limit)
 }
 
 /// `client_address`, `all`, or a header field.

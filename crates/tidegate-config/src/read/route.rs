@@ -158,9 +158,9 @@ fn action(
         cluster::override_inherited(walk, section, &mut nowhere);
         forward_to(walk, section, inherited, None);
     }
-    let mut actions: Vec<Option<ActionDraft>> = Vec::new();
+    let mut action = None;
     for field in &given {
-        actions.push(match field.key.name {
+        action = match field.key.name {
             "to" => forward(walk, section, field, inherited, clusters),
             "answer" => section
                 .section(walk, "answer")
@@ -170,9 +170,9 @@ fn action(
                 .section(walk, "redirect")
                 .and_then(|table| redirect(walk, &table))
                 .map(ActionDraft::Redirect),
-        });
+        };
     }
-    actions.pop().flatten()
+    action
 }
 
 fn not_one_action(section: &Section<'_>, given: &[Field<'_>]) -> Problem {
