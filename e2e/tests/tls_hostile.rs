@@ -2,7 +2,7 @@
 //!
 //! Beside each attack a well-behaved client is served, in the clear and encrypted.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Endpoint, Port, Proxy, Tidegate, eventually};
@@ -68,7 +68,9 @@ impl Gate {
 fn those_who_begin_a_handshake_and_stop_keep_nobody_out_for_long() {
     let gate = Gate::with("workers = 1\nlimit.handshakes = 4");
     let canary = Canary::before(&gate.proxy);
-    let stalled: Vec<_> = (0..4).map(|_| gate.stall()).collect();
+    let mut stalled: Vec<_> = (0..4).map(|_| gate.stall()).collect();
+    // What the proxy says first shows that it has begun.
+    assert!(stalled.iter_mut().all(|socket| socket.read_exact(&mut [0]).is_ok()));
     let crowd: Vec<_> = (0..20)
         .map(|_| {
             let (client, to) = (gate.authority.client().forgetful(), gate.address());
