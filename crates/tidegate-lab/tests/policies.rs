@@ -76,6 +76,17 @@ fn three_endpoints_of_four_that_fail_fast_do_not_pass_for_normal() {
 }
 
 #[test]
+fn an_error_rate_that_all_share_costs_nothing() {
+    for (count, part) in [(20, 0.0002), (20, 0.001), (20, 0.01), (20, 0.03), (20, 0.1), (4, 0.01)] {
+        let text = lab(&between(10, 40, 0.8), &format!("count = {count}\nfails = {{ part = {part} }}"));
+        let (adaptive, least) = run(&text, 33);
+        let ratio = adaptive.latency_ms.mean / least.latency_ms.mean;
+        println!("{part} of requests to {count} fail: mean {ratio:.3} times that of least request");
+        assert!(ratio < 1.1);
+    }
+}
+
+#[test]
 fn an_error_rate_that_all_share_ejects_nobody() {
     for (count, seed) in [(4_u32, 31), (20, 32)] {
         let text = lab(&between(0, 30, 0.7), &format!("count = {count}\nfails = {{ part = 0.1 }}"));

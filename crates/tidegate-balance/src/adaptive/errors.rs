@@ -6,10 +6,13 @@ use crate::Moment;
 const GAIN_UP: f32 = 0.2;
 const GAIN_DOWN: f32 = 0.1;
 /// Without news the rate is forgotten with this time constant, so that an endpoint left alone gets its next chance: soon
-/// after one failure that may have been an accident, later when there were `PROVEN_BY` of them.
+/// after one failure that may have been an accident, later when there were `PROVEN_BY` more than chance explains.
 const MEMORY_SECONDS: f32 = 5.0;
 const PROVEN_BY: f32 = 8.0;
-const FAILURES_FORGOTTEN_SECONDS: f32 = 30.0;
+/// How long attempts stay on the record.
+const RECORD_SECONDS: f32 = 60.0;
+/// Standard deviations by which failures may exceed what is normal.
+const CHANCE: f32 = 3.0;
 /// The variance of the rate around its mean `p` is `p (1 - p)` times about this: half the mean gain.
 pub(crate) const NOISE_GAIN: f32 = 0.1;
 
@@ -19,27 +22,56 @@ pub(crate) struct ErrorRate {
     pub(crate) at: Moment,
     /// The time constant in seconds with which the rate is forgotten.
     pub(crate) memory: f32,
-    failures: f32,
+    pub(crate) record: Record,
 }
 
 impl Default for ErrorRate {
     fn default() -> Self {
-        Self { rate: 0.0, at: Moment(0), memory: MEMORY_SECONDS / PROVEN_BY, failures: 0.0 }
+        Self { rate: 0.0, at: Moment(0), memory: MEMORY_SECONDS / PROVEN_BY, record: Record::default() }
     }
 }
 
 impl ErrorRate {
-    pub(crate) fn learn(&mut self, failed: bool, now: Moment) {
+    /// `normal`: the part of all attempts that fails everywhere.
+    pub(crate) fn learn(&mut self, failed: bool, normal: f32, now: Moment) {
         let rate = decayed(self.rate, self.memory, self.at, now);
+        self.record = self.record.faded(now.since(self.at).as_secs_f32());
+        self.record.attempts += 1.0;
         if failed {
-            self.failures = 1.0 + decayed(self.failures, FAILURES_FORGOTTEN_SECONDS, self.at, now);
-            self.memory = MEMORY_SECONDS * (self.failures / PROVEN_BY).min(1.0);
+            self.record.failures += 1.0;
+            let proven = self.record.offences(normal).clamp(1.0, PROVEN_BY);
+            self.memory = MEMORY_SECONDS * proven / PROVEN_BY;
             self.rate = rate + GAIN_UP * (1.0 - rate);
         } else {
-            self.failures = decayed(self.failures, FAILURES_FORGOTTEN_SECONDS, self.at, now);
             self.rate = rate - GAIN_DOWN * rate;
         }
         self.at = now.max(self.at);
+    }
+}
+
+/// What happened over about a minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) attempts: f32,
+    pub(crate) failures: f32,
+}
+
+impl Record {
+    /// The part that failed.
+    pub(crate) fn share(self) -> f32 {
+        self.failures / self.attempts.max(1.0)
+    }
+
+    /// Failures beyond what is normal and what chance adds to that (they come like the arrivals of a Poisson process); 0 or less is nothing
+    /// to wonder at.
+    pub(crate) fn offences(self, normal: f32) -> f32 {
+        let expected = normal * self.attempts;
+        self.failures - expected - CHANCE * expected.sqrt()
+    }
+
+    fn faded(self, seconds: f32) -> Self {
+        let kept = (-seconds / RECORD_SECONDS).exp();
+        Self { attempts: self.attempts * kept, failures: self.failures * kept }
     }
 }
 
@@ -61,13 +93,13 @@ mod tests {
     fn failures_raise_the_rate_and_time_and_successes_lower_it() {
         let mut errors = ErrorRate::default();
         for _ in 0..10 {
-            errors.learn(true, Moment(0));
+            errors.learn(true, 0.0, Moment(0));
         }
         let high = rate_at(&errors, Moment(0));
         assert!(high > 0.85);
         assert!(rate_at(&errors, Moment(0) + Duration::from_secs(20)) < 0.05);
         for _ in 0..10 {
-            errors.learn(false, Moment(0));
+            errors.learn(false, 0.0, Moment(0));
         }
         assert!(rate_at(&errors, Moment(0)) < high / 2.0);
     }
@@ -75,13 +107,21 @@ mod tests {
     #[test]
     fn one_failure_is_forgotten_sooner_than_many() {
         let mut once = ErrorRate::default();
-        once.learn(true, Moment(0));
+        once.learn(true, 0.0, Moment(0));
         let mut often = once;
         for _ in 0..9 {
-            often.learn(true, Moment(0));
+            often.learn(true, 0.0, Moment(0));
         }
         let later = Moment(0) + Duration::from_secs(2);
         assert!(rate_at(&once, later) < 0.05 * once.rate);
         assert!(rate_at(&often, later) > 0.6 * often.rate);
+    }
+
+    #[test]
+    fn failing_as_often_as_everybody_is_no_offence_and_failing_more_often_is() {
+        let record = |failures| Record { attempts: 10_000.0, failures };
+        assert!(record(100.0).offences(0.01) < 0.0 && record(129.0).offences(0.01) < 0.0);
+        assert!(record(150.0).offences(0.01) > 8.0);
+        assert!(Record { attempts: 1.0, failures: 1.0 }.offences(0.0) > 0.9, "where nobody fails one is one");
     }
 }

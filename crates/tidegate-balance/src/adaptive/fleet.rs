@@ -52,6 +52,10 @@ const FAILURE_COST: f32 = 100.0;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
 const ERROR_DOUBT: f32 = 6.0;
+/// A rate up to this, three failures in a row, is an accident where others fail as often over a minute.
+const ACCIDENT_MAX: f32 = 0.5;
+/// The most that a minute's record makes normal.
+const REMEMBERED_MAX: f32 = 0.05;
 /// What is normal follows at this rate per period, so that the luck of a moment does not define it.
 const NORMAL_GAIN: f32 = 0.1;
 /// The most an endpoint is believed to differ from the fleet. Without a limit, those that are believed to be normal would
@@ -193,20 +197,33 @@ impl Fleet {
 
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
-    /// quartile is what all do.
+    /// quartile is what all do. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a minute is asked as well; but it
+    /// knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
     fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) {
-        let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().is_heard();
-        scratch.clear();
-        scratch.extend(turn.seats().filter(heard).map(|seat| seat.state.published().error_rate(now)));
-        let first_quarter = scratch.len().saturating_sub(1) / 4;
-        let quartile = nth(scratch, first_quarter).unwrap_or_default();
+        let mut quartile_of = |rate: fn(&Seat, Moment) -> f32| {
+            let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().is_heard();
+            scratch.clear();
+            scratch.extend(turn.seats().filter(heard).map(|seat| rate(seat, now)));
+            let first_quarter = scratch.len().saturating_sub(1) / 4;
+            nth(scratch, first_quarter).unwrap_or_default()
+        };
+        let momentary = quartile_of(|seat, now| seat.state.published().error_rate(now));
+        let remembered = quartile_of(|seat, _| seat.state.published().record().share());
+        let quartile = momentary.max(remembered.min(REMEMBERED_MAX));
         let before = self.normal_errors.get();
         self.normal_errors.set(before + NORMAL_GAIN * part_of(turn.seats) * (quartile - before));
     }
 
+    pub(crate) fn normal_errors(&self) -> f32 {
+        self.normal_errors.get()
+    }
+
     /// Service time divided by the fleet's cost is the fleet's parallelism.
     pub(crate) fn price_errors(&self, state: &EndpointState, now: Moment) {
-        let excess = Tolerance::around(self.normal_errors.get()).excess(state.published().error_rate(now));
+        let (published, normal) = (state.published(), self.normal_errors.get());
+        let rate = published.error_rate(now);
+        let is_accident = rate <= ACCIDENT_MAX && published.record().offences(normal) <= 0.0;
+        let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate) };
         let service = self.log_parallelism.get().exp();
         state.standing().error_cost.set(FAILURE_COST * service * excess);
     }

@@ -5,7 +5,7 @@
 //! another worker learning from the same endpoint is not learned from, and nobody waits. All atomics are `Relaxed`: each
 //! is an estimate by itself, and a reader that sees one new and one old is off by one answer.
 
-use super::errors::{ErrorRate, decayed};
+use super::errors::{ErrorRate, Record, decayed};
 use super::gaps::Gaps;
 use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
 use crate::float::AtomicF32;
@@ -108,6 +108,8 @@ pub(crate) struct Published {
     pub(crate) gain: AtomicF32,
     error_rate: AtomicF32,
     error_memory: AtomicF32,
+    attempts: AtomicF32,
+    failures: AtomicF32,
     /// 0 before the first answer of any kind.
     heard_at: AtomicU64,
     /// When it joined the cluster or came back, by its first answer since.
@@ -122,6 +124,11 @@ pub(crate) struct Published {
 impl Published {
     pub(crate) fn error_rate(&self, now: Moment) -> f32 {
         decayed(self.error_rate.get(), self.error_memory.get(), Moment(self.heard_at.load(Relaxed)), now)
+    }
+
+    /// As of the last answer or failure.
+    pub(crate) fn record(&self) -> Record {
+        Record { attempts: self.attempts.get(), failures: self.failures.get() }
     }
 
     /// Whether any answer or failure ever came.
@@ -220,6 +227,7 @@ impl Learned {
         state: &EndpointState,
         evidence: Evidence,
         fleet: Option<&FleetLevel>,
+        normal_errors: f32,
         now: Moment,
     ) -> Lesson {
         let Ok(mut mind) = self.mind.try_lock() else { return Lesson::Fits };
@@ -228,7 +236,7 @@ impl Learned {
         if self.joins(now) {
             mind.errors = ErrorRate::default();
         }
-        mind.errors.learn(matches!(evidence, Evidence::Failure), now);
+        mind.errors.learn(matches!(evidence, Evidence::Failure), normal_errors, now);
         self.publish_errors(&mind.errors);
         let Evidence::Success { latency, load, silence } = evidence else { return Lesson::Fits };
         let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
@@ -279,6 +287,8 @@ impl Learned {
     fn publish_errors(&self, errors: &ErrorRate) {
         self.published.error_rate.set(errors.rate);
         self.published.error_memory.set(errors.memory);
+        self.published.attempts.set(errors.record.attempts);
+        self.published.failures.set(errors.record.failures);
         self.published.heard_at.store(errors.at.0.max(1), Relaxed);
         self.published.unheard_periods.store(0, Relaxed);
     }

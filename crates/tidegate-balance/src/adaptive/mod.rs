@@ -96,7 +96,8 @@ impl Adaptive {
                 state.sign_of_life(now);
             }
             let level = self.fleet.level();
-            if state.learned().learn(state, evidence, level.as_ref(), now) == Lesson::Jumped {
+            let normal = self.fleet.normal_errors();
+            if state.learned().learn(state, evidence, level.as_ref(), normal, now) == Lesson::Jumped {
                 self.fleet.jumped(state, self.peers, now);
             }
             if self.fleet.may_be_cold(state, now) {
