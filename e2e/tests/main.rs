@@ -55,6 +55,7 @@ mod retries;
 mod routing;
 mod sticky;
 mod tcp_routes;
+mod terminal;
 mod tiers_and_zones;
 mod timeouts;
 mod tls;

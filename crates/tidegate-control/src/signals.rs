@@ -58,9 +58,10 @@ impl Control {
         served
     }
 
-    /// Waits for a signal to end, or until the time is over; says whether there was one.
+    /// Waits for a signal to end, or until the time is over; says whether there was one. A hang-up is one, too: there is nothing to
+    /// read again, and whoever looked on has gone.
     pub fn is_told_to_end_within(&mut self, patience: Duration) -> bool {
-        let ended = async { while !matches!(self.signals.next().await, Asked::End(_)) {} };
+        let ended = async { while !matches!(self.signals.next().await, Asked::End(_) | Asked::Reload) {} };
         self.runtime.block_on(async { tokio::time::timeout(patience, ended).await.is_ok() })
     }
 }

@@ -8,6 +8,7 @@ mod live; // the view in the terminal
 mod load; // clients that keep asking
 mod reading; // numbers, read off the metrics
 mod report; // lines, the table at the end, JSON
+mod screen; // what the view looks like
 
 use crate::arguments::DemoArguments;
 use crate::outcome::Failure;
@@ -16,6 +17,7 @@ use endpoints::{Endpoint, Temper};
 use load::Load;
 use reading::{Meter, Reading};
 use report::Summary;
+use screen::Left;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,12 +54,16 @@ pub(crate) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
         (false, false) => terminal::voice(),
     };
     let mut stage = Stage::set(arguments, voice)?;
-    if live {
-        live::show(&mut stage, &last_word)?;
+    let left = if live {
+        live::show(&mut stage, &last_word)?
     } else {
         report::progress(&mut stage, arguments.json)?;
-    }
+        Left::AsFound
+    };
     let summary = stage.strike();
+    if left == Left::Gone {
+        return Ok(()); // nobody to tell it to
+    }
     terminal::print(&if arguments.json { summary.to_json() } else { summary.to_text() })?;
     Ok(())
 }
@@ -110,7 +116,12 @@ impl Stage {
     }
 
     fn is_over(&self) -> bool {
-        self.arguments.ends_after.is_some_and(|end| self.elapsed() >= end)
+        self.left() == Duration::ZERO
+    }
+
+    /// Until the time is over.
+    fn left(&self) -> Duration {
+        self.arguments.ends_after.map_or(Duration::MAX, |end| end.saturating_sub(self.elapsed()))
     }
 
     fn read(&self) -> Reading {

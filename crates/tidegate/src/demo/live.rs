@@ -1,44 +1,24 @@
-//! The live view: a table of the endpoints, totals, and what the proxy said last. Leaves the terminal as it found it, also
-//! after a panic.
+//! The live view, as somebody at the terminal has it: pictures come, keys are obeyed, until it ends. It ends with the terminal,
+//! whatever happens to that: nothing here waits for it. Knows no layout.
 
-use super::algorithms::{ALGORITHMS, Score, Scores, by_key};
-use super::reading::{EndpointReading, Reading, quantile_ms};
-use super::report::milliseconds;
+use super::algorithms::{Scores, by_key};
+use super::reading::Reading;
+use super::screen::{Left, Picture, Screen};
 use super::{LastWord, Stage};
-use ratatui::DefaultTerminal;
-use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
-use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::Line;
-use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Duration;
 
-/// From one picture to the next.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// From one look at keys and signals to the next.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// From one picture to the next: 250 ms.
+const LOOKS_PER_PICTURE: usize = 5;
 /// Rates are over this many pictures: one second.
 const WINDOW: usize = 4;
-/// Long enough to see whether a signal is there.
-const GLANCE: Duration = Duration::from_millis(1);
-
-/// Fits 80 columns.
-const WIDTHS: [Constraint; 8] = [
-    Constraint::Length(9),
-    Constraint::Length(6),
-    Constraint::Length(10),
-    Constraint::Length(9),
-    Constraint::Length(9),
-    Constraint::Length(6),
-    Constraint::Length(9),
-    Constraint::Min(13),
-];
-
-/// Of the comparison of algorithms.
-const SCORE_WIDTHS: [Constraint; 4] =
-    [Constraint::Length(17), Constraint::Length(10), Constraint::Length(9), Constraint::Min(8)];
 
 /// What a viewer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,46 +28,53 @@ enum Wish {
     Switch(&'static str),
 }
 
-/// Runs until the time is over, or somebody presses `q` or Ctrl-C.
-pub(super) fn show(stage: &mut Stage, last_word: &LastWord) -> io::Result<()> {
-    let mut terminal = ratatui::try_init()?;
-    let shown = keep_drawing(&mut terminal, stage, last_word);
-    ratatui::restore();
-    shown
+/// Runs until the time is over, a signal ends it, somebody presses `q` or Ctrl-C, or the terminal is gone.
+pub(super) fn show(stage: &mut Stage, last_word: &LastWord) -> io::Result<Left> {
+    let screen = Screen::take()?;
+    let shown = keep_showing(&screen, stage, last_word);
+    let left = screen.leave();
+    shown.and(left)
 }
 
-fn keep_drawing(terminal: &mut DefaultTerminal, stage: &mut Stage, last_word: &LastWord) -> io::Result<()> {
-    let admin = stage.addresses();
-    let mut readings = VecDeque::from([stage.read()]);
-    let mut scores = Scores::new(stage.algorithm(), stage.read());
-    while !stage.is_over() && !stage.control.is_told_to_end_within(GLANCE) {
-        let now = stage.read();
-        let window = readings.front().map_or_else(|| now.clone(), |earliest| now.since(earliest));
-        let word = last_word.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        terminal.draw(|frame| draw(frame, &now, &window, &scores, &[&admin, &word]))?;
-        readings.push_back(now);
-        if readings.len() > WINDOW {
-            readings.pop_front();
+fn keep_showing(screen: &Screen, stage: &mut Stage, last_word: &LastWord) -> io::Result<()> {
+    let wishes = wishes()?;
+    let has_input = io::stdin().is_terminal();
+    let mut view = View::new(stage, last_word);
+    for look in 0_usize.. {
+        if look.is_multiple_of(LOOKS_PER_PICTURE) && !screen.show(view.picture(stage)) {
+            break;
         }
-        let wish = if event::poll(INTERVAL)? {
-            event::read().map_or(Wish::Nothing, |event| wish(&event))
-        } else {
-            Wish::Nothing
-        };
-        match wish {
-            Wish::Nothing => {}
-            Wish::Quit => break,
-            Wish::Switch(algorithm) if algorithm == scores.current() => {}
-            Wish::Switch(algorithm) => {
-                if let Err(failure) = stage.switch_to(algorithm) {
-                    *last_word.lock().unwrap_or_else(PoisonError::into_inner) = failure.to_string();
-                } else {
-                    scores.switch(algorithm, stage.read());
-                }
+        if stage.is_over() || stage.control.is_told_to_end_within(stage.left().min(INTERVAL)) {
+            break;
+        }
+        // One that has hung up is none any more, and reading from it tells nobody.
+        if !io::stdout().is_terminal() || has_input && !io::stdin().is_terminal() {
+            break;
+        }
+        for wish in wishes.try_iter() {
+            match wish {
+                Wish::Nothing => {}
+                Wish::Quit => return Ok(()),
+                Wish::Switch(algorithm) => view.switch(stage, algorithm),
             }
         }
     }
     Ok(())
+}
+
+/// What is read from the terminal, by a thread that ends with the process: from one that has hung up it never comes back.
+fn wishes() -> io::Result<Receiver<Wish>> {
+    let (wishing, wishes) = channel();
+    let read = move || {
+        loop {
+            let wish = event::read().map_or(Wish::Quit, |event| wish(&event));
+            if wishing.send(wish).is_err() || wish == Wish::Quit {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("demo-keys".to_owned()).spawn(read)?;
+    Ok(wishes)
 }
 
 fn wish(event: &Event) -> Wish {
@@ -100,91 +87,46 @@ fn wish(event: &Event) -> Wish {
     }
 }
 
-fn draw(frame: &mut Frame<'_>, now: &Reading, window: &Reading, scores: &Scores, words: &[&str; 2]) {
-    let height = |rows: usize| Constraint::Length(u16::try_from(rows).unwrap_or(u16::MAX));
-    let lines = scores.lines(now);
-    let heights = [height(2), height(window.endpoints.len() + 3), height(5), height(lines.len() + 3)];
-    let [title, table, totals, comparison] = Layout::vertical(heights).areas(frame.area());
-    frame.render_widget(Paragraph::new(title_lines()), title);
-    frame.render_widget(endpoints(window), table);
-    draw_totals(frame, totals, now, window, words);
-    frame.render_widget(algorithms(&lines), comparison);
+/// What the pictures are made of.
+struct View<'v> {
+    last_word: &'v LastWord,
+    admin: String,
+    readings: VecDeque<Reading>,
+    scores: Scores,
 }
 
-fn title_lines() -> Vec<Line<'static>> {
-    let keys: Vec<_> = ALGORITHMS.iter().map(|(key, name)| format!("{key} {name}")).collect();
-    vec![
-        Line::from(" tidegate demo: q quits, a letter switches the algorithm:").style(Modifier::BOLD),
-        Line::from(format!(" {}", keys.join(" · "))),
-    ]
-}
+impl<'v> View<'v> {
+    fn new(stage: &Stage, last_word: &'v LastWord) -> Self {
+        let scores = Scores::new(stage.algorithm(), stage.read());
+        Self { last_word, admin: stage.addresses(), readings: VecDeque::from([stage.read()]), scores }
+    }
 
-/// What each algorithm has achieved while it was in force.
-fn algorithms(scores: &[Score]) -> Table<'static> {
-    let row = |score: &Score| {
-        let style = if score.is_current { Style::from(Modifier::BOLD) } else { Style::new() };
-        Row::new([
-            format!("{} {}", if score.is_current { '▶' } else { ' ' }, score.algorithm),
-            score.requests.to_string(),
-            milliseconds(score.p99_ms),
-            format!("{:.2} %", 100.0 * score.errors),
-        ])
-        .style(style)
-    };
-    Table::new(scores.iter().map(row), SCORE_WIDTHS)
-        .header(Row::new(["algorithm", "requests", "p99", "5xx"]).style(Modifier::BOLD))
-        .block(Block::bordered().title(" since each was chosen "))
-}
+    fn picture(&mut self, stage: &Stage) -> Picture {
+        let now = stage.read();
+        let window = self.readings.front().map_or_else(|| now.clone(), |earliest| now.since(earliest));
+        self.readings.push_back(now.clone());
+        if self.readings.len() > WINDOW {
+            self.readings.pop_front();
+        }
+        let word = self.last_word.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Picture { scores: self.scores.lines(&now), now, window, words: [self.admin.clone(), word] }
+    }
 
-fn endpoints(window: &Reading) -> Table<'_> {
-    let names = ["endpoint", "port", "requests/s", "p50", "p99", "errors", "in flight", "state"];
-    let rows = window.endpoints.iter().map(|endpoint| row(endpoint, window));
-    Table::new(rows, WIDTHS)
-        .header(Row::new(names).style(Modifier::BOLD))
-        .block(Block::bordered().title(" the last second "))
-}
-
-fn row<'a>(endpoint: &'a EndpointReading, window: &Reading) -> Row<'a> {
-    let counts = &endpoint.counts;
-    let state = if endpoint.state == "up" { Style::from(Color::Green) } else { Style::from(Color::Red) };
-    let errors = if counts.errors == 0 { Style::new() } else { Style::from(Color::Yellow) };
-    Row::new([
-        Cell::from(endpoint.name),
-        Cell::from(endpoint.address.rsplit(':').next().unwrap_or_default()),
-        Cell::from(format!("{:.0}", window.per_second(counts.requests))),
-        Cell::from(milliseconds(quantile_ms(counts, 0.5))),
-        Cell::from(milliseconds(quantile_ms(counts, 0.99))),
-        Cell::from(counts.errors.to_string()).style(errors),
-        Cell::from(endpoint.in_flight.to_string()),
-        Cell::from(endpoint.state.replace("down_by_", "down: ")).style(state),
-    ])
-}
-
-fn draw_totals(frame: &mut Frame<'_>, area: Rect, now: &Reading, window: &Reading, words: &[&str; 2]) {
-    let rate = format!(
-        " {:.0} requests/s, p50 {}, p99 {}",
-        window.per_second(window.requests.requests),
-        milliseconds(quantile_ms(&window.requests, 0.5)),
-        milliseconds(quantile_ms(&window.requests, 0.99)),
-    );
-    let totals = format!(
-        " {} requests in {:.0} s, {} answered with 5xx, {} tried again elsewhere",
-        now.requests.requests,
-        now.at.as_secs_f64(),
-        now.requests.errors,
-        now.retries,
-    );
-    let words = words.map(|word| Line::from(format!(" {word}")));
-    let lines: Vec<_> = [Line::from(rate), Line::from(totals)].into_iter().chain(words).collect();
-    frame.render_widget(Paragraph::new(lines), area);
+    fn switch(&mut self, stage: &mut Stage, algorithm: &str) {
+        if algorithm == self.scores.current() {
+            return;
+        }
+        if let Err(failure) = stage.switch_to(algorithm) {
+            *self.last_word.lock().unwrap_or_else(PoisonError::into_inner) = failure.to_string();
+        } else {
+            self.scores.switch(algorithm, stage.read());
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::reading::Counts;
     use super::*;
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
 
     #[test]
     fn a_key_switches_ends_or_does_nothing() {
@@ -194,25 +136,5 @@ mod tests {
         assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Wish::Quit);
         assert_eq!(key(KeyCode::Char('c'), KeyModifiers::NONE), Wish::Nothing);
         assert_eq!(key(KeyCode::Up, KeyModifiers::NONE), Wish::Nothing);
-    }
-
-    #[test]
-    fn the_screen_compares_the_algorithms_that_were_tried() {
-        let reading = |requests, errors| Reading {
-            at: Duration::from_secs(1),
-            requests: Counts { requests, errors, ..Counts::default() },
-            retries: 0,
-            endpoints: Vec::new(),
-        };
-        let mut scores = Scores::new("round_robin", reading(0, 0));
-        scores.switch("adaptive", reading(200, 50));
-        let now = reading(500, 50);
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| draw(frame, &now, &now, &scores, &["", ""])).unwrap();
-        let screen = terminal.backend().to_string();
-        let line = |words: &[&str]| screen.lines().any(|line| words.iter().all(|word| line.contains(word)));
-        assert!(line(&["▶ adaptive", "300", "0.00 %"]), "{screen}");
-        assert!(line(&["round_robin", "200", "25.00 %"]), "{screen}");
-        assert!(line(&["a adaptive", "r round_robin"]), "{screen}");
     }
 }

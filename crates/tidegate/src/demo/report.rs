@@ -18,11 +18,7 @@ pub(super) fn progress(stage: &mut Stage, quiet: bool) -> io::Result<()> {
     }
     let mut before = stage.read();
     while !stage.is_over() {
-        let left = stage
-            .arguments
-            .ends_after
-            .map_or(INTERVAL, |end| end.saturating_sub(stage.elapsed()).min(INTERVAL));
-        if stage.control.is_told_to_end_within(left) {
+        if stage.control.is_told_to_end_within(stage.left().min(INTERVAL)) {
             break;
         }
         let now = stage.read();
