@@ -231,3 +231,19 @@ fn a_learned_limit_lets_as_many_in_as_the_endpoint_serves_at_once() {
     assert!((2.0..=30.0).contains(&limit), "{limit}");
     load.stop().expect_no_failures();
 }
+
+/// Who would be cut in the middle of being served is not served at all: under overload nothing else would be done.
+#[test]
+fn a_request_that_could_not_be_answered_in_time_takes_no_place() {
+    let endpoint = Endpoint::start(Script::answers_after(Duration::from_millis(200), "x"));
+    let route = "\n[[route]]\npath = \"/brief\"\nto = \"app\"\ntimeout = { total = \"700ms\" }\n";
+    let proxy = Tidegate::with(one_at_a_time(&endpoint, route)).start();
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").text(), "x");
+    }
+    let mut clients: Vec<_> = (0..8).map(|_| asks(&proxy, "/brief")).collect();
+    let statuses: Vec<_> = clients.iter_mut().map(|client| client.reply().status).collect();
+    assert!(statuses.iter().filter(|status| **status == 200).count() >= 2, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(endpoint.request_count() < 5 + 5, "four have the time to begin");
+}

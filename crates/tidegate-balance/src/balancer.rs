@@ -203,6 +203,11 @@ impl Balancer {
         self.candidates(pick, Standard::Open, None).iter().next().is_some()
     }
 
+    /// What serving a request takes, typically; `None` where nothing is learned, or yet.
+    pub fn typical_service(&self) -> Option<Duration> {
+        self.learner.as_ref()?.typical_service()
+    }
+
     /// The age beyond which a request is late enough to ask `pick_hedge` about it; `None` where nothing is learned, or yet.
     pub fn late_after(&self) -> Option<Duration> {
         self.learner.as_ref()?.late_after()

@@ -10,9 +10,9 @@
 use crate::exchange::poll_client;
 use crate::failure::{Cause, Failure, Stage};
 use crate::request::Call;
-use crate::snapshot::Policy;
+use crate::snapshot::{Cluster, Policy};
 use crate::sticky::{self, Home};
-use crate::timers::{after, now};
+use crate::timers::{NEVER, after, now};
 use crate::view::ClusterView;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -52,7 +52,7 @@ async fn wait<'v>(
 ) -> Result<Result<Lease<'v>, NoEndpoint>, Failure> {
     let cluster = &*view.cluster;
     let began = now();
-    let deadline = after(began, policy.timeouts.queue).min(call.total_deadline);
+    let deadline = after(began, policy.timeouts.queue).min(last_useful_start(call, cluster));
     let patience = deadline.since(began);
     let joined = cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, began);
     let mut turn = joined.map_err(|refused| refuse(call, view, refused))?;
@@ -80,6 +80,15 @@ async fn wait<'v>(
     call.journal.queued = Some(ended);
     view.metrics.queue.record(ended.since(began));
     waited
+}
+
+/// A request that begins later than this would take a place and be cut before its answer: nobody would have anything of it.
+fn last_useful_start(call: &Call<'_>, cluster: &Cluster) -> Moment {
+    let service = cluster.balancer.typical_service().unwrap_or_default();
+    match call.total_deadline {
+        NEVER => NEVER,
+        Moment(end) => Moment(end.saturating_sub(u64::try_from(service.as_nanos()).unwrap_or(u64::MAX))),
+    }
 }
 
 fn refuse(call: &mut Call<'_>, view: &ClusterView, refused: Refused) -> Failure {

@@ -20,6 +20,13 @@ const STALLED: f32 = 1.5;
 const NINE_IN_TEN: f64 = 1.2816;
 
 impl Adaptive {
+    /// What an endpoint takes for a request that it serves alone, in the middle of all; `None` before there was an answer.
+    pub(crate) fn typical_service(&self) -> Option<Duration> {
+        let level = self.fleet.level()?;
+        let log_seconds = level.log_service + queueing(level.log_parallelism, 1.0);
+        Some(Duration::from_secs_f64(log_seconds.exp().clamp(1e-6, 3600.0)))
+    }
+
     /// The age beyond which a request is older than nine in ten that an endpoint serves alone; `None` before there was an answer.
     pub(crate) fn late_after(&self) -> Option<Duration> {
         let level = self.fleet.level()?;
