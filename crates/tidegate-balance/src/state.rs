@@ -165,6 +165,11 @@ impl EndpointState {
         self.learned.beliefs(&self.live.standing)
     }
 
+    /// The rate of failures among recent attempts, as far as `adaptive` still remembers them.
+    pub fn error_rate(&self, now: Moment) -> f32 {
+        self.learned.published.error_rate(now)
+    }
+
     /// What the endpoint says about itself: requests in flight from everybody, and the latency it would have now. For
     /// `prequal`.
     pub fn report_probe(&self, in_flight: u32, latency: Duration, now: Moment) {

@@ -1,7 +1,8 @@
 //! Gauges that are read off the states when somebody scrapes, instead of being kept up to date by the workers.
 
+use crate::beliefs::BeliefStatus;
 use crate::overview::Overview;
-use crate::status::health_word;
+use crate::status::{health_word, is_adaptive};
 use crate::tls::{CertificateFacts, Progress};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
@@ -13,12 +14,16 @@ use tidegate_proxy::snapshot::{Cluster, Snapshot};
 use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
     ACME_FAILURES, ACME_NEXT, ACME_STATE, ACME_STATES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_OK,
-    CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_EJECTIONS,
-    ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES,
-    HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
+    CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_COST,
+    ENDPOINT_EJECTIONS, ENDPOINT_ERROR_COST, ENDPOINT_ERROR_RATE, ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT,
+    ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS,
+    REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
 };
 use tidegate_telemetry::registry::{CONTROL, Labels};
 use tidegate_telemetry::{Family, Registry};
+
+/// Of endpoints of clusters where `adaptive` chooses.
+const BELIEFS: [&Family; 3] = [&ENDPOINT_COST, &ENDPOINT_ERROR_COST, &ENDPOINT_ERROR_RATE];
 
 /// Brings every gauge to what holds now.
 pub(crate) fn fill(overview: &Overview) {
@@ -41,10 +46,14 @@ pub(crate) fn fill(overview: &Overview) {
             fill_progress(registry, &facts.certificate, progress);
         }
     }
+    let config = &overview.current().config;
     for cluster in &snapshot.clusters {
         fill_cluster(registry, cluster, now);
+        if config.cluster(&cluster.name).is_some_and(is_adaptive) {
+            fill_beliefs(registry, cluster, now);
+        }
     }
-    for (cluster, endpoint) in overview.current().config.clusters.iter().flat_map(listed) {
+    for (cluster, endpoint) in config.clusters.iter().flat_map(listed) {
         let place = Stand::of(cluster, endpoint);
         set(registry, &ENDPOINT_INFO, &[&cluster.name, &place.endpoint, &place.tier, place.zone], 1);
     }
@@ -115,6 +124,17 @@ fn fill_endpoint(registry: &Registry, endpoint: &Endpoint, upstream: &Upstream, 
     set(registry, &ENDPOINT_CONNECTIONS_IDLE, &labels, count(&upstream.idle));
 }
 
+fn fill_beliefs(registry: &Registry, cluster: &Cluster, now: Moment) {
+    for endpoint in cluster.balancer.endpoints() {
+        let beliefs = BeliefStatus::read(&endpoint.state, now);
+        let labels = [&*endpoint.id.cluster, &*endpoint.id.address];
+        for (family, value) in BELIEFS.into_iter().zip([beliefs.cost, beliefs.error_cost, beliefs.error_rate])
+        {
+            registry.gauge(family, &labels).set((value * 1e3).round() as i64);
+        }
+    }
+}
+
 fn count(counted: &AtomicUsize) -> usize {
     counted.load(Relaxed)
 }
@@ -129,7 +149,7 @@ pub(crate) fn forget_removed(overview: &Overview, config: &Config, snapshot: &Sn
     let served = Served::new(config, snapshot, &certificates);
     overview.registry.retain(|family, labels| {
         // Workers keep the handles of failures by their kind, so these series have to stay.
-        family.name == FAILURES.name || served.has(labels)
+        family.name == FAILURES.name || served.has(labels) && served.has_beliefs(family, labels)
     });
 }
 
@@ -141,11 +161,14 @@ struct Served<'a> {
     listeners: HashSet<&'a str>,
     routes: HashSet<&'a str>,
     stands: HashSet<Stand<'a>>,
+    /// Clusters where something is believed.
+    believers: HashSet<&'a str>,
 }
 
 impl<'a> Served<'a> {
     fn new(config: &'a Config, snapshot: &'a Snapshot, certificates: &'a [CertificateFacts]) -> Self {
         let upstreams = snapshot.clusters.iter().flat_map(|cluster| &cluster.upstreams);
+        let believers = config.clusters.iter().filter(|cluster| is_adaptive(cluster));
         let routes = snapshot.routes.routes().iter().map(|route| &*route.name);
         Self {
             certificates: certificates.iter().map(|facts| facts.certificate.as_str()).collect(),
@@ -159,6 +182,7 @@ impl<'a> Served<'a> {
                 .flat_map(listed)
                 .map(|(cluster, endpoint)| Stand::of(cluster, endpoint))
                 .collect(),
+            believers: believers.map(|cluster| &*cluster.name).collect(),
         }
     }
 
@@ -173,6 +197,12 @@ impl<'a> Served<'a> {
             && self.has_stand(labels)
             && labels.value("route").is_none_or(|route| self.routes.contains(route))
     }
+
+    fn has_beliefs(&self, family: &Family, labels: Labels<'_>) -> bool {
+        let is_belief = BELIEFS.iter().any(|belief| belief.name == family.name);
+        !is_belief || labels.value("cluster").is_some_and(|cluster| self.believers.contains(cluster))
+    }
+
     /// Labels that say where an endpoint stands, if they do, say what holds.
     fn has_stand(&self, labels: Labels<'_>) -> bool {
         let (Some(tier), Some(zone)) = (labels.value("tier"), labels.value("zone")) else { return true };

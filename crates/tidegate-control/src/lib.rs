@@ -21,6 +21,7 @@ mod names; // host names of endpoints, looked up again and again
 mod places; // where to listen: names of the configuration become addresses // the workers, told all at once
 
 mod admin;
+mod beliefs; // what adaptive decides by
 mod gauges; // the same as metrics
 mod health; // active checks
 mod overview; // what is in force now, for everybody to look at
@@ -31,6 +32,7 @@ mod watch; // says when endpoints go down or come back // the admin listener
 mod chance; // seeds and jitter
 mod voice; // lines for the operator
 
+pub use beliefs::BeliefStatus;
 pub use control::{AdminChoice, Control, Options, StartError};
 pub use memory::request_limit;
 pub use signals::{Loaded, ServeError, Source};

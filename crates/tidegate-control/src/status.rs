@@ -1,12 +1,13 @@
 //! The state of everything, as facts: what `/status` prints, and what the live view shows.
 
+use crate::beliefs::BeliefStatus;
 use crate::listening::Listening;
 use crate::overview::Overview;
 use crate::tls::CertificateFacts;
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_balance::{Endpoint, EndpointState, Health, Moment};
-use tidegate_config::{Cluster as Configured, Endpoint as Listed};
+use tidegate_config::{Balance, Cluster as Configured, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Listener};
 use tidegate_proxy::upstream::{Address, Upstream};
@@ -85,6 +86,8 @@ pub struct EndpointStatus {
     pub in_flight: u32,
     /// How many may be in flight, where that is limited.
     pub request_limit: Option<u32>,
+    /// What is believed of it, where `adaptive` chooses.
+    pub beliefs: Option<BeliefStatus>,
     pub connections: usize,
     pub idle_connections: usize,
     /// What the endpoint's name stands for now.
@@ -140,6 +143,7 @@ fn certificate(facts: &CertificateFacts) -> CertificateStatus {
 impl ClusterStatus {
     fn read(cluster: &Cluster, configured: Option<&Configured>, overview: &Overview, now: Moment) -> Self {
         let pairs = cluster.balancer.endpoints().iter().zip(&cluster.upstreams);
+        let is_adaptive = configured.is_some_and(is_adaptive);
         let listed = configured.iter().flat_map(|configured| &configured.endpoints);
         Self {
             cluster: cluster.name.to_string(),
@@ -149,9 +153,12 @@ impl ClusterStatus {
             endpoints: pairs
                 .zip(listed)
                 .enumerate()
-                .map(|(index, ((endpoint, upstream), listed))| EndpointStatus {
-                    request_limit: cluster.balancer.request_limit(index, now),
-                    ..EndpointStatus::read(endpoint, upstream, listed, overview, now)
+                .map(|(index, ((endpoint, upstream), listed))| {
+                    let status = EndpointStatus {
+                        request_limit: cluster.balancer.request_limit(index, now),
+                        ..EndpointStatus::read(endpoint, upstream, listed, overview, now)
+                    };
+                    if is_adaptive { status.with_beliefs(&endpoint.state, now) } else { status }
                 })
                 .collect(),
         }
@@ -178,11 +185,23 @@ impl EndpointStatus {
             zone: listed.zone.clone(),
             in_flight: endpoint.state.in_flight(),
             request_limit: None,
+            beliefs: None,
             connections: upstream.open.load(Relaxed),
             idle_connections: upstream.idle.load(Relaxed),
             addresses: upstream.addresses.load().iter().map(address).collect(),
         }
     }
+
+    fn with_beliefs(self, state: &EndpointState, now: Moment) -> Self {
+        let beliefs = BeliefStatus::read(state, now);
+        let reason = self.reason.or_else(|| beliefs.reason(state.health(now)));
+        Self { beliefs: Some(beliefs), reason, ..self }
+    }
+}
+
+/// Whether it decides by what it believes.
+pub(crate) fn is_adaptive(cluster: &Configured) -> bool {
+    matches!(cluster.balance, Balance::Adaptive { .. })
 }
 
 fn address(address: &Address) -> String {

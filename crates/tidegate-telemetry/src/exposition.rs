@@ -79,7 +79,7 @@ impl Page {
         let (name, text) = (family.name, &mut self.text);
         let kind = match family.kind {
             Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
+            Kind::Fraction | Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
         // OpenMetrics names the family, the older format the sample.
@@ -97,6 +97,9 @@ impl Page {
     fn series(&mut self, family: &Family, values: &LabelValues, series: &Series) {
         match series {
             Series::Counter(_) => self.line(family, family_suffix(family), values, None, &series.total()),
+            Series::Gauge(_) if family.kind == Kind::Fraction => {
+                self.line(family, "", values, None, &Thousandths(series.level()));
+            }
             Series::Gauge(_) => self.line(family, "", values, None, &series.level()),
             Series::Histogram(_) => {
                 let distribution = series.distribution();
@@ -160,7 +163,17 @@ impl Page {
 fn family_suffix(family: &Family) -> &'static str {
     match family.kind {
         Kind::Counter => "_total",
-        Kind::Gauge | Kind::Histogram => "",
+        Kind::Fraction | Kind::Gauge | Kind::Histogram => "",
+    }
+}
+
+/// So many of them, as a decimal number.
+struct Thousandths(i64);
+
+impl std::fmt::Display for Thousandths {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (sign, size) = (if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs());
+        write!(f, "{sign}{}.{:03}", size / 1_000, size % 1_000)
     }
 }
 
@@ -176,7 +189,9 @@ impl std::fmt::Display for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::families::{BUILD_INFO, CONNECT_DURATION, LISTENER_CONNECTIONS_ACCEPTED, REQUEST_BODY_BYTES};
+    use crate::families::{
+        BUILD_INFO, CONNECT_DURATION, ENDPOINT_COST, LISTENER_CONNECTIONS_ACCEPTED, REQUEST_BODY_BYTES,
+    };
 
     fn sample() -> Registry {
         let registry = Registry::default();
@@ -220,6 +235,19 @@ tidegate_request_body_bytes_total{route=\"a\\\"b\\\\c\\nd\"} 7
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\nnot in\n{page}");
         }
+    }
+
+    #[test]
+    fn a_fraction_is_a_gauge_with_three_decimals() {
+        let registry = sample();
+        registry.gauge(&ENDPOINT_COST, &["app", "a:1"]).set(1_062);
+        let page = render(&registry, None, Format::OpenMetrics);
+        assert!(page.contains("# TYPE tidegate_endpoint_cost gauge\n"), "{page}");
+        assert!(
+            page.contains("\ntidegate_endpoint_cost{cluster=\"app\",endpoint=\"a:1\"} 1.062\n"),
+            "{page}"
+        );
+        assert_eq!(Thousandths(-5).to_string(), "-0.005");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Counter,
+    /// A gauge of what is no whole number, kept in thousandths.
+    Fraction,
     Gauge,
     /// In seconds.
     Histogram,
@@ -173,6 +175,12 @@ families! {
         "Attempts that took a waiting connection from the pool instead of opening one.";
     ENDPOINT_REQUEST_LIMIT = Gauge "tidegate_endpoint_request_limit" ["cluster", "endpoint"]
         "Attempts that may be under way on the endpoint at once, now; 0 without a limit.";
+    ENDPOINT_COST = Fraction "tidegate_endpoint_cost" ["cluster", "endpoint"]
+        "What adaptive believes that one more request costs there, in units of the cluster's typical endpoint.";
+    ENDPOINT_ERROR_COST = Fraction "tidegate_endpoint_error_cost" ["cluster", "endpoint"]
+        "What adaptive adds to that because the endpoint fails more than others: it is chosen as if so many more requests were under way there.";
+    ENDPOINT_ERROR_RATE = Fraction "tidegate_endpoint_error_rate" ["cluster", "endpoint"]
+        "The part of the endpoint's last attempts that failed, as adaptive remembers them: from 0 to 1.";
     ENDPOINT_IN_FLIGHT = Gauge "tidegate_endpoint_in_flight" ["cluster", "endpoint"]
         "Attempts on the endpoint that are under way now.";
     ENDPOINT_LOAD_REPORTS = Counter "tidegate_endpoint_load_reports" ["cluster", "endpoint", "outcome"]

@@ -52,7 +52,7 @@ impl Registry {
     }
 
     pub fn gauge(&self, family: &'static Family, labels: &[&str]) -> Arc<Gauge> {
-        debug_assert_eq!(family.kind, Kind::Gauge, "kind of {}", family.name);
+        debug_assert!(matches!(family.kind, Kind::Fraction | Kind::Gauge), "kind of {}", family.name);
         self.with_series(family, labels, |series| match series {
             Series::Gauge(cell) => Arc::clone(cell),
             Series::Counter(_) | Series::Histogram(_) => Arc::default(),
@@ -127,7 +127,7 @@ impl Series {
     fn new(kind: Kind) -> Self {
         match kind {
             Kind::Counter => Self::Counter(BTreeMap::new()),
-            Kind::Gauge => Self::Gauge(Arc::default()),
+            Kind::Fraction | Kind::Gauge => Self::Gauge(Arc::default()),
             Kind::Histogram => Self::Histogram(BTreeMap::new()),
         }
     }

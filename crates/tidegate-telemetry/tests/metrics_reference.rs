@@ -35,7 +35,7 @@ fn page() -> String {
 fn kind(family: &Family) -> &'static str {
     match family.kind {
         Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
+        Kind::Fraction | Kind::Gauge => "gauge",
         Kind::Histogram => "histogram",
     }
 }

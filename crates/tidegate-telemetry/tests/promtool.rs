@@ -20,7 +20,7 @@ fn everything(format: Format) -> String {
             let labels = vec![value; family.labels.len()];
             match family.kind {
                 Kind::Counter => registry.counter(0, family, &labels).add(3),
-                Kind::Gauge => registry.gauge(family, &labels).set(-1),
+                Kind::Fraction | Kind::Gauge => registry.gauge(family, &labels).set(-1),
                 Kind::Histogram => registry.histogram(0, family, &labels).record(Duration::from_millis(5)),
             }
         }

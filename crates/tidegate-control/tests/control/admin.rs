@@ -1,7 +1,7 @@
 //! What the admin listener answers, and to whom.
 
 use crate::{World, to};
-use tidegate_testkit::{Client, Endpoint, Reply};
+use tidegate_testkit::{Client, Endpoint, Reply, Script, Then, eventually};
 
 fn send(world: &World, request: &str) -> Reply {
     let address = world.control.admin_address().unwrap();
@@ -32,6 +32,35 @@ fn the_status_tells_what_is_served_where() {
     assert_eq!(endpoint["endpoint"], app.address());
     assert_eq!((&endpoint["health"], &endpoint["connections"]), (&"up".into(), &1.into()));
     assert_eq!(status["listeners"][0]["address"], world.address(0));
+}
+
+#[test]
+fn it_tells_what_adaptive_believes_and_that_an_endpoint_gets_little_because_it_fails() {
+    let good = Endpoint::answering("good");
+    let bad =
+        Endpoint::start(Script::writes("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", Then::KeepAlive));
+    let mut world = World::start(&to(&[&good, &bad], ""));
+    let fails =
+        |world: &World| world.endpoint(1).reason.is_some_and(|reason| reason.contains("attempts failed"));
+    eventually("failing has become a reason", || {
+        world.get();
+        fails(&world)
+    });
+    let status: serde_json::Value = serde_json::from_str(&world.admin("/status").text()).unwrap();
+    let endpoints = &status["clusters"][0]["endpoints"];
+    assert!(endpoints[1]["health"] == "up" && endpoints[0]["reason"].is_null(), "{endpoints}");
+    let belief = |endpoint: usize, name: &str| endpoints[endpoint]["beliefs"][name].as_f64();
+    assert!(belief(0, "service_ms").is_some_and(|service| service > 0.0), "{endpoints}");
+    assert!(belief(0, "error_rate") == Some(0.0) && belief(1, "error_rate") > Some(0.1), "{endpoints}");
+    assert!(belief(0, "error_cost") == Some(0.0) && belief(1, "error_cost") >= Some(1.0), "{endpoints}");
+    let gauge =
+        format!("tidegate_endpoint_error_cost{{cluster=\"default\",endpoint=\"{}\"}} ", bad.address());
+    let metrics = world.admin("/metrics").text();
+    let value = metrics.split(&gauge).nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    assert!(value.parse::<f64>().unwrap() >= 1.0, "{value}");
+    world.reload(&to(&[&good, &bad], "balance = \"round_robin\"\n")).unwrap();
+    assert!(world.endpoint(1).beliefs.is_none() && !fails(&world), "round robin believes nothing");
+    assert!(!world.admin("/metrics").text().contains(&gauge), "what was believed is forgotten");
 }
 
 #[test]
