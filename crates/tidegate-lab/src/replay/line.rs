@@ -86,7 +86,7 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     scan.until(b"\"", "a closing quote behind the user agent")?;
     let request_time = scan.read("$request_time behind the user agent, in seconds", seconds)?;
     let upstream = last_upstream(&mut scan)?;
-    let endpoint = scan.word().filter(|word| *word != "-").map(Cow::Borrowed);
+    let endpoint = last_endpoint(&mut scan).map(Cow::Borrowed);
     Ok(upstream.map(|latency| Told {
         at: ended.saturating_sub(request_time),
         is_coarse: true,
@@ -97,17 +97,27 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     }))
 }
 
-/// `0.120`, `-`, or several attempts: `0.001, 0.120`, of which the last one was answered.
+/// `0.120`, `-`, or several attempts: `0.001, 0.120`, of which the last one was answered. Groups of endpoints that an
+/// internal redirect went through are put apart by ` : `.
 fn last_upstream(scan: &mut Scan<'_>) -> Result<Option<u64>, Flaw> {
     const EXPECTED: &str = "$upstream_response_time behind $request_time, in seconds";
     loop {
-        let (time, goes_on) = scan.read(EXPECTED, |word| {
-            let one = word.strip_suffix(',').unwrap_or(word);
-            let time = if one == "-" { Some(None) } else { seconds(one).map(Some) };
-            time.map(|time| (time, word.ends_with(',')))
+        let time = scan.read(EXPECTED, |word| match word.trim_end_matches(',') {
+            "-" => Some(None),
+            one => seconds(one).map(Some),
         })?;
-        if !goes_on {
+        if !scan.goes_on() {
             return Ok(time);
+        }
+    }
+}
+
+/// As many as there were attempts, written like their times.
+fn last_endpoint<'l>(scan: &mut Scan<'l>) -> Option<&'l str> {
+    loop {
+        let endpoint = scan.word()?.trim_end_matches(',');
+        if !scan.goes_on() {
+            return Some(endpoint).filter(|endpoint| *endpoint != "-");
         }
     }
 }
@@ -190,7 +200,22 @@ mod tests {
 
     #[test]
     fn of_several_attempts_the_last_one_counts() {
-        assert_eq!(told(&NGINX.replace("0.120", "0.001, 0.050, 0.110")).latency, 110_000_000);
+        for (times, endpoints, latency, endpoint) in [
+            (
+                "0.001, 0.050, 0.110",
+                "10.1.0.3:80, 10.1.0.2:80, 10.1.0.1:80",
+                110_000_000,
+                Some("10.1.0.1:80"),
+            ),
+            ("0.001, 0.120", "10.1.0.2:80, unix:/run/a.sock", 120_000_000, Some("unix:/run/a.sock")),
+            ("0.001 : 0.120", "10.1.0.2:80 : 10.1.0.1:80", 120_000_000, Some("10.1.0.1:80")),
+            ("-, 0.120", "10.1.0.2:80, 10.1.0.1:80", 120_000_000, Some("10.1.0.1:80")),
+            ("0.001, 0.120", "", 120_000_000, None),
+        ] {
+            let line = NGINX.replace("0.120 10.0.0.1:8001", &format!("{times} {endpoints}"));
+            let told = told(&line);
+            assert_eq!((told.latency, told.endpoint.as_deref()), (latency, endpoint), "{line}");
+        }
     }
 
     #[test]

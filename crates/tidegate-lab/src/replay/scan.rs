@@ -41,6 +41,14 @@ impl<'l> Scan<'l> {
         std::str::from_utf8(&rest[start..start + length]).ok()
     }
 
+    /// Whether the list whose member was read last has another one, behind `,` or ` : `; stands before that then.
+    pub(super) fn goes_on(&mut self) -> bool {
+        let (read, rest) = self.line.split_at(self.at);
+        let is_divided = rest.starts_with(b" : ");
+        self.at += if is_divided { 2 } else { 0 };
+        is_divided || read.ends_with(b",")
+    }
+
     /// The next word read as something; the flaw points at its start.
     pub(super) fn read<T>(&mut self, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Flaw> {
         let blanks = self.line[self.at..].iter().take_while(|byte| **byte == b' ').count();
