@@ -322,7 +322,7 @@ fn slow_bodies_give_their_places_up_while_all_are_taken() {
 #[test]
 fn idle_clients_leave_descriptors_for_endpoints() {
     let endpoint = Endpoint::answering("x");
-    let proxy = Tidegate::to(&[&endpoint], "workers = 2\n").start();
+    let proxy = Tidegate::to(&[&endpoint], "workers = 1\n").start();
     tidegate_testkit::process::limit_descriptors(proxy.id(), 80);
     let mut crowd: Vec<_> = (0..100).map(|_| proxy.client()).collect();
     eventually("accepting pauses", || {
