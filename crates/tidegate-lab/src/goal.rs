@@ -45,10 +45,11 @@ impl Goal {
         let of = |name: &str| outcomes.iter().find(|outcome| outcome.algorithm == name);
         let value = self.measure.of(of(&self.algorithm)?);
         let at_most = match &self.times {
-            None => self.at_most,
-            Some(other) => self.at_most * self.measure.of(of(other)?),
+            None => Some(self.at_most),
+            Some(other) => self.measure.of(of(other)?).map(|theirs| self.at_most * theirs),
         };
-        Some(Verdict { goal: self.sentence(), value, at_most, holds: value <= at_most })
+        let holds = value.zip(at_most).is_some_and(|(value, at_most)| value <= at_most);
+        Some(Verdict { goal: self.sentence(), value, at_most, holds })
     }
 
     /// `adaptive: p99 at most 0.85 × least_request`
@@ -66,17 +67,19 @@ impl Goal {
 }
 
 impl Measure {
-    fn of(self, outcome: &Outcome) -> f64 {
+    /// `None`: there was nothing to measure. That is not 0, which every bound allows.
+    fn of(self, outcome: &Outcome) -> Option<f64> {
+        let latency = outcome.has_latency().then_some(&outcome.latency_ms);
         match self {
-            Self::Mean => outcome.latency_ms.mean,
-            Self::P50 => outcome.latency_ms.p50,
-            Self::P90 => outcome.latency_ms.p90,
-            Self::P99 => outcome.latency_ms.p99,
-            Self::P999 => outcome.latency_ms.p99_9,
-            Self::X99 => outcome.excess_ms.p99,
-            Self::Errors => outcome.errors(),
-            Self::Unevenness => outcome.utilisation.unevenness(),
-            Self::WarmAfter => outcome.warm_after_seconds.unwrap_or(0.0),
+            Self::Mean => latency.map(|latency| latency.mean),
+            Self::P50 => latency.map(|latency| latency.p50),
+            Self::P90 => latency.map(|latency| latency.p90),
+            Self::P99 => latency.map(|latency| latency.p99),
+            Self::P999 => latency.map(|latency| latency.p99_9),
+            Self::X99 => latency.map(|_| outcome.excess_ms.p99),
+            Self::Errors => (outcome.requests > 0).then(|| outcome.errors()),
+            Self::Unevenness => (outcome.utilisation.mean > 0.0).then(|| outcome.utilisation.unevenness()),
+            Self::WarmAfter => outcome.warm_after_seconds,
         }
     }
 
@@ -100,5 +103,54 @@ impl Measure {
             Self::WarmAfter => " s",
             _ => " ms",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Quantiles, Utilisation};
+
+    const ALL: [Measure; 9] = [
+        Measure::Mean,
+        Measure::P50,
+        Measure::P90,
+        Measure::P99,
+        Measure::P999,
+        Measure::X99,
+        Measure::Errors,
+        Measure::Unevenness,
+        Measure::WarmAfter,
+    ];
+
+    fn judged(measure: Measure, times: Option<&str>, outcomes: &[Outcome]) -> Verdict {
+        let times = times.map(str::to_owned);
+        let goal = Goal { algorithm: Goal::default_algorithm(), measure, at_most: 1.0, times };
+        goal.judge(outcomes).unwrap()
+    }
+
+    #[test]
+    fn no_goal_holds_where_nothing_was_measured() {
+        let nothing = Outcome { algorithm: "adaptive".to_owned(), ..Outcome::default() };
+        let nothing_succeeded = Outcome { requests: 9, failed: 9, ..nothing.clone() };
+        let something = Outcome {
+            requests: 9,
+            latency_ms: Quantiles { p99: 0.5, ..Quantiles::default() },
+            utilisation: Utilisation { mean: 0.5, busiest: 0.5, idlest: 0.5 },
+            warm_after_seconds: Some(0.5),
+            ..nothing.clone()
+        };
+        for measure in ALL {
+            let verdict = judged(measure, None, std::slice::from_ref(&nothing));
+            assert!(!verdict.holds && verdict.value.is_none(), "{measure:?}");
+            assert!(verdict.sentence().ends_with("(nothing was measured)"), "{}", verdict.sentence());
+            assert!(judged(measure, None, std::slice::from_ref(&something)).holds, "{measure:?}");
+            let other = Outcome { algorithm: "other".to_owned(), ..nothing.clone() };
+            let verdict = judged(measure, Some("other"), &[something.clone(), other]);
+            assert!(!verdict.holds && verdict.at_most.is_none(), "{measure:?}");
+        }
+        let verdict = judged(Measure::P99, None, std::slice::from_ref(&nothing_succeeded));
+        assert!(!verdict.holds && verdict.value.is_none());
+        assert_eq!(judged(Measure::Errors, None, &[nothing_succeeded]).value, Some(1.0));
     }
 }

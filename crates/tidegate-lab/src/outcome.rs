@@ -26,6 +26,9 @@ pub struct Outcome {
     pub requests: u64,
     /// Failed, as the client sees it.
     pub failed: u64,
+    /// Came after the warm-up and would never be answered; not among the others.
+    #[serde(default)]
+    pub unanswered: u64,
     #[serde(default, skip_serializing_if = "ExtraAttempts::is_none")]
     pub extra: ExtraAttempts,
     /// Of requests that did not fail, from arrival to answer.
@@ -112,8 +115,10 @@ pub struct Point {
 pub struct Verdict {
     /// As a sentence: `adaptive: p99 at most 0.85 × least_request`.
     pub goal: String,
-    pub value: f64,
-    pub at_most: f64,
+    /// `None`: there was nothing to measure, and so the goal does not hold.
+    pub value: Option<f64>,
+    /// `None`: there was nothing to measure of the one that it is compared with.
+    pub at_most: Option<f64>,
     pub holds: bool,
 }
 
@@ -133,6 +138,11 @@ pub(crate) const RECORDED: &str = "(the log)";
 impl Outcome {
     pub(crate) fn is_recorded(&self) -> bool {
         self.algorithm == RECORDED
+    }
+
+    /// Whether a request succeeded.
+    pub(crate) fn has_latency(&self) -> bool {
+        self.failed < self.requests
     }
 
     /// The part of the requests that failed.

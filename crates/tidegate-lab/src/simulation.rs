@@ -143,9 +143,17 @@ impl<'r> Run<'r> {
         while self.happens_by(self.plan.until.0) {}
         let utilisations = self.busy(self.plan.until.0);
         // Work that nobody waits for any more is not waited for here, either.
-        while !self.calls.is_empty() && self.happens_by(NEVER - 1) {}
+        while !self.calls.is_empty() && self.goes_on() && self.happens_by(NEVER - 1) {}
         clock.store(self.plan.until.0, Relaxed);
         Ran { run: self, utilisations }
+    }
+
+    /// Whether anything will happen but looks at requests that are late: those go on for as long as their request is open.
+    fn goes_on(&self) -> bool {
+        self.agenda.next().0 < NEVER
+            || !self.failures.is_empty()
+            || !self.changes.is_empty()
+            || self.alarms.iter().any(|Reverse(alarm)| alarm.is_another_attempt())
     }
 
     /// Lets the next thing happen, if one is due by `limit`.
@@ -221,6 +229,7 @@ impl Ran<'_> {
             algorithm: contender.name.clone(),
             requests: recorder.requests(),
             failed: recorder.failed(),
+            unanswered: self.unanswered(),
             extra: recorder.extra(),
             latency_ms: recorder.latency(),
             excess_ms: recorder.excess(),
@@ -230,6 +239,12 @@ impl Ran<'_> {
             timeline: recorder.timeline(&names, &slots),
             distribution: recorder.distribution(),
         }
+    }
+
+    /// What is open when nothing can happen any more; counted from the same moment as all that is measured.
+    fn unanswered(&self) -> u64 {
+        let measured = |call: &&Call| call.request.at >= self.run.plan.warm_up.0;
+        self.run.calls.iter().filter(measured).count() as u64
     }
 
     /// The mean over those that started cold; the largest number when one never got warm, as JSON has no infinity.

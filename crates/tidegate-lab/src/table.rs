@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 const COLUMNS: [&str; 9] =
     ["algorithm", "p50 ms", "p99 ms", "p99.9 ms", "x99 ms", "errors", "mean ms", "utilised", "busiest/mean"];
-/// Only where somebody made such attempts.
-const EXTRA: [&str; 2] = ["retried", "hedged (won)"];
+/// Only where there were such attempts or such requests.
+const EXTRA: [&str; 3] = ["retried", "hedged (won)", "unanswered"];
 
 impl Comparison {
     pub fn to_table(&self) -> String {
@@ -40,7 +40,12 @@ impl Comparison {
 impl Verdict {
     pub fn sentence(&self) -> String {
         let word = if self.holds { "holds" } else { "DOES NOT HOLD" };
-        format!("{word}: {} ({} against {})", self.goal, number(self.value), number(self.at_most))
+        match self.value.zip(self.at_most) {
+            Some((value, at_most)) => {
+                format!("{word}: {} ({} against {})", self.goal, number(value), number(at_most))
+            }
+            None => format!("{word}: {} (nothing was measured)", self.goal),
+        }
     }
 }
 
@@ -74,8 +79,9 @@ pub(crate) fn columns_and_rows(outcomes: &[Outcome]) -> (Vec<String>, Vec<Vec<St
     let shown = [
         outcomes.iter().any(|outcome| outcome.extra.retries > 0),
         outcomes.iter().any(|outcome| outcome.extra.hedges + outcome.extra.hedges_unpaid > 0),
+        outcomes.iter().any(|outcome| outcome.unanswered > 0),
     ];
-    let with = |always: Vec<String>, extra: [String; 2]| {
+    let with = |always: Vec<String>, extra: [String; 3]| {
         let extra = extra.into_iter().zip(shown).filter_map(|(cell, shown)| shown.then_some(cell));
         always.into_iter().chain(extra).collect::<Vec<String>>()
     };
@@ -84,22 +90,22 @@ pub(crate) fn columns_and_rows(outcomes: &[Outcome]) -> (Vec<String>, Vec<Vec<St
     (columns, rows.collect())
 }
 
-/// As parts of the requests.
-fn extra_cells(outcome: &Outcome) -> [String; 2] {
+/// Attempts as parts of the requests; what was never answered is none of those, and is a number.
+fn extra_cells(outcome: &Outcome) -> [String; 3] {
     let part = |count: u32| percent(f64::from(count) / outcome.requests.max(1) as f64);
     let extra = &outcome.extra;
     let hedged = match extra.hedges {
         0 => part(0),
         hedges => format!("{} ({})", part(hedges), part(extra.hedges_won)),
     };
-    [part(extra.retries), hedged]
+    [part(extra.retries), hedged, outcome.unanswered.to_string()]
 }
 
 /// What stands in the columns that are always there.
 fn cells(outcome: &Outcome) -> [String; 9] {
     let (latency, utilisation) = (&outcome.latency_ms, &outcome.utilisation);
     // Where nothing succeeded there is no latency, and a log knows no slots.
-    let time = |value| if outcome.failed < outcome.requests { milliseconds(value) } else { "–".to_owned() };
+    let time = |value| if outcome.has_latency() { milliseconds(value) } else { "–".to_owned() };
     let used = |text: String| if utilisation.mean > 0.0 { text } else { "–".to_owned() };
     [
         outcome.algorithm.clone(),
@@ -160,6 +166,8 @@ mod tests {
         let heads = |outcomes: &[Outcome]| columns_and_rows(outcomes).0.len();
         assert_eq!((heads(&both[..1]), heads(&both)), (9, 10));
         let text = table(&both);
+        let hung = [Outcome { unanswered: 7, ..both[0].clone() }];
+        assert!(heads(&hung) == 10 && table(&hung).contains("|          7 |"), "{}", table(&hung));
         assert!(text.contains("| 2.00 % (1.00 %) |") && text.contains("|               0 |"), "{text}");
     }
 }

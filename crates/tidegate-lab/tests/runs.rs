@@ -98,3 +98,24 @@ fn ten_thousand_endpoints_work() {
     let comparison = scenario.compare(1, 1, &Progress::of(&scenario));
     assert!(comparison.outcomes.iter().all(|outcome| outcome.requests > 30_000 && outcome.failed == 0));
 }
+
+#[test]
+fn requests_that_would_never_be_answered_are_counted_apart() {
+    let comparison = compare(
+        "
+        name = 'stands still'
+        title = 'the only endpoint stops for good'
+        lasts = '4s'
+        warm_up = '1s'
+        rate = 100
+        [[endpoints]]
+        slow = { times = 1e15, from = '3s' }
+        ",
+        1,
+        1,
+    );
+    for outcome in &comparison.outcomes {
+        assert!((50..=150).contains(&outcome.unanswered), "{}: {}", outcome.algorithm, outcome.unanswered);
+        assert!((150..=250).contains(&outcome.requests), "{}: {}", outcome.algorithm, outcome.requests);
+    }
+}

@@ -219,6 +219,10 @@ impl<'r> Run<'r> {
 }
 
 impl Alarm {
+    pub(super) fn is_another_attempt(&self) -> bool {
+        self.what == What::Again
+    }
+
     fn of(number: u32, call: &Call, what: What, at: u64) -> Self {
         Self { at, request: call.request.number, attempts: call.attempts, call: number, what }
     }

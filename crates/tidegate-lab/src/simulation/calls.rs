@@ -63,6 +63,10 @@ impl<T> Places<T> {
         thing
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().flatten()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.places.len() == self.free.len()
     }
