@@ -8,26 +8,26 @@
 mod control; // a running proxy, seen from outside
 mod core; // the life of a configuration: start, reload, drain
 mod credentials; // what clusters need from files
-mod secrets;
-mod signals;
-mod state; // where the system keeps what a program remembers // what the operator asks for while it runs
+mod secrets; // what sticky cookies are made with
+mod signals; // what the operator asks for while it runs
+mod state; // where the system keeps what a program remembers
 
-mod fleet;
+mod fleet; // the workers, told all at once
 mod listening; // the sockets that are bound
 mod logs; // the access log across reloads
 mod lower; // configuration + what lived before → snapshot
 mod memory; // how much of it requests may use
 mod names; // host names of endpoints, looked up again and again
-mod places; // where to listen: names of the configuration become addresses // the workers, told all at once
+mod places; // where to listen: names of the configuration become addresses
 
-mod admin;
+mod admin; // the admin listener
 mod beliefs; // what adaptive decides by
 mod gauges; // the same as metrics
 mod health; // active checks
 mod overview; // what is in force now, for everybody to look at
 mod status; // the state of everything, as facts
 mod tls; // what connections are encrypted with
-mod watch; // says when endpoints go down or come back // the admin listener
+mod watch; // says when endpoints go down or come back
 
 mod chance; // seeds and jitter
 mod voice; // lines for the operator

@@ -62,8 +62,8 @@ impl Record {
         self.failures / self.attempts.max(1.0)
     }
 
-    /// Failures beyond what is normal and what chance adds to that (they come like the arrivals of a Poisson process); 0 or less is nothing
-    /// to wonder at.
+    /// Failures beyond what is normal and what chance adds to that (they come like the arrivals of a Poisson process); 0 or
+    /// less is nothing to wonder at.
     pub(crate) fn offences(self, normal: f32) -> f32 {
         let expected = normal * self.attempts;
         self.failures - expected - CHANCE * expected.sqrt()

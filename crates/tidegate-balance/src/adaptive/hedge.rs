@@ -22,16 +22,19 @@ const NINE_IN_TEN: f64 = 1.2816;
 impl Adaptive {
     /// What an endpoint takes for a request that it serves alone, in the middle of all; `None` before there was an answer.
     pub(crate) fn typical_service(&self) -> Option<Duration> {
-        let level = self.fleet.level()?;
-        let log_seconds = level.log_service + queueing(level.log_parallelism, 1.0);
-        Some(Duration::from_secs_f64(log_seconds.exp().clamp(1e-6, 3600.0)))
+        self.service_quantile(0.0)
     }
 
     /// The age beyond which a request is older than nine in ten that an endpoint serves alone; `None` before there was an answer.
     pub(crate) fn late_after(&self) -> Option<Duration> {
+        self.service_quantile(NINE_IN_TEN)
+    }
+
+    /// So many standard deviations above the middle of what an endpoint takes for a request that it serves alone.
+    fn service_quantile(&self, deviations: f64) -> Option<Duration> {
         let level = self.fleet.level()?;
         let alone = level.log_service + queueing(level.log_parallelism, 1.0);
-        let log_seconds = alone + NINE_IN_TEN * DEVIATION * level.noise;
+        let log_seconds = alone + deviations * DEVIATION * level.noise;
         Some(Duration::from_secs_f64(log_seconds.exp().clamp(1e-6, 3600.0)))
     }
 
