@@ -4,16 +4,27 @@
 //! docs/ are made from it; tests hold that each default changes nothing and each example something.
 
 mod balance;
+mod cluster;
 mod endpoint_tls;
+mod health;
+mod kinds;
+mod limit;
 mod passage;
 mod rate_limit;
+mod retry;
+mod root;
+mod route;
 mod tables;
+mod timeout;
 mod tls;
 
 use crate::units;
 
+pub(crate) use cluster::{CLUSTER, ENDPOINT};
 pub(crate) use passage::COURSE;
-pub(crate) use tables::{ALL, CLUSTER, ENDPOINT, LISTENER, ROOT, ROUTE};
+pub(crate) use root::{LISTENER, ROOT};
+pub(crate) use route::ROUTE;
+pub(crate) use tables::ALL;
 pub(crate) use tls::CERTIFICATE;
 
 /// A table and the keys it may hold.

@@ -3,7 +3,9 @@
 //! It refuses to know how values are read.
 
 use super::Default::{Inherited, Required, Words};
-use super::tables::{CONNECT_DOC, DURATION_OR_OFF, RETRIES};
+use super::kinds::DURATION_OR_OFF;
+use super::retry::RETRIES;
+use super::timeout::CONNECT_DOC;
 use super::{Kind, Table, key};
 
 const CLUSTER_NAME: Kind = Kind::Text("a cluster by its name");
