@@ -1,4 +1,4 @@
-//! Clusters and endpoints.
+//! Clusters and their endpoints: who gets requests, and how they are spread.
 
 use super::Default::{Inherited, Required, Value, Words};
 use super::balance::{BALANCE_DOC, BALANCES, STICKIES, STICKY_DOC};
