@@ -147,6 +147,49 @@ fn nothing_is_tried_again_once_a_byte_was_answered() {
     assert_eq!(a.request_count() + b.request_count(), 1);
 }
 
+const LOGGED: &str = "[log]\naccess = \"stdout\"\n";
+
+#[test]
+fn the_log_says_of_each_attempt_that_was_given_up_where_it_was_made_and_why() {
+    let (busy, down) = (Endpoint::start(answers_with("503 Busy")), Endpoint::down(Script::echoes()));
+    let good = Endpoint::answering("good");
+    let more = format!("balance = \"round_robin\"\n{LOGGED}[retry]\non = [\"connect\", 503]\n");
+    let proxy = Tidegate::to(&[&busy, &down, &good], &more).start();
+    eventually("a request was tried on all three", || {
+        assert_eq!(proxy.get("/").text(), "good");
+        proxy.metrics().sum("tidegate_endpoint_attempts_failed_total", &[]) > 1.5
+    });
+    let failed = |endpoint: &Endpoint, cause| {
+        let address = endpoint.address();
+        let labels = [("endpoint", address.as_str()), ("cause", cause)];
+        proxy.metrics().sum("tidegate_endpoint_attempts_failed_total", &labels)
+    };
+    assert!(failed(&busy, "answer_refused") > 0.5 && failed(&down, "connect_refused") > 0.5);
+    assert!(failed(&good, "answer_refused") + failed(&good, "connect_refused") < 0.5);
+    let (busy, down) = (busy.address(), down.address());
+    let refused = format!(
+        "{{\"endpoint\":\"{busy}\",\"stage\":\"await\",\"cause\":\"answer_refused\",\"status\":503,\"grpc_status\":null,\"ms\":"
+    );
+    let unreached = format!(
+        "{{\"endpoint\":\"{down}\",\"stage\":\"connect\",\"cause\":\"connect_refused\",\"status\":null,\"grpc_status\":null,\"ms\":"
+    );
+    proxy.output().wait_for_stdout(&["\"status\":200", "\"attempts\":3", &refused, &unreached]);
+}
+
+#[test]
+fn the_log_says_that_nobody_was_left_to_try() {
+    let (a, b) = (Endpoint::down(Script::echoes()), Endpoint::down(Script::echoes()));
+    let proxy = Tidegate::to(&[&a, &b], LOGGED).start();
+    assert_eq!(proxy.get("/").status, 503);
+    proxy.output().wait_for_stdout(&[
+        "\"attempts\":2",
+        "\"cause\":\"connect_refused\",\"given_up\":[{\"endpoint\":",
+        "}],\"hedged\":false",
+        "\"no_retry\":\"endpoints\"",
+    ]);
+    proxy.wait_for_metric("tidegate_cluster_retries_refused_total", &[("reason", "endpoints")], 0.5);
+}
+
 const WITHOUT_BUDGET: &str = "[retry]\nbudget = \"off\"\n";
 
 /// Sends the request in pieces, so that no single read has all of its body.
@@ -265,7 +308,11 @@ fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another() {
     let more = format!("{}[log]\naccess = \"stdout\"\n", favourite::HEDGES);
     let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), &more).start();
     favourite::falls_silent(&proxy, &mut endpoints);
-    proxy.output().wait_for_stdout(&["\"attempts\":2", "\"hedged\":true"]);
+    proxy.output().wait_for_stdout(&[
+        "\"attempts\":2",
+        "\"hedged\":true",
+        "\"outcome\":\"won\",\"after_ms\":",
+    ]);
     let mut upload = proxy.client();
     upload.send(post("Content-Length: 2\r\n", "hi"));
     upload.reset(); // a POST is never sent twice: whatever became of this one, nobody saw it again

@@ -54,17 +54,23 @@ pub(crate) enum Objection {
     Body,
     /// The cluster's budget is used up.
     Budget,
+    /// There is no other that is up and has not been tried.
+    Endpoints,
     /// It may have been acted upon, and doing so twice may not be the same as once.
     Method,
 }
 
 impl Objection {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Attempts, Self::Body, Self::Budget, Self::Endpoints, Self::Method];
+
     /// The word in logs and metrics.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Attempts => "attempts",
             Self::Body => "body",
             Self::Budget => "budget",
+            Self::Endpoints => "endpoints",
             Self::Method => "method",
         }
     }
@@ -128,14 +134,17 @@ impl<'a> Attempts<'a> {
     }
 
     /// Nobody to pick: after a failed attempt, that failure is the better answer.
-    pub(crate) fn nobody(&self, view: &ClusterView, reason: NoEndpoint) -> Failure {
+    pub(crate) fn nobody(&self, call: &mut Call<'_>, view: &ClusterView, reason: NoEndpoint) -> Failure {
         match reason {
             NoEndpoint::AllDown => view.metrics.all_down.increment(),
             NoEndpoint::AllFull => {} // it waits then, and fails with a cause of the queue
             NoEndpoint::AllTried => view.metrics.all_tried.increment(),
             NoEndpoint::Empty => view.metrics.empty.increment(),
         }
-        self.last_failure.unwrap_or(no_endpoint(reason))
+        let Some(failure) = self.last_failure else { return no_endpoint(reason) };
+        call.journal.given_up.pop(); // for nobody: it is the last attempt after all
+        object(call, view, Objection::Endpoints);
+        failure
     }
 
     /// Whether the answer whose head has come from `endpoint` is to be thrown away for another attempt, which is paid for
@@ -149,6 +158,7 @@ impl<'a> Attempts<'a> {
         is_vouched: bool,
     ) -> bool {
         if !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick()) {
+            object(call, view, Objection::Endpoints);
             return false; // the endpoint's own words are better than ours
         }
         let objection = self.objection(call, |call| is_vouched || may_repeat(call));
@@ -164,6 +174,12 @@ impl<'a> Attempts<'a> {
         endpoint: usize,
     ) -> Result<(), Failure> {
         self.remember(call, failure, endpoint);
+        self.decide(call, view, failure)?;
+        call.journal.give_up(failure);
+        Ok(())
+    }
+
+    fn decide(&self, call: &mut Call<'_>, view: &ClusterView, failure: Failure) -> Result<(), Failure> {
         let wanted = match failure.retry() {
             Retry::Always => self.retry.on_connect,
             Retry::Decided => return Ok(()),
@@ -217,8 +233,7 @@ impl<'a> Attempts<'a> {
             broke.then_some(Objection::Budget)
         });
         let Some(objection) = objection else { return Ok(()) };
-        view.metrics.retry_objection(objection);
-        call.journal.no_retry = Some(objection.word());
+        object(call, view, objection);
         Err(())
     }
 
@@ -235,6 +250,12 @@ impl<'a> Attempts<'a> {
         let _ = call.alarm.within(until, pending::<()>()).await;
         call.overall_failure(Stage::Pick).map_or(Ok(()), Err)
     }
+}
+
+/// Says why there is no other attempt.
+fn object(call: &mut Call<'_>, view: &ClusterView, objection: Objection) {
+    view.metrics.retry_objection(objection);
+    call.journal.no_retry = Some(objection.word());
 }
 
 /// `chance` of 2^32 parts of a span.

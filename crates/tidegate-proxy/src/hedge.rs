@@ -12,7 +12,8 @@
 
 use crate::attempts::{Attempts, may_repeat};
 use crate::exchange::{poll_client, poll_upload};
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Failure, Stage};
+use crate::journal::{Hedge, HedgeOutcome};
 use crate::pump::PumpError;
 use crate::request::{Call, Flight, write_head};
 use crate::snapshot::Policy;
@@ -73,7 +74,7 @@ pub(crate) async fn fly<'v>(
             // The last workspace is for a request, not for a copy of one.
             let aside = call.worker.workspaces.lend();
             let Some(aside) = aside.filter(|_| is_paid(policy, view, second.1)) else {
-                view.metrics.hedges_unpaid.increment();
+                tell(call, view, flight, &second.0, HedgeOutcome::Unpaid);
                 return Ok(());
             };
             return race(call, policy, view, flight, second, aside, give_up).await;
@@ -129,6 +130,20 @@ fn is_paid(policy: &Policy, view: &ClusterView, endpoint: &EndpointView) -> bool
     upstream.slots.is_none() && !upstream.introduces_clients && policy.hedge.is_some_and(spend)
 }
 
+/// How it went, to the metrics and the journal.
+fn tell(
+    call: &mut Call<'_>,
+    view: &ClusterView,
+    flight: &Flight<'_>,
+    second: &Lease<'_>,
+    outcome: HedgeOutcome,
+) {
+    view.metrics.hedge(outcome);
+    let (from, to) = (flight.lease.index(), second.index());
+    let after = second.picked_at().since(flight.lease.picked_at());
+    call.journal.hedge = Some(Box::new(Hedge { from, to, outcome, after }));
+}
+
 async fn race<'v>(
     call: &mut Call<'_>,
     policy: &Policy,
@@ -149,12 +164,15 @@ async fn race<'v>(
         let copy = Box::pin(send_copy(&mut aside, call.worker, view, endpoint, lease.picked_at()));
         finish(call, &mut flight.connection.stream, copy, &mut failed, give_up).await
     };
-    let (ended, counter) = match &finish {
-        Ok(Finish::Second(_)) => (Ended::Overtaken, &view.metrics.hedges_won),
-        _ if failed.is_some() => (failed.unwrap_or(Ended::Failed), &view.metrics.hedges_failed),
-        _ => (Ended::Abandoned, &view.metrics.hedges_lost),
+    let (ended, outcome) = match (&finish, failed) {
+        (Ok(Finish::Second(_)), _) => (Ended::Overtaken, HedgeOutcome::Won),
+        (_, Some(cause)) => (failed_by(cause), HedgeOutcome::Failed),
+        (_, None) => (Ended::Abandoned, HedgeOutcome::Lost),
     };
-    counter.increment();
+    if let Some(cause) = failed {
+        endpoint.metrics.attempt_failed(failure_of(cause));
+    }
+    tell(call, view, flight, &lease, outcome);
     match finish {
         Ok(Finish::Second(connection)) => {
             call.worker.workspaces.return_hot(call.workspace);
@@ -174,12 +192,26 @@ async fn race<'v>(
     }
 }
 
-/// Polls both until one has something to say. `failed`: how the second one failed, if it did.
+/// What the end of a second attempt tells about its endpoint.
+fn failed_by(cause: Cause) -> Ended {
+    match cause {
+        Cause::EndpointClosed => Ended::Failed,
+        Cause::StreamRefused => Ended::Abandoned,
+        _ => Ended::ConnectFailed,
+    }
+}
+
+fn failure_of(cause: Cause) -> Failure {
+    let stage = if failed_by(cause) == Ended::ConnectFailed { Stage::Connect } else { Stage::Await };
+    Failure::new(stage, cause)
+}
+
+/// Polls both until one has something to say. `failed`: why the second one failed, if it did.
 async fn finish(
     call: &mut Call<'_>,
     up: &mut Stream,
     mut copy: Pin<Box<impl Future<Output = Result<Connection, Cause>>>>,
-    failed: &mut Option<Ended>,
+    failed: &mut Option<Cause>,
     give_up: Moment,
 ) -> Result<Finish, Failure> {
     let alarm = call.alarm;
@@ -195,9 +227,7 @@ async fn finish(
             match copy.as_mut().poll(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(connection)) => return Poll::Ready(Ok(Finish::Second(connection))),
-                Poll::Ready(Err(Cause::EndpointClosed)) => *failed = Some(Ended::Failed),
-                Poll::Ready(Err(Cause::StreamRefused)) => *failed = Some(Ended::Abandoned),
-                Poll::Ready(Err(_)) => *failed = Some(Ended::ConnectFailed),
+                Poll::Ready(Err(cause)) => *failed = Some(cause),
             }
         }
         if first_is_over && failed.is_some() {

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::grpc;
+use std::time::Duration;
 use tidegate_balance::Moment;
 
 /// Moments are `None` for what did not happen.
@@ -50,8 +51,12 @@ pub(crate) struct Journal {
     pub(crate) half_closed: bool,
     pub(crate) body_bytes_in: u64,
     pub(crate) body_bytes_out: u64,
+    /// The attempts that were given up for another.
+    pub(crate) given_up: Vec<GivenUp>,
     /// A second attempt was made beside one that kept the request waiting.
     pub(crate) hedged: bool,
+    /// What came of the last one, or why it was not made; rare, so apart.
+    pub(crate) hedge: Option<Box<Hedge>>,
     /// Why a failed attempt was not followed by another, when its failure called for one.
     pub(crate) no_retry: Option<&'static str>,
     pub(crate) failure: Option<Failure>,
@@ -68,11 +73,65 @@ impl Journal {
         if self.is_grpc { grpc::counts_as(self.status, self.grpc_status) } else { self.status }
     }
 
+    /// The last attempt, which has ended, is given up for another one.
+    pub(crate) fn give_up(&mut self, failure: Failure) {
+        let Some((_, endpoint)) = self.endpoint else { return };
+        let took = self.ended.zip(self.picked).map(|(ended, picked)| ended.since(picked));
+        let (took, grpc_status) = (took.unwrap_or_default(), self.grpc_status);
+        self.given_up.push(GivenUp { endpoint, failure, grpc_status, took });
+    }
+
     /// Before another attempt.
     pub(crate) fn forget_attempt(&mut self) {
         (self.ready, self.connected, self.connect_failed) = (None, None, None);
         (self.first_byte, self.ended) = (None, None);
         self.grpc_status = None;
+    }
+}
+
+/// An attempt that was given up for another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GivenUp {
+    /// Its position in the cluster.
+    pub(crate) endpoint: usize,
+    pub(crate) failure: Failure,
+    /// Of the answer that was thrown away, if it was one to a call of gRPC.
+    pub(crate) grpc_status: Option<u8>,
+    pub(crate) took: Duration,
+}
+
+/// A second attempt beside a first; endpoints by their positions in the cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Hedge {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) outcome: HedgeOutcome,
+    /// The age of the first attempt then.
+    pub(crate) after: Duration,
+}
+
+/// What came of a second attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HedgeOutcome {
+    Failed,
+    /// The first one answered, or nobody was there any more.
+    Lost,
+    /// Not made.
+    Unpaid,
+    Won,
+}
+
+impl HedgeOutcome {
+    pub(crate) const ALL: [Self; 4] = [Self::Failed, Self::Lost, Self::Unpaid, Self::Won];
+
+    /// The word in logs and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+            Self::Unpaid => "unpaid",
+            Self::Won => "won",
+        }
     }
 }
 

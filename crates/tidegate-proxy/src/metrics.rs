@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tidegate_balance::EndpointId;
 use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 
 use crate::attempts::Objection;
-use crate::failure::{Cause, Failure, Retry};
-use crate::journal::Journal;
+use crate::failure::{Blame, Cause, Failure, Retry};
+use crate::journal::{HedgeOutcome, Journal};
 use crate::load::Learned;
 use crate::stream::Stream;
 use crate::tls::{Agreed, Handshake};
@@ -241,15 +242,12 @@ pub(crate) struct ClusterMetrics {
     pub(crate) all_tried: Arc<Counter>,
     pub(crate) empty: Arc<Counter>,
     pub(crate) pending_refused: Arc<Counter>,
-    pub(crate) hedges_failed: Arc<Counter>,
-    pub(crate) hedges_lost: Arc<Counter>,
-    pub(crate) hedges_unpaid: Arc<Counter>,
-    pub(crate) hedges_won: Arc<Counter>,
+    hedges: [(HedgeOutcome, Arc<Counter>); HedgeOutcome::ALL.len()],
     retries_after_connect: Arc<Counter>,
     retries_after_reset: Arc<Counter>,
     retries_after_status: Arc<Counter>,
     retries_after_timeout: Arc<Counter>,
-    objections: [(Objection, Arc<Counter>); 4],
+    objections: [(Objection, Arc<Counter>); Objection::ALL.len()],
     /// How long requests waited for an endpoint with room.
     pub(crate) queue: Arc<Histogram>,
     pub(crate) shed_full: Arc<Counter>,
@@ -286,7 +284,6 @@ impl ClusterMetrics {
     pub(crate) fn new(resolver: &Resolver, cluster: &str, is_sticky: bool) -> Self {
         let no_endpoint = |reason| resolver.counter(&families::CLUSTER_NO_ENDPOINT, &[cluster, reason]);
         let shed = |reason| resolver.counter(&families::CLUSTER_SHEDS, &[cluster, reason]);
-        let hedges = |outcome| resolver.counter(&families::CLUSTER_HEDGES, &[cluster, outcome]);
         let retries = |reason| resolver.counter(&families::CLUSTER_RETRIES, &[cluster, reason]);
         Self {
             all_down: no_endpoint("all_down"),
@@ -294,10 +291,9 @@ impl ClusterMetrics {
             empty: no_endpoint("empty"),
             pending_refused: resolver.counter(&families::CLUSTER_PENDING_REFUSED, &[cluster]),
             queue: resolver.histogram(&families::CLUSTER_QUEUE, &[cluster]),
-            hedges_failed: hedges("failed"),
-            hedges_lost: hedges("lost"),
-            hedges_unpaid: hedges("unpaid"),
-            hedges_won: hedges("won"),
+            hedges: HedgeOutcome::ALL.map(|outcome| {
+                (outcome, resolver.counter(&families::CLUSTER_HEDGES, &[cluster, outcome.word()]))
+            }),
             retries_after_connect: retries("connect"),
             retries_after_reset: retries("reset"),
             shed_full: shed("full"),
@@ -306,7 +302,7 @@ impl ClusterMetrics {
             sticky: is_sticky.then(|| StickyMetrics::new(resolver, cluster)),
             retries_after_status: retries("status"),
             retries_after_timeout: retries("timeout"),
-            objections: OBJECTIONS.map(|objection| {
+            objections: Objection::ALL.map(|objection| {
                 let labels = [cluster, objection.word()];
                 (objection, resolver.counter(&families::CLUSTER_RETRIES_REFUSED, &labels))
             }),
@@ -323,6 +319,13 @@ impl ClusterMetrics {
         }
     }
 
+    /// A second attempt beside a first, or one that was not made.
+    pub(crate) fn hedge(&self, outcome: HedgeOutcome) {
+        if let Some((_, counter)) = self.hedges.iter().find(|(known, _)| *known == outcome) {
+            counter.increment();
+        }
+    }
+
     /// A failed attempt that is not followed by another though its failure called for one.
     pub(crate) fn retry_objection(&self, objection: Objection) {
         if let Some((_, counter)) = self.objections.iter().find(|(known, _)| *known == objection) {
@@ -331,12 +334,10 @@ impl ClusterMetrics {
     }
 }
 
-const OBJECTIONS: [Objection; 4] =
-    [Objection::Attempts, Objection::Body, Objection::Budget, Objection::Method];
-
 #[derive(Debug)]
 pub(crate) struct EndpointMetrics {
     pub(crate) attempts: Arc<Counter>,
+    failed: FailedAttempts,
     pub(crate) answers: ByCode,
     pub(crate) first_byte: Arc<Histogram>,
     pub(crate) connects: Arc<Counter>,
@@ -370,6 +371,7 @@ impl EndpointMetrics {
         let is_encrypted = upstream.tls.is_some();
         Self {
             attempts: resolver.counter(&families::ENDPOINT_ATTEMPTS, &labels),
+            failed: FailedAttempts::new(resolver.clone(), upstream.id.clone()),
             answers: resolver.by_code(&families::ENDPOINT_ANSWERS, &labels),
             first_byte: resolver.histogram(&families::FIRST_BYTE_DURATION, &labels),
             connects: resolver.counter(&families::CONNECTS, &labels),
@@ -378,6 +380,13 @@ impl EndpointMetrics {
             reused: resolver.counter(&families::ENDPOINT_CONNECTIONS_REUSED, &labels),
             handshakes: is_encrypted.then(|| HandshakeMetrics::new(resolver, labels)),
             load_reports: hears_reports.then(|| LoadReportMetrics::new(resolver, labels)),
+        }
+    }
+
+    /// An attempt has failed.
+    pub(crate) fn attempt_failed(&self, failure: Failure) {
+        if failure.blame() != Blame::Downstream {
+            self.failed.count(failure.word());
         }
     }
 
@@ -401,6 +410,31 @@ impl EndpointMetrics {
             Some(HandshakeKind::Resumed) => handshakes.resumed.increment(),
             Some(_) => handshakes.full.increment(),
         }
+    }
+}
+
+/// By cause. Of the many that there could be, few are met.
+#[derive(Debug)]
+struct FailedAttempts {
+    resolver: Resolver,
+    id: EndpointId,
+    met: RefCell<Vec<(&'static str, Arc<Counter>)>>,
+}
+
+impl FailedAttempts {
+    fn new(resolver: Resolver, id: EndpointId) -> Self {
+        Self { resolver, id, met: RefCell::default() }
+    }
+
+    fn count(&self, cause: &'static str) {
+        let mut met = self.met.borrow_mut();
+        if let Some((_, counter)) = met.iter().find(|(known, _)| *known == cause) {
+            return counter.increment();
+        }
+        let labels = [&*self.id.cluster, &*self.id.address, cause];
+        let counter = self.resolver.counter(&families::ENDPOINT_ATTEMPTS_FAILED, &labels);
+        counter.increment();
+        met.push((cause, counter));
     }
 }
 

@@ -184,7 +184,7 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
         let wanted = attempts.pick(call);
         let lease = match queue::pick(call, policy, view, Home::Nowhere, &wanted).await? {
             Ok(lease) => lease,
-            Err(reason) => return Err(attempts.nobody(view, reason)),
+            Err(reason) => return Err(attempts.nobody(call, view, reason)),
         };
         let endpoint = set_out(call, policy, view, &attempts, cluster, &lease)?;
         // A connection that was kept is one of HTTP.

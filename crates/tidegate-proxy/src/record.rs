@@ -1,17 +1,18 @@
 //! The one place where a finished request becomes metrics and a log line. Decides nothing.
 
 use crate::client::ClientAddress;
-use crate::failure::Failure;
-use crate::journal::RequestId;
+use crate::failure::{Cause, Failure};
+use crate::journal::{self, RequestId};
 use crate::request::Call;
 use crate::snapshot::Listener;
 use crate::timers::now;
 use crate::tls::Agreed;
+use crate::view::View;
 use crate::worker::{AccessLog, Worker};
 use std::time::{Duration, SystemTime};
 use tidegate_balance::Moment;
 use tidegate_http::{Version, field};
-use tidegate_telemetry::access_log::{Failure as LoggedFailure, Formatter, Record, Tls};
+use tidegate_telemetry::access_log::{Failure as LoggedFailure, Formatter, GivenUp, Hedge, Record, Tls};
 
 /// Turns records into lines of the access log; one per worker.
 #[derive(Debug)]
@@ -59,6 +60,9 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
     let endpoint = journal.endpoint.and_then(|position| call.view.endpoint(position));
     let route = journal.route.and_then(|position| call.view.snapshot.routes.routes().get(position));
     let forwarded = head.and_then(|_| call.forwarded_client()).map(|address| address.to_string());
+    // Neither takes memory for a request that went straight.
+    let given_up: Vec<_> = journal.given_up.iter().map(|attempt| given_up(call, attempt)).collect();
+    let hedge = journal.hedge.as_deref().map(|hedge| logged_hedge(call, hedge));
     let record = Record {
         time: time_of_day_before(total),
         request_id: journal.id.text(),
@@ -90,7 +94,9 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         total,
         bytes_in: journal.body_bytes_in,
         bytes_out: journal.body_bytes_out,
+        given_up: &given_up,
         hedged: journal.hedged,
+        hedge,
         no_retry: journal.no_retry,
         connection_id: call.address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: journal.failure.map(logged_failure),
@@ -101,6 +107,39 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
 
 fn logged_failure(failure: Failure) -> LoggedFailure<'static> {
     LoggedFailure { blame: failure.blame().word(), stage: failure.stage.word(), cause: failure.word() }
+}
+
+fn given_up<'a>(call: &Call<'a>, attempt: &journal::GivenUp) -> GivenUp<'a> {
+    let failure = logged_failure(attempt.failure);
+    let status = match attempt.failure.cause {
+        Cause::AnswerRefused(status) => Some(status),
+        _ => None,
+    };
+    GivenUp {
+        endpoint: address(call, attempt.endpoint),
+        stage: failure.stage,
+        cause: failure.cause,
+        status,
+        grpc_status: attempt.grpc_status.filter(|_| status.is_some()),
+        took: attempt.took,
+    }
+}
+
+fn logged_hedge<'a>(call: &Call<'a>, hedge: &journal::Hedge) -> Hedge<'a> {
+    Hedge {
+        from: address(call, hedge.from),
+        to: address(call, hedge.to),
+        outcome: hedge.outcome.word(),
+        after: hedge.after,
+    }
+}
+
+/// Of the endpoint at a position in the cluster that the request was for.
+fn address<'a>(call: &Call<'a>, endpoint: usize) -> &'a str {
+    let view: &'a View = call.view;
+    let cluster = call.journal.endpoint.map(|(cluster, _)| cluster);
+    let found = cluster.and_then(|cluster| view.endpoint((cluster, endpoint)));
+    found.map_or("", |(_, endpoint)| &endpoint.pool.upstream.id.address)
 }
 
 fn logged_tls<'a>(agreed: &'a Agreed, server_name: Option<&'a str>) -> Tls<'a> {
@@ -156,7 +195,9 @@ pub(crate) fn record_incident(incident: &Incident<'_>) {
         total,
         bytes_in: 0,
         bytes_out: 0,
+        given_up: &[],
         hedged: false,
+        hedge: None,
         no_retry: None,
         connection_id: address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: Some(logged_failure(*failure)),

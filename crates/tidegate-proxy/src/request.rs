@@ -194,7 +194,7 @@ async fn forward<'a>(
         let wanted = attempts.pick(call);
         let lease = match queue::pick(call, policy, view, home, &wanted).await? {
             Ok(lease) => lease,
-            Err(reason) => return Err(attempts.nobody(view, reason)),
+            Err(reason) => return Err(attempts.nobody(call, view, reason)),
         };
         let endpoint = set_out(call, policy, view, &attempts, cluster_index, &lease)?;
         start_upload(call, policy, view, &endpoint.pool.upstream.authority);
@@ -503,6 +503,9 @@ pub(crate) fn settle(
     if let Some(first_byte) = first_byte {
         endpoint.metrics.first_byte.record(first_byte);
         endpoint.metrics.answers.increment(status);
+    }
+    if let Err(failure) = ended {
+        endpoint.metrics.attempt_failed(*failure);
     }
     let judged =
         if call.journal.is_grpc { grpc::counts_as(status, call.journal.grpc_status) } else { status };

@@ -124,7 +124,7 @@ families! {
     CLUSTER_RETRIES = Counter "tidegate_cluster_retries" ["cluster", "reason"]
         "Attempts after the first one of a request; reason is what ended the attempt before: connect, reset, status or timeout.";
     CLUSTER_RETRIES_REFUSED = Counter "tidegate_cluster_retries_refused" ["cluster", "reason"]
-        "Failed attempts that another did not follow though the failure called for one; reason is attempts, body, budget or method.";
+        "Failed attempts that another did not follow though the failure called for one; reason is attempts, body, budget, endpoints (there was no other to ask) or method.";
     CLUSTER_HEDGES = Counter "tidegate_cluster_hedges" ["cluster", "outcome"]
         "Second attempts beside a first that waited on a stalled endpoint: won, lost, failed, or unpaid (not made: the budget, send_proxy_protocol or \
          upstream_connections forbade it).";
@@ -155,6 +155,8 @@ families! {
         "Times that a breaker took the endpoint out; reason is failures (in a row) or success_rate.";
     ENDPOINT_ATTEMPTS = Counter "tidegate_endpoint_attempts" ["cluster", "endpoint"]
         "Attempts of requests on the endpoint.";
+    ENDPOINT_ATTEMPTS_FAILED = Counter "tidegate_endpoint_attempts_failed" ["cluster", "endpoint", "cause"]
+        "Attempts on the endpoint that failed, whether another followed or not, and not by the client's doing; the words are those of the access log.";
     ENDPOINT_ANSWERS = Counter "tidegate_endpoint_answers" ["cluster", "endpoint", "code"]
         "Final answers from the endpoint, by the class of their status.";
     FIRST_BYTE_DURATION = Histogram "tidegate_endpoint_first_byte_seconds" ["cluster", "endpoint"]

@@ -2,7 +2,7 @@
 
 use super::escape::{Notation, put_escaped};
 use super::number::{put_integer, put_millis};
-use super::record::{Record, Tls};
+use super::record::{GivenUp, Hedge, Record, Tls};
 use std::time::Duration;
 
 /// `,"key":` as one constant.
@@ -43,10 +43,46 @@ pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
     object.string(key!("ended_by"), failure.map(|failure| failure.blame));
     object.string(key!("stage"), failure.map(|failure| failure.stage));
     object.string(key!("cause"), failure.map(|failure| failure.cause));
+    object.member(
+        key!("given_up"),
+        Some(record.given_up).filter(|given_up| !given_up.is_empty()),
+        put_given_up,
+    );
     object.out.extend_from_slice(if record.hedged { b",\"hedged\":true" } else { b",\"hedged\":false" });
+    object.member(key!("hedge"), record.hedge, put_hedge);
     object.string(key!("no_retry"), record.no_retry);
     object.string(key!("connection_id"), record.connection_id);
     object.member(key!("tls"), record.tls, put_tls);
+    object.out.push(b'}');
+}
+
+fn put_given_up(out: &mut Vec<u8>, attempts: &[GivenUp<'_>]) {
+    let mut before = b'[';
+    for attempt in attempts {
+        out.push(before);
+        before = b',';
+        out.extend_from_slice(b"{\"endpoint\":\"");
+        put_escaped(out, attempt.endpoint.as_bytes(), Notation::Json);
+        out.push(b'"');
+        let mut object = Object { out };
+        object.string(key!("stage"), Some(attempt.stage));
+        object.string(key!("cause"), Some(attempt.cause));
+        object.integer(key!("status"), attempt.status.map(u64::from));
+        object.integer(key!("grpc_status"), attempt.grpc_status.map(u64::from));
+        object.millis(key!("ms"), Some(attempt.took));
+        object.out.push(b'}');
+    }
+    out.push(b']');
+}
+
+fn put_hedge(out: &mut Vec<u8>, hedge: Hedge<'_>) {
+    out.extend_from_slice(b"{\"from\":\"");
+    put_escaped(out, hedge.from.as_bytes(), Notation::Json);
+    out.push(b'"');
+    let mut object = Object { out };
+    object.string(key!("to"), Some(hedge.to));
+    object.string(key!("outcome"), Some(hedge.outcome));
+    object.millis(key!("after_ms"), Some(hedge.after));
     object.out.push(b'}');
 }
 

@@ -44,8 +44,12 @@ pub struct Record<'a> {
     pub bytes_in: u64,
     /// Of the response's body.
     pub bytes_out: u64,
+    /// The attempts that were given up for another, in their order.
+    pub given_up: &'a [GivenUp<'a>],
     /// A second attempt was made beside one that kept the request waiting.
     pub hedged: bool,
+    /// What came of it, or why it was not made.
+    pub hedge: Option<Hedge<'a>>,
     /// Why a failed attempt was not followed by another, when its failure called for one.
     pub no_retry: Option<&'a str>,
     /// The id that a proxy in front has given the client's connection.
@@ -54,6 +58,32 @@ pub struct Record<'a> {
     pub failure: Option<Failure<'a>>,
     /// What was agreed on with the client; `None`: it speaks in the clear.
     pub tls: Option<Tls<'a>>,
+}
+
+/// An attempt that was given up for another one.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenUp<'a> {
+    pub endpoint: &'a str,
+    pub stage: &'a str,
+    pub cause: &'a str,
+    /// Of the answer that was thrown away, where one had come.
+    pub status: Option<u16>,
+    /// What that answer said of a call of gRPC.
+    pub grpc_status: Option<u8>,
+    /// From the endpoint's choice to its being given up.
+    pub took: Duration,
+}
+
+/// A second attempt beside one that kept the request waiting: the last one, should there have been several.
+#[derive(Clone, Copy, Debug)]
+pub struct Hedge<'a> {
+    /// The endpoint that kept it waiting.
+    pub from: &'a str,
+    pub to: &'a str,
+    /// A word from a closed list.
+    pub outcome: &'a str,
+    /// The age of the first attempt then.
+    pub after: Duration,
 }
 
 /// How a client's connection is encrypted.
@@ -148,12 +178,41 @@ mod tests {
             total: Duration::from_micros(12_345),
             bytes_in: 0,
             bytes_out: 5120,
+            given_up: &[],
             hedged: false,
+            hedge: None,
             no_retry: None,
             connection_id: None,
             failure: None,
             tls: None,
         }
+    }
+
+    /// On the third endpoint, which kept it waiting.
+    fn tried_again() -> Record<'static> {
+        let refused = GivenUp {
+            endpoint: "10.0.0.1:8001",
+            stage: "connect",
+            cause: "connect_refused",
+            status: None,
+            grpc_status: None,
+            took: Duration::from_micros(201),
+        };
+        let busy = GivenUp {
+            endpoint: "unix:/run/app (2)",
+            stage: "await",
+            cause: "answer_refused",
+            status: Some(503),
+            ..refused
+        };
+        let given_up = Box::leak(Box::new([refused, busy]));
+        let hedge = Hedge {
+            from: "10.0.0.3:8001",
+            to: "10.0.0.4:8001",
+            outcome: "won",
+            after: Duration::from_millis(80),
+        };
+        Record { attempts: 4, given_up, hedged: true, hedge: Some(hedge), ..answered() }
     }
 
     fn encrypted() -> Record<'static> {
@@ -206,6 +265,9 @@ mod tests {
             "2026-11-23T01:14:19.123Z - - - 12.345ms - attempts=0 in=0 out=5120 ended_by=downstream stage=head \
              cause=head_timeout client=203.0.113.9 id=0199f1c2\n"
         );
+        let again = line(Format::Text, &tried_again());
+        let pairs = " attempts=4 given_up=10.0.0.1:8001(connect_refused,0.201ms),unix:/run/app\\u{20}(2)(503,0.201ms) in=0 out=5120 hedge=won(10.0.0.3:8001>10.0.0.4:8001) ";
+        assert!(again.contains(pairs), "{again}");
         let encrypted = line(Format::Text, &encrypted());
         assert!(encrypted.contains("attempts=1 in=0 out=5120 grpc_status=14 client="), "{encrypted}");
         let pairs = " client=203.0.113.9 route=shop tls=1.3 cipher=TLS_AES_128_GCM_SHA256 sni=shop.example alpn=h2 \
@@ -222,7 +284,7 @@ mod tests {
             "query": "page=2", "protocol": "HTTP/1.1", "user_agent": "curl/8.5 \"x\"", "route": "shop",
             "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "grpc_status": null, "attempts": 1, "queue_ms": 0.012,
             "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
-            "ended_by": null, "stage": null, "cause": null, "hedged": false, "no_retry": null, "connection_id": null,
+            "ended_by": null, "stage": null, "cause": null, "given_up": null, "hedged": false, "hedge": null, "no_retry": null, "connection_id": null,
             "tls": null,
         });
         assert_eq!(parsed, expected);
@@ -239,6 +301,18 @@ mod tests {
         });
         assert_eq!((&parsed["tls"], keys(&parsed)), (&agreed, keys(&expected)));
         assert_eq!(parsed["grpc_status"], json!(14));
+
+        let parsed: Value = serde_json::from_str(&line(Format::Json, &tried_again())).unwrap();
+        let given_up = json!([
+            {"endpoint": "10.0.0.1:8001", "stage": "connect", "cause": "connect_refused", "status": null,
+             "grpc_status": null, "ms": 0.201},
+            {"endpoint": "unix:/run/app (2)", "stage": "await", "cause": "answer_refused", "status": 503,
+             "grpc_status": null, "ms": 0.201},
+        ]);
+        let hedge =
+            json!({"from": "10.0.0.3:8001", "to": "10.0.0.4:8001", "outcome": "won", "after_ms": 80.0});
+        assert_eq!((&parsed["given_up"], &parsed["hedge"]), (&given_up, &hedge));
+        assert_eq!(keys(&parsed), keys(&expected));
     }
 
     #[test]
@@ -250,6 +324,12 @@ mod tests {
         }
         for key in parsed["tls"].as_object().unwrap().keys() {
             assert!(page.contains(&format!("| `tls.{key}` |")), "{key}");
+        }
+        let parsed: Value = serde_json::from_str(&line(Format::Json, &tried_again())).unwrap();
+        for (name, value) in [("given_up", &parsed["given_up"][0]), ("hedge", &parsed["hedge"])] {
+            for key in value.as_object().unwrap().keys() {
+                assert!(page.contains(&format!("| `{name}.{key}` |")), "{name}.{key}");
+            }
         }
         for format in [Format::Json, Format::Text] {
             assert!(page.contains(line(format, &answered()).trim_end()), "the example of {format:?}");
@@ -277,6 +357,12 @@ mod tests {
                 path: Some(&path), query: Some(&query), user_agent: Some(&agent), status: Some(status),
                 total: Duration::from_nanos(total), bytes_in: bytes,
                 no_retry: Some(&text),
+                given_up: &[GivenUp {
+                    endpoint: &text, stage: &text, cause: &text, status: None, grpc_status: None,
+                    took: Duration::from_nanos(total),
+                }],
+                hedged: true,
+                hedge: Some(Hedge { from: &text, to: &text, outcome: &text, after: Duration::ZERO }),
                 connection_id: Some(&agent),
                 failure: Some(Failure { blame: &text, stage: &text, cause: &text }),
                 tls: Some(Tls {
@@ -293,11 +379,11 @@ mod tests {
 
             let words = line(Format::Text, &record);
             prop_assert_eq!(words.matches(char::is_control).collect::<Vec<_>>(), ["\n"]);
-            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 12);
+            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 14);
         }
     }
 
-    /// The text line with the same words as the property's records, twelve pairs less.
+    /// The text line with the same words as the property's records, fourteen pairs less.
     fn unreadable_but_blamed() -> Record<'static> {
         Record {
             failure: unreadable().failure,

@@ -3,7 +3,7 @@
 
 use super::escape::{Notation, put_escaped};
 use super::number::{put_integer, put_millis};
-use super::record::{Record, Tls};
+use super::record::{GivenUp, Hedge, Record, Tls};
 
 /// Appends the record as words with single spaces between. What is not known is `-`, or its `key=value` is left out.
 pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
@@ -50,9 +50,12 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
             out.extend_from_slice(b"ms");
         }
     }
-    for (key, value) in
-        [("attempts", record.attempts.into()), ("in", record.bytes_in), ("out", record.bytes_out)]
-    {
+    put_key(out, "attempts");
+    put_integer(out, record.attempts.into());
+    if !record.given_up.is_empty() {
+        put_given_up(out, record.given_up);
+    }
+    for (key, value) in [("in", record.bytes_in), ("out", record.bytes_out)] {
         put_key(out, key);
         put_integer(out, value);
     }
@@ -65,11 +68,15 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
         ("ended_by", failure.map(|failure| failure.blame)),
         ("stage", failure.map(|failure| failure.stage)),
         ("cause", failure.map(|failure| failure.cause)),
-        ("hedged", record.hedged.then_some("true")),
-        ("no_retry", record.no_retry),
-        ("client", Some(record.client)),
-        ("route", record.route),
     ] {
+        put_pair(out, key, value.map(str::as_bytes));
+    }
+    if let Some(hedge) = record.hedge {
+        put_hedge(out, &hedge);
+    }
+    for (key, value) in
+        [("no_retry", record.no_retry), ("client", Some(record.client)), ("route", record.route)]
+    {
         put_pair(out, key, value.map(str::as_bytes));
     }
     if let Some(tls) = record.tls {
@@ -77,6 +84,38 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
     }
     put_pair(out, "id", Some(record.request_id.as_bytes()));
     put_pair(out, "connection", record.connection_id);
+}
+
+/// `endpoint(cause,time)`; of an answer that was thrown away its status says more than the cause.
+fn put_given_up(out: &mut Vec<u8>, attempts: &[GivenUp<'_>]) {
+    put_key(out, "given_up");
+    for (position, attempt) in attempts.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        put_word(out, attempt.endpoint.as_bytes());
+        out.push(b'(');
+        match (attempt.grpc_status, attempt.status) {
+            (Some(status), _) => {
+                out.extend_from_slice(b"grpc:");
+                put_integer(out, status.into());
+            }
+            (None, Some(status)) => put_integer(out, status.into()),
+            (None, None) => put_word(out, attempt.cause.as_bytes()),
+        }
+        out.push(b',');
+        put_millis(out, attempt.took);
+        out.extend_from_slice(b"ms)");
+    }
+}
+
+fn put_hedge(out: &mut Vec<u8>, hedge: &Hedge<'_>) {
+    put_pair(out, "hedge", Some(hedge.outcome.as_bytes()));
+    out.push(b'(');
+    put_word(out, hedge.from.as_bytes());
+    out.push(b'>');
+    put_word(out, hedge.to.as_bytes());
+    out.push(b')');
 }
 
 fn put_tls(out: &mut Vec<u8>, tls: &Tls<'_>) {
