@@ -140,12 +140,13 @@ fn a_cookie_that_nobody_here_made_is_replaced() {
 #[test]
 fn a_client_whose_endpoint_died_moves_and_stays_where_it_moved() {
     let mut endpoints = three();
-    let more = "sticky = true\nbalance = \"round_robin\"\npassive = { retry_after = \"200ms\" }";
+    let more = "sticky = true\nbalance = \"round_robin\"\npassive = { retry_after = \"200ms\" }\n[log]\naccess = \"stdout\"\n";
     let proxy = Tidegate::to(&endpoints.each_ref(), more).start();
     let before = client_of(&proxy, "a");
     endpoints[0].kill();
     let reply = ask(&proxy, &before);
     let (moved_to, after) = (reply.text(), cookie(&reply).expect("it gets another cookie"));
+    proxy.output().wait_for_stdout(&["\"sticky\":\"moved\",\"sticky_reason\":\"tried\""]);
     assert_ne!(moved_to, "a");
     endpoints[0].revive();
     eventually("the endpoint is back, and those who did not move with it", || {
@@ -216,18 +217,16 @@ fn a_secret_that_cannot_be_had_refuses_the_configuration_and_says_why() {
     }
 }
 
+/// Never answers `/slow`.
+fn holds_slow(name: &'static str) -> Script {
+    Script::new(move |visit| if visit.request().target == "/slow" { Then::Hang } else { visit.answer(name) })
+}
+
 #[test]
 fn a_client_spills_over_while_its_endpoint_is_busy_and_then_comes_back() {
-    let slow = || {
-        Script::new(|visit| {
-            if visit.request().target == "/slow" {
-                return Then::Hang;
-            }
-            visit.answer("x")
-        })
-    };
-    let (a, b) = (Endpoint::start(slow()), Endpoint::start(slow()));
-    let sticky = "sticky = { bound_percent = 100, bound_by = \"requests\" }\nbalance = \"least_request\"";
+    let (a, b) = (Endpoint::start(holds_slow("a")), Endpoint::start(holds_slow("b")));
+    let sticky = "sticky = { bound_percent = 100, bound_by = \"requests\" }\nbalance = \"least_request\"\n\
+                  [log]\naccess = \"stdout\"\n";
     let proxy = Tidegate::to(&[&a, &b], sticky).start();
     let first = proxy.get("/");
     let cookie = cookie(&first).unwrap();
@@ -244,6 +243,45 @@ fn a_client_spills_over_while_its_endpoint_is_busy_and_then_comes_back() {
     let back = ask(&proxy, &cookie);
     assert!(home.request_count() == 3 && !sets_cookie(&back), "{back:?}");
     assert!(counted(&proxy, "spilled") > 0.5, "and its cookie stays");
+    proxy.output().wait_for_stdout(&["\"sticky\":\"kept\",\"sticky_reason\":null"]);
+    for client in busy {
+        client.reset();
+    }
+    proxy
+        .output()
+        .wait_for_stdout(&["\"path\":\"/slow\"", "\"sticky\":\"spilled\",\"sticky_reason\":\"bound\""]);
+}
+
+#[test]
+fn a_client_whose_endpoint_has_as_many_requests_as_it_may_have_spills_over() {
+    let (a, b) = (Endpoint::start(holds_slow("a")), Endpoint::start(holds_slow("b")));
+    let more = "sticky = true\nlimit = { endpoint_requests = 1 }";
+    let proxy = Tidegate::to(&[&a, &b], more).start();
+    let (home, cookie) = new_cookie(&proxy);
+    let mut held = proxy.client();
+    held.send(format!("GET /slow HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n"));
+    if home == "a" { &a } else { &b }.wait_for_requests(2);
+    let reply = ask(&proxy, &cookie);
+    assert!(reply.text() != home && !sets_cookie(&reply), "{reply:?}");
+    let labels = [("outcome", "spilled"), ("reason", "full")];
+    assert!(proxy.metrics().sum("tidegate_cluster_sticky_total", &labels) > 0.5);
+}
+
+/// RFC 6265 §5.4: one for each path and domain that set it.
+#[test]
+fn a_second_cookie_of_the_same_name_does_not_hide_the_one_that_counts() {
+    let endpoints = three();
+    let proxy = Tidegate::to(&endpoints.each_ref(), "sticky = true\nbalance = \"round_robin\"").start();
+    let (home, cookie) = new_cookie(&proxy);
+    for cookies in [format!("tidegate=old; {cookie}"), format!("{cookie}; tidegate=old")] {
+        for _ in 0..4 {
+            let reply = ask(&proxy, &cookies);
+            assert!(reply.text() == home && !sets_cookie(&reply), "{cookies}: {reply:?}");
+        }
+    }
+    let reply = ask_with(&proxy, &format!("Cookie: tidegate=old\r\nCookie: {cookie}\r\n"));
+    assert_eq!(reply.text(), home, "in a field of its own, too");
+    assert!(sets_cookie(&ask(&proxy, "tidegate=old; tidegate=older")), "none that counts: a new one");
 }
 
 #[test]

@@ -35,6 +35,21 @@ pub enum Health {
     Unresolved,
 }
 
+impl Health {
+    /// The word in logs, metrics and the status.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::DownByCheck => "down_by_check",
+            Self::DownByConnect => "down_by_connect",
+            Self::DownByFailures => "down_by_failures",
+            Self::DownBySuccessRate => "down_by_success_rate",
+            Self::Draining => "draining",
+            Self::Unresolved => "unresolved",
+        }
+    }
+}
+
 /// What the active checks conclude after `rise` or `fall` results in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckVerdict {

@@ -2,7 +2,7 @@
 
 use crate::beliefs::BeliefStatus;
 use crate::overview::Overview;
-use crate::status::{health_word, is_adaptive};
+use crate::status::is_adaptive;
 use crate::tls::{CertificateFacts, Progress};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
@@ -112,7 +112,7 @@ fn fill_endpoint(registry: &Registry, endpoint: &Endpoint, upstream: &Upstream, 
     let health = endpoint.state.health(now);
     set(registry, &ENDPOINT_UP, &labels, usize::from(health == Health::Up));
     for state in HEALTH_STATES {
-        let holds = usize::from(state == health_word(health));
+        let holds = usize::from(state == health.word());
         set(registry, &ENDPOINT_HEALTH, &[labels[0], labels[1], state], holds);
     }
     for (reason, word) in [(Ejection::Failures, "failures"), (Ejection::SuccessRate, "success_rate")] {

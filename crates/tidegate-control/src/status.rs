@@ -176,7 +176,7 @@ impl EndpointStatus {
         let health = endpoint.state.health(now);
         Self {
             endpoint: endpoint.id.address.to_string(),
-            health: health_word(health),
+            health: health.word(),
             reason: reason(&endpoint.state, health, || {
                 overview.reason(&endpoint.id).map(|reason| reason.to_string())
             }),
@@ -208,19 +208,6 @@ fn address(address: &Address) -> String {
     match address {
         Address::Tcp(address) => address.to_string(),
         Address::Unix(path) => format!("unix:{}", path.display()),
-    }
-}
-
-/// The words of the metric's label `state`.
-pub(crate) fn health_word(health: Health) -> &'static str {
-    match health {
-        Health::Up => "up",
-        Health::DownByCheck => "down_by_check",
-        Health::DownByConnect => "down_by_connect",
-        Health::DownByFailures => "down_by_failures",
-        Health::DownBySuccessRate => "down_by_success_rate",
-        Health::Draining => "draining",
-        Health::Unresolved => "unresolved",
     }
 }
 

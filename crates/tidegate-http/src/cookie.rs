@@ -4,11 +4,17 @@ use crate::{Field, FieldKind};
 
 /// The value of the first cookie of exactly this name, as sent.
 pub fn find<'a>(fields: &[Field], buffer: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    all(fields, buffer, name).next()
+}
+
+/// The values of all cookies of exactly this name, as sent: a client sends one for each path and domain that set it, and their
+/// order says little of which is meant (RFC 6265 §5.4).
+pub fn all<'a>(fields: &[Field], buffer: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     fields
         .iter()
         .filter(|field| field.kind == FieldKind::Cookie)
         .flat_map(|field| field.value.of(buffer).split(|byte| *byte == b';'))
-        .find_map(|pair| value_of(pair, name))
+        .filter_map(move |pair| value_of(pair, name))
 }
 
 /// Appends the Cookie fields without the cookies of this name; a field that held nothing else is left out.
@@ -59,5 +65,6 @@ mod tests {
         for (name, value, why) in cases {
             assert_eq!(find(&head.fields, bytes, name.as_bytes()), value.map(str::as_bytes), "{name}: {why}");
         }
+        assert_eq!(all(&head.fields, bytes, b"id").collect::<Vec<_>>(), [b"3", b"4"], "of both fields");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::grpc;
+use crate::sticky::Visit;
 use std::time::Duration;
 use tidegate_balance::Moment;
 
@@ -59,6 +60,8 @@ pub(crate) struct Journal {
     pub(crate) hedge: Option<Box<Hedge>>,
     /// Why a failed attempt was not followed by another, when its failure called for one.
     pub(crate) no_retry: Option<&'static str>,
+    /// How the last pick followed from the client's cookie, where the cluster has one.
+    pub(crate) sticky: Option<Visit>,
     pub(crate) failure: Option<Failure>,
 }
 

@@ -15,6 +15,7 @@ use crate::attempts::Objection;
 use crate::failure::{Blame, Cause, Failure, Retry};
 use crate::journal::{HedgeOutcome, Journal};
 use crate::load::Learned;
+use crate::sticky::Visit;
 use crate::stream::Stream;
 use crate::tls::{Agreed, Handshake};
 use crate::upstream::Upstream;
@@ -259,23 +260,19 @@ pub(crate) struct ClusterMetrics {
 
 /// Picks, by how they followed from a cookie.
 #[derive(Debug)]
-pub(crate) struct StickyMetrics {
-    pub(crate) kept: Arc<Counter>,
-    pub(crate) moved: Arc<Counter>,
-    pub(crate) new: Arc<Counter>,
-    pub(crate) spilled: Arc<Counter>,
-    pub(crate) unknown: Arc<Counter>,
-}
+pub(crate) struct StickyMetrics([(Visit, Arc<Counter>); Visit::ALL.len()]);
 
 impl StickyMetrics {
     fn new(resolver: &Resolver, cluster: &str) -> Self {
-        let counter = |outcome| resolver.counter(&families::CLUSTER_STICKY, &[cluster, outcome]);
-        Self {
-            kept: counter("kept"),
-            moved: counter("moved"),
-            new: counter("new"),
-            spilled: counter("spilled"),
-            unknown: counter("unknown"),
+        Self(Visit::ALL.map(|visit| {
+            let labels = [cluster, visit.word(), visit.reason().unwrap_or("none")];
+            (visit, resolver.counter(&families::CLUSTER_STICKY, &labels))
+        }))
+    }
+
+    pub(crate) fn count(&self, visit: Visit) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == visit) {
+            counter.increment();
         }
     }
 }

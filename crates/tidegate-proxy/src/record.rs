@@ -5,6 +5,7 @@ use crate::failure::{Cause, Failure};
 use crate::journal::{self, RequestId};
 use crate::request::Call;
 use crate::snapshot::Listener;
+use crate::sticky::Visit;
 use crate::timers::now;
 use crate::tls::Agreed;
 use crate::view::View;
@@ -12,7 +13,9 @@ use crate::worker::{AccessLog, Worker};
 use std::time::{Duration, SystemTime};
 use tidegate_balance::Moment;
 use tidegate_http::{Version, field};
-use tidegate_telemetry::access_log::{Failure as LoggedFailure, Formatter, GivenUp, Hedge, Record, Tls};
+use tidegate_telemetry::access_log::{
+    Failure as LoggedFailure, Formatter, GivenUp, Hedge, Record, Sticky, Tls,
+};
 
 /// Turns records into lines of the access log; one per worker.
 #[derive(Debug)]
@@ -98,6 +101,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         hedged: journal.hedged,
         hedge,
         no_retry: journal.no_retry,
+        sticky: journal.sticky.map(logged_visit),
         connection_id: call.address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: journal.failure.map(logged_failure),
         tls: call.down.agreed().map(|agreed| logged_tls(agreed, call.down.server_name())),
@@ -140,6 +144,10 @@ fn address<'a>(call: &Call<'a>, endpoint: usize) -> &'a str {
     let cluster = call.journal.endpoint.map(|(cluster, _)| cluster);
     let found = cluster.and_then(|cluster| view.endpoint((cluster, endpoint)));
     found.map_or("", |(_, endpoint)| &endpoint.pool.upstream.id.address)
+}
+
+fn logged_visit(visit: Visit) -> Sticky<'static> {
+    Sticky { outcome: visit.word(), reason: visit.reason() }
 }
 
 fn logged_tls<'a>(agreed: &'a Agreed, server_name: Option<&'a str>) -> Tls<'a> {
@@ -199,6 +207,7 @@ pub(crate) fn record_incident(incident: &Incident<'_>) {
         hedged: false,
         hedge: None,
         no_retry: None,
+        sticky: None,
         connection_id: address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: Some(logged_failure(*failure)),
         tls: incident.agreed.map(|agreed| logged_tls(agreed, incident.server_name)),

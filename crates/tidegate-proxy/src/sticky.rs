@@ -4,11 +4,10 @@
 //! A request costs a look into a table. Tokens are not compared byte by byte: how long a look takes says nothing of how much
 //! of a guess was right.
 
-use crate::metrics::StickyMetrics;
 use crate::request::Call;
 use crate::view::ClusterView;
 use std::collections::HashMap;
-use tidegate_balance::{Health, Lease, LoadBound, NoEndpoint, Pick};
+use tidegate_balance::{Balancer, Health, Lease, LoadBound, NoEndpoint, Pick};
 use tidegate_http::cookie;
 
 /// The cookie of a cluster.
@@ -51,6 +50,18 @@ impl Sticky {
         if self.is_forwarded { b"" } else { &self.cookie }
     }
 
+    /// By the first token that is of an endpoint here: a client may have others of the same name, of another path or domain.
+    fn home<'a>(&self, tokens: impl Iterator<Item = &'a [u8]>) -> Home {
+        let mut home = Home::Nowhere;
+        for token in tokens {
+            home = Home::Unknown;
+            if let Some(&known) = self.homes.get(token) {
+                return Home::At(known);
+            }
+        }
+        home
+    }
+
     fn line(&self, endpoint: usize, is_secure: bool) -> &str {
         let lines = self.lines.get(endpoint);
         lines.map_or("", |lines| if is_secure { &lines.secure } else { &lines.plain })
@@ -71,10 +82,7 @@ impl Home {
     pub(crate) fn of(call: &Call<'_>, view: &ClusterView) -> Self {
         let Some(sticky) = &view.cluster.sticky else { return Self::Nowhere };
         let bytes = call.workspace.input.pinned();
-        match cookie::find(&call.workspace.request.fields, bytes, &sticky.cookie) {
-            Some(token) => sticky.homes.get(token).map_or(Self::Unknown, |&home| Self::At(home)),
-            None => Self::Nowhere,
-        }
+        sticky.home(cookie::all(&call.workspace.request.fields, bytes, &sticky.cookie))
     }
 }
 
@@ -95,9 +103,10 @@ pub(crate) fn pick<'a>(
     if let Some(metrics) = &view.metrics.sticky {
         metrics.count(visit);
     }
+    call.journal.sticky = Some(visit);
     call.set_cookie = match visit {
-        Visit::Kept | Visit::Spilled => "",
-        Visit::Moved | Visit::New | Visit::Unknown => sticky.line(lease.index(), call.came_by_https()),
+        Visit::Kept | Visit::Spilled(_) => "",
+        Visit::Moved(_) | Visit::New | Visit::Unknown => sticky.line(lease.index(), call.came_by_https()),
     };
     Ok(lease)
 }
@@ -106,38 +115,87 @@ pub(crate) fn pick<'a>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visit {
     Kept,
-    /// Its endpoint is down or has been tried: whatever the client had there, it has to begin anew elsewhere.
-    Moved,
+    /// Whatever the client had at its endpoint, it has to begin anew elsewhere.
+    Moved(Moved),
     New,
     /// Its endpoint holds too much now: the client keeps its cookie and comes back.
-    Spilled,
+    Spilled(Spilled),
     Unknown,
 }
 
+/// Why a client does not get to its endpoint any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    Down(Health),
+    /// The request has failed there.
+    Tried,
+}
+
+/// Why a client does not get to its endpoint now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spilled {
+    /// It has more to do than the cookie's bound allows.
+    Bound,
+    /// It has as many requests in flight as it may have.
+    Full,
+}
+
 impl Visit {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Kept,
+        Self::Moved(Moved::Down(Health::DownByCheck)),
+        Self::Moved(Moved::Down(Health::DownByConnect)),
+        Self::Moved(Moved::Down(Health::DownByFailures)),
+        Self::Moved(Moved::Down(Health::DownBySuccessRate)),
+        Self::Moved(Moved::Down(Health::Draining)),
+        Self::Moved(Moved::Down(Health::Unresolved)),
+        Self::Moved(Moved::Tried),
+        Self::New,
+        Self::Spilled(Spilled::Bound),
+        Self::Spilled(Spilled::Full),
+        Self::Unknown,
+    ];
+
     fn of(home: Home, lease: &Lease<'_>, view: &ClusterView, pick: &Pick<'_>) -> Self {
-        let is_up = |home: usize| {
-            let endpoint = view.cluster.balancer.endpoints().get(home);
-            endpoint.is_some_and(|endpoint| endpoint.state.health(pick.now) == Health::Up)
-        };
         match home {
             Home::At(home) if home == lease.index() => Self::Kept,
-            Home::At(home) if is_up(home) && !pick.tried.contains(&home) => Self::Spilled,
-            Home::At(_) => Self::Moved,
+            Home::At(home) => Self::elsewhere(home, &view.cluster.balancer, pick),
             Home::Nowhere => Self::New,
             Home::Unknown => Self::Unknown,
         }
     }
-}
 
-impl StickyMetrics {
-    fn count(&self, visit: Visit) {
-        match visit {
-            Visit::Kept => self.kept.increment(),
-            Visit::Moved => self.moved.increment(),
-            Visit::New => self.new.increment(),
-            Visit::Spilled => self.spilled.increment(),
-            Visit::Unknown => self.unknown.increment(),
+    fn elsewhere(home: usize, balancer: &Balancer, pick: &Pick<'_>) -> Self {
+        let Some(endpoint) = balancer.endpoints().get(home) else { return Self::Unknown };
+        let is_full =
+            || balancer.request_limit(home, pick.now).is_some_and(|most| endpoint.state.in_flight() >= most);
+        match endpoint.state.health(pick.now) {
+            _ if pick.tried.contains(&home) => Self::Moved(Moved::Tried),
+            Health::Up if is_full() => Self::Spilled(Spilled::Full),
+            Health::Up => Self::Spilled(Spilled::Bound),
+            down => Self::Moved(Moved::Down(down)),
+        }
+    }
+
+    /// The word in logs and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Moved(_) => "moved",
+            Self::New => "new",
+            Self::Spilled(_) => "spilled",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Why, of one that is not where its cookie says.
+    pub(crate) fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Kept | Self::New | Self::Unknown => None,
+            Self::Moved(Moved::Down(health)) => Some(health.word()),
+            Self::Moved(Moved::Tried) => Some("tried"),
+            Self::Spilled(Spilled::Bound) => Some("bound"),
+            Self::Spilled(Spilled::Full) => Some("full"),
         }
     }
 }
@@ -152,6 +210,14 @@ mod tests {
         assert_eq!(sticky.line(1, false), "Set-Cookie: own=t1; Path=/; HttpOnly; SameSite=Lax\r\n");
         assert_eq!(sticky.line(0, true), "Set-Cookie: own=t0; Path=/; HttpOnly; SameSite=Lax; Secure\r\n");
         assert_eq!(sticky.line(2, false), "");
+    }
+
+    #[test]
+    fn of_several_cookies_the_first_that_is_of_an_endpoint_counts() {
+        let sticky = Sticky::new("own", &["t0".into(), "t1".into()], None, false);
+        let home = |tokens: &[&'static str]| sticky.home(tokens.iter().map(|token| token.as_bytes()));
+        assert_eq!(home(&["t9", "t1", "t0"]), Home::At(1));
+        assert_eq!((home(&["t9", ""]), home(&[])), (Home::Unknown, Home::Nowhere));
     }
 
     #[test]

@@ -12,6 +12,6 @@ mod timestamp;
 mod writer;
 
 pub use buffer::AccessLogHandle;
-pub use record::{Failure, Format, Formatter, GivenUp, Hedge, Record, Tls};
+pub use record::{Failure, Format, Formatter, GivenUp, Hedge, Record, Sticky, Tls};
 pub use timestamp::Timestamp;
 pub use writer::{AccessLog, OpenError, Target};

@@ -140,8 +140,8 @@ families! {
         "Requests refused because no endpoint had room; reason is full (too many were waiting), predicted (the wait would have been too long) or timeout.";
     CLUSTER_NO_ENDPOINT = Counter "tidegate_cluster_no_endpoint" ["cluster", "reason"]
         "Picks that found no endpoint; reason is all_down, all_tried or empty.";
-    CLUSTER_STICKY = Counter "tidegate_cluster_sticky" ["cluster", "outcome"]
-        "Picks in clusters with a sticky cookie; outcome is kept, spilled (its endpoint was too busy), moved (it was down), new or unknown.";
+    CLUSTER_STICKY = Counter "tidegate_cluster_sticky" ["cluster", "outcome", "reason"]
+        "Picks in clusters with a sticky cookie; outcome is kept, spilled (its endpoint was too busy; reason is bound, or full by endpoint_requests), moved (reason is tried, or the state that it was in), new or unknown; the reason of the others is none.";
 
     ENDPOINT_INFO = Gauge "tidegate_endpoint_info" ["cluster", "endpoint", "tier", "zone"]
         "Always 1; the labels say where the endpoint stands: its tier, and its zone or nothing.";

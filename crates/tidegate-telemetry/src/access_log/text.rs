@@ -3,7 +3,7 @@
 
 use super::escape::{Notation, put_escaped};
 use super::number::{put_integer, put_millis};
-use super::record::{GivenUp, Hedge, Record, Tls};
+use super::record::{GivenUp, Hedge, Record, Sticky, Tls};
 
 /// Appends the record as words with single spaces between. What is not known is `-`, or its `key=value` is left out.
 pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
@@ -74,11 +74,12 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(hedge) = record.hedge {
         put_hedge(out, &hedge);
     }
-    for (key, value) in
-        [("no_retry", record.no_retry), ("client", Some(record.client)), ("route", record.route)]
-    {
-        put_pair(out, key, value.map(str::as_bytes));
+    put_pair(out, "no_retry", record.no_retry.map(str::as_bytes));
+    if let Some(sticky) = record.sticky {
+        put_sticky(out, sticky);
     }
+    put_pair(out, "client", Some(record.client.as_bytes()));
+    put_pair(out, "route", record.route.map(str::as_bytes));
     if let Some(tls) = record.tls {
         put_tls(out, &tls);
     }
@@ -116,6 +117,15 @@ fn put_hedge(out: &mut Vec<u8>, hedge: &Hedge<'_>) {
     out.push(b'>');
     put_word(out, hedge.to.as_bytes());
     out.push(b')');
+}
+
+fn put_sticky(out: &mut Vec<u8>, sticky: Sticky<'_>) {
+    put_pair(out, "sticky", Some(sticky.outcome.as_bytes()));
+    if let Some(reason) = sticky.reason {
+        out.push(b'(');
+        put_word(out, reason.as_bytes());
+        out.push(b')');
+    }
 }
 
 fn put_tls(out: &mut Vec<u8>, tls: &Tls<'_>) {
