@@ -1,7 +1,7 @@
 //! Endpoints that cost as little as possible: prepared answers, one thread, any number of listeners.
 //!
 //! `GET /small` is 128 bytes, `GET /large` is 1 MiB, `GET /chunked` is 128 bytes in two chunks, a request with a
-//! `Content-Length` is read to its end and answered. Knows just enough HTTP to find where a request ends.
+//! body, by its `Content-Length` or in chunks, is read to its end and answered. Knows just enough HTTP to find where a request ends.
 
 use crate::poller::{Poller, Ready};
 use std::io::{self, ErrorKind, Read, Write};
@@ -28,12 +28,22 @@ struct Connection {
     stream: TcpStream,
     /// A head that has not come whole yet.
     input: Vec<u8>,
-    /// Bytes of a request body that are still to come before the request is answered.
-    body_left: usize,
-    uploading: bool,
+    upload: Upload,
     /// What of the current answer is still to be sent.
     output: Answer,
 }
+
+/// What of a request's body is still to come before the request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upload {
+    None,
+    Bytes(usize),
+    /// All until the last chunk; the last bytes seen, in case its mark comes in two pieces. What is sent here holds the mark
+    /// nowhere else.
+    Chunks([u8; LAST_CHUNK.len()]),
+}
+
+const LAST_CHUNK: &[u8; 5] = b"0\r\n\r\n";
 
 #[derive(Debug)]
 struct Server {
@@ -110,7 +120,7 @@ impl Server {
         });
         self.poller.watch_stream(&stream, LISTENERS_MAX + index as u64)?;
         self.connections[index] =
-            Some(Connection { stream, input: Vec::new(), body_left: 0, uploading: false, output: &[] });
+            Some(Connection { stream, input: Vec::new(), upload: Upload::None, output: &[] });
         Ok(())
     }
 }
@@ -153,17 +163,26 @@ impl Connection {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        let body = bytes.len().min(self.body_left);
-        self.body_left -= body;
-        self.input.extend_from_slice(&bytes[body..]);
+        match &mut self.upload {
+            Upload::Bytes(left) => {
+                let body = bytes.len().min(*left);
+                *left -= body;
+                self.input.extend_from_slice(&bytes[body..]);
+            }
+            Upload::Chunks(seen) => {
+                let tail = [&*seen, &bytes[bytes.len().saturating_sub(seen.len())..]].concat();
+                seen.copy_from_slice(&tail[tail.len() - LAST_CHUNK.len()..]);
+            }
+            Upload::None => self.input.extend_from_slice(bytes),
+        }
     }
 
     fn next_answer(&mut self, answers: &Answers) -> io::Result<Option<Answer>> {
-        if self.uploading && self.body_left == 0 {
-            self.uploading = false;
+        if self.upload.is_complete() {
+            self.upload = Upload::None;
             return Ok(Some(answers.received));
         }
-        if self.uploading {
+        if self.upload != Upload::None {
             return Ok(None);
         }
         let Some(end) = self.input.windows(4).position(|four| four == b"\r\n\r\n") else {
@@ -172,20 +191,30 @@ impl Connection {
         };
         let answer = answer(&self.input[..end + 2], answers);
         if answer.is_none() {
-            self.body_left = content_length(&self.input[..end + 2]);
-            self.uploading = true;
+            self.upload = Upload::announced(&self.input[..end + 2]);
         }
         let after = self.input.split_off(end + 4);
         self.input.clear();
         self.take(&after);
         match answer {
-            None => self.next_answer_after_upload(answers),
+            None if self.upload.is_complete() => self.next_answer(answers),
+            None => Ok(None),
             answer => Ok(answer),
         }
     }
+}
 
-    fn next_answer_after_upload(&mut self, answers: &Answers) -> io::Result<Option<Answer>> {
-        if self.body_left == 0 { self.next_answer(answers) } else { Ok(None) }
+impl Upload {
+    fn announced(head: &[u8]) -> Self {
+        match field(head, b"content-length:") {
+            Some(length) => Self::Bytes(length.trim().parse().unwrap_or(0)),
+            None if field(head, b"transfer-encoding:").is_some() => Self::Chunks(*b"-----"),
+            None => Self::Bytes(0),
+        }
+    }
+
+    fn is_complete(self) -> bool {
+        matches!(self, Self::Bytes(0)) || self == Self::Chunks(*LAST_CHUNK)
     }
 }
 
@@ -199,11 +228,13 @@ fn answer(head: &[u8], answers: &Answers) -> Option<Answer> {
     }
 }
 
-fn content_length(head: &[u8]) -> usize {
-    let lines = head.split(|byte| *byte == b'\n');
-    let is_length = |line: &&[u8]| line.len() > 15 && line[..15].eq_ignore_ascii_case(b"content-length:");
-    let value = lines.into_iter().find(is_length).and_then(|line| std::str::from_utf8(&line[15..]).ok());
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a str> {
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let value = lines.find_map(|line| {
+        let (first, rest) = line.split_at_checked(name.len())?;
+        first.eq_ignore_ascii_case(name).then_some(rest)
+    });
+    value.and_then(|value| std::str::from_utf8(value).ok())
 }
 
 impl Answers {
@@ -241,9 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_found_however_its_name_is_written() {
-        assert_eq!(content_length(b"POST / HTTP/1.1\r\nHost: a\r\ncontent-length: 12\r\n"), 12);
-        assert_eq!(content_length(b"POST / HTTP/1.1\r\nContent-Length:7\r\n"), 7);
-        assert_eq!(content_length(b"POST / HTTP/1.1\r\n"), 0);
+    fn the_framing_is_found_however_its_name_is_written() {
+        let announced = |fields: &str| Upload::announced(format!("POST / HTTP/1.1\r\n{fields}").as_bytes());
+        assert_eq!(announced("Host: a\r\ncontent-length: 12\r\n"), Upload::Bytes(12));
+        assert_eq!(announced("Content-Length:7\r\n"), Upload::Bytes(7));
+        assert_eq!(announced("Transfer-Encoding: chunked\r\n"), Upload::Chunks(*b"-----"));
+        assert_eq!(announced(""), Upload::Bytes(0));
     }
 }

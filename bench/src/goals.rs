@@ -21,6 +21,11 @@ pub(crate) fn goals(results: &Results) -> Vec<Goal> {
     let large = ratio(results, "large", Subject::Tidegate, Subject::Haproxy);
     goals
         .extend(large.map(|large| at_least("1 MiB answers per CPU second against haproxy", 1.0, large, "×")));
+    let cost = |scenario| results.sample(scenario, Subject::Tidegate).map(|sample| sample.cpu_us);
+    if let (Some(tiny), Some(whole)) = (cost("tiny-chunks"), cost("upload")) {
+        let what = "CPU for chunks of one byte against as many bytes on the wire in one piece";
+        goals.push(at_most(what, 5.0, tiny / whole, "×"));
+    }
     let one = |what: &str, limit: f64, measured: Option<f64>, unit: &str| {
         measured.map(|measured| at_most(what, limit, measured, unit))
     };

@@ -8,14 +8,24 @@ pub(crate) struct Scenario {
     pub(crate) title: &'static str,
     pub(crate) path: &'static str,
     pub(crate) connections: u32,
-    pub(crate) uploads: bool,
+    pub(crate) sends: Sends,
+}
+
+/// What requests bring along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sends {
+    Nothing,
+    /// 64 KiB in one piece.
+    Body,
+    /// As many bytes on the wire, in chunks of one byte: six bytes each.
+    TinyChunks,
 }
 
 const fn answers(name: &'static str, title: &'static str, path: &'static str, connections: u32) -> Scenario {
-    Scenario { name, title, path, connections, uploads: false }
+    Scenario { name, title, path, connections, sends: Sends::Nothing }
 }
 
-pub(crate) const SCENARIOS: [Scenario; 5] = [
+pub(crate) const SCENARIOS: [Scenario; 6] = [
     answers("small-1", "128-byte answers, 1 connection", "/small", 1),
     answers("small-64", "128-byte answers, 64 connections", "/small", 64),
     answers("small-512", "128-byte answers, 512 connections", "/small", 512),
@@ -25,7 +35,14 @@ pub(crate) const SCENARIOS: [Scenario; 5] = [
         title: "64 KiB uploads, 16 connections",
         path: "/upload",
         connections: 16,
-        uploads: true,
+        sends: Sends::Body,
+    },
+    Scenario {
+        name: "tiny-chunks",
+        title: "Uploads in chunks of one byte, 64 KiB on the wire, 16 connections",
+        path: "/upload",
+        connections: 16,
+        sends: Sends::TinyChunks,
     },
 ];
 

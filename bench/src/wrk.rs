@@ -2,7 +2,7 @@
 
 use crate::peers::Running;
 use crate::process::{Core, Scratch, pinned};
-use crate::scenario::{Sample, Scenario};
+use crate::scenario::{Sample, Scenario, Sends};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Wrk {
     report: PathBuf,
     upload: PathBuf,
+    tiny_chunks: PathBuf,
 }
 
 /// What wrk says of one run.
@@ -26,9 +27,11 @@ impl Wrk {
     pub(crate) fn prepare(scratch: &Scratch) -> Result<Self, String> {
         let report = include_str!("../wrk/report.lua");
         let upload = include_str!("../wrk/upload.lua");
+        let tiny_chunks = include_str!("../wrk/tiny-chunks.lua");
         Ok(Self {
             report: scratch.write("report.lua", report)?,
             upload: scratch.write("upload.lua", &format!("{report}{upload}"))?,
+            tiny_chunks: scratch.write("tiny-chunks.lua", &format!("{report}{tiny_chunks}"))?,
         })
     }
 
@@ -59,7 +62,11 @@ impl Wrk {
         running: &Running,
         seconds: u64,
     ) -> Result<Report, String> {
-        let script = if scenario.uploads { &self.upload } else { &self.report };
+        let script = match scenario.sends {
+            Sends::Nothing => &self.report,
+            Sends::Body => &self.upload,
+            Sends::TinyChunks => &self.tiny_chunks,
+        };
         let output = pinned(Core::Loading, Path::new("wrk"))
             .args(["-t1", "--timeout", "10s", "-c", &scenario.connections.to_string()])
             .args(["-d", &format!("{seconds}s"), "-s"])

@@ -318,6 +318,36 @@ fn slow_bodies_give_their_places_up_while_all_are_taken() {
     proxy.output().wait_for_stdout(&["\"stage\":\"send\",\"cause\":\"request_limit\""]);
 }
 
+/// Whoever asks for a rate gets it: the slow are let go though nobody else waits, and the steady stay.
+#[test]
+fn bodies_below_the_demanded_rate_are_let_go() {
+    let endpoint =
+        Endpoint::start(Script::new(|visit| if visit.read_body() { visit.answer("x") } else { Then::Close }));
+    let routes = "[limit]\nbody_rate = \"1KiB\"\n[[route]]\npath = \"/events\"\nto = \"cluster\"\nlimit = { body_rate = \"off\" }\n[[route]]\nto = \"cluster\"\n";
+    let config = format!("{routes}[cluster.cluster]\nendpoints = [\"{}\"]\n", endpoint.address());
+    let proxy = Tidegate::with(&config).start();
+    let begin = |path: &str| {
+        let mut client = proxy.client();
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"));
+        client
+    };
+    let (mut slow, mut steady, mut events) = (begin("/"), begin("/"), begin("/events"));
+    for _ in 0..60 {
+        std::thread::sleep(Duration::from_millis(200));
+        slow.send("x");
+        steady.send("x".repeat(500));
+        events.send("x");
+    }
+    let reply = slow.reply();
+    assert_eq!((reply.status, reply.cause()), (408, Some("body_too_slow")));
+    steady.send("x".repeat(100_000 - 60 * 500));
+    events.send("x".repeat(100_000 - 60));
+    for client in [&mut steady, &mut events] {
+        assert_eq!(client.reply().text(), "x");
+    }
+    proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", "body_rate")], 1.0);
+}
+
 /// Who only waits must not hold the descriptors that serving takes.
 #[test]
 fn idle_clients_leave_descriptors_for_endpoints() {

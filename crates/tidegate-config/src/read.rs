@@ -165,7 +165,7 @@ fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut Limits) {
     useful_per_client(walk, section, limit);
     set(&mut limit.handshakes, handshakes(walk, section));
     set(&mut limit.requests, requests(walk, section));
-    set(&mut limit.route.body_bytes, section.size_or_off(walk, "body_bytes"));
+    route::limits(walk, section, &mut limit.route);
     cluster_limits(walk, section, &mut limit.cluster);
     if limit.target_bytes > limit.head_bytes
         && let Some(field) = section.field("target_bytes").or_else(|| section.field("head_bytes"))

@@ -184,6 +184,8 @@ impl Default for RouteTimeouts {
 pub struct RouteLimits {
     /// A request body; `None`: any size.
     pub body_bytes: Option<u64>,
+    /// Bytes a second that a client must send of it at least; `None`: as slow as it likes.
+    pub body_rate: Option<u64>,
 }
 
 /// When a request is tried again.

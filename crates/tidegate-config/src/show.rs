@@ -13,8 +13,8 @@ use crate::{
     AcmeDns, Action, Balance, Bind, Bound, Breaker, CertificateFiles, Cluster, Config, Course, DnsThrough,
     Endpoint, EndpointRequests, EndpointTls, Forward, HashKey, HealthCheck, Hedge, HostPattern, Hsts, Limits,
     Listener, Log, LogFormat, LogTarget, Matcher, PassiveHealth, PathMatch, Priority, Probe, RateKey,
-    RateLimit, Redirect, RedirectPart, RequestLimit, Retry, Route, RouteRate, RouteTimeouts, Secret,
-    StatusRange, Sticky, Timeouts, Tls, Trust, Workers,
+    RateLimit, Redirect, RedirectPart, RequestLimit, Retry, Route, RouteLimits, RouteRate, RouteTimeouts,
+    Secret, StatusRange, Sticky, Timeouts, Tls, Trust, Workers,
 };
 
 impl Config {
@@ -107,12 +107,18 @@ fn route_timeout(timeout: &RouteTimeouts) -> [(&'static str, String); 7] {
     ]
 }
 
+fn route_limit(limit: &RouteLimits) -> [(&'static str, String); 2] {
+    [("body_bytes", size_or_off(limit.body_bytes)), ("body_rate", size_or_off(limit.body_rate))]
+}
+
 fn limit(sheet: &mut Sheet, limit: &Limits, requests_here: usize) {
     sheet.section("[limit]");
     sheet.line("head_bytes", quoted(&print_size(limit.head_bytes)));
     sheet.line("field_count", limit.field_count);
     sheet.line("target_bytes", quoted(&print_size(limit.target_bytes)));
-    sheet.line("body_bytes", size_or_off(limit.route.body_bytes));
+    for (key, value) in route_limit(&limit.route) {
+        sheet.line(key, value);
+    }
     sheet.line("connections", limit.connections);
     match limit.requests {
         RequestLimit::Auto => {
@@ -293,7 +299,7 @@ fn forward(sheet: &mut Sheet, forward: &Forward) {
     sheet.line("to", quoted(&forward.cluster));
     sheet.line("preserve_host", forward.preserve_host);
     sheet.line("timeout", table(route_timeout(&forward.timeout)));
-    sheet.line("limit", table([("body_bytes", size_or_off(forward.limit.body_bytes))]));
+    sheet.line("limit", table(route_limit(&forward.limit)));
     sheet.line("retry", retry(&forward.retry));
     let hedge = |hedge: Hedge| table([("percent", hedge.percent.to_string())]);
     sheet.line("hedge", forward.hedge.map_or(quoted("off"), hedge));

@@ -75,7 +75,15 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
     };
     let retry = RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER };
     let priority = Priority::default();
-    let policy = Policy { timeouts, body_bytes_max: None, retry, hedge: None, priority, preserve_host: true };
+    let policy = Policy {
+        timeouts,
+        body_bytes_max: None,
+        body_rate_min: None,
+        retry,
+        hedge: None,
+        priority,
+        preserve_host: true,
+    };
     let route =
         Route { name: "all".into(), action: Action::Forward { cluster: 0 }, policy, rate_limit: None };
     let listener = Listener {

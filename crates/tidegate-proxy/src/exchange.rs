@@ -13,11 +13,12 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::https_only;
 use crate::load;
+use crate::patience::{Patience, Slow, SlowBody};
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
-use crate::timers::{after, now};
+use crate::timers::now;
 use crate::tls::{self, OriginateError};
 use crate::tunnel;
 use crate::upgrade;
@@ -25,7 +26,6 @@ use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldKind, FieldSet, HeadLimits, Progress, Version};
@@ -138,8 +138,9 @@ async fn await_head(
         }
         if uploading && is_clients_turn(call) {
             patience.restart();
-            return slow_body.poll(call, cx, policy.timeouts.body_idle).map(Err);
+            return slow_body.poll(call, cx, policy).map(|slow| Err(too_slow(call, slow)));
         }
+        slow_body.rest();
         let timeout = if uploading && !awaits_continue(call) {
             policy.timeouts.body_idle
         } else {
@@ -150,6 +151,14 @@ async fn await_head(
             .map(|()| Err(late_head(call, uploading)))
     })
     .await
+}
+
+fn too_slow(call: &Call<'_>, slow: Slow) -> Failure {
+    match slow {
+        Slow::Idle => late_head(call, true),
+        Slow::InTheWay => Failure::new(Stage::Send, Cause::RequestLimit),
+        Slow::BelowRate => Failure::new(Stage::Send, Cause::BodyTooSlow),
+    }
 }
 
 /// The request's body goes on when the client sends more of it.
@@ -447,85 +456,4 @@ fn conclude(call: &Call<'_>) -> Exchanged {
         && workspace.upload.is_done()
         && workspace.answer.is_empty();
     Exchanged { downstream, upstream_reusable }
-}
-
-/// A deadline that moves whenever something moved, and never past a last one.
-pub(crate) struct Patience {
-    last_deadline: Moment,
-    /// Where the first wait begins, if a moment close enough is at hand: spares a look at the clock.
-    start: Option<Moment>,
-    steps: Option<u64>,
-}
-
-impl Patience {
-    pub(crate) fn new(last_deadline: Moment, start: Option<Moment>) -> Self {
-        Self { last_deadline, start, steps: None }
-    }
-
-    /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement.
-    pub(crate) fn poll(
-        &mut self,
-        call: &Call<'_>,
-        cx: &mut Context<'_>,
-        steps: u64,
-        timeout: Duration,
-    ) -> Poll<()> {
-        if self.steps != Some(steps) {
-            self.steps = Some(steps);
-            let start = self.start.take().unwrap_or_else(now);
-            call.alarm.arm(after(start, timeout).min(self.last_deadline), cx);
-        }
-        if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Somebody else has set the alarm.
-    fn restart(&mut self) {
-        self.steps = None;
-    }
-
-    fn waited(&self) -> bool {
-        self.steps.is_some()
-    }
-}
-
-/// Waits for a client's body: as long as it never rests for longer than `timeout.body_idle`. But while every place for a request is
-/// taken, one that comes more slowly than `SLOW_BODY` gives its place up, as slow heads do: few slow clients would keep everybody
-/// out. Only before the answer begins: from then on it is a conversation.
-#[derive(Debug, Default)]
-struct SlowBody {
-    /// Since when it is looked at.
-    since: Moment,
-    /// What had come of it then.
-    bytes: u64,
-    steps: Option<u64>,
-    moved: Moment,
-}
-
-/// Bytes that have to come in each look's time.
-const SLOW_BODY: (u64, Duration) = (1024, Duration::from_secs(1));
-
-impl SlowBody {
-    fn poll(&mut self, call: &Call<'_>, cx: &mut Context<'_>, idle: Duration) -> Poll<Failure> {
-        let upload = &call.workspace.upload;
-        let now = now();
-        if self.steps != Some(upload.steps) {
-            self.steps = Some(upload.steps);
-            self.moved = now;
-        }
-        let end = after(self.moved, idle).min(call.attempt_deadline);
-        if end <= now || call.worker.is_stopping() {
-            return Poll::Ready(late_head(call, true));
-        }
-        let (bytes_min, time) = SLOW_BODY;
-        if after(self.since, time) <= now {
-            let is_first_look = self.since == Moment::default();
-            let is_slow = !is_first_look && upload.body_bytes < self.bytes + bytes_min;
-            if is_slow && call.worker.workspaces.are_all_lent() {
-                return Poll::Ready(Failure::new(Stage::Send, Cause::RequestLimit));
-            }
-            (self.since, self.bytes) = (now, upload.body_bytes);
-        }
-        call.alarm.arm(after(self.since, time).min(end), cx);
-        Poll::Pending
-    }
 }

@@ -75,6 +75,8 @@ pub enum Cause {
     AttemptTimeout,
     /// The request body is longer than `limit.body_bytes`.
     BodyTooLarge,
+    /// The client sent its body more slowly than `limit.body_rate`.
+    BodyTooSlow,
     /// The client stopped sending the body for longer than `timeout.body_idle`.
     BodyStalled,
     /// The chunked framing of the request body is malformed.
@@ -198,6 +200,7 @@ impl Failure {
     pub fn limit(&self) -> Option<&'static str> {
         match self.cause {
             Cause::BodyTooLarge => Some("body_bytes"),
+            Cause::BodyTooSlow => Some("body_rate"),
             Cause::EndpointBusy => Some("upstream_connections"),
             Cause::ProxyHeader(ProxyHeaderError::TooLong { .. }) => Some("proxy_header_bytes"),
             Cause::QueueFull => Some("queued_requests"),
@@ -235,6 +238,7 @@ impl Failure {
             }
             Cause::AnswerStalled => facts(Upstream, 504, "answer_stalled", "connection_read_timeout", Never),
             Cause::BodyTooLarge => facts(Downstream, 413, "body_too_large", "http_request_error", Never),
+            Cause::BodyTooSlow => facts(Downstream, 408, "body_too_slow", "http_request_error", Never),
             Cause::BodyStalled => facts(Downstream, 408, "body_stalled", "http_request_error", Never),
             Cause::Chunk(error) => {
                 facts(Downstream, error.status(), error.code(), "http_request_error", Never)

@@ -233,8 +233,15 @@ mod tests {
             tunnel_idle: Duration::MAX,
         };
         let (retry, priority) = (RetryPolicy::NEVER, Priority::default());
-        let policy =
-            Policy { timeouts, body_bytes_max: None, retry, hedge: None, priority, preserve_host: true };
+        let policy = Policy {
+            timeouts,
+            body_bytes_max: None,
+            body_rate_min: None,
+            retry,
+            hedge: None,
+            priority,
+            preserve_host: true,
+        };
         Arc::new(Route {
             name: name.into(),
             action: Action::Forward { cluster: 0 },

@@ -208,6 +208,8 @@ pub struct Policy {
     pub timeouts: Timeouts,
     /// Refuse longer request bodies with 413; `None`: no limit.
     pub body_bytes_max: Option<u64>,
+    /// Bytes a second that a client must send of a request's body while it is waited for; `None`: as slow as it likes.
+    pub body_rate_min: Option<u64>,
     pub retry: RetryPolicy,
     /// What pays for second attempts beside a first that waits on a stalled endpoint; `None`: there are none.
     pub hedge: Option<RetryIncome>,
@@ -341,6 +343,7 @@ mod tests {
         let policy = || Policy {
             timeouts,
             body_bytes_max: None,
+            body_rate_min: None,
             retry: RetryPolicy::NEVER,
             hedge: None,
             priority: Priority::default(),

@@ -1,8 +1,9 @@
 //! After 101 (Switching Protocols), and where connections are passed on as they are: bytes both ways until both sides have
 //! ended. Knows nothing of what they mean.
 
-use crate::exchange::{Exchanged, Patience, report_head};
+use crate::exchange::{Exchanged, report_head};
 use crate::failure::{Cause, Failure, Stage};
+use crate::patience::Patience;
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;

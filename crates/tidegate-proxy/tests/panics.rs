@@ -135,6 +135,7 @@ fn routes() -> RouteTable {
             tunnel_idle: Duration::from_hours(1),
         },
         body_bytes_max: None,
+        body_rate_min: None,
         retry: RetryPolicy { attempts_max: 3, on_connect: true, on_reset: true, ..RetryPolicy::NEVER },
         priority: Priority::default(),
         hedge: None,

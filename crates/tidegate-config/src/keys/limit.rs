@@ -7,6 +7,10 @@ use super::{Kind, Table, key};
 const BODY_BYTES: Kind = Kind::AnyOf(&[Kind::Size { min: 0, max: 1 << 50 }, OFF]);
 const IDLE_CONNECTIONS: Kind = Kind::Integer { min: 0, max: 10_000_000 };
 const CONNECTIONS_OR_OFF: Kind = Kind::AnyOf(&[CONNECTIONS, OFF]);
+const BODY_RATE: Kind = Kind::AnyOf(&[Kind::Size { min: 1, max: 1 << 30 }, OFF]);
+const BODY_RATE_DOC: &str = "Bytes a second of a request's body that a client must send while it is waited for, before the \
+    answer begins. Whoever is ten seconds' worth behind gets 408. Uploads that come now and then, like \
+    streams of events, want `off`. For answers that a client does not take there is `timeout.body_idle`.";
 const BODY_BYTES_DOC: &str = "A request body; beyond it the answer is 413.";
 const ENDPOINT_REQUESTS: Kind = Kind::AnyOf(&[CONNECTIONS, Kind::Words(&["auto", "off"])]);
 const ENDPOINT_REQUESTS_DOC: &str = "Requests in flight at once, per endpoint; when all endpoints have that many, requests \
@@ -50,6 +54,7 @@ pub(crate) static LIMIT: Table = Table {
             "The request target; beyond it the answer is 414.",
         ),
         key("body_bytes", BODY_BYTES, Value("\"off\""), "\"10MiB\"", BODY_BYTES_DOC),
+        key("body_rate", BODY_RATE, Value("\"off\""), "\"512B\"", BODY_RATE_DOC),
         key(
             "connections",
             CONNECTIONS,
@@ -86,7 +91,10 @@ pub(crate) static ROUTE_LIMIT: Table = Table {
     name: "route_limit",
     title: "`[route.limit]`",
     doc: "The limits that a route may change.",
-    keys: &[key("body_bytes", BODY_BYTES, Inherited("`[limit]`"), "\"1MiB\"", BODY_BYTES_DOC)],
+    keys: &[
+        key("body_bytes", BODY_BYTES, Inherited("`[limit]`"), "\"1MiB\"", BODY_BYTES_DOC),
+        key("body_rate", BODY_RATE, Inherited("`[limit]`"), "\"1KiB\"", BODY_RATE_DOC),
+    ],
 };
 
 pub(crate) static CLUSTER_LIMIT: Table = Table {

@@ -245,7 +245,7 @@ fn forward_to(
     }
     let mut limit = inherited.limit.route.clone();
     if let Some(table) = section.section(walk, "limit") {
-        set(&mut limit.body_bytes, table.size_or_off(walk, "body_bytes"));
+        limits(walk, &table, &mut limit);
     }
     let retry = retry(walk, section, &inherited.retry).unwrap_or_else(|| inherited.retry.clone());
     let hedge = hedge(walk, section).unwrap_or(inherited.hedge);
@@ -318,6 +318,12 @@ pub(super) fn undefined(node: &Node, name: &str, clusters: &BTreeSet<&str>) -> P
             .help(format!("for an address add a port, as in \"{address}\"; or {define}")),
         _ => problem.label("not defined").help(define),
     }
+}
+
+/// The limits that a route may change.
+pub(super) fn limits(walk: &mut Walk, section: &Section<'_>, limit: &mut RouteLimits) {
+    set(&mut limit.body_bytes, section.size_or_off(walk, "body_bytes"));
+    set(&mut limit.body_rate, section.size_or_off(walk, "body_rate"));
 }
 
 /// The stages that a route may change.

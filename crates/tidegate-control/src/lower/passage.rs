@@ -31,6 +31,7 @@ fn course(config: &Config, configured: &ConfiguredCourse) -> Course {
         policy: Policy {
             timeouts: timeouts(&configured.timeout),
             body_bytes_max: None,
+            body_rate_min: None,
             retry: retry(&configured.retry),
             hedge: None,
             preserve_host: true,

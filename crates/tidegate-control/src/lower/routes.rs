@@ -85,6 +85,7 @@ fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
         ConfiguredAction::Answer(_) | ConfiguredAction::Redirect(_) => Policy {
             timeouts: timeouts(&config.timeout.route),
             body_bytes_max: config.limit.route.body_bytes,
+            body_rate_min: config.limit.route.body_rate,
             retry: RetryPolicy::NEVER,
             hedge: None,
             preserve_host: true,
@@ -97,6 +98,7 @@ fn forwarding(forward: &Forward) -> Policy {
     Policy {
         timeouts: timeouts(&forward.timeout),
         body_bytes_max: forward.limit.body_bytes,
+        body_rate_min: forward.limit.body_rate,
         retry: retry(&forward.retry),
         hedge: forward.hedge.map(|hedge| RetryIncome { percent: hedge.percent, per_second: 0 }),
         preserve_host: forward.preserve_host,

@@ -1,0 +1,207 @@
+//! How long a request waits: for anything to move, and for a client that sends its body too slowly.
+//!
+//! Knows the alarm and the clock; what a wait that was too long means is for the caller to say.
+
+use crate::request::Call;
+use crate::snapshot::Policy;
+use crate::timers::{after, now};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tidegate_balance::Moment;
+
+/// A deadline that moves whenever something moved, and never past a last one.
+pub(crate) struct Patience {
+    last_deadline: Moment,
+    /// Where the first wait begins, if a moment close enough is at hand: spares a look at the clock.
+    start: Option<Moment>,
+    steps: Option<u64>,
+}
+
+impl Patience {
+    pub(crate) fn new(last_deadline: Moment, start: Option<Moment>) -> Self {
+        Self { last_deadline, start, steps: None }
+    }
+
+    /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement.
+    pub(crate) fn poll(
+        &mut self,
+        call: &Call<'_>,
+        cx: &mut Context<'_>,
+        steps: u64,
+        timeout: Duration,
+    ) -> Poll<()> {
+        if self.steps != Some(steps) {
+            self.steps = Some(steps);
+            let start = self.start.take().unwrap_or_else(now);
+            call.alarm.arm(after(start, timeout).min(self.last_deadline), cx);
+        }
+        if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Somebody else has set the alarm.
+    pub(crate) fn restart(&mut self) {
+        self.steps = None;
+    }
+
+    pub(crate) fn waited(&self) -> bool {
+        self.steps.is_some()
+    }
+}
+
+/// How a client sends its body too slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slow {
+    /// Nothing came for as long as a body may rest, or some other deadline of the request passed.
+    Idle,
+    /// It keeps a place that others wait for.
+    InTheWay,
+    /// Less came than `limit.body_rate` demands.
+    BelowRate,
+}
+
+/// Waits for a client's body: as long as it never rests for longer than `timeout.body_idle`, and keeps up with
+/// `limit.body_rate`. But while every place for a request is taken, one that comes more slowly than `IN_THE_WAY` gives its
+/// place up, as slow heads do: few slow clients would keep everybody out. Only before the answer begins: from then on it
+/// is a conversation.
+#[derive(Debug, Default)]
+pub(crate) struct SlowBody {
+    /// Since when it is looked at.
+    since: Moment,
+    /// What had come of it then.
+    bytes: u64,
+    steps: Option<u64>,
+    moved: Moment,
+    arrears: Arrears,
+}
+
+/// Bytes that have to come in each look's time.
+const IN_THE_WAY: (u64, Duration) = (1024, Duration::from_secs(1));
+
+impl SlowBody {
+    /// Call while the client is waited for.
+    pub(crate) fn poll(&mut self, call: &Call<'_>, cx: &mut Context<'_>, policy: &Policy) -> Poll<Slow> {
+        let upload = &call.workspace.upload;
+        let now = now();
+        if self.steps != Some(upload.steps) {
+            self.steps = Some(upload.steps);
+            self.moved = now;
+        }
+        let mut end = after(self.moved, policy.timeouts.body_idle).min(call.attempt_deadline);
+        if end <= now || call.worker.is_stopping() {
+            return Poll::Ready(Slow::Idle);
+        }
+        if let Some(rate) = policy.body_rate_min {
+            let Some(left) = self.arrears.wait(now, upload.body_bytes, rate) else {
+                return Poll::Ready(Slow::BelowRate);
+            };
+            end = end.min(after(now, left));
+        }
+        let (bytes_min, time) = IN_THE_WAY;
+        if after(self.since, time) <= now {
+            let is_first_look = self.since == Moment::default();
+            let is_slow = !is_first_look && upload.body_bytes < self.bytes + bytes_min;
+            if is_slow && call.worker.workspaces.are_all_lent() {
+                return Poll::Ready(Slow::InTheWay);
+            }
+            (self.since, self.bytes) = (now, upload.body_bytes);
+        }
+        call.alarm.arm(after(self.since, time).min(end), cx);
+        Poll::Pending
+    }
+
+    /// Call while somebody else is waited for: that time is not the client's.
+    pub(crate) fn rest(&mut self) {
+        self.arrears.since = None;
+    }
+}
+
+/// How far a client is behind a rate, as the time that it would take to make up: waiting adds, bytes take away, and a
+/// client that was ahead has saved nothing up.
+#[derive(Debug, Default)]
+struct Arrears {
+    /// Since when the client has been waited for.
+    since: Option<Moment>,
+    bytes: u64,
+    behind: Duration,
+}
+
+/// Where patience ends: bursts and pauses below it are as good as an even flow.
+const ARREARS_MAX: Duration = Duration::from_secs(10);
+
+impl Arrears {
+    /// At `now` the client is waited for, and `bytes` have come in all; `rate` is bytes a second. How long that may last
+    /// without another byte; `None`: it has lasted too long.
+    fn wait(&mut self, now: Moment, bytes: u64, rate: u64) -> Option<Duration> {
+        let waited = self.since.map_or(Duration::ZERO, |since| now.since(since));
+        let came = bytes.saturating_sub(self.bytes);
+        let worth = Duration::from_nanos(came.saturating_mul(1_000_000_000) / rate.max(1));
+        self.behind = (self.behind + waited).saturating_sub(worth);
+        (self.since, self.bytes) = (Some(now), bytes);
+        ARREARS_MAX.checked_sub(self.behind).filter(|left| !left.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment(1_000_000_000 + millis * 1_000_000)
+    }
+
+    #[test]
+    fn a_silent_client_has_ten_seconds() {
+        let mut arrears = Arrears::default();
+        assert_eq!(arrears.wait(at(0), 0, 1000), Some(ARREARS_MAX));
+        assert_eq!(arrears.wait(at(9_000), 0, 1000), Some(Duration::from_secs(1)));
+        assert_eq!(arrears.wait(at(10_000), 0, 1000), None);
+    }
+
+    #[test]
+    fn what_was_sent_ahead_is_not_saved_up() {
+        let mut arrears = Arrears::default();
+        assert_eq!(arrears.wait(at(0), 1 << 40, 1000), Some(ARREARS_MAX));
+        assert_eq!(arrears.wait(at(10_000), 1 << 40, 1000), None);
+    }
+
+    #[test]
+    fn time_in_which_the_endpoint_was_waited_for_does_not_count() {
+        let mut body = SlowBody::default();
+        assert_eq!(body.arrears.wait(at(0), 0, 1000), Some(ARREARS_MAX));
+        body.rest();
+        assert_eq!(body.arrears.wait(at(60_000), 0, 1000), Some(ARREARS_MAX));
+    }
+
+    proptest! {
+        /// A law of the limit: a client is let go if and only if, over some stretch of the time in which it was waited
+        /// for, it sent ten seconds' worth less than the rate.
+        #[test]
+        fn exactly_those_who_fall_ten_seconds_behind_are_let_go(
+            rate in 1u64..100_000,
+            pieces in prop::collection::vec((0u64..8_000, 0u64..400_000), 1..40),
+        ) {
+            let (mut arrears, mut time, mut total) = (Arrears::default(), 0, 0);
+            arrears.wait(at(0), 0, rate);
+            let mut behind: Vec<i128> = vec![0]; // of every stretch that ends here, in bytes times 1000
+            for (millis, bytes) in pieces {
+                (time, total) = (time + millis, total + bytes);
+                let change = i128::from(rate) * i128::from(millis) - i128::from(bytes) * 1000;
+                for stretch in &mut behind {
+                    *stretch += change;
+                }
+                let worst = behind.iter().copied().max().unwrap_or(0);
+                behind.push(0);
+                let limit = i128::from(rate) * 10_000;
+                let slack = 1000 + i128::from(rate) / 1000 * 40; // nanoseconds lost in division
+                match arrears.wait(at(time), total, rate) {
+                    None => {
+                        prop_assert!(worst >= limit - slack, "let go {worst} behind of {limit}");
+                        break;
+                    }
+                    Some(_) => prop_assert!(worst < limit + slack, "kept {worst} behind of {limit}"),
+                }
+            }
+        }
+    }
+}
