@@ -166,6 +166,22 @@ fn memory_does_not_grow_with_tiny_chunks() {
     assert_eq!((total, trailers.capacity()), (20_000, 0), "B5");
 }
 
+#[test]
+fn chunks_of_each_small_size_are_the_same_whole_and_byte_by_byte() {
+    for size in 1..=20_usize {
+        let bytes = format!(
+            "{size:x}\r\n{}\r\n{size:X}\r\n{}\r\n0\r\n\r\nrest",
+            "\r".repeat(size),
+            "\n".repeat(size)
+        );
+        let whole = decode(bytes.as_bytes(), [bytes.len()]);
+        assert_eq!(whole.as_ref().unwrap().data, ["\r".repeat(size), "\n".repeat(size)].concat().as_bytes());
+        assert_eq!(decode(bytes.as_bytes(), 1..=bytes.len()), whole);
+    }
+    assert!(decode(b"1\r\nxx\r\n", [8]).is_err(), "longer than it says");
+    assert!(decode(b"2\r\nx\r\n0\r\n\r\n", [13]).is_err(), "shorter than it says");
+}
+
 fn framed(chunks: &[Vec<u8>], trailers: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in chunks {
