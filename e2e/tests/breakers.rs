@@ -47,6 +47,10 @@ fn ejections(proxy: &Proxy, reason: &str) -> f64 {
     proxy.metrics().sum("tidegate_endpoint_ejections_total", &[("reason", reason)])
 }
 
+fn held_back(proxy: &Proxy, limit: &str) -> f64 {
+    proxy.metrics().sum("tidegate_endpoint_ejections_held_back_total", &[("limit", limit)])
+}
+
 fn health_is(proxy: &Proxy, state: &str) -> bool {
     proxy.metrics().sum("tidegate_endpoint_health", &[("state", state)]) > 0.5
 }
@@ -108,6 +112,34 @@ fn when_all_fail_somebody_stays() {
     b.answers(500);
     assert!(statuses(&proxy, 40).iter().all(|status| *status == 500), "the endpoint's own answer, not ours");
     assert!(proxy.metrics().sum("tidegate_endpoint_up", &[]) > 0.5);
+    assert!(
+        proxy.admin("/status").text().contains("requests failed in a row; not taken out: nobody else is up")
+    );
+    assert!(held_back(&proxy, "last_up") > 0.5 && held_back(&proxy, "ejected_percent") < 0.5);
+}
+
+#[test]
+fn an_endpoint_that_stays_because_enough_are_out_says_so_until_it_is_well() {
+    let moody = [Moody::new(), Moody::new(), Moody::new()];
+    let breaker = "{ failures = 2, margin_percent = \"off\", ejected_percent = 40, retry_after = \"5m\" }";
+    let proxy = proxy(&moody.each_ref(), breaker);
+    moody[0].answers(503);
+    moody[1].answers(503);
+    statuses(&proxy, 30);
+    let told = || {
+        proxy
+            .admin("/status")
+            .text()
+            .contains("not taken out: as many are out as breaker.ejected_percent allows")
+    };
+    assert!(told());
+    let times = held_back(&proxy, "ejected_percent");
+    assert!((0.5..1.5).contains(&times), "a row of failures counts once: {times}");
+    assert!(held_back(&proxy, "last_up") < 0.5 && ejections(&proxy, "failures") < 1.5);
+    moody[0].answers(200);
+    moody[1].answers(200);
+    statuses(&proxy, 6);
+    assert!(!told(), "it is well");
 }
 
 #[test]

@@ -161,6 +161,9 @@ impl Balancer {
     #[must_use]
     pub fn with_breaker(self, breaker: Option<Breaker>, previous: Option<&Balancer>) -> Self {
         let before = previous.and_then(|previous| previous.breakers.as_ref());
+        if breaker.is_none() {
+            self.endpoints.iter().for_each(|endpoint| endpoint.state.nothing_is_held_back());
+        }
         Self { breakers: breaker.map(|breaker| Breakers::new(breaker, before)), ..self }
     }
 

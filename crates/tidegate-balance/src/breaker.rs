@@ -13,7 +13,7 @@
 use crate::Moment;
 use crate::seat::Seat;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,6 +53,27 @@ impl Default for Breaker {
 pub enum Ejection {
     Failures,
     SuccessRate,
+}
+
+impl Ejection {
+    pub const ALL: [Self; 2] = [Self::Failures, Self::SuccessRate];
+
+    /// The word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failures => "failures",
+            Self::SuccessRate => "success_rate",
+        }
+    }
+}
+
+/// Why an endpoint that a breaker would take out stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBack {
+    /// Nobody else is up.
+    LastUp,
+    /// As large a part of the cluster is out as may be (`ejected_percent_max`).
+    Share,
 }
 
 /// Standard errors of a success rate that pass for chance: many, because every endpoint is looked at in every period, and an
@@ -122,6 +143,7 @@ impl Breakers {
         is_heard.then_some(PeriodResult { index, all, failed })
     }
 
+    /// Those that are no worse than others any more are not held back, either.
     fn judge(&self, seats: &[Seat], mut results: Vec<PeriodResult>, margin: u32, now: Moment) {
         results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
         let Some(median) = median(&results) else { return };
@@ -136,6 +158,8 @@ impl Breakers {
                     seat.state.circuit().keep(result, median);
                 }
                 self.eject(seats, result.index, Ejection::SuccessRate, now);
+            } else if let Some(seat) = seats.get(result.index) {
+                seat.state.circuit().release(Ejection::SuccessRate);
             }
         }
     }
@@ -143,14 +167,26 @@ impl Breakers {
     fn eject(&self, seats: &[Seat], index: usize, reason: Ejection, now: Moment) {
         let Ok(_guard) = self.shared.ejecting.try_lock() else { return };
         let Some(seat) = seats.get(index) else { return };
+        if seat.state.is_broken() {
+            return;
+        }
+        let circuit = seat.state.circuit();
+        if let Some(why) = self.held_back(seats, index, now) {
+            return circuit.hold_back(reason, why);
+        }
+        circuit.wait(circuit.first_wait(&self.breaker, now), now);
+        seat.state.trip(reason);
+    }
+
+    fn held_back(&self, seats: &[Seat], index: usize, now: Moment) -> Option<HeldBack> {
         let is_other_up =
             (0..).zip(seats).any(|(other, seat)| other != index && seat.state.is_unbroken_and_open(now));
         let broken = seats.iter().filter(|seat| seat.state.is_broken()).count();
         let share = (broken + 1) * 100 <= self.breaker.ejected_percent_max as usize * seats.len();
-        if is_other_up && (share || broken == 0) && !seat.state.is_broken() {
-            let circuit = seat.state.circuit();
-            circuit.wait(circuit.first_wait(&self.breaker, now), now);
-            seat.state.trip(reason);
+        match (is_other_up, share || broken == 0) {
+            (false, _) => Some(HeldBack::LastUp),
+            (true, false) => Some(HeldBack::Share),
+            (true, true) => None,
         }
     }
 }
@@ -201,6 +237,45 @@ pub(crate) struct Circuit {
     /// Percent that succeeded, when the success rate was the reason, and at the median.
     succeeded: AtomicU32,
     succeeded_elsewhere: AtomicU32,
+    held_by_failures: Held,
+    held_by_success_rate: Held,
+}
+
+/// Whether, and how often, an endpoint was held back that a breaker would have taken out for one reason.
+#[derive(Debug, Default)]
+struct Held {
+    /// 0: it is not; else `HeldBack::number`.
+    now: AtomicU8,
+    by_last_up: AtomicU64,
+    by_share: AtomicU64,
+}
+
+impl Held {
+    fn counter(&self, why: HeldBack) -> &AtomicU64 {
+        match why {
+            HeldBack::LastUp => &self.by_last_up,
+            HeldBack::Share => &self.by_share,
+        }
+    }
+}
+
+impl HeldBack {
+    pub const ALL: [Self; 2] = [Self::LastUp, Self::Share];
+
+    /// The word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::LastUp => "last_up",
+            Self::Share => "ejected_percent",
+        }
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::LastUp => 1,
+            Self::Share => 2,
+        }
+    }
 }
 
 impl Circuit {
@@ -223,6 +298,40 @@ impl Circuit {
 
     pub(crate) fn count_ejection(&self, reason: Ejection) {
         self.counter(reason).fetch_add(1, Relaxed);
+    }
+
+    /// Whether, and by what, the endpoint is held back that would be out for this reason.
+    pub(crate) fn held_back(&self, reason: Ejection) -> Option<HeldBack> {
+        let number = self.held(reason).now.load(Relaxed);
+        HeldBack::ALL.into_iter().find(|why| why.number() == number)
+    }
+
+    /// How often it was; a row of failures counts once.
+    pub(crate) fn times_held_back(&self, reason: Ejection, why: HeldBack) -> u64 {
+        self.held(reason).counter(why).load(Relaxed)
+    }
+
+    fn hold_back(&self, reason: Ejection, why: HeldBack) {
+        let held = self.held(reason);
+        if held.now.swap(why.number(), Relaxed) != why.number() {
+            held.counter(why).fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The reason is gone, or the endpoint is out.
+    pub(crate) fn release(&self, reason: Ejection) {
+        let now = &self.held(reason).now;
+        // Looking first keeps the cache line shared in the common case.
+        if now.load(Relaxed) != 0 {
+            now.store(0, Relaxed);
+        }
+    }
+
+    fn held(&self, reason: Ejection) -> &Held {
+        match reason {
+            Ejection::Failures => &self.held_by_failures,
+            Ejection::SuccessRate => &self.held_by_success_rate,
+        }
     }
 
     /// Takes the trial that is due; only one caller gets it.
@@ -250,6 +359,7 @@ impl Circuit {
         } else if self.failures_in_a_row() != 0 {
             // Looking first keeps the cache line shared in the common case.
             self.failures_in_a_row.store(0, Relaxed);
+            self.release(Ejection::Failures);
         }
         self.period.fetch_add(1 << 32 | u64::from(failed), Relaxed);
     }

@@ -47,7 +47,7 @@ mod testing;
 pub use adaptive::Beliefs;
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick};
 pub use bound::LoadBound;
-pub use breaker::{Breaker, Ejection};
+pub use breaker::{Breaker, Ejection, HeldBack};
 pub use endpoint::{Endpoint, EndpointId};
 pub use lease::{Ended, Lease};
 pub use passive::PassiveMarking;

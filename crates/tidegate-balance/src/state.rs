@@ -5,7 +5,7 @@
 //! that a scan must look at twice has a bit in one byte, which is 0 for nearly every endpoint of nearly every scan.
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
-use crate::breaker::{Circuit, Ejection};
+use crate::breaker::{Circuit, Ejection, HeldBack};
 use crate::capacity::Capacity;
 use crate::in_flight::InFlight;
 use crate::peak_ewma::PeakLatency;
@@ -170,6 +170,16 @@ impl EndpointState {
         self.circuit.ejections(reason)
     }
 
+    /// Why it stays though a breaker would take it out for this reason; `None`: none would, or it is out.
+    pub fn held_back(&self, reason: Ejection) -> Option<HeldBack> {
+        self.circuit.held_back(reason)
+    }
+
+    /// How often it stayed so.
+    pub fn times_held_back(&self, reason: Ejection, why: HeldBack) -> u64 {
+        self.circuit.times_held_back(reason, why)
+    }
+
     /// Of the requests in flight, those whose answer has begun.
     pub fn streaming(&self) -> u32 {
         self.live.in_flight.streaming()
@@ -252,6 +262,7 @@ impl EndpointState {
     /// A breaker takes it out.
     pub(crate) fn trip(&self, reason: Ejection) {
         self.circuit.count_ejection(reason);
+        self.nothing_is_held_back();
         self.remark(
             match reason {
                 Ejection::Failures => BROKEN_BY_FAILURES,
@@ -259,6 +270,11 @@ impl EndpointState {
             },
             true,
         );
+    }
+
+    pub(crate) fn nothing_is_held_back(&self) {
+        self.circuit.release(Ejection::Failures);
+        self.circuit.release(Ejection::SuccessRate);
     }
 
     /// What a breaker said holds no longer.

@@ -6,7 +6,9 @@ mod cluster;
 use cluster::endpoints;
 use proptest::prelude::*;
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Breaker, Ejection, Ended, Health, Moment, Pick, StatusSet};
+use tidegate_balance::{
+    Algorithm, Balancer, Breaker, Ejection, Ended, Health, HeldBack, Moment, Pick, StatusSet,
+};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -169,6 +171,35 @@ proptest! {
         balancer.endpoints()[1].state.set_draining(true);
         prop_assert_eq!(balancer.pick(&pick(2 * SECOND, 7)).expect("better than nobody").index(), 0);
     }
+}
+
+/// Out by failures in a row: the first; then the second cannot be.
+#[test]
+fn whoever_is_held_back_is_known_and_counted_once_for_a_row_of_failures() {
+    let breaker = Breaker { margin_percent: None, ejected_percent_max: 30, ..BREAKER };
+    let balancer = cluster(Algorithm::RoundRobin, 3, breaker);
+    let state = |index: usize| &balancer.endpoints()[index].state;
+    let serve = |index: usize, status| {
+        let tried: Vec<usize> = (0..3).filter(|other| *other != index).collect();
+        let lease = balancer.pick(&Pick { tried: &tried, ..pick(SECOND, 7) }).expect("it is up");
+        lease.settle(answered(status), Moment(SECOND));
+    };
+    let held = |index| {
+        let times = HeldBack::ALL.map(|why| state(index).times_held_back(Ejection::Failures, why));
+        (state(index).held_back(Ejection::Failures), times)
+    };
+    (0..5).for_each(|_| serve(0, 500));
+    assert_eq!((out(&balancer, SECOND), held(0)), (vec![0], (None, [0, 0])));
+    (0..9).for_each(|_| serve(1, 500));
+    assert_eq!((out(&balancer, SECOND), held(1)), (vec![0], (Some(HeldBack::Share), [0, 1])));
+    serve(1, 200);
+    assert_eq!(held(1), (None, [0, 1]));
+    state(2).set_draining(true);
+    (0..9).for_each(|_| serve(1, 500));
+    assert_eq!(held(1), (Some(HeldBack::LastUp), [1, 1]));
+    state(2).set_draining(false);
+    serve(1, 500);
+    assert_eq!(held(1).0, Some(HeldBack::Share), "the present reason, not the first one");
 }
 
 fn algorithm_learns(algorithm: Algorithm) -> bool {

@@ -7,7 +7,7 @@ use crate::tls::{CertificateFacts, Progress};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use tidegate_balance::{Ejection, Endpoint, Health, Moment};
+use tidegate_balance::{Ejection, Endpoint, Health, HeldBack, Moment};
 use tidegate_config::{Cluster as Configured, Config, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Snapshot};
@@ -15,9 +15,9 @@ use tidegate_proxy::upstream::Upstream;
 use tidegate_telemetry::families::{
     ACME_FAILURES, ACME_NEXT, ACME_STATE, ACME_STATES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_OK,
     CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_COST,
-    ENDPOINT_EJECTIONS, ENDPOINT_ERROR_COST, ENDPOINT_ERROR_RATE, ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT,
-    ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS,
-    REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
+    ENDPOINT_EJECTIONS, ENDPOINT_EJECTIONS_HELD_BACK, ENDPOINT_ERROR_COST, ENDPOINT_ERROR_RATE,
+    ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES,
+    HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
 };
 use tidegate_telemetry::registry::{CONTROL, Labels};
 use tidegate_telemetry::{Family, Registry};
@@ -115,13 +115,27 @@ fn fill_endpoint(registry: &Registry, endpoint: &Endpoint, upstream: &Upstream, 
         let holds = usize::from(state == health.word());
         set(registry, &ENDPOINT_HEALTH, &[labels[0], labels[1], state], holds);
     }
-    for (reason, word) in [(Ejection::Failures, "failures"), (Ejection::SuccessRate, "success_rate")] {
-        let counter = registry.counter(CONTROL, &ENDPOINT_EJECTIONS, &[labels[0], labels[1], word]);
-        counter.add(endpoint.state.ejections(reason).saturating_sub(counter.value()));
-    }
+    fill_ejections(registry, endpoint);
     set(registry, &ENDPOINT_IN_FLIGHT, &labels, endpoint.state.in_flight() as usize);
     set(registry, &ENDPOINT_CONNECTIONS, &labels, count(&upstream.open));
     set(registry, &ENDPOINT_CONNECTIONS_IDLE, &labels, count(&upstream.idle));
+}
+
+/// Counts that the states keep, because whoever counts has no handle.
+fn fill_ejections(registry: &Registry, endpoint: &Endpoint) {
+    let (cluster, address, state) = (&*endpoint.id.cluster, &*endpoint.id.address, &endpoint.state);
+    let bring_to = |family, labels: &[&str], value: u64| {
+        let counter = registry.counter(CONTROL, family, labels);
+        counter.add(value.saturating_sub(counter.value()));
+    };
+    for reason in Ejection::ALL {
+        let word = reason.word();
+        bring_to(&ENDPOINT_EJECTIONS, &[cluster, address, word], state.ejections(reason));
+        for why in HeldBack::ALL {
+            let labels = [cluster, address, word, why.word()];
+            bring_to(&ENDPOINT_EJECTIONS_HELD_BACK, &labels, state.times_held_back(reason, why));
+        }
+    }
 }
 
 fn fill_beliefs(registry: &Registry, cluster: &Cluster, now: Moment) {

@@ -6,7 +6,7 @@ use crate::overview::Overview;
 use crate::tls::CertificateFacts;
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
-use tidegate_balance::{Endpoint, EndpointState, Health, Moment};
+use tidegate_balance::{Ejection, Endpoint, EndpointState, Health, HeldBack, Moment};
 use tidegate_config::{Balance, Cluster as Configured, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Listener};
@@ -218,22 +218,38 @@ pub(crate) fn reason(
     checked: impl FnOnce() -> Option<String>,
 ) -> Option<String> {
     match health {
-        Health::Up => None,
+        Health::Up => held_back(state),
         Health::DownByCheck => checked(),
         Health::DownByConnect => {
             Some(format!("{} connects failed in a row", state.connect_failures_in_a_row()))
         }
-        Health::DownByFailures => {
-            Some(format!("{} requests failed in a row{}", state.failures_in_a_row(), tried_again(state)))
-        }
-        Health::DownBySuccessRate => {
-            let (here, elsewhere) = state.success_percents();
-            let again = tried_again(state);
-            Some(format!("{here} % of its requests succeeded, {elsewhere} % at the median endpoint{again}"))
-        }
+        Health::DownByFailures => Some(finding(state, Ejection::Failures) + &tried_again(state)),
+        Health::DownBySuccessRate => Some(finding(state, Ejection::SuccessRate) + &tried_again(state)),
         Health::Draining => Some("taken out by the operator".to_owned()),
         Health::Unresolved => Some("its name does not resolve".to_owned()),
     }
+}
+
+/// What a breaker has found.
+fn finding(state: &EndpointState, reason: Ejection) -> String {
+    match reason {
+        Ejection::Failures => format!("{} requests failed in a row", state.failures_in_a_row()),
+        Ejection::SuccessRate => {
+            let (here, elsewhere) = state.success_percents();
+            format!("{here} % of its requests succeeded, {elsewhere} % at the median endpoint")
+        }
+    }
+}
+
+/// Of an endpoint that is up though a breaker would take it out.
+fn held_back(state: &EndpointState) -> Option<String> {
+    let held = |reason| Some((reason, state.held_back(reason)?));
+    let (reason, why) = Ejection::ALL.into_iter().find_map(held)?;
+    let why = match why {
+        HeldBack::LastUp => "nobody else is up",
+        HeldBack::Share => "as many are out as breaker.ejected_percent allows",
+    };
+    Some(format!("{}; not taken out: {why}", finding(state, reason)))
 }
 
 fn tried_again(state: &EndpointState) -> String {

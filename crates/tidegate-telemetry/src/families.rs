@@ -153,6 +153,8 @@ families! {
         "Active health checks, by outcome: passed or failed.";
     ENDPOINT_EJECTIONS = Counter "tidegate_endpoint_ejections" ["cluster", "endpoint", "reason"]
         "Times that a breaker took the endpoint out; reason is failures (in a row) or success_rate.";
+    ENDPOINT_EJECTIONS_HELD_BACK = Counter "tidegate_endpoint_ejections_held_back" ["cluster", "endpoint", "reason", "limit"]
+        "Times that a breaker would have taken the endpoint out and did not, by the reason that it had; limit is ejected_percent, or last_up: nobody else was up.";
     ENDPOINT_ATTEMPTS = Counter "tidegate_endpoint_attempts" ["cluster", "endpoint"]
         "Attempts of requests on the endpoint.";
     ENDPOINT_ATTEMPTS_FAILED = Counter "tidegate_endpoint_attempts_failed" ["cluster", "endpoint", "cause"]
