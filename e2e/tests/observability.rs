@@ -298,6 +298,22 @@ fn answers_of_the_proxy_fit_what_the_client_accepts() {
 }
 
 #[test]
+fn a_request_is_called_as_trusted_proxies_call_it_everywhere() {
+    let config = "trusted_proxies = \"127.0.0.1\"\n[log]\naccess = \"stdout\"\n";
+    let door = Door::with(Script::echoes(), config);
+    assert_eq!(door.ask(get("X-Request-Id: 0199-f1c2\r\n")).status, 200);
+    assert_eq!(door.endpoint.only_request().field("x-request-id"), Some("0199-f1c2"));
+    assert_eq!(logged(&door.proxy, &["0199-f1c2"])["status"], 200);
+    let refused = door.ask("PUT /%zz HTTP/1.1\r\nHost: a\r\nX-Request-Id: no-path\r\n\r\n");
+    assert_eq!((refused.status, refused.field("x-request-id")), (400, Some("no-path")));
+    let long = "x".repeat(129);
+    for odd in ["a b", "<b>", "a\"b", "", long.as_str()] {
+        let id = door.ask("GET /%zz HTTP/1.1\r\nHost: a\r\nX-Request-Id: ODD\r\n\r\n".replace("ODD", odd));
+        assert_ne!(id.field("x-request-id"), Some(odd), "that cannot stand everywhere");
+    }
+}
+
+#[test]
 fn a_request_id_of_the_client_is_replaced_or_kept_but_is_one() {
     let door = Door::open();
     let reply = door.ask(get("X-Request-Id: abc\r\nX-Request-Id: def\r\n"));

@@ -76,7 +76,7 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
         "Proxy-Status: tidegate; error={}; details=\"{}\"\r\nX-Request-Id: {}\r\nCache-Control: no-store\r\n",
         failure.proxy_error(),
         failure.word(),
-        call.journal.id.text(),
+        call.request_id(),
     );
     if let Cause::RateLimited { retry_seconds } = failure.cause {
         // Formatting into a String cannot fail.
@@ -102,7 +102,7 @@ async fn fail_call(call: &mut Call<'_>, failure: Failure) -> Fate {
          Proxy-Status: tidegate; error={}; details=\"{}\"\r\n",
         grpc::status(failure),
         failure.word(),
-        call.journal.id.text(),
+        call.request_id(),
         failure.proxy_error(),
         failure.word(),
     );
@@ -182,7 +182,7 @@ fn problem(call: &Call<'_>, failure: Failure, lines: &mut String) -> String {
         failure.status(),
         sentence(failure),
         failure.word(),
-        call.journal.id.text(),
+        call.request_id(),
     )
 }
 
@@ -195,7 +195,7 @@ fn html(call: &Call<'_>, failure: Failure, lines: &mut String) -> String {
          <style>body{{font:1rem/1.5 system-ui;max-width:36rem;margin:15vh auto;padding:0 1rem}}small{{opacity:.7}}</style>\n\
          <h1>{status} {title}</h1><p>{}</p>\n<small>Request {} · {}</small></html>\n",
         sentence(failure),
-        call.journal.id.text(),
+        call.request_id(),
         failure.word(),
     )
 }

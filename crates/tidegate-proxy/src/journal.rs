@@ -163,10 +163,6 @@ impl RequestId {
         Self(text)
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
     pub(crate) fn text(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }

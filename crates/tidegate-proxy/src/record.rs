@@ -68,7 +68,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
     let hedge = journal.hedge.as_deref().map(|hedge| logged_hedge(call, hedge));
     let record = Record {
         time: time_of_day_before(total),
-        request_id: journal.id.text(),
+        request_id: call.request_id(),
         listener: &call.listener.key,
         client: forwarded.as_deref().unwrap_or(str::from_utf8(call.address.text()).unwrap_or_default()),
         method: head.map(|head| head.method_text.of(bytes)),

@@ -35,8 +35,11 @@ use tidegate_http::client::{self, Told};
 use tidegate_http::forward::{RequestEdits, write_request};
 use tidegate_http::path;
 use tidegate_http::request::{Method, RequestHead, TargetForm};
-use tidegate_http::{BodyLength, Field};
+use tidegate_http::{BodyLength, Field, FieldKind};
 use tokio::sync::OwnedSemaphorePermit;
+
+/// A longer name of a request is not taken over; as long as the unique id of the PROXY protocol may be.
+const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// One request in progress, with everything that serving it uses.
 pub(crate) struct Call<'a> {
@@ -351,7 +354,7 @@ pub(crate) fn write_head(
         scheme: call.down.scheme().as_bytes(),
         told: told(request, bytes, call.listener, call.address.ip()),
         client_cert: call.down.client_cert(),
-        request_id: call.journal.id.as_bytes(),
+        request_id: call.request_id().as_bytes(),
         hidden_cookie: view.cluster.sticky.as_ref().map_or(b"", Sticky::hidden_cookie),
         upgrade: request.upgrade.is_some() && (!view.cluster.http2 || upgrade::opens_tunnel(call)),
     };
@@ -576,6 +579,26 @@ impl Call<'_> {
     pub(crate) fn forwarded_client(&self) -> Option<IpAddr> {
         let request = &self.workspace.request;
         told(request, self.workspace.input.pinned(), self.listener, self.address.ip())?.address
+    }
+
+    /// What the request is called here, at its endpoint and in answers of our own: as a trusted proxy in front of us calls
+    /// it, if that is one word that can stand anywhere, or by a name of our own.
+    pub(crate) fn request_id(&self) -> &str {
+        self.told_request_id().unwrap_or(self.journal.id.text())
+    }
+
+    fn told_request_id(&self) -> Option<&str> {
+        let request = &self.workspace.request;
+        if !self.journal.head_read || !request.kinds.has(FieldKind::XRequestId) {
+            return None;
+        }
+        self.address.ip().filter(|address| self.listener.trusts(*address))?;
+        let mut lines = request.fields.iter().filter(|field| field.kind == FieldKind::XRequestId);
+        let (field, None) = (lines.next()?, lines.next()) else { return None };
+        let id = field.value.of(self.workspace.input.pinned());
+        let is_one_word = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:/+=@".contains(byte));
+        is_one_word.then(|| str::from_utf8(id).ok())?
     }
 
     /// The client's own connection, here or at a trusted proxy in front of us, is encrypted.

@@ -54,7 +54,7 @@ pub(crate) static ROOT: Table = Table {
             NETWORKS,
             Value("[]"),
             "[\"10.0.0.0/8\", \"fd00::/8\"]",
-            "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed; anyone else's are replaced.",
+            "Peers whose `Forwarded` and `X-Forwarded-*` fields are believed, and whose `X-Request-Id` is kept; anyone else's are replaced.",
         ),
         key("rate_limit", RATE_LIMITS, Value("\"off\""), "\"100/s\"", RATE_LIMIT_DOC),
         key("proxy_protocol_from", NETWORKS, Value("[]"), "\"10.0.0.0/8\"", PROXY_PROTOCOL_FROM_DOC),

@@ -38,7 +38,7 @@ pub(crate) fn introduction(call: &Call<'_>, carries: &Carries) -> Vec<u8> {
     let asked = call.down.server_name().or(call.journal.server_name.as_deref());
     let asked = asked.or(heard.and_then(|heard| heard.server_name.as_deref()));
     let values = Values {
-        unique_id: heard.and_then(|heard| heard.unique_id.as_deref()).or(Some(call.journal.id.as_bytes())),
+        unique_id: heard.and_then(|heard| heard.unique_id.as_deref()).or(Some(call.request_id().as_bytes())),
         protocol: call.down.protocol().or(heard.and_then(|heard| heard.protocol.as_deref())),
         authority: asked.map(str::as_bytes),
     };
