@@ -100,6 +100,15 @@ fn refused_requests_are_logged_too() {
     let line = logged(&door.proxy, &["content_length_invalid"]);
     assert_eq!(line["status"], 400);
     assert_eq!(line["ended_by"], "downstream");
+    assert_eq!((&line["method"], &line["path"]), (&"POST".into(), &"/".into()));
+    door.ask("GET /begun?by=x HTTP/1.1\r\nHost : a\r\n\r\n");
+    let line = logged(&door.proxy, &["/begun"]);
+    assert_eq!(
+        (&line["cause"], &line["query"], &line["host"]),
+        (&"field_name_invalid".into(), &"by=x".into(), &serde_json::Value::Null)
+    );
+    door.ask("GET\t/ HTTP/1.1\r\n\r\n");
+    assert!(logged(&door.proxy, &["method_invalid"])["path"].is_null());
 }
 
 #[test]

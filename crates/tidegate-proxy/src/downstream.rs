@@ -10,7 +10,7 @@ use crate::client::{Client, ClientAddress};
 use crate::entrance::{self, Entered, Entrance};
 use crate::failure::{Cause, Failure, Stage};
 use crate::http2::{self, PREFACE};
-use crate::journal::{Journal, RequestId};
+use crate::journal::{Journal, RefusedLine, RequestId};
 use crate::listener::{ListenerState, Open};
 use crate::passage;
 use crate::record::record;
@@ -488,7 +488,11 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
         let workspace = &mut *call.workspace;
         let bytes = workspace.input.readable();
         let parsed = workspace.request_parser.parse(bytes, &limits, &mut workspace.request);
-        if let Progress::Complete { head_bytes } = parsed.map_err(|error| failed(Cause::Request(error)))? {
+        let parsed = parsed.map_err(|error| {
+            call.journal.refused_line = Some(Box::new(RefusedLine::of(&workspace.request, bytes)));
+            failed(Cause::Request(error))
+        })?;
+        if let Progress::Complete { head_bytes } = parsed {
             workspace.input.pin(head_bytes);
             workspace.input.reserve_behind_head(BODY_ROOM);
             call.journal.head_read = true;

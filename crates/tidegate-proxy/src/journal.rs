@@ -5,6 +5,8 @@ use crate::grpc;
 use crate::sticky::Visit;
 use std::time::Duration;
 use tidegate_balance::Moment;
+use tidegate_http::Span;
+use tidegate_http::request::RequestHead;
 
 /// Moments are `None` for what did not happen.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +16,8 @@ pub(crate) struct Journal {
     pub(crate) id: RequestId,
     /// The request's head is parsed: what the workspace says of it holds.
     pub(crate) head_read: bool,
+    /// What could be read of a head that was refused.
+    pub(crate) refused_line: Option<Box<RefusedLine>>,
     /// Position in the route table.
     pub(crate) route: Option<usize>,
     /// Position of the cluster, and of the endpoint in it, of the last attempt.
@@ -135,6 +139,27 @@ impl HedgeOutcome {
             Self::Unpaid => "unpaid",
             Self::Won => "won",
         }
+    }
+}
+
+/// The beginning of a request whose head cannot be served; empty where that could not be read either.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RefusedLine {
+    pub(crate) method: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) query: Vec<u8>,
+}
+
+/// Of each part of a refused request line; enough to know it again.
+const REFUSED_BYTES_MAX: usize = 1024;
+
+impl RefusedLine {
+    pub(crate) fn of(head: &RequestHead, bytes: &[u8]) -> Self {
+        let begin = |span: Span| {
+            let whole = span.of(bytes);
+            whole.get(..REFUSED_BYTES_MAX).unwrap_or(whole).to_vec()
+        };
+        Self { method: begin(head.method_text), path: begin(head.path), query: begin(head.query) }
     }
 }
 

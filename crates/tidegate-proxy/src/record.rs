@@ -2,7 +2,7 @@
 
 use crate::client::ClientAddress;
 use crate::failure::{Cause, Failure};
-use crate::journal::{self, RequestId};
+use crate::journal::{self, RefusedLine, RequestId};
 use crate::request::Call;
 use crate::snapshot::Listener;
 use crate::sticky::Visit;
@@ -63,6 +63,9 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
     let endpoint = journal.endpoint.and_then(|position| call.view.endpoint(position));
     let route = journal.route.and_then(|position| call.view.snapshot.routes.routes().get(position));
     let forwarded = head.and_then(|_| call.forwarded_client()).map(|address| address.to_string());
+    let refused = |part: fn(&RefusedLine) -> &Vec<u8>| {
+        journal.refused_line.as_deref().map(|line| &**part(line)).filter(|part| !part.is_empty())
+    };
     // Neither takes memory for a request that went straight.
     let given_up: Vec<_> = journal.given_up.iter().map(|attempt| given_up(call, attempt)).collect();
     let hedge = journal.hedge.as_deref().map(|hedge| logged_hedge(call, hedge));
@@ -71,13 +74,16 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         request_id: call.request_id(),
         listener: &call.listener.key,
         client: forwarded.as_deref().unwrap_or(str::from_utf8(call.address.text()).unwrap_or_default()),
-        method: head.map(|head| head.method_text.of(bytes)),
+        method: head.map(|head| head.method_text.of(bytes)).or(refused(|line| &line.method)),
         host: match &journal.server_name {
             Some(name) => Some(name.as_bytes()),
             None => head.map(|head| head.authority.of(bytes)),
         },
-        path: head.map(|_| call.path()),
-        query: head.map(|head| head.query.of(bytes)).and_then(|query| query.strip_prefix(b"?")),
+        path: head.map(|_| call.path()).or(refused(|line| &line.path)),
+        query: head
+            .map(|head| head.query.of(bytes))
+            .or(refused(|line| &line.query))
+            .and_then(|query| query.strip_prefix(b"?")),
         protocol: match head.map(|head| head.version) {
             Some(Version::Http10) => Some("HTTP/1.0"),
             Some(Version::Http11) => Some("HTTP/1.1"),
