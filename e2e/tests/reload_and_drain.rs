@@ -116,6 +116,8 @@ fn listeners_come_and_go_with_a_reload() {
     assert_eq!(kept.get("/").text(), "x");
     proxy.reload(&with(""));
     eventually("the listener is gone", || Client::try_connect(extra.address()).is_err());
+    let farewell = format!("no longer listening on {}", extra.address());
+    proxy.output().wait_for_stderr(&[&farewell]);
     assert_eq!(proxy.get("/").text(), "x");
 }
 

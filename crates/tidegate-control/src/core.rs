@@ -140,7 +140,9 @@ impl Core {
         self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
         let opened: Vec<_> = bound.iter().map(|bound| Arc::clone(&bound.listening.key)).collect();
         self.listen(bound);
-        self.unlisten(|key| served.iter().all(|place| *place.key != *key));
+        for gone in self.unlisten(|key| served.iter().all(|place| *place.key != *key)) {
+            self.voice.note(format_args!("no longer listening on {}", gone.address));
+        }
         self.take_logs(logs);
         self.warn_of_what_stays(&config);
         self.credentials = credentials;
@@ -258,11 +260,13 @@ impl Core {
         self.overview.listens_on(self.listening.clone());
     }
 
-    fn unlisten(&mut self, is_gone: impl Fn(&str) -> bool) {
-        for gone in self.listening.extract_if(.., |listening| is_gone(&listening.key)) {
-            self.fleet.tell(|| Command::Unlisten(Arc::clone(&gone.key)));
+    fn unlisten(&mut self, is_gone: impl Fn(&str) -> bool) -> Vec<Listening> {
+        let gone: Vec<_> = self.listening.extract_if(.., |listening| is_gone(&listening.key)).collect();
+        for one in &gone {
+            self.fleet.tell(|| Command::Unlisten(Arc::clone(&one.key)));
         }
         self.overview.listens_on(self.listening.clone());
+        gone
     }
 
     pub(crate) fn admin_address(&self) -> Option<String> {
