@@ -10,8 +10,8 @@ use crate::problem::Problem;
 use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
 use crate::walk::Walk;
 use crate::{
-    Action, Balance, Bind, Cluster, Config, Forward, HeaderMatch, HostPattern, Listener, Matcher, Passage,
-    PathMatch, Route,
+    Action, Balance, Bind, Cluster, Config, Course, Forward, HeaderMatch, HostPattern, Listener, Matcher,
+    Passage, PathMatch, Route,
 };
 
 /// Checks and completes. What comes out only counts when nothing was reported as an error.
@@ -188,6 +188,14 @@ fn passages_fit(walk: &mut Walk, draft: &Draft) {
                     "`sni` passes connections on as they are: use a cluster without `tls` and `https://`";
                 walk.report(Problem::error(listener.span.clone(), title).help(help));
             }
+        }
+        let takes_all =
+            |(host, course): &(Option<HostPattern>, Course)| host.is_none() && course.protocols.is_empty();
+        if listener.value.tls.is_some() && passage.names.iter().any(takes_all) {
+            let title =
+                "`tls` of this listener is never used: `*` in `sni` takes every client that begins TLS";
+            let help = "say which names `sni` is for, or which `alpn`, as in `\"*\" = { to = \"db\", alpn = \"postgresql\" }`; or leave `tls` out";
+            walk.report(Problem::warning(listener.span.clone(), title).help(help));
         }
         if let Some(name) = passage.clusters().find(|name| cluster(name).is_some_and(|one| one.value.http2)) {
             let title = format!(

@@ -76,6 +76,9 @@ mistakes! {
         [cluster.a]\nendpoints = ['a:1']\n",
     connections_that_a_cluster_does_not_take: "[[listener]]\nbind = ':1'\nsni = { 'a.com' = 'a' }\n[[listener]]\nbind = ':2'\ntcp = 'b'\n\
         [cluster.a]\nendpoints = ['https://a']\n[cluster.b]\nendpoints = ['b:1']\nendpoint_http2 = true\n",
+    tls_that_is_never_used: "to = 'h:1'\n[[listener]]\nbind = ':1'\ntls = 'internal'\nsni = { 'a.com' = 'a', '*' = [{ to = 'a', alpn = 'imap' }, 'a'] }\n\
+        [[listener]]\nbind = ':2'\ntls = 'internal'\nsni = { '*' = { to = 'a', alpn = 'imap' } }\n[[listener]]\nbind = ':3'\nsni = { '*' = 'a' }\n\
+        [cluster.a]\nendpoints = ['a:1']\n",
     a_listener_that_passes_everything_on_needs_no_route: "[[listener]]\nbind = ':1'\ntcp = 'a'\n[[listener]]\nbind = ':2'\nsni = { 'a.com' = 'a' }\n\
         [cluster.a]\nendpoints = ['a:1']\n",
     an_address_that_is_a_url: "listen = ':80'\nto = ['http://localhost:8001/']\n",
