@@ -102,6 +102,22 @@ fn what_config_show_prints_is_a_configuration_that_means_the_same() {
 }
 
 #[test]
+fn config_show_needs_no_file_that_is_named_and_check_does() {
+    let folder = folder(
+        "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\nca_root = 'nowhere.pem'\n\
+         dns = { server = 'ns.test', key = 'nowhere.key' }\n",
+    );
+    let shown = tidegate_in(folder.path(), &["config", "show"]);
+    assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
+    assert!(stdout(&shown).contains("nowhere.pem"), "{}", stdout(&shown));
+    let checked = tidegate_in(folder.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(78));
+    let says = stderr(&checked) + &stdout(&checked);
+    assert!(says.contains("`listener.tls.acme.ca_root` cannot be used"), "{says}");
+    assert!(says.contains("`listener.tls.acme.dns.key` cannot be used"), "{says}");
+}
+
+#[test]
 fn the_schema_is_json_and_names_the_keys() {
     let output = tidegate(&["config", "schema"]);
     assert_eq!(output.status.code(), Some(0));

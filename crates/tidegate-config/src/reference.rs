@@ -44,8 +44,8 @@ balance = "round_robin"
 health = { path = "/healthz", interval = "5s" }
 ```
 
-- `tidegate check FILE` finds every mistake at once; `tidegate config show -c FILE` prints the configuration with every
-  default written out; `tidegate config schema` prints a JSON Schema for editors.
+- `tidegate check FILE` finds every mistake at once, also in files that it names; `tidegate config show -c FILE` prints the
+  configuration with every default written out, and looks into no other file; `tidegate config schema` prints a JSON Schema for editors.
 - A key that is not listed here is an error, and so is a key that would have no effect.
 - Durations and sizes are texts with a unit: `"500ms"`, `"2s"`, `"1h"` (ms, s, m, h, d) and `"64KiB"` (B, KiB, MiB, GiB).
   `"off"` stands for no limit where that is allowed.

@@ -9,7 +9,7 @@ pub(crate) fn config(arguments: &ConfigArguments) -> Result<(), Failure> {
     match &arguments.command {
         ConfigCommand::Schema => terminal::print(&format!("{:#}", tidegate_config::schema()))?,
         ConfigCommand::Show(file) => {
-            let (config, _) = files::read(&files::find(file.path.as_deref())?)?;
+            let config = files::read_alone(&files::find(file.path.as_deref())?)?;
             terminal::print(&config.to_toml(tidegate_control::request_limit(&config)))?;
         }
     }
