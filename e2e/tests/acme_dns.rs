@@ -109,6 +109,26 @@ fn a_reload_that_wants_no_certificate_any_more_takes_away_what_is_shown_for_it()
     eventually("and taken away", || text(&log(&site)) == "present\ncleanup\n");
 }
 
+/// In the middle of an order, and within the time that a drain has.
+#[test]
+fn a_proxy_that_is_told_to_end_takes_away_what_it_shows() {
+    let mut site = Site::new(|pebble| pebble);
+    site.pebble.start();
+    // To take a record away takes longer than to end without.
+    let script = format!(
+        "echo \"$1\" >> '{0}'; test \"$1\" = cleanup || sleep 1000; sleep 2; echo done >> '{0}'",
+        log(&site).display()
+    );
+    let file = site.folder.path().join("hook");
+    std::fs::write(&file, script).unwrap();
+    let dns = format!("command = ['sh', '{}'], resolver = '{}'", file.display(), site.pebble.names());
+    let mut proxy = site.proxy("['app.test']", &dns);
+    eventually("a record is shown", || text(&log(&site)) == "present\n");
+    proxy.drain();
+    assert!(proxy.wait().success());
+    assert_eq!(text(&log(&site)), "present\ncleanup\ndone\n");
+}
+
 #[test]
 fn a_record_has_its_time_where_those_who_serve_the_zone_cannot_be_asked() {
     let mut site = Site::new(|pebble| pebble);

@@ -2,7 +2,7 @@
 
 use crate::caller::{Caller, Later};
 use crate::challenge::{Answer, ChallengeKind, Proof};
-use crate::dns::{DnsError, Standing};
+use crate::dns::{DnsError, Standing, Withdrawals};
 use crate::folder::Folder;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier,
@@ -73,6 +73,7 @@ pub struct Authority {
     clock: Clock,
     later: Arc<Later>,
     account: Mutex<Option<Known>>,
+    withdrawals: Arc<Withdrawals>,
 }
 
 /// An account that is ready.
@@ -86,7 +87,14 @@ impl std::fmt::Debug for Known {
 
 impl Authority {
     pub fn new(terms: Terms, folder: Folder, clock: Clock) -> Self {
-        Self { terms, folder, clock, later: Arc::default(), account: Mutex::default() }
+        Self {
+            terms,
+            folder,
+            clock,
+            later: Arc::default(),
+            account: Mutex::default(),
+            withdrawals: Arc::default(),
+        }
     }
 
     /// Gets a certificate for `host`, with a new key, and puts both into the folder. Says why what was shown is still there, if
@@ -104,6 +112,11 @@ impl Authority {
         let (pem, left) = ordered?;
         Folder::write(&self.folder.certificate(host), pem.as_bytes()).map_err(AcmeError::Folder)?;
         Ok(left)
+    }
+
+    /// Waits until what orders have shown that were given up is taken away.
+    pub async fn withdrawn(&self) {
+        self.withdrawals.ended().await;
     }
 
     /// When it would like the certificate for `host` that is in the folder to be replaced; `None`: it has no opinion.
@@ -232,7 +245,7 @@ impl Authority {
         match proof {
             Proof::Dns(dns) => {
                 let record = dns.locate(host, key.dns_value()).await?;
-                records.push(Standing::new(dns, record, self.clock));
+                records.push(Standing::new(dns, record, self.clock, &self.withdrawals));
                 if let Some(record) = records.last() {
                     record.show().await?;
                 }

@@ -5,6 +5,7 @@ mod command; // whoever else can change the zone
 mod key; // what changes are signed with
 mod question; // what the DNS says
 mod update; // by RFC 2136
+mod withdrawals; // of records that nobody waits for
 
 use crate::Clock;
 use hickory_proto::rr::Name;
@@ -15,9 +16,9 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 pub use key::{KeyError, look_at_key};
+pub(crate) use withdrawals::Withdrawals;
 
 /// The pauses between two looks at the servers of a zone.
 const LOOKS: [u64; 4] = [1, 1, 2, 5];
@@ -92,11 +93,13 @@ pub(crate) struct Standing {
     /// `None`: it has been taken away.
     record: Option<Arc<Record>>,
     clock: Clock,
+    withdrawals: Arc<Withdrawals>,
 }
 
 impl Standing {
-    pub(crate) fn new(dns: &Dns, record: Record, clock: Clock) -> Self {
-        Self { dns: dns.clone(), record: Some(Arc::new(record)), clock }
+    pub(crate) fn new(dns: &Dns, record: Record, clock: Clock, withdrawals: &Arc<Withdrawals>) -> Self {
+        let withdrawals = Arc::clone(withdrawals);
+        Self { dns: dns.clone(), record: Some(Arc::new(record)), clock, withdrawals }
     }
 
     pub(crate) async fn show(&self) -> Result<(), DnsError> {
@@ -117,9 +120,11 @@ impl Standing {
 /// Whoever waits for a certificate may be sent away in the middle.
 impl Drop for Standing {
     fn drop(&mut self) {
-        let (Some(record), Ok(runtime)) = (self.record.take(), Handle::try_current()) else { return };
+        let Some(record) = self.record.take() else { return };
         let (dns, clock) = (self.dns.clone(), self.clock);
-        runtime.spawn(async move { dns.change(Change::CleanUp, &record, now(clock)).await });
+        self.withdrawals.begin(async move {
+            let _ = dns.change(Change::CleanUp, &record, now(clock)).await; // there is nobody to tell
+        });
     }
 }
 

@@ -326,7 +326,7 @@ impl Core {
         self.unlisten(|_| true);
         let patience = self.overview.current().config.timeout.drain;
         tokio::select! {
-            () = self.fleet.ended() => {}
+            _ = async { tokio::join!(self.fleet.ended(), self.automatic.end()) } => {}
             () = tokio::time::sleep(patience) => {
                 self.voice.warning(format_args!("not everything was finished within {patience:?}: ending it"));
                 self.fleet.stop().await;

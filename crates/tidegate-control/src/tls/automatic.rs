@@ -126,6 +126,19 @@ impl Automatic {
     }
 }
 
+impl Automatic {
+    /// Asks for nothing more; orders that are under way are given up, and what they have shown in the DNS is taken away.
+    pub(crate) async fn end(&mut self) {
+        for (_, mut task) in self.tasks.drain() {
+            task.0.abort();
+            let _ = (&mut task.0).await; // what it had shown is being taken away when it has ended
+        }
+        for authority in self.authorities.values() {
+            authority.withdrawn().await;
+        }
+    }
+}
+
 /// Keeps one certificate fresh for as long as the task lives.
 async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surroundings) {
     let Surroundings { keeper, overview, challenges, voice } = surroundings;
