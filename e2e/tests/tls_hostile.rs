@@ -52,16 +52,21 @@ impl Gate {
     }
 
     fn hello(&self) -> Vec<u8> {
-        let config = self.authority.client().config;
-        let mut session = rustls::ClientConnection::new(config, "app.test".try_into().unwrap()).unwrap();
-        let mut hello = Vec::new();
-        session.write_tls(&mut hello).unwrap();
-        hello
+        hello(&self.authority)
     }
 
     fn count(&self, name: &str, label: (&str, &str)) -> f64 {
         self.proxy.metrics().sum(name, &[label])
     }
+}
+
+/// What a client says first.
+fn hello(authority: &Authority) -> Vec<u8> {
+    let config = authority.client().config;
+    let mut session = rustls::ClientConnection::new(config, "app.test".try_into().unwrap()).unwrap();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    hello
 }
 
 #[test]
@@ -99,6 +104,44 @@ fn a_handshake_that_has_no_turn_in_time_is_closed_and_counted() {
     assert!(gate.count(HANDSHAKES, ("outcome", "limit")) > 0.5, "who had to wait");
     drop(stalled);
     gate.serves();
+}
+
+/// Whatever comes before the first byte of TLS, and wherever what is decrypted goes.
+#[test]
+fn a_handshake_takes_nobodys_place_among_the_requests() {
+    let (authority, beside) = (Authority::new(), Endpoint::answering("hello"));
+    let keys = authority.issue("app", &["app.test"]).keys();
+    let ports = [(); 3].map(|()| Port::free());
+    let ways =
+        ["proxy_protocol_from = '127.0.0.1'", "tcp = 'app'", "tcp = 'app'\nsni = { 'b.test' = 'app' }"];
+    let listeners: Vec<_> = ports
+        .iter()
+        .zip(ways)
+        .map(|(port, way)| format!("[[listener]]\nbind = '{}'\ntls = {{ {keys} }}\n{way}\n", port.address()))
+        .collect();
+    let proxy = Tidegate::with(format!(
+        "workers = 1\nto = 'app'\nlimit.requests = 1\n[[listener]]\nbind = '{{listen}}'\n{}[cluster.app]\nendpoints = ['{}']\n",
+        listeners.concat(),
+        beside.address()
+    ))
+    .start();
+    let headers: [&[u8]; 3] = [b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n", b"", b""];
+    let hello = hello(&authority);
+    let stalled: Vec<_> = ports
+        .iter()
+        .zip(headers)
+        .map(|(port, header)| {
+            let mut socket = TcpStream::connect(port.address()).unwrap();
+            socket.write_all(&[header, &hello].concat()).unwrap();
+            socket.read_exact(&mut [0]).unwrap(); // what the proxy says first shows that it has begun
+            socket
+        })
+        .collect();
+    assert_eq!(proxy.get("/").status, 200);
+    drop(stalled);
+    // And whoever comes to an end of it is served.
+    let mut connection = authority.client().connect(ports[1].address(), "app.test").unwrap();
+    assert_eq!(connection.get("app.test", "/").unwrap().0, 200);
 }
 
 #[test]

@@ -238,11 +238,23 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
         if entered != Fate::KeepAlive || workspace.input.is_empty() {
             return Served::Until(entered, now());
         }
-        if let Err(fate) = secure(worker, state, stream, alarm, workspace.input.readable()).await {
-            return Served::Until(fate, NEVER);
-        }
-        if stream.is_encrypted() {
-            workspace.input.clear();
+        if matches!(stream, Stream::Tls(_)) {
+            // Whoever waits for keys, or for its turn, takes nobody's place.
+            let received = workspace.input.readable().to_vec();
+            drop(workspace);
+            if let Err(fate) = secure(worker, state, stream, alarm, &received).await {
+                return Served::Until(fate, NEVER);
+            }
+            if stream.speaks_http2() {
+                return Served::SpeaksHttp2(Vec::new());
+            }
+            let Some(lent) = worker.workspaces.lend() else {
+                return Served::Until(
+                    turned_away::turn_away(worker, state, stream, client, alarm).await,
+                    now(),
+                );
+            };
+            workspace = lent;
         }
     }
     if !*has_spoken && listener.streams_max.is_some() {

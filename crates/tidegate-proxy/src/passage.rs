@@ -25,7 +25,7 @@ use crate::tls::client_hello::{ClientHello, HelloParser};
 use crate::tunnel;
 use crate::view::View;
 use crate::worker::Worker;
-use crate::workspace::Workspace;
+use crate::workspace::{Lent, Workspace};
 use std::future::poll_fn;
 use std::rc::Rc;
 use tidegate_balance::{Ended, Moment};
@@ -54,11 +54,8 @@ pub(crate) async fn carry(
     if client_begins && !says_something(stream, alarm, deadline).await {
         return Some(Fate::Close);
     }
-    let Some(mut workspace) = worker.workspaces.lend() else {
-        worker.metrics.limit("requests");
-        return Some(Fate::Abort);
-    };
-    let workspace = &mut *workspace;
+    let Some(mut lent) = lend(worker) else { return Some(Fate::Abort) };
+    let workspace = &mut *lent;
     if client.entrance == Entrance::HeaderRequired {
         let entered = introduced(worker, &listener, stream, client, alarm, workspace, deadline).await;
         if entered != Fate::KeepAlive || !state.admits(client, worker) {
@@ -73,12 +70,24 @@ pub(crate) async fn carry(
         Err(_) if listener.tls.is_some() => {}
         Err(failure) => return Some(refuse(&mut call, failure).await),
     }
-    if let Err(fate) = secure(worker, state, call.down, alarm, call.workspace.input.readable()).await {
+    let (journal, received) = (std::mem::take(&mut call.journal), call.workspace.input.readable().to_vec());
+    drop(lent); // whoever waits for keys, or for its turn, takes nobody's place
+    if let Err(fate) = secure(worker, state, stream, alarm, &received).await {
         return Some(fate);
     }
-    call.workspace.input.clear();
     let course = passage.rest.as_ref()?;
+    let Some(mut lent) = lend(worker) else { return Some(Fate::Abort) };
+    let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut lent);
+    call.journal = journal;
     Some(serve(&mut call, course).await)
+}
+
+fn lend(worker: &Worker) -> Option<Lent<'_>> {
+    let lent = worker.workspaces.lend();
+    if lent.is_none() {
+        worker.metrics.limit("requests");
+    }
+    lent
 }
 
 async fn says_something(stream: &Stream, alarm: &Alarm, deadline: Moment) -> bool {
