@@ -352,6 +352,44 @@ fn a_slow_client_gets_its_whole_answer_although_the_proxy_drains() {
     assert!(door.proxy.wait().success());
 }
 
+/// All of an answer may have been written, and its request be over, while the client takes nothing of it.
+#[test]
+fn answers_that_a_client_does_not_take_keep_their_places_and_what_it_asks_for_then_is_refused() {
+    const PLACES: f64 = 8.0;
+    let body = "x".repeat(20 * 1024);
+    let door = Door::with(Script::answers(&body), "limit.requests = 8\n");
+    let windows = &[(setting::INITIAL_WINDOW_SIZE, 0x7fff_ffff)];
+    let mut client = RawHttp2::connect_with(door.proxy.address(), windows);
+    client.send(raw::window_update(0, 1 << 30));
+    let sum = |name: &str, labels: &[(&str, &str)]| door.proxy.metrics().sum(name, labels);
+    let taken = || sum("tidegate_requests_in_service", &[]);
+    let refused = || sum("tidegate_limit_hits_total", &[("limit", "requests")]);
+    let mut asked = Vec::new();
+    // First of all the sockets are filled.
+    while taken() < PLACES || refused() < 1.0 {
+        let stream = asked.len() as u32 * 2 + 1;
+        assert!(stream < 20_000, "nothing is ever held");
+        assert!(client.send(raw::get(stream, "/")));
+        asked.push(stream);
+    }
+    assert_eq!(door.proxy.get("/").cause(), Some("request_limit"), "nobody else has a place, either");
+    let fates: Vec<_> = asked.iter().map(|stream| client.fate(*stream)).collect();
+    for fate in &fates {
+        match fate {
+            Fate::Answer { status: 200, body: whole } => assert_eq!(whole.len(), body.len()),
+            Fate::Answer { status: 503, .. } | Fate::Reset(code::REFUSED_STREAM) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        fates.last(),
+        Some(&Fate::Reset(code::REFUSED_STREAM)),
+        "an answer would have been held as well"
+    );
+    eventually("nothing is held any more", || taken() < 0.5);
+    door.serves();
+}
+
 /// RFC 9113 §5.1.2.
 #[test]
 fn streams_beyond_the_limit_are_refused_and_those_that_say_nothing_time_out() {

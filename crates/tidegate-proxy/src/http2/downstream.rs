@@ -395,6 +395,11 @@ async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut res
     let (parts, source) = request.into_parts();
     let lent = worker.workspaces.lend();
     let is_one_too_many = lent.is_none();
+    if is_one_too_many && shared.watch.has_stalled() {
+        // It would not take an answer, which would be kept for it.
+        worker.metrics.limit("requests");
+        return respond.send_reset(Reason::REFUSED_STREAM);
+    }
     let mut workspace = lent.unwrap_or_else(|| worker.workspaces.lend_for_a_moment());
     let mut written = shared.scratch.take();
     written.clear();
@@ -405,7 +410,7 @@ async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut res
         shared.takes_back();
         return respond.send_reset(Reason::PROTOCOL_ERROR);
     };
-    let stream = Http2Stream::new(Rc::clone(shared), source, respond, wanted);
+    let stream = Http2Stream::new(Rc::clone(shared), source, respond, wanted, workspace.place());
     let mut stream = Stream::Http2(Box::new(stream));
     let (view, listener, alarm) = (worker.view(), shared.listener.current(), worker.timers.alarm());
     let mut call = begin(worker, &view, &listener, &mut stream, &shared.address, &alarm, &mut workspace);

@@ -35,6 +35,8 @@ pub(super) struct Watch {
     replenished: Cell<Moment>,
     /// Why nothing more is read.
     fault: Cell<Option<Fault>>,
+    /// The client does not take what it is sent.
+    stalled: Cell<bool>,
     /// The client has said something since our side ended.
     heard: Cell<bool>,
     /// Streams that were reset because they are malformed, since that was asked last.
@@ -74,6 +76,7 @@ impl Watch {
             spare: Cell::new(SPARE_FRAMES),
             replenished: Cell::new(now()),
             fault: Cell::new(None),
+            stalled: Cell::new(false),
             heard: Cell::new(false),
             malformed: Cell::new(0),
             goodbye: Cell::new(None),
@@ -93,6 +96,15 @@ impl Watch {
             passed += length;
         }
         passed
+    }
+
+    /// What came of the last attempt to send something.
+    pub(super) fn stalls(&self, stalls: bool) {
+        self.stalled.set(stalls);
+    }
+
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled.get()
     }
 
     pub(super) fn hear(&self) {

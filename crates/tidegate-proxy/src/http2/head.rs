@@ -1,6 +1,7 @@
 //! Heads of HTTP/2, written out like those of HTTP/1 and back: there is one parser and one writer of heads, and no other
 //! decides about framing. Knows no streams.
 
+use super::unsent::{Holder, hold};
 use super::websocket;
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -177,13 +178,14 @@ pub(super) fn write_trailers(trailers: &HeaderMap, out: &mut Vec<u8>) {
     }
 }
 
-/// Trailers from lines.
-pub(super) fn trailers(lines: &[u8]) -> HeaderMap {
+/// Trailers from lines; `holder` lives until they have left.
+pub(super) fn trailers(lines: &[u8], holder: Holder<'_>) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     let text = Bytes::copy_from_slice(lines);
     for (name, value) in Lines(&text).filter_map(|line| field(&text, line)) {
         trailers.append(name, value);
     }
+    hold(&mut trailers, holder);
     trailers
 }
 

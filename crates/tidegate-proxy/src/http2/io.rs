@@ -44,6 +44,14 @@ impl Io {
         self
     }
 
+    /// What came of sending.
+    fn watched<T>(&self, sent: Poll<T>) -> Poll<T> {
+        if let Some(watch) = &self.watch {
+            watch.stalls(sent.is_pending());
+        }
+        sent
+    }
+
     fn has_fault(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.has_fault())
     }
@@ -83,7 +91,7 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let length = ready!(self.stream.poll_write(cx, bytes))?;
+        let length = ready!(self.watched(self.stream.poll_write(cx, bytes)))?;
         if let Some(watch) = &self.watch {
             watch.send(bytes.get(..length).unwrap_or_default());
         }
@@ -95,7 +103,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = ready!(self.stream.poll_write_vectored(cx, slices))?;
+        let length = ready!(self.watched(self.stream.poll_write_vectored(cx, slices)))?;
         if let Some(watch) = &self.watch {
             watch.send_vectored(slices, length);
         }

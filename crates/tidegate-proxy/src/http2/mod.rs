@@ -13,6 +13,7 @@ mod misconduct; // what a client does wrong, in words
 mod request; // one stream to an endpoint, written and read like a connection
 mod settled; // whether an endpoint has said what it allows
 mod stream; // one stream of a client, read and written like a connection
+mod unsent; // what waits until the other side takes it, and what that keeps
 mod upstream; // connections to an endpoint, shared by many requests
 mod vigil; // what a client's connection waits for, and until when
 mod websocket; // a key, and the proof that it was read
@@ -21,6 +22,7 @@ mod window; // how much of bodies a client may send before they are taken
 /// How often a connection with requests is asked whether it still stands, and how long it may take to say so.
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
 
+pub use body::SEND_BYTES_MAX;
 pub use misconduct::Misconduct;
 pub use window::{NARROW_BYTES, WIDE_BYTES};
 

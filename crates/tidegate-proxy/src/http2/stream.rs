@@ -6,8 +6,10 @@
 use super::body::{self, broken};
 use super::downstream::Shared;
 use super::head::{self, Wanted};
+use super::unsent::hold;
 use super::window::NARROW_BYTES;
 use crate::tls::Agreed;
+use crate::workspace::Place;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -16,6 +18,7 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 #[derive(Debug)]
@@ -36,6 +39,8 @@ struct State {
     /// Where the request's body stands.
     body: Body,
     trailers: Option<HeaderMap>,
+    /// Of the request, shared with what of its answer has not left.
+    place: Arc<Place>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +75,11 @@ impl Http2Stream {
         source: RecvStream,
         sink: SendResponse<Bytes>,
         wanted: Wanted,
+        place: Arc<Place>,
     ) -> Self {
         let body = if source.is_end_stream() { Body::Read } else { Body::Open };
         let (sink, chunk) = (Sink::Head(sink), Bytes::new());
-        let state = State { source, sink, wanted, chunk, taken: 0, body, trailers: None };
+        let state = State { source, sink, wanted, chunk, taken: 0, body, trailers: None, place };
         Self { shared, state: RefCell::new(state) }
     }
 
@@ -107,7 +113,7 @@ impl Http2Stream {
         let wanted =
             left.map_or(bytes.len(), |left| bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
         let bytes = bytes.get(..wanted).unwrap_or_default();
-        let length = ready!(body::poll_send(send, cx, bytes, *left))?;
+        let length = ready!(body::poll_send(send, cx, bytes, *left, Some(&state.place)))?;
         *is_over = *left == Some(length as u64);
         *left = left.map(|left| left - length as u64);
         Poll::Ready(Ok(length))
@@ -119,7 +125,7 @@ impl Http2Stream {
         if let Sink::Body(Rest { send, is_over, .. }) = &mut state.sink
             && !std::mem::replace(is_over, true)
         {
-            body::end(send, trailers)?;
+            body::end(send, trailers, Some(&state.place))?;
         }
         Ok(())
     }
@@ -209,7 +215,7 @@ impl State {
     /// A head, which comes in one piece; says how long it was.
     fn send_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Sink::Head(respond) = &mut self.sink else { return Ok(0) };
-        let answer = head::answer(bytes, self.wanted.tunnel).ok_or(ErrorKind::InvalidData)?;
+        let mut answer = head::answer(bytes, self.wanted.tunnel).ok_or(ErrorKind::InvalidData)?;
         let status = answer.head.status();
         if status.is_informational() {
             respond.send_informational(answer.head).map_err(broken)?;
@@ -218,6 +224,9 @@ impl State {
         let has_no_body = self.wanted.is_head || matches!(status.as_u16(), 204 | 304);
         let left = if has_no_body { Some(0) } else { answer.content_length };
         let ends = left == Some(0);
+        if ends {
+            hold(answer.head.headers_mut(), Some(&self.place));
+        }
         let send = respond.send_response(answer.head, ends).map_err(broken)?;
         self.sink = Sink::Body(Rest { send, left, is_over: ends });
         Ok(answer.length)
