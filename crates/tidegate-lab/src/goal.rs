@@ -48,7 +48,10 @@ impl Goal {
             None => Some(self.at_most),
             Some(other) => self.measure.of(of(other)?).map(|theirs| self.at_most * theirs),
         };
-        let holds = value.zip(at_most).is_some_and(|(value, at_most)| value <= at_most);
+        // Never is no better than never.
+        let holds = value.zip(at_most).is_some_and(|(value, at_most)| value.is_finite() && value <= at_most);
+        let written = |value: f64| value.min(f64::MAX); // JSON has no infinity
+        let (value, at_most) = (value.map(written), at_most.map(written));
         Some(Verdict { goal: self.sentence(), value, at_most, holds })
     }
 
@@ -127,6 +130,28 @@ mod tests {
         let times = times.map(str::to_owned);
         let goal = Goal { algorithm: Goal::default_algorithm(), measure, at_most: 1.0, times };
         goal.judge(outcomes).unwrap()
+    }
+
+    #[test]
+    fn what_never_ends_reaches_no_goal() {
+        let latency_ms = Quantiles { p99: f64::INFINITY, ..Quantiles::default() };
+        let never =
+            Outcome { algorithm: "adaptive".to_owned(), requests: 9, latency_ms, ..Outcome::default() };
+        let other = Outcome { algorithm: "other".to_owned(), ..never.clone() };
+        let good = Outcome { latency_ms: Quantiles { p99: 5.0, ..Quantiles::default() }, ..never.clone() };
+        assert!(judged(Measure::P99, Some("other"), &[good, other.clone()]).holds);
+        for verdict in [
+            judged(Measure::P99, Some("other"), &[never.clone(), other]),
+            judged(Measure::P99, None, std::slice::from_ref(&never)),
+        ] {
+            assert!(
+                !verdict.holds && verdict.sentence().contains("(never against"),
+                "{}",
+                verdict.sentence()
+            );
+            let text = serde_json::to_string(&verdict).unwrap();
+            assert_eq!(serde_json::from_str::<Verdict>(&text).unwrap(), verdict, "{text}");
+        }
     }
 
     #[test]

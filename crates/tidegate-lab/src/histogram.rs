@@ -11,14 +11,16 @@ const OCTAVES: usize = 42;
 #[derive(Clone, Debug)]
 pub(crate) struct Histogram {
     counts: Vec<u32>,
+    /// Those that never ended among them.
     total: u64,
+    never: u64,
     sum: f64,
     max: u64,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: vec![0; BUCKETS_PER_OCTAVE * (OCTAVES + 1)], total: 0, sum: 0.0, max: 0 }
+        Self { counts: vec![0; BUCKETS_PER_OCTAVE * (OCTAVES + 1)], total: 0, never: 0, sum: 0.0, max: 0 }
     }
 }
 
@@ -31,20 +33,35 @@ impl Histogram {
         self.max = self.max.max(nanoseconds);
     }
 
+    /// What never ended took longer than anything else.
+    pub(crate) fn record_never(&mut self) {
+        self.total += 1;
+        self.never += 1;
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.total
     }
 
-    /// In milliseconds; 0 when nothing was recorded.
+    /// In milliseconds; 0 when nothing was recorded, infinite when something never ended.
     pub(crate) fn mean_ms(&self) -> f64 {
-        if self.total == 0 { 0.0 } else { self.sum / self.total as f64 / 1e6 }
+        match (self.total, self.never) {
+            (0, _) => 0.0,
+            (total, 0) => self.sum / total as f64 / 1e6,
+            _ => f64::INFINITY,
+        }
     }
 
     pub(crate) fn max_ms(&self) -> f64 {
+        if self.never > 0 { f64::INFINITY } else { self.longest_ms() }
+    }
+
+    /// Of those that ended.
+    fn longest_ms(&self) -> f64 {
         self.max as f64 / 1e6
     }
 
-    /// At these parts, which must rise, in milliseconds; 0 when nothing was recorded.
+    /// At these parts, which must rise, in milliseconds; 0 when nothing was recorded, infinite among those that never ended.
     pub(crate) fn quantiles_ms(&self, quantiles: &[f64]) -> Vec<f64> {
         let mut found = Vec::with_capacity(quantiles.len());
         let mut below = 0_u64;
@@ -55,7 +72,7 @@ impl Histogram {
             while let Some(rank) = wanted.next_if(|&rank| rank < up_to as f64) {
                 let part = (rank - below as f64 + 0.5) / f64::from(count);
                 let (from, to) = (start_of(bucket) as f64, start_of(bucket + 1) as f64);
-                found.push(((from + part.min(1.0) * (to - from)) / 1e6).min(self.max_ms()));
+                found.push(((from + part.min(1.0) * (to - from)) / 1e6).min(self.longest_ms()));
             }
             below = up_to;
         }
@@ -106,6 +123,20 @@ mod tests {
             let read = histogram.quantiles_ms(&[quantile])[0];
             assert!((read / exact - 1.0).abs() < 0.001, "{quantile}: {read} for {exact}");
         }
+    }
+
+    #[test]
+    fn what_never_ends_is_the_slowest() {
+        let mut histogram = Histogram::default();
+        (0..98).for_each(|_| histogram.record(5_000_000));
+        (0..2).for_each(|_| histogram.record_never());
+        assert_eq!(
+            (histogram.count(), histogram.mean_ms(), histogram.max_ms()),
+            (100, f64::INFINITY, f64::INFINITY)
+        );
+        let read = histogram.quantiles_ms(&[0.5, 0.97, 0.99, 1.0]);
+        assert!((read[0] - 5.0).abs() < 0.01 && (read[1] - 5.0).abs() < 0.01, "{read:?}");
+        assert_eq!(read[2..], [f64::INFINITY; 2]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod agenda;
 pub mod builtin;
 mod comparison;
 mod contender;
+mod demand;
 mod goal;
 mod histogram;
 pub mod html;

@@ -1,6 +1,6 @@
 //! What came out of a run: plain numbers that can be written as JSON and read again. Knows not how they came about.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One scenario with one seed, by several algorithms.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -26,12 +26,12 @@ pub struct Outcome {
     pub requests: u64,
     /// Failed, as the client sees it.
     pub failed: u64,
-    /// Came after the warm-up and would never be answered; not among the others.
+    /// Of the requests, those that were not answered when the run was over, which is long after the last one came.
     #[serde(default)]
     pub unanswered: u64,
     #[serde(default, skip_serializing_if = "ExtraAttempts::is_none")]
     pub extra: ExtraAttempts,
-    /// Of requests that did not fail, from arrival to answer.
+    /// Of requests that did not fail, from arrival to answer; those that were not answered took longer than all others.
     pub latency_ms: Quantiles,
     /// The same without the time that the request's own work takes at normal speed.
     pub excess_ms: Quantiles,
@@ -63,12 +63,28 @@ pub struct ExtraAttempts {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Quantiles {
+    #[serde(deserialize_with = "or_never")]
     pub mean: f64,
+    #[serde(deserialize_with = "or_never")]
     pub p50: f64,
+    #[serde(deserialize_with = "or_never")]
     pub p90: f64,
+    #[serde(deserialize_with = "or_never")]
     pub p99: f64,
+    #[serde(deserialize_with = "or_never")]
     pub p99_9: f64,
+    #[serde(deserialize_with = "or_never")]
     pub max: f64,
+}
+
+/// What never ends is infinite here and null in JSON, which has no infinity.
+fn or_never<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::INFINITY))
+}
+
+fn each_or_never<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let read: Vec<Option<f64>> = Vec::deserialize(from)?;
+    Ok(read.into_iter().map(|value| value.unwrap_or(f64::INFINITY)).collect())
 }
 
 /// Parts of the slots in use, over the time after the warm-up.
@@ -93,6 +109,7 @@ pub struct Timeline {
     pub step_seconds: f64,
     pub requests: Vec<u64>,
     pub failed: Vec<u64>,
+    #[serde(deserialize_with = "each_or_never")]
     pub p99_ms: Vec<f64>,
     /// Requests a second for each slot, by endpoint; with many endpoints, quantiles over them.
     pub load: Vec<Series>,
@@ -107,6 +124,7 @@ pub struct Series {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Point {
     pub part: f64,
+    #[serde(deserialize_with = "or_never")]
     pub ms: f64,
 }
 
@@ -115,7 +133,7 @@ pub struct Point {
 pub struct Verdict {
     /// As a sentence: `adaptive: p99 at most 0.85 × least_request`.
     pub goal: String,
-    /// `None`: there was nothing to measure, and so the goal does not hold.
+    /// `None`: there was nothing to measure, and so the goal does not hold. The largest number: it was never.
     pub value: Option<f64>,
     /// `None`: there was nothing to measure of the one that it is compared with.
     pub at_most: Option<f64>,
@@ -140,7 +158,7 @@ impl Outcome {
         self.algorithm == RECORDED
     }
 
-    /// Whether a request succeeded.
+    /// Whether not every request failed.
     pub(crate) fn has_latency(&self) -> bool {
         self.failed < self.requests
     }

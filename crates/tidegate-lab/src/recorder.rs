@@ -18,6 +18,7 @@ pub(crate) struct Recorder {
     latency: Histogram,
     excess: Histogram,
     failed: u64,
+    unanswered: u64,
     extra: ExtraAttempts,
     endpoints: Vec<Counts>,
     steps: Vec<Step>,
@@ -35,6 +36,7 @@ struct Counts {
 struct Step {
     requests: u64,
     failed: u64,
+    unanswered: u64,
     /// Latencies by `PARTS` of an octave.
     latencies: Vec<u32>,
 }
@@ -58,6 +60,7 @@ impl Recorder {
             latency: Histogram::default(),
             excess: Histogram::default(),
             failed: 0,
+            unanswered: 0,
             extra: ExtraAttempts::default(),
             endpoints: vec![Counts::default(); endpoints],
             steps: vec![Step { latencies: vec![0; PARTS * 48], ..Step::default() }; STEPS],
@@ -93,6 +96,20 @@ impl Recorder {
         self.failed += u64::from(arrived >= self.warm_up);
     }
 
+    /// A request that is open when the run is over: it took longer than any that was answered.
+    pub(crate) fn unanswered(&mut self, endpoint: usize, arrived: u64, extra: &ExtraAttempts) {
+        let step = self.step_of(arrived);
+        self.steps[step].requests += 1;
+        self.steps[step].unanswered += 1;
+        if arrived >= self.warm_up {
+            self.unanswered += 1;
+            self.endpoints[endpoint].requests += 1;
+            self.extra.add(extra);
+            self.latency.record_never();
+            self.excess.record_never();
+        }
+    }
+
     fn measure(&mut self, done: &Done) {
         let counts = &mut self.endpoints[done.endpoint];
         counts.requests += 1;
@@ -116,6 +133,11 @@ impl Recorder {
 
     pub(crate) fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Among the requests, and none of those that failed.
+    pub(crate) fn unanswered_count(&self) -> u64 {
+        self.unanswered
     }
 
     pub(crate) fn extra(&self) -> ExtraAttempts {
@@ -187,13 +209,14 @@ impl Recorder {
 
 impl Step {
     fn p99_ms(&self) -> f64 {
-        let total: u32 = self.latencies.iter().sum();
-        let mut left = f64::from(total) * 0.99;
+        let answered: u64 = self.latencies.iter().copied().map(u64::from).sum();
+        let mut left = (answered + self.unanswered) as f64 * 0.99;
         let bucket = self.latencies.iter().position(|&count| {
             left -= f64::from(count);
             left < 0.0
         });
-        bucket.map_or(0.0, |bucket| ((bucket as f64 + 0.5) / PARTS as f64).exp2() / 1e6)
+        let beyond = if self.unanswered > 0 { f64::INFINITY } else { 0.0 };
+        bucket.map_or(beyond, |bucket| ((bucket as f64 + 0.5) / PARTS as f64).exp2() / 1e6)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::again::{Again, Hedge, Retry};
 use crate::contender::Contender;
+use crate::demand::Demand;
 use crate::goal::Goal;
 use crate::machine::{Cold, Discipline, Fails, Machine, Positive, Slow, Stalls};
 use crate::numbers::Numbers;
@@ -13,6 +14,14 @@ use serde::Deserialize;
 
 /// Endpoints of one scenario; every algorithm looks at each of them, so more would take for ever.
 const ENDPOINTS_MAX: usize = 100_000;
+/// Endpoints times proxies: each proxy has a state of each endpoint, of about a kilobyte.
+const STATES_MAX: usize = 1_000_000;
+/// 10 000 hours; longer, and nanoseconds would overflow before all is done.
+const LASTS_MAX: Span = Span(36_000_000_000_000_000);
+/// A spell costs as much to simulate as a request.
+const EVERY_MIN: Span = Span(100_000);
+/// Beyond, one request is more work than all others.
+const SIGMA_MAX: f64 = 5.0;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,7 +125,7 @@ impl Scenario {
         let machines = self.machines();
         let made = Made {
             rate: self.rate_of(&machines),
-            steps: self.step.iter().map(|step| Step { at: step.at, times: step.times.0 }).collect(),
+            steps: self.steps(),
             kinds: self.kinds(),
             keys: u64::from(self.keys),
         };
@@ -145,6 +154,10 @@ impl Scenario {
         Again { retry: self.retry.clone(), hedge: self.hedge }
     }
 
+    fn steps(&self) -> Vec<Step> {
+        self.step.iter().map(|step| Step { at: step.at, times: step.times.0 }).collect()
+    }
+
     fn kinds(&self) -> Vec<Kind> {
         let kind = |work: &WorkForm| Kind {
             share: work.share.0,
@@ -156,9 +169,18 @@ impl Scenario {
     }
 
     fn rate_of(&self, machines: &[Machine]) -> f64 {
-        let capacity: f64 = machines.iter().map(Machine::capacity).sum();
-        let by_load = self.load.map(|load| load.0 * capacity / Made::mean_work(&self.kinds()));
+        let by_load = self.load.map(|load| load.0 * self.capacity(machines));
         self.rate.map(|rate| rate.0).or(by_load).unwrap_or_default()
+    }
+
+    /// Requests a second that all endpoints can serve when they are well.
+    fn capacity(&self, machines: &[Machine]) -> f64 {
+        machines.iter().map(Machine::capacity).sum::<f64>() / Made::mean_work(&self.kinds())
+    }
+
+    fn demand(&self) -> Demand {
+        let machines = self.machines();
+        Demand::of(self.rate_of(&machines), self.capacity(&machines), &self.steps(), self.lasts)
     }
 
     /// What each value alone does not show.
@@ -168,6 +190,15 @@ impl Scenario {
             return Some(format!(
                 "{endpoints} endpoints: give `endpoints` a `count` from 1 to {ENDPOINTS_MAX} in all"
             ));
+        }
+        if endpoints.saturating_mul(self.proxies as usize) > STATES_MAX {
+            let proxies = self.proxies;
+            return Some(format!(
+                "{proxies} proxies with {endpoints} endpoints each: the product may be {STATES_MAX}"
+            ));
+        }
+        if self.lasts > LASTS_MAX {
+            return Some(format!("`lasts` may be {} h", LASTS_MAX.seconds() / 3600.0));
         }
         if self.load.is_some() == self.rate.is_some() {
             return Some(
@@ -194,10 +225,14 @@ impl Scenario {
         if self.work.is_empty() || self.work.iter().any(|work| work.mean == Span(0)) {
             return Some("`work` needs at least one kind, each with a `mean` above 0".to_owned());
         }
+        if !self.work.iter().all(|work| (0.0..=SIGMA_MAX).contains(&work.sigma)) {
+            return Some(format!("`sigma` is a number from 0 to {SIGMA_MAX}"));
+        }
         let again = self.again().complaint();
         again
             .or_else(|| self.endpoints.iter().find_map(EndpointsForm::complaint))
             .or_else(|| self.goal_complaint())
+            .or_else(|| self.demand().complaint())
     }
 
     /// A goal about somebody who is not in the comparison could never be checked.
@@ -270,7 +305,34 @@ impl EndpointsForm {
                     .to_owned(),
             );
         }
-        None
+        self.window_complaint().or_else(|| self.spell_complaint())
+    }
+
+    /// What ends before it begins.
+    fn window_complaint(&self) -> Option<String> {
+        if let Some((joins, leaves)) = self.joins.zip(self.leaves).filter(|(joins, leaves)| leaves <= joins) {
+            let (joins, leaves) = (joins.seconds(), leaves.seconds());
+            return Some(format!(
+                "an endpoint `leaves` after {leaves} s and `joins` after {joins} s: it is there from `joins` to `leaves`. Let \
+                 it leave later; for one that comes back write two tables, the first with `leaves`, the second with `joins`"
+            ));
+        }
+        let fails = self.fails.map(|fails| ("fails", fails.from, fails.until));
+        let slow = self.slow.map(|slow| ("slow", slow.from, slow.until));
+        let is_empty = |from: Option<Span>, until: Option<Span>| {
+            until.is_some_and(|until| until <= from.unwrap_or_default())
+        };
+        let empty = fails.into_iter().chain(slow).find(|(_, from, until)| is_empty(*from, *until));
+        empty.map(|(what, ..)| format!("`{what}` must have its `until` behind its `from`"))
+    }
+
+    fn spell_complaint(&self) -> Option<String> {
+        let stalls = self.stalls.map(|stalls| stalls.every);
+        let slow = self.slow.and_then(|slow| slow.every);
+        let is_dense = stalls.into_iter().chain(slow).any(|every| every.mean < EVERY_MIN);
+        let least = EVERY_MIN.seconds() * 1e3;
+        is_dense
+            .then(|| format!("`every` is {least}ms at least: spells that are closer are one slower speed"))
     }
 
     fn default_slots() -> Numbers {
@@ -340,6 +402,17 @@ mod tests {
             (format!("retry = {{ attempts = 1 }}\n{SOUND}"), "`attempts` from 2 to 10"),
             (format!("retry = {{ on = ['500'] }}\n{SOUND}"), "unknown variant `500`, expected one of"),
             (format!("{SOUND}slow = {{ times = 10, every = '5s' }}\n"), "both `every` and `lasts`"),
+            (SOUND.replace("load = 0.7", "rate = 1e12"), "requests would come: at most 1e9"),
+            (SOUND.replace("load = 0.7", "load = 1e4"), "requests would wait at once"),
+            (format!("lasts = '99999999h'\n{SOUND}"), "`lasts` may be 10000 h"),
+            (format!("proxies = 1000000\n{SOUND}"), "the product may be 1000000"),
+            (format!("work = [{{ mean = '1ms', sigma = 1e9 }}]\n{SOUND}"), "`sigma` is a number from 0 to 5"),
+            (format!("{SOUND}joins = '20s'\nleaves = '10s'\n"), "`leaves` after 10 s and `joins` after 20 s"),
+            (
+                format!("{SOUND}fails = {{ part = 1, from = '5s', until = '5s' }}\n"),
+                "`fails` must have its `until`",
+            ),
+            (format!("{SOUND}stalls = {{ every = '1us', lasts = '1us' }}\n"), "`every` is 0.1ms at least"),
             (format!("{SOUND}fails = {{ part = 2 }}\n"), "above 0 and at most 1"),
             (
                 format!("{SOUND}[[goal]]\nmeasure = 'p99'\nat_most = 5\nalgorithm = 'first'\n"),
@@ -353,6 +426,33 @@ mod tests {
             let said = Scenario::parse(&text).unwrap_err().to_string();
             assert!(said.contains(expected), "{text}\n{said}");
         }
+    }
+
+    /// The page shows every key with its default: it is read as a file, and what it shows holds without it.
+    #[test]
+    fn the_documentation_shows_the_defaults() {
+        let page = include_str!("../../../docs/lab.md");
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        let shown = Scenario::parse(rest.split("```").next().unwrap()).unwrap();
+        let least = "name = 'a'\ntitle = 'b'\nload = 0.7\n[[endpoints]]\n";
+        let defaults = Scenario::parse(least).unwrap();
+        let own = |scenario: &Scenario| {
+            let Scenario { lasts, warm_up, proxies, algorithms, work, keys, retry, hedge, .. } =
+                scenario.clone();
+            let names: Vec<_> = algorithms.into_iter().map(|one| one.name).collect();
+            format!("{lasts:?} {warm_up:?} {proxies} {names:?} {work:?} {keys} {retry:?} {hedge:?}")
+        };
+        assert_eq!(own(&shown), own(&defaults));
+        let endpoints = |scenario: &Scenario| {
+            let EndpointsForm { count, slots, speed, weight, discipline, .. } = scenario.endpoints[0].clone();
+            format!("{count} {slots:?} {speed:?} {weight:?} {discipline:?}")
+        };
+        assert_eq!(endpoints(&shown), endpoints(&defaults));
+        let fails = shown.endpoints[0].fails.unwrap();
+        let plain: Fails = toml::from_str("part = 0.1").unwrap();
+        assert_eq!((fails.how, fails.after), (plain.how, plain.after));
+        let goal: Goal = toml::from_str("measure = 'p99'\nat_most = 0.85").unwrap();
+        assert_eq!(goal.names().next(), shown.goal[0].names().next());
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub struct Plan {
     pub seed: u64,
 }
 
+/// How long what is open is waited for after the last request, in lengths of the run, and at least: an endpoint that stands still
+/// for good would be waited for for ever, and one that is ten times too slow is done by then.
+const RUN_ON: u64 = 10;
+const RUN_ON_MIN: Span = Span(600_000_000_000);
+
 /// Tells others how far a run is, in virtual nanoseconds.
 pub(crate) type Clock = AtomicU64;
 
@@ -49,6 +54,10 @@ impl Plan {
     /// Runs it with one algorithm.
     pub fn run(&self, contender: &Contender) -> Outcome {
         self.run_with_clock(contender, &Clock::default())
+    }
+
+    fn run_on(&self) -> u64 {
+        self.until.0.saturating_mul(RUN_ON).max(RUN_ON_MIN.0)
     }
 
     pub(crate) fn run_with_clock(&self, contender: &Contender, clock: &Clock) -> Outcome {
@@ -143,7 +152,9 @@ impl<'r> Run<'r> {
         while self.happens_by(self.plan.until.0) {}
         let utilisations = self.busy(self.plan.until.0);
         // Work that nobody waits for any more is not waited for here, either.
-        while !self.calls.is_empty() && self.goes_on() && self.happens_by(NEVER - 1) {}
+        let end = self.plan.until.0.saturating_add(self.plan.run_on()).min(NEVER - 1);
+        while !self.calls.is_empty() && self.goes_on() && self.happens_by(end) {}
+        self.leave_unanswered();
         clock.store(self.plan.until.0, Relaxed);
         Ran { run: self, utilisations }
     }
@@ -154,6 +165,16 @@ impl<'r> Run<'r> {
             || !self.failures.is_empty()
             || !self.changes.is_empty()
             || self.alarms.iter().any(|Reverse(alarm)| alarm.is_another_attempt())
+    }
+
+    /// Whatever is open now stays so.
+    fn leave_unanswered(&mut self) {
+        for call in self.calls.iter() {
+            let on_its_way = call.first.or(call.second).and_then(|job| self.jobs.get(job));
+            // Between two attempts it is nowhere: then where it was last.
+            let endpoint = on_its_way.map(|job| job.endpoint).or(call.tried.last().copied());
+            self.recorder.unanswered(endpoint.unwrap_or_default(), call.request.at, &call.extra);
+        }
     }
 
     /// Lets the next thing happen, if one is due by `limit`.
@@ -229,7 +250,7 @@ impl Ran<'_> {
             algorithm: contender.name.clone(),
             requests: recorder.requests(),
             failed: recorder.failed(),
-            unanswered: self.unanswered(),
+            unanswered: recorder.unanswered_count(),
             extra: recorder.extra(),
             latency_ms: recorder.latency(),
             excess_ms: recorder.excess(),
@@ -239,12 +260,6 @@ impl Ran<'_> {
             timeline: recorder.timeline(&names, &slots),
             distribution: recorder.distribution(),
         }
-    }
-
-    /// What is open when nothing can happen any more; counted from the same moment as all that is measured.
-    fn unanswered(&self) -> u64 {
-        let measured = |call: &&Call| call.request.at >= self.run.plan.warm_up.0;
-        self.run.calls.iter().filter(measured).count() as u64
     }
 
     /// The mean over those that started cold; the largest number when one never got warm, as JSON has no infinity.

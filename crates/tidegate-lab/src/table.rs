@@ -90,7 +90,7 @@ pub(crate) fn columns_and_rows(outcomes: &[Outcome]) -> (Vec<String>, Vec<Vec<St
     (columns, rows.collect())
 }
 
-/// Attempts as parts of the requests; what was never answered is none of those, and is a number.
+/// Attempts as parts of the requests; how many were not answered is a number, because every one is too many.
 fn extra_cells(outcome: &Outcome) -> [String; 3] {
     let part = |count: u32| percent(f64::from(count) / outcome.requests.max(1) as f64);
     let extra = &outcome.extra;

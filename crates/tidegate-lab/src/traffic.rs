@@ -154,7 +154,7 @@ impl Iterator for Arrivals<'_> {
         match self.traffic {
             Traffic::Made(made) => {
                 self.advance(made);
-                let at = self.now as u64 + 1;
+                let at = (self.now as u64).saturating_add(1); // at almost no rate the next one comes never
                 (at < self.until).then(|| made.request(self.seed, number, at))
             }
             Traffic::Recorded(all) => {

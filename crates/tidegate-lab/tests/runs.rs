@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use tidegate_lab::{Comparison, Contender, Progress, Scenario};
+use tidegate_lab::{Comparison, Contender, Outcome, Progress, Scenario};
 
 /// Everything that can go wrong at once, for a short time.
 const TROUBLE: &str = "
@@ -99,8 +99,55 @@ fn ten_thousand_endpoints_work() {
     assert!(comparison.outcomes.iter().all(|outcome| outcome.requests > 30_000 && outcome.failed == 0));
 }
 
+/// However much goes on elsewhere: spells of one endpoint come for ever, and the other one stands still for good.
 #[test]
-fn requests_that_would_never_be_answered_are_counted_apart() {
+fn a_run_ends_though_an_endpoint_stands_still_for_good_and_what_it_has_is_slower_than_all_else() {
+    let comparison = compare(
+        "
+        name = 'stands still'
+        title = 'one stops for good, the other one again and again'
+        lasts = '4s'
+        warm_up = '1s'
+        rate = 100
+        [[endpoints]]
+        slow = { times = 1e8, from = '2s' }
+        [[endpoints]]
+        stalls = { lasts = '5ms', every = '~100ms' }
+        ",
+        1,
+        1,
+    );
+    for outcome in &comparison.outcomes {
+        let (name, latency) = (&outcome.algorithm, &outcome.latency_ms);
+        let by_endpoint: u64 = outcome.endpoints.iter().map(|endpoint| endpoint.requests).sum();
+        assert_eq!(by_endpoint, outcome.requests, "{name}");
+        let (all, unanswered) = (outcome.requests as f64, outcome.unanswered as f64);
+        assert_eq!(latency.max.is_infinite(), unanswered > 0.0, "{name}");
+        let is_among_them = (all - 1.0) * 0.99 >= all - unanswered;
+        assert_eq!(latency.p99.is_infinite(), is_among_them, "{name}: {unanswered} of {all}");
+        let is_told = outcome.distribution.last().is_some_and(|point| point.ms.is_infinite());
+        assert!(is_told || latency.p99.is_finite(), "{name}: the curve goes as far");
+    }
+    let robin = comparison.outcome("round_robin").unwrap();
+    assert!((80..=120).contains(&robin.unanswered), "half of those of two seconds: {}", robin.unanswered);
+    let text = serde_json::to_string(&comparison).unwrap();
+    assert!(text.contains("\"p99\":null"));
+    let read: Comparison = serde_json::from_str(&text).unwrap();
+    for (read, outcome) in read.outcomes.iter().zip(&comparison.outcomes) {
+        let never = |outcome: &Outcome| {
+            let points = outcome.distribution.iter().filter(|point| point.ms.is_infinite()).count();
+            let steps = outcome.timeline.p99_ms.iter().filter(|p99| p99.is_infinite()).count();
+            (outcome.latency_ms.p99.is_infinite(), outcome.excess_ms.mean.is_infinite(), points, steps)
+        };
+        assert_eq!(never(read), never(outcome), "null is read as never");
+    }
+    assert!(comparison.to_table().contains("never"));
+    let page = tidegate_lab::html::page(&[comparison]);
+    assert!(!page.contains("inf") && !page.contains("NaN"), "a picture has no place for them");
+}
+
+#[test]
+fn requests_that_would_never_be_answered_are_counted_among_all() {
     let comparison = compare(
         "
         name = 'stands still'
@@ -116,6 +163,6 @@ fn requests_that_would_never_be_answered_are_counted_apart() {
     );
     for outcome in &comparison.outcomes {
         assert!((50..=150).contains(&outcome.unanswered), "{}: {}", outcome.algorithm, outcome.unanswered);
-        assert!((150..=250).contains(&outcome.requests), "{}: {}", outcome.algorithm, outcome.requests);
+        assert!((250..=350).contains(&outcome.requests), "{}: {}", outcome.algorithm, outcome.requests);
     }
 }

@@ -96,7 +96,8 @@ impl Curve<'_> {
 
 impl Scale {
     fn new(axis: Axis, values: impl Iterator<Item = f64>, start: f64, end: f64) -> Self {
-        let shown = values.filter(|&value| axis != Axis::Logarithmic || value > 0.0);
+        // What is never stands at the border, and says nothing of where that is.
+        let shown = values.filter(|&value| value.is_finite() && (axis != Axis::Logarithmic || value > 0.0));
         let (low, high) =
             shown.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
         let (from, to) = match axis {
@@ -193,6 +194,14 @@ mod tests {
         assert_eq!(labels(Axis::Logarithmic, &[0.5, 80_000.0]), "1 10 100 1000 10000");
         assert_eq!(labels(Axis::Seconds, &[0.0, 60.0]), "0 s 20 s 40 s 60 s");
         assert_eq!(labels(Axis::Nines, &[0.0, 3.2]), "50 % 90 % 99 % 99.9 %");
+    }
+
+    #[test]
+    fn what_is_never_stands_at_the_border() {
+        let scale = Scale::new(Axis::Logarithmic, [1.0, 100.0, f64::INFINITY].into_iter(), 0.0, 50.0);
+        for value in [100.0, f64::INFINITY] {
+            assert!((scale.place(value) - 50.0).abs() < 1e-9, "{value}");
+        }
     }
 
     #[test]
