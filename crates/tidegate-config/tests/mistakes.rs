@@ -33,6 +33,8 @@ macro_rules! mistakes {
 
 mistakes! {
     a_list_takes_no_host_for_a_month: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { cert = 'a', key = 'b', hsts = { max_age = '30d', include_subdomains = true, preload = true } }\n",
+    answers_that_have_no_body:
+        "listen = ':80'\n[[route]]\npath = '/a'\nanswer = { status = 205, body = 'x' }\n[[route]]\nanswer = { status = 304, content_type = 'a/b' }\n",
     a_misspelt_key_gets_a_guess: "listen = ':8080'\nto = 'localhost:8001'\nhelth = '/health'\n",
     a_key_of_another_proxy_gets_ours: "listen = ':80'\nto = 'a'\n[cluster.a]\nservers = ['10.0.0.1:80']\n",
     a_key_one_level_too_high_is_sent_down:

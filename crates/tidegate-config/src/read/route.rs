@@ -468,16 +468,15 @@ fn answer(walk: &mut Walk, section: &Section<'_>) -> Option<Answer> {
     let status = section.integer(walk, "status").unwrap_or(200);
     let status = u16::try_from(status).ok()?;
     let body = section.text(walk, "body").unwrap_or_default().to_owned();
-    if matches!(status, 204 | 304)
+    let has_no_body = matches!(status, 204 | 205 | 304); // RFC 9110 §15.3.5, §15.3.6, §15.4.5
+    if has_no_body
         && !body.is_empty()
         && let Some(field) = section.field("body")
     {
         let title = format!("an answer with status {status} has no body");
         walk.report(Problem::error(field.span(), title).help("leave `body` out, or choose another status"));
     }
-    if matches!(status, 204 | 304)
-        && let Some(field) = section.field("content_type")
-    {
+    if has_no_body && let Some(field) = section.field("content_type") {
         let title = format!("`{}` has no effect: an answer with status {status} has no body", field.path);
         walk.report(Problem::error(field.key_span, title).help("leave it out, or choose another status"));
     }
