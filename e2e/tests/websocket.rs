@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::python::script;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Port, Proxy, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Gone, Port, Proxy, Script, Then, Tidegate, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -92,6 +92,36 @@ fn the_same_holds_where_the_endpoint_speaks_http_2() {
     eventually("no tunnel is left", || proxy.metrics().sum("tidegate_tunnels", &[]) < 0.5);
     let accepted = behind.metrics().sum("tidegate_downstream_connections_total", &[]);
     assert!(accepted < 1.5, "{accepted} connections");
+}
+
+/// Servers of asyncio forget the connection when they have said their last, and a reset follows.
+#[test]
+fn a_websocket_that_one_side_has_closed_has_ended_well_whatever_becomes_of_its_connections() {
+    const CLOSE: &[u8] = b"\x88\x02\x03\xe8";
+    let server = Endpoint::start(Script::new(|visit| {
+        visit.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        visit.write(if visit.request().target == "/open" { b"\x81\x02hi" } else { CLOSE });
+        let _ = visit.wire().exactly(8);
+        Then::Reset
+    }));
+    let proxy = Tidegate::to(&[&server], "[log]\naccess = \"stdout\"\n").start();
+    let tunnel = |path: &str, last: &[u8]| {
+        let mut client = proxy.client();
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        ));
+        assert_eq!(client.reply().status, 101);
+        client.wire().exactly(CLOSE.len()).unwrap();
+        client.send(last);
+        client.rest().1
+    };
+    let masked = |first: u8| [&[first, 0x82, 1, 2, 3, 4][..], b"hi"].concat();
+    for (path, last) in [("/by-both", 0x88), ("/by-one", 0x81)] {
+        assert_eq!(tunnel(path, &masked(last)), Gone::Finished);
+        proxy.output().wait_for_stdout(&[&format!("\"path\":\"{path}\""), "\"cause\":null"]);
+    }
+    assert_eq!(tunnel("/open", &masked(0x81)), Gone::Reset, "nobody had said the last");
+    proxy.output().wait_for_stdout(&["\"path\":\"/open\"", "\"cause\":\"tunnel_broken\""]);
 }
 
 /// What the bridge says where a server proves that it has read the key, of which HTTP/2 knows nothing.

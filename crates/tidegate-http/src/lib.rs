@@ -21,6 +21,7 @@ pub mod request;
 pub mod response;
 mod scan;
 pub mod status;
+pub mod websocket;
 
 pub use field::{Field, FieldKind, FieldSet, Span};
 pub use load_report::LoadReport;

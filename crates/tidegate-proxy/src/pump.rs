@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use tidegate_http::BodyLength;
 use tidegate_http::chunked::{CHUNK_PREFIX, ChunkError, ChunkedDecoder, frame};
+use tidegate_http::websocket::Frames;
 
 /// Bodies up to this many bytes are copied behind the head and leave in one plain write: cheaper than gathering.
 const COPY_BYTES_MAX: usize = 4096;
@@ -78,6 +79,8 @@ pub(crate) struct Pump {
     tail_sent: usize,
     trailers: Vec<u8>,
     record: Record,
+    /// Of a WebSocket, which is what passes.
+    frames: Option<Frames>,
 }
 
 /// What has been taken of a body, in case it must be sent once more.
@@ -107,12 +110,23 @@ impl Pump {
         self.trailers.clear();
         self.body_bytes = 0;
         self.record.bytes_max = 0;
+        self.frames = None;
         self.forget_output();
     }
 
     /// Whether the sink is told where the message ends, and what trailers it has.
     pub(crate) fn ends_message(&mut self, is_told: bool) {
         self.owes_end = is_told;
+    }
+
+    /// What follows are the frames of a WebSocket.
+    pub(crate) fn watch_frames(&mut self) {
+        self.frames = Some(Frames::default());
+    }
+
+    /// Whether the source has closed its side of a WebSocket, as far as that has been taken from it.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.frames.as_ref().is_some_and(Frames::has_closed)
     }
 
     /// Keeps up to this many bytes of the body, so that it can be sent once more.
@@ -325,7 +339,11 @@ impl Pump {
         if self.body_bytes > self.body_bytes_max {
             return Err(PumpError::TooLarge);
         }
-        self.record.keep(buffer.readable().get(..self.data).unwrap_or_default());
+        let data = buffer.readable().get(..self.data).unwrap_or_default();
+        self.record.keep(data);
+        if let Some(frames) = &mut self.frames {
+            frames.see(data);
+        }
         if self.data == 0 {
             buffer.consume(std::mem::take(&mut self.spent));
         }

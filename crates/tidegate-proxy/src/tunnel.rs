@@ -37,12 +37,18 @@ pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy)
     poll_fn(|cx| {
         // In turn: a direction that never has to wait uses up what a task may do at a time.
         for upward in [upward_first, !upward_first] {
-            if upward && !upward_ended {
-                upward_ended = has_ended(poll_upward(call, cx, up), downward_ended)?;
+            let (this_ended, other_ended) =
+                if upward { (upward_ended, downward_ended) } else { (downward_ended, upward_ended) };
+            if this_ended {
+                continue;
             }
-            if !upward && !downward_ended {
-                downward_ended = has_ended(poll_downward(call, cx, up), upward_ended)?;
+            let polled = if upward { poll_upward(call, cx, up) } else { poll_downward(call, cx, up) };
+            if polled.is_err() && is_closing(call) {
+                end_both(call, cx, up);
+                return Poll::Ready(Ok(()));
             }
+            let has_ended = has_ended(polled, other_ended)?;
+            *(if upward { &mut upward_ended } else { &mut downward_ended }) = has_ended;
         }
         upward_first = !upward_first;
         if upward_ended && downward_ended {
@@ -62,11 +68,15 @@ pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy)
 
 fn open(call: &mut Call<'_>) -> Result<(), Failure> {
     let workspace = &mut *call.workspace;
-    if workspace.request.upgrade.is_none() {
+    let Some(protocol) = workspace.request.upgrade else {
         return Err(Failure::new(Stage::Await, Cause::UpgradeUnasked));
-    }
+    };
     workspace.upload.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
     workspace.download.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
+    if protocol.of(workspace.input.pinned()).eq_ignore_ascii_case(b"websocket") {
+        workspace.upload.watch_frames();
+        workspace.download.watch_frames();
+    }
     let edits = ResponseEdits {
         body: BodyLength::None,
         keep_alive: true,
@@ -94,6 +104,17 @@ fn poll_downward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> 
     let workspace = &mut *call.workspace;
     let polled = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
     pass_end(polled.map_err(|_| ()), cx, call.down)
+}
+
+/// One side of a WebSocket has closed it, and the other one may just say so as well (RFC 6455 §5.5.1): from then on the
+/// connections may end in any way, and servers of asyncio forget theirs as soon as they have said their last.
+fn is_closing(call: &Call<'_>) -> bool {
+    call.workspace.upload.has_closed() || call.workspace.download.has_closed()
+}
+
+/// Each side hears of the end if it can.
+fn end_both(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) {
+    let _ = (call.down.poll_shutdown(cx), up.poll_shutdown(cx));
 }
 
 /// What is on its way to a side that has said its last word may find it gone: that is an end as well.
