@@ -110,9 +110,22 @@ fn chunk_lines_that_do_not_end_in_crlf_abort_the_upload() {
 fn malformed_and_oversized_chunk_extensions_abort_the_upload() {
     let long = format!("5;a={}\r\nhello\r\n0\r\n\r\n", "b".repeat(64 * 1024));
     let many = format!("1;a={}\r\nx\r\n", "b".repeat(200)).repeat(5_000) + "0\r\n\r\n";
-    let mut cases = each(&["5;", "5;\x00", "5;a\rb", "5;a\nb", "5;a=\x01"], |line| {
-        chunked(format!("{line}\r\nhello\r\n0\r\n\r\n"))
-    });
+    let malformed = [
+        "5;",
+        "5;\x00",
+        "5;a\rb",
+        "5;a\nb",
+        "5;a=\x01",
+        "5;a=",
+        "5;a==b",
+        "5;a=b c",
+        "5;a=b,c",
+        "5;a={}",
+        "5;a=\"b\"c",
+        "5;a=\"b",
+        "5;a=\u{80}",
+    ];
+    let mut cases = each(&malformed, |line| chunked(format!("{line}\r\nhello\r\n0\r\n\r\n")));
     cases.push(("64 KiB in one", chunked(long)));
     cases.push(("1 MiB over many", chunked(many)));
     Door::open().aborts(&[400, 413], &cases);

@@ -1,12 +1,13 @@
 //! The chunked transfer coding (RFC 9112 §7.1): an incremental decoder and a framer. Knows no sockets.
 
 use crate::HeadLimits;
-use crate::scan::TOKEN;
 
+mod extensions;
 mod trailers;
 
 pub use trailers::may_trail;
 
+use extensions::ExtensionReader;
 use trailers::TrailerReader;
 
 /// Why a chunked body was refused. `status` is the answer to a client who sent it; an endpoint's is a 502.
@@ -67,13 +68,6 @@ pub struct Decoded {
     pub done: bool,
 }
 
-/// The longest extension of one chunk, in bytes.
-const EXTENSION_BYTES_MAX: usize = 4 * 1024;
-
-/// How many bytes of extensions may be owed; every byte of body pays one back. Signed uploads send a hundred bytes with
-/// every 64 KiB and stay far below, one-byte chunks with long extensions do not (RFC 9112 §7.1.1: limit the total).
-const EXTENSIONS_OWED_MAX: u64 = 64 * 1024;
-
 /// Digits of a chunk size, leading zeros included: 16 are all that 64 bits hold.
 const SIZE_DIGITS_MAX: u8 = 16;
 
@@ -82,7 +76,7 @@ const SIZE_DIGITS_MAX: u8 = 16;
 /// framing, routing, authentication and other fields that must not be in a trailer are dropped), within the limits.
 ///
 /// ```text
-/// Size ──;──▶ Extension…                        ┌── more data ──▶ Data ──▶ DataCr ──▶ DataLf ──▶ Size
+/// Size ──;──▶ Extensions                        ┌── more data ──▶ Data ──▶ DataCr ──▶ DataLf ──▶ Size
 ///   └────CR─────┴──CR──▶ SizeLf ────────────────┴── size 0 ─────▶ Trailers ──empty line──▶ Done
 /// ```
 #[derive(Debug)]
@@ -91,21 +85,15 @@ pub struct ChunkedDecoder {
     /// What is left of the chunk whose size line is being or was read.
     size: u64,
     size_digits: u8,
-    extension_bytes: usize,
-    extensions_owed: u64,
+    extensions: ExtensionReader,
     trailers: TrailerReader,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expects {
     Size,
-    /// White space behind a size, which only an extension may follow.
-    ExtensionSemicolon,
-    /// The name of an extension, perhaps after white space.
-    ExtensionName,
-    Extension,
-    ExtensionQuoted,
-    ExtensionEscaped,
+    /// What follows a size that its line does not end with.
+    Extensions,
     SizeLf,
     Data,
     DataCr,
@@ -127,8 +115,7 @@ impl ChunkedDecoder {
             expects: Expects::Size,
             size: 0,
             size_digits: 0,
-            extension_bytes: 0,
-            extensions_owed: 0,
+            extensions: ExtensionReader::new(),
             trailers: TrailerReader::new(limits),
         }
     }
@@ -191,7 +178,7 @@ impl ChunkedDecoder {
         }
         *at += size + 5;
         *data += size;
-        self.extensions_owed = self.extensions_owed.saturating_sub(size as u64);
+        self.extensions.pay(size as u64);
         true
     }
 
@@ -228,7 +215,7 @@ impl ChunkedDecoder {
             b'a'..=b'f' => byte - b'a' + 10,
             b'A'..=b'F' => byte - b'A' + 10,
             b';' | b' ' | b'\t' if self.size_digits > 0 => {
-                self.expects = Expects::ExtensionSemicolon;
+                self.extensions.start();
                 return self.read_extension(byte);
             }
             b'\n' if self.size_digits > 0 => return Err(ChunkError::LineEndInvalid),
@@ -243,31 +230,13 @@ impl ChunkedDecoder {
     }
 
     fn begin_data(&mut self) -> Expects {
-        self.extensions_owed = self.extensions_owed.saturating_sub(self.size);
-        (self.size_digits, self.extension_bytes) = (0, 0);
+        self.extensions.pay(self.size);
+        self.size_digits = 0;
         if self.size == 0 { Expects::Trailers } else { Expects::Data }
     }
 
-    /// RFC 9112 §7.1.1: `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, read and forgotten.
     fn read_extension(&mut self, byte: u8) -> Result<Expects, ChunkError> {
-        self.extension_bytes += 1;
-        self.extensions_owed += 1;
-        if self.extension_bytes > EXTENSION_BYTES_MAX || self.extensions_owed > EXTENSIONS_OWED_MAX {
-            return Err(ChunkError::ExtensionsTooLarge);
-        }
-        match (self.expects, byte) {
-            (Expects::ExtensionSemicolon | Expects::ExtensionName, b' ' | b'\t') => Ok(self.expects),
-            (Expects::ExtensionSemicolon | Expects::Extension, b';') => Ok(Expects::ExtensionName),
-            (Expects::ExtensionName, _) if TOKEN.has(byte) => Ok(Expects::Extension),
-            (Expects::Extension, b'\r') => Ok(Expects::SizeLf),
-            (_, b'\n') => Err(ChunkError::LineEndInvalid),
-            (_, 0..=8 | 10..=31 | 127) => Err(ChunkError::ExtensionInvalid),
-            (Expects::Extension, b'"') | (Expects::ExtensionEscaped, _) => Ok(Expects::ExtensionQuoted),
-            (Expects::ExtensionQuoted, b'\\') => Ok(Expects::ExtensionEscaped),
-            (Expects::ExtensionQuoted, b'"') | (Expects::Extension, _) => Ok(Expects::Extension),
-            (Expects::ExtensionQuoted, _) => Ok(Expects::ExtensionQuoted),
-            _ => Err(ChunkError::ExtensionInvalid),
-        }
+        Ok(if self.extensions.read(byte)? { Expects::SizeLf } else { Expects::Extensions })
     }
 }
 
