@@ -88,11 +88,12 @@ impl Expects {
             (Self::InName | Self::BehindName, b'=') => Ok(Self::Value),
             (Self::Name | Self::InName, _) if TOKEN.has(byte) => Ok(Self::InName),
             (Self::Value | Self::InValue, _) if TOKEN.has(byte) => Ok(Self::InValue),
-            (Self::Value, b'"') => Ok(Self::Quoted),
             (Self::Quoted, b'"') => Ok(Self::BehindQuoted),
             (Self::Quoted, b'\\') => Ok(Self::Escaped),
             // RFC 9110 §5.6.4: tabs, spaces, what can be seen, and bytes that are not ASCII.
-            (Self::Quoted | Self::Escaped, b'\t' | b' '..=b'~' | 0x80..) => Ok(Self::Quoted),
+            (Self::Value, b'"') | (Self::Quoted | Self::Escaped, b'\t' | b' '..=b'~' | 0x80..) => {
+                Ok(Self::Quoted)
+            }
             _ => Err(ChunkError::ExtensionInvalid),
         }
     }
