@@ -12,16 +12,23 @@ const PERIODS: f32 = 20.0;
 /// So many times longer at most, about half a minute.
 const PATIENCE_MAX: f32 = 16.0;
 
+/// So many times the cheapest's cost is near enough for it to matter soon that less is believed of an endpoint than is true. Those
+/// that are further off are better than believed often, and for nothing: what is known of them is mostly the prior, "like the
+/// others", and each answer of one that is not says so again.
+const PROMISING: f32 = 2.0;
+
 /// Once a period, for each endpoint. One that has just joined or come back is asked at once; one whose last answer was better than
-/// believed is asked again, until what is believed has followed.
+/// believed, and promises to be near the cheapest, is asked again, until what is believed has followed.
 pub(super) fn explore_if_due(state: &EndpointState, cheapest: f32, now: Moment) {
     if state.in_flight() > 0 || !state.is_open(now) {
         return;
     }
     let published = state.published();
     let unheard = published.another_period_unheard() as f32;
-    let patience = (state.standing().cost.get() / cheapest).clamp(1.0, PATIENCE_MAX);
-    if published.is_promising() || unheard >= PERIODS * patience {
+    let cost = state.standing().cost.get();
+    let patience = (cost / cheapest).clamp(1.0, PATIENCE_MAX);
+    let is_promising = published.promised(cost).is_some_and(|cost| cost <= PROMISING * cheapest);
+    if published.joins() || is_promising || unheard >= PERIODS * patience {
         state.learned().explore(state, now);
     }
 }
@@ -81,7 +88,9 @@ mod tests {
             let fastest = *micros.iter().min().unwrap();
             let total: u32 = asked.iter().sum();
             for (&count, &micros) in asked.iter().zip(&micros).filter(|of| *of.1 > 3 * fastest) {
-                prop_assert!(f64::from(count) <= 1.0 + f64::from(total) / 8.0, "{count} of {total} took {micros}");
+                // One in twenty for each time that it is slower is a sixtieth. But at first it is believed to be less slow than it
+                // is: 2.7 % was the most in 3 000 fleets.
+                prop_assert!(f64::from(count) <= 1.0 + f64::from(total) / 25.0, "{count} of {total} took {micros}");
             }
         }
 
@@ -91,7 +100,8 @@ mod tests {
             let before = sequence.run(MINUTE, Duration::ZERO);
             prop_assert!(before[0] > 10 * before[1], "{before:?}");
             sequence.latencies[1] = Duration::from_micros(micros / 2);
-            sequence.run(MINUTE / 2, Duration::ZERO);
+            // Half a minute until it is asked, where it was believed to be sixteen times as slow, and some answers.
+            sequence.run(MINUTE, Duration::ZERO);
             let after = sequence.run(MINUTE, Duration::ZERO);
             prop_assert!(after[1] > 10 * after[0], "{after:?}");
         }
@@ -107,5 +117,15 @@ mod tests {
             mark(&sequence, CheckVerdict::Up);
             prop_assert!(sequence.run(Duration::from_secs(1), Duration::ZERO)[who] > 0);
         }
+    }
+
+    /// The second quickest is quicker than the median, which is most of what is believed of whoever is hardly asked.
+    #[test]
+    fn nobody_is_asked_again_and_again_for_being_better_than_the_prior() {
+        let mut sequence = Sequence::new(&[12_467, 16_969, 3_509, 18_062]);
+        let pause = Duration::from_millis(264);
+        sequence.run(MINUTE, pause);
+        let asked = sequence.run(2 * MINUTE, pause);
+        assert!(asked[0] <= 12, "{asked:?}");
     }
 }

@@ -115,8 +115,8 @@ pub(crate) struct Published {
     /// When it joined the cluster or came back, by its first answer since.
     joined: AtomicU64,
     is_rejoining: AtomicBool,
-    /// When it was last explored it did better than believed.
-    is_better: AtomicBool,
+    /// What part of the believed its last answer took, where it was explored and did better than believed; 0 where not.
+    promise: AtomicF32,
     /// So many periods in a row it had nothing to do and was not heard.
     unheard_periods: AtomicU32,
 }
@@ -149,9 +149,9 @@ impl Published {
         Moment(self.joined.load(Relaxed))
     }
 
-    /// It does better than believed, or was never heard: worth asking again soon.
-    pub(crate) fn is_promising(&self) -> bool {
-        self.joins() || self.is_better.load(Relaxed)
+    /// What it would cost by its last answer, where that was better than believed.
+    pub(crate) fn promised(&self, cost: f32) -> Option<f32> {
+        Some(self.promise.get()).filter(|promise| *promise > 0.0).map(|promise| promise * cost)
     }
 
     /// Counts one more period without a word from it; gives their number.
@@ -246,7 +246,7 @@ impl Learned {
         let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
         let is_better =
             state.standing().is_exploring() && fleet.is_some_and(|fleet| mind.model.is_better(fleet));
-        self.published.is_better.store(is_better, Relaxed);
+        self.published.promise.set(if is_better { mind.model.last.exp() as f32 } else { 0.0 });
         mind.plan_probe(state, is_slow, lesson, now);
         lesson
     }

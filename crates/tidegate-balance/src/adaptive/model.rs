@@ -70,7 +70,9 @@ pub(crate) struct Model {
     pub(crate) noise: f64,
     /// The mean of recent residuals: positive when the endpoint answers later than believed.
     pub(crate) recent: f64,
-    /// The same of clamped residuals.
+    /// The last residual.
+    pub(crate) last: f64,
+    /// The mean of recent clamped residuals.
     pub(crate) recent_clamped: f64,
     /// The same without a new start after a jump, and its mean square.
     stray: f64,
@@ -184,6 +186,7 @@ impl Model {
     fn remember(&mut self, residual: f64, clamped: f64, fleet: Option<&FleetLevel>) {
         let is_slow = fleet.is_some_and(|fleet| self.is_slow(fleet));
         let gain = if is_slow && residual < 0.0 { RECENT_GAIN_IMPROVING } else { RECENT_GAIN };
+        self.last = residual;
         self.recent += gain * (residual - self.recent);
         self.recent_clamped += gain * (clamped - self.recent_clamped);
         self.stray += RECENT_GAIN * (clamped - self.stray);
