@@ -9,7 +9,7 @@
 use super::errors::NOISE_GAIN;
 use super::explore::explore_if_due;
 use super::model::{DEVIATION, FleetLevel, remembered};
-use super::{Patience, SILENCE_ALLOWED, SUSPICION_FROM};
+use super::{Patience, Published, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
 use crate::seat::Seat;
 use crate::{EndpointState, Moment};
@@ -161,18 +161,16 @@ impl Fleet {
 
     /// The medians over the endpoints that are up and have answered. False when there are none.
     fn measure(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) -> bool {
-        let mut median_of = |field: fn(&Seat) -> f32| {
-            let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().gain.get() > 0.0;
-            scratch.clear();
-            scratch.extend(turn.seats().filter(heard).map(field));
-            median(scratch)
+        let mut median_of = |field: fn(&Published) -> &AtomicF32| {
+            let heard = |published: &Published| (published.gain.get() > 0.0).then(|| field(published).get());
+            median(turn.gather(now, scratch, heard))
         };
-        let service = median_of(|seat| seat.state.published().log_service.get());
-        let parallelism = median_of(|seat| seat.state.published().log_parallelism.get());
-        let noise = median_of(|seat| seat.state.published().noise.get());
-        let sway = median_of(|seat| seat.state.published().sway.get());
-        let spread = median_of(|seat| seat.state.published().spread.get());
-        let silence = median_of(|seat| seat.state.published().silence.get());
+        let service = median_of(|published| &published.log_service);
+        let parallelism = median_of(|published| &published.log_parallelism);
+        let noise = median_of(|published| &published.noise);
+        let sway = median_of(|published| &published.sway);
+        let spread = median_of(|published| &published.spread);
+        let silence = median_of(|published| &published.silence);
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
@@ -200,15 +198,12 @@ impl Fleet {
     /// quartile is what all do. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a
     /// minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
     fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) {
-        let mut quartile_of = |rate: fn(&Seat, Moment) -> f32| {
-            let heard = |seat: &&Seat| seat.state.is_open(now) && seat.state.published().is_heard();
-            scratch.clear();
-            scratch.extend(turn.seats().filter(heard).map(|seat| rate(seat, now)));
-            let first_quarter = scratch.len().saturating_sub(1) / 4;
-            nth(scratch, first_quarter).unwrap_or_default()
+        let mut quartile_of = |rate: fn(&Published, Moment) -> f32| {
+            let heard = |published: &Published| published.is_heard().then(|| rate(published, now));
+            lower_quartile(turn.gather(now, scratch, heard)).unwrap_or_default()
         };
-        let momentary = quartile_of(|seat, now| seat.state.published().error_rate(now));
-        let remembered = quartile_of(|seat, _| seat.state.published().record().share());
+        let momentary = quartile_of(Published::error_rate);
+        let remembered = quartile_of(|published, _| published.record().share());
         let quartile = momentary.max(remembered.min(REMEMBERED_MAX));
         let before = self.normal_errors.get();
         self.normal_errors.set(before + NORMAL_GAIN * part_of(turn.seats) * (quartile - before));
@@ -275,6 +270,19 @@ impl<'a> Turn<'a> {
         (start..start + seats.len().min(TURN))
             .filter_map(move |step| seats.get(step.wrapping_mul(STRIDE) % seats.len()))
     }
+
+    /// What those that may be picked have to say, each one value or nothing.
+    fn gather<'s>(
+        &self,
+        now: Moment,
+        scratch: &'s mut Vec<f32>,
+        value: impl Fn(&Published) -> Option<f32>,
+    ) -> &'s mut [f32] {
+        let open = self.seats().filter(|seat| seat.state.is_open(now));
+        scratch.clear();
+        scratch.extend(open.filter_map(|seat| value(seat.state.published())));
+        scratch
+    }
 }
 
 /// The part of the endpoints that one turn takes.
@@ -307,6 +315,10 @@ fn shrunk(difference: f32, chance: f32) -> f32 {
 
 fn nth(values: &mut [f32], index: usize) -> Option<f32> {
     (index < values.len()).then(|| *values.select_nth_unstable_by(index, f32::total_cmp).1)
+}
+
+fn lower_quartile(values: &mut [f32]) -> Option<f32> {
+    nth(values, values.len().saturating_sub(1) / 4)
 }
 
 fn median(values: &mut [f32]) -> Option<f32> {
