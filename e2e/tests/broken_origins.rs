@@ -4,28 +4,38 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use tidegate_testkit::reply::Problem;
-use tidegate_testkit::{Endpoint, Gate, Gone, Reply, Script, Then, Tidegate};
+use tidegate_testkit::{Client, Endpoint, Gate, Gone, Reply, Script, Then, Tidegate};
 
 use crate::door::{Door, expect_signed, get, post};
 
-/// An endpoint that is well-behaved at `/` and answers `/bad/whole` and `/bad/in-bytes` with these bytes.
+/// The targets of answers that are bad, and how these come: whole, and a byte at a time.
+const WAYS: [&str; 2] = ["/bad/whole", "/bad/in-bytes"];
+
+/// An endpoint that is well-behaved at `/` and answers each of `WAYS` with these bytes.
 fn before(bytes: impl Into<Vec<u8>>, then: Then) -> Door {
+    before_and_tells(bytes, then).0
+}
+
+/// It opens the gate of a way when it has written all of its answer.
+fn before_and_tells(bytes: impl Into<Vec<u8>>, then: Then) -> (Door, [Gate; 2]) {
     let bytes = bytes.into();
+    let written = [Gate::default(), Gate::default()];
+    let gates = written.clone();
     let script = Script::new(move |visit| {
         visit.read_body();
-        let (slow, fast) = match visit.request().target.as_str() {
-            "/bad/whole" => bytes.split_at(0),
-            "/bad/in-bytes" => bytes.split_at(bytes.len().min(BYTES_ALONE)),
-            _ => return visit.answer("good"),
+        let Some(way) = WAYS.iter().position(|way| *way == visit.request().target) else {
+            return visit.answer("good");
         };
+        let (slow, fast) = bytes.split_at([0, bytes.len().min(BYTES_ALONE)][way]);
         for byte in slow {
             visit.write([*byte]);
             std::thread::sleep(Duration::from_micros(50));
         }
         visit.write(fast);
+        gates[way].open();
         then
     });
-    Door::with(script, "[timeout]\nfirst_byte = \"1s\"\nbody_idle = \"1s\"\n")
+    (Door::with(script, "[timeout]\nfirst_byte = \"1s\"\nbody_idle = \"1s\"\n"), written)
 }
 
 /// After so many bytes that each came alone, the point is made.
@@ -35,7 +45,7 @@ const BYTES_ALONE: usize = 400;
 fn results_of(bytes: impl Into<Vec<u8>>, then: Then) -> [Result<Reply, Problem>; 2] {
     let door = before(bytes, then);
     let canary = door.canary();
-    let results = ["/bad/whole", "/bad/in-bytes"].map(|target| result_of(&door, target));
+    let results = WAYS.map(|target| result_of(&door, target));
     canary.watch(1);
     canary.survives();
     results
@@ -129,6 +139,7 @@ fn answers_with_ambiguous_framing_are_502() {
 fn bad_chunks_never_look_like_a_complete_answer() {
     for body in [
         "0x5\r\nhello\r\n0\r\n\r\n",
+        "5;a=\r\nhello\r\n0\r\n\r\n",
         "5\nhello\r\n0\r\n\r\n",
         "5\r\nhelloX\r\n0\r\n\r\n",
         "-5\r\n",
@@ -154,23 +165,38 @@ fn bytes_beyond_an_answer_reach_no_one() {
         format!("HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nfine{poison}"),
     ];
     for answer in answers {
-        let door = before(answer.clone(), Then::KeepAlive);
-        let reply = result_of(&door, "/bad/whole").unwrap_or_else(|problem| panic!("{answer}: {problem:?}"));
-        assert!(!reply.text().contains("poison"), "{answer}: {reply:?}");
+        let (door, written) = before_and_tells(answer.clone(), Then::KeepAlive);
+        for (way, written) in WAYS.into_iter().zip(written) {
+            let mut client = door.knock(format!("GET {way} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            let reply = client.reply();
+            assert!(!reply.text().contains("poison"), "{way}: {answer}: {reply:?}");
+            expect_no_poison(&door, &mut client, &written, way);
+        }
     }
 }
 
 #[test]
 fn a_body_on_an_answer_to_head_reaches_no_one() {
-    let door = before("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", Then::KeepAlive);
-    let mut client = door.knock("HEAD /bad/whole HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!(client.reply_to_head().field("content-length"), Some("4"));
-    assert_eq!(client.get("/").text(), "good");
-    assert_eq!(door.proxy.get("/").text(), "good");
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
+    let (door, written) = before_and_tells(answer, Then::KeepAlive);
+    for (way, written) in WAYS.into_iter().zip(written) {
+        let mut client = door.knock(format!("HEAD {way} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        assert_eq!(client.reply_to_head().field("content-length"), Some("4"), "{way}");
+        expect_no_poison(&door, &mut client, &written, way);
+    }
 }
 
-/// They come when the connection waits to be used again. (What comes in the very moment in which it is used again, nobody
-/// can tell from an early answer.)
+/// Once all of the answer has been written: what comes in the very moment in which a connection is used again, nobody can
+/// tell from an early answer.
+fn expect_no_poison(door: &Door, client: &mut Client, written: &Gate, way: &str) {
+    written.pass();
+    assert_eq!(client.get("/").text(), "good", "{way}: the same client is poisoned");
+    for _ in 0..3 {
+        assert_eq!(door.proxy.get("/").text(), "good", "{way}: the next client is poisoned");
+    }
+}
+
+/// They come when the connection waits to be used again.
 #[test]
 fn bytes_long_after_an_answer_reach_no_one() {
     let (goes_on, written) = (Gate::default(), Gate::default());
