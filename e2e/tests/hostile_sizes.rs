@@ -112,6 +112,29 @@ fn a_body_that_turns_out_too_large_never_completes_at_the_endpoint() {
     assert_eq!((reply.status, reply.body.len()), (200, 1000));
 }
 
+/// What a chunk announces is as good as come: nobody waits for bytes that cannot be taken.
+#[test]
+fn a_chunk_that_announces_more_than_the_limit_has_left_is_refused_before_it_comes() {
+    let door = Door::with(Script::echoes(), "[limit]\nbody_bytes = \"1000B\"\n");
+    for announced in ["FFFFFFFFFFFFFFFF\r\n", "3e9\r\n", "3\r\nabc\r\n3e6\r\n", "3e8\r\nand only so much"] {
+        let is_within = announced.starts_with("3e8");
+        for delivery in Delivery::all() {
+            let mut client = door.proxy.client();
+            client.deliver(&chunked(announced), delivery);
+            if is_within {
+                client.send([b'x'; 984]);
+                client.send("\r\n0\r\n\r\n");
+            }
+            let expected = if is_within { 200 } else { 413 };
+            assert_eq!(client.reply().status, expected, "{announced:?}, {delivery:?}");
+        }
+    }
+    assert_eq!(
+        door.endpoint.requests().iter().filter(|request| request.complete).count(),
+        Delivery::all().len()
+    );
+}
+
 /// RFC 9112 §7.1.
 #[test]
 fn one_byte_chunks_cost_no_memory() {

@@ -156,6 +156,12 @@ impl ChunkedDecoder {
         Ok(Decoded { consumed: at, data, done: self.expects == Expects::Done })
     }
 
+    /// How many bytes of the chunk that has begun are still to come.
+    #[inline]
+    pub fn announced(&self) -> u64 {
+        if self.expects == Expects::Data { self.size } else { 0 }
+    }
+
     /// Takes a chunk of up to 15 bytes that is there whole, without an extension; `false`: there is none. What the loop would
     /// do byte by byte: bodies of millions of tiny chunks are cheap to send, and have to be cheap to read.
     #[inline]

@@ -217,6 +217,26 @@ fn chunks_of_each_small_size_are_the_same_however_they_are_cut() {
     }
 }
 
+#[test]
+fn a_chunk_says_how_much_of_it_is_still_to_come() {
+    let steps = [
+        ("", 0),
+        ("5", 0), // it may become 5f
+        ("\r\n", 5),
+        ("he", 3),
+        ("llo", 0),
+        ("\r\n3;a=b", 0),
+        ("\r\n", 3),
+        ("abc\r\nffffffffffffffff\r\n", u64::MAX),
+    ];
+    let mut decoder = ChunkedDecoder::new(&LIMITS);
+    for (bytes, announced) in steps {
+        let mut buffer = bytes.as_bytes().to_vec();
+        let found = decoder.decode(&mut buffer, &mut Vec::new()).unwrap();
+        assert_eq!((found.consumed, decoder.announced()), (bytes.len(), announced), "behind {bytes:?}");
+    }
+}
+
 fn framed(chunks: &[Vec<u8>], trailers: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in chunks {

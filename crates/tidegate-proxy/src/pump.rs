@@ -28,7 +28,7 @@ pub(crate) enum PumpError {
     SourceBroken,
     /// The source ended before its body did.
     SourceEnded,
-    /// More body than `body_bytes_max`.
+    /// More body than `body_bytes_max`, come or announced.
     TooLarge,
 }
 
@@ -336,7 +336,7 @@ impl Pump {
             Source::UntilClose => self.data = held,
         }
         self.body_bytes += self.data as u64;
-        if self.body_bytes > self.body_bytes_max {
+        if self.body_bytes.saturating_add(self.announced()) > self.body_bytes_max {
             return Err(PumpError::TooLarge);
         }
         let data = buffer.readable().get(..self.data).unwrap_or_default();
@@ -350,6 +350,11 @@ impl Pump {
         self.frame_output();
         self.copy_small(buffer);
         Ok(())
+    }
+
+    /// What the source has said that it will send, at the least. Other bodies than chunked ones have said so in their head.
+    fn announced(&self) -> u64 {
+        if matches!(self.source, Source::Chunked) { self.decoder.announced() } else { 0 }
     }
 
     fn frame_output(&mut self) {
