@@ -8,10 +8,11 @@ use crate::process::{Core, Process, pinned};
 use crate::run::{answer, progress, raise_descriptor_limit};
 use peers::{Peer, Running, Stage};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tls::Caller;
+use tls::{Call, Caller};
 
 pub(crate) const USAGE: &str = "\
 Measures HTTP/2 and TLS with clients side by side: Tidegate, nginx, HAProxy, nghttpx.
@@ -124,7 +125,7 @@ fn table(
     caller: &Caller,
 ) -> Result<(), String> {
     let compared: Vec<&Running> =
-        running.iter().filter(|one| load == Load::Http2 || one.peer.speaks_tls()).collect();
+        running.iter().filter(|one| load == Load::Http2 || one.peer.is_compared_by_http1()).collect();
     let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); compared.len()];
     for one in &compared {
         once(load, one, options.requests / 10, caller)?; // warm
@@ -217,22 +218,39 @@ fn large(one: &Running, count: u32) -> Result<u32, String> {
     Ok(urls * 16)
 }
 
+/// By HTTP/1.1 and by HTTP/2, each once asked for something.
 fn idle(page: &mut String, stage: &Stage) -> Result<(), String> {
-    let _ = writeln!(page, "## Memory of an idle TLS connection\n\n| | KiB |\n|---|---|");
-    for peer in Peer::ALL.into_iter().filter(|peer| peer.speaks_tls()) {
+    let _ = writeln!(
+        page,
+        "## Memory of an idle TLS connection, after one request\n\n| | HTTP/1.1, KiB | HTTP/2, KiB |\n|---|---|---|"
+    );
+    let caller = stage.caller.forgetful();
+    let (http1, http2) = (caller.config(), caller.by_http2().config());
+    for peer in Peer::ALL {
         progress(&format!("{}: idle TLS connections", peer.name()));
-        let one = stage.start(peer)?; // afresh: what others left in its heap would hide these
-        let config = stage.caller.forgetful().config();
-        drop(Caller::call(&config, one.tls)?);
-        let before = settled_kib(&one.process);
-        let calls: Vec<_> =
-            (0..IDLE_CONNECTIONS).map(|_| Caller::call(&config, one.tls)).collect::<Result<_, _>>()?;
-        let after = settled_kib(&one.process);
-        let each = after.saturating_sub(before) as f64 / f64::from(IDLE_CONNECTIONS);
-        let _ = writeln!(page, "| {} | {each:.1} |", peer.name());
-        drop(calls);
+        let by_http1 = if peer.is_compared_by_http1() {
+            format!("{:.1}", each_kib(stage, peer, |to| Ok(Caller::call(&http1, to)?.0))?)
+        } else {
+            String::new()
+        };
+        let by_http2 = each_kib(stage, peer, |to| Caller::call_by_http2(&http2, to))?;
+        let _ = writeln!(page, "| {} | {by_http1} | {by_http2:.1} |", peer.name());
     }
     Ok(())
+}
+
+fn each_kib(
+    stage: &Stage,
+    peer: Peer,
+    call: impl Fn(SocketAddr) -> Result<Call, String>,
+) -> Result<f64, String> {
+    let one = stage.start(peer)?; // afresh: what others left in its heap would hide these
+    drop(call(one.tls)?);
+    let before = settled_kib(&one.process);
+    let calls: Vec<_> = (0..IDLE_CONNECTIONS).map(|_| call(one.tls)).collect::<Result<_, _>>()?;
+    let after = settled_kib(&one.process);
+    drop(calls);
+    Ok(after.saturating_sub(before) as f64 / f64::from(IDLE_CONNECTIONS))
 }
 
 /// Resident memory two seconds later: what is kept for a moment is gone.

@@ -1,5 +1,5 @@
 //! Starts what is compared at the front door: Tidegate, nginx, HAProxy and nghttpx, each with a listener for HTTP/2 in the
-//! clear and, but for nghttpx, one for HTTPS with the same key. Knows their configuration files, not what is measured.
+//! clear and one for HTTPS, by HTTP/1.1 and HTTP/2, with the same key. Knows their configuration files, not what is measured.
 
 use super::tls::Caller;
 use crate::address::{self, Reserved};
@@ -33,8 +33,8 @@ impl Peer {
         }
     }
 
-    /// Compared by HTTP/2 alone.
-    pub(crate) fn speaks_tls(self) -> bool {
+    /// Not compared by HTTP/2 alone.
+    pub(crate) fn is_compared_by_http1(self) -> bool {
         self != Self::Nghttpx
     }
 }
@@ -134,11 +134,15 @@ impl Stage {
                 let host = |address: SocketAddr| format!("{},{}", address.ip(), address.port());
                 let backend = |address| format!("--backend={};;proto=http/1.1", host(address));
                 let mut words = vec![installed("nghttpx"), format!("--frontend={};no-tls", host(clear))];
-                words.extend([backend(a), backend(b)]);
+                words.extend([format!("--frontend={}", host(tls)), backend(a), backend(b)]);
                 words.extend(
                     ["--workers=1", "--single-process", "--no-ocsp", "--conf=/dev/null"].map(str::to_owned),
                 );
                 words.extend(["--accesslog-file=/dev/null", "--errorlog-file=/dev/null"].map(str::to_owned));
+                words.extend(
+                    ["key.pem", "cert.pem"]
+                        .map(|file| self.scratch.path(file).to_string_lossy().into_owned()),
+                );
                 words
             }
         };
