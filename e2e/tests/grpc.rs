@@ -102,8 +102,7 @@ fn health_is_asked_by_grpc_and_an_unwell_endpoint_gets_no_calls() {
 #[test]
 fn an_unavailable_endpoint_is_asked_once_and_then_another_if_the_policy_says_so() {
     let (one, other) = (Server::start(), Server::start());
-    let retry =
-        "balance = \"round_robin\"\nretry = { on = [\"connect\", \"grpc_unavailable\"], attempts = 2 }\n";
+    let retry = "balance = \"round_robin\"\nlog = { access = \"stdout\" }\nretry = { on = [\"connect\", \"grpc_unavailable\"], attempts = 2 }\n";
     let proxy = before(&[&one, &other], retry);
     assert_eq!(through(&proxy, &["/test.Echo/Fail=UNAVAILABLE"])[0], "UNAVAILABLE");
     let asked = |server: &Server| client(&server.address, &["/test.Echo/Control="])[1].clone();
@@ -114,6 +113,8 @@ fn an_unavailable_endpoint_is_asked_once_and_then_another_if_the_policy_says_so(
         .map(|count| count.as_str().unwrap().parse::<u32>().unwrap())
         .sum();
     assert_eq!(total, 3, "only what the policy names is tried again");
+    let unavailable = "\"cause\":\"answer_refused\",\"status\":200,\"grpc_status\":14,\"ms\":";
+    proxy.output().wait_for_stdout(&["\"attempts\":2", "\"given_up\":[{\"endpoint\":", unavailable]);
 }
 
 #[test]
