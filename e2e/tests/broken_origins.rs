@@ -226,6 +226,19 @@ fn an_unasked_101_is_502() {
     expect_status(502, "101", bytes, Then::KeepAlive);
 }
 
+/// RFC 9110 §7.8.
+#[test]
+fn a_101_to_what_nobody_offered_is_502() {
+    for answer in
+        ["", "Upgrade: x\r\n", "Upgrade: websocket, x\r\n", "Upgrade: ,\r\n", "Upgrade: websocket/13\r\n"]
+    {
+        let bytes = format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{answer}\r\nbytes");
+        let door = Door::with(Script::writes(bytes, Then::KeepAlive), "");
+        let reply = door.ask(get("Connection: Upgrade\r\nUpgrade: echo, WebSocket\r\n"));
+        assert_eq!((reply.status, reply.cause()), (502, Some("upgrade_unasked")), "{answer:?}");
+    }
+}
+
 #[test]
 fn a_flood_of_interim_answers_is_502() {
     let flood =

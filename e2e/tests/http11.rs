@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate_testkit::reply::{Framing, Problem};
-use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Wire, eventually};
+use tidegate_testkit::{
+    Client, Delivery, Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Wire, eventually,
+};
 
 use crate::door::{Door, chunked, get, post};
 
@@ -380,13 +382,52 @@ fn an_upgrade_becomes_a_tunnel() {
 #[test]
 fn an_upgrade_to_http_2_is_never_offered_to_an_endpoint() {
     let door = Door::with(Script::echoes_in_a_tunnel(), "");
-    for protocols in ["h2c", "H2C", "websocket, h2c", "h2c/1"] {
+    for protocols in ["h2c", "H2C", "h2c,, h2c-16", "h2c/1"] {
         let fields =
             format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocols}\r\nHTTP2-Settings: AAA\r\n");
         assert_eq!(door.ask(get(&fields)).status, 200, "{protocols}");
         let request = door.endpoint.last_request();
         assert!(!request.fields.has("upgrade") && !request.fields.has("http2-settings"), "{request:#?}");
     }
+}
+
+#[test]
+fn of_several_offers_the_others_than_http_2_are_kept() {
+    let door = Door::with(Script::echoes_in_a_tunnel(), "");
+    for protocols in ["websocket, h2c", "h2c,websocket", " h2c , h2c,\twebsocket ,x"] {
+        let fields =
+            format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocols}\r\nHTTP2-Settings: AAA\r\n");
+        assert_eq!(door.ask(get(&fields)).status, 101, "{protocols}");
+        assert_eq!(door.endpoint.last_request().field("upgrade"), Some("websocket"));
+    }
+}
+
+/// RFC 9112 §9.3.2 and §9.6: whoever has sent all that it wants to ask may end its side.
+#[test]
+fn requests_that_came_before_a_fin_are_all_answered() {
+    let door = Door::with(Script::answers_after(Duration::from_millis(150), "late"), "");
+    for delivery in Delivery::all() {
+        let mut client = door.proxy.client();
+        client.deliver(&[get(""), post("Content-Length: 2\r\n", "hi"), get("")].concat(), delivery);
+        client.finish();
+        for _ in 0..3 {
+            assert_eq!(client.reply().text(), "late", "{delivery:?}");
+        }
+        client.expect_closed();
+        let mut client = door.proxy.client();
+        client.deliver(&[get(""), b"GET / HT".to_vec()].concat(), delivery);
+        client.finish();
+        assert_eq!(client.reply().text(), "late", "{delivery:?}");
+        client.expect_closed();
+    }
+    let fixed = Tidegate::with("[[route]]\nanswer = { body = \"fixed\" }\n").start();
+    let mut client = fixed.client();
+    client.send(get("").repeat(3));
+    client.finish();
+    for _ in 0..3 {
+        assert_eq!(client.reply().text(), "fixed");
+    }
+    client.expect_closed();
 }
 
 #[test]
@@ -468,8 +509,10 @@ fn absolute_and_asterisk_targets_are_forwarded_in_their_right_form() {
     let door = Door::open();
     door.ask("GET http://test HTTP/1.1\r\nHost: test\r\n\r\n");
     door.ask("OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n");
+    door.ask("OPTIONS http://test HTTP/1.1\r\nHost: test\r\n\r\n");
+    door.ask("OPTIONS http://test?a HTTP/1.1\r\nHost: test\r\n\r\n");
     let targets: Vec<_> = door.endpoint.requests().iter().map(|request| request.target.clone()).collect();
-    assert_eq!(targets, ["/", "*"]);
+    assert_eq!(targets, ["/", "*", "*", "/?a"]);
 }
 
 #[test]

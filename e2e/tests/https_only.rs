@@ -31,6 +31,8 @@ fn a_plain_listener_sends_every_request_to_https_but_for_challenges() {
         ),
         (proxy.address(), "GET", "//evil.test/", "app.test", "https://app.test/evil.test/"),
         (other.address(), "GET", "/x", "[::1]:80", "https://[::1]:8443/x"),
+        (other.address(), "OPTIONS", "*", "app.test", "https://app.test:8443/"),
+        (other.address(), "OPTIONS", "http://app.test?a", "app.test", "https://app.test:8443/?a"),
         (other.address(), "OPTIONS", "/x", "app.test", "https://app.test:8443/x"),
     ] {
         let reply = ask(to, method, target, host);

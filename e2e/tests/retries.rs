@@ -1,6 +1,7 @@
 //! Requests that are tried again, and those that must not be.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate_testkit::{Client, Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, eventually};
@@ -121,6 +122,21 @@ fn attempts_are_bounded() {
     let asked: usize = endpoints.iter().map(Endpoint::request_count).sum();
     assert_eq!(asked, 3, "three attempts are the default");
     eventually("retries are counted", || proxy.metrics().sum("tidegate_cluster_retries_total", &[]) > 1.5);
+}
+
+/// What is lost with a kept connection says nothing of who might be tried next.
+#[test]
+fn a_kept_connection_that_turns_out_dead_is_not_counted_as_an_attempt() {
+    let answered = AtomicBool::new(false);
+    let once = Endpoint::start(Script::new(move |visit| {
+        if answered.swap(true, Ordering::Relaxed) { Then::Close } else { visit.answer("once") }
+    }));
+    let (down, well) = (Endpoint::down(Script::echoes()), Endpoint::answering("well"));
+    let config = "balance = { algorithm = 'first', in_flight_max = 9 }\nworkers = 1\npassive = 'off'\n";
+    let proxy = Tidegate::to(&[&once, &down, &well], config).start();
+    assert_eq!(proxy.get("/").text(), "once");
+    assert_eq!(proxy.get("/").text(), "well", "kept, new, refused, and then the third");
+    assert_eq!(once.request_count(), 3);
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn what_was_agreed_on_is_counted_by_version_protocol_and_ticket_and_stands_in_th
 fn old_versions_silence_and_plain_http_are_refused() {
     let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
     let tls = format!("{}, min_version = \"1.3\"", one(&authority).keys());
-    let proxy = https(&endpoint, &tls, "timeout.handshake = \"300ms\"");
+    let proxy = https(&endpoint, &tls, "timeout.handshake = \"300ms\"\nlog.access = \"stdout\"");
     let old = authority.client_of(&[&rustls::version::TLS12]).connect(proxy.address(), "app.test");
     assert!(old.unwrap_err().contains("ProtocolVersion"));
     let new = authority.client_of(&[&rustls::version::TLS13]).connect(proxy.address(), "app.test");
@@ -219,7 +219,15 @@ fn old_versions_silence_and_plain_http_are_refused() {
     silent.expect_closed();
     let reply = proxy.client().get("/");
     assert_eq!(reply.status, 400);
+    assert_eq!(reply.cause(), Some("handshake_not_tls"));
     assert!(String::from_utf8(reply.body).unwrap().contains("https://"));
+    for (cause, times) in [("no_shared_version", 1.0), ("timeout", 2.0), ("not_tls", 1.0)] {
+        let cause = format!("handshake_{cause}");
+        proxy.output().wait_for_stdout(&[&format!(
+            "\"ended_by\":\"downstream\",\"stage\":\"head\",\"cause\":\"{cause}\""
+        )]);
+        proxy.wait_for_metric("tidegate_failures_total", &[("cause", &cause)], times);
+    }
     let outcome = |outcome| proxy.metrics().sum("tidegate_tls_handshakes_total", &[("outcome", outcome)]);
     for (word, times) in [("no_shared_version", 1.0), ("timeout", 2.0), ("not_tls", 1.0), ("full", 1.0)] {
         assert!((outcome(word) - times).abs() < 0.5, "{word}: {}", outcome(word));

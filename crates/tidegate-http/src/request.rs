@@ -63,7 +63,7 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// The client allows another request on this connection (RFC 9112 §9.3).
     pub keep_alive: bool,
-    /// `Connection: upgrade` with an Upgrade field, no body: the whole value of Upgrade.
+    /// `Connection: upgrade` with an Upgrade field, no body: its value, or the first offer in it that is not h2c.
     pub upgrade: Option<Span>,
     /// The `Connection` field names something beyond close, keep-alive, upgrade, te: nominated fields must be looked up.
     pub nominates: bool,

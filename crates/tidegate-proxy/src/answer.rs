@@ -50,7 +50,7 @@ pub(crate) async fn redirect(
         line.extend_from_slice(match part {
             LocationPart::Host => request.host.of(bytes),
             LocationPart::Literal(text) => text.as_bytes(),
-            LocationPart::Path => call.path(),
+            LocationPart::Path => call.located_path(),
             LocationPart::Query => request.query.of(bytes),
         });
     }
@@ -113,14 +113,13 @@ async fn fail_call(call: &mut Call<'_>, failure: Failure) -> Fate {
 async fn respond(call: &mut Call<'_>, status: u16, lines: &[u8], body: &[u8]) -> Result<Fate, Failure> {
     // Nothing else makes a client wait that is answered from here: others must have their turn.
     consume_budget().await;
-    let request_is_whole = call.journal.head_read && body_is_read(call);
+    let request_is_whole = call.journal.head_read && body_is_read(call) && call.client_may_go_on();
     let reminder = https_only::reminder(call);
     let workspace = &mut *call.workspace;
     let head_read = call.journal.head_read;
     let request = &workspace.request;
     let client_is_http10 = head_read && request.version == Version::Http10;
-    let keep_alive =
-        request_is_whole && request.keep_alive && !call.journal.half_closed && !call.worker.is_draining();
+    let keep_alive = request_is_whole && request.keep_alive && !call.worker.is_draining();
     let without_body = head_read && request.method == Method::Head;
     workspace.download.start(BodyLength::None, BodyLength::None, u64::MAX);
     workspace.download.ends_message(call.down.ends_messages());

@@ -187,7 +187,7 @@ impl<'a> Attempts<'a> {
             Retry::Reset => self.retry.on_reset,
             Retry::Timeout => self.retry.on_timeout,
         };
-        if !wanted || call.journal.begun {
+        if !wanted || call.journal.begun || self.retry.attempts_max == 1 {
             return Err(failure);
         }
         let nothing_sent = failure.retry() == Retry::Always;
@@ -209,7 +209,9 @@ impl<'a> Attempts<'a> {
     }
 
     fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {
-        if call.journal.attempts >= self.retry.attempts_max {
+        // A kept connection that turned out dead is no attempt on an endpoint, and happens once: the next ones are new.
+        let attempts_max = self.retry.attempts_max + u32::from(self.fresh_only);
+        if call.journal.attempts >= attempts_max {
             Some(Objection::Attempts)
         } else if !may_repeat(call) {
             Some(Objection::Method)

@@ -13,7 +13,7 @@ use crate::http2::{self, PREFACE};
 use crate::journal::{Journal, RefusedLine, RequestId};
 use crate::listener::{ListenerState, Open};
 use crate::passage;
-use crate::record::record;
+use crate::record::{Incident, record, record_incident};
 use crate::request::{self, Call, Fate};
 use crate::snapshot::Listener;
 use crate::stream::Stream;
@@ -50,7 +50,9 @@ const SLOW_HEAD: Duration = Duration::from_secs(1);
 const BODY_ROOM: usize = 8 * 1024;
 
 /// For whoever speaks HTTP where TLS is spoken: the one answer that both understand.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 44\r\n\r\n\
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\
+    Proxy-Status: tidegate; error=http_request_error; details=\"handshake_not_tls\"\r\n\r\n\
     This port speaks HTTPS: begin with https://\n";
 
 /// A client connection, in a box of its own: a future would hold it twice, as argument and as variable.
@@ -219,7 +221,7 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
     let Connection { open, listener: state, stream, client, alarm, has_spoken } = connection;
     let worker = &open.worker;
     if client.entrance == Entrance::Open
-        && let Err(fate) = secure(worker, state, stream, alarm, &[]).await
+        && let Err(fate) = secure(worker, state, stream, client, alarm, &[]).await
     {
         return Served::Until(fate, NEVER);
     }
@@ -242,7 +244,7 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
             // Whoever waits for keys, or for its turn, takes nobody's place.
             let received = workspace.input.readable().to_vec();
             drop(workspace);
-            if let Err(fate) = secure(worker, state, stream, alarm, &received).await {
+            if let Err(fate) = secure(worker, state, stream, client, alarm, &received).await {
                 return Served::Until(fate, NEVER);
             }
             if stream.speaks_http2() {
@@ -354,6 +356,7 @@ pub(crate) async fn secure(
     worker: &Worker,
     state: &ListenerState,
     stream: &Stream,
+    client: &Client,
     alarm: &Alarm,
     received: &[u8],
 ) -> Result<(), Fate> {
@@ -363,8 +366,21 @@ pub(crate) async fn secure(
     if worker.handshakes.is_full() {
         worker.metrics.limit("handshakes");
     }
+    let began = now();
     let ended = Box::pin(tls::accept(tls, terminator, &worker.handshakes, received, alarm)).await;
     state.metrics.handshake(ended, tls.agreed());
+    if ended.is_a_fault() {
+        record_incident(&Incident {
+            worker,
+            listener: &listener,
+            address: &ClientAddress::new(client),
+            protocol: None,
+            agreed: None,
+            server_name: tls.server_name(),
+            began,
+            failure: Failure::new(Stage::Head, Cause::Handshake(ended)),
+        });
+    }
     if ended == Handshake::NotTls {
         tls.answer_in_the_clear(PLAIN_HTTP);
         return Err(Fate::Linger);

@@ -141,11 +141,8 @@ async fn await_head(
             return slow_body.poll(call, cx, policy).map(|slow| Err(too_slow(call, slow)));
         }
         slow_body.rest();
-        let timeout = if uploading && !awaits_continue(call) {
-            policy.timeouts.body_idle
-        } else {
-            policy.timeouts.first_byte
-        };
+        // Also while the client waits for 100 (Continue), which not every endpoint knows: it may send its body all the same.
+        let timeout = if uploading { policy.timeouts.body_idle } else { policy.timeouts.first_byte };
         patience
             .poll(call, cx, call.workspace.upload.steps, timeout)
             .map(|()| Err(late_head(call, uploading)))
@@ -166,7 +163,7 @@ fn is_clients_turn(call: &Call<'_>) -> bool {
     call.workspace.upload.waits_for == Side::Source && !awaits_continue(call)
 }
 
-/// The client waits for 100 (Continue) before it sends: then the silence is the endpoint's.
+/// The client waits for 100 (Continue) before it sends: that is no slowness of its own.
 fn awaits_continue(call: &Call<'_>) -> bool {
     let workspace = &call.workspace;
     workspace.request.expects_continue
@@ -176,7 +173,7 @@ fn awaits_continue(call: &Call<'_>) -> bool {
 }
 
 fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
-    let stage = if uploading && !awaits_continue(call) { Stage::Send } else { Stage::Await };
+    let stage = if uploading { Stage::Send } else { Stage::Await };
     if let Some(failure) = call.overall_failure(stage) {
         return failure;
     }
@@ -184,7 +181,7 @@ fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
         return Failure::new(stage, Cause::AttemptTimeout);
     }
     match call.workspace.upload.waits_for {
-        Side::Source if uploading && !awaits_continue(call) => Failure::new(Stage::Send, Cause::BodyStalled),
+        Side::Source if uploading => Failure::new(Stage::Send, Cause::BodyStalled),
         Side::Sink if uploading => Failure::new(Stage::Send, Cause::EndpointStalled),
         _ => Failure::new(Stage::Await, Cause::FirstByteTimeout),
     }
@@ -345,6 +342,7 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         hidden = FieldSet::of(&[FieldKind::EndpointLoadMetrics]); // said to us, not to the client
     }
     let reminder = https_only::reminder_beside_answer(call);
+    let client_may_go_on = call.client_may_go_on();
     let workspace = &mut *call.workspace;
     let client_is_http10 = workspace.request.version == Version::Http10;
     let body = match workspace.response.body {
@@ -356,7 +354,7 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
     };
     let keep_alive = workspace.request.keep_alive
         && workspace.upload.is_done()
-        && !call.journal.half_closed
+        && client_may_go_on
         && !call.worker.is_draining()
         && body != BodyLength::UntilClose;
     workspace.download.start(workspace.response.body, body, u64::MAX);

@@ -3,7 +3,7 @@
 //! Adding a cause does not compile until all of these exist for it. The words are documented in docs/failures.md.
 
 use crate::http2::Misconduct;
-use crate::tls::OriginateError;
+use crate::tls::{Handshake, OriginateError};
 use tidegate_http::chunked::ChunkError;
 use tidegate_http::path::PathError;
 use tidegate_http::proxy_protocol::ProxyHeaderError;
@@ -99,6 +99,8 @@ pub enum Cause {
     /// The endpoint took nothing of the request for longer than `timeout.body_idle`.
     EndpointStalled,
     FirstByteTimeout,
+    /// The client and we did not agree on keys.
+    Handshake(Handshake),
     /// The head did not arrive within `timeout.head`.
     HeadTimeout,
     /// What the client does is no HTTP/2, or too much of it.
@@ -262,6 +264,8 @@ impl Failure {
             Cause::FirstByteTimeout => {
                 facts(Upstream, 504, "first_byte_timeout", "http_response_timeout", Timeout)
             }
+            // Nothing that the client could understand is answered.
+            Cause::Handshake(ended) => facts(Downstream, 499, ended.code(), "tls_protocol_error", Never),
             Cause::HeadTimeout => facts(Downstream, 408, "head_timeout", "http_request_error", Never),
             // Nothing is answered: the connection, or the stream, ends.
             Cause::Http2(misconduct) => {

@@ -15,7 +15,7 @@ pub(crate) fn elsewhere(call: &Call<'_>) -> Option<Vec<u8>> {
     }
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let query = request.query.of(bytes);
-    Some([b"Location: https://", host, port.as_bytes(), call.path(), query, b"\r\n"].concat())
+    Some([b"Location: https://", host, port.as_bytes(), call.located_path(), query, b"\r\n"].concat())
 }
 
 /// The line that tells a client to come by HTTPS only (RFC 6797 §7.2: never in the clear), or nothing.

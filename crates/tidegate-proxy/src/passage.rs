@@ -72,7 +72,7 @@ pub(crate) async fn carry(
     }
     let (journal, received) = (std::mem::take(&mut call.journal), call.workspace.input.readable().to_vec());
     drop(lent); // whoever waits for keys, or for its turn, takes nobody's place
-    if let Err(fate) = secure(worker, state, stream, alarm, &received).await {
+    if let Err(fate) = secure(worker, state, stream, client, alarm, &received).await {
         return Some(fate);
     }
     let course = passage.rest.as_ref()?;

@@ -167,11 +167,12 @@ fn logged_tls<'a>(agreed: &'a Agreed, server_name: Option<&'a str>) -> Tls<'a> {
     }
 }
 
-/// What went wrong with a connection of HTTP/2, or with one of its streams before it was a request.
+/// What went wrong with a connection before anything on it was a request, or with a stream of HTTP/2 before it was one.
 pub(crate) struct Incident<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) listener: &'a Listener,
     pub(crate) address: &'a ClientAddress,
+    pub(crate) protocol: Option<&'static str>,
     pub(crate) agreed: Option<&'a Agreed>,
     pub(crate) server_name: Option<&'a str>,
     /// When the connection did.
@@ -195,7 +196,7 @@ pub(crate) fn record_incident(incident: &Incident<'_>) {
         host: None,
         path: None,
         query: None,
-        protocol: Some("HTTP/2"),
+        protocol: incident.protocol,
         user_agent: None,
         route: None,
         cluster: None,

@@ -556,7 +556,8 @@ impl Drop for Pending<'_> {
 /// `rewritten` unless the path was canonical as it came; an absolute target without a path means the root.
 fn canonical_path<'a>(rewritten: &'a [u8], request: &RequestHead, bytes: &'a [u8]) -> &'a [u8] {
     match (rewritten, request.path.of(bytes)) {
-        (_, b"") if request.method == Method::Options => b"*", // RFC 9112 §3.2.4
+        // RFC 9112 §3.2.4; with a query it is the root's.
+        (_, b"") if request.method == Method::Options && request.query.is_empty() => b"*",
         (b"", b"") => b"/",
         (b"", as_sent) => as_sent,
         (rewritten, _) => rewritten,
@@ -623,6 +624,19 @@ impl Call<'_> {
     /// The canonical path, or `*`.
     pub(crate) fn path(&self) -> &[u8] {
         canonical_path(&self.workspace.path, &self.workspace.request, self.workspace.input.pinned())
+    }
+
+    /// The canonical path for a Location: who asks about all of a server is sent to its root.
+    pub(crate) fn located_path(&self) -> &[u8] {
+        match self.path() {
+            b"*" => b"/",
+            path => path,
+        }
+    }
+
+    /// Whether the client may have another request for this connection: it still sends, or has sent it before its end.
+    pub(crate) fn client_may_go_on(&self) -> bool {
+        !self.journal.half_closed || !self.workspace.input.is_empty()
     }
 
     /// The failure that overrules a stage's own timeout: the worker stops, or the request's time is over.

@@ -8,11 +8,12 @@ use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
 use crate::timers::{NEVER, now};
+use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_balance::Lease;
 use tidegate_http::forward::{ResponseEdits, write_response};
-use tidegate_http::{BodyLength, FieldSet};
+use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
 
 /// Passes the 101 on and becomes the tunnel that it opens.
 pub(crate) async fn run(
@@ -57,8 +58,8 @@ pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy)
         let steps = call.workspace.upload.steps.wrapping_add(call.workspace.download.steps);
         let late = patience.poll(call, cx, steps, policy.timeouts.tunnel_idle);
         late.map(|()| {
-            let idle = Failure::new(Stage::Tunnel, Cause::TunnelIdle);
-            Err(call.overall_failure(Stage::Tunnel).unwrap_or(idle))
+            let cause = if call.worker.is_stopping() { Cause::DrainDeadline } else { Cause::TunnelIdle };
+            Err(Failure::new(Stage::Tunnel, cause))
         })
     })
     .await?;
@@ -66,9 +67,23 @@ pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy)
     Ok(())
 }
 
+/// RFC 9110 §7.8: the endpoint says what it switches to, and that is something that the client offered.
+fn is_offered(workspace: &Workspace) -> bool {
+    let offer = workspace.request.upgrade.map_or(b"".as_slice(), |offer| offer.of(workspace.input.pinned()));
+    let response = &workspace.response;
+    let choice = field::find_kind(&response.fields, workspace.answer.readable(), FieldKind::Upgrade);
+    let mut chosen = elements(choice.unwrap_or_default()).peekable();
+    chosen.peek().is_some()
+        && chosen.all(|one| elements(offer).any(|offered| offered.eq_ignore_ascii_case(one)))
+}
+
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
 fn open(call: &mut Call<'_>) -> Result<(), Failure> {
     let workspace = &mut *call.workspace;
-    let Some(protocol) = workspace.request.upgrade else {
+    let Some(protocol) = workspace.request.upgrade.filter(|_| is_offered(workspace)) else {
         return Err(Failure::new(Stage::Await, Cause::UpgradeUnasked));
     };
     workspace.upload.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);

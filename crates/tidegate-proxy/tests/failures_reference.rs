@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 const PAGE: &str = include_str!("../../../docs/failures.md");
 const FAILURES: &str = include_str!("../src/failure.rs");
 /// Where the words of malformed messages are, and of handshakes that failed.
-const PARSERS: [&str; 7] = [
+const PARSERS: [&str; 8] = [
     include_str!("../src/http2/misconduct.rs"),
+    include_str!("../src/tls/accept.rs"),
     include_str!("../src/tls/originate.rs"),
     include_str!("../../tidegate-http/src/chunked.rs"),
     include_str!("../../tidegate-http/src/path.rs"),

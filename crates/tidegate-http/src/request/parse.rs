@@ -298,13 +298,23 @@ fn next_line(head: &RequestHead) -> u32 {
     head.fields.len() as u32 + 2
 }
 
-/// The one Upgrade field, unless it offers h2c: a tunnel to another HTTP would bypass every rule of this proxy.
+/// The one Upgrade field; of one that offers h2c among others the first that is not: a tunnel to another HTTP would bypass every
+/// rule of this proxy.
 fn upgrade(bytes: &[u8], head: &RequestHead) -> Option<Span> {
     let mut upgrades = head.fields.iter().filter(|field| field.kind == FieldKind::Upgrade);
     let (only, None) = (upgrades.next()?, upgrades.next()) else { return None };
-    let value = only.value.of(bytes);
-    let offers_h2c = value.windows(3).any(|word| word.eq_ignore_ascii_case(b"h2c"));
-    (!value.is_empty() && !offers_h2c).then_some(only.value)
+    let is_h2c = |offer: &[u8]| offer.windows(3).any(|word| word.eq_ignore_ascii_case(b"h2c"));
+    if !is_h2c(only.value.of(bytes)) {
+        return Some(only.value).filter(|value| !value.is_empty());
+    }
+    let mut start = only.value.start as usize;
+    let mut offers = only.value.of(bytes).split(|byte| *byte == b',').map(|offer| {
+        let blank = offer.len() - offer.trim_ascii_start().len();
+        let span = Span::new(start + blank, start + blank + offer.trim_ascii().len());
+        start += offer.len() + 1;
+        span
+    });
+    offers.find(|offer| !offer.is_empty() && !is_h2c(offer.of(bytes)))
 }
 
 /// What the bytes where a version should stand are instead; `Ok` if they may still become one.

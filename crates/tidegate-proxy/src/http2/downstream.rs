@@ -371,6 +371,7 @@ impl Shared {
             worker: &self.open.worker,
             listener: &self.listener.current(),
             address: &self.address,
+            protocol: Some("HTTP/2"),
             agreed: self.agreed.as_deref(),
             server_name: self.server_name.as_deref(),
             began: self.began,

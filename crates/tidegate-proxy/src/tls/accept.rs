@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handshake {
+pub enum Handshake {
     /// The client was not content: with our certificate, most often.
     Alert,
     /// An authority has seen what it wanted to see; nothing else is served on such a connection (RFC 8737 §3), on which nobody
@@ -100,6 +100,27 @@ impl Handshake {
             ) => Self::NoSharedVersion,
             _ => Self::Failed,
         }
+    }
+
+    /// As a cause in the log, where it is somebody's fault.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Alert => "handshake_alert",
+            Self::ClientCertBad => "handshake_client_cert_bad",
+            Self::ClientCertMissing => "handshake_client_cert_missing",
+            Self::ClientCertRevoked => "handshake_client_cert_revoked",
+            Self::Limit => "handshake_limit",
+            Self::NoSharedSuite => "handshake_no_shared_suite",
+            Self::NoSharedVersion => "handshake_no_shared_version",
+            Self::NotTls => "handshake_not_tls",
+            Self::Timeout => "handshake_timeout",
+            _ => "handshake_failed",
+        }
+    }
+
+    /// It failed, and not because the client thought better of it.
+    pub(crate) fn is_a_fault(self) -> bool {
+        !matches!(self, Self::Challenge | Self::ClientGone | Self::Full | Self::Resumed)
     }
 
     pub(crate) fn succeeded(self) -> bool {

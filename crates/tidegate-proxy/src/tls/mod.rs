@@ -17,7 +17,8 @@ mod subject; // whom a client's certificate is for
 mod terminator; // what a listener needs to take TLS connections
 mod turns; // whose handshake begins next
 
-pub(crate) use accept::{Handshake, accept};
+pub use accept::Handshake;
+pub(crate) use accept::accept;
 pub(crate) use agreed::Agreed;
 pub use originate::OriginateError;
 pub(crate) use originate::{is_refusal, originate};
