@@ -89,7 +89,7 @@ mod tests {
             let total: u32 = asked.iter().sum();
             for (&count, &micros) in asked.iter().zip(&micros).filter(|of| *of.1 > 3 * fastest) {
                 // One in twenty for each time that it is slower is a sixtieth. But at first it is believed to be less slow than it
-                // is: 2.7 % was the most in 3 000 fleets.
+                // is: the most in some thousand fleets was 2.7 %.
                 prop_assert!(f64::from(count) <= 1.0 + f64::from(total) / 25.0, "{count} of {total} took {micros}");
             }
         }
