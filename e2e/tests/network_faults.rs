@@ -228,7 +228,7 @@ fn a_tunnel_whose_client_vanishes_ends_long_before_it_has_been_idle() {
             network.lose(Loss::All, &[door.proxy.address().port()]);
             gate.open();
             door.endpoint.wait_until_left();
-            door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "tunnel_broken")], 1.0);
+            door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "tunnel_client_gone")], 1.0);
             network.heal();
             door.serves();
         }

@@ -137,8 +137,10 @@ pub enum Cause {
     /// The endpoint gave the request back unread: it closes, or has as many as it takes.
     StreamRefused,
     TotalTimeout,
-    /// One side of a tunnel was reset.
-    TunnelBroken,
+    /// The client reset its side of a tunnel.
+    TunnelClientGone,
+    /// The endpoint did.
+    TunnelEndpointGone,
     TunnelIdle,
     /// The endpoint answered an upgrade that was no offer with something else, as if it were all the same.
     UpgradeIgnored,
@@ -296,7 +298,12 @@ impl Failure {
             }
             Cause::StreamRefused => facts(Upstream, 503, "stream_refused", "connection_terminated", Always),
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
-            Cause::TunnelBroken => facts(Proxy, 502, "tunnel_broken", "connection_terminated", Never),
+            Cause::TunnelClientGone => {
+                facts(Downstream, 499, "tunnel_client_gone", "connection_terminated", Never)
+            }
+            Cause::TunnelEndpointGone => {
+                facts(Upstream, 502, "tunnel_endpoint_gone", "connection_terminated", Never)
+            }
             Cause::TunnelIdle => facts(Proxy, 504, "tunnel_idle", "connection_read_timeout", Never),
             Cause::UpgradeIgnored => facts(Upstream, 502, "upgrade_ignored", "http_upgrade_failed", Never),
             Cause::UpgradeUnasked => facts(Upstream, 502, "upgrade_unasked", "http_upgrade_failed", Never),

@@ -4,6 +4,7 @@
 use crate::exchange::{Exchanged, report_head};
 use crate::failure::{Cause, Failure, Stage};
 use crate::patience::Patience;
+use crate::pump::PumpError;
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
@@ -112,13 +113,19 @@ fn open(call: &mut Call<'_>) -> Result<(), Failure> {
 fn poll_upward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Poll<()>, Failure> {
     let workspace = &mut *call.workspace;
     let polled = workspace.upload.poll(cx, call.down, &mut workspace.input, up);
-    pass_end(polled.map_err(|_| ()), cx, up)
+    let broken = |error| if is_sinks(&error) { Cause::TunnelEndpointGone } else { Cause::TunnelClientGone };
+    pass_end(polled.map_err(broken), cx, up)
 }
 
 fn poll_downward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Poll<()>, Failure> {
     let workspace = &mut *call.workspace;
     let polled = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
-    pass_end(polled.map_err(|_| ()), cx, call.down)
+    let broken = |error| if is_sinks(&error) { Cause::TunnelClientGone } else { Cause::TunnelEndpointGone };
+    pass_end(polled.map_err(broken), cx, call.down)
+}
+
+fn is_sinks(error: &PumpError) -> bool {
+    matches!(error, PumpError::SinkBroken)
 }
 
 /// One side of a WebSocket has closed it, and the other one may just say so as well (RFC 6455 §5.5.1): from then on the
@@ -142,13 +149,12 @@ fn has_ended(polled: Result<Poll<()>, Failure>, other_ended: bool) -> Result<boo
 
 /// A side that ended in good order ends the other's reading; one that broke breaks the tunnel.
 fn pass_end(
-    polled: Poll<Result<(), ()>>,
+    polled: Poll<Result<(), Cause>>,
     cx: &mut Context<'_>,
     to: &mut Stream,
 ) -> Result<Poll<()>, Failure> {
-    let broken = |()| Failure::new(Stage::Tunnel, Cause::TunnelBroken);
     let Poll::Ready(ended) = polled else { return Ok(Poll::Pending) };
-    ended.map_err(broken)?;
+    ended.map_err(|cause| Failure::new(Stage::Tunnel, cause))?;
     let Poll::Ready(_) = to.poll_shutdown(cx) else { return Ok(Poll::Pending) };
     Ok(Poll::Ready(()))
 }
