@@ -360,6 +360,43 @@ fn a_client_named_in_one_family_of_forwarding_fields_is_named_in_both() {
     }
 }
 
+/// RFC 7239 §4: no parameter twice in an element. What two readers would read differently is believed and passed on by nobody.
+#[test]
+fn a_forwarded_that_says_two_things_at_once_is_not_believed() {
+    let (endpoint, proxy) = trusting();
+    for claims in
+        ["for=3.3.3.3;for=4.4.4.4", "for=3.3.3.3;proto=https;For=4.4.4.4", "for=3.3.3.3;host=a;host=b"]
+    {
+        let mut client = Client::connect_from("127.0.0.65", proxy.address());
+        client.send(get(&format!("Forwarded: {claims}\r\n")));
+        assert_eq!(client.reply().status, 200);
+        let request = endpoint.last_request();
+        assert_eq!(request.fields.all("x-forwarded-for"), ["127.0.0.65"], "{claims}");
+        assert_eq!(request.fields.all("forwarded"), ["for=127.0.0.65;host=test;proto=http"], "{claims}");
+    }
+}
+
+/// A proxy whose socket is for both families names IPv4 clients so.
+#[test]
+fn an_ipv4_client_in_ipv6_spelling_is_the_ipv4_client() {
+    let log = "[log]\naccess = \"stdout\"\n";
+    let endpoint = Endpoint::answering("x");
+    let proxy = Tidegate::to(&[&endpoint], &format!("trusted_proxies = \"127.0.0.64/26\"\n{log}")).start();
+    let in_x_forwarded = "X-Forwarded-For: ::ffff:8.8.8.8\r\n";
+    for (claims, client_address) in
+        [(in_x_forwarded, "8.8.8.8"), ("Forwarded: for=\"[::ffff:8.8.8.9]:80\"\r\n", "8.8.8.9")]
+    {
+        let mut client = Client::connect_from("127.0.0.65", proxy.address());
+        client.send(get(claims));
+        assert_eq!(client.reply().status, 200);
+        let request = endpoint.last_request();
+        let other = if claims == in_x_forwarded { "forwarded" } else { "x-forwarded-for" };
+        let told = request.fields.all(other).join(", ");
+        assert!(told.trim_start_matches("for=").starts_with(client_address), "{claims}: {told}");
+        proxy.output().wait_for_stdout(&[&format!("\"client\":\"{client_address}\"")]);
+    }
+}
+
 #[test]
 fn an_upgrade_becomes_a_tunnel() {
     let door = Door::with(Script::echoes_in_a_tunnel(), "");

@@ -39,7 +39,7 @@ pub fn told<'a>(fields: &[Field], buffer: &'a [u8], is_trusted: impl Fn(IpAddr) 
             elements(fields, buffer, FieldKind::XForwardedFor).map(|entry| (address_of(entry), None, None));
         return with_alone(fields, buffer, search(Family::XForwarded, said, is_trusted));
     }
-    if is_said(FieldKind::Forwarded) && is_balanced(fields, buffer) {
+    if is_said(FieldKind::Forwarded) && is_unambiguous(fields, buffer) {
         let said = elements(fields, buffer, FieldKind::Forwarded).map(|element| {
             let proto = parameter(element, b"proto").filter(|proto| is_scheme(proto));
             (node(element), proto, parameter(element, b"host").filter(|host| is_host(host)))
@@ -94,10 +94,24 @@ pub(crate) fn node(element: &[u8]) -> Option<IpAddr> {
     address_of(parameter(element, b"for")?)
 }
 
-/// Every quoted string is closed in its own line.
-fn is_balanced(fields: &[Field], buffer: &[u8]) -> bool {
+/// Every quoted string is closed in its own line, and no element says the same twice: readers would differ in whom to
+/// believe.
+fn is_unambiguous(fields: &[Field], buffer: &[u8]) -> bool {
     let mut lines = fields.iter().filter(|field| field.kind == FieldKind::Forwarded);
     lines.all(|field| !ends_in_quotes(field.value.of(buffer)))
+        && !elements(fields, buffer, FieldKind::Forwarded).any(repeats)
+}
+
+/// RFC 7239 §4: "Each parameter MUST NOT occur more than once" in an element. Others than its own four mean nothing here.
+fn repeats(element: &[u8]) -> bool {
+    let mut seen = [false; 4];
+    Pieces { rest: Some(element), separator: b';' }.any(|pair| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+        let mut known = ["by", "for", "host", "proto"].iter().zip(&mut seen);
+        known
+            .find(|(parameter, _)| name.eq_ignore_ascii_case(parameter.as_bytes()))
+            .is_some_and(|(_, seen)| std::mem::replace(seen, true))
+    })
 }
 
 fn ends_in_quotes(text: &[u8]) -> bool {
@@ -131,16 +145,17 @@ fn is_host(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(is_of_host)
 }
 
-/// `192.0.2.1`, `2001:db8::1`, and what some proxies write: `192.0.2.1:80`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+/// `192.0.2.1`, `2001:db8::1`, and what some proxies write: `192.0.2.1:80`, `[2001:db8::1]`, `[2001:db8::1]:80`. What a
+/// socket for both families calls `::ffff:192.0.2.1` is an IPv4 address.
 pub(crate) fn address_of(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?;
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Some(address);
-    }
-    if let Some(bare) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return bare.parse().ok().map(IpAddr::V6);
-    }
-    text.parse::<SocketAddr>().ok().map(|address| address.ip())
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match (text.parse::<IpAddr>(), bare) {
+        (Ok(address), _) => address,
+        (Err(_), Some(bare)) => IpAddr::V6(bare.parse().ok()?),
+        (Err(_), None) => text.parse::<SocketAddr>().ok()?.ip(),
+    };
+    Some(address.to_canonical())
 }
 
 /// What lies between separators that are not inside of quotes (RFC 9110 §5.6.4).
@@ -237,6 +252,13 @@ mod tests {
             ("X-Forwarded-For: 192.0.2.1,, ,10.0.0.1,\r\n", Some("192.0.2.1"), "empty elements are none"),
             ("X-Forwarded-For: 2001:db8::1, fd00::1\r\n", Some("2001:db8::1"), "IPv6"),
             ("X-Forwarded-For: [2001:db8::1]:80, [fd00::1]\r\n", Some("2001:db8::1"), "IPv6 in brackets"),
+            ("X-Forwarded-For: ::ffff:192.0.2.1\r\n", Some("192.0.2.1"), "IPv4 in IPv6"),
+            (
+                "X-Forwarded-For: 192.0.2.1, [::ffff:10.0.0.2]:80, [::FFFF:a00:1]\r\n",
+                Some("192.0.2.1"),
+                "IPv4 in IPv6, in brackets, is trusted as IPv4",
+            ),
+            ("Forwarded: for=\"[::ffff:192.0.2.1]:80\"\r\n", Some("192.0.2.1"), "IPv4 in IPv6, quoted"),
             ("X_Forwarded_For: 192.0.2.1\r\n", None, "an alias is not believed"),
             (
                 "Forwarded: for=192.0.2.9, For=192.0.2.1;proto=http, for=10.0.0.1\r\n",
@@ -262,6 +284,12 @@ mod tests {
                 "an escaped quote",
             ),
             ("Forwarded: for=192.0.2.1;host=\"a, for=10.0.0.1\r\n", None, "quotes that do not end"),
+            ("Forwarded: for=192.0.2.1;for=192.0.2.2\r\n", None, "named twice"),
+            ("Forwarded: for=192.0.2.1;proto=http; For =192.0.2.1, for=10.0.0.1\r\n", None, "named twice"),
+            ("Forwarded: for=192.0.2.1, for=10.0.0.1;host=a;host=b\r\n", None, "a proxy's host given twice"),
+            ("Forwarded: for=192.0.2.1, for=10.0.0.1;by=a;BY\r\n", None, "a proxy named twice"),
+            ("Forwarded: for=192.0.2.1;x=for;x=1;;;\r\n", Some("192.0.2.1"), "what means nothing may repeat"),
+            ("Forwarded: host=\";for=1\";for=192.0.2.1\r\n", Some("192.0.2.1"), "not twice, but in quotes"),
             (
                 "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.9\r\n",
                 Some("192.0.2.1"),
