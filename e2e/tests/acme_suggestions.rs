@@ -3,11 +3,13 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_testkit::pebble::Pebble;
@@ -154,6 +156,59 @@ fn an_authority_that_is_asked_too_often_is_not_asked_before_it_says() {
     assert!(status(&proxy)["problem"].as_str().unwrap().contains("not before tea"));
     let next = status(&proxy)["acme"]["next_order"].as_i64().unwrap() - now();
     assert!((7140..=7200).contains(&next), "{next}");
+}
+
+/// RFC 8555 §6.7.
+fn problem(kind: &str) -> String {
+    let problem = json!({ "type": format!("urn:ietf:params:acme:error:{kind}"), "detail": kind }).to_string();
+    format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\r\n{problem}",
+        problem.len()
+    )
+}
+
+#[test]
+fn a_reload_asks_again_at_once_where_the_authority_has_refused() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+    pebble.start();
+    let oracle = Endpoint::start(Script::writes(problem("rejectedIdentifier"), Then::KeepAlive));
+    let (front, app) = (before(&pebble, &["/order-plz"], &oracle), Endpoint::answering("hello"));
+    let proxy = site(&app, [plain.address(), tls.address()], folder.path(), &front, &pebble);
+    // By itself, it would come for the fourth time after more than four minutes.
+    for failures in 1..=4 {
+        eventually("it was refused", || {
+            let acme = &status(&proxy)["acme"];
+            acme["state"] == "waiting" && acme["failures_in_a_row"] == failures
+        });
+        proxy.signal(Signal::HUP);
+    }
+}
+
+#[test]
+fn an_authority_that_was_down_and_loses_its_thread_has_refused_nothing() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+    let visits = AtomicUsize::new(0);
+    let oracle = Endpoint::start(Script::new(move |visit| {
+        visit.read_body();
+        // Each is tried three times at once; so the authority loses its thread twice, and then says no.
+        let lost = visits.fetch_add(1, Ordering::Relaxed) < 2 * 3;
+        visit.write(problem(if lost { "badNonce" } else { "rejectedIdentifier" }));
+        Then::KeepAlive
+    }));
+    let (front, app) = (before(&pebble, &["/order-plz"], &oracle), Endpoint::answering("hello"));
+    let proxy = site(&app, [plain.address(), tls.address()], folder.path(), &front, &pebble);
+    proxy.output().wait_for_stderr(&["no new certificate for app.test"]);
+    pebble.start();
+    proxy.output().wait_for_stderr(&["does not know what it has just handed out"]);
+    eventually("it has refused", || {
+        let acme = &status(&proxy);
+        acme["problem"].as_str().is_some_and(|problem| problem.contains("the authority refused"))
+            && acme["acme"]["state"] == "waiting"
+    });
+    let next = status(&proxy)["acme"]["next_order"].as_i64().unwrap() - now();
+    assert!((0..=19).contains(&next), "{next}");
 }
 
 #[test]

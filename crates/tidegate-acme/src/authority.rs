@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// RFC 8555 §6.6: whoever asks too often is told so, with whatever it asks for.
 const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
 
+/// RFC 8555 §6.5: says nothing about what was asked for. The library has tried it again, twice.
+const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum AcmeError {
@@ -30,6 +33,9 @@ pub enum AcmeError {
     Dns(#[from] DnsError),
     #[error("it cannot be kept: {0}")]
     Folder(io::Error),
+    /// Has been tried again at once, and in vain (RFC 8555 §6.5: a client should).
+    #[error("the authority does not know what it has just handed out: {0}")]
+    Forgetful(String),
     #[error("the authority refused: {why}")]
     Refused {
         why: String,
@@ -153,7 +159,9 @@ impl Authority {
         if let Some(replaced) = self.identifier(host) {
             match account.new_order(&NewOrder::new(&identifiers).replaces(replaced)).await {
                 Ok(order) => return Ok(order),
-                Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(RATE_LIMITED) => {
+                Err(Error::Api(problem))
+                    if matches!(problem.r#type.as_deref(), Some(BAD_NONCE | RATE_LIMITED)) =>
+                {
                     return Err(self.said(Error::Api(problem)));
                 }
                 // It makes no suggestions, knows not that certificate, or has replaced it before.
@@ -263,9 +271,12 @@ impl Authority {
         challenge.set_ready().await.map_err(|error| self.said(error))
     }
 
-    /// Whether it refused, and when it wants to be asked again; or whether it was not there.
+    /// Whether it refused, and when it wants to be asked again; whether it was not there, or lost its thread.
     fn said(&self, error: Error) -> AcmeError {
         if let Error::Api(problem) = error {
+            if problem.r#type.as_deref() == Some(BAD_NONCE) {
+                return AcmeError::Forgetful(problem.to_string());
+            }
             let retry_after = self.later.take().and_then(|said| retry_after(&said, (self.clock)()));
             return AcmeError::Refused { why: problem.to_string(), retry_after };
         }

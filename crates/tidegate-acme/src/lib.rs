@@ -19,4 +19,4 @@ pub use challenge::{Answer, Answers, ChallengeKind, Proof};
 pub use dns::{Dns, DnsError, KeyError, Through, look_at_key};
 pub use folder::Folder;
 pub use internal::{Internal, InternalError};
-pub use schedule::{pause, renewal_due};
+pub use schedule::{Failures, Pause, renewal_due};

@@ -9,23 +9,49 @@ pub fn renewal_due(not_before: i64, not_after: i64) -> i64 {
     not_after - (not_after - not_before) / 3
 }
 
-/// How long to wait after so many failures in a row. Doubling from a second while nobody answers, up to an hour; and four times
-/// as long each time from a quarter of a minute when the authority said no, up to six hours, because authorities count those:
-/// Let's Encrypt allows five failures an hour for each host, and this makes four in the first. Never less than the
-/// authority asks for. `chance`, from 0 to 1, keeps many that failed at once from coming back at once.
-pub fn pause(error: &AcmeError, failures: u32, chance: f64) -> Duration {
-    let (first, factor, longest, asked) = match error {
-        AcmeError::Refused { retry_after, .. } => {
-            (Duration::from_secs(15), 4_u32, Duration::from_hours(6), *retry_after)
+/// Failures in a row, each kind counted by itself: an authority that was down for a night has refused nothing. One that answers is
+/// no longer down, but what it has refused it still counts, however long it was away in between.
+#[derive(Debug, Default)]
+pub struct Failures {
+    dns: u32,
+    refused: u32,
+    unreachable: u32,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// In any case: the authority asks for it.
+    pub asked: Duration,
+    /// All in all, if nobody wants it sooner.
+    pub whole: Duration,
+}
+
+impl Failures {
+    /// After one more. Doubling from a second while nobody answers, up to an hour; and four times as long each time from a quarter
+    /// of a minute when the authority said no, up to six hours, because authorities count those: Let's Encrypt allows five
+    /// failures an hour for each host, and this makes four in the first. Never less than the authority asks for. `chance`, from 0
+    /// to 1, keeps many that failed at once from coming back at once.
+    pub fn pause(&mut self, error: &AcmeError, chance: f64) -> Pause {
+        let (count, first, factor, longest, asked) = match error {
+            AcmeError::Refused { retry_after, .. } => {
+                (&mut self.refused, 15, 4_u32, Duration::from_hours(6), *retry_after)
+            }
+            AcmeError::Dns(_) => (&mut self.dns, 15, 2, Duration::from_hours(1), None),
+            AcmeError::Folder(_) | AcmeError::Forgetful(_) | AcmeError::Unreachable(_) => {
+                (&mut self.unreachable, 1, 2, Duration::from_hours(1), None)
+            }
+        };
+        *count = count.saturating_add(1);
+        let grown = Duration::from_secs(first).saturating_mul(factor.saturating_pow(*count - 1));
+        if matches!(error, AcmeError::Refused { .. } | AcmeError::Dns(_)) {
+            self.unreachable = 0;
         }
-        AcmeError::Dns(_) => (Duration::from_secs(15), 2, Duration::from_hours(1), None),
-        AcmeError::Folder(_) | AcmeError::Unreachable(_) => {
-            (Duration::from_secs(1), 2, Duration::from_hours(1), None)
-        }
-    };
-    let grown = first.saturating_mul(factor.saturating_pow(failures.saturating_sub(1)));
-    let spread = grown.min(longest).mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0);
-    spread.max(asked.unwrap_or_default().min(ASKED_MAX))
+        // By a quarter more or less, and all of it within the longest.
+        let spread = grown.min(longest * 4 / 5).mul_f64(0.75 + chance.clamp(0.0, 1.0) / 2.0);
+        let asked = asked.unwrap_or_default().min(ASKED_MAX);
+        Pause { asked, whole: spread.max(asked) }
+    }
 }
 
 /// Whatever an authority asks for, tomorrow is another day.
@@ -45,24 +71,55 @@ mod tests {
         AcmeError::Refused { why: String::new(), retry_after }
     }
 
+    /// Of so many failures in a row, the last pause.
+    fn pause(error: &AcmeError, failures: u32, chance: f64) -> Duration {
+        let mut counted = Failures::default();
+        for _ in 1..failures {
+            counted.pause(error, chance);
+        }
+        counted.pause(error, chance).whole
+    }
+
     fn seconds(error: &AcmeError, failures: u32) -> u64 {
         pause(error, failures, 0.5).as_secs()
     }
 
     #[test]
     fn pauses_grow_up_to_an_end_and_are_longer_after_a_refusal() {
-        let gone = AcmeError::Unreachable(String::new());
-        assert_eq!([1, 2, 3, 100].map(|failures| seconds(&gone, failures)), [1, 2, 4, 3600]);
+        for gone in [AcmeError::Unreachable(String::new()), AcmeError::Forgetful(String::new())] {
+            assert_eq!([1, 2, 3, 100].map(|failures| seconds(&gone, failures)), [1, 2, 4, 2880]);
+        }
         let refused = refused(None);
         assert_eq!(
             [1, 2, 3, 4, 5, 100].map(|failures| seconds(&refused, failures)),
-            [15, 60, 240, 960, 3840, 21_600]
+            [15, 60, 240, 960, 3840, 17_280]
         );
     }
 
     #[test]
+    fn each_kind_of_failure_is_counted_by_itself() {
+        let gone = || AcmeError::Unreachable(String::new());
+        let mut failures = Failures::default();
+        let mut after = |error: AcmeError| failures.pause(&error, 0.5).whole.as_secs();
+        assert_eq!([(); 5].map(|()| after(gone())), [1, 2, 4, 8, 16]);
+        assert_eq!(after(refused(None)), 15, "it had refused nothing while it was down");
+        assert_eq!(after(gone()), 1, "it was there in between");
+        assert_eq!(after(AcmeError::Forgetful(String::new())), 2);
+        assert_eq!(after(refused(None)), 60, "it counts over an outage");
+    }
+
+    #[test]
+    fn no_pause_is_longer_than_it_is_said_to_be() {
+        let gone = AcmeError::Unreachable(String::new());
+        assert_eq!(pause(&gone, 100, 1.0), Duration::from_hours(1));
+        assert_eq!(pause(&refused(None), 100, 1.0), Duration::from_hours(6));
+        assert_eq!(pause(&refused(None), 100, 0.0), Duration::from_mins(216), "and they are spread");
+    }
+
+    #[test]
     fn no_more_failures_an_hour_than_authorities_allow() {
-        let pauses = (1..).map(|failures| pause(&refused(None), failures, 0.0));
+        let mut failures = Failures::default();
+        let pauses = std::iter::repeat_with(|| failures.pause(&refused(None), 0.0).whole);
         let moments = pauses.scan(Duration::ZERO, |now, pause| {
             *now += pause;
             Some(*now)
@@ -74,13 +131,10 @@ mod tests {
     #[test]
     fn an_authority_is_not_asked_before_the_time_that_it_says_and_chance_spreads_the_rest() {
         let hour = Duration::from_hours(1);
-        assert_eq!(pause(&refused(Some(hour)), 1, 0.0), hour);
-        assert_eq!(
-            pause(&refused(Some(hour)), 100, 1.0),
-            Duration::from_mins(450),
-            "its own pause is longer"
-        );
-        assert_eq!(pause(&refused(Some(hour * 1000)), 1, 0.0), ASKED_MAX);
+        let once = |asked| Failures::default().pause(&refused(Some(asked)), 0.0);
+        assert_eq!(once(hour), Pause { asked: hour, whole: hour });
+        assert_eq!(pause(&refused(Some(hour)), 100, 1.0), hour * 6, "its own pause is longer");
+        assert_eq!(once(hour * 1000).asked, ASKED_MAX);
         let [early, late] = [0.0, 1.0].map(|chance| pause(&refused(None), 2, chance).as_secs());
         assert_eq!([early, late], [45, 75]);
     }

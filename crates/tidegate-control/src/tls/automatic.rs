@@ -14,13 +14,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerConfig;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_acme::{Answer, Answers, Authority, ChallengeKind, Dns, Folder, Proof, Terms, Through, pause};
+use tidegate_acme::{
+    Answer, Answers, Authority, ChallengeKind, Dns, Failures, Folder, Pause, Proof, Terms, Through,
+};
 use tidegate_config::{Acme, AcmeChallenge, AcmeDns, CertificateFiles, DnsThrough};
 use tidegate_proxy::tls::challenges::{ACME_TLS, Challenges, Shown};
 use tidegate_telemetry::families::ACME_ORDERS;
 use tidegate_telemetry::registry::CONTROL;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// How often it is looked whether one is due: a clock may be set.
@@ -91,11 +95,15 @@ pub(crate) struct Automatic {
 
 /// Ends when it is dropped.
 #[derive(Debug)]
-struct Task(JoinHandle<()>);
+struct Task {
+    renews: JoinHandle<()>,
+    /// Somebody may have done something about what failed.
+    nudge: Arc<Notify>,
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        self.renews.abort();
     }
 }
 
@@ -109,7 +117,8 @@ pub(crate) struct Surroundings {
 }
 
 impl Automatic {
-    /// Asks for what is wanted now, and for nothing else any more. What goes on is not disturbed.
+    /// Asks for what is wanted now, and for nothing else any more. What goes on is not disturbed; where it has failed, it is tried
+    /// again now.
     pub(crate) fn follow(&mut self, surroundings: &Surroundings) {
         let wanted = surroundings.keeper.wanted();
         self.tasks.retain(|known, _| wanted.contains(known));
@@ -119,9 +128,12 @@ impl Automatic {
                 Arc::new(Authority::new(terms.clone(), folder.clone(), now))
             });
             let (authority, surroundings) = (Arc::clone(authority), surroundings.clone());
-            self.tasks.entry(wanted).or_insert_with_key(|wanted| {
-                Task(tokio::spawn(renew(wanted.clone(), authority, surroundings)))
+            let task = self.tasks.entry(wanted).or_insert_with_key(|wanted| {
+                let nudge = Arc::<Notify>::default();
+                let renews = renew(wanted.clone(), authority, surroundings, Arc::clone(&nudge));
+                Task { renews: tokio::spawn(renews), nudge }
             });
+            task.nudge.notify_waiters(); // nothing is kept for a failure that is yet to come
         }
     }
 }
@@ -130,8 +142,8 @@ impl Automatic {
     /// Asks for nothing more; orders that are under way are given up, and what they have shown in the DNS is taken away.
     pub(crate) async fn end(&mut self) {
         for (_, mut task) in self.tasks.drain() {
-            task.0.abort();
-            let _ = (&mut task.0).await; // what it had shown is being taken away when it has ended
+            task.renews.abort();
+            let _ = (&mut task.renews).await; // what it had shown is being taken away when it has ended
         }
         for authority in self.authorities.values() {
             authority.withdrawn().await;
@@ -140,11 +152,12 @@ impl Automatic {
 }
 
 /// Keeps one certificate fresh for as long as the task lives.
-async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surroundings) {
+async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surroundings, nudge: Arc<Notify>) {
     let Surroundings { keeper, overview, challenges, voice } = surroundings;
     let answers = Door(challenges);
     let file = wanted.files.cert.as_path();
     let (mut renewal, mut failures, mut why) = (Renewal::default(), 0, None);
+    let mut in_a_row = Failures::default();
     loop {
         let validity = keeper.validity(file);
         if let Some(validity) = validity {
@@ -170,7 +183,7 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
         counter.add_from_any_thread(1);
         match asked {
             Ok(left) => {
-                (failures, why) = (0, None);
+                (failures, why, in_a_row) = (0, None, Failures::default());
                 renewal.comes(now());
                 if let Some(why) = left {
                     let host = &wanted.host;
@@ -181,19 +194,27 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
                 keeper.look(&overview, &voice);
             }
             Err(error) => {
+                let mut nudged = pin!(nudge.notified());
+                nudged.as_mut().enable(); // from before it is said to wait
                 failures += 1;
-                let pause = pause(&error, failures, chance::fraction());
+                let pause = in_a_row.pause(&error, chance::fraction());
                 let said = error.to_string();
                 why = Some(said.clone());
-                let progress = Progress::waiting(failures, said, now() + pause.as_secs().cast_signed());
+                let progress = Progress::waiting(failures, said, now() + pause.whole.as_secs().cast_signed());
                 if keeper.stands(file, progress, &overview) {
                     let kept = if validity.is_some() { "; the one before is kept" } else { "" };
                     voice.error(format_args!("no new certificate for {}{kept}: {error}", wanted.host));
                 }
-                tokio::time::sleep(pause).await;
+                wait(pause, nudged).await;
             }
         }
     }
+}
+
+/// Until it is over, or somebody wants it sooner; but what the authority asks for is not cut short.
+async fn wait(pause: Pause, nudged: impl Future<Output = ()>) {
+    tokio::time::sleep(pause.asked).await;
+    let _ = tokio::time::timeout(pause.whole.saturating_sub(pause.asked), nudged).await;
 }
 
 /// Asks the authority when it would like a certificate to be replaced, if it is time to.
