@@ -135,6 +135,17 @@ fn answers_with_ambiguous_framing_are_502() {
     }
 }
 
+/// RFC 9112 §6.3: a recipient may take one that is repeated for one, when they agree. (Of a request, it is refused.)
+#[test]
+fn an_answer_with_the_same_length_twice_has_it_once() {
+    let bytes = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi";
+    for result in results_of(bytes, Then::KeepAlive) {
+        let reply = result.expect("a whole answer");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "hi"));
+        assert_eq!(reply.fields.all("content-length"), ["2"]);
+    }
+}
+
 #[test]
 fn bad_chunks_never_look_like_a_complete_answer() {
     for body in [

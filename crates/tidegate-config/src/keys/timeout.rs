@@ -30,7 +30,9 @@ pub(crate) static TIMEOUT: Table = Table {
             Kind::Duration,
             Value("\"10s\""),
             "\"5s\"",
-            "A TLS handshake with a client, from the connection on.",
+            "A TLS handshake with a client and its wait for a turn (`limit.handshakes`), from the connection on. Behind a header \
+                of the PROXY protocol it begins with the client's first byte, which must come in as much time; on listeners with \
+                `sni` behind the hello, which has `head`.",
         ),
         key("queue", Kind::Duration, Value("\"5s\""), "\"500ms\"", QUEUE_DOC),
         key("connect", Kind::Duration, Value("\"3s\""), "\"1s\"", CONNECT_DOC),
@@ -75,7 +77,8 @@ pub(crate) static TIMEOUT: Table = Table {
 pub(crate) static ROUTE_TIMEOUT: Table = Table {
     name: "route_timeout",
     title: "`[route.timeout]`",
-    doc: "The timeouts that a route may change.",
+    doc: "The timeouts that a route may change. `head`, `keep_alive` and `handshake` are the proxy's alone: which route a \
+        request takes is known once its head has come.",
     keys: &[
         key("queue", Kind::Duration, Inherited("`[timeout]`"), "\"500ms\"", QUEUE_DOC),
         key("connect", Kind::Duration, Inherited("`[timeout]`"), "\"1s\"", CONNECT_DOC),
