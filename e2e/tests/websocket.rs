@@ -121,7 +121,10 @@ fn a_websocket_that_one_side_has_closed_has_ended_well_whatever_becomes_of_its_c
         proxy.output().wait_for_stdout(&[&format!("\"path\":\"{path}\""), "\"cause\":null"]);
     }
     assert_eq!(tunnel("/open", &masked(0x81)), Gone::Reset, "nobody had said the last");
-    proxy.output().wait_for_stdout(&["\"path\":\"/open\"", "\"ended_by\":\"upstream\",\"stage\":\"tunnel\",\"cause\":\"tunnel_endpoint_gone\""]);
+    proxy.output().wait_for_stdout(&[
+        "\"path\":\"/open\"",
+        "\"ended_by\":\"upstream\",\"stage\":\"tunnel\",\"cause\":\"tunnel_endpoint_gone\"",
+    ]);
 }
 
 /// What the bridge says where a server proves that it has read the key, of which HTTP/2 knows nothing.

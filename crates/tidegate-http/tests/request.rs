@@ -285,7 +285,11 @@ fn bodies_connections_and_expectations_are_decided() {
         },
         case("GET|Upgrade: websocket\r\n\r\n", BodyLength::None, true),
         case("GET|Connection: upgrade\r\n\r\n", BodyLength::None, true),
-        case("GET|Connection: upgrade\r\nUpgrade: websocket, H2C\r\n\r\n", BodyLength::None, true),
+        Case {
+            upgrade: Some("websocket"),
+            ..case("GET|Connection: upgrade\r\nUpgrade: websocket, H2C\r\n\r\n", BodyLength::None, true)
+        },
+        case("GET|Connection: upgrade\r\nUpgrade: h2c-16, H2C\r\n\r\n", BodyLength::None, true),
         case("GET|Connection: upgrade\r\nUpgrade: a\r\nUpgrade: h2c\r\n\r\n", BodyLength::None, true),
         case(
             "GET|Connection: upgrade\r\nUpgrade: a\r\nContent-Length: 1\r\n\r\n",
