@@ -136,10 +136,10 @@ impl<'a> Attempts<'a> {
     /// Nobody to pick: after a failed attempt, that failure is the better answer.
     pub(crate) fn nobody(&self, call: &mut Call<'_>, view: &ClusterView, reason: NoEndpoint) -> Failure {
         match reason {
-            NoEndpoint::AllDown => view.metrics.all_down.increment(),
+            NoEndpoint::AllDown => view.metrics().all_down.increment(),
             NoEndpoint::AllFull => {} // it waits then, and fails with a cause of the queue
-            NoEndpoint::AllTried => view.metrics.all_tried.increment(),
-            NoEndpoint::Empty => view.metrics.empty.increment(),
+            NoEndpoint::AllTried => view.metrics().all_tried.increment(),
+            NoEndpoint::Empty => view.metrics().empty.increment(),
         }
         let Some(failure) = self.last_failure else { return no_endpoint(reason) };
         call.journal.given_up.pop(); // for nobody: it is the last attempt after all
@@ -256,7 +256,7 @@ impl<'a> Attempts<'a> {
 
 /// Says why there is no other attempt.
 fn object(call: &mut Call<'_>, view: &ClusterView, objection: Objection) {
-    view.metrics.retry_objection(objection);
+    view.metrics().retry_objection(objection);
     call.journal.no_retry = Some(objection.word());
 }
 

@@ -138,7 +138,7 @@ fn tell(
     second: &Lease<'_>,
     outcome: HedgeOutcome,
 ) {
-    view.metrics.hedge(outcome);
+    view.metrics().hedge(outcome);
     let (from, to) = (flight.lease.index(), second.index());
     let after = second.picked_at().since(flight.lease.picked_at());
     call.journal.hedge = Some(Box::new(Hedge { from, to, outcome, after }));
@@ -156,7 +156,7 @@ async fn race<'v>(
     aside.upload.start(BodyLength::None, BodyLength::None, u64::MAX);
     aside.upload.ends_message(view.cluster.http2);
     write_head(call, policy, view, &endpoint.pool.upstream.authority, &mut aside.upload.lead);
-    endpoint.metrics.attempts.increment();
+    endpoint.metrics().attempts.increment();
     call.journal.attempts += 1;
     call.journal.hedged = true;
     let mut failed = None;
@@ -170,7 +170,7 @@ async fn race<'v>(
         (_, None) => (Ended::Abandoned, HedgeOutcome::Lost),
     };
     if let Some(cause) = failed {
-        endpoint.metrics.attempt_failed(failure_of(cause));
+        endpoint.metrics().attempt_failed(failure_of(cause));
     }
     tell(call, view, flight, &lease, outcome);
     match finish {
@@ -250,7 +250,7 @@ async fn send_copy(
     let mut connection = if view.cluster.http2 {
         share(worker, view, endpoint).await?
     } else if let Some(kept) = endpoint.pool.checkout(&Carries::Anyone, start, view.cluster.idle_timeout) {
-        endpoint.metrics.reused.increment();
+        endpoint.metrics().reused.increment();
         kept
     } else {
         dial(worker, view, endpoint).await?
@@ -274,7 +274,7 @@ async fn share(worker: &Worker, view: &ClusterView, endpoint: &EndpointView) -> 
     let pool = &endpoint.pool.http2;
     loop {
         if let Some(request) = pool.checkout() {
-            endpoint.metrics.reused.increment();
+            endpoint.metrics().reused.increment();
             return Ok(Connection::shared(request));
         }
         let Some(dialling) = pool.dial_or_wait().await else { continue };
@@ -290,6 +290,6 @@ async fn dial(worker: &Worker, view: &ClusterView, endpoint: &EndpointView) -> R
     let scratch = &worker.tls_scratch;
     let fresh =
         connect_untimed(&Dial { upstream, presence, scratch, introduction: b"", instead: None }).await?;
-    endpoint.metrics.handshake(&fresh.stream);
+    endpoint.metrics().handshake(&fresh.stream);
     Ok(fresh)
 }

@@ -78,7 +78,7 @@ async fn wait<'v>(
     .await;
     let ended = now();
     call.journal.queued = Some(ended);
-    view.metrics.queue.record(ended.since(began));
+    view.metrics().queue.record(ended.since(began));
     waited
 }
 
@@ -94,11 +94,11 @@ fn last_useful_start(call: &Call<'_>, cluster: &Cluster) -> Moment {
 fn refuse(call: &mut Call<'_>, view: &ClusterView, refused: Refused) -> Failure {
     let cause = match refused.reason {
         Refusal::Full => {
-            view.metrics.shed_full.increment();
+            view.metrics().shed_full.increment();
             Cause::QueueFull
         }
         Refusal::TooLate => {
-            view.metrics.shed_predicted.increment();
+            view.metrics().shed_predicted.increment();
             Cause::Shed
         }
     };
@@ -110,7 +110,7 @@ fn late(call: &mut Call<'_>, view: &ClusterView) -> Failure {
     if let Some(failure) = call.overall_failure(Stage::Pick) {
         return failure;
     }
-    view.metrics.shed_timeout.increment();
+    view.metrics().shed_timeout.increment();
     call.journal.retry_after = Some(retry_after(view.cluster.waiting.lock().wait(now())));
     Failure::new(Stage::Pick, Cause::QueueTimeout)
 }

@@ -233,13 +233,13 @@ pub(crate) fn set_out<'v>(
     let endpoint = view.endpoint(lease.index()).ok_or(no_endpoint(NoEndpoint::Empty))?;
     call.journal.attempts += 1;
     if let Some(failure) = attempts.last_failure() {
-        view.metrics.retry(failure);
+        view.metrics().retry(failure);
     }
     call.journal.endpoint = Some((cluster_index, lease.index()));
     call.journal.picked = Some(lease.picked_at());
     call.journal.forget_attempt();
     call.attempt_deadline = attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
-    endpoint.metrics.attempts.increment();
+    endpoint.metrics().attempts.increment();
     Ok(endpoint)
 }
 
@@ -385,7 +385,7 @@ async fn claim_slot(
 /// One of the requests that may wait for a connection at once.
 fn wait_for_connection<'a>(call: &Call<'_>, view: &'a ClusterView) -> Result<Pending<'a>, Failure> {
     Pending::below(&view.cluster).ok_or_else(|| {
-        view.metrics.pending_refused.increment();
+        view.metrics().pending_refused.increment();
         call.worker.metrics.limit("pending_requests");
         Failure::new(Stage::Connect, Cause::PendingLimit)
     })
@@ -410,7 +410,7 @@ async fn checkout(
     let carries = Carries::requests_of(call, &endpoint.pool.upstream);
     let kept = || endpoint.pool.checkout(&carries, start, view.cluster.idle_timeout);
     if !fresh_only && let Some(connection) = kept() {
-        endpoint.metrics.reused.increment();
+        endpoint.metrics().reused.increment();
         return Ok(connection);
     }
     dial(call, policy, view, endpoint, carries, None).await
@@ -429,7 +429,7 @@ async fn share(
     let pool = &endpoint.pool.http2;
     loop {
         if let Some(request) = pool.checkout() {
-            endpoint.metrics.reused.increment();
+            endpoint.metrics().reused.increment();
             return Ok(request);
         }
         let dialling = match call.alarm.within(deadline, pool.dial_or_wait()).await {
@@ -474,14 +474,14 @@ pub(crate) async fn dial(
     match connected {
         Ok(connection) => {
             call.journal.connected = Some(now);
-            endpoint.metrics.connected(Duration::from_nanos(now.0 - start.0));
-            endpoint.metrics.handshake(&connection.stream);
+            endpoint.metrics().connected(Duration::from_nanos(now.0 - start.0));
+            endpoint.metrics().handshake(&connection.stream);
             introduce(call, &connection, introduction);
             Ok(connection)
         }
         Err(cause) => {
             call.journal.connect_failed = Some(now);
-            endpoint.metrics.connect_failed(cause);
+            endpoint.metrics().connect_failed(cause);
             Err(call.overall_failure(Stage::Connect).unwrap_or(Failure::new(Stage::Connect, cause)))
         }
     }
@@ -504,11 +504,11 @@ pub(crate) fn settle(
         _ => call.journal.status,
     };
     if let Some(first_byte) = first_byte {
-        endpoint.metrics.first_byte.record(first_byte);
-        endpoint.metrics.answers.increment(status);
+        endpoint.metrics().first_byte.record(first_byte);
+        endpoint.metrics().answers.increment(status);
     }
     if let Err(failure) = ended {
-        endpoint.metrics.attempt_failed(*failure);
+        endpoint.metrics().attempt_failed(*failure);
     }
     let judged =
         if call.journal.is_grpc { grpc::counts_as(status, call.journal.grpc_status) } else { status };

@@ -100,7 +100,7 @@ pub(crate) fn pick<'a>(
         Home::Nowhere | Home::Unknown => balancer.pick(pick)?,
     };
     let visit = Visit::of(home, &lease, view, pick);
-    if let Some(metrics) = &view.metrics.sticky {
+    if let Some(metrics) = &view.metrics().sticky {
         metrics.count(visit);
     }
     call.journal.sticky = Some(visit);

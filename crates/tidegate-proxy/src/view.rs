@@ -1,10 +1,13 @@
 //! A worker's own view of a snapshot: the shared snapshot, and beside it what belongs to this worker alone, pools and
 //! metric handles, found by the same positions.
+//!
+//! Handles take memory, tens of KiB for a route with an endpoint of its own, on every worker: the first worker has all from the
+//! start, so that every series is there, and the others those that they have used.
 
 use crate::metrics::{ClusterMetrics, EndpointMetrics, NO_ROUTE, Resolver, RouteMetrics};
 use crate::snapshot::{Cluster, Snapshot};
 use crate::upstream::{EndpointPool, Upstream};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,14 +17,16 @@ use tidegate_balance::{Moment, RetryIncome};
 pub(crate) struct View {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) clusters: Vec<ClusterView>,
-    routes: Vec<RouteMetrics>,
+    routes: Vec<OnceCell<RouteMetrics>>,
     no_route: RouteMetrics,
+    resolver: Resolver,
 }
 
 #[derive(Debug)]
 pub(crate) struct ClusterView {
     pub(crate) cluster: Arc<Cluster>,
-    pub(crate) metrics: ClusterMetrics,
+    metrics: OnceCell<ClusterMetrics>,
+    resolver: Resolver,
     endpoints: Vec<EndpointView>,
     /// Requests that the budget for retries has not been told of.
     uncounted: Cell<u32>,
@@ -30,7 +35,9 @@ pub(crate) struct ClusterView {
 #[derive(Debug)]
 pub(crate) struct EndpointView {
     pub(crate) pool: Rc<EndpointPool>,
-    pub(crate) metrics: EndpointMetrics,
+    metrics: OnceCell<EndpointMetrics>,
+    resolver: Resolver,
+    hears_reports: bool,
 }
 
 /// The pools of a view by the identity of what they connect to.
@@ -41,21 +48,38 @@ impl View {
     pub(crate) fn new(snapshot: Arc<Snapshot>, previous: Option<&View>, resolver: &Resolver) -> Self {
         let pools = previous.map(View::pools).unwrap_or_default();
         let cluster = |cluster: &Arc<Cluster>| ClusterView::new(cluster, &pools, resolver);
-        Self {
+        let view = Self {
             clusters: snapshot.clusters.iter().map(cluster).collect(),
-            routes: snapshot
-                .routes
-                .routes()
-                .iter()
-                .map(|route| RouteMetrics::new(resolver, &route.name))
-                .collect(),
+            routes: snapshot.routes.routes().iter().map(|_| OnceCell::new()).collect(),
             no_route: RouteMetrics::new(resolver, NO_ROUTE),
+            resolver: resolver.clone(),
             snapshot,
+        };
+        if resolver.worker == 0 {
+            view.resolve_all();
+        }
+        view
+    }
+
+    fn resolve_all(&self) {
+        for position in 0..self.routes.len() {
+            self.route_metrics(Some(position));
+        }
+        for cluster in &self.clusters {
+            cluster.metrics();
+            for endpoint in &cluster.endpoints {
+                endpoint.metrics();
+            }
         }
     }
 
-    pub(crate) fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
-        route.and_then(|position| self.routes.get(position)).unwrap_or(&self.no_route)
+    pub(crate) fn route_metrics(&self, position: Option<usize>) -> &RouteMetrics {
+        let Some((cell, route)) = position
+            .and_then(|position| self.routes.get(position).zip(self.snapshot.routes.routes().get(position)))
+        else {
+            return &self.no_route;
+        };
+        cell.get_or_init(|| RouteMetrics::new(&self.resolver, &route.name))
     }
 
     pub(crate) fn endpoint(
@@ -100,15 +124,23 @@ impl ClusterView {
             let known = pools.get(&Arc::as_ptr(upstream)).map(|pool| Rc::clone(pool));
             EndpointView {
                 pool: known.unwrap_or_else(|| Rc::new(EndpointPool::new(Arc::clone(upstream)))),
-                metrics: EndpointMetrics::new(resolver, &cluster.name, upstream, hears_reports),
+                metrics: OnceCell::new(),
+                resolver: resolver.clone(),
+                hears_reports,
             }
         };
         Self {
             endpoints: cluster.upstreams.iter().map(endpoint).collect(),
-            metrics: ClusterMetrics::new(resolver, &cluster.name, cluster.sticky.is_some()),
+            metrics: OnceCell::new(),
+            resolver: resolver.clone(),
             cluster: Arc::clone(cluster),
             uncounted: Cell::new(0),
         }
+    }
+
+    pub(crate) fn metrics(&self) -> &ClusterMetrics {
+        let Cluster { name, sticky, .. } = &*self.cluster;
+        self.metrics.get_or_init(|| ClusterMetrics::new(&self.resolver, name, sticky.is_some()))
     }
 
     /// A request earns a part of a retry; told to the shared budget in portions.
@@ -142,5 +174,14 @@ impl ClusterView {
 
     pub(crate) fn endpoint(&self, position: usize) -> Option<&EndpointView> {
         self.endpoints.get(position)
+    }
+}
+
+impl EndpointView {
+    pub(crate) fn metrics(&self) -> &EndpointMetrics {
+        let upstream = &self.pool.upstream;
+        self.metrics.get_or_init(|| {
+            EndpointMetrics::new(&self.resolver, &upstream.id.cluster, upstream, self.hears_reports)
+        })
     }
 }
