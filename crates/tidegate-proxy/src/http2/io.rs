@@ -16,10 +16,35 @@ pub(super) struct Io {
     received: Vec<u8>,
     watch: Option<Rc<Watch>>,
     settled: Option<Rc<Settled>>,
+    portion: Portion,
     /// Our side has ended.
     has_ended: bool,
     /// So much more is read and forgotten.
     forgets: usize,
+}
+
+/// How much is asked for at a time. Room has to be cleared before anything is read into it, so that it costs time, and memory
+/// once it has been touched: there is as much as is likely to come.
+#[derive(Debug)]
+struct Portion(usize);
+
+/// Some small requests; more than the library has room for.
+const PORTIONS: (usize, usize) = (1024, 64 * 1024);
+
+impl Default for Portion {
+    fn default() -> Self {
+        Self(PORTIONS.0)
+    }
+}
+
+impl Portion {
+    fn learn(&mut self, came: usize, asked: usize) {
+        if came == asked {
+            self.0 = (self.0 * 4).min(PORTIONS.1);
+        } else if came < self.0 / 4 {
+            self.0 = (self.0 / 2).max(PORTIONS.0);
+        }
+    }
 }
 
 /// What a client may still say when our side has ended, mostly about windows.
@@ -27,7 +52,8 @@ const FORGETS: usize = 256 * 1024;
 
 impl Io {
     pub(super) fn new(stream: Stream, received: Vec<u8>) -> Self {
-        Self { stream, received, watch: None, settled: None, has_ended: false, forgets: FORGETS }
+        let portion = Portion::default();
+        Self { stream, received, watch: None, settled: None, portion, has_ended: false, forgets: FORGETS }
     }
 
     /// Because anybody may be at its other end.
@@ -72,9 +98,10 @@ impl AsyncRead for Io {
             return Poll::Pending; // whoever drives the connection is about to end it
         }
         let length = if this.received.is_empty() {
-            let free = room.initialize_unfilled();
-            let length = ready!(this.stream.poll_read(cx, free))?;
+            let asked = this.portion.0.min(room.remaining());
+            let length = ready!(this.stream.poll_read(cx, room.initialize_unfilled_to(asked)))?;
             room.advance(length);
+            this.portion.learn(length, asked);
             length
         } else {
             let length = this.received.len().min(room.remaining());
@@ -134,5 +161,29 @@ impl AsyncWrite for Io {
             }
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_follows_what_comes() {
+        let mut portion = Portion::default();
+        for (came, asked, next) in [
+            (1024, 1024, 4096),
+            (4096, 4096, 16_384),
+            (8192, 8192, 65_536), // there was room for no more
+            (65_536, 65_536, 65_536),
+            (30_000, 65_536, 65_536),
+            (100, 65_536, 32_768),
+            (100, 32_768, 16_384),
+        ] {
+            portion.learn(came, asked);
+            assert_eq!(portion.0, next, "{came} of {asked}");
+        }
+        (0..9).for_each(|_| portion.learn(50, portion.0));
+        assert_eq!(portion.0, PORTIONS.0);
     }
 }
