@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 use tidegate_testkit::http2::Http2Client;
-use tidegate_testkit::tls::{Authority, Issued};
-use tidegate_testkit::{Endpoint, Proxy, Script, Tidegate, Wire};
+use tidegate_testkit::tls::{Authority, Issued, TlsClient};
+use tidegate_testkit::{Endpoint, Proxy, Script, Tidegate, Wire, eventually};
 
 fn https(endpoint: &Endpoint, tls: &str, more: &str) -> Proxy {
     let to = endpoint.address();
@@ -135,13 +135,55 @@ fn a_host_that_the_certificate_is_not_for_is_misdirected() {
     let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
     let proxy = https(&endpoint, &one(&authority).keys(), "");
     let mut connection = authority.client().connect(proxy.address(), "app.test").unwrap();
-    for host in ["app.test", "APP.test:8443", "x.wild.test", "127.0.0.1"] {
+    for host in ["app.test", "APP.test:8443", "app.test.", "x.wild.test", "x.wild.test.:8443", "127.0.0.1"] {
         assert_eq!(connection.get(host, "/").unwrap().0, 200, "{host}");
     }
     let (status, head, _) = connection.get("other.test", "/").unwrap();
     assert_eq!(status, 421, "{head}");
     assert!(head.contains("details=\"misdirected\""), "{head}");
-    assert_eq!(endpoint.request_count(), 4);
+    assert_eq!(endpoint.request_count(), 6);
+}
+
+/// What a client was shown decides, not what another one would be shown.
+#[test]
+fn the_certificate_that_a_client_was_shown_decides_which_hosts_it_may_ask_for() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let short = authority.issue("short", &["app.test", "more.test"]);
+    let rsa = authority.issue_rsa("rsa", &["app.test"]);
+    let proxy = https(&endpoint, &format!("{}, certificates = [{{ {} }}]", short.keys(), rsa.keys()), "");
+    for (cipher, expected) in [("ECDSA", "HTTP/1.1 200 "), ("RSA", "HTTP/1.1 421 ")] {
+        let mut client = std::process::Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect", &proxy.address().to_string(), "-servername", "app.test"])
+            .args(["-tls1_2", "-cipher", &format!("ECDHE-{cipher}-AES128-GCM-SHA256")])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: more.test\r\nConnection: close\r\n\r\n";
+        client.stdin.as_mut().unwrap().write_all(request).unwrap();
+        let said = client.wait_with_output().unwrap().stdout;
+        assert!(said.starts_with(expected.as_bytes()), "{cipher}: {}", String::from_utf8_lossy(&said));
+    }
+}
+
+#[test]
+fn a_certificate_that_changes_changes_nothing_for_who_is_connected() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let proxy = https(&endpoint, &authority.issue("app", &["app.test", "more.test"]).keys(), "");
+    let (client, newcomer) = (authority.client(), authority.client());
+    let asks = |client: &TlsClient| {
+        let mut connection = client.connect(proxy.address(), "app.test").unwrap();
+        connection.get("more.test", "/").unwrap().0
+    };
+    let mut open = client.connect(proxy.address(), "app.test").unwrap();
+    assert_eq!(open.get("more.test", "/").unwrap().0, 200);
+    assert_eq!(asks(&client), 200, "with a ticket, too");
+    authority.issue("app", &["app.test"]);
+    eventually("the new one is shown", || asks(&newcomer.forgetful()) == 421);
+    assert_eq!(open.get("more.test", "/").unwrap().0, 200);
+    // Nobody remembers what it was shown by whom it has the ticket.
+    assert_eq!(asks(&client), 421);
 }
 
 #[test]

@@ -126,15 +126,16 @@ fn canonicalize(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// RFC 9110 §7.4: the request is for a host that the certificate, which the client asked for by another name, is not for.
 fn is_misdirected(call: &Call<'_>) -> bool {
-    let (Some(server_name), Some(terminator)) = (call.down.server_name(), &call.listener.tls) else {
+    let (Some(server_name), Some(agreed)) = (call.down.server_name(), call.down.agreed()) else {
         return false;
     };
+    // With the dot of the root or without, it is the same name (RFC 1034 §3.1).
     let host = call.workspace.request.host.of(call.workspace.input.pinned());
-    if host.is_empty() || host.eq_ignore_ascii_case(server_name.as_bytes()) {
+    let (host, asked) = (host.strip_suffix(b".").unwrap_or(host), server_name.as_bytes());
+    if host.is_empty() || host.eq_ignore_ascii_case(asked.strip_suffix(b".").unwrap_or(asked)) {
         return false;
     }
-    let host = String::from_utf8_lossy(host).to_ascii_lowercase();
-    !terminator.certificates.cover(server_name, &host)
+    !agreed.covers(&String::from_utf8_lossy(host).to_ascii_lowercase())
 }
 
 /// RFC 9110 §7.6.2: an OPTIONS request says how often it may be forwarded; counts this time, in the head itself.

@@ -181,7 +181,7 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, hello: ClientHello, rec
     tls.begin(Role::Server(server), hello.server_name, received);
     let agreed = poll_fn(|cx| tls.poll_handshake(cx)).await;
     if agreed.is_ok() {
-        tls.learn_client(terminator.tells_client_chain);
+        tls.learn_client(terminator);
     }
     match agreed {
         Err(_) if tls.is_gone() => Handshake::ClientGone,

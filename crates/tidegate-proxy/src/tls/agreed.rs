@@ -1,7 +1,9 @@
 //! What was agreed on with a client, as metrics and the log tell it: made once for each connection.
 
+use super::certificates::Certificate;
 use super::subject;
 use rustls::{CipherSuite, CommonState, HandshakeKind, ProtocolVersion};
+use std::sync::Arc;
 
 /// What is ever agreed to be spoken.
 pub(super) const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
@@ -19,19 +21,28 @@ pub(crate) struct Agreed {
     pub(crate) is_resumed: bool,
     /// Whom the certificate that the client has shown is for.
     pub(crate) client_subject: Option<Box<str>>,
+    /// What the client was shown; one of these, if that was on an earlier connection. For as long as the connection lives,
+    /// whatever is shown to others by then.
+    shown: Box<[Arc<Certificate>]>,
 }
 
 impl Agreed {
     /// `None`: the handshake is not over.
-    pub(super) fn of(state: &CommonState) -> Option<Self> {
-        let shown = state.peer_certificates().and_then(|shown| shown.first());
+    pub(super) fn of(state: &CommonState, shown: Box<[Arc<Certificate>]>) -> Option<Self> {
+        let client = state.peer_certificates().and_then(|client| client.first());
         Some(Self {
             version: version(state.protocol_version()?),
             cipher: cipher(state.negotiated_cipher_suite()?.suite()),
             protocol: protocol(state),
             is_resumed: state.handshake_kind()? == HandshakeKind::Resumed,
-            client_subject: shown.and_then(|leaf| subject::of(leaf)).map(Into::into),
+            client_subject: client.and_then(|leaf| subject::of(leaf)).map(Into::into),
+            shown,
         })
+    }
+
+    /// Whether the certificate that the client was shown is for `host`: a name in lower case, or an address.
+    pub(crate) fn covers(&self, host: &str) -> bool {
+        self.shown.iter().all(|certificate| certificate.covers(host))
     }
 
     /// The protocol in one word.

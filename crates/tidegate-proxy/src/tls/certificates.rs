@@ -4,6 +4,7 @@ use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -86,10 +87,20 @@ impl SharedCertificates {
         self.0.store(Arc::new(certificates));
     }
 
-    /// Whether the one that a client with this `server_name` was shown is for `host`.
-    pub(crate) fn cover(&self, server_name: &str, host: &str) -> bool {
-        self.0.load().for_name(Some(server_name)).iter().any(|certificate| certificate.covers(host))
+    /// Those that a client with this `server_name` may be shown.
+    pub(super) fn candidates(&self, server_name: Option<&str>) -> Box<[Arc<Certificate>]> {
+        self.0.load().for_name(server_name).into()
     }
+}
+
+thread_local! {
+    /// The last choice on this thread: the library tells nobody whom a handshake has shown what.
+    static CHOSEN: Cell<Option<Arc<Certificate>>> = const { Cell::new(None) };
+}
+
+/// What the handshake has chosen to show that was just worked on, if it has.
+pub(super) fn take_chosen() -> Option<Arc<Certificate>> {
+    CHOSEN.take()
 }
 
 impl ResolvesServerCert for SharedCertificates {
@@ -99,7 +110,9 @@ impl ResolvesServerCert for SharedCertificates {
         let candidates = certificates.for_name(name.as_deref());
         let understood =
             candidates.iter().find(|certificate| can_verify(certificate, hello.signature_schemes()));
-        understood.or(candidates.first()).map(|certificate| Arc::clone(&certificate.key))
+        let chosen = understood.or(candidates.first())?;
+        CHOSEN.set(Some(Arc::clone(chosen)));
+        Some(Arc::clone(&chosen.key))
     }
 }
 

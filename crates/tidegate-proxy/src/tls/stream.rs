@@ -3,7 +3,9 @@
 //! What a record is decrypted from or encrypted into is lent by the worker, so that it stays in the cache; a connection
 //! holds bytes of its own only while a record, or a write, is half done.
 
+use super::Terminator;
 use super::agreed::{self, Agreed, HTTP2};
+use super::certificates::{Certificate, take_chosen};
 use super::client_cert;
 use super::sealed::Sealed;
 use super::session::{Plain, Reached, Role, Room, Session, Want};
@@ -12,6 +14,7 @@ use rustls::{Error, HandshakeKind};
 use std::cell::{OnceCell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// Encrypted bytes taken from the kernel at a time.
@@ -58,6 +61,8 @@ struct State {
     broken: bool,
     /// The peer ended the connection in the middle of the handshake.
     gone: bool,
+    /// What the client is shown, until the handshake is over.
+    chosen: Option<Arc<Certificate>>,
 }
 
 impl TlsStream {
@@ -114,14 +119,20 @@ impl TlsStream {
     }
 
     /// To be done when the handshake is.
-    pub(super) fn learn_client(&self, with_chain: bool) {
+    pub(super) fn learn_client(&self, terminator: &Terminator) {
+        let chosen = self.state.borrow_mut().chosen.take();
         let state = self.state.borrow();
         let Some(session) = state.session.as_ref().map(|session| session.state()) else { return };
-        if let Some(agreed) = Agreed::of(session) {
+        let shown = match chosen {
+            // Who comes back with a ticket is shown nothing now.
+            Some(chosen) if session.handshake_kind() != Some(HandshakeKind::Resumed) => [chosen].into(),
+            _ => terminator.certificates.candidates(self.server_name()),
+        };
+        if let Some(agreed) = Agreed::of(session, shown) {
             let _ = self.agreed.set(agreed.into()); // once
         }
         if let Some(shown) = session.peer_certificates() {
-            let _ = self.client_cert.set(client_cert::lines(shown, with_chain).into()); // once
+            let _ = self.client_cert.set(client_cert::lines(shown, terminator.tells_client_chain).into()); // once
         }
     }
 
@@ -148,6 +159,7 @@ impl TlsStream {
         let state = &mut *self.state.borrow_mut();
         loop {
             let reached = state.handshake();
+            state.chosen = take_chosen().or(state.chosen.take());
             let flushed = state.poll_flush(cx, &self.transport);
             match (reached?, flushed) {
                 (_, Poll::Ready(Err(_))) | (Reached::Closed, _) => return Poll::Ready(Err(state.is_left())),
