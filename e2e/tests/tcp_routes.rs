@@ -354,6 +354,22 @@ fn other_names_are_served_here_or_passed_on_where_that_is_said() {
     assert_eq!((names.a.meetings().len(), names.b.meetings().len()), (2, 1));
 }
 
+/// The time for a handshake is one, whoever reads its first message.
+#[test]
+fn a_first_message_that_may_be_for_us_has_the_time_of_a_handshake() {
+    let names = Names::new();
+    let keys = names.authority.issue("c", &["c.test"]).keys();
+    let timeouts = "timeout.head = \"1h\"\ntimeout.handshake = \"300ms\"";
+    let served = listener(&format!("{NAMES}\ntls = {{ {keys} }}"), &names.clusters());
+    let proxy = Tidegate::with(format!("to = {:?}\n{timeouts}\n{served}", names.endpoint.address())).start();
+    let mut silent = TcpStream::connect(proxy.address()).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    let mut half = TcpStream::connect(proxy.address()).unwrap();
+    half.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252]).unwrap();
+    assert_eq!(half.read(&mut [0]).unwrap(), 0);
+    proxy.wait_for_metric("tidegate_tls_handshakes_total", &[("outcome", "timeout")], 1.0);
+}
+
 /// Keeps the header of each connection, then answers as a server of HTTP.
 fn keeps_headers(headers: &Arc<Mutex<Vec<Vec<u8>>>>) -> Endpoint {
     let headers = Arc::clone(headers);

@@ -118,7 +118,7 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
         if !Readable::new(worker, &connection.stream, &connection.alarm, wait).await {
             return;
         }
-        match unless_it_panics(Box::pin(serve_while_busy(&mut connection))).await {
+        match unless_it_panics(Box::pin(serve_while_busy(&mut connection, idle_since))).await {
             Some(Served::SpeaksHttp2(received)) => return Box::pin(serve_http2(connection, received)).await,
             Some(Served::Until(Fate::KeepAlive, since)) => idle_since = since,
             Some(Served::Until(fate, _)) => return end(connection, Some(fate)).await,
@@ -216,12 +216,12 @@ enum Served {
     Until(Fate, Moment),
 }
 
-/// Serves requests until the client falls silent (`KeepAlive`) or the connection is to end.
-async fn serve_while_busy(connection: &mut Connection) -> Served {
+/// Serves requests until the client falls silent (`KeepAlive`), as it was since `idle_since`, or the connection is to end.
+async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Served {
     let Connection { open, listener: state, stream, client, alarm, has_spoken } = connection;
     let worker = &open.worker;
     if client.entrance == Entrance::Open
-        && let Err(fate) = secure(worker, state, stream, client, alarm, &[]).await
+        && let Err(fate) = secure(worker, state, stream, client, alarm, &[], idle_since).await
     {
         return Served::Until(fate, NEVER);
     }
@@ -244,7 +244,7 @@ async fn serve_while_busy(connection: &mut Connection) -> Served {
             // Whoever waits for keys, or for its turn, takes nobody's place.
             let received = workspace.input.readable().to_vec();
             drop(workspace);
-            if let Err(fate) = secure(worker, state, stream, client, alarm, &received).await {
+            if let Err(fate) = secure(worker, state, stream, client, alarm, &received, now()).await {
                 return Served::Until(fate, NEVER);
             }
             if stream.speaks_http2() {
@@ -351,7 +351,8 @@ async fn beginning(
     }
 }
 
-/// Encrypts the connection where that is to be done and has not been; `received` has been read from it already.
+/// Encrypts the connection where that is to be done and has not been; `received` has been read from it already. The time for
+/// it counts from `began` on.
 pub(crate) async fn secure(
     worker: &Worker,
     state: &ListenerState,
@@ -359,6 +360,7 @@ pub(crate) async fn secure(
     client: &Client,
     alarm: &Alarm,
     received: &[u8],
+    began: Moment,
 ) -> Result<(), Fate> {
     let Stream::Tls(tls) = stream else { return Ok(()) };
     let listener = state.current();
@@ -366,8 +368,8 @@ pub(crate) async fn secure(
     if worker.handshakes.is_full() {
         worker.metrics.limit("handshakes");
     }
-    let began = now();
-    let ended = Box::pin(tls::accept(tls, terminator, &worker.handshakes, received, alarm)).await;
+    let deadline = after(began, terminator.handshake_timeout);
+    let ended = Box::pin(tls::accept(tls, terminator, &worker.handshakes, received, alarm, deadline)).await;
     state.metrics.handshake(ended, tls.agreed());
     if ended.is_a_fault() {
         record_incident(&Incident {

@@ -48,7 +48,11 @@ pub(crate) async fn carry(
 ) -> Option<Fate> {
     let listener = state.current();
     let passage = listener.passage.as_ref()?;
-    let deadline = after(now(), listener.head_timeout);
+    // Where TLS may end here, its first message belongs to a handshake.
+    let patience = listener.tls.as_ref().map_or(listener.head_timeout, |tls| tls.handshake_timeout);
+    let is_introduced = client.entrance == Entrance::HeaderRequired;
+    let mut began = now();
+    let deadline = after(began, if is_introduced { listener.head_timeout } else { patience });
     // Until then it holds nothing but the socket and an alarm.
     let client_begins = !passage.names.is_empty() || listener.tls.is_some();
     if client_begins && !says_something(stream, alarm, deadline).await {
@@ -56,23 +60,24 @@ pub(crate) async fn carry(
     }
     let Some(mut lent) = lend(worker) else { return Some(Fate::Abort) };
     let workspace = &mut *lent;
-    if client.entrance == Entrance::HeaderRequired {
+    if is_introduced {
         let entered = introduced(worker, &listener, stream, client, alarm, workspace, deadline).await;
         if entered != Fate::KeepAlive || !state.admits(client, worker) {
             return Some(if entered == Fate::KeepAlive { Fate::Abort } else { entered });
         }
+        began = now();
     }
     let (view, address) = (worker.view(), ClientAddress::new(client));
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, workspace);
     (call.journal.started, call.journal.is_passed_on) = (now(), true);
-    match course(&mut call, passage, deadline).await {
+    match course(&mut call, passage, after(began, patience)).await {
         Ok(course) => return Some(serve(&mut call, course).await),
         Err(_) if listener.tls.is_some() => {}
         Err(failure) => return Some(refuse(&mut call, failure).await),
     }
     let (journal, received) = (std::mem::take(&mut call.journal), call.workspace.input.readable().to_vec());
     drop(lent); // whoever waits for keys, or for its turn, takes nobody's place
-    if let Err(fate) = secure(worker, state, stream, client, alarm, &received).await {
+    if let Err(fate) = secure(worker, state, stream, client, alarm, &received, began).await {
         return Some(fate);
     }
     let course = passage.rest.as_ref()?;

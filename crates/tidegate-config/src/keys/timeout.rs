@@ -30,9 +30,9 @@ pub(crate) static TIMEOUT: Table = Table {
             Kind::Duration,
             Value("\"10s\""),
             "\"5s\"",
-            "A TLS handshake with a client and its wait for a turn (`limit.handshakes`), from the connection on. Behind a header \
-                of the PROXY protocol it begins with the client's first byte, which must come in as much time; on listeners with \
-                `sni` behind the hello, which has `head`.",
+            "A TLS handshake with a client and its wait for a turn (`limit.handshakes`), from the connection on, or from the end \
+                of a header of the PROXY protocol; on listeners with `sni` the hello is a part of it, where the listener \
+                has `tls` as well.",
         ),
         key("queue", Kind::Duration, Value("\"5s\""), "\"500ms\"", QUEUE_DOC),
         key("connect", Kind::Duration, Value("\"3s\""), "\"1s\"", CONNECT_DOC),

@@ -135,8 +135,8 @@ pub(crate) async fn accept(
     turns: &Turns,
     received: &[u8],
     alarm: &Alarm,
+    deadline: Moment,
 ) -> Handshake {
-    let deadline = after(now(), terminator.handshake_timeout);
     let mut received = received.to_vec();
     let hello = match alarm.within(deadline, read_hello(tls, &mut received)).await {
         Ok(Ok(hello)) => hello,

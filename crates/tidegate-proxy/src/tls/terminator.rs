@@ -13,7 +13,7 @@ pub struct Terminator {
     pub config: ArcSwap<ServerConfig>,
     pub certificates: Arc<SharedCertificates>,
     pub challenges: Arc<Challenges>,
-    /// From the first byte to the end of the handshake.
+    /// From the connection on, or from the end of the header of a proxy in front.
     pub handshake_timeout: Duration,
     /// Endpoints hear of the chain of a client's certificate, too.
     pub tells_client_chain: bool,
