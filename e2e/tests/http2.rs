@@ -129,6 +129,43 @@ fn trailers_interim_answers_and_cookie_crumbs_pass() {
     assert_eq!(received.trailers.first("content-length"), None, "no framing behind a body");
 }
 
+/// RFC 8441 §5: CANCEL is the RST of a tunnel; an answer that breaks off is another matter.
+#[test]
+fn a_tunnel_that_breaks_off_or_falls_silent_is_cancelled() {
+    let breaks = Script::new(|visit| {
+        if visit.request().field("upgrade").is_none() {
+            visit.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+            return Then::Close;
+        }
+        visit.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: words\r\n\r\n");
+        let _ = visit.wire().some();
+        Then::Reset
+    });
+    for (script, more) in [(breaks, ""), (Script::echoes_in_a_tunnel(), "timeout.tunnel_idle = \"300ms\"\n")]
+    {
+        let endpoint = Endpoint::start(script);
+        let proxy = Tidegate::to(&[&endpoint], more).start();
+        let client = Http2Client::clear(proxy.address());
+        let mut request = Http2Client::request("CONNECT", "app.test", "/chat");
+        request.extensions_mut().insert(h2::ext::Protocol::from_static("words"));
+        let mut open = client.open(request).unwrap();
+        assert_eq!(open.head.status(), 200);
+        open.send.send_data("hello".into(), false).unwrap();
+        let reason = loop {
+            match client.run(open.receive.data()) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error.reason(),
+                None => panic!("it is no end"),
+            }
+        };
+        assert_eq!(reason, Some(h2::Reason::CANCEL), "{more}");
+        if more.is_empty() {
+            let cut = client.get("app.test", "/cut").unwrap_err();
+            assert_eq!(cut.reason(), Some(h2::Reason::INTERNAL_ERROR));
+        }
+    }
+}
+
 #[test]
 fn a_websocket_by_extended_connect_becomes_an_upgrade() {
     let (endpoint, proxy) = before(Script::echoes_in_a_tunnel());

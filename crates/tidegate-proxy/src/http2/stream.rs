@@ -67,6 +67,8 @@ struct Rest {
     left: Option<u64>,
     /// The end has been said.
     is_over: bool,
+    /// What breaks it off.
+    reset: Reason,
 }
 
 impl Http2Stream {
@@ -105,7 +107,7 @@ impl Http2Stream {
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let state = &mut *self.state.borrow_mut();
-        let Rest { send, left, is_over } = match &mut state.sink {
+        let Rest { send, left, is_over, .. } = match &mut state.sink {
             Sink::Head(_) => return Poll::Ready(state.send_head(bytes)),
             Sink::Body(rest) if rest.is_over => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
             Sink::Body(rest) => rest,
@@ -184,7 +186,7 @@ impl Http2Stream {
         match &mut self.state.get_mut().sink {
             Sink::Head(sink) => sink.send_reset(Reason::INTERNAL_ERROR),
             Sink::Body(rest) if rest.is_over => {}
-            Sink::Body(rest) => rest.send.send_reset(Reason::INTERNAL_ERROR),
+            Sink::Body(rest) => rest.send.send_reset(rest.reset),
         }
     }
 }
@@ -228,7 +230,10 @@ impl State {
             hold(answer.head.headers_mut(), Some(&self.place));
         }
         let send = respond.send_response(answer.head, ends).map_err(broken)?;
-        self.sink = Sink::Body(Rest { send, left, is_over: ends });
+        // RFC 8441 §5: of a tunnel, "the RST_STREAM frame with the CANCEL error code" is what the RST of TCP is.
+        let is_tunnel = self.wanted.tunnel && status.is_success();
+        let reset = if is_tunnel { Reason::CANCEL } else { Reason::INTERNAL_ERROR };
+        self.sink = Sink::Body(Rest { send, left, is_over: ends, reset });
         Ok(answer.length)
     }
 }
