@@ -26,13 +26,17 @@ pub(crate) struct Group {
 
 pub(crate) type LabelValues = Box<[Box<str>]>;
 
-/// The cells of one series: one per writer, except for a gauge.
+/// The cells of one series: one per writer, except for a gauge. Few have more than one, and there may be many series.
 #[derive(Debug)]
 pub(crate) enum Series {
-    Counter(BTreeMap<usize, Arc<Counter>>),
+    Counter(Cells<Counter>),
     Gauge(Arc<Gauge>),
-    Histogram(BTreeMap<usize, Arc<Histogram>>),
+    Histogram(Cells<Histogram>),
 }
+
+/// By writer.
+#[derive(Debug)]
+pub(crate) struct Cells<T>(Vec<(usize, Arc<T>)>);
 
 /// The labels of one series, for deciding whether it stays.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +50,7 @@ impl Registry {
     pub fn counter(&self, writer: usize, family: &'static Family, labels: &[&str]) -> Arc<Counter> {
         debug_assert_eq!(family.kind, Kind::Counter, "kind of {}", family.name);
         self.with_series(family, labels, |series| match series {
-            Series::Counter(cells) => Arc::clone(cells.entry(writer).or_default()),
+            Series::Counter(cells) => cells.of(writer),
             Series::Gauge(_) | Series::Histogram(_) => Arc::default(),
         })
     }
@@ -63,7 +67,7 @@ impl Registry {
     pub fn histogram(&self, writer: usize, family: &'static Family, labels: &[&str]) -> Arc<Histogram> {
         debug_assert_eq!(family.kind, Kind::Histogram, "kind of {}", family.name);
         self.with_series(family, labels, |series| match series {
-            Series::Histogram(cells) => Arc::clone(cells.entry(writer).or_default()),
+            Series::Histogram(cells) => cells.of(writer),
             Series::Counter(_) | Series::Gauge(_) => Arc::default(),
         })
     }
@@ -126,15 +130,15 @@ fn owned(labels: &[&str]) -> LabelValues {
 impl Series {
     fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Counter => Self::Counter(BTreeMap::new()),
+            Kind::Counter => Self::Counter(Cells(Vec::new())),
             Kind::Fraction | Kind::Gauge => Self::Gauge(Arc::default()),
-            Kind::Histogram => Self::Histogram(BTreeMap::new()),
+            Kind::Histogram => Self::Histogram(Cells(Vec::new())),
         }
     }
 
     pub(crate) fn total(&self) -> u64 {
         match self {
-            Self::Counter(cells) => cells.values().map(|cell| cell.value()).sum(),
+            Self::Counter(cells) => cells.values().map(Counter::value).sum(),
             Self::Gauge(_) | Self::Histogram(_) => 0,
         }
     }
@@ -154,6 +158,22 @@ impl Series {
             }
         }
         merged
+    }
+}
+
+impl<T: Default> Cells<T> {
+    fn of(&mut self, writer: usize) -> Arc<T> {
+        if let Some(cell) = self.0.iter().find(|cell| cell.0 == writer) {
+            return Arc::clone(&cell.1);
+        }
+        let cell = Arc::<T>::default();
+        self.0.reserve_exact(1);
+        self.0.push((writer, Arc::clone(&cell)));
+        cell
+    }
+
+    fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|cell| &*cell.1)
     }
 }
 
