@@ -7,6 +7,7 @@ use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::duplicates::{duplicates, is_duplicate};
 use crate::expand::{Environment, expand};
 use crate::problem::{Problem, Span};
 
@@ -46,48 +47,17 @@ pub(crate) struct Entry {
 pub(crate) fn read_toml(text: &str, env: Environment<'_>, problems: &mut Vec<Problem>) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let only_duplicates = errors.iter().all(is_duplicate);
-    problems.extend(errors.iter().map(|error| match error.span() {
-        Some(span) if is_duplicate(error) => duplicate(text, span, table.get_ref()),
-        span => not_toml(error.message(), span.unwrap_or_default()),
-    }));
+    let others = errors.iter().filter(|error| !is_duplicate(error));
+    problems.extend(others.map(|error| not_toml(error.message(), error.span().unwrap_or_default())));
+    if errors.iter().any(is_duplicate) {
+        problems.extend(duplicates(text, &errors, table.get_ref()));
+    }
     if !only_duplicates {
         return None;
     }
     let span = table.span();
     let value = table_value(table.into_inner(), env, problems);
     Some(Node { span, value })
-}
-
-fn is_duplicate(error: &toml::de::Error) -> bool {
-    error.message().starts_with("duplicate key")
-}
-
-fn duplicate(text: &str, span: Span, table: &DeTable<'_>) -> Problem {
-    let key = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
-    let problem = Problem::error(span.clone(), format!("`{key}` is given twice"))
-        .label("given a second time here")
-        .help("keep one of them");
-    match nearest_before(table, key, span.start) {
-        Some(first) => problem.context(first, "first given here"),
-        None => problem,
-    }
-}
-
-/// The last place before `end` where this key stands. Two of one key stand in one table, so that is the first.
-fn nearest_before(table: &DeTable<'_>, key: &str, end: usize) -> Option<Span> {
-    let here = table.iter().filter(|(name, _)| name.get_ref() == key).map(|(name, _)| name.span());
-    let below = table.iter().filter_map(|(_, value)| nearest_in(value.get_ref(), key, end));
-    here.chain(below).filter(|span| span.start < end).max_by_key(|span| span.start)
-}
-
-fn nearest_in(value: &DeValue<'_>, key: &str, end: usize) -> Option<Span> {
-    match value {
-        DeValue::Array(items) => {
-            items.iter().filter_map(|item| nearest_in(item.get_ref(), key, end)).max_by_key(|span| span.start)
-        }
-        DeValue::Table(table) => nearest_before(table, key, end),
-        _ => None,
-    }
 }
 
 fn not_toml(message: &str, span: Span) -> Problem {

@@ -21,6 +21,7 @@ mod check;
 mod cluster;
 mod config;
 mod document;
+mod duplicates;
 mod endpoint_tls;
 mod expand;
 mod files;

@@ -21,6 +21,9 @@ pub(crate) enum UnitError {
     NumberMissing,
     #[error("the number is too large")]
     NumberTooLarge,
+    /// The same in one unit.
+    #[error("more than one unit")]
+    Several(String),
     #[error("the unit is missing")]
     UnitMissing,
     #[error("`{0}` is no unit")]
@@ -61,13 +64,31 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Result<u64, UnitError> {
     if unit.starts_with(['.', ',']) {
         return Err(UnitError::Fraction);
     }
-    let factor = units
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, factor)| *factor)
-        .ok_or_else(|| UnitError::UnitUnknown(unit.to_owned()))?;
+    let factor =
+        units.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor).ok_or_else(|| {
+            match sum(text, units) {
+                Some(amount) => UnitError::Several(print(amount, units)),
+                None => UnitError::UnitUnknown(unit.to_owned()),
+            }
+        })?;
     let number: u64 = number.parse().map_err(|_| UnitError::NumberTooLarge)?;
     number.checked_mul(factor).ok_or(UnitError::NumberTooLarge)
+}
+
+/// `1h30m`, which is not read, but understood well enough to say what to write.
+fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let mut rest = text.trim_start();
+    let mut sum = 0_u64;
+    while !rest.is_empty() {
+        let (number, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let behind = behind.trim_start();
+        let (unit, behind) =
+            behind.split_at(behind.find(|c: char| !c.is_alphabetic()).unwrap_or(behind.len()));
+        let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(*factor)?)?;
+        rest = behind.trim_start();
+    }
+    Some(sum)
 }
 
 fn print(amount: u64, units: &[(&str, u64)]) -> String {
@@ -100,6 +121,15 @@ mod tests {
         assert_eq!(parse_duration("-1s"), Err(UnitError::NumberMissing));
         assert_eq!(parse_duration("2 sec"), Err(UnitError::UnitUnknown("sec".into())));
         assert_eq!(parse_duration("99999999999999999999s"), Err(UnitError::NumberTooLarge));
+        assert_eq!(parse_duration("1h30m"), Err(UnitError::Several("90m".into())));
+        assert_eq!(parse_duration("1d 0h 1 ms"), Err(UnitError::Several("86400001ms".into())));
+        assert_eq!(parse_size("1MiB512KiB"), Err(UnitError::Several("1536KiB".into())));
+        for not_understood in ["1h30", "1h30x", "1h-1m", "1hm", "1h1.5m", "1h99999999999999999999s"] {
+            assert!(
+                matches!(parse_duration(not_understood), Err(UnitError::UnitUnknown(_))),
+                "{not_understood}"
+            );
+        }
         assert_eq!(parse_size("64kb"), Err(UnitError::UnitUnknown("kb".into())));
     }
 }

@@ -279,6 +279,7 @@ impl<'a> Field<'a> {
                 suggest::for_unit(unit, number).unwrap_or_else(|| example(number))
             }
             UnitError::Fraction => error.to_string(),
+            UnitError::Several(in_one) => format!("write \"{in_one}\""),
             _ => example(number),
         };
         let label = if matches!(error, UnitError::NumberMissing | UnitError::Fraction) {

@@ -52,6 +52,7 @@ mistakes! {
     https_that_leads_to_itself: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\nredirect_https = true\ntls = { cert = 'a', key = 'b', hsts = 5 }\n[[listener]]\nbind = ':80'\nredirect_https = 'yes'\n",
     a_duration_without_a_unit: "listen = ':80'\nto = 'a:1'\n[timeout]\nconnect = 3\ntotal = '60'\n",
     a_duration_with_a_wrong_unit: "listen = ':80'\nto = 'a:1'\ntimeout = { head = '10 sec', total = '1.5s' }\n",
+    a_duration_in_two_units: "listen = ':80'\nto = 'a:1'\n[timeout]\nconnect = '1h30m'\ntotal = '1m 30s'\nhead = '1h1x'\n[limit]\nhead_bytes = '1MiB512KiB'\n",
     a_duration_of_nothing: "listen = ':80'\nto = 'a:1'\n[timeout]\ntotal = '0s'\nconnect = 'off'\n",
     a_size_with_a_wrong_unit: "listen = ':80'\nto = 'a:1'\n[limit]\nhead_bytes = '64kb'\nbody_bytes = 1000\n",
     a_size_out_of_range: "listen = ':80'\nto = 'a:1'\n[limit]\nhead_bytes = '10B'\n",
@@ -59,6 +60,7 @@ mistakes! {
         "listen = ':80'\nto = 'a:1'\n[limit]\npending_requests = 0\nupstream_connections = 0\nconnections = 0\n",
     a_number_in_quotes: "listen = ':80'\nto = 'a:1'\nworkers = '4'\n",
     a_key_given_twice: "listen = ':80'\nto = 'a:1'\n\nlisten = ':81'\n",
+    a_table_given_twice: "listen = ':80'\nto = 'a:1'\n[log]\naccess = 'stdout'\n\n[log]\nformat = 'json'\n",
     a_text_without_quotes: "listen = ':80'\nto = localhost:8001\n",
     a_quote_that_is_never_closed: "listen = \":80\nto = 'a:1'\n",
     a_cluster_that_nothing_defines:
