@@ -192,6 +192,20 @@ fn the_log_says_of_each_attempt_that_was_given_up_where_it_was_made_and_why() {
     proxy.output().wait_for_stdout(&["\"status\":200", "\"attempts\":3", &refused, &unreached]);
 }
 
+/// A reason is for what was wanted and not done.
+#[test]
+fn without_retries_the_log_gives_no_reason_against_one() {
+    let (a, b) = (Endpoint::start(Script::new(|_| Then::Close)), Endpoint::down(Script::echoes()));
+    let proxy =
+        Tidegate::to(&[&a, &b], &format!("balance = \"round_robin\"\nretry = \"off\"\n{LOGGED}")).start();
+    for _ in 0..2 {
+        proxy.get("/");
+    }
+    for cause in ["endpoint_closed", "connect_refused"] {
+        proxy.output().wait_for_stdout(&[&format!("\"cause\":\"{cause}\""), "\"no_retry\":null"]);
+    }
+}
+
 #[test]
 fn the_log_says_that_nobody_was_left_to_try() {
     let (a, b) = (Endpoint::down(Script::echoes()), Endpoint::down(Script::echoes()));

@@ -219,5 +219,10 @@ mod tests {
         );
         assert_eq!(facts["endpoints"][0]["endpoint"], "steady");
         assert_eq!(facts["endpoints"][0]["requests_per_second"], 20.0);
+        for measured in ["p50_ms", "p99_ms"] {
+            let number = facts["endpoints"][0][measured].to_string();
+            let digits = number.split_once('.').map_or(0, |(_, digits)| digits.len());
+            assert!((1..=3).contains(&digits), "{number}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The demo without a live view: a line each second, and at the end a table or JSON.
 
 use super::Stage;
-use super::reading::{Reading, quantile_ms};
+use super::reading::{Counts, Reading, quantile_ms};
 use crate::terminal;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -50,6 +50,12 @@ fn line(now: &Reading, added: &Reading) -> String {
 /// `1.2 ms`, or a dash when nothing was measured.
 pub(super) fn milliseconds(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} ms"))
+}
+
+/// So many digits behind the point: more than what is measured would only hide it.
+fn rounded(value: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (value * scale).round() / scale
 }
 
 /// What happened from start to end.
@@ -102,24 +108,26 @@ impl Summary {
 
     pub(super) fn to_json(&self) -> String {
         let all = &self.reading;
+        let rate = |count| rounded(all.per_second(count), 1);
+        let quantile = |counts: &Counts, share| quantile_ms(counts, share).map(|time| rounded(time, 3));
         let endpoint = |endpoint: &super::reading::EndpointReading| {
             json!({
                 "endpoint": endpoint.name,
                 "address": endpoint.address,
                 "requests": endpoint.counts.requests,
-                "requests_per_second": all.per_second(endpoint.counts.requests),
-                "p50_ms": quantile_ms(&endpoint.counts, 0.5),
-                "p99_ms": quantile_ms(&endpoint.counts, 0.99),
+                "requests_per_second": rate(endpoint.counts.requests),
+                "p50_ms": quantile(&endpoint.counts, 0.5),
+                "p99_ms": quantile(&endpoint.counts, 0.99),
                 "errors": endpoint.counts.errors,
                 "state": endpoint.state,
             })
         };
         let summary = json!({
-            "seconds": all.at.as_secs_f64(),
+            "seconds": rounded(all.at.as_secs_f64(), 3),
             "requests": all.requests.requests,
-            "requests_per_second": all.per_second(all.requests.requests),
-            "p50_ms": quantile_ms(&all.requests, 0.5),
-            "p99_ms": quantile_ms(&all.requests, 0.99),
+            "requests_per_second": rate(all.requests.requests),
+            "p50_ms": quantile(&all.requests, 0.5),
+            "p99_ms": quantile(&all.requests, 0.99),
             "errors": all.requests.errors,
             "unanswered": self.broken,
             "retries": all.retries,
