@@ -3,8 +3,9 @@
 
 use http::{HeaderMap, HeaderValue};
 use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
+use tidegate_testkit::http2_raw as raw;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
 
 use crate::favourite;
 
@@ -249,4 +250,69 @@ fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another_and_its_stre
     let connections = endpoints.iter().map(Http2Endpoint::connections).sum::<usize>();
     assert!(connections <= 3, "{connections}: what one request gives up, the others keep");
     eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
+/// Waits for a request, as far as it can, then says this.
+fn says(first: Vec<u8>, answer: Vec<u8>) -> Endpoint {
+    Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
+        let _ = wire.exactly(raw::PREFACE.len());
+        let _ = wire.write(&first);
+        while let (false, Ok(head)) = (first.is_empty(), wire.exactly(9)) {
+            let _ = wire.exactly(usize::from(u16::from_be_bytes([head[1], head[2]])));
+            if head[3] == raw::kind::HEADERS {
+                break;
+            }
+        }
+        let _ = wire.write(&answer);
+        wire.finish();
+        Then::Hang
+    }))
+}
+
+/// The word for what became of a request to there.
+fn cause(to: &str, more: &str) -> String {
+    let proxy = Tidegate::with(format!("[[route]]\nto = \"{to}\"\nendpoint_http2 = true\n{more}")).start();
+    let reply = proxy.get("/");
+    assert_eq!(reply.status, 502);
+    let status = reply.fields.first("proxy-status").unwrap();
+    status.split("details=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn what_an_endpoint_does_wrong_has_a_word() {
+    let settings = raw::settings(&[]);
+    let old = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let answer = |fields: &[(&str, &str)]| raw::headers(1, &raw::block(fields));
+    for (first, said, expected) in [
+        (Vec::new(), old, "http2_not_spoken"),
+        (settings.clone(), answer(&[("x", "y")]), "http2_answer_malformed"),
+        (settings.clone(), answer(&[(":status", "200"), ("connection", "close")]), "http2_answer_malformed"),
+        (settings.clone(), raw::data(0, "x"), "http2_connection_malformed"),
+        (settings.clone(), answer(&[(":status", "200"), ("Upper", "case")]), "http2_connection_malformed"),
+        (settings, Vec::new(), "endpoint_closed"),
+    ] {
+        let endpoint = says(first, said.clone());
+        assert_eq!(cause(&endpoint.address(), ""), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_agrees_on_no_http_2_does_not_speak_it() {
+    let authority = Authority::new();
+    let keys = authority.issue("app", &["127.0.0.1"]).keys();
+    let ca = format!("tls = {{ ca = '{}' }}", authority.cert().display());
+    let old = Endpoint::answering("hello");
+    let front = |more: &str| {
+        let listener = format!("[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {keys} }}\n{more}");
+        Tidegate::with(format!("to = \"{}\"\n{listener}", old.address())).start()
+    };
+    let refuses = front("http2 = false\n");
+    assert_eq!(cause(&format!("https://{}", refuses.address()), &ca), "http2_not_spoken", "by an alert");
+    let gone = says(Vec::new(), Vec::new());
+    let agrees_on_nothing = Tidegate::with(format!(
+        "[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {keys} }}\ntcp = 'gone'\n[cluster.gone]\nendpoints = ['{}']\n",
+        gone.address()
+    ))
+    .start();
+    assert_eq!(cause(&format!("https://{}", agrees_on_nothing.address()), &ca), "http2_not_spoken");
 }

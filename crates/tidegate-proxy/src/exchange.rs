@@ -281,7 +281,7 @@ fn read_head(
             Err(error) if workspace.answer.is_empty() && tls::is_refusal(&error) => {
                 return Poll::Ready(Err(Cause::Tls(OriginateError::Refused)));
             }
-            _ if workspace.answer.is_empty() => return Poll::Ready(Err(Cause::EndpointClosed)),
+            read if workspace.answer.is_empty() => return Poll::Ready(Err(Cause::of_silence(&read))),
             _ => return Poll::Ready(Err(Cause::AnswerHeadCut)),
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Adding a cause does not compile until all of these exist for it. The words are documented in docs/failures.md.
 
-use crate::http2::Misconduct;
+use crate::http2::{Breach, Misconduct};
 use crate::tls::{Handshake, OriginateError};
+use std::io;
 use tidegate_http::chunked::ChunkError;
 use tidegate_http::path::PathError;
 use tidegate_http::proxy_protocol::ProxyHeaderError;
@@ -105,6 +106,8 @@ pub enum Cause {
     HeadTimeout,
     /// What the client does is no HTTP/2, or too much of it.
     Http2(Misconduct),
+    /// What the endpoint does is no HTTP/2, or no answer.
+    Http2Breach(Breach),
     /// The endpoint sent more interim (1xx) answers than anyone needs.
     InterimFlood,
     /// The host is not one that the certificate of this connection is for.
@@ -148,6 +151,14 @@ pub enum Cause {
     UpgradeUnasked,
     /// The endpoint speaks HTTP/2 without tunnels, and is not known to speak anything else.
     UpgradeUnsupported,
+}
+
+impl Cause {
+    /// Why nothing came of an answer.
+    pub(crate) fn of_silence(read: &io::Result<usize>) -> Self {
+        let breach = read.as_ref().err().and_then(Breach::behind);
+        breach.map_or(Self::EndpointClosed, Self::Http2Breach)
+    }
 }
 
 /// Whether another attempt, on another endpoint, may be made.
@@ -272,6 +283,11 @@ impl Failure {
             // Nothing is answered: the connection, or the stream, ends.
             Cause::Http2(misconduct) => {
                 facts(Downstream, 499, misconduct.code(), "http_request_error", Never)
+            }
+            Cause::Http2Breach(breach) => {
+                // Of an answer that is malformed something has come.
+                let retry = if breach == Breach::Answer { Never } else { Reset };
+                facts(Upstream, 502, breach.code(), "http_protocol_error", retry)
             }
             Cause::InterimFlood => facts(Upstream, 502, "interim_flood", "http_protocol_error", Never),
             Cause::Misdirected => facts(Downstream, 421, "misdirected", "http_request_error", Never),

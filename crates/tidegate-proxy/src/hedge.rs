@@ -195,7 +195,7 @@ async fn race<'v>(
 /// What the end of a second attempt tells about its endpoint.
 fn failed_by(cause: Cause) -> Ended {
     match cause {
-        Cause::EndpointClosed => Ended::Failed,
+        Cause::EndpointClosed | Cause::Http2Breach(_) => Ended::Failed,
         Cause::StreamRefused => Ended::Abandoned,
         _ => Ended::ConnectFailed,
     }
@@ -265,7 +265,7 @@ async fn send_copy(
             Ok(connection)
         }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Err(Cause::StreamRefused),
-        _ => Err(Cause::EndpointClosed),
+        read => Err(Cause::of_silence(&read)),
     }
 }
 

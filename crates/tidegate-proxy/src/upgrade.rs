@@ -42,7 +42,7 @@ pub(crate) async fn aboard(
     match call.alarm.within(deadline, request.may_open_tunnel()).await {
         Ok(Some(true)) => return Ok(Connection::shared(request)),
         Ok(Some(false)) => {}
-        Ok(None) => return Err(failed(Cause::EndpointClosed)),
+        Ok(None) => return Err(failed(request.breach().map_or(Cause::EndpointClosed, Cause::Http2Breach))),
         Err(_) => {
             let late = failed(Cause::ConnectTimeout);
             return Err(call.overall_failure(Stage::Connect).unwrap_or(late));

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 const PAGE: &str = include_str!("../../../docs/failures.md");
 const FAILURES: &str = include_str!("../src/failure.rs");
 /// Where the words of malformed messages are, and of handshakes that failed.
-const PARSERS: [&str; 8] = [
+const PARSERS: [&str; 9] = [
+    include_str!("../src/http2/breach.rs"),
     include_str!("../src/http2/misconduct.rs"),
     include_str!("../src/tls/accept.rs"),
     include_str!("../src/tls/originate.rs"),

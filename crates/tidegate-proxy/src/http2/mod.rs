@@ -4,6 +4,7 @@
 //! of their own and trailers.
 
 mod body; // pieces of bodies, out and in, and their end
+mod breach; // what an endpoint says that is no HTTP/2
 mod downstream; // one client connection
 mod frames; // where each frame begins and ends
 mod guard; // what a client may do besides asking
@@ -23,6 +24,7 @@ mod window; // how much of bodies a client may send before they are taken
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub use body::SEND_BYTES_MAX;
+pub use breach::Breach;
 pub use misconduct::Misconduct;
 pub use window::{NARROW_BYTES, WIDE_BYTES};
 

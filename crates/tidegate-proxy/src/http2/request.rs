@@ -4,6 +4,7 @@
 //! written out in the same way, and the body of the last one.
 
 use super::body::{self, broken};
+use super::breach::Breach;
 use super::head::{self, Tunnel};
 use super::upstream::Occupied;
 use bytes::Bytes;
@@ -49,7 +50,7 @@ enum Source {
     /// Nothing has been asked for.
     Nothing,
     /// Nothing could be asked for.
-    Failed(ErrorKind),
+    Failed(ErrorKind, Option<Breach>),
     Head(ResponseFuture),
     Body(RecvStream),
     Over,
@@ -72,6 +73,11 @@ impl Http2Request {
     /// Whether it may be the beginning of a tunnel; `None`: the connection ended before the endpoint had said.
     pub(crate) fn may_open_tunnel(&self) -> impl Future<Output = Option<bool>> + use<> {
         self.state.borrow().occupied.takes_tunnels()
+    }
+
+    /// What the endpoint has done wrong, if the connection has ended by that.
+    pub(crate) fn breach(&self) -> Option<Breach> {
+        self.state.borrow().occupied.breach()
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -110,7 +116,9 @@ impl Http2Request {
                 let is_ready = ready!(sender.poll_ready(cx)).map_err(|error| state.occupied.failed(&error));
                 let sent = is_ready.and_then(|()| state.send_head(bytes));
                 // Whoever waits for an answer has to hear of it as well.
-                return Poll::Ready(sent.inspect_err(|error| state.source = Source::Failed(error.kind())));
+                return Poll::Ready(sent.inspect_err(|error| {
+                    state.source = Source::Failed(error.kind(), Breach::behind(error));
+                }));
             }
             Sink::Body(send) => send,
             Sink::Over(_) | Sink::Gone => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
@@ -157,7 +165,8 @@ impl State {
         while self.head.is_empty() && self.chunk.is_empty() {
             match &mut self.source {
                 Source::Nothing => return Poll::Pending,
-                Source::Failed(kind) => return Poll::Ready(Err((*kind).into())),
+                Source::Failed(_, Some(breach)) => return Poll::Ready(Err((*breach).into())),
+                Source::Failed(kind, None) => return Poll::Ready(Err((*kind).into())),
                 Source::Over => return Poll::Ready(Ok(false)),
                 Source::Head(response) => {
                     if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
@@ -215,13 +224,16 @@ impl Drop for State {
 }
 
 impl Occupied {
-    /// `ConnectionRefused`: the endpoint has not looked at the request, and says so (RFC 9113 §8.7).
+    /// `ConnectionRefused`: the endpoint has not looked at the request, and says so (RFC 9113 §8.7). Or what it does wrong.
     fn failed(&self, error: &h2::Error) -> io::Error {
         if error.is_go_away() || error.is_io() {
             self.connection_ends();
         }
         let is_unseen = error.reason() == Some(Reason::REFUSED_STREAM)
             || (error.is_go_away() && error.reason() == Some(Reason::NO_ERROR));
-        if is_unseen { ErrorKind::ConnectionRefused.into() } else { ErrorKind::ConnectionReset.into() }
+        if is_unseen {
+            return ErrorKind::ConnectionRefused.into();
+        }
+        self.breach_by(error).map_or(ErrorKind::ConnectionReset.into(), io::Error::from)
     }
 }

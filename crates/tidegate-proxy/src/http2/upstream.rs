@@ -2,6 +2,7 @@
 
 use super::PING_INTERVAL;
 use super::body::SEND_BYTES_MAX;
+use super::breach::Breach;
 use super::io::Io;
 use super::request::Http2Request;
 use super::settled::Settled;
@@ -41,9 +42,13 @@ struct Shared {
     sender: SendRequest<Bytes>,
     streams: Cell<usize>,
     is_encrypted: bool,
+    /// That HTTP/2 is spoken, by ALPN (RFC 9113 §3.2); in the clear, by configuration.
+    is_agreed: bool,
     settled: Rc<Settled>,
     /// It ended, or takes no more requests.
     ends: Cell<bool>,
+    /// Why it ended, if that is known.
+    breach: Cell<Option<Breach>>,
     /// When it was first seen without a stream.
     idle_since: Cell<Option<Moment>>,
 }
@@ -56,6 +61,16 @@ impl Occupied {
     /// The connection is not good for further requests.
     pub(super) fn connection_ends(&self) {
         self.0.ends.set(true);
+    }
+
+    /// What the endpoint has done wrong, going by how a stream ended.
+    pub(super) fn breach_by(&self, error: &h2::Error) -> Option<Breach> {
+        self.0.breach_by(Some(error))
+    }
+
+    /// What the endpoint has done wrong, going by how all of the connection ended.
+    pub(super) fn breach(&self) -> Option<Breach> {
+        self.0.breach.get()
     }
 
     /// Whether the endpoint takes tunnels (RFC 8441 §3), as soon as it has said so; `None`: the connection ended before.
@@ -124,6 +139,7 @@ impl Http2Pool {
         guard: G,
     ) -> Result<Http2Request, h2::Error> {
         let is_encrypted = stream.is_encrypted();
+        let is_agreed = !is_encrypted || stream.speaks_http2();
         let mut builder = Builder::new();
         builder
             .initial_window_size(WINDOW_BYTES.0)
@@ -138,8 +154,10 @@ impl Http2Pool {
             sender,
             streams: Cell::new(0),
             is_encrypted,
+            is_agreed,
             settled: Rc::clone(&settled),
             ends: Cell::new(false),
+            breach: Cell::new(None),
             idle_since: Cell::new(None),
         });
         tokio::task::spawn_local(drive(Rc::downgrade(&shared), settled, connection, alarm, guard));
@@ -169,6 +187,10 @@ impl Shared {
         self.streams.get() < STREAMS_MAX.min(self.sender.current_max_send_streams())
     }
 
+    fn breach_by(&self, error: Option<&h2::Error>) -> Option<Breach> {
+        Breach::of(error, self.settled.has_come(), self.is_agreed)
+    }
+
     fn occupy(self: &Rc<Self>) -> Http2Request {
         self.streams.set(self.streams.get() + 1);
         Http2Request::new(self.sender.clone(), Occupied(Rc::clone(self)))
@@ -186,9 +208,9 @@ async fn drive<G>(
     let mut pings = connection.ping_pong();
     let (mut due, mut awaits_pong) = (after(now(), PING_INTERVAL), false);
     let (mut is_armed, mut is_settled) = (false, false);
-    poll_fn(|cx| {
-        if Pin::new(&mut connection).poll(cx).is_ready() {
-            return Poll::Ready(());
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(Some(ended));
         }
         if !is_settled && settled.has_come() {
             is_settled = true;
@@ -208,7 +230,7 @@ async fn drive<G>(
             return Poll::Pending;
         }
         if awaits_pong {
-            return Poll::Ready(()); // nobody there
+            return Poll::Ready(None); // nobody there
         }
         if shared.upgrade().is_some_and(|shared| shared.streams.get() > 0) {
             awaits_pong = pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok());
@@ -221,6 +243,7 @@ async fn drive<G>(
     .await;
     if let Some(shared) = shared.upgrade() {
         shared.ends.set(true);
+        shared.breach.set(ended.and_then(|ended| shared.breach_by(ended.err().as_ref())));
     }
     settled.tell();
     drop(guard);

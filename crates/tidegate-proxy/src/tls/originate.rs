@@ -1,10 +1,11 @@
 //! From a connection to an endpoint to an encrypted one, and how that can fail.
 
+use super::agreed::HTTP2;
 use super::session::Role;
 use super::{Originator, Scratch, TlsStream};
 use crate::transport::Transport;
 use rustls::client::UnbufferedClientConnection;
-use rustls::{CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -27,6 +28,8 @@ pub enum OriginateError {
     Closed,
     /// No agreement on versions or suites, or what it sent is no TLS.
     Failed,
+    /// It was offered HTTP/2 and nothing else, and refused with the alert for that (RFC 7301 §3.2).
+    Http2NotSpoken,
     /// It ended the connection with an alert after the handshake, in place of an answer: since TLS 1.3 (RFC 8446 §4.4.2.4)
     /// this is how a client's certificate is refused.
     Refused,
@@ -44,6 +47,7 @@ impl OriginateError {
             Self::CertificateUntrusted => "tls_certificate_untrusted",
             Self::Closed => "tls_closed",
             Self::Failed => "tls_failed",
+            Self::Http2NotSpoken => "http2_not_spoken",
             Self::Refused => "tls_refused",
             Self::Timeout => "tls_timeout",
         }
@@ -52,7 +56,7 @@ impl OriginateError {
     /// The error type of Proxy-Status (RFC 9209 §2.3).
     pub fn proxy_error(self) -> &'static str {
         match self {
-            Self::Alert | Self::Refused => "tls_alert_received",
+            Self::Alert | Self::Http2NotSpoken | Self::Refused => "tls_alert_received",
             Self::CertificateExpired
             | Self::CertificateInvalid
             | Self::CertificateName
@@ -86,12 +90,16 @@ pub(crate) async fn originate(
         said += poll_fn(|cx| transport.poll_write(cx, rest)).await.map_err(|_| OriginateError::Closed)?;
     }
     let (config, name) = (Arc::clone(&originator.config), originator.server_name.clone());
+    let offers_http2 = config.alpn_protocols == [HTTP2];
     let client = UnbufferedClientConnection::new(config, name).map_err(|_| OriginateError::Failed)?;
     let tls = TlsStream::new(transport, Rc::clone(scratch));
     tls.begin(Role::Client(client), None, &[]);
     match poll_fn(|cx| tls.poll_handshake(cx)).await {
         Ok(()) => Ok(tls),
         Err(_) if tls.is_gone() => Err(OriginateError::Closed),
+        Err(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) if offers_http2 => {
+            Err(OriginateError::Http2NotSpoken)
+        }
         Err(error) => Err(error_of(&error)),
     }
 }
