@@ -172,6 +172,24 @@ impl Drop for Running {
 }
 
 #[test]
+fn an_authority_that_is_not_believed_is_told_of_in_words() {
+    let mut site = Site::new();
+    site.pebble.start();
+    let stranger = Authority::new();
+    let proxy = Tidegate::with(format!(
+        "to = \"{}\"\n[[listener]]\nbind = \"{{listen}}\"\n[listener.tls]\nacme = {{ {}, hosts = ['app.test'], folder = '{}' }}\n",
+        site.endpoint.address(),
+        site.pebble.keys().replace(
+            &site.pebble.authority().cert().display().to_string(),
+            &stranger.cert().display().to_string()
+        ),
+        site.folder.path().join("acme").display(),
+    ))
+    .start();
+    proxy.output().wait_for_stderr(&["cannot be reached: its certificate"]);
+}
+
+#[test]
 fn a_public_host_and_no_listener_is_served_on_the_ports_of_the_web() {
     apart("acme::a_public_host_and_no_listener_is_served_on_the_ports_of_the_web", |_| {
         let (own, endpoint) = (Authority::new(), Endpoint::answering("hello"));

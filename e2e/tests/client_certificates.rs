@@ -201,6 +201,7 @@ fn who_is_revoked_stays_out_without_a_reload_and_with_a_ticket_too() {
     eventually("the leaver stays out", || visit(&leaving, proxy.address()).is_err());
     proxy.wait_for_metric("tidegate_tls_handshakes_total", &[("outcome", "client_cert_revoked")], 1.0);
     assert_eq!(visit(&staying, proxy.address()).unwrap().0, 200);
+    proxy.output().wait_for_stderr(&["what clients are vouched for by (", "revoked.pem) was read again"]);
 
     std::fs::write(&nobody, "nonsense").unwrap();
     proxy.output().wait_for_stderr(&["ca.pem", "the one before is kept", "revocation list"]);

@@ -138,7 +138,8 @@ fn a_host_that_the_certificate_is_not_for_is_misdirected() {
     for host in ["app.test", "APP.test:8443", "app.test.", "x.wild.test", "x.wild.test.:8443", "127.0.0.1"] {
         assert_eq!(connection.get(host, "/").unwrap().0, 200, "{host}");
     }
-    let (status, head, _) = connection.get("other.test", "/").unwrap();
+    let (status, head, body) = connection.get("other.test", "/").unwrap();
+    assert!(String::from_utf8(body).unwrap().contains("for another host"));
     assert_eq!(status, 421, "{head}");
     assert!(head.contains("details=\"misdirected\""), "{head}");
     assert_eq!(endpoint.request_count(), 6);

@@ -2,6 +2,7 @@
 
 use crate::caller::{Caller, Later};
 use crate::challenge::{Answer, ChallengeKind, Proof};
+use crate::distrust;
 use crate::dns::{DnsError, Standing, Withdrawals};
 use crate::folder::Folder;
 use instant_acme::{
@@ -283,6 +284,9 @@ impl Authority {
         let mut text = error.to_string();
         let mut cause = std::error::Error::source(&error);
         while let Some(deeper) = cause {
+            if let Some(words) = distrust::words(deeper) {
+                return AcmeError::Unreachable(words.to_owned());
+            }
             text = format!("{text}: {deeper}");
             cause = deeper.source();
         }

@@ -8,6 +8,7 @@
 mod authority; // the account, and orders
 mod caller; // requests, each with a deadline
 mod challenge; // what the authority wants to see
+mod distrust; // why its own certificate is not believed
 mod dns; // records, and whoever can change a zone
 mod folder; // where it is kept
 mod internal; // an authority of our own

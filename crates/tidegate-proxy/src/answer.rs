@@ -207,6 +207,7 @@ fn sentence(failure: Failure) -> &'static str {
         (413, _) => "The request body is larger than this site accepts.",
         (414, _) => "The address of the request is longer than this site accepts.",
         (417, _) => "This site does not fulfil the expectation of the request.",
+        (421, _) => "This connection was made for another host than the one that the request is for.",
         (429, _) => "There have been too many requests. Please try again in a moment.",
         (431, _) => "The header of the request is larger than this site accepts.",
         (400..=499, _) => "The request is not well-formed, so it was not passed on.",

@@ -6,7 +6,7 @@ use super::automatic::Wanted;
 use super::originators::{Originations, Originators};
 use super::progress::Progress;
 use super::stock::Stock;
-use super::watched::Change;
+use super::watched::{Change, Touched};
 use crate::overview::Overview;
 use crate::voice::Voice;
 use std::collections::{HashMap, HashSet};
@@ -114,37 +114,33 @@ impl Keeper {
         let mut kept = self.kept();
         let mut changes = kept.stock.refresh(now());
         let of_endpoints = kept.originators.refresh();
-        if of_endpoints.iter().any(|(_, change)| *change == Change::Replaced) {
+        if of_endpoints.iter().any(|touched| touched.change == Change::Replaced) {
             self.originations_changed.notify_one();
         }
         changes.extend(of_endpoints);
         if !changes.is_empty() {
             kept.publish(overview);
         }
-        for (certificate, change) in changes {
-            tell(&certificate, &change, overview, voice);
+        for touched in &changes {
+            tell(touched, overview, voice);
         }
         kept.tell_ages(now(), voice);
     }
 }
 
-fn tell(certificate: &str, change: &Change, overview: &Overview, voice: &Voice) {
+fn tell(touched: &Touched, overview: &Overview, voice: &Voice) {
+    let Touched { file: certificate, what, change } = touched;
     let facts = overview.certificates();
-    let facts = facts.iter().find(|facts| facts.certificate == certificate);
+    let facts = facts.iter().find(|facts| facts.certificate == *certificate);
     let validity = facts.and_then(|facts| facts.validity);
     let outcome = match change {
         Change::Replaced => {
             let expires = validity.map(|validity| format!("; it expires {}", validity.expires(now())));
-            voice.note(format_args!(
-                "certificate {certificate} was read again{}",
-                expires.unwrap_or_default()
-            ));
+            voice.note(format_args!("{what} was read again{}", expires.unwrap_or_default()));
             "replaced"
         }
         Change::Refused(problem) => {
-            voice.error(format_args!(
-                "certificate {certificate} has changed, and the one before is kept: {problem}"
-            ));
+            voice.error(format_args!("{what} has changed, and the one before is kept: {problem}"));
             "refused"
         }
     };

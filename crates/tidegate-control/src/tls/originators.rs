@@ -3,7 +3,7 @@
 
 use super::age::Validity;
 use super::files::{CertificateError, certified_key, chain, facts};
-use super::watched::{Change, Watched};
+use super::watched::{Touched, Watched};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
@@ -91,15 +91,16 @@ impl Originators {
     }
 
     /// Reads what has changed. Says of each file that was touched what came of it, once for all who use it.
-    pub(super) fn refresh(&mut self) -> Vec<(String, Change)> {
+    pub(super) fn refresh(&mut self) -> Vec<Touched> {
         let mut system = None;
         let mut changes = Vec::new();
         for Item { tls, protocols, watched, .. } in &mut self.0 {
             let mut read = || origination(tls, &authorities(&tls.trust, &mut system)?, protocols.clone());
             let Some(change) = watched.refresh(|| read().map(Arc::new)) else { continue };
-            let touched = tls.identity.as_ref().map(|files| &files.cert);
-            let touched = touched.or(paths(tls).next()).map(|path| path.display().to_string());
-            let change = (touched.unwrap_or_default(), change);
+            let change = match &tls.identity {
+                Some(files) => Touched::certificate(&files.cert, change),
+                None => Touched::vouching("endpoints", paths(tls), change),
+            };
             if !changes.contains(&change) {
                 changes.push(change);
             }

@@ -8,7 +8,7 @@ use super::internal::{Internals, Made};
 use super::keeper::now;
 use super::terminator::server_config;
 use super::tickets::Tickets;
-use super::watched::{Change, Watched};
+use super::watched::{Change, Touched, Watched};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,20 +110,21 @@ impl Stock {
     }
 
     /// Reads what has changed, and puts it in force. Says of each file that was touched what came of it.
-    pub(super) fn refresh(&mut self, now: i64) -> Vec<(String, Change)> {
+    pub(super) fn refresh(&mut self, now: i64) -> Vec<Touched> {
         let mut changes = Vec::new();
         let (mut new_certificates, mut new_clients) = (Vec::new(), Vec::new());
         for (index, item) in self.certificates.iter_mut().enumerate() {
             let files = item.files.clone();
             if let Some(change) = item.refresh(now) {
                 new_certificates.extend((change == Change::Replaced).then_some(index));
-                changes.push((files.cert.display().to_string(), change));
+                changes.push(Touched::certificate(&files.cert, change));
             }
         }
         for (index, (auth, watched)) in self.clients.iter_mut().enumerate() {
             if let Some(change) = watched.refresh(|| Clients::load(auth)) {
                 new_clients.extend((change == Change::Replaced).then_some(index));
-                changes.push((auth.ca.display().to_string(), change));
+                let files = std::iter::once(&auth.ca).chain(&auth.crls);
+                changes.push(Touched::vouching("clients", files, change));
             }
         }
         for showcase in self.listeners.iter().flatten() {

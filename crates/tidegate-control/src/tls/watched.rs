@@ -23,6 +23,30 @@ pub(super) enum Change {
     Refused(String),
 }
 
+/// Files that were touched, and what became of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Touched {
+    /// The one that stands for all of them.
+    pub(super) file: String,
+    /// What they hold, in words that people have for it.
+    pub(super) what: String,
+    pub(super) change: Change,
+}
+
+impl Touched {
+    pub(super) fn certificate(file: &Path, change: Change) -> Self {
+        let file = file.display().to_string();
+        Self { what: format!("certificate {file}"), file, change }
+    }
+
+    /// Authorities, and what they have taken back.
+    pub(super) fn vouching<'a>(whom: &str, files: impl Iterator<Item = &'a PathBuf>, change: Change) -> Self {
+        let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
+        let what = format!("what {whom} are vouched for by ({})", files.join(", "));
+        Self { file: files.into_iter().next().unwrap_or_default(), what, change }
+    }
+}
+
 impl<T> Watched<T> {
     pub(super) fn new<'a>(
         paths: impl IntoIterator<Item = &'a PathBuf>,
