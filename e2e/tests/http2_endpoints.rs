@@ -271,8 +271,14 @@ fn says(first: Vec<u8>, answer: Vec<u8>) -> Endpoint {
 
 /// The word for what became of a request to there.
 fn cause(to: &str, more: &str) -> String {
+    cause_of("", to, more)
+}
+
+fn cause_of(fields: &str, to: &str, more: &str) -> String {
     let proxy = Tidegate::with(format!("[[route]]\nto = \"{to}\"\nendpoint_http2 = true\n{more}")).start();
-    let reply = proxy.get("/");
+    let mut client = proxy.client();
+    client.send(format!("GET / HTTP/1.1\r\nHost: app.test\r\n{fields}\r\n"));
+    let reply = client.reply();
     assert_eq!(reply.status, 502);
     let status = reply.fields.first("proxy-status").unwrap();
     status.split("details=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
@@ -315,4 +321,8 @@ fn an_endpoint_that_agrees_on_no_http_2_does_not_speak_it() {
     ))
     .start();
     assert_eq!(cause(&format!("https://{}", agrees_on_nothing.address()), &ca), "http2_not_spoken");
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let to = format!("https://{}", agrees_on_nothing.address());
+    assert_eq!(cause_of(upgrade, &to, &ca), "http2_not_spoken", "before it could say that it takes tunnels");
 }
