@@ -48,6 +48,32 @@ fn a_goal_that_is_missed_ends_with_1_and_a_file_that_is_no_scenario_with_78() {
 }
 
 #[test]
+fn a_log_of_several_clusters_is_replayed_by_the_one_that_is_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |cluster: &str| {
+        format!(
+            r#"{{"time":"2026-11-23T01:14:19.123Z","cluster":"{cluster}","endpoint":"a:1","status":200,"first_byte_ms":5.0}}"#
+        )
+    };
+    let log = format!("{}\n{}\n{}\n", line("shop"), line("api"), line("shop"));
+    std::fs::write(folder.path().join("access.log"), log).unwrap();
+    let ends = |cluster: &[&str], code, said: &str| {
+        let arguments = [&["replay", "access.log", "--algorithm", "adaptive"], cluster].concat();
+        let replay = lab(folder.path(), &arguments);
+        let all = text(&replay.stdout) + &text(&replay.stderr);
+        assert_eq!(replay.status.code(), Some(code), "{all}");
+        assert!(all.contains(said), "{all}");
+    };
+    ends(
+        &[],
+        78,
+        "access.log cannot be replayed: its requests went to 2 clusters, and a replay is of one: shop (2 requests), api (1); choose it with --cluster shop",
+    );
+    ends(&["--cluster", "shpo"], 78, "a cluster `shpo` (did you mean `shop`?)");
+    ends(&["--cluster", "shop"], 0, "recorded traffic of shop by other algorithms");
+}
+
+#[test]
 fn an_access_log_is_replayed_and_its_bad_lines_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let line = r#"{"time":"2026-11-23T01:14:19.123Z","client":"c","endpoint":"a:1","status":200,"queue_ms":0.1,"first_byte_ms":5.0}"#;

@@ -1,6 +1,7 @@
 //! The algorithms that can be compared, by name: all that Tidegate has, and two for comparison that live here. Knows names
 //! and parameters, not how anybody chooses.
 
+use crate::suggest::did_you_mean;
 use serde::de::{Deserialize, Deserializer, Error};
 use std::fmt;
 use tidegate_balance::{Algorithm, LoadBound};
@@ -107,7 +108,7 @@ const ENTRIES: &[Entry] = &[
 pub enum UnknownContender {
     #[error("`{name}+{extra}`: write `{name}+hedge`, `{name}+retry`, or `{name}+hedge+retry`")]
     Extra { name: String, extra: String },
-    #[error("there is no algorithm `{name}`{}; there are {}", suggestion(.name), names().join(", "))]
+    #[error("there is no algorithm `{name}`{}; there are {}", did_you_mean(.name, names().into_iter()), names().join(", "))]
     Name { name: String },
     #[error("`{name}` takes no number: write `{name}` alone")]
     NoNumber { name: String },
@@ -185,17 +186,6 @@ impl Method {
 
 fn names() -> Vec<&'static str> {
     ENTRIES.iter().map(|entry| entry.0).collect()
-}
-
-fn suggestion(name: &str) -> String {
-    let close = |known: &&&str| strsim::jaro_winkler(known, name) > 0.8;
-    let nearest = names();
-    nearest
-        .iter()
-        .filter(close)
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
-        .map(|known| format!(" (did you mean `{known}`?)"))
-        .unwrap_or_default()
 }
 
 impl fmt::Display for Contender {

@@ -28,6 +28,7 @@ mod server;
 mod simulation;
 mod span;
 mod spells;
+mod suggest;
 mod table;
 mod traffic;
 

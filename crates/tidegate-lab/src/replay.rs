@@ -2,6 +2,7 @@
 //! bytes; no files.
 
 mod capacity;
+mod clusters;
 mod date;
 mod line;
 mod scan;
@@ -17,8 +18,9 @@ use crate::simulation::Plan;
 use crate::span::Span;
 use crate::traffic::{Recorded, Traffic};
 use capacity::Capacity;
-use std::collections::HashMap;
+use clusters::Clusters;
 use std::io::{self, BufRead};
+use std::mem;
 
 pub use scan::Flaw;
 
@@ -36,6 +38,7 @@ pub struct AccessLog {
     /// In order of arrival.
     entries: Vec<Entry>,
     endpoints: Vec<String>,
+    clusters: Clusters,
     pub lines: u64,
     /// Lines of requests that no endpoint answered.
     pub unanswered: u64,
@@ -73,6 +76,8 @@ pub struct ReplayOptions {
 pub enum ReplayError {
     #[error("no line of it could be read; line {line}, column {}: expected {}", .flaw.column, .flaw.expected)]
     AllBad { line: u64, flaw: Flaw },
+    #[error("it does not name clusters, so that none can be chosen: split it by upstream instead")]
+    Clusterless,
     #[error("no request in it was answered by an endpoint")]
     Nothing,
     #[error(
@@ -80,6 +85,12 @@ pub enum ReplayError {
              with --endpoints 4"
     )]
     Nameless,
+    #[error(
+        "its requests went to {count} clusters, and a replay is of one: {listed}; choose it with --cluster {busiest}"
+    )]
+    SeveralClusters { count: usize, listed: String, busiest: String },
+    #[error("no endpoint of a cluster `{name}`{near} answered a request in it; there are {known}")]
+    UnknownCluster { name: String, near: String, known: String },
 }
 
 /// A comparison, and what was taken for granted in it.
@@ -94,7 +105,6 @@ impl AccessLog {
     /// Reads line after line; lines that cannot be read are counted and passed over.
     pub fn read(mut from: impl BufRead) -> io::Result<Self> {
         let mut log = Self::default();
-        let mut names = HashMap::new();
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -102,21 +112,20 @@ impl AccessLog {
                 break;
             }
             log.lines += 1;
-            log.take(line.trim_ascii(), &mut names);
+            log.take(line.trim_ascii());
         }
         log.entries.sort_by_key(|entry| entry.at);
         Ok(log)
     }
 
-    fn take(&mut self, line: &[u8], names: &mut HashMap<String, u32>) {
+    fn take(&mut self, line: &[u8]) {
         match line::read(line) {
             Ok(Some(told)) => {
                 let name = told.endpoint.as_deref().unwrap_or_default();
-                let endpoint = names.get(name).copied().unwrap_or_else(|| {
-                    names.insert(name.to_owned(), self.endpoints.len() as u32);
+                let endpoint = self.clusters.count(told.cluster.as_deref().unwrap_or_default(), name);
+                if endpoint as usize == self.endpoints.len() {
                     self.endpoints.push(name.to_owned());
-                    self.endpoints.len() as u32 - 1
-                });
+                }
                 // Whole seconds are spread over the second that they may stand for.
                 let spread = if told.is_coarse { Random::new(self.lines).below(1_000_000_000) } else { 0 };
                 self.entries.push(Entry {
@@ -138,6 +147,25 @@ impl AccessLog {
     /// How many requests an endpoint answered.
     pub fn requests(&self) -> usize {
         self.entries.len()
+    }
+
+    /// What of it went to one cluster.
+    pub fn of_cluster(mut self, name: &str) -> Result<Self, ReplayError> {
+        if let Some(complaint) = self.complaint() {
+            return Err(complaint);
+        }
+        let belongs = self.clusters.membership(name)?;
+        let (entries, endpoints) = (mem::take(&mut self.entries), mem::take(&mut self.endpoints));
+        let mut only = Self { clusters: Clusters::default(), ..self };
+        for entry in entries.into_iter().filter(|entry| belongs[entry.endpoint as usize]) {
+            let endpoint = &endpoints[entry.endpoint as usize];
+            let number = only.clusters.count(name, endpoint);
+            if number as usize == only.endpoints.len() {
+                only.endpoints.push(endpoint.clone());
+            }
+            only.entries.push(Entry { endpoint: number, ..entry });
+        }
+        Ok(only)
     }
 
     /// What each algorithm would have made of it. The first outcome is the log's own.
@@ -207,7 +235,7 @@ struct Fleet {
 
 impl Fleet {
     fn of(log: &AccessLog, options: &ReplayOptions) -> Result<Self, ReplayError> {
-        if let Some(complaint) = log.complaint() {
+        if let Some(complaint) = log.complaint().or_else(|| log.clusters.complaint()) {
             return Err(complaint);
         }
         if !log.names_endpoints() && options.endpoints.is_none() {
@@ -409,6 +437,39 @@ mod tests {
         assert_eq!(replay(&text, &options(&["adaptive"])).unwrap_err(), ReplayError::Nameless);
         let given = ReplayOptions { endpoints: Some(4), ..options(&["adaptive"]) };
         assert_eq!(replay(&text, &given).unwrap().comparison.endpoints, 4);
+    }
+
+    /// Requests every 5 ms, two of three to the quick endpoints of one cluster, the others to a slow one of the same name in another.
+    fn log_of_two_clusters() -> String {
+        (0..8_000).fold(String::new(), |mut text, number| {
+            let (cluster, endpoint, latency) = [("shop", 0, 5), ("reports", 0, 100), ("shop", 1, 5)][number % 3];
+            let _ = writeln!(
+                text,
+                r#"{{"time":"2026-10-10T13:00:{:02}.{:03}Z","client":"c","cluster":"{cluster}","endpoint":"e{endpoint}","status":200,"queue_ms":0,"first_byte_ms":{latency}}}"#,
+                number * 5 / 1_000,
+                number * 5 % 1_000
+            );
+            text
+        })
+    }
+
+    #[test]
+    fn clusters_are_not_mixed_and_the_chosen_one_is_replayed_alone() {
+        let text = log_of_two_clusters();
+        let mixed = replay(&text, &options(&["adaptive"])).unwrap_err().to_string();
+        assert!(mixed.contains("shop (5333 requests), reports (2667); choose"), "{mixed}");
+        let only = |cluster: &str| AccessLog::read(text.as_bytes()).unwrap().of_cluster(cluster);
+        for (cluster, endpoints, p99) in [("shop", 2, 5.0), ("reports", 1, 100.0)] {
+            let (log, options) = (only(cluster).unwrap(), options(&["round_robin"]));
+            let comparison = log.replay(&options, &Progress::of_replay(&log, &options)).unwrap().comparison;
+            assert_eq!(comparison.endpoints, endpoints);
+            for outcome in &comparison.outcomes {
+                assert!((outcome.latency_ms.p99 / p99 - 1.0).abs() < 0.05, "{cluster}: {outcome:?}");
+            }
+        }
+        assert!(matches!(only("report").unwrap_err(), ReplayError::UnknownCluster { .. }));
+        let garbage = AccessLog::read("garbage\n".as_bytes()).unwrap();
+        assert!(matches!(garbage.of_cluster("shop").unwrap_err(), ReplayError::AllBad { .. }));
     }
 
     #[test]

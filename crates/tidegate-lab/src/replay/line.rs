@@ -15,6 +15,8 @@ pub(super) struct Told<'l> {
     pub(super) is_coarse: bool,
     /// From sending the request to the endpoint to its answer, in nanoseconds.
     pub(super) latency: u64,
+    /// Which one the endpoint is of, where the log says so.
+    pub(super) cluster: Option<Cow<'l, str>>,
     pub(super) endpoint: Option<Cow<'l, str>>,
     pub(super) client: Cow<'l, str>,
     pub(super) status: u16,
@@ -37,6 +39,8 @@ struct Ours<'l> {
     time: Cow<'l, str>,
     #[serde(borrow)]
     client: Option<Cow<'l, str>>,
+    #[serde(borrow)]
+    cluster: Option<Cow<'l, str>>,
     #[serde(borrow)]
     endpoint: Option<Cow<'l, str>>,
     status: Option<u16>,
@@ -61,6 +65,7 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         at: began + nanoseconds(ours.queue_ms.unwrap_or_default()),
         is_coarse: false,
         latency: nanoseconds(first_byte_ms),
+        cluster: ours.cluster,
         endpoint: Some(endpoint),
         client: ours.client.unwrap_or_default(),
         status,
@@ -91,6 +96,7 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         at: ended.saturating_sub(request_time),
         is_coarse: true,
         latency,
+        cluster: None,
         endpoint,
         client: Cow::Borrowed(client),
         status,
@@ -130,8 +136,9 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let at = std::str::from_utf8(moment).ok().and_then(date::common);
     let at = at.ok_or_else(|| scan.flaw("a time like [10/Oct/2026:13:55:36.655] before here"))?;
     scan.read("the frontend", |_| Some(()))?;
-    let server =
-        scan.read("backend/server", |word| word.split_once('/').map(|(_, server)| server.to_owned()))?;
+    let (backend, server) = scan.read("backend/server", |word| {
+        word.split_once('/').map(|(backend, server)| (backend.to_owned(), server.to_owned()))
+    })?;
     let times = scan.read("five times like 10/0/30/69/109", |word| {
         let times: Vec<i64> =
             word.split('/').map_while(|time| time.trim_start_matches('+').parse().ok()).collect();
@@ -148,6 +155,7 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         at: at + waited.max(0).unsigned_abs() * 1_000_000,
         is_coarse: false,
         latency: response * 1_000_000,
+        cluster: Some(Cow::Owned(backend)),
         endpoint: Some(Cow::Owned(server)),
         client: Cow::Borrowed(client),
         status,
@@ -173,7 +181,7 @@ fn without_place(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    const OURS: &str = r#"{"time":"2026-10-10T13:55:36.655Z","client":"203.0.113.9","path":"/\u001b","endpoint":"10.0.0.1:8001","status":200,"attempts":1,"queue_ms":0.5,"first_byte_ms":11.9,"total_ms":12.3}"#;
+    const OURS: &str = r#"{"time":"2026-10-10T13:55:36.655Z","client":"203.0.113.9","path":"/\u001b","cluster":"app","endpoint":"10.0.0.1:8001","status":200,"attempts":1,"queue_ms":0.5,"first_byte_ms":11.9,"total_ms":12.3}"#;
     const NGINX: &str = r#"203.0.113.9 - - [10/Oct/2026:13:55:36 +0000] "GET /a HTTP/1.1" 200 512 "-" "curl/8 (x)" 0.123 0.120 10.0.0.1:8001"#;
     const HAPROXY: &str = "Oct 10 13:55:36 host haproxy[14389]: 203.0.113.9:33317 [10/Oct/2026:13:55:36.655] web app/s1 10/2/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {x} \"GET / HTTP/1.1\"";
     const BEGAN: u64 = 1_791_640_536_655_000_000;
@@ -193,6 +201,8 @@ mod tests {
         let haproxy = told(HAPROXY);
         assert_eq!((haproxy.at, haproxy.latency), (BEGAN + 2_000_000, 69_000_000));
         assert_eq!((haproxy.endpoint.as_deref(), haproxy.status), (Some("s1"), 200));
+        let clusters = [&ours, &nginx, &haproxy].map(|told| told.cluster.as_deref());
+        assert_eq!(clusters, [Some("app"), None, Some("app")]);
         for told in [ours, nginx, haproxy] {
             assert_eq!(told.client, "203.0.113.9");
         }

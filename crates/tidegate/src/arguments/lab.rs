@@ -68,7 +68,7 @@ pub(crate) struct LabRun {
 const REPLAY_EXAMPLE: &str = "\
 Example: tidegate lab replay access.log --html replay.html
 Reads Tidegate's JSON log, nginx's combined format with $request_time $upstream_response_time
-$upstream_addr behind it, and HAProxy's HTTP format.";
+$upstream_addr behind it, and HAProxy's HTTP format. nginx names no cluster: log one upstream.";
 
 #[derive(Args, Debug)]
 #[command(after_help = REPLAY_EXAMPLE)]
@@ -79,6 +79,9 @@ pub(crate) struct LabReplay {
     /// Who is compared [default: the usual ones] (may be repeated)
     #[arg(long = "algorithm", value_name = "NAME", value_parser = Contender::parse)]
     pub(crate) algorithms: Vec<Contender>,
+    /// The cluster that is replayed, where the log names several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
     /// Requests that each endpoint serves at once at full speed [default: told from the log]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) slots: Option<u32>,

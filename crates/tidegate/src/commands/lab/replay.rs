@@ -14,11 +14,16 @@ const READ_BYTES: usize = 1 << 20;
 
 pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
     let file = arguments.file.display().to_string();
+    let no_replay = |source| Failure::NoReplay { file: file.clone(), source };
     let log = read(arguments, &file)?;
+    let log = match &arguments.cluster {
+        Some(cluster) => log.of_cluster(cluster).map_err(no_replay)?,
+        None => log,
+    };
     let options = options(arguments);
     let progress = Progress::of_replay(&log, &options);
     let replayed = progress::watch(&file, &progress, || log.replay(&options, &progress));
-    let replay = replayed.map_err(|source| Failure::NoReplay { file: file.clone(), source })?;
+    let replay = replayed.map_err(no_replay)?;
     let name =
         arguments.file.file_name().map_or_else(|| file.clone(), |name| name.to_string_lossy().into_owned());
     let comparison = Comparison { scenario: name, title: title(arguments), ..replay.comparison };
@@ -59,8 +64,9 @@ fn options(arguments: &LabReplay) -> ReplayOptions {
 }
 
 fn title(arguments: &LabReplay) -> String {
+    let whose = arguments.cluster.as_ref().map_or(String::new(), |cluster| format!(" of {cluster}"));
     match arguments.times {
-        1.0 => "recorded traffic by other algorithms".to_owned(),
-        times => format!("recorded traffic, {times} times as dense, by other algorithms"),
+        1.0 => format!("recorded traffic{whose} by other algorithms"),
+        times => format!("recorded traffic{whose}, {times} times as dense, by other algorithms"),
     }
 }
