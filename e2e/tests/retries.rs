@@ -352,6 +352,40 @@ fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another() {
     eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
 }
 
+/// The copy wins, and still the first attempt has failed: both are told.
+#[test]
+fn an_attempt_that_breaks_while_another_is_under_way_is_not_forgotten() {
+    let answers_after = |milliseconds| Script::answers_after(Duration::from_millis(milliseconds), "good");
+    let mut endpoints: Vec<_> = (0..3).map(|_| Endpoint::start(answers_after(2))).collect();
+    let more = format!("{}[log]\naccess = \"stdout\"\n", favourite::HEDGES);
+    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), &more).start();
+    let mut client = proxy.client();
+    for _ in 0..150 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let favourite = (0..3).max_by_key(|index| endpoints[*index].request_count()).unwrap();
+    for (index, endpoint) in endpoints.iter_mut().enumerate() {
+        let breaks = Script::new(|_| {
+            std::thread::sleep(Duration::from_millis(250));
+            Then::Close
+        });
+        endpoint.kill();
+        endpoint.change(if index == favourite { breaks } else { answers_after(500) });
+        endpoint.revive();
+    }
+    let told = ["\"cause\":\"endpoint_closed\"", "\"outcome\":\"won\""];
+    let is_told = || proxy.output().stdout().iter().any(|line| told.iter().all(|part| line.contains(part)));
+    for _ in 0..40 {
+        assert_eq!(client.get("/").text(), "good");
+        if is_told() {
+            break;
+        }
+    }
+    proxy.output().wait_for_stdout(&told);
+    let failed = [("endpoint", &*endpoints[favourite].address()), ("cause", "endpoint_closed")];
+    proxy.wait_for_metric("tidegate_endpoint_attempts_failed_total", &failed, 1.0);
+}
+
 /// A budget that grows with the rate of requests holds less than one endpoint may have in flight when requests are long.
 #[test]
 fn an_endpoint_that_is_killed_loses_none_of_many_long_requests() {

@@ -62,6 +62,25 @@ pub struct Pick<'a> {
     pub tried: &'a [usize],
 }
 
+/// Whether a copy of a waiting request is to be sent.
+#[derive(Debug)]
+pub enum Second<'a> {
+    Lease(Lease<'a>),
+    /// The request is on an endpoint that looks stalled, but a copy would wait elsewhere, too.
+    NoSlot,
+    /// Nothing says that its endpoint is stalled.
+    Unneeded,
+}
+
+impl<'a> Second<'a> {
+    pub fn lease(self) -> Option<Lease<'a>> {
+        match self {
+            Self::Lease(lease) => Some(lease),
+            Self::NoSlot | Self::Unneeded => None,
+        }
+    }
+}
+
 /// Why nobody was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoEndpoint {
@@ -217,14 +236,16 @@ impl Balancer {
     }
 
     /// An endpoint for a copy of a request that `first` keeps waiting: only when `first` looks stalled, and only where a slot
-    /// is free. `pick.tried` has the position of `first`, too.
-    pub fn pick_hedge(&self, first: &Lease<'_>, pick: &Pick<'_>) -> Option<Lease<'_>> {
-        let learner = self.learner.as_ref()?;
-        if !learner.is_stalled(self.seats.get(first.index())?, pick.now) {
-            return None;
-        }
+    /// is free, or the copy would be answered long before the request is as old again. `pick.tried` has the position of
+    /// `first`, too.
+    pub fn pick_hedge(&self, first: &Lease<'_>, pick: &Pick<'_>) -> Second<'_> {
+        let stalled = |learner: &&Adaptive| {
+            self.seats.get(first.index()).is_some_and(|seat| learner.is_stalled(seat, pick.now))
+        };
+        let Some(learner) = self.learner.as_ref().filter(stalled) else { return Second::Unneeded };
         let candidates = self.candidates(pick, Standard::Open, None);
-        self.lease(learner.choose_free(&candidates)?, pick.now)
+        let chosen = learner.choose_free(&candidates, pick.now.since(first.picked_at()));
+        chosen.and_then(|index| self.lease(index, pick.now)).map_or(Second::NoSlot, Second::Lease)
     }
 
     /// Picks the endpoint that the client was with before, while it is up, has not been tried and is within the bound; else

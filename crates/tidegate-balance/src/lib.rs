@@ -45,7 +45,7 @@ mod status_set;
 mod testing;
 
 pub use adaptive::Beliefs;
-pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick};
+pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick, Second};
 pub use bound::LoadBound;
 pub use breaker::{Breaker, Ejection, HeldBack};
 pub use endpoint::{Endpoint, EndpointId};

@@ -92,7 +92,7 @@ impl<'b> Proxy<'b> {
         random: u64,
     ) -> Option<Ticket<'b>> {
         let (Self::Balance(balancer), Ticket::Lease(first)) = (self, first) else { return None };
-        balancer.pick_hedge(first, &attempt.pick(random)).map(Ticket::Lease)
+        balancer.pick_hedge(first, &attempt.pick(random)).lease().map(Ticket::Lease)
     }
 
     /// The request takes a slot, or waits for one.

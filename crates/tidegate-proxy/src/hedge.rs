@@ -28,7 +28,7 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tidegate_balance::{Ended, Lease, Moment};
+use tidegate_balance::{Ended, Lease, Moment, Second};
 use tidegate_http::BodyLength;
 
 /// How the first attempt stands.
@@ -65,19 +65,20 @@ pub(crate) async fn fly<'v>(
     let start = flight.lease.picked_at();
     let give_up = after(start, policy.timeouts.first_byte).min(call.attempt_deadline);
     let mut look_at = after(start, late).min(give_up);
+    let mut wanted_at = None;
     loop {
         let first = first_is_heard(call, &mut flight.connection.stream, look_at).await?;
         if matches!(first, First::Heard) || now() >= give_up {
+            if let Some(wanted_at) = wanted_at {
+                tell(call, view, flight, (None, wanted_at), HedgeOutcome::NoSlot);
+            }
             return Ok(());
         }
-        if let Some(second) = second(call, view, attempts, flight) {
-            // The last workspace is for a request, not for a copy of one.
-            let aside = call.worker.workspaces.lend();
-            let Some(aside) = aside.filter(|_| is_paid(policy, view, second.1)) else {
-                tell(call, view, flight, &second.0, HedgeOutcome::Unpaid);
-                return Ok(());
-            };
-            return race(call, policy, view, flight, second, aside, give_up).await;
+        let pick = attempts.pick_beside(call, flight.lease.index());
+        match view.cluster.balancer.pick_hedge(&flight.lease, &pick.as_pick()) {
+            Second::Lease(lease) => return send_second(call, policy, view, flight, lease, give_up).await,
+            Second::NoSlot => wanted_at = wanted_at.or(Some(now())),
+            Second::Unneeded => {}
         }
         look_at = after(now(), late / 2).min(give_up);
     }
@@ -110,17 +111,28 @@ fn poll_first(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Res
     })
 }
 
-/// The second attempt's lease, when the balancer sees reason for one.
-fn second<'v>(
-    call: &Call<'_>,
+/// Sends the second attempt, if it is paid for, and waits for either.
+async fn send_second<'v>(
+    call: &mut Call<'_>,
+    policy: &Policy,
     view: &'v ClusterView,
-    attempts: &Attempts<'_>,
-    flight: &Flight<'_>,
-) -> Option<(Lease<'v>, &'v EndpointView)> {
-    let pick = attempts.pick_beside(call, flight.lease.index());
-    let lease = view.cluster.balancer.pick_hedge(&flight.lease, &pick.as_pick())?;
-    let endpoint = view.endpoint(lease.index())?;
-    Some((lease, endpoint))
+    flight: &mut Flight<'v>,
+    lease: Lease<'v>,
+    give_up: Moment,
+) -> Result<(), Failure> {
+    let Some(endpoint) = view.endpoint(lease.index()) else { return Ok(()) };
+    // The last workspace is for a request, not for a copy of one.
+    let aside = call.worker.workspaces.lend();
+    let Some(aside) = aside.filter(|_| is_paid(policy, view, endpoint)) else {
+        tell(call, view, flight, at(&lease), HedgeOutcome::Unpaid);
+        return Ok(());
+    };
+    race(call, policy, view, flight, (lease, endpoint), aside, give_up).await
+}
+
+/// Who is asked, and when.
+fn at(lease: &Lease<'_>) -> (Option<usize>, Moment) {
+    (Some(lease.index()), lease.picked_at())
 }
 
 /// By the budget; and connections that are counted, or belong to one client, are for requests, not for copies of them.
@@ -135,12 +147,12 @@ fn tell(
     call: &mut Call<'_>,
     view: &ClusterView,
     flight: &Flight<'_>,
-    second: &Lease<'_>,
+    (to, at): (Option<usize>, Moment),
     outcome: HedgeOutcome,
 ) {
     view.metrics().hedge(outcome);
-    let (from, to) = (flight.lease.index(), second.index());
-    let after = second.picked_at().since(flight.lease.picked_at());
+    let from = flight.lease.index();
+    let after = at.since(flight.lease.picked_at());
     call.journal.hedge = Some(Box::new(Hedge { from, to, outcome, after }));
 }
 
@@ -159,12 +171,13 @@ async fn race<'v>(
     endpoint.metrics().attempts.increment();
     call.journal.attempts += 1;
     call.journal.hedged = true;
-    let mut failed = None;
+    let (mut first_broke, mut failed) = (false, None);
     let finish = {
         let copy = Box::pin(send_copy(&mut aside, call.worker, view, endpoint, lease.picked_at()));
-        finish(call, &mut flight.connection.stream, copy, &mut failed, give_up).await
+        finish(call, &mut flight.connection.stream, copy, (&mut first_broke, &mut failed), give_up).await
     };
     let (ended, outcome) = match (&finish, failed) {
+        (Ok(Finish::Second(_)), _) if first_broke => (Ended::Failed, HedgeOutcome::Won),
         (Ok(Finish::Second(_)), _) => (Ended::Overtaken, HedgeOutcome::Won),
         (_, Some(cause)) => (failed_by(cause), HedgeOutcome::Failed),
         (_, None) => (Ended::Abandoned, HedgeOutcome::Lost),
@@ -172,9 +185,16 @@ async fn race<'v>(
     if let Some(cause) = failed {
         endpoint.metrics().attempt_failed(failure_of(cause));
     }
-    tell(call, view, flight, &lease, outcome);
+    tell(call, view, flight, at(&lease), outcome);
     match finish {
         Ok(Finish::Second(connection)) => {
+            if first_broke {
+                let failure = Failure::new(Stage::Await, Cause::EndpointClosed);
+                flight.endpoint.metrics().attempt_failed(failure);
+                call.journal.ended = Some(now());
+                call.journal.give_up(failure);
+                call.journal.ended = None;
+            }
             call.worker.workspaces.return_hot(call.workspace);
             std::mem::swap(&mut call.workspace.answer, &mut aside.answer);
             call.journal.picked = Some(lease.picked_at());
@@ -206,22 +226,22 @@ fn failure_of(cause: Cause) -> Failure {
     Failure::new(stage, cause)
 }
 
-/// Polls both until one has something to say. `failed`: why the second one failed, if it did.
+/// Polls both until one has something to say. Tells whether the first one's connection ended without a word, and why the second
+/// one failed, if it did.
 async fn finish(
     call: &mut Call<'_>,
     up: &mut Stream,
     mut copy: Pin<Box<impl Future<Output = Result<Connection, Cause>>>>,
-    failed: &mut Option<Cause>,
+    (first_is_over, failed): (&mut bool, &mut Option<Cause>),
     give_up: Moment,
 ) -> Result<Finish, Failure> {
     let alarm = call.alarm;
-    let mut first_is_over = false;
     let finish = poll_fn(|cx| {
-        if !first_is_over && poll_first(call, cx, up)?.is_ready() {
+        if !*first_is_over && poll_first(call, cx, up)?.is_ready() {
             if !call.workspace.answer.is_empty() {
                 return Poll::Ready(Ok(Finish::First));
             }
-            first_is_over = true;
+            *first_is_over = true;
         }
         if failed.is_none() {
             match copy.as_mut().poll(cx) {
@@ -230,7 +250,7 @@ async fn finish(
                 Poll::Ready(Err(cause)) => *failed = Some(cause),
             }
         }
-        if first_is_over && failed.is_some() {
+        if *first_is_over && failed.is_some() {
             return Poll::Ready(Ok(Finish::Neither));
         }
         poll_client(call, cx)?;

@@ -111,7 +111,8 @@ pub(crate) struct GivenUp {
 #[derive(Clone, Debug)]
 pub(crate) struct Hedge {
     pub(crate) from: usize,
-    pub(crate) to: usize,
+    /// `None`: nobody, for want of a slot.
+    pub(crate) to: Option<usize>,
     pub(crate) outcome: HedgeOutcome,
     /// The age of the first attempt then.
     pub(crate) after: Duration,
@@ -123,19 +124,22 @@ pub(crate) enum HedgeOutcome {
     Failed,
     /// The first one answered, or nobody was there any more.
     Lost,
+    /// Not made: it would have waited elsewhere, too.
+    NoSlot,
     /// Not made.
     Unpaid,
     Won,
 }
 
 impl HedgeOutcome {
-    pub(crate) const ALL: [Self; 4] = [Self::Failed, Self::Lost, Self::Unpaid, Self::Won];
+    pub(crate) const ALL: [Self; 5] = [Self::Failed, Self::Lost, Self::NoSlot, Self::Unpaid, Self::Won];
 
     /// The word in logs and metrics.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Lost => "lost",
+            Self::NoSlot => "no_slot",
             Self::Unpaid => "unpaid",
             Self::Won => "won",
         }

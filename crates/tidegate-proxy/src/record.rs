@@ -138,7 +138,7 @@ fn given_up<'a>(call: &Call<'a>, attempt: &journal::GivenUp) -> GivenUp<'a> {
 fn logged_hedge<'a>(call: &Call<'a>, hedge: &journal::Hedge) -> Hedge<'a> {
     Hedge {
         from: address(call, hedge.from),
-        to: address(call, hedge.to),
+        to: hedge.to.map(|to| address(call, to)),
         outcome: hedge.outcome.word(),
         after: hedge.after,
     }

@@ -126,8 +126,8 @@ families! {
     CLUSTER_RETRIES_REFUSED = Counter "tidegate_cluster_retries_refused" ["cluster", "reason"]
         "Failed attempts that another did not follow though the failure called for one; reason is attempts, body, budget, endpoints (there was no other to ask) or method.";
     CLUSTER_HEDGES = Counter "tidegate_cluster_hedges" ["cluster", "outcome"]
-        "Second attempts beside a first that waited on a stalled endpoint: won, lost, failed, or unpaid (not made: the budget, send_proxy_protocol or \
-         upstream_connections forbade it).";
+        "Second attempts beside a first that waited on a stalled endpoint: won, lost, failed; or not made: unpaid (the budget, send_proxy_protocol or \
+         upstream_connections forbade it) or no_slot (a copy would have waited elsewhere, too).";
     CLUSTER_PENDING = Gauge "tidegate_cluster_pending_requests" ["cluster"]
         "Requests that wait for a connection to an endpoint now.";
     CLUSTER_PENDING_REFUSED = Counter "tidegate_cluster_pending_refused" ["cluster"]

@@ -16,6 +16,8 @@ const SLOW: f32 = 0.916;
 /// So many times the silence that picks are warned of: four large requests at work are often as silent as that, and whoever
 /// is late is large, in company of the like.
 const STALLED: f32 = 1.5;
+/// A copy may wait where it would be answered in this part of the time that the request has waited for already.
+const PATIENT: f32 = 4.0;
 /// One request in ten of an unhurried endpoint takes longer than this many standard deviations above the middle.
 const NINE_IN_TEN: f64 = 1.2816;
 
@@ -48,11 +50,14 @@ impl Adaptive {
         silence > STALLED * self.fleet.patience().silence || (published.gain.get() > 0.0 && slowness() > SLOW)
     }
 
-    /// The best of those that are not stalled and have a slot to spare.
-    pub(crate) fn choose_free(&self, candidates: &Candidates<'_>) -> Option<usize> {
+    /// The best of those that are not stalled and have a slot to spare. How many slots there are is learned from the load that
+    /// comes, and may be more than anybody has seen: a request that is `age` old need not mind a wait that is short beside that.
+    pub(crate) fn choose_free(&self, candidates: &Candidates<'_>, age: Duration) -> Option<usize> {
         let now = candidates.now();
         let suits = |seat: &Seat| {
-            seat.has_free_slot() && seat.state.trial_due().is_none() && !self.is_stalled(seat, now)
+            (seat.has_free_slot() || expected(seat) * PATIENT < age.as_nanos() as f32)
+                && seat.state.trial_due().is_none()
+                && !self.is_stalled(seat, now)
         };
         let scored = candidates
             .iter()
@@ -62,10 +67,16 @@ impl Adaptive {
     }
 }
 
+/// When one more request would be answered there if all that is there were served before it, in nanoseconds.
+fn expected(seat: &Seat) -> f32 {
+    let queued = (seat.state.in_flight() as f32 + 1.0) / seat.slots();
+    seat.state.standing().mean_latency() * queued.max(1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::testing::Fleet;
-    use crate::{Algorithm, Ended, Lease, Moment, Pick};
+    use crate::{Algorithm, Ended, Lease, Moment, Pick, Second};
     use std::time::Duration;
 
     const MS: Duration = Duration::from_millis(1);
@@ -84,7 +95,7 @@ mod tests {
     }
 
     fn hedge<'a>(fleet: &'a Fleet, first: &Lease<'_>, now: Moment) -> Option<Lease<'a>> {
-        fleet.pick_hedge(first, &Pick { now, random: 7, hash: None, tried: &[first.index()] })
+        fleet.pick_hedge(first, &Pick { now, random: 7, hash: None, tried: &[first.index()] }).lease()
     }
 
     #[test]
@@ -152,6 +163,27 @@ mod tests {
         let (fleet, now) = experienced();
         let first = fleet.pick_at(now);
         let _busy: Vec<_> = (0..4).map(|index| fleet.hold(index, 3)).collect();
-        assert!(hedge(&fleet, &first, now + 8 * TEN_MS).is_none());
+        let pick = Pick { now: now + 8 * TEN_MS, random: 7, hash: None, tried: &[first.index()] };
+        assert!(matches!(fleet.pick_hedge(&first, &pick), Second::NoSlot), "stalled, but so are the others");
+    }
+
+    #[test]
+    fn whoever_has_waited_for_long_may_wait_elsewhere_for_a_little() {
+        let (fleet, now) = experienced();
+        let first = fleet.pick_at(now);
+        let (others, mut now) = ((0..4).filter(|&index| index != first.index()).collect::<Vec<_>>(), now);
+        let mut after = None;
+        for _ in 0..100 {
+            // All but the stalled one have more requests than they are known to serve at once, and answer them.
+            let busy: Vec<_> =
+                [&others[..]; 3].concat().into_iter().map(|index| fleet.lease(index, now).unwrap()).collect();
+            after = after.or_else(|| hedge(&fleet, &first, now).map(|_| now));
+            now = now + TEN_MS;
+            for lease in busy {
+                lease.settle(Ended::Answered { status: 200, first_byte: TEN_MS }, now);
+            }
+        }
+        let waited = after.unwrap().since(first.picked_at());
+        assert!((5 * TEN_MS..40 * TEN_MS).contains(&waited), "{waited:?}");
     }
 }

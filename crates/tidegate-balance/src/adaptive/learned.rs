@@ -66,6 +66,11 @@ impl Standing {
         self.age(now) * waiting as f32
     }
 
+    /// In nanoseconds; infinite as long as it is not known.
+    pub(crate) fn mean_latency(&self) -> f32 {
+        1.0 / self.pace.get()
+    }
+
     /// Time since the last sign of life, in mean latencies.
     pub(crate) fn age(&self, now: Moment) -> f32 {
         // Through i64, which one instruction converts; u64 takes a branch and ten.

@@ -82,7 +82,7 @@ fn put_hedge(out: &mut Vec<u8>, hedge: Hedge<'_>) {
     put_escaped(out, hedge.from.as_bytes(), Notation::Json);
     out.push(b'"');
     let mut object = Object { out };
-    object.string(key!("to"), Some(hedge.to));
+    object.string(key!("to"), hedge.to);
     object.string(key!("outcome"), Some(hedge.outcome));
     object.millis(key!("after_ms"), Some(hedge.after));
     object.out.push(b'}');

@@ -81,7 +81,8 @@ pub struct GivenUp<'a> {
 pub struct Hedge<'a> {
     /// The endpoint that kept it waiting.
     pub from: &'a str,
-    pub to: &'a str,
+    /// `None`: nobody, for want of a slot.
+    pub to: Option<&'a str>,
     /// A word from a closed list.
     pub outcome: &'a str,
     /// The age of the first attempt then.
@@ -220,7 +221,7 @@ mod tests {
         let given_up = Box::leak(Box::new([refused, busy]));
         let hedge = Hedge {
             from: "10.0.0.3:8001",
-            to: "10.0.0.4:8001",
+            to: Some("10.0.0.4:8001"),
             outcome: "won",
             after: Duration::from_millis(80),
         };
@@ -383,7 +384,7 @@ mod tests {
                     took: Duration::from_nanos(total),
                 }],
                 hedged: true,
-                hedge: Some(Hedge { from: &text, to: &text, outcome: &text, after: Duration::ZERO }),
+                hedge: Some(Hedge { from: &text, to: Some(&text), outcome: &text, after: Duration::ZERO }),
                 connection_id: Some(&agent),
                 failure: Some(Failure { blame: &text, stage: &text, cause: &text }),
                 tls: Some(Tls {

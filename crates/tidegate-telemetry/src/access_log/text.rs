@@ -114,8 +114,10 @@ fn put_hedge(out: &mut Vec<u8>, hedge: &Hedge<'_>) {
     put_pair(out, "hedge", Some(hedge.outcome.as_bytes()));
     out.push(b'(');
     put_word(out, hedge.from.as_bytes());
-    out.push(b'>');
-    put_word(out, hedge.to.as_bytes());
+    if let Some(to) = hedge.to {
+        out.push(b'>');
+        put_word(out, to.as_bytes());
+    }
     out.push(b')');
 }
 
