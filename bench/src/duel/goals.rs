@@ -7,66 +7,90 @@ use super::standing::{Standing, Standings};
 pub(super) struct Goal {
     pub(super) what: &'static str,
     pub(super) wanted: String,
-    pub(super) measured: f64,
+    /// `None` where there was nothing to measure.
+    pub(super) measured: Option<f64>,
+    /// Never without a measurement: whoever answers nobody, or never gets warm, has not done well.
     pub(super) reached: bool,
+    /// What the balancing is there for: a run in which it does not hold has failed. The others are a report.
+    pub(super) must_hold: bool,
 }
 
-/// The goals of this scenario for which there are numbers.
+/// The goals of this scenario, where those who are compared took part.
 pub(super) fn goals(standings: &Standings) -> Vec<Goal> {
     let Some(ours) = standings.named(OURS) else { return Vec::new() };
-    let to = |name: Option<&Standing>, number: fn(&Standing) -> f64| {
-        name.map(number).filter(|other| *other > 0.0).map(|other| number(ours) / other)
-    };
     let reference = standings.reference();
-    let p99 = |limit| at_most("p99 against HAProxy leastconn", limit, to(reference, |one| one.p99));
-    let p999 = |limit| at_most("p99.9 against HAProxy leastconn", limit, to(reference, |one| one.p999));
-    let errors = |limit| below("client errors, %", limit, Some(ours.errors_percent()));
+    let against_reference = |what, limit, number: Number| {
+        reference.map(|theirs| at_most(what, limit, ratio(number(ours), number(theirs))))
+    };
+    let p99 = |limit| against_reference("p99 against HAProxy leastconn", limit, |one| above_zero(one.p99));
+    let p999 =
+        |limit| against_reference("p99.9 against HAProxy leastconn", limit, |one| above_zero(one.p999));
+    let errors = |limit| Some(below("client errors, %", limit, errors_percent(ours)));
     let all = match standings.scenario.as_str() {
         "equal" | "equal-settled" => vec![
             p99(1.01),
-            at_most("x99 against two choices", 0.55, to(standings.named(TWO_CHOICES), |one| one.x99)),
-            at_most("busiest endpoint over the mean", 1.03, Some(ours.busiest_over_mean)),
+            standings.named(TWO_CHOICES).map(|theirs| {
+                let x99 = ratio(above_zero(ours.x99), above_zero(theirs.x99));
+                at_most("x99 against two choices", 0.55, x99)
+            }),
+            Some(at_most("busiest endpoint over the mean", 1.03, above_zero(ours.busiest_over_mean))),
         ],
-        "cores" | "cores-settled" => vec![p99(0.85)],
+        "cores" | "cores-settled" => vec![p99(0.85).map(must_hold)],
         "antagonist" => vec![p999(0.75)],
         "stalls" => vec![p999(0.9)],
         "tenth-of-20" => vec![errors(0.02)],
         "cold" => vec![
             p999(1.0),
-            at_most(
+            against_reference(
                 "time until the cold one is warm, against HAProxy leastconn",
                 1.1,
-                warm_after(ours).zip(reference.and_then(warm_after)).map(|(ours, theirs)| ours / theirs),
+                Standing::warm_after,
             ),
         ],
         "all-fail-tenth" => {
-            vec![at_least("fewest requests to an endpoint over the mean", 0.8, ours.fewest_over_mean())]
+            let fewest = ours.fewest_over_mean();
+            vec![Some(at_least("fewest requests to an endpoint over the mean", 0.8, fewest))]
         }
-        _ if standings.title.ends_with("no retries") => vec![errors(0.5)],
+        // An endpoint that looks idle because it fails must not draw the traffic.
+        _ if standings.title.ends_with("no retries") => vec![errors(0.5).map(must_hold)],
         _ => Vec::new(),
     };
     all.into_iter().flatten().collect()
 }
 
-/// The mean over the rounds in which it became warm.
-pub(super) fn warm_after(standing: &Standing) -> Option<f64> {
-    let all = &standing.warm_after_seconds;
-    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+type Number = fn(&Standing) -> Option<f64>;
+
+fn ratio(ours: Option<f64>, theirs: Option<f64>) -> Option<f64> {
+    ours.zip(theirs).map(|(ours, theirs)| ours / theirs)
 }
 
-fn at_most(what: &'static str, limit: f64, measured: Option<f64>) -> Option<Goal> {
-    let measured = measured?;
-    Some(Goal { what, wanted: format!("≤ {limit}"), measured, reached: measured <= limit })
+/// A quantile of nothing is 0.
+fn above_zero(number: f64) -> Option<f64> {
+    (number > 0.0).then_some(number)
 }
 
-fn at_least(what: &'static str, limit: f64, measured: Option<f64>) -> Option<Goal> {
-    let measured = measured?;
-    Some(Goal { what, wanted: format!("≥ {limit}"), measured, reached: measured >= limit })
+fn errors_percent(standing: &Standing) -> Option<f64> {
+    (standing.requests > 0).then(|| standing.errors_percent())
 }
 
-fn below(what: &'static str, limit: f64, measured: Option<f64>) -> Option<Goal> {
-    let measured = measured?;
-    Some(Goal { what, wanted: format!("< {limit}"), measured, reached: measured < limit })
+fn must_hold(goal: Goal) -> Goal {
+    Goal { must_hold: true, ..goal }
+}
+
+fn at_most(what: &'static str, limit: f64, measured: Option<f64>) -> Goal {
+    goal(what, format!("≤ {limit}"), measured, |measured| measured <= limit)
+}
+
+fn at_least(what: &'static str, limit: f64, measured: Option<f64>) -> Goal {
+    goal(what, format!("≥ {limit}"), measured, |measured| measured >= limit)
+}
+
+fn below(what: &'static str, limit: f64, measured: Option<f64>) -> Goal {
+    goal(what, format!("< {limit}"), measured, |measured| measured < limit)
+}
+
+fn goal(what: &'static str, wanted: String, measured: Option<f64>, holds: impl Fn(f64) -> bool) -> Goal {
+    Goal { what, wanted, measured, reached: measured.is_some_and(holds), must_hold: false }
 }
 
 #[cfg(test)]
@@ -83,7 +107,7 @@ mod tests {
             p99,
             p999: p99,
             x99: p99,
-            p99_of_rounds: Vec::new(),
+            p99_of_rounds: vec![p99; 2],
             p999_of_rounds: Vec::new(),
             errors: BTreeMap::from([("500".to_owned(), failed)]),
             sent_again: 0,
@@ -96,9 +120,12 @@ mod tests {
 
     fn reached(scenario: &str, title: &str, ours: (f64, usize)) -> Vec<bool> {
         let contestants = vec![standing(OURS, ours.0, ours.1), standing(REFERENCE, 100.0, 600)];
+        goals(&standings(scenario, title, contestants)).iter().map(|goal| goal.reached).collect()
+    }
+
+    fn standings(scenario: &str, title: &str, contestants: Vec<Standing>) -> Standings {
         let (scenario, title) = (scenario.to_owned(), title.to_owned());
-        let standings = Standings { scenario, title, contestants, ..Standings::default() };
-        goals(&standings).iter().map(|goal| goal.reached).collect()
+        Standings { scenario, title, contestants, ..Standings::default() }
     }
 
     #[test]
@@ -108,6 +135,47 @@ mod tests {
         assert_eq!(reached("fails-500", "…, no retries", (1.0, 4)), [true]);
         assert_eq!(reached("fails-500", "…, no retries", (1.0, 5)), [false]);
         assert_eq!(reached("all-fail-tenth", "", (1.0, 100)), [false], "10 of 30 is less than 0.8 of 15");
-        assert_eq!(reached("cold", "", (99.0, 0)), [true], "nobody became warm: only p99.9 is compared");
+    }
+
+    #[test]
+    fn a_goal_that_cannot_be_measured_is_there_and_not_reached() {
+        let warm = |name: &str, seconds: &[f64]| Standing {
+            warm_after_seconds: seconds.to_vec(),
+            ..standing(name, 99.0, 0)
+        };
+        for (ours, theirs, expected) in [
+            (&[11.0, 11.0][..], &[10.0, 11.0][..], (true, true)),
+            (&[13.0, 11.0], &[10.0, 11.0], (true, false)),
+            (&[], &[10.0, 11.0], (false, false)),
+            (&[2.0], &[10.0, 11.0], (false, false)), // warm in one of two rounds
+            (&[11.0, 11.0], &[], (false, false)),
+        ] {
+            let all = goals(&standings("cold", "", vec![warm(OURS, ours), warm(REFERENCE, theirs)]));
+            let found = all.last().map(|goal| (goal.measured.is_some(), goal.reached));
+            assert_eq!((all.len(), found), (2, Some(expected)), "{ours:?} {theirs:?}");
+        }
+        assert_eq!(reached("cores", "", (0.0, 1_000)), [false], "who answers nobody is not quick");
+        let alone = standings("cores", "", vec![standing(OURS, 85.0, 0)]);
+        assert_eq!(goals(&alone), [], "nobody to compare with took part");
+    }
+
+    #[test]
+    fn two_goals_must_hold() {
+        let of = |scenario, title| {
+            goals(&standings(scenario, title, vec![standing(OURS, 1.0, 0), standing(REFERENCE, 1.0, 0)]))
+        };
+        for (scenario, title, expected) in [
+            ("cores", "", true),
+            ("cores-settled", "", true),
+            ("fails-500", "…, no retries", true),
+            ("resets", "…, no retries", true),
+            ("tenth-of-20", "…, no retries", false),
+            ("all-fail-tenth", "…, no retries", false),
+            ("stalls", "", false),
+            ("cold", "", false),
+        ] {
+            let goals = of(scenario, title);
+            assert!(!goals.is_empty() && goals.iter().all(|goal| goal.must_hold == expected), "{scenario}");
+        }
     }
 }

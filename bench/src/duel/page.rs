@@ -1,6 +1,6 @@
 //! The results of a duel as a page, and kept beside those of the same day. Knows layout, computes nothing but ratios.
 
-use super::goals::{goals, warm_after};
+use super::goals::{Goal, goals};
 use super::standing::{Standing, Standings};
 use crate::peers::{Subject, version};
 use crate::report::table;
@@ -78,8 +78,7 @@ fn goal_table(scenarios: &[Standings]) -> String {
         .iter()
         .flat_map(|standings| goals(standings).into_iter().map(move |goal| (standings, goal)))
         .map(|(standings, goal)| {
-            let verdict = if goal.reached { "reached" } else { "NOT reached" };
-            let measured = format!("{:.3}", goal.measured);
+            let (measured, verdict) = (optional(goal.measured, 3), verdict(&goal));
             vec![standings.scenario.clone(), goal.what.to_owned(), goal.wanted, measured, verdict.to_owned()]
         })
         .collect();
@@ -87,9 +86,18 @@ fn goal_table(scenarios: &[Standings]) -> String {
     if rows.is_empty() { String::new() } else { format!("\n## Goals\n\n{}", table(&columns, rows)) }
 }
 
+fn verdict(goal: &Goal) -> &'static str {
+    match (goal.reached, goal.must_hold) {
+        (true, _) => "reached",
+        (false, false) => "NOT reached",
+        (false, true) => "NOT reached, and must hold",
+    }
+}
+
 fn section(standings: &Standings) -> String {
     let odd = standings.odd.map(|_| "% to the odd one");
-    let cold = standings.contestants.iter().any(|one| warm_after(one).is_some()).then_some("warm after s");
+    let somebody_warmed = standings.contestants.iter().any(|one| !one.warm_after_seconds.is_empty());
+    let cold = somebody_warmed.then_some("warm after s");
     // A hundredth of the requests: less is the odd connection that ended as the next request set out.
     let again =
         standings.contestants.iter().any(|one| one.sent_again_percent() > 1.0).then_some("sent again %");
@@ -105,7 +113,7 @@ fn section(standings: &Standings) -> String {
         let mut row = row(standing, standings.reference());
         row.extend(again.map(|_| format!("{:.2}", standing.sent_again_percent())));
         row.extend(standings.odd.map(|odd| optional(standing.percent_to(odd), 2)));
-        row.extend(cold.map(|_| optional(warm_after(standing), 1)));
+        row.extend(cold.map(|_| optional(standing.warm_after(), 1)));
         row.push(format!("{:.0}", 100.0 * standing.cpu_share));
         row
     });

@@ -125,6 +125,12 @@ impl Standing {
         100.0 * self.errors.values().sum::<usize>() as f64 / self.requests.max(1) as f64
     }
 
+    /// The mean over the rounds; `None` unless the cold endpoint became warm in each of them.
+    pub(super) fn warm_after(&self) -> Option<f64> {
+        let (all, rounds) = (&self.warm_after_seconds, self.p99_of_rounds.len());
+        (rounds > 0 && all.len() == rounds).then(|| all.iter().sum::<f64>() / rounds as f64)
+    }
+
     pub(super) fn sent_again_percent(&self) -> f64 {
         100.0 * self.sent_again as f64 / self.requests.max(1) as f64
     }
