@@ -457,6 +457,18 @@ fn requests_that_came_before_a_fin_are_all_answered() {
         assert_eq!(client.reply().text(), "late", "{delivery:?}");
         client.expect_closed();
     }
+    // What was answered before is not lost with the rest of a request that never comes.
+    let large = Door::with(Script::answers(&"x".repeat(3_000_000)), "");
+    for half in
+        ["G", "GET / HTTP/1.1\r\nHo", "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nhalf"]
+    {
+        let mut client = large.proxy.client();
+        client.send([get(""), half.into()].concat());
+        client.finish();
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(client.reply().body.len(), 3_000_000, "{half:?}");
+        client.expect_finished();
+    }
     let fixed = Tidegate::with("[[route]]\nanswer = { body = \"fixed\" }\n").start();
     let mut client = fixed.client();
     client.send(get("").repeat(3));

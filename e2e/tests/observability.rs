@@ -107,6 +107,11 @@ fn refused_requests_are_logged_too() {
         (&line["cause"], &line["query"], &line["host"]),
         (&"field_name_invalid".into(), &"by=x".into(), &serde_json::Value::Null)
     );
+    door.ask("TRACE /t HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(logged(&door.proxy, &["trace_refused"])["method"], "TRACE");
+    door.ask("GET http://user:secret@a/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(logged(&door.proxy, &["target_invalid"])["path"].is_null());
+    assert!(!door.proxy.output().all().contains("secret"));
     door.ask("GET\t/ HTTP/1.1\r\n\r\n");
     assert!(logged(&door.proxy, &["method_invalid"])["path"].is_null());
 }

@@ -113,6 +113,36 @@ fn a_client_that_waits_for_a_100_that_never_comes_is_let_go_and_the_endpoint_not
     assert_eq!(client.reply().text(), "x");
 }
 
+/// `timeout.attempt` is the endpoint's time: what a client takes for its body is none of it, and no endpoint is blamed for that.
+#[test]
+fn the_time_of_an_attempt_begins_anew_when_the_client_had_to_be_waited_for() {
+    let script = Script::new(|visit| {
+        if !visit.read_body() {
+            return Then::Close;
+        }
+        if visit.request().target == "/never" { Then::KeepAlive } else { visit.answer("x") }
+    });
+    let endpoint = Endpoint::start(script);
+    let config = "breaker = { failures = 2, ejected_percent = 100 }\nlog.access = \"stdout\"\n\
+                  retry = \"off\"\ntimeout = { body_idle = \"1s\", attempt = \"300ms\" }\n";
+    let proxy = Tidegate::to(&[&endpoint], config).start();
+    for _ in 0..3 {
+        let mut silent = proxy.client();
+        silent.send(post("Content-Length: 5\r\n", ""));
+        expect_cause(&proxy, &silent.reply(), 408, "body_stalled");
+    }
+    let mut slow = proxy.client();
+    slow.send(post("Content-Length: 5\r\n", "he"));
+    pause(500);
+    slow.send("llo");
+    assert_eq!(slow.reply().text(), "x");
+    let mut never = proxy.client();
+    never.send("POST /never HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhe");
+    pause(500);
+    never.send("llo");
+    expect_cause(&proxy, &never.reply(), 504, "attempt_timeout");
+}
+
 #[test]
 fn a_body_that_keeps_coming_slowly_is_fine() {
     let door = door_after(Script::echoes(), "body_idle", 700);

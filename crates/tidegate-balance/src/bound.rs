@@ -6,7 +6,8 @@
 //!
 //! By drain time: an endpoint has room while one more request would drain there within `c` times the mean of all drain times,
 //! learned as by `adaptive`, or would find a free slot. The endpoint that drains first is always within the mean. A slow
-//! endpoint spills sooner than a fast one, a failing one at once, and nobody spills while he has slots to spare.
+//! endpoint spills sooner than a fast one, a failing one at once, and nobody spills who is known to have slots to spare. They are
+//! learned from the load that comes, which the bound holds down: at first, one is known.
 
 use crate::Moment;
 use crate::adaptive::cached_score;

@@ -66,6 +66,9 @@ pub(crate) async fn moved(call: &mut Call<'_>, location: &[u8]) -> Result<Fate, 
 /// What the client of a failed request gets: an answer where one can still be given, an end that is seen as one where not.
 pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
     const CLIENT_GONE: u16 = 499;
+    if failure.cause == Cause::ClientGone && !call.journal.begun {
+        return Fate::Close; // it may still read what was answered before
+    }
     if call.journal.begun || failure.status() == CLIENT_GONE {
         return Fate::Abort;
     }

@@ -281,9 +281,9 @@ pub(crate) fn no_endpoint(reason: NoEndpoint) -> Failure {
     Failure::new(Stage::Pick, cause)
 }
 
-/// The moment by which an attempt that begins now has to have brought the head of an answer.
-pub(crate) fn attempt_deadline(picked_at: Moment, timeout: Duration, total_deadline: Moment) -> Moment {
-    after(picked_at, timeout).min(total_deadline)
+/// The moment by which an attempt whose time begins at `since` has to have brought the head of an answer.
+pub(crate) fn attempt_deadline(since: Moment, timeout: Duration, total_deadline: Moment) -> Moment {
+    after(since, timeout).min(total_deadline)
 }
 
 #[cfg(test)]

@@ -537,6 +537,9 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
             Ok(false) | Err(Late) if !begun => return Ok(Begun::End),
             Ok(false) => return Err(failed(Cause::ClientGone)),
             Err(Late) => {
+                let workspace = &*call.workspace;
+                let line = RefusedLine::of(&workspace.request, workspace.input.readable());
+                call.journal.refused_line = Some(Box::new(line));
                 let cause = if deadline <= now() { Cause::HeadTimeout } else { Cause::RequestLimit };
                 return Err(call.overall_failure(Stage::Head).unwrap_or(failed(cause)));
             }

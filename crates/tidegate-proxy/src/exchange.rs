@@ -9,6 +9,7 @@
 //! The request body keeps moving in every state. Knows no routes, no endpoints; does not connect and does not try again.
 
 use crate::answer::date_line;
+use crate::attempts::attempt_deadline;
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::https_only;
@@ -118,7 +119,7 @@ async fn await_head(
 ) -> Result<(), Failure> {
     let mut patience = Patience::new(call.attempt_deadline, start);
     let mut slow_body = SlowBody::default();
-    let mut upload_broken = false;
+    let (mut upload_broken, mut awaited_body) = (false, false);
     poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
             // An upload that never has to wait uses up what a task may do at a time: an early answer is looked for first.
@@ -135,6 +136,17 @@ async fn await_head(
         let uploading = !call.workspace.upload.is_done() && !upload_broken;
         if !uploading {
             poll_client(call, cx)?;
+        }
+        // What the client takes for its body is no time of the endpoint's.
+        let awaits_body = uploading && call.workspace.upload.waits_for == Side::Source;
+        if awaits_body {
+            call.attempt_deadline = call.total_deadline;
+        } else if awaited_body {
+            call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
+        }
+        if awaits_body != awaited_body {
+            awaited_body = awaits_body;
+            patience = Patience::new(call.attempt_deadline, None);
         }
         if uploading && is_clients_turn(call) {
             patience.restart();

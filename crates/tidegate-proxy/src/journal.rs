@@ -163,7 +163,11 @@ impl RefusedLine {
             let whole = span.of(bytes);
             whole.get(..REFUSED_BYTES_MAX).unwrap_or(whole).to_vec()
         };
-        Self { method: begin(head.method_text), path: begin(head.path), query: begin(head.query) }
+        let mut path = begin(head.path);
+        if !path.starts_with(b"/") && path != b"*" {
+            path.clear(); // a whole URL may hold a password
+        }
+        Self { method: begin(head.method_text), path, query: begin(head.query) }
     }
 }
 

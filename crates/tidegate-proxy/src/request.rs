@@ -524,10 +524,12 @@ fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failu
             }
             _ => Ended::Abandoned,
         },
-        (Err(Failure { cause: Cause::AnswerRefused(_), .. }), Some(first_byte)) => {
-            Ended::Answered { status, first_byte }
-        }
         (Err(Failure { cause: Cause::StreamRefused, .. }), _) => Ended::Abandoned,
+        // It has answered; how a tunnel ends is for those who use it to say.
+        (
+            Err(Failure { cause: Cause::AnswerRefused(_), .. } | Failure { stage: Stage::Tunnel, .. }),
+            Some(first_byte),
+        ) => Ended::Answered { status, first_byte },
         (Err(failure), _) if failure.blame() == crate::failure::Blame::Upstream => Ended::Failed,
         (_, Some(first_byte)) => Ended::Answered { status, first_byte },
         _ => Ended::Abandoned,

@@ -26,7 +26,7 @@ pub(crate) static RETRY: Table = Table {
             Kind::Integer { min: 1, max: 10 },
             Value("3"),
             "5",
-            "Tries in all, the first included; one more where a kept connection turned out dead.",
+            "Tries in all, the first included; one more where a kept connection turned out dead, unless it is 1.",
         ),
         key(
             "on",

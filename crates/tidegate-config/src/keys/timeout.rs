@@ -4,7 +4,7 @@ use super::Default::{Inherited, Value};
 use super::kinds::DURATION_OR_OFF;
 use super::{Kind, Table, key};
 
-const ATTEMPT_DOC: &str = "From the pick of an endpoint to the first byte of its answer; then the next try's turn comes \
+const ATTEMPT_DOC: &str = "From the pick of an endpoint, or the last byte that the client had to be waited for, to the first byte of its answer; then the next try's turn comes \
     (`retry.on = [\"timeout\"]`), or the answer is 504.";
 pub(super) const CONNECT_DOC: &str = "A connection to one endpoint.";
 const FIRST_BYTE_DOC: &str = "From the whole request sent to the first byte of the answer.";

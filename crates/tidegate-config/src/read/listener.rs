@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::document::{Node, Value};
 use crate::keys::LISTENER;
@@ -154,8 +154,8 @@ fn network(walk: &mut Walk, field: &Field<'_>, node: &Node, all: &'static str) -
         return None;
     };
     let network = match (text.parse::<IpNet>(), text.parse::<std::net::IpAddr>()) {
-        (Ok(network), _) => network,
-        (_, Ok(address)) => IpNet::from(address),
+        (Ok(network), _) => as_ipv4(network),
+        (_, Ok(address)) => IpNet::from(address.to_canonical()),
         _ => {
             walk.report(field.is_no("network", node).help("write the first address and the length of the prefix, such as \"10.0.0.0/8\" or \"fd00::/8\"",
             ));
@@ -174,6 +174,14 @@ fn network(walk: &mut Walk, field: &Field<'_>, node: &Node, all: &'static str) -
         );
     }
     Some(network.trunc())
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: peers are looked for by their IPv4 addresses.
+fn as_ipv4(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let address = mapped.addr().to_ipv4_mapped();
+    let ipv4 = address.zip(mapped.prefix_len().checked_sub(96));
+    ipv4.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
 }
 
 /// The admin listener; `None` when it is switched off.
@@ -234,5 +242,25 @@ fn target(walk: &mut Walk, field: &Field<'_>) -> Option<LogTarget> {
             None
         }
         _ => field.refuse(walk),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_networks_are_those_of_ipv4() {
+        for (written, meant) in [
+            ("::ffff:127.0.0.0/104", "127.0.0.0/8"),
+            ("::ffff:10.1.2.3/128", "10.1.2.3/32"),
+            ("::ffff:0.0.0.0/96", "0.0.0.0/0"),
+            ("::ffff:0.0.0.0/95", "::ffff:0.0.0.0/95"),
+            ("fd00::/8", "fd00::/8"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+        ] {
+            let network: IpNet = written.parse().unwrap();
+            assert_eq!(as_ipv4(network), meant.parse::<IpNet>().unwrap(), "{written}");
+        }
     }
 }

@@ -259,6 +259,7 @@ fn read_method(bytes: &[u8], head: &mut RequestHead) -> Result<Option<Expects>, 
     if end == bytes.len() {
         return Ok(None);
     }
+    head.method_text = Span::new(start, end);
     match Method::of(bytes.get(start..end).unwrap_or_default()) {
         Method::Connect => Err(RequestError::ConnectRefused),
         Method::Trace => Err(RequestError::TraceRefused),

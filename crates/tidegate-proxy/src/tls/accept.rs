@@ -95,6 +95,8 @@ impl Handshake {
             }
             Error::PeerIncompatible(
                 Lacks::SupportedVersionsExtensionRequired
+                // Nobody who speaks TLS 1.2 leaves it out.
+                | Lacks::SignatureAlgorithmsExtensionRequired
                 | Lacks::Tls12NotOffered
                 | Lacks::Tls12NotOfferedOrEnabled,
             ) => Self::NoSharedVersion,
