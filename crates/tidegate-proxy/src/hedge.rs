@@ -65,19 +65,25 @@ pub(crate) async fn fly<'v>(
     let start = flight.lease.picked_at();
     let give_up = after(start, policy.timeouts.first_byte).min(call.attempt_deadline);
     let mut look_at = after(start, late).min(give_up);
-    let mut wanted_at = None;
+    // Why there is no copy although there should be one, since when, and who would get it.
+    let mut held_back = None;
     loop {
         let first = first_is_heard(call, &mut flight.connection.stream, look_at).await?;
         if matches!(first, First::Heard) || now() >= give_up {
-            if let Some(wanted_at) = wanted_at {
-                tell(call, view, flight, (None, wanted_at), HedgeOutcome::NoSlot);
+            if let Some((wanted, outcome)) = held_back {
+                tell(call, view, flight, wanted, outcome);
             }
             return Ok(());
         }
         let pick = attempts.pick_beside(call, flight.lease.index());
         match view.cluster.balancer.pick_hedge(&flight.lease, &pick.as_pick()) {
-            Second::Lease(lease) => return send_second(call, policy, view, flight, lease, give_up).await,
-            Second::NoSlot => wanted_at = wanted_at.or(Some(now())),
+            Second::Lease(lease) => {
+                if let Some((endpoint, aside)) = paid(call, policy, view, &lease) {
+                    return race(call, policy, view, flight, (lease, endpoint), aside, give_up).await;
+                }
+                held_back = held_back.or(Some((at(&lease), HedgeOutcome::Unpaid)));
+            }
+            Second::NoSlot => held_back = held_back.or(Some(((None, now()), HedgeOutcome::NoSlot))),
             Second::Unneeded => {}
         }
         look_at = after(now(), late / 2).min(give_up);
@@ -111,23 +117,16 @@ fn poll_first(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Res
     })
 }
 
-/// Sends the second attempt, if it is paid for, and waits for either.
-async fn send_second<'v>(
-    call: &mut Call<'_>,
+/// What a second attempt takes, if there is that: its endpoint, and a workspace. The last one is for a request, not for a copy.
+fn paid<'c, 'v>(
+    call: &Call<'c>,
     policy: &Policy,
     view: &'v ClusterView,
-    flight: &mut Flight<'v>,
-    lease: Lease<'v>,
-    give_up: Moment,
-) -> Result<(), Failure> {
-    let Some(endpoint) = view.endpoint(lease.index()) else { return Ok(()) };
-    // The last workspace is for a request, not for a copy of one.
-    let aside = call.worker.workspaces.lend();
-    let Some(aside) = aside.filter(|_| is_paid(policy, view, endpoint)) else {
-        tell(call, view, flight, at(&lease), HedgeOutcome::Unpaid);
-        return Ok(());
-    };
-    race(call, policy, view, flight, (lease, endpoint), aside, give_up).await
+    lease: &Lease<'_>,
+) -> Option<(&'v EndpointView, Lent<'c>)> {
+    let endpoint = view.endpoint(lease.index())?;
+    let aside = call.worker.workspaces.lend()?;
+    is_paid(policy, view, endpoint).then_some((endpoint, aside))
 }
 
 /// Who is asked, and when.
