@@ -435,8 +435,10 @@ async fn serve_stream(shared: &Rc<Shared>, request: Request<RecvStream>, mut res
         }
     };
     record(&mut call);
-    if fate == Fate::Abort {
-        stream.abort();
+    match stream {
+        Stream::Http2(stream) if fate == Fate::Abort && is_one_too_many => stream.refuse(),
+        stream if fate == Fate::Abort => stream.abort(),
+        _ => {}
     }
 }
 
