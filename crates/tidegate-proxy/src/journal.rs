@@ -163,11 +163,12 @@ impl RefusedLine {
             let whole = span.of(bytes);
             whole.get(..REFUSED_BYTES_MAX).unwrap_or(whole).to_vec()
         };
-        let mut path = begin(head.path);
-        if !path.starts_with(b"/") && path != b"*" {
-            path.clear(); // a whole URL may hold a password
+        let (method, path) = (begin(head.method_text), begin(head.path));
+        if path.starts_with(b"/") || path == b"*" {
+            Self { method, path, query: begin(head.query) }
+        } else {
+            Self { method, ..Self::default() } // a whole URL may hold a password
         }
-        Self { method: begin(head.method_text), path, query: begin(head.query) }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::answer;
 use crate::client::ClientAddress;
 use crate::downstream::{Connection, Parts, begin, unless_it_panics};
 use crate::failure::{Cause, Failure, Stage};
+use crate::journal::RefusedLine;
 use crate::listener::{ListenerState, Open};
 use crate::record::{Incident, record, record_incident};
 use crate::request::{self, Call, Fate};
@@ -449,7 +450,11 @@ fn read_head(call: &mut Call<'_>, written: &[u8]) -> Result<(), Failure> {
     workspace.input.append_rest(written);
     let bytes = workspace.input.readable();
     let parsed = workspace.request_parser.parse(bytes, &limits, &mut workspace.request);
-    match parsed.map_err(|error| Failure::new(Stage::Head, Cause::Request(error)))? {
+    let parsed = parsed.map_err(|error| {
+        call.journal.refused_line = Some(Box::new(RefusedLine::of(&workspace.request, bytes)));
+        Failure::new(Stage::Head, Cause::Request(error))
+    })?;
+    match parsed {
         Progress::NeedMore => Err(Failure::new(Stage::Head, Cause::ClientGone)), // not from a whole head
         Progress::Complete { head_bytes } => {
             workspace.input.pin(head_bytes);
