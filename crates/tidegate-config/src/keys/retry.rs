@@ -75,7 +75,7 @@ pub(crate) static HEDGE: Table = Table {
         Kind::Integer { min: 1, max: 100 },
         Value("2"),
         "5",
-        "At most so many for each hundred requests of the cluster.",
+        "At most so many for each hundred requests of the cluster, and one a second beside.",
     )],
 };
 

@@ -182,20 +182,20 @@ impl Http2Stream {
     }
 
     /// So that what the client got so far is not taken for the whole.
-    pub(crate) fn abort(self) {
-        self.abort_unanswered_with(Reason::INTERNAL_ERROR);
-    }
-
-    /// The same of a request that nothing was done about: it may be tried again (RFC 9113 §8.7).
-    pub(super) fn refuse(self) {
-        self.abort_unanswered_with(Reason::REFUSED_STREAM);
-    }
-
-    fn abort_unanswered_with(mut self, reason: Reason) {
+    pub(crate) fn abort(mut self) {
         match &mut self.state.get_mut().sink {
-            Sink::Head(sink) => sink.send_reset(reason),
+            Sink::Head(sink) => sink.send_reset(Reason::INTERNAL_ERROR),
             Sink::Body(rest) if rest.is_over => {}
             Sink::Body(rest) => rest.send.send_reset(rest.reset),
+        }
+    }
+
+    /// The same where nothing was done about the request, though an answer may have been begun: it may be tried again (RFC 9113
+    /// §8.7).
+    pub(super) fn refuse(mut self) {
+        match &mut self.state.get_mut().sink {
+            Sink::Head(sink) => sink.send_reset(Reason::REFUSED_STREAM),
+            Sink::Body(rest) => rest.send.send_reset(Reason::REFUSED_STREAM),
         }
     }
 }
