@@ -22,6 +22,14 @@ pub struct RetryIncome {
     pub per_second: u32,
 }
 
+impl RetryIncome {
+    /// For second attempts beside a first: a part of all requests, and one a second, because of few requests hardly one would
+    /// be earned.
+    pub const fn for_hedges(percent: u32) -> Self {
+        Self { percent, per_second: 1 }
+    }
+}
+
 /// Shared by all workers, and by all snapshots of a cluster.
 #[derive(Debug, Default)]
 pub struct RetryBudget {

@@ -93,7 +93,7 @@ impl Default for Retry {
 
 impl Hedge {
     pub(crate) fn income(self) -> RetryIncome {
-        RetryIncome { percent: self.percent, per_second: 0 }
+        RetryIncome::for_hedges(self.percent)
     }
 }
 

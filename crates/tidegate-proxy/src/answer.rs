@@ -19,7 +19,7 @@ pub(crate) async fn fixed(
     content_type: &str,
     body: &[u8],
 ) -> Result<Fate, Failure> {
-    if matches!(status, 204 | 304) {
+    if matches!(status, 204 | 205 | 304) {
         return respond(call, status, b"", b"").await; // there is nothing that could have a type
     }
     let typed = [b"Content-Type: ", content_type.as_bytes(), b"\r\n"].concat();

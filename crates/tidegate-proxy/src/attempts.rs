@@ -157,6 +157,9 @@ impl<'a> Attempts<'a> {
         endpoint: usize,
         is_vouched: bool,
     ) -> bool {
+        if self.retry.attempts_max == 1 {
+            return false; // nobody wanted another
+        }
         if !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick()) {
             object(call, view, Objection::Endpoints);
             return false; // the endpoint's own words are better than ours

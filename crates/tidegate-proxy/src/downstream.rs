@@ -10,7 +10,7 @@ use crate::client::{Client, ClientAddress};
 use crate::entrance::{self, Entered, Entrance};
 use crate::failure::{Cause, Failure, Stage};
 use crate::http2::{self, PREFACE};
-use crate::journal::{Journal, RefusedLine, RequestId};
+use crate::journal::{Journal, RequestId};
 use crate::listener::{ListenerState, Open};
 use crate::passage;
 use crate::record::{Incident, record, record_incident};
@@ -519,7 +519,7 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
         let bytes = workspace.input.readable();
         let parsed = workspace.request_parser.parse(bytes, &limits, &mut workspace.request);
         let parsed = parsed.map_err(|error| {
-            call.journal.refused_line = Some(Box::new(RefusedLine::of(&workspace.request, bytes)));
+            call.journal.refuse(&workspace.request, bytes);
             failed(Cause::Request(error))
         })?;
         if let Progress::Complete { head_bytes } = parsed {
@@ -538,8 +538,7 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
             Ok(false) => return Err(failed(Cause::ClientGone)),
             Err(Late) => {
                 let workspace = &*call.workspace;
-                let line = RefusedLine::of(&workspace.request, workspace.input.readable());
-                call.journal.refused_line = Some(Box::new(line));
+                call.journal.refuse(&workspace.request, workspace.input.readable());
                 let cause = if deadline <= now() { Cause::HeadTimeout } else { Cause::RequestLimit };
                 return Err(call.overall_failure(Stage::Head).unwrap_or(failed(cause)));
             }

@@ -120,7 +120,7 @@ async fn await_head(
     let mut patience = Patience::new(call.attempt_deadline, start);
     let mut slow_body = SlowBody::default();
     let (mut upload_broken, mut awaited_body) = (false, false);
-    poll_fn(|cx| {
+    let read = poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
             // An upload that never has to wait uses up what a task may do at a time: an early answer is looked for first.
             if call.workspace.upload.sent_bytes > 0
@@ -148,7 +148,7 @@ async fn await_head(
             awaited_body = awaits_body;
             patience = Patience::new(call.attempt_deadline, None);
         }
-        if uploading && is_clients_turn(call) {
+        if awaits_body && !awaits_continue(call) {
             patience.restart();
             return slow_body.poll(call, cx, policy).map(|slow| Err(too_slow(call, slow)));
         }
@@ -159,7 +159,12 @@ async fn await_head(
             .poll(call, cx, call.workspace.upload.steps, timeout)
             .map(|()| Err(late_head(call, uploading)))
     })
-    .await
+    .await;
+    if awaited_body {
+        // It may have been a 100, behind which the endpoint's time begins as well.
+        call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
+    }
+    read
 }
 
 fn too_slow(call: &Call<'_>, slow: Slow) -> Failure {
@@ -168,11 +173,6 @@ fn too_slow(call: &Call<'_>, slow: Slow) -> Failure {
         Slow::InTheWay => Failure::new(Stage::Send, Cause::RequestLimit),
         Slow::BelowRate => Failure::new(Stage::Send, Cause::BodyTooSlow),
     }
-}
-
-/// The request's body goes on when the client sends more of it.
-fn is_clients_turn(call: &Call<'_>) -> bool {
-    call.workspace.upload.waits_for == Side::Source && !awaits_continue(call)
 }
 
 /// The client waits for 100 (Continue) before it sends: that is no slowness of its own.

@@ -80,6 +80,11 @@ impl Journal {
         if self.is_grpc { grpc::counts_as(self.status, self.grpc_status) } else { self.status }
     }
 
+    /// The head that lies in `bytes` cannot be served.
+    pub(crate) fn refuse(&mut self, head: &RequestHead, bytes: &[u8]) {
+        self.refused_line = Some(Box::new(RefusedLine::of(head, bytes)));
+    }
+
     /// The last attempt, which has ended, is given up for another one.
     pub(crate) fn give_up(&mut self, failure: Failure) {
         let Some((_, endpoint)) = self.endpoint else { return };
@@ -158,7 +163,7 @@ pub(crate) struct RefusedLine {
 const REFUSED_BYTES_MAX: usize = 1024;
 
 impl RefusedLine {
-    pub(crate) fn of(head: &RequestHead, bytes: &[u8]) -> Self {
+    fn of(head: &RequestHead, bytes: &[u8]) -> Self {
         let begin = |span: Span| {
             let whole = span.of(bytes);
             whole.get(..REFUSED_BYTES_MAX).unwrap_or(whole).to_vec()

@@ -94,18 +94,13 @@ fn policy(config: &Config, action: &ConfiguredAction) -> Policy {
     }
 }
 
-/// Beside those that requests earn: of few requests, hardly one would.
-const HEDGES_PER_SECOND: u32 = 1;
-
 fn forwarding(forward: &Forward) -> Policy {
     Policy {
         timeouts: timeouts(&forward.timeout),
         body_bytes_max: forward.limit.body_bytes,
         body_rate_min: forward.limit.body_rate,
         retry: retry(&forward.retry),
-        hedge: forward
-            .hedge
-            .map(|hedge| RetryIncome { percent: hedge.percent, per_second: HEDGES_PER_SECOND }),
+        hedge: forward.hedge.map(|hedge| RetryIncome::for_hedges(hedge.percent)),
         preserve_host: forward.preserve_host,
         priority: match forward.priority {
             ConfiguredPriority::High => Priority::High,

@@ -193,15 +193,17 @@ impl<'r> Run<'r> {
         let proxy = call.proxy as usize;
         let tried: Vec<usize> = call.tried.iter().copied().chain([first.endpoint]).collect();
         let attempt = Attempt { request: &call.request, tried: &tried, now };
+        let again = Alarm { at: now + (late / 2).max(1), ..*alarm };
         let Some(second) = self.proxies[proxy].pick_hedge(ticket, &attempt, random) else {
-            let again = Alarm { at: now + (late / 2).max(1), ..*alarm };
             return self.alarms.push(Reverse(again));
         };
         if !self.budgets[proxy].hedges.spend(self.plan.again.hedge.income(), Moment(now)) {
-            call.extra.hedges_unpaid += 1;
-            return Proxy::abandon(second, false, now);
+            call.extra.hedges_unpaid = 1; // a request, however often it is looked at
+            Proxy::abandon(second, false, now);
+            return self.alarms.push(Reverse(again));
         }
         call.extra.hedges += 1;
+        call.extra.hedges_unpaid = 0;
         let job = self.send(alarm.call, second, now);
         if let Some(call) = self.calls.get_mut(alarm.call) {
             call.second = Some(job);

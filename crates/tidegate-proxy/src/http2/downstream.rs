@@ -12,7 +12,6 @@ use crate::answer;
 use crate::client::ClientAddress;
 use crate::downstream::{Connection, Parts, begin, unless_it_panics};
 use crate::failure::{Cause, Failure, Stage};
-use crate::journal::RefusedLine;
 use crate::listener::{ListenerState, Open};
 use crate::record::{Incident, record, record_incident};
 use crate::request::{self, Call, Fate};
@@ -451,7 +450,7 @@ fn read_head(call: &mut Call<'_>, written: &[u8]) -> Result<(), Failure> {
     let bytes = workspace.input.readable();
     let parsed = workspace.request_parser.parse(bytes, &limits, &mut workspace.request);
     let parsed = parsed.map_err(|error| {
-        call.journal.refused_line = Some(Box::new(RefusedLine::of(&workspace.request, bytes)));
+        call.journal.refuse(&workspace.request, bytes);
         Failure::new(Stage::Head, Cause::Request(error))
     })?;
     match parsed {
