@@ -1,7 +1,7 @@
 //! A cluster's endpoints and the algorithm that picks among them. Knows nothing of what is sent there.
 
 use crate::adaptive::Adaptive;
-use crate::bound::LoadBound;
+use crate::bound::{Choice, LoadBound};
 use crate::breaker::{Breaker, Breakers};
 use crate::candidates::{Candidates, Standard};
 use crate::least_request::LeastRequest;
@@ -133,7 +133,7 @@ impl Balancer {
         let seats = Seat::all(&endpoints, &[]);
         let chooser = Chooser::new(algorithm, &endpoints, &seats, previous.map(|previous| &previous.chooser));
         let taught = previous.and_then(|previous| previous.learner.as_ref());
-        let learner = algorithm.peers().map(|peers| Adaptive::new(peers, taught));
+        let learner = algorithm.learner(taught);
         let passive = PassiveMarking::default();
         let tiers = Tiers::default();
         Self {
@@ -166,8 +166,11 @@ impl Balancer {
     #[must_use]
     pub fn with_bound(self, bound: LoadBound, previous: Option<&Balancer>) -> Self {
         let taught = previous.and_then(|previous| previous.learner.as_ref());
-        let learn = || bound.needs_learning().then(|| Adaptive::new(1, taught));
-        Self { learner: self.learner.or_else(learn), ..self }
+        let learner = match self.learner {
+            learner if !bound.needs_learning() => learner,
+            learner => Some(learner.unwrap_or_else(|| Adaptive::new(1, taught)).watching_waiting()),
+        };
+        Self { learner, ..self }
     }
 
     /// With other statuses than 500, 502, 503 and 504 that count as failures.
@@ -268,8 +271,8 @@ impl Balancer {
     fn pick_by(&self, pick: &Pick<'_>, standard: Standard, tier: Option<u8>) -> Option<Lease<'_>> {
         loop {
             let chosen = self.choose(&self.candidates(pick, standard, tier), pick)?;
-            if let Some(lease) = self.take(chosen, pick.now, standard) {
-                return Some(lease);
+            if let Some(lease) = self.take(chosen.index, pick.now, standard) {
+                return Some(lease.spilled_by(chosen.spilled));
             }
         }
     }
@@ -278,20 +281,21 @@ impl Balancer {
         Candidates::new(&self.seats, pick, standard, tier, self.rooms.as_ref())
     }
 
-    fn choose(&self, candidates: &Candidates<'_>, pick: &Pick<'_>) -> Option<usize> {
+    fn choose(&self, candidates: &Candidates<'_>, pick: &Pick<'_>) -> Option<Choice> {
         let key = pick.hash.unwrap_or(pick.random);
-        match &self.chooser {
+        let chosen = match &self.chooser {
+            Chooser::Maglev(maglev) => return maglev.choose(candidates, key),
+            Chooser::Rendezvous(rendezvous) => return rendezvous.choose(candidates, key),
             Chooser::Adaptive => self.learner.as_ref()?.choose(candidates, pick.random),
             Chooser::First { in_flight_max } => first::choose(candidates, *in_flight_max),
             Chooser::LeastRequest(least_request) => least_request.choose(candidates, pick.random),
-            Chooser::Maglev(maglev) => maglev.choose(candidates, key),
             Chooser::PeakEwma => peak_ewma::choose(candidates, pick.random),
             Chooser::Prequal => prequal::choose(candidates, pick.random),
             Chooser::Random(random) => random.choose(candidates, pick.random),
             Chooser::ReportedLoad => reported::choose(candidates, pick.random),
-            Chooser::Rendezvous(rendezvous) => rendezvous.choose(candidates, key),
             Chooser::RoundRobin(round_robin) => round_robin.choose(candidates, pick.random),
-        }
+        };
+        chosen.map(Choice::from)
     }
 
     /// Counts a request in, below the limit, and claims the trial that a marked endpoint is due for.
@@ -386,13 +390,13 @@ impl Balancer {
 }
 
 impl Algorithm {
-    /// How many proxies learn about the same endpoints, when this algorithm depends on learning.
-    fn peers(self) -> Option<u32> {
+    /// When this algorithm depends on learning. `taught`: who has learned about the same cluster so far.
+    fn learner(self, taught: Option<&Adaptive>) -> Option<Adaptive> {
         match self {
-            Self::Adaptive { peers } => Some(peers),
-            Self::Prequal => Some(1),
+            Self::Adaptive { peers } => Some(Adaptive::new(peers, taught)),
+            Self::Prequal => Some(Adaptive::new(1, taught)),
             Self::Maglev { bound: Some(bound) } | Self::Rendezvous { bound: Some(bound) } => {
-                bound.needs_learning().then_some(1)
+                bound.needs_learning().then(|| Adaptive::new(1, taught).watching_waiting())
             }
             _ => None,
         }

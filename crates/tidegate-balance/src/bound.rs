@@ -5,9 +5,10 @@
 //! there is to hold, so somebody always has room.
 //!
 //! By drain time: an endpoint has room while one more request would drain there within `c` times the mean of all drain times,
-//! learned as by `adaptive`, or would find a free slot. The endpoint that drains first is always within the mean. A slow
-//! endpoint spills sooner than a fast one, a failing one at once, and nobody spills who is known to have slots to spare. They are
-//! learned from the load that comes, which the bound holds down: at first, one is known.
+//! learned as by `adaptive`, or would not wait there as far as can be told: there is a free slot, or nobody has been seen to
+//! wait among so many (`adaptive/unhurried.rs`). The endpoint that drains first is always within the mean. A slow endpoint
+//! spills sooner than a fast one, and one that fails at once, however few requests it has; the slots of one that stands still do
+//! not count.
 
 use crate::Moment;
 use crate::adaptive::cached_score;
@@ -71,6 +72,39 @@ impl LoadBound {
     }
 }
 
+/// Why a key is not with the endpoint that it belongs to, though that one is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spilled {
+    /// It has more to do than the bound allows.
+    Bound,
+    /// It has as many requests in flight as it may have.
+    Full,
+}
+
+impl Spilled {
+    /// What keeps one more request from where its key belongs. `home`: `None` when it is full.
+    pub(crate) fn from_home(home: Option<&Seat>, limit: Option<&Limit>) -> Option<Self> {
+        match (home, limit) {
+            (None, _) => Some(Self::Full),
+            (Some(home), Some(limit)) if !limit.has_room(home) => Some(Self::Bound),
+            _ => None,
+        }
+    }
+}
+
+/// Who was chosen, and what was in the way of whom the key belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) index: usize,
+    pub(crate) spilled: Option<Spilled>,
+}
+
+impl From<usize> for Choice {
+    fn from(index: usize) -> Self {
+        Self { index, spilled: None }
+    }
+}
+
 /// The bound as one pick sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
@@ -82,7 +116,7 @@ impl Limit {
     /// Whether one more request stays within the bound.
     pub(crate) fn has_room(&self, seat: &Seat) -> bool {
         match *self {
-            Self::DrainTime { most, now } => cached_score(seat, now) <= most || seat.has_free_slot(),
+            Self::DrainTime { most, now } => cached_score(seat, now) <= most || seat.serves_at_once(now),
             Self::Requests { allowed, divisor } => {
                 let most = (allowed * u128::from(seat.share)).div_ceil(divisor);
                 u128::from(seat.state.in_flight()) < most
@@ -96,7 +130,7 @@ mod tests {
     use super::*;
     use crate::candidates::Standard;
     use crate::testing::Fleet;
-    use crate::{Algorithm, Ended, Pick};
+    use crate::{Algorithm, Balancer, Ended, Pick, RequestLimit};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -154,6 +188,75 @@ mod tests {
         assert!((0..20).all(|_| fleet.pick_for(7).index() == home), "one at a time finds a free slot");
         let _held = fleet.hold(home, 20);
         assert_ne!(fleet.pick_for(7).index(), home);
+    }
+
+    /// One request at a time, as many as asked for; whoever is `bad` fails.
+    fn visit(fleet: &Fleet, mut now: Moment, times: u32, bad: Option<usize>) -> Vec<usize> {
+        let mut visited = Vec::new();
+        for _ in 0..times {
+            now = now + Duration::from_millis(10);
+            let lease = fleet.pick(&Pick { now, random: 0, hash: Some(7), tried: &[] }).unwrap();
+            visited.push(lease.index());
+            let status = if bad == Some(lease.index()) { 503 } else { 200 };
+            lease.settle(Ended::Answered { status, first_byte: Duration::from_millis(10) }, now);
+        }
+        visited
+    }
+
+    #[test]
+    fn keys_of_a_failing_endpoint_spill_though_it_has_nothing_to_do_and_come_home_when_it_is_well() {
+        let bound = Some(LoadBound::drain_time(125));
+        for algorithm in [Algorithm::Maglev { bound }, Algorithm::Rendezvous { bound }] {
+            let fleet = Fleet::even(algorithm, 4);
+            let now = teach(&fleet, &[Duration::from_millis(10); 4]);
+            let home = visit(&fleet, now, 1, None)[0];
+            let visited = visit(&fleet, now, 50, Some(home));
+            assert!(visited.iter().filter(|index| **index == home).count() < 10, "{visited:?}");
+            let later = now + Duration::from_secs(30);
+            visit(&fleet, later, 30, None);
+            assert_eq!(visit(&fleet, later + Duration::from_secs(1), 5, None), [home; 5]);
+        }
+    }
+
+    #[test]
+    fn slots_of_an_endpoint_that_stands_still_do_not_count() {
+        let fleet = Fleet::even(Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) }, 4);
+        let mut now = Moment(0);
+        // Four at a time, none of which waits for the others.
+        for _ in 0..100 {
+            let leases: Vec<_> = (0..4).map(|_| fleet.lease(0, now).unwrap()).collect();
+            now = now + Duration::from_millis(10);
+            let answered = Ended::Answered { status: 200, first_byte: Duration::from_millis(10) };
+            for lease in leases {
+                lease.settle(answered, now);
+            }
+        }
+        let seats = Seat::all(fleet.endpoints(), &[]);
+        let _held: Vec<_> = (0..3).map(|_| fleet.lease(0, now).unwrap()).collect();
+        assert!(seats[0].serves_at_once(now + Duration::from_millis(10)));
+        assert!(!seats[0].serves_at_once(now + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_spill_says_what_was_in_the_way() {
+        for algorithm in
+            [Algorithm::Maglev { bound: Some(LoadBound::new(100)) }, Algorithm::Rendezvous { bound: None }]
+        {
+            let endpoints = Fleet::even(algorithm, 3).endpoints().to_vec();
+            let limits = [RequestLimit::Most(2); 3];
+            let fleet = Balancer::new(algorithm, endpoints, None).with_request_limits(&limits, None);
+            let pick = |tried| fleet.pick(&Pick { now: Moment(0), random: 0, hash: Some(7), tried }).unwrap();
+            let first = pick(&[]);
+            assert_eq!(first.spilled(), None);
+            let home = [first.index()];
+            let second = pick(&[]);
+            let is_bounded = matches!(algorithm, Algorithm::Maglev { .. });
+            assert_eq!(second.spilled(), is_bounded.then_some(Spilled::Bound));
+            let _full = fleet.lease(home[0], Moment(0));
+            let third = pick(&[]);
+            assert_eq!((third.spilled(), third.index() == home[0]), (Some(Spilled::Full), false));
+            assert_eq!(pick(&home).spilled(), None, "who has failed there has no business there");
+        }
     }
 
     #[test]

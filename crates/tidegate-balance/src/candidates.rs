@@ -56,6 +56,13 @@ impl<'a> Candidates<'a> {
         self.seats.get(index).filter(|seat| self.accepts(index, seat))
     }
 
+    /// With those that are full as well.
+    #[must_use]
+    pub(crate) fn full_or_not(&self) -> Self {
+        let is_plain = self.tried.is_empty() && self.tier.is_none() && self.standard == Standard::Open;
+        Self { rooms: None, is_plain, ..*self }
+    }
+
     /// All that may be picked, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &'a Seat)> {
         self.seats.iter().enumerate().filter(|&(index, seat)| self.accepts(index, seat))

@@ -1,7 +1,7 @@
 //! The right to use one endpoint for one attempt, which reports back when it ends. Knows nothing of how it was chosen.
 
 use crate::seat::Seat;
-use crate::{Balancer, Endpoint, Moment};
+use crate::{Balancer, Endpoint, Moment, Spilled};
 use std::time::Duration;
 
 /// How an attempt on an endpoint ended, as far as balancing cares.
@@ -34,6 +34,7 @@ pub struct Lease<'a> {
     owes_verdict: bool,
     /// A breaker had taken the endpoint out when this one was picked: its result decides.
     is_trial: bool,
+    spilled: Option<Spilled>,
 }
 
 impl<'a> Lease<'a> {
@@ -59,7 +60,18 @@ impl<'a> Lease<'a> {
             has_answered: false,
             owes_verdict: false,
             is_trial: endpoint.state.is_broken(),
+            spilled: None,
         })
+    }
+
+    pub(crate) fn spilled_by(mut self, spilled: Option<Spilled>) -> Self {
+        self.spilled = spilled;
+        self
+    }
+
+    /// Why an algorithm that hashes has not picked the endpoint that the key belongs to, though that one is up.
+    pub fn spilled(&self) -> Option<Spilled> {
+        self.spilled
     }
 
     pub fn endpoint(&self) -> &'a Endpoint {

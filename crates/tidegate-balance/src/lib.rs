@@ -46,7 +46,7 @@ mod testing;
 
 pub use adaptive::Beliefs;
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick, Second};
-pub use bound::LoadBound;
+pub use bound::{LoadBound, Spilled};
 pub use breaker::{Breaker, Ejection, HeldBack};
 pub use endpoint::{Endpoint, EndpointId};
 pub use lease::{Ended, Lease};

@@ -11,7 +11,7 @@
 //! one key in a hundred more than it must.
 
 use crate::Endpoint;
-use crate::bound::LoadBound;
+use crate::bound::{Choice, LoadBound, Spilled};
 use crate::candidates::Candidates;
 use crate::entropy::{below, mix, stable_hash};
 use crate::seat::Seat;
@@ -35,19 +35,23 @@ impl Maglev {
         Self { owners: claim(endpoints, seats), bound }
     }
 
-    pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+    pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<Choice> {
         let limit = self.bound.map(|bound| bound.limit(candidates));
         let has_room = |seat: &Seat| limit.is_none_or(|limit| limit.has_room(seat));
         let mut hash = mix(key);
+        let (full_or_not, mut spilled) = (candidates.full_or_not(), None);
         for _ in 0..MISSES_MAX {
             let slot = below(hash, self.owners.len() as u64);
             let index = *self.owners.get(slot as usize)? as usize;
-            if candidates.get(index).is_some_and(has_room) {
-                return Some(index);
+            if full_or_not.get(index).is_some() {
+                let Some(obstacle) = Spilled::from_home(candidates.get(index), limit.as_ref()) else {
+                    return Some(Choice { index, spilled });
+                };
+                spilled = spilled.or(Some(obstacle));
             }
             hash = mix(hash.wrapping_add(1));
         }
-        candidates.by_weight(hash, has_room)
+        candidates.by_weight(hash, has_room).map(|index| Choice { index, spilled })
     }
 }
 

@@ -10,7 +10,7 @@
 //! holds its bounded part of all requests in flight is passed over, and the key spills to its next-best endpoint.
 
 use crate::Endpoint;
-use crate::bound::LoadBound;
+use crate::bound::{Choice, LoadBound, Spilled};
 use crate::candidates::Candidates;
 use crate::entropy::{mix, stable_hash};
 use crate::seat::Seat;
@@ -31,13 +31,23 @@ impl Rendezvous {
         Self { names, is_even, bound }
     }
 
-    pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<usize> {
+    pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<Choice> {
+        let home = self.best(&candidates.full_or_not(), key, |_| true)?;
         let limit = self.bound.map(|bound| bound.limit(candidates));
-        let in_bounds = candidates
+        let Some(obstacle) = Spilled::from_home(candidates.get(home), limit.as_ref()) else {
+            return Some(home.into());
+        };
+        let has_room = |seat: &Seat| limit.is_none_or(|limit| limit.has_room(seat));
+        let index = self.best(candidates, key, has_room)?;
+        Some(Choice { index, spilled: Some(obstacle) })
+    }
+
+    fn best(&self, candidates: &Candidates<'_>, key: u64, suits: impl Fn(&Seat) -> bool) -> Option<usize> {
+        let scored = candidates
             .iter()
-            .filter(|(_, endpoint)| limit.is_none_or(|limit| limit.has_room(endpoint)))
+            .filter(|(_, endpoint)| suits(endpoint))
             .filter_map(|(index, endpoint)| Some((index, self.score(key, index, endpoint)?)));
-        in_bounds.max_by(|(_, ours), (_, theirs)| ours.total_cmp(theirs)).map(|(index, _)| index)
+        scored.max_by(|(_, ours), (_, theirs)| ours.total_cmp(theirs)).map(|(index, _)| index)
     }
 
     /// `-weight / ln(u)` with `u` in (0, 1), uniform over keys: the highest among several wins in proportion to its weight.

@@ -1,7 +1,8 @@
 //! An endpoint as a scan sees it: what does not change while a snapshot lives, beside the state that does. Small, so that
 //! four of them share a cache line. Knows no algorithm.
 
-use crate::{Endpoint, EndpointState, Place};
+use crate::adaptive::{SILENCE_STALLED, error_cost};
+use crate::{Endpoint, EndpointState, Moment, Place};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -50,6 +51,16 @@ impl Seat {
     /// Requests that are served at once, by what `adaptive` has learned.
     pub(crate) fn slots(&self) -> f32 {
         self.state.published().log_parallelism.get().exp() / self.lightness
+    }
+
+    /// One more request would find a free slot, or has not been seen to wait among so many; and nothing is wrong with whoever
+    /// serves them: it neither fails nor stands still.
+    pub(crate) fn serves_at_once(&self, now: Moment) -> bool {
+        let published = self.state.published();
+        let most = self.slots().max(published.unhurried.get() / self.lightness);
+        self.state.in_flight() as f32 + 1.0 <= most
+            && error_cost(&self.state) <= 0.0
+            && self.state.silence(now) <= SILENCE_STALLED * published.silence.get().max(1.0)
     }
 
     pub(crate) fn is_even(seats: &[Seat]) -> bool {

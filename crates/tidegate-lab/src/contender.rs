@@ -67,7 +67,13 @@ const ENTRIES: &[Entry] = &[
         "maglev",
         Some(("load bound in percent of the mean", 125)),
         |percent| Method::Balance(Algorithm::Maglev { bound: Some(LoadBound::new(percent)) }),
-        "hashing by a table, with a load bound",
+        "hashing by a table, with a load bound by requests in flight",
+    ),
+    (
+        "maglev_drain_time",
+        Some(("load bound in percent of the mean", 125)),
+        |percent| Method::Balance(Algorithm::Maglev { bound: Some(LoadBound::drain_time(percent)) }),
+        "the same with a load bound by drain time",
     ),
     (
         "oracle",
@@ -92,7 +98,13 @@ const ENTRIES: &[Entry] = &[
         "rendezvous",
         Some(("load bound in percent of the mean", 125)),
         |percent| Method::Balance(Algorithm::Rendezvous { bound: Some(LoadBound::new(percent)) }),
-        "rendezvous hashing, with a load bound",
+        "rendezvous hashing, with a load bound by requests in flight",
+    ),
+    (
+        "rendezvous_drain_time",
+        Some(("load bound in percent of the mean", 125)),
+        |percent| Method::Balance(Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(percent)) }),
+        "the same with a load bound by drain time",
     ),
     (
         "reported_load",

@@ -48,7 +48,7 @@ pub struct Outcome {
     pub distribution: Vec<Point>,
 }
 
-/// Attempts beyond the first.
+/// Attempts beyond the first, and attempts elsewhere.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct ExtraAttempts {
     /// After one that failed.
@@ -59,6 +59,9 @@ pub struct ExtraAttempts {
     pub hedges_won: u32,
     /// Those that the budget did not pay for, and which were not made.
     pub hedges_unpaid: u32,
+    /// Of all, those that a hash sent elsewhere than where their key belongs, because that one had enough to do.
+    #[serde(default)]
+    pub spilled: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -184,6 +187,7 @@ impl ExtraAttempts {
         self.hedges += more.hedges;
         self.hedges_won += more.hedges_won;
         self.hedges_unpaid += more.hedges_unpaid;
+        self.spilled += more.spilled;
     }
 }
 

@@ -140,6 +140,11 @@ impl Ticket<'_> {
             Self::Endpoint(endpoint) => *endpoint,
         }
     }
+
+    /// Whether a hash would have it elsewhere, where there was too much to do.
+    pub(crate) fn is_spilled(&self) -> bool {
+        matches!(self, Self::Lease(lease) if lease.spilled().is_some())
+    }
 }
 
 impl Ending {

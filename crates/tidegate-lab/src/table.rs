@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 const COLUMNS: [&str; 9] =
     ["algorithm", "p50 ms", "p99 ms", "p99.9 ms", "x99 ms", "errors", "mean ms", "utilised", "busiest/mean"];
 /// Only where there were such attempts or such requests.
-const EXTRA: [&str; 3] = ["retried", "hedged (won)", "unanswered"];
+const EXTRA: [&str; 4] = ["retried", "hedged (won)", "spilled", "unanswered"];
 
 impl Comparison {
     pub fn to_table(&self) -> String {
@@ -79,9 +79,10 @@ pub(crate) fn columns_and_rows(outcomes: &[Outcome]) -> (Vec<String>, Vec<Vec<St
     let shown = [
         outcomes.iter().any(|outcome| outcome.extra.retries > 0),
         outcomes.iter().any(|outcome| outcome.extra.hedges + outcome.extra.hedges_unpaid > 0),
+        outcomes.iter().any(|outcome| outcome.extra.spilled > 0),
         outcomes.iter().any(|outcome| outcome.unanswered > 0),
     ];
-    let with = |always: Vec<String>, extra: [String; 3]| {
+    let with = |always: Vec<String>, extra: [String; 4]| {
         let extra = extra.into_iter().zip(shown).filter_map(|(cell, shown)| shown.then_some(cell));
         always.into_iter().chain(extra).collect::<Vec<String>>()
     };
@@ -91,14 +92,14 @@ pub(crate) fn columns_and_rows(outcomes: &[Outcome]) -> (Vec<String>, Vec<Vec<St
 }
 
 /// Attempts as parts of the requests; how many were not answered is a number, because every one is too many.
-fn extra_cells(outcome: &Outcome) -> [String; 3] {
+fn extra_cells(outcome: &Outcome) -> [String; 4] {
     let part = |count: u32| percent(f64::from(count) / outcome.requests.max(1) as f64);
     let extra = &outcome.extra;
     let hedged = match extra.hedges {
         0 => part(0),
         hedges => format!("{} ({})", part(hedges), part(extra.hedges_won)),
     };
-    [part(extra.retries), hedged, outcome.unanswered.to_string()]
+    [part(extra.retries), hedged, part(extra.spilled), outcome.unanswered.to_string()]
 }
 
 /// What stands in the columns that are always there.

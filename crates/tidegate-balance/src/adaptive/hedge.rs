@@ -15,7 +15,7 @@ use std::time::Duration;
 const SLOW: f32 = 0.916;
 /// So many times the silence that picks are warned of: four large requests at work are often as silent as that, and whoever
 /// is late is large, in company of the like.
-const STALLED: f32 = 1.5;
+pub(super) const STALLED: f32 = 1.5;
 /// A copy may wait where it would be answered in this part of the time that the request has waited for already.
 const PATIENT: f32 = 4.0;
 /// One request in ten of an unhurried endpoint takes longer than this many standard deviations above the middle.

@@ -7,7 +7,8 @@
 
 use super::errors::{ErrorRate, Record, decayed};
 use super::gaps::Gaps;
-use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
+use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, DEVIATION, FleetLevel, Lesson, Model};
+use super::unhurried::Unhurried;
 use crate::float::AtomicF32;
 use crate::{EndpointState, Moment};
 use std::sync::Mutex;
@@ -107,6 +108,8 @@ pub(crate) struct Published {
     pub(crate) noise: AtomicF32,
     pub(crate) sway: AtomicF32,
     pub(crate) spread: AtomicF32,
+    /// The most requests in flight, for each unit of weight, that nobody has been seen to wait among; 0 where nobody looked.
+    pub(crate) unhurried: AtomicF32,
     /// How old its silences are, in units of the expected gap.
     pub(crate) silence: AtomicF32,
     /// 0 before the first success.
@@ -194,6 +197,7 @@ struct Mind {
 pub(crate) struct Learned {
     pub(crate) published: Published,
     mind: Mutex<Mind>,
+    unhurried: Mutex<Unhurried>,
 }
 
 /// What an attempt that says something about its endpoint said.
@@ -254,6 +258,14 @@ impl Learned {
         self.published.promise.set(if is_better { mind.model.last.exp() as f32 } else { 0.0 });
         mind.plan_probe(state, is_slow, lesson, now);
         lesson
+    }
+
+    /// What an answer tells of whether it waited. `load`: requests in flight at its pick, for each unit of weight.
+    pub(crate) fn watch_waiting(&self, latency: Duration, load: f64) {
+        let Ok(mut unhurried) = self.unhurried.try_lock() else { return };
+        let log_latency = latency.as_secs_f32().max(1e-6).ln();
+        let deviation = DEVIATION as f32 * self.published.noise.get();
+        self.published.unhurried.set(unhurried.learn(log_latency, load as f32, deviation));
     }
 
     /// Nothing is heard of the endpoint: a request now and then finds out whether that has changed.

@@ -18,6 +18,7 @@ mod hedge;
 mod learned;
 mod model;
 mod shortlist;
+mod unhurried;
 
 use crate::candidates::Candidates;
 use crate::seat::Seat;
@@ -33,6 +34,8 @@ pub(crate) use learned::{Learned, Published, Standing};
 
 /// Silences that are so many times as old as usual mean something: one Poisson gap in 150 is longer.
 const SILENCE_ALLOWED: f32 = 5.0;
+/// And those that say that an endpoint stands still.
+pub(crate) const SILENCE_STALLED: f32 = hedge::STALLED * SILENCE_ALLOWED;
 /// Suspicion starts at this part of the fleet's noise and adds this much cost per unit of it.
 const SUSPICION_FROM: f32 = 0.4;
 const SUSPICION_COST: f32 = 0.5;
@@ -46,13 +49,20 @@ pub(crate) struct Adaptive {
     peers: u32,
     fleet: Arc<Fleet>,
     shortlist: Shortlist,
+    /// Somebody goes by who has to wait: a load bound.
+    watches_waiting: bool,
 }
 
 impl Adaptive {
     /// `previous`: who has learned about the same cluster so far.
     pub(crate) fn new(peers: u32, previous: Option<&Adaptive>) -> Self {
         let fleet = previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default();
-        Self { peers, fleet, shortlist: Shortlist::default() }
+        Self { peers, fleet, shortlist: Shortlist::default(), watches_waiting: false }
+    }
+
+    /// For a load bound: learns how many requests at a time have been seen not to wait.
+    pub(crate) fn watching_waiting(self) -> Self {
+        Self { watches_waiting: true, ..self }
     }
 
     #[inline(never)]
@@ -99,6 +109,11 @@ impl Adaptive {
             let normal = self.fleet.normal_errors();
             if state.learned().learn(state, evidence, level.as_ref(), normal, now) == Lesson::Jumped {
                 self.fleet.jumped(state, self.peers, now);
+            }
+            if let Evidence::Success { latency, load, .. } = evidence
+                && self.watches_waiting
+            {
+                state.learned().watch_waiting(latency, load);
             }
             if self.fleet.may_be_cold(state, now) {
                 state.standing().forgive();
@@ -222,7 +237,7 @@ pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
 }
 
 /// What failing costs. Whoever is marked and may be picked is due for a trial, which its failures must not put off.
-fn error_cost(state: &EndpointState) -> f32 {
+pub(crate) fn error_cost(state: &EndpointState) -> f32 {
     let error_cost = state.standing().error_cost.get();
     if error_cost > 0.0 && state.trial_due().is_some() { 0.0 } else { error_cost }
 }

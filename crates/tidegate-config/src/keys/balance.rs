@@ -76,7 +76,7 @@ pub(super) static BALANCE: Table = Table {
             Value("\"drain_time\""),
             "\"requests\"",
             "What the bound compares: how long what is in flight would take, as `adaptive` learns it (a slow or failing \
-                endpoint spills sooner, and nobody spills who is known to have slots to spare), or requests in flight.",
+                endpoint spills sooner, and nobody spills as long as answers do not take longer for it), or requests in flight.",
         ),
         key(
             "in_flight_max",

@@ -81,9 +81,11 @@ impl<'r> Run<'r> {
             let failed_on = call.tried.last().copied();
             return self.end(number, failed_on, true, now);
         };
+        let is_spilled = ticket.is_spilled();
         let job = self.send(number, ticket, now);
         let Some(call) = self.calls.get_mut(number) else { return };
         call.first = Some(job);
+        call.extra.spilled += u32::from(is_spilled);
         call.extra.retries += u32::from(!call.tried.is_empty());
         if self.extras.hedges
             && let Some(late) = self.proxies[proxy].late_after()

@@ -1,0 +1,198 @@
+//! How many requests at a time one endpoint has been seen to serve without making them wait. Pure arithmetic; knows no clock,
+//! no other endpoint and no thread.
+//!
+//! What a load bound holds down must not be all it goes by: the parallelism of `model` is that of the load that comes, and an
+//! endpoint that is let have one request at a time never proves that it could serve two. So this is asked the other way round:
+//! there is room until waiting has been *seen*. Answers are kept by how many requests were in flight, in steps (1, 2, 3, 4, 6, 8,
+//! 12, 16 …). The step above one that has been tried is open, as in TCP's slow start (RFC 5681 §3.1); it is closed when its
+//! answers take longer than those from below, by more than a margin and by more than chance explains; and while the one below is
+//! in use, that is slowly forgotten, so that a request now and then tries again.
+
+/// Up to 1 024 requests at a time are told apart.
+const STEPS: usize = 20;
+/// Fewer answers than this say nothing.
+const TELLING: f32 = 16.0;
+/// A memory of so many answers.
+const MEMORY: f32 = 128.0;
+/// And of a closed step, so that it is tried again some day.
+const MEMORY_CLOSED: f32 = 32.0;
+/// How much of what closes it is forgotten with each answer from the step below.
+const FORGOTTEN: f32 = 1.0 / 256.0;
+/// So much longer is not waiting yet: `ln 1.1`.
+const MARGIN: f32 = 0.1;
+/// Standard deviations that pass for chance.
+const DOUBT: f32 = 2.0;
+
+/// Even constant latencies are not believed to be more certain than this.
+const DEVIATION_MIN: f32 = 0.02;
+
+#[derive(Debug, Default)]
+pub(crate) struct Unhurried {
+    steps: [Step; STEPS],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    answers: f32,
+    /// The mean of the logarithms of their latencies.
+    log_latency: f32,
+}
+
+impl Unhurried {
+    /// One answer. `load`: requests in flight at its pick, itself included. `deviation`: that of the logarithm of a single latency.
+    /// Gives the most requests in flight that nobody is known to wait among.
+    pub(crate) fn learn(&mut self, log_latency: f32, load: f32, deviation: f32) -> f32 {
+        let at = step_of(load);
+        if let Some(step) = self.steps.get_mut(at) {
+            step.learn(log_latency);
+        }
+        let open = self.open(deviation);
+        if at + 1 >= open
+            && let Some(closed) = self.steps.get_mut(open)
+        {
+            closed.answers = closed.answers.min(MEMORY_CLOSED) * (1.0 - FORGOTTEN);
+        }
+        most_of(open - 1)
+    }
+
+    /// How many steps are open; the first always is.
+    /// One that has been passed over on the way up is no obstacle: what is above it tells more.
+    fn open(&self, deviation: f32) -> usize {
+        let mut left: f32 = self.steps.iter().map(|step| step.answers).sum();
+        let mut below = Step::default();
+        for (at, &step) in self.steps.iter().enumerate() {
+            if left < TELLING {
+                return at + 1;
+            }
+            left -= step.answers;
+            if below.is_shorter(step, deviation) {
+                return at;
+            }
+            below.add(step);
+        }
+        STEPS
+    }
+}
+
+impl Step {
+    fn learn(&mut self, log_latency: f32) {
+        self.answers = (self.answers + 1.0).min(MEMORY);
+        self.log_latency += (log_latency - self.log_latency) / self.answers;
+    }
+
+    fn add(&mut self, other: Self) {
+        self.answers += other.answers;
+        self.log_latency += (other.log_latency - self.log_latency) * other.answers / self.answers.max(1.0);
+    }
+
+    /// Whether the answers of `other` take longer, beyond the margin and beyond chance: what knows no answers is infinitely
+    /// uncertain.
+    fn is_shorter(self, other: Self, deviation: f32) -> bool {
+        let chance = deviation.max(DEVIATION_MIN) * (1.0 / self.answers + 1.0 / other.answers).sqrt();
+        other.log_latency - self.log_latency > MARGIN + DOUBT * chance
+    }
+}
+
+/// 0 for one request, 4 for five and six, 5 for seven and eight.
+fn step_of(load: f32) -> usize {
+    (0..STEPS).find(|&step| load <= most_of(step)).unwrap_or(STEPS - 1)
+}
+
+/// The most requests in flight of a step: powers of two, and half as many again.
+fn most_of(step: usize) -> f32 {
+    let power = (1_u32 << step.div_ceil(2)) as f32;
+    match step {
+        0 => 1.0,
+        even if even.is_multiple_of(2) => 1.5 * power,
+        _ => power,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Stream;
+    use proptest::prelude::*;
+
+    /// An endpoint with so many slots, and as many requests for it as are let in, at random up to the most that it is let have.
+    struct World {
+        unhurried: Unhurried,
+        most: f32,
+        stream: Stream,
+        sigma: f64,
+    }
+
+    impl World {
+        fn new(sigma: f64, seed: u64) -> Self {
+            Self { unhurried: Unhurried::default(), most: 1.0, stream: Stream::new(seed), sigma }
+        }
+
+        /// `wanted`: the most that there is to do at once.
+        fn answer(&mut self, slots: f64, wanted: f64) {
+            let most = f64::from(self.most).min(wanted);
+            let load = 1.0 + (self.stream.next_unit() * most).floor().min(most - 1.0);
+            let log_latency = (load / slots).max(1.0).ln() + self.sigma * self.stream.next_normal();
+            self.most = self.unhurried.learn(log_latency as f32, load as f32, self.sigma as f32);
+        }
+
+        fn after(mut self, answers: u32, slots: f64) -> Self {
+            (0..answers).for_each(|_| self.answer(slots, 1e3));
+            self
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn slots_are_found_from_below_whatever_their_number(slots in 1_u32..100, sigma in 0.0_f64..1.0, seed: u64) {
+            let slots = f64::from(slots);
+            let mut world = World::new(sigma, seed).after(3_000, slots);
+            let mut sum = 0.0;
+            for _ in 0..1_000 {
+                world.answer(slots, 1e3);
+                sum += f64::from(world.most);
+            }
+            let mean = sum / 1e3;
+            prop_assert!(mean > 0.6 * slots && mean < 2.2 * slots + 1.0, "{} of {}", mean, slots);
+        }
+
+        #[test]
+        fn no_latency_and_no_load_close_the_first_step(
+            answers in prop::collection::vec((-14.0_f32..9.0, 0.0_f32..1e9, 0.0_f32..5.0), 1..300),
+        ) {
+            let mut unhurried = Unhurried::default();
+            for (log_latency, load, deviation) in answers {
+                let most = unhurried.learn(log_latency, load, deviation);
+                prop_assert!((1.0..=most_of(STEPS - 1)).contains(&most), "{}", most);
+            }
+        }
+    }
+
+    #[test]
+    fn steps_are_powers_of_two_and_half_as_many_again() {
+        let most: Vec<f32> = (0..9).map(most_of).collect();
+        assert_eq!(most, [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0]);
+        assert_eq!([0.1, 1.0, 2.0, 5.0, 6.0, 7.0, 1e9].map(step_of), [0, 0, 1, 4, 4, 5, STEPS - 1]);
+    }
+
+    #[test]
+    fn a_hundred_answers_and_some_are_enough_for_sixteen_slots() {
+        let world = World::new(0.8, 1).after(400, 16.0);
+        assert!(world.most >= 12.0, "{}", world.most);
+    }
+
+    #[test]
+    fn an_endpoint_that_gets_more_slots_or_fewer_is_found_out() {
+        let mut world = World::new(0.5, 2).after(2_000, 16.0);
+        (0..2_000).for_each(|_| world.answer(2.0, 1e3));
+        assert!(world.most <= 4.0, "{}", world.most);
+        (0..4_000).for_each(|_| world.answer(16.0, 1e3));
+        assert!(world.most >= 12.0, "{}", world.most);
+    }
+
+    #[test]
+    fn of_slots_that_nobody_needs_nothing_is_said() {
+        let mut world = World::new(0.8, 3);
+        (0..2_000).for_each(|_| world.answer(100.0, 4.0));
+        assert!((4.0..=8.0).contains(&world.most), "{}", world.most);
+    }
+}

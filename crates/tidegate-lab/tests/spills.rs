@@ -1,0 +1,48 @@
+//! What a load bound by drain time lets a hot key have. Bounds, not exact numbers: each holds with room for seeds.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "in tests")]
+
+use tidegate_lab::{Outcome, Progress, Scenario};
+
+/// What hashing and least request make of traffic for so many keys on these endpoints.
+fn run(load: f64, keys: u32, endpoints: &str, seed: u64) -> (Outcome, Outcome) {
+    let text = format!(
+        "name = 'test'\ntitle = 'test'\nalgorithms = ['rendezvous_drain_time', 'least_request']\nwarm_up = '10s'\n\
+         lasts = '40s'\nload = {load}\nkeys = {keys}\n[[endpoints]]\ncount = 10\n{endpoints}"
+    );
+    let scenario = Scenario::parse(&text).unwrap();
+    let outcomes = scenario.compare(seed, 2, &Progress::of(&scenario)).outcomes;
+    let [hash, least] = <[Outcome; 2]>::try_from(outcomes).unwrap();
+    (hash, least)
+}
+
+fn spilled(outcome: &Outcome) -> f64 {
+    f64::from(outcome.extra.spilled) / outcome.requests as f64
+}
+
+/// One key, for half of what one endpoint of ten can do, and then for one and a half times that.
+#[test]
+fn a_hot_key_stays_where_it_does_not_wait_and_spills_from_where_it_would() {
+    for (slots, spilled_half, spilled_more) in
+        [(16, 0.0..0.02, 0.33..0.55), (4, 0.0..0.15, 0.33..0.6), (1, 0.2..0.45, 0.5..0.75)]
+    {
+        for seed in [121, 122] {
+            for (load, expected) in [(0.05, &spilled_half), (0.15, &spilled_more)] {
+                let (hash, least) = run(load, 1, &format!("slots = {slots}"), seed);
+                let slower = hash.latency_ms.mean / least.latency_ms.mean;
+                println!("{slots} slots, {load}: {:.4} spilled, mean {slower:.3} times", spilled(&hash));
+                assert!(expected.contains(&spilled(&hash)) && slower < 1.15);
+            }
+        }
+    }
+}
+
+#[test]
+fn keys_of_an_endpoint_that_fails_are_served_elsewhere() {
+    let endpoints = "slots = 4\n[[endpoints]]\nslots = 4\nfails = { part = 1 }";
+    for seed in [123, 124] {
+        let (hash, least) = run(0.4, 40, endpoints, seed);
+        println!("failed: hash {:.5}, least request {:.3}", hash.errors(), least.errors());
+        assert!(hash.errors() < 0.001 && least.errors() > 0.3);
+    }
+}
