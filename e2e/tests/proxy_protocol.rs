@@ -1,7 +1,9 @@
 //! Who the client is, by the PROXY protocol: believed from listed networks, refused from others, told to endpoints.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Delivery, Endpoint, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
 
 use crate::door::{Door, get};
@@ -141,6 +143,46 @@ fn a_header_from_an_unlisted_peer_is_closed_and_counted_and_its_requests_are_ser
             assert_eq!(door.endpoint.last_request().field("x-forwarded-for"), Some("127.0.0.1"));
         }
     }
+}
+
+/// One who is not listed has no time for a header: its handshake's began when it came.
+#[test]
+fn an_unlisted_peer_has_the_time_of_a_handshake_from_the_connection_on() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("x"));
+    let keys = authority.issue("app", &["app.test"]).keys();
+    let timeout = Duration::from_secs(2);
+    let config = format!(
+        "to = {:?}\ntimeout.handshake = '2s'\n{UNLISTED}[[listener]]\nbind = '{{listen}}'\ntls = {{ {keys} }}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let mut slow = proxy.client();
+    std::thread::sleep(timeout * 3 / 4);
+    let first_byte = Instant::now();
+    slow.send([22]);
+    slow.expect_closed();
+    assert!(first_byte.elapsed() < timeout, "it had all of the time once more");
+    proxy.output().wait_for_stdout(&["\"cause\":\"handshake_timeout\""]);
+    assert_eq!(
+        authority.client().connect(proxy.address(), "app.test").unwrap().get("app.test", "/").unwrap().0,
+        200
+    );
+}
+
+/// What has been decrypted is not looked at once more for a header, where names decide first.
+#[test]
+fn an_unlisted_peer_is_served_where_some_names_are_passed_on() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("x"));
+    let keys = authority.issue("app", &["app.test"]).keys();
+    let config = format!(
+        "{UNLISTED}[[listener]]\nbind = '{{listen}}'\ntls = {{ {keys} }}\nsni = {{ 'a.test' = 'a' }}\n\
+         [[route]]\nto = 'a'\n[cluster.a]\nendpoints = [{:?}]\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let mut client = authority.client().connect(proxy.address(), "app.test").unwrap();
+    assert_eq!(client.get("app.test", "/").unwrap().0, 200);
+    assert_eq!(client.get("app.test", "/").unwrap().0, 200);
 }
 
 #[test]

@@ -144,6 +144,49 @@ fn a_handshake_takes_nobodys_place_among_the_requests() {
     assert_eq!(connection.get("app.test", "/").unwrap().0, 200);
 }
 
+/// A place is for those who use it: who has not even said what it wants would keep everybody out.
+#[test]
+fn beginnings_that_do_not_come_to_an_end_give_their_places_up_while_all_are_taken() {
+    let (authority, beside) = (Authority::new(), Endpoint::answering("hello"));
+    let ports = [(); 3].map(|()| Port::free());
+    let ways = ["proxy_protocol_from = '127.0.0.1'", "sni = { 'app.test' = 'app' }", "tcp = 'app'"];
+    let ways = [ways[0], ways[1], &format!("{}\n{}", ways[0], ways[2])];
+    let listeners = ports
+        .iter()
+        .zip(ways)
+        .map(|(port, way)| format!("[[listener]]\nbind = '{}'\n{way}\n", port.address()));
+    let proxy = Tidegate::with(format!(
+        "workers = 1\nto = 'app'\nlimit.requests = 2\ntimeout.head = '5m'\nlog.access = 'stdout'\n\
+         [[listener]]\nbind = '{{listen}}'\n{}[cluster.app]\nendpoints = ['{}']\n",
+        listeners.collect::<String>(),
+        beside.address()
+    ))
+    .start();
+    let in_service = || proxy.metrics().sum("tidegate_requests_in_service", &[]);
+    let begin = |port: &Port, begun: &[u8]| {
+        let mut socket = TcpStream::connect(port.address()).unwrap();
+        socket.write_all(begun).unwrap();
+        socket
+    };
+    let hello = hello(&authority);
+    // Who has said nothing, or nothing but who it comes for, takes none.
+    let header = b"PROXY TCP4 198.51.100.7 203.0.113.1 4711 443\r\n";
+    let silent =
+        [begin(&ports[0], b""), begin(&ports[0], header), begin(&ports[1], b""), begin(&ports[2], b"")];
+    eventually("they are in", || proxy.metrics().sum("tidegate_listener_connections", &[]) > 3.5);
+    eventually("none is taken", || in_service() < 0.5);
+    for (port, half) in [(&ports[0], hello.len() / 2), (&ports[2], 3)] {
+        let halves = [begin(port, b"PROXY TC"), begin(&ports[1], &hello[..half])];
+        eventually("both are taken", || in_service() > 1.5);
+        assert_eq!(proxy.get("/").cause(), Some("request_limit"));
+        eventually("there is room", || proxy.get("/").status == 200);
+        drop(halves);
+        eventually("nothing is lent", || in_service() < 0.5);
+    }
+    proxy.output().wait_for_stdout(&["\"stage\":\"head\",\"cause\":\"request_limit\""]);
+    drop(silent);
+}
+
 #[test]
 fn a_flood_of_handshakes_that_are_abandoned_half_way_fails_nobody_else() {
     let gate = Gate::with("workers = 1");

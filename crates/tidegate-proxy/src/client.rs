@@ -95,6 +95,12 @@ impl Client {
         more.counted.is_some()
     }
 
+    /// Whether a proxy in front says which name was asked for.
+    pub(crate) fn has_named_host(&self) -> bool {
+        let heard = self.more.as_ref().and_then(|more| more.heard.as_ref());
+        heard.is_some_and(|heard| heard.server_name.is_some())
+    }
+
     /// Believes what the connection began with; from here on there are only requests.
     pub(crate) fn is_introduced(&mut self, origin: Origin, heard: Option<Heard>) {
         self.entrance = Entrance::Open;

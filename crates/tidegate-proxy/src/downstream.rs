@@ -13,6 +13,7 @@ use crate::http2::{self, PREFACE};
 use crate::journal::{Journal, RequestId};
 use crate::listener::{ListenerState, Open};
 use crate::passage;
+use crate::patience::SlowHead;
 use crate::record::{Incident, record, record_incident};
 use crate::request::{self, Call, Fate};
 use crate::snapshot::Listener;
@@ -42,9 +43,6 @@ const WARM_MAX: usize = 128;
 
 /// What a client that is told to close may still send, and for how long, before it is cut off (RFC 9112 §9.6).
 const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
-
-/// A head that takes longer gives its place up while all are taken: few slow clients would keep everybody out.
-const SLOW_HEAD: Duration = Duration::from_secs(1);
 
 /// What is left for a body behind the longest head.
 const BODY_ROOM: usize = 8 * 1024;
@@ -233,18 +231,21 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
     };
     let mut listener = state.current();
     if client.entrance != Entrance::Open {
+        let is_introduced = client.entrance == Entrance::HeaderRequired;
         let entered = Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace)).await;
         if client.entrance == Entrance::Open && !state.admits(client, worker) {
             return Served::Until(Fate::Abort, NEVER);
         }
+        // From the header on, the client has all of its time.
+        let began = if is_introduced && client.entrance == Entrance::Open { now() } else { idle_since };
         if entered != Fate::KeepAlive || workspace.input.is_empty() {
-            return Served::Until(entered, now());
+            return Served::Until(entered, began);
         }
         if matches!(stream, Stream::Tls(_)) {
             // Whoever waits for keys, or for its turn, takes nobody's place.
             let received = workspace.input.readable().to_vec();
             drop(workspace);
-            if let Err(fate) = secure(worker, state, stream, client, alarm, &received, now()).await {
+            if let Err(fate) = secure(worker, state, stream, client, alarm, &received, began).await {
                 return Served::Until(fate, NEVER);
             }
             if stream.speaks_http2() {
@@ -318,7 +319,7 @@ async fn beginning(
     deadline: Moment,
 ) -> Beginning {
     let input = &mut workspace.input;
-    let mut slow_from = after(now(), SLOW_HEAD);
+    let mut waiting = SlowHead::new(now(), deadline);
     loop {
         let begun = input.readable();
         let compared = begun.len().min(PREFACE.len());
@@ -332,13 +333,10 @@ async fn beginning(
             Poll::Ready(read) => read,
             Poll::Pending if input.is_empty() => return Beginning::Nothing,
             Poll::Pending => {
-                let until = slow_from.min(deadline);
-                match alarm.within(until, poll_fn(|cx| stream.poll_read(cx, input.room()))).await {
+                let read = poll_fn(|cx| stream.poll_read(cx, input.room()));
+                match alarm.within(waiting.until(), read).await {
                     Ok(read) => read,
-                    Err(_) if may_stay(worker, deadline) => {
-                        slow_from = after(now(), SLOW_HEAD);
-                        continue;
-                    }
+                    Err(_) if waiting.may_stay(worker) => continue,
                     Err(_) => return Beginning::Http1, // whose head comes too late
                 }
             }
@@ -512,8 +510,8 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
         }
     }
     call.journal.started = now();
-    let deadline = after(call.journal.started, call.listener.head_timeout);
-    let mut slow_from = after(call.journal.started, SLOW_HEAD);
+    let started = call.journal.started;
+    let mut waiting = SlowHead::new(started, after(started, call.listener.head_timeout));
     loop {
         let workspace = &mut *call.workspace;
         let bytes = workspace.input.readable();
@@ -531,24 +529,18 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
         // RFC 9112 §2.2: an empty line before a request, which some clients send behind a body, begins nothing.
         let begun = !matches!(bytes, b"\r" | b"\r\n");
         workspace.input.grow_when_full(); // the parser ends it when it is longer than a head may be
-        match read_more(call, slow_from.min(deadline)).await {
+        match read_more(call, waiting.until()).await {
             Ok(true) => {}
-            Err(Late) if may_stay(call.worker, deadline) => slow_from = after(now(), SLOW_HEAD),
+            Err(Late) if waiting.may_stay(call.worker) => {}
             Ok(false) | Err(Late) if !begun => return Ok(Begun::End),
             Ok(false) => return Err(failed(Cause::ClientGone)),
             Err(Late) => {
                 let workspace = &*call.workspace;
                 call.journal.refuse(&workspace.request, workspace.input.readable());
-                let cause = if deadline <= now() { Cause::HeadTimeout } else { Cause::RequestLimit };
-                return Err(call.overall_failure(Stage::Head).unwrap_or(failed(cause)));
+                return Err(call.overall_failure(Stage::Head).unwrap_or(failed(waiting.cause())));
             }
         }
     }
-}
-
-/// Whether a slow head may go on coming: there is time, and nobody else needs its place.
-fn may_stay(worker: &Worker, deadline: Moment) -> bool {
-    now() < deadline && !worker.is_stopping() && !worker.workspaces.are_all_lent()
 }
 
 /// One read that does not wait. `Ready(false)`: the stream has ended or is broken.

@@ -2,8 +2,9 @@
 //! and only from those. Knows no requests.
 
 use crate::client::Heard;
-use crate::downstream::{read_at_once, read_more};
+use crate::downstream::{Late, read_at_once, read_more};
 use crate::failure::{Cause, Failure, Stage};
+use crate::patience::SlowHead;
 use crate::request::Call;
 use crate::snapshot::Listener;
 use crate::timers::{after, now};
@@ -50,7 +51,8 @@ pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Ent
     }
     let failed = |cause| Failure::new(Stage::Head, cause);
     call.journal.started = now();
-    let deadline = after(call.journal.started, call.listener.head_timeout);
+    let started = call.journal.started;
+    let mut waiting = SlowHead::new(started, after(started, call.listener.head_timeout));
     loop {
         let found = judge(call.workspace.input.readable(), entrance);
         if let Some(Header { origin, values, length }) =
@@ -61,10 +63,11 @@ pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Ent
             call.workspace.input.unpin(); // a head is read from the front of the buffer
             return Ok(Entered::From(origin, heard));
         }
-        match read_more(call, deadline).await {
+        match read_more(call, waiting.until()).await {
             Ok(true) => {}
+            Err(Late) if waiting.may_stay(call.worker) => {}
             Ok(false) => return Err(failed(Cause::ClientGone)),
-            Err(_) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(Cause::HeadTimeout))),
+            Err(Late) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(waiting.cause()))),
         }
     }
 }

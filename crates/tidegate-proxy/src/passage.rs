@@ -10,10 +10,11 @@
 use crate::affinity::affinity;
 use crate::attempts::Attempts;
 use crate::client::{Client, ClientAddress, Heard};
-use crate::downstream::{begin, enter, read_more, secure};
+use crate::downstream::{Late, begin, enter, read_more, secure};
 use crate::entrance::Entrance;
 use crate::failure::{Cause, Failure, Stage};
 use crate::listener::ListenerState;
+use crate::patience::SlowHead;
 use crate::queue;
 use crate::record::record;
 use crate::request::{Call, Fate, Flight, board, set_out, settle};
@@ -25,9 +26,10 @@ use crate::tls::client_hello::{ClientHello, HelloParser};
 use crate::tunnel;
 use crate::view::View;
 use crate::worker::Worker;
-use crate::workspace::{Lent, Workspace};
+use crate::workspace::Lent;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use tidegate_balance::{Ended, Moment};
 use tidegate_http::BodyLength;
 use tidegate_http::request::RequestHead;
@@ -50,29 +52,34 @@ pub(crate) async fn carry(
     let passage = listener.passage.as_ref()?;
     // Where TLS may end here, its first message belongs to a handshake.
     let patience = listener.tls.as_ref().map_or(listener.head_timeout, |tls| tls.handshake_timeout);
-    let is_introduced = client.entrance == Entrance::HeaderRequired;
-    let mut began = now();
-    let deadline = after(began, if is_introduced { listener.head_timeout } else { patience });
-    // Until then it holds nothing but the socket and an alarm.
     let client_begins = !passage.names.is_empty() || listener.tls.is_some();
-    if client_begins && !says_something(stream, alarm, deadline).await {
-        return Some(Fate::Close);
-    }
-    let Some(mut lent) = lend(worker) else { return Some(Fate::Abort) };
-    let workspace = &mut *lent;
-    if is_introduced {
-        let entered = introduced(worker, &listener, stream, client, alarm, workspace, deadline).await;
-        if entered != Fate::KeepAlive || !state.admits(client, worker) {
-            return Some(if entered == Fate::KeepAlive { Fate::Abort } else { entered });
-        }
+    let mut began = now();
+    let lent = if client.entrance == Entrance::HeaderRequired {
+        let introduced = introduced(worker, state, &listener, stream, client, alarm).await;
         began = now();
-    }
+        match introduced {
+            // It has said nothing else yet, and may take its time.
+            Ok(lent) if lent.input.is_empty() && client_begins && !client.has_named_host() => {
+                drop(lent);
+                begun(worker, stream, alarm, Some(after(began, patience))).await
+            }
+            introduced => introduced,
+        }
+    } else {
+        begun(worker, stream, alarm, client_begins.then(|| after(began, patience))).await
+    };
+    let mut lent = match lent {
+        Ok(lent) => lent,
+        Err(fate) => return Some(fate),
+    };
+    let workspace = &mut *lent;
     let (view, address) = (worker.view(), ClientAddress::new(client));
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, workspace);
     (call.journal.started, call.journal.is_passed_on) = (now(), true);
     match course(&mut call, passage, after(began, patience)).await {
         Ok(course) => return Some(serve(&mut call, course).await),
-        Err(_) if listener.tls.is_some() => {}
+        // Nor is it known to be for us where its name has not come in time.
+        Err(failure) if listener.tls.is_some() && failure.cause != Cause::RequestLimit => {}
         Err(failure) => return Some(refuse(&mut call, failure).await),
     }
     let (journal, received) = (std::mem::take(&mut call.journal), call.workspace.input.readable().to_vec());
@@ -80,45 +87,80 @@ pub(crate) async fn carry(
     if let Err(fate) = secure(worker, state, stream, client, alarm, &received, began).await {
         return Some(fate);
     }
+    client.entrance = Entrance::Open; // it began with TLS, not with a header
     let course = passage.rest.as_ref()?;
-    let Some(mut lent) = lend(worker) else { return Some(Fate::Abort) };
+    let Ok(mut lent) = lend(worker) else { return Some(Fate::Abort) };
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut lent);
     call.journal = journal;
     Some(serve(&mut call, course).await)
 }
 
-fn lend(worker: &Worker) -> Option<Lent<'_>> {
-    let lent = worker.workspaces.lend();
-    if lent.is_none() {
+fn lend(worker: &Worker) -> Result<Lent<'_>, Fate> {
+    worker.workspaces.lend().ok_or_else(|| {
         worker.metrics.limit("requests");
+        Fate::Abort
+    })
+}
+
+/// Waits until the client has begun, where it has to, and takes a place for what it says.
+async fn begun<'w>(
+    worker: &'w Worker,
+    stream: &Stream,
+    alarm: &Alarm,
+    deadline: Option<Moment>,
+) -> Result<Lent<'w>, Fate> {
+    let Some(deadline) = deadline else { return lend(worker) };
+    loop {
+        let mut lent = lend_when_readable(worker, stream, alarm, deadline).await?;
+        match stream.try_read(lent.input.room()) {
+            Poll::Ready(Ok(length)) if length > 0 => {
+                lent.input.filled(length);
+                return Ok(lent);
+            }
+            Poll::Ready(_) => return Err(Fate::Close),
+            Poll::Pending => {} // a false alarm, with which every connection begins
+        }
     }
-    lent
 }
 
-async fn says_something(stream: &Stream, alarm: &Alarm, deadline: Moment) -> bool {
-    alarm.within(deadline, poll_fn(|cx| stream.poll_readable(cx))).await.is_ok()
+/// Until then the client holds nothing but the socket and an alarm.
+async fn lend_when_readable<'w>(
+    worker: &'w Worker,
+    stream: &Stream,
+    alarm: &Alarm,
+    deadline: Moment,
+) -> Result<Lent<'w>, Fate> {
+    loop {
+        let readable = alarm.within(deadline, poll_fn(|cx| stream.poll_readable(cx))).await;
+        readable.map_err(|_| Fate::Close)?;
+        if !worker.workspaces.are_all_lent()
+            || worker.workspaces.with_scratch(|room| stream.try_read(room)).is_ready()
+        {
+            return lend(worker); // or there is no room for it, whatever it said
+        }
+    }
 }
 
-/// Hears from the proxy in front who the client is; `KeepAlive`: it has said so.
-async fn introduced(
-    worker: &Rc<Worker>,
+/// Hears from the proxy in front who the client is.
+async fn introduced<'w>(
+    worker: &'w Rc<Worker>,
+    state: &ListenerState,
     listener: &Listener,
     stream: &mut Stream,
     client: &mut Client,
     alarm: &Alarm,
-    workspace: &mut Workspace,
-    deadline: Moment,
-) -> Fate {
-    while client.entrance != Entrance::Open {
-        if !says_something(stream, alarm, deadline).await {
-            return Fate::Close;
-        }
-        let entered = Box::pin(enter(worker, listener, stream, client, alarm, workspace)).await;
-        if entered != Fate::KeepAlive {
-            return entered;
+) -> Result<Lent<'w>, Fate> {
+    let deadline = after(now(), listener.head_timeout);
+    loop {
+        let mut lent = lend_when_readable(worker, stream, alarm, deadline).await?;
+        let entered = Box::pin(enter(worker, listener, stream, client, alarm, &mut lent)).await;
+        match (entered, client.entrance) {
+            (Fate::KeepAlive, Entrance::Open) if state.admits(client, worker) => return Ok(lent),
+            (Fate::KeepAlive, Entrance::Open) => return Err(Fate::Abort),
+            (Fate::KeepAlive, _) => {} // a false alarm
+            (fate, _) => return Err(fate),
         }
     }
-    Fate::KeepAlive
 }
 
 /// Where the connection goes as it is, or why that is nowhere.
@@ -132,10 +174,14 @@ async fn course<'p>(
         // Whoever decrypted in front has heard it, and what is behind the header may be anything, or nothing yet.
         Some(heard) => Some(heard),
         None if passage.names.is_empty() => None,
-        None => read_hello(call, deadline).await.unwrap_or_else(|unheard| {
-            failure = unheard;
-            None
-        }),
+        None => match read_hello(call, deadline).await {
+            Ok(asked) => asked,
+            Err(unheard) if unheard.cause == Cause::RequestLimit => return Err(unheard),
+            Err(unheard) => {
+                failure = unheard;
+                None
+            }
+        },
     };
     let named = asked.as_ref().and_then(|asked| passage.course_of(asked));
     call.journal.server_name = asked.and_then(|asked| asked.server_name).map(Into::into);
@@ -146,7 +192,7 @@ async fn course<'p>(
 /// The first message of TLS, which stays in the input; `None`: it begins with something else.
 async fn read_hello(call: &mut Call<'_>, deadline: Moment) -> Result<Option<ClientHello>, Failure> {
     let failed = |cause| Failure::new(Stage::Head, cause);
-    let mut parser = HelloParser::default();
+    let (mut parser, mut waiting) = (HelloParser::default(), SlowHead::new(call.journal.started, deadline));
     loop {
         match parser.parse(call.workspace.input.readable()) {
             Ok(Some(hello)) => return Ok(Some(hello)),
@@ -154,17 +200,22 @@ async fn read_hello(call: &mut Call<'_>, deadline: Moment) -> Result<Option<Clie
             Err(_) => return Ok(None),
         }
         call.workspace.input.grow_when_full(); // the parser ends it when it is longer than it may be
-        match read_more(call, deadline).await {
+        match read_more(call, waiting.until()).await {
             Ok(true) => {}
+            Err(Late) if waiting.may_stay(call.worker) => {}
             Ok(false) => return Err(failed(Cause::ClientGone)),
-            Err(_) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(Cause::HeadTimeout))),
+            Err(Late) => return Err(call.overall_failure(Stage::Head).unwrap_or(failed(waiting.cause()))),
         }
     }
 }
 
-/// Says why, in the words of TLS: nothing else can be meant where names decide.
+/// Says why, in the words of TLS: nothing else can be meant where names decide. For want of a place there is none.
 async fn refuse(call: &mut Call<'_>, failure: Failure) -> Fate {
     call.journal.failure = Some(failure);
+    if failure.cause == Cause::RequestLimit {
+        record(call);
+        return Fate::Abort;
+    }
     let down = &mut *call.down;
     let told = poll_fn(|cx| down.poll_write(cx, UNRECOGNIZED_NAME));
     let _ = call.alarm.within(now(), told).await; // it need not listen

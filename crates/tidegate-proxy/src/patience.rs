@@ -1,10 +1,12 @@
-//! How long a request waits: for anything to move, and for a client that sends its body too slowly.
+//! How long a request waits: for anything to move, and for a client that sends its head or its body too slowly.
 //!
 //! Knows the alarm and the clock; what a wait that was too long means is for the caller to say.
 
+use crate::failure::Cause;
 use crate::request::Call;
 use crate::snapshot::Policy;
 use crate::timers::{after, now};
+use crate::worker::Worker;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::Moment;
@@ -45,6 +47,41 @@ impl Patience {
 
     pub(crate) fn waited(&self) -> bool {
         self.steps.is_some()
+    }
+}
+
+/// Waits for what a client says first: a head, or what comes before one. It has until `deadline`; but while every place for a
+/// request is taken, one that takes longer than `SLOW_HEAD` gives its place up: few slow clients would keep everybody out.
+pub(crate) struct SlowHead {
+    deadline: Moment,
+    slow_from: Moment,
+}
+
+const SLOW_HEAD: Duration = Duration::from_secs(1);
+
+impl SlowHead {
+    pub(crate) fn new(start: Moment, deadline: Moment) -> Self {
+        Self { deadline, slow_from: after(start, SLOW_HEAD) }
+    }
+
+    /// When to look again.
+    pub(crate) fn until(&self) -> Moment {
+        self.slow_from.min(self.deadline)
+    }
+
+    /// At a look, whether to go on waiting: there is time, and nobody else needs the place.
+    pub(crate) fn may_stay(&mut self, worker: &Worker) -> bool {
+        let now = now();
+        let may_stay = now < self.deadline && !worker.is_stopping() && !worker.workspaces.are_all_lent();
+        if may_stay {
+            self.slow_from = after(now, SLOW_HEAD);
+        }
+        may_stay
+    }
+
+    /// Why it may not.
+    pub(crate) fn cause(&self) -> Cause {
+        if self.deadline <= now() { Cause::HeadTimeout } else { Cause::RequestLimit }
     }
 }
 
