@@ -314,12 +314,14 @@ fn an_endpoint_that_agrees_on_no_http_2_does_not_speak_it() {
     };
     let refuses = front("http2 = false\n");
     assert_eq!(cause(&format!("https://{}", refuses.address()), &ca), "http2_not_spoken", "by an alert");
-    let gone = says(Vec::new(), Vec::new());
+    let silent = Endpoint::start(Script::on_accept(|_| Then::Hang));
     let agrees_on_nothing = Tidegate::with(format!(
-        "[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {keys} }}\ntcp = 'gone'\n[cluster.gone]\nendpoints = ['{}']\n",
-        gone.address()
+        "[[listener]]\nbind = \"{{listen}}\"\ntls = {{ {keys} }}\ntcp = 'silent'\n[cluster.silent]\nendpoints = ['{}']\n",
+        silent.address()
     ))
     .start();
+    // Nobody waits for what it would say: that takes as long as it likes.
+    let ca = format!("timeout = {{ first_byte = '1h', connect = '1h' }}\n{ca}");
     assert_eq!(cause(&format!("https://{}", agrees_on_nothing.address()), &ca), "http2_not_spoken");
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

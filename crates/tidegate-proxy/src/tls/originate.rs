@@ -28,7 +28,8 @@ pub enum OriginateError {
     Closed,
     /// No agreement on versions or suites, or what it sent is no TLS.
     Failed,
-    /// It was offered HTTP/2 and nothing else, and refused with the alert for that (RFC 7301 §3.2).
+    /// It was offered HTTP/2 and nothing else, and refused with the alert for that (RFC 7301 §3.2), or did not agree to it: over
+    /// TLS there is no HTTP/2 without (RFC 9113 §3.2), so nobody need wait for what it says.
     Http2NotSpoken,
     /// It ended the connection with an alert after the handshake, in place of an answer: since TLS 1.3 (RFC 8446 §4.4.2.4)
     /// this is how a client's certificate is refused.
@@ -56,13 +57,14 @@ impl OriginateError {
     /// The error type of Proxy-Status (RFC 9209 §2.3).
     pub fn proxy_error(self) -> &'static str {
         match self {
-            Self::Alert | Self::Http2NotSpoken | Self::Refused => "tls_alert_received",
+            Self::Alert | Self::Refused => "tls_alert_received",
             Self::CertificateExpired
             | Self::CertificateInvalid
             | Self::CertificateName
             | Self::CertificateUntrusted => "tls_certificate_error",
             Self::Closed => "connection_terminated",
             Self::Failed => "tls_protocol_error",
+            Self::Http2NotSpoken => "http_protocol_error",
             Self::Timeout => "connection_timeout",
         }
     }
@@ -95,6 +97,7 @@ pub(crate) async fn originate(
     let tls = TlsStream::new(transport, Rc::clone(scratch));
     tls.begin(Role::Client(client), None, &[]);
     match poll_fn(|cx| tls.poll_handshake(cx)).await {
+        Ok(()) if offers_http2 && !tls.speaks_http2() => Err(OriginateError::Http2NotSpoken),
         Ok(()) => Ok(tls),
         Err(_) if tls.is_gone() => Err(OriginateError::Closed),
         Err(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) if offers_http2 => {
