@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tidegate_testkit::http2::Http2Client;
-use tidegate_testkit::http2_raw::{self, RawHttp2};
+use tidegate_testkit::http2_raw::{self, Fate, RawHttp2, code};
 use tidegate_testkit::{Endpoint, Gate, Load, Script, Then, Tidegate, eventually};
 
 use crate::door::{Door, get, post};
@@ -181,9 +181,10 @@ fn with_little_memory_no_crowd_of_http2_makes_it_grow() {
     let fates: Vec<_> = crowd.iter_mut().map(|client| client.fate(1)).collect();
     let count = |status| fates.iter().filter(|fate| fate.status() == status).count();
     assert!(count(Some(200)) > 20, "{} were served", count(Some(200)));
-    assert_eq!(count(Some(503)) + count(Some(200)) + count(None), crowd.len(), "or reset");
+    let told = fates.iter().filter(|fate| **fate == Fate::GoneAway(code::ENHANCE_YOUR_CALM)).count();
+    assert_eq!(count(Some(503)) + count(Some(200)) + told, crowd.len(), "each knows what became of it");
+    assert!(told > 20, "{told} connections of HTTP/2 were too many");
     assert!(proxy.is_running() && proxy.resident_bytes() < MEMORY);
-    // A preface that comes while every place for a request is taken is turned away for want of one.
     eventually("each limit that turned one away says so", || {
         let metrics = proxy.metrics();
         let hits = |limit| metrics.sum("tidegate_limit_hits_total", &[("limit", limit)]);
@@ -251,8 +252,9 @@ fn a_request_over_the_limit_is_told_so_whatever_of_it_has_come() {
             outside.expect_closed();
         }
     }
-    let mut other = RawHttp2::connect(proxy.address());
-    assert!(other.wire().some().is_err(), "an answer of HTTP/1 would mean nothing to it");
+    let other = Http2Client::clear(proxy.address());
+    let reply = other.get("app.test", "/").unwrap();
+    assert_eq!(reply.status(), 503, "an answer of HTTP/1 would mean nothing to it");
     let mut malformed = proxy.client();
     malformed.send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     assert_eq!(malformed.reply().status, 400);

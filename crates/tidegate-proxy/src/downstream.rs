@@ -47,6 +47,11 @@ const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 /// What is left for a body behind the longest head.
 const BODY_ROOM: usize = 8 * 1024;
 
+/// For whoever begins one connection of HTTP/2 too many: SETTINGS without any, and GOAWAY (RFC 9113 §6.8) for `ENHANCE_YOUR_CALM`, from
+/// which it knows that none of its streams was looked at.
+const TOO_MANY_HTTP2: &[u8] =
+    &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+
 /// For whoever speaks HTTP where TLS is spoken: the one answer that both understand.
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\
@@ -201,13 +206,15 @@ async fn serve_http2(connection: Box<Connection>, received: Vec<u8>) {
         Bounded::below(&worker.http2_connections, worker.workspaces.limits().http2_connections_max)
     else {
         worker.metrics.limit("http2_connections");
-        return connection.stream.abort();
+        let Connection { stream, alarm, .. } = &*connection;
+        let told = alarm.within(now(), poll_fn(|cx| stream.poll_write(cx, TOO_MANY_HTTP2))).await;
+        return end(connection, Some(told.map_or(Fate::Abort, |_| Fate::Linger))).await;
     };
     http2::serve(connection, received).await;
 }
 
 /// What became of a client that had something to say.
-enum Served {
+pub(crate) enum Served {
     /// It speaks HTTP/2; what has been read of it.
     SpeaksHttp2(Vec<u8>),
     /// And since when it is silent, if it is.
@@ -227,7 +234,10 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
         return Served::SpeaksHttp2(Vec::new());
     }
     let Some(mut workspace) = worker.workspaces.lend() else {
-        return Served::Until(turned_away::turn_away(worker, state, stream, client, alarm).await, now());
+        return match turned_away::turn_away(worker, state, stream, client, alarm).await {
+            Served::SpeaksHttp2(_) if *has_spoken => Served::Until(Fate::Abort, NEVER),
+            turned_away => turned_away,
+        };
     };
     let mut listener = state.current();
     if client.entrance != Entrance::Open {
@@ -252,10 +262,7 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
                 return Served::SpeaksHttp2(Vec::new());
             }
             let Some(lent) = worker.workspaces.lend() else {
-                return Served::Until(
-                    turned_away::turn_away(worker, state, stream, client, alarm).await,
-                    now(),
-                );
+                return turned_away::turn_away(worker, state, stream, client, alarm).await;
             };
             workspace = lent;
         }

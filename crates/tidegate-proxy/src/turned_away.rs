@@ -5,7 +5,7 @@
 
 use crate::answer;
 use crate::client::{Client, ClientAddress};
-use crate::downstream::{Begun, begin, enter, read_head};
+use crate::downstream::{Begun, Served, begin, enter, read_head};
 use crate::entrance::Entrance;
 use crate::failure::{Cause, Failure, Stage};
 use crate::http2;
@@ -13,7 +13,7 @@ use crate::listener::ListenerState;
 use crate::record::record;
 use crate::request::{Call, Fate};
 use crate::stream::Stream;
-use crate::timers::Alarm;
+use crate::timers::{Alarm, NEVER, now};
 use crate::worker::Worker;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -27,10 +27,14 @@ pub(crate) async fn turn_away(
     stream: &mut Stream,
     client: &mut Client,
     alarm: &Alarm,
-) -> Fate {
+) -> Served {
     consume_budget().await; // a client that asks on and on must not keep the others from their turn
     let turned_away = Box::pin(unconstrained(turn_away_at_once(worker, state, stream, client, alarm)));
-    at_once(turned_away).await.unwrap_or(Fate::Abort) // it does not even take a short answer
+    match at_once(turned_away).await {
+        Some(Served::Until(fate, _)) => Served::Until(fate, now()),
+        Some(speaks_http2) => speaks_http2,
+        None => Served::Until(Fate::Abort, NEVER), // it does not even take a short answer
+    }
 }
 
 async fn turn_away_at_once(
@@ -39,30 +43,31 @@ async fn turn_away_at_once(
     stream: &mut Stream,
     client: &mut Client,
     alarm: &Alarm,
-) -> Fate {
+) -> Served {
+    let until = |fate| Served::Until(fate, NEVER);
     let mut workspace = worker.workspaces.lend_for_a_moment();
     let listener = state.current();
     if client.entrance != Entrance::Open {
         let entered = enter(worker, &listener, stream, client, alarm, &mut workspace).await;
         if client.entrance == Entrance::Open && !state.admits(client, worker) {
-            return Fate::Abort;
+            return until(Fate::Abort);
         }
         if entered != Fate::KeepAlive {
-            return entered;
+            return until(entered);
         }
         if matches!(stream, Stream::Tls(_)) && !stream.is_encrypted() {
-            return Fate::Abort; // it would not understand an answer
+            return until(Fate::Abort); // it would not understand an answer
         }
     }
     let (view, address) = (worker.view(), ClientAddress::new(client));
     let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut workspace);
     let begun = at_once(Box::pin(read_head(&mut call))).await;
     let failure = match begun {
-        Some(Ok(Begun::End)) => return Fate::Close,
-        Some(Ok(Begun::Nothing)) => return Fate::KeepAlive,
+        Some(Ok(Begun::End)) => return until(Fate::Close),
+        Some(Ok(Begun::Nothing)) => return until(Fate::KeepAlive),
+        // Its streams are answered, each by itself: the connection takes no place.
         Some(Err(_)) if begins_http2(&call) => {
-            worker.metrics.limit("requests");
-            return Fate::Abort; // it would not understand an answer
+            return Served::SpeaksHttp2(call.workspace.input.readable().to_vec());
         }
         Some(Err(failure)) => failure,
         Some(Ok(Begun::Head)) | None => Failure::new(Stage::Policy, Cause::RequestLimit),
@@ -71,7 +76,7 @@ async fn turn_away_at_once(
     call.journal.failure = Some(failure);
     let fate = answer::fail(&mut call, failure).await;
     record(&mut call);
-    fate
+    until(fate)
 }
 
 /// What the client of a stream gets when it may not have a turn: what does not leave at once is not waited for.
