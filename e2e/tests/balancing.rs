@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_testkit::{Client, Endpoint, Load, Proxy, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Load, Proxy, Script, Then, Tidegate, eventually};
 
 fn endpoints(names: &[&str]) -> Vec<Endpoint> {
     names.iter().map(|name| Endpoint::answering(name)).collect()
@@ -164,6 +164,34 @@ fn a_hash_moves_only_the_keys_of_an_endpoint_that_goes() {
     }
     endpoints[0].revive();
     eventually("the keys are back", || (0..60).map(ask).collect::<Vec<_>>() == before);
+}
+
+#[test]
+fn what_a_hash_does_not_send_home_is_counted_and_logged_with_the_reason() {
+    for (more, reason) in [
+        (", bound_percent = 100, bound_by = \"requests\" }", "bound"),
+        (" }\nlimit = { endpoint_requests = 1 }", "full"),
+    ] {
+        let holds_slow = |name: &'static str| {
+            Script::new(
+                move |visit| if visit.request().target == "/slow" { Then::Hang } else { visit.answer(name) },
+            )
+        };
+        let (a, b) = (Endpoint::start(holds_slow("a")), Endpoint::start(holds_slow("b")));
+        let more = format!(
+            "balance = {{ algorithm = \"hash\", key = {{ header = \"x-user\" }}{more}\n[log]\naccess = \"stdout\"\n"
+        );
+        let proxy = Tidegate::to(&[&a, &b], &more).start();
+        let spilled = || proxy.metrics().sum("tidegate_cluster_hash_spills_total", &[("reason", reason)]);
+        let home = answered_by(&proxy, "/", "X-User: one\r\n");
+        assert!(spilled() < 0.5);
+        let mut held = proxy.client();
+        held.send("GET /slow HTTP/1.1\r\nHost: test\r\nX-User: one\r\n\r\n");
+        if home == "a" { &a } else { &b }.wait_for_requests(2);
+        assert_ne!(answered_by(&proxy, "/spilled", "X-User: one\r\n"), home, "{reason}");
+        assert!((spilled() - 1.0).abs() < 0.5, "{reason}");
+        proxy.output().wait_for_stdout(&["\"path\":\"/spilled\"", &format!("\"hash_spilled\":\"{reason}\"")]);
+    }
 }
 
 /// The algorithms and what they cannot do without.

@@ -204,6 +204,11 @@ impl Balancer {
         matches!(self.chooser, Chooser::Prequal | Chooser::ReportedLoad)
     }
 
+    /// Whether the algorithm takes a key to the endpoint that it belongs to.
+    pub fn hashes(&self) -> bool {
+        matches!(self.chooser, Chooser::Maglev(_) | Chooser::Rendezvous(_))
+    }
+
     /// The most requests that the endpoint at this position may have in flight now; `None`: any number.
     pub fn request_limit(&self, index: usize, now: Moment) -> Option<u32> {
         self.most_in_flight(index, self.seats.get(index)?, now).filter(|most| *most != u32::MAX)
@@ -272,7 +277,8 @@ impl Balancer {
         loop {
             let chosen = self.choose(&self.candidates(pick, standard, tier), pick)?;
             if let Some(lease) = self.take(chosen.index, pick.now, standard) {
-                return Some(lease.spilled_by(chosen.spilled));
+                // Without a key it belongs nowhere.
+                return Some(lease.spilled_by(pick.hash.and(chosen.spilled)));
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::grpc;
 use crate::sticky::Visit;
 use std::time::Duration;
-use tidegate_balance::Moment;
+use tidegate_balance::{Moment, Spilled};
 use tidegate_http::Span;
 use tidegate_http::request::RequestHead;
 
@@ -66,6 +66,8 @@ pub(crate) struct Journal {
     pub(crate) no_retry: Option<&'static str>,
     /// How the last pick followed from the client's cookie, where the cluster has one.
     pub(crate) sticky: Option<Visit>,
+    /// Why the last pick is not the endpoint that the request's key belongs to, where a hash chooses.
+    pub(crate) hash_spilled: Option<Spilled>,
     pub(crate) failure: Option<Failure>,
 }
 

@@ -7,14 +7,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_balance::EndpointId;
+use tidegate_balance::{EndpointId, Spilled};
 use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 
 use crate::attempts::Objection;
 use crate::failure::{Blame, Cause, Failure, Retry};
+use crate::hash_spill;
 use crate::journal::{HedgeOutcome, Journal};
 use crate::load::Learned;
+use crate::snapshot::Cluster;
 use crate::sticky::Visit;
 use crate::stream::Stream;
 use crate::tls::{Agreed, Handshake};
@@ -256,6 +258,26 @@ pub(crate) struct ClusterMetrics {
     pub(crate) shed_timeout: Arc<Counter>,
     /// Present when the cluster has a sticky cookie.
     pub(crate) sticky: Option<StickyMetrics>,
+    /// Present when a hash chooses.
+    pub(crate) hash_spills: Option<HashSpillMetrics>,
+}
+
+/// Picks that are not where the key belongs, by what was in the way.
+#[derive(Debug)]
+pub(crate) struct HashSpillMetrics([(Spilled, Arc<Counter>); hash_spill::ALL.len()]);
+
+impl HashSpillMetrics {
+    fn new(resolver: &Resolver, cluster: &str) -> Self {
+        let counter =
+            |spilled| resolver.counter(&families::CLUSTER_HASH_SPILLS, &[cluster, hash_spill::word(spilled)]);
+        Self(hash_spill::ALL.map(|spilled| (spilled, counter(spilled))))
+    }
+
+    pub(crate) fn count(&self, spilled: Spilled) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == spilled) {
+            counter.increment();
+        }
+    }
 }
 
 /// Picks, by how they followed from a cookie.
@@ -278,7 +300,9 @@ impl StickyMetrics {
 }
 
 impl ClusterMetrics {
-    pub(crate) fn new(resolver: &Resolver, cluster: &str, is_sticky: bool) -> Self {
+    pub(crate) fn new(resolver: &Resolver, cluster: &Cluster) -> Self {
+        let Cluster { name, sticky, balancer, .. } = cluster;
+        let cluster: &str = name;
         let no_endpoint = |reason| resolver.counter(&families::CLUSTER_NO_ENDPOINT, &[cluster, reason]);
         let shed = |reason| resolver.counter(&families::CLUSTER_SHEDS, &[cluster, reason]);
         let retries = |reason| resolver.counter(&families::CLUSTER_RETRIES, &[cluster, reason]);
@@ -296,7 +320,8 @@ impl ClusterMetrics {
             shed_full: shed("full"),
             shed_predicted: shed("predicted"),
             shed_timeout: shed("timeout"),
-            sticky: is_sticky.then(|| StickyMetrics::new(resolver, cluster)),
+            sticky: sticky.is_some().then(|| StickyMetrics::new(resolver, cluster)),
+            hash_spills: balancer.hashes().then(|| HashSpillMetrics::new(resolver, cluster)),
             retries_after_status: retries("status"),
             retries_after_timeout: retries("timeout"),
             objections: Objection::ALL.map(|objection| {

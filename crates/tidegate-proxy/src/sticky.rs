@@ -4,6 +4,7 @@
 //! A request costs a look into a table. Tokens are not compared byte by byte: how long a look takes says nothing of how much
 //! of a guess was right.
 
+use crate::hash_spill;
 use crate::request::Call;
 use crate::view::ClusterView;
 use std::collections::HashMap;
@@ -88,6 +89,17 @@ impl Home {
 
 /// Picks for a request, and sees to it that its client hears where it is.
 pub(crate) fn pick<'a>(
+    call: &mut Call<'a>,
+    view: &'a ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+) -> Result<Lease<'a>, NoEndpoint> {
+    let lease = pick_for_cookie(call, view, home, pick)?;
+    hash_spill::note(call, view, &lease);
+    Ok(lease)
+}
+
+fn pick_for_cookie<'a>(
     call: &mut Call<'a>,
     view: &'a ClusterView,
     home: Home,

@@ -139,8 +139,7 @@ impl ClusterView {
     }
 
     pub(crate) fn metrics(&self) -> &ClusterMetrics {
-        let Cluster { name, sticky, .. } = &*self.cluster;
-        self.metrics.get_or_init(|| ClusterMetrics::new(&self.resolver, name, sticky.is_some()))
+        self.metrics.get_or_init(|| ClusterMetrics::new(&self.resolver, &self.cluster))
     }
 
     /// A request earns a part of a retry; told to the shared budget in portions.

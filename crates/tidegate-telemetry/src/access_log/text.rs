@@ -78,6 +78,7 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
     if let Some(sticky) = record.sticky {
         put_sticky(out, sticky);
     }
+    put_pair(out, "hash_spilled", record.hash_spilled.map(str::as_bytes));
     put_pair(out, "client", Some(record.client.as_bytes()));
     put_pair(out, "route", record.route.map(str::as_bytes));
     if let Some(tls) = record.tls {
