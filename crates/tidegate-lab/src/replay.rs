@@ -86,9 +86,9 @@ pub enum ReplayError {
     )]
     Nameless,
     #[error(
-        "its requests went to {count} clusters, and a replay is of one: {listed}; choose it with --cluster {busiest}"
+        "its requests went to {count} clusters, and a replay is of one: {listed}; choose it with {}", .option
     )]
-    SeveralClusters { count: usize, listed: String, busiest: String },
+    SeveralClusters { count: usize, listed: String, option: String },
     #[error("no endpoint of a cluster `{name}`{near} answered a request in it; there are {known}")]
     UnknownCluster { name: String, near: String, known: String },
 }

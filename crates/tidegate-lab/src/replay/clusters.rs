@@ -1,7 +1,7 @@
 //! Which clusters and endpoints a log names: endpoints of the same name in two clusters are two. Knows no times.
 
 use super::ReplayError;
-use crate::suggest::did_you_mean;
+use crate::suggest::{did_you_mean, option, shown};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -70,7 +70,7 @@ impl Clusters {
         (self.all.len() > 1).then(|| ReplayError::SeveralClusters {
             count: self.all.len(),
             listed: self.listed(),
-            busiest: busiest.name.clone(),
+            option: option("--cluster", &shown(&busiest.name)),
         })
     }
 
@@ -79,7 +79,7 @@ impl Clusters {
         let mut text = String::new();
         for (place, cluster) in self.by_requests().into_iter().take(NAMED_MAX).enumerate() {
             let (comma, unit) = if place == 0 { ("", " requests") } else { (", ", "") };
-            let name = if cluster.name.is_empty() { "none named" } else { &cluster.name };
+            let name = if cluster.name.is_empty() { "none named".into() } else { shown(&cluster.name) };
             let _ = write!(text, "{comma}{name} ({}{unit})", cluster.requests);
         }
         if self.all.len() > NAMED_MAX {
