@@ -5,6 +5,7 @@ use crate::challenge::{Answer, ChallengeKind, Proof};
 use crate::distrust;
 use crate::dns::{DnsError, Standing, Withdrawals};
 use crate::folder::Folder;
+use crate::schedule::ASKED_MAX;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier,
     ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy,
@@ -13,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -23,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// RFC 8555 §6.6: whoever asks too often is told so, with whatever it asks for.
 const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
+
+/// How long at most everybody's orders wait when one was too many. RFC 8555 §6.6: it is told when that very order may be tried again,
+/// and not whether it was one too many of the account, or of its name.
+const ORDERS_REST_MAX: Duration = Duration::from_mins(10);
 
 /// RFC 8555 §6.5: says nothing about what was asked for. The library has tried it again, twice.
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
@@ -43,6 +48,9 @@ pub enum AcmeError {
         /// When it wants to be asked again, if it says so.
         retry_after: Option<Duration>,
     },
+    /// Nobody was asked: it has said to somebody else, a moment ago, that it is asked too often.
+    #[error("the authority is not asked for now: {why}")]
+    Resting { why: String, left: Duration },
     #[error("the authority cannot be reached: {0}")]
     Unreachable(String),
 }
@@ -80,7 +88,15 @@ pub struct Authority {
     clock: Clock,
     later: Arc<Later>,
     account: Mutex<Option<Known>>,
+    rest: std::sync::Mutex<Option<Rest>>,
     withdrawals: Arc<Withdrawals>,
+}
+
+/// It is asked too often, and why it says so.
+#[derive(Debug)]
+struct Rest {
+    until: i64,
+    why: String,
 }
 
 /// An account that is ready.
@@ -100,6 +116,7 @@ impl Authority {
             clock,
             later: Arc::default(),
             account: Mutex::default(),
+            rest: std::sync::Mutex::default(),
             withdrawals: Arc::default(),
         }
     }
@@ -108,6 +125,7 @@ impl Authority {
     /// it is.
     pub async fn obtain(&self, host: &str, proof: Proof<'_>) -> Result<Option<DnsError>, AcmeError> {
         let mut account = self.account.lock().await;
+        self.may_be_asked()?;
         let known = match account.take() {
             Some(known) => known,
             None => Known(self.register().await?),
@@ -163,13 +181,13 @@ impl Authority {
                 Err(Error::Api(problem))
                     if matches!(problem.r#type.as_deref(), Some(BAD_NONCE | RATE_LIMITED)) =>
                 {
-                    return Err(self.said(Error::Api(problem)));
+                    return Err(self.said_to_all(Error::Api(problem), ORDERS_REST_MAX));
                 }
                 // It makes no suggestions, knows not that certificate, or has replaced it before.
                 Err(_) => {}
             }
         }
-        account.new_order(&order).await.map_err(|error| self.said(error))
+        account.new_order(&order).await.map_err(|error| self.said_to_all(error, ORDERS_REST_MAX))
     }
 
     /// The account of before, or a new one.
@@ -186,7 +204,8 @@ impl Authority {
         let wanted =
             NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let created = builder.create(&wanted, self.terms.directory.clone(), None).await;
-        let (account, credentials) = created.map_err(|error| self.said(error))?;
+        // Whoever comes next would ask for the same.
+        let (account, credentials) = created.map_err(|error| self.said_to_all(error, Duration::MAX))?;
         let text =
             serde_json::to_vec_pretty(&credentials).map_err(|error| AcmeError::Folder(error.into()))?;
         Folder::write(&path, &text).map_err(AcmeError::Folder)?;
@@ -270,6 +289,32 @@ impl Authority {
             }
         }
         challenge.set_ready().await.map_err(|error| self.said(error))
+    }
+
+    /// Whether the time that it has asked for is over.
+    fn may_be_asked(&self) -> Result<(), AcmeError> {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Rest { until, why }) = &*rest else { return Ok(()) };
+        let left = until.saturating_sub((self.clock)());
+        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
+            *rest = None;
+            return Ok(());
+        };
+        Err(AcmeError::Resting { why: why.clone(), left: Duration::from_secs(left) })
+    }
+
+    /// As `said`, of something that may be too much of the account: then everybody waits, for so long at most.
+    fn said_to_all(&self, error: Error, rest_max: Duration) -> AcmeError {
+        let is_limit =
+            matches!(&error, Error::Api(problem) if problem.r#type.as_deref() == Some(RATE_LIMITED));
+        let said = self.said(error);
+        if let (true, AcmeError::Refused { why, retry_after: Some(asked) }) = (is_limit, &said) {
+            let until = (self.clock)()
+                .saturating_add_unsigned(asked.min(&rest_max).as_secs().min(ASKED_MAX.as_secs()));
+            let rest = Rest { until, why: why.clone() };
+            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+        }
+        said
     }
 
     /// Whether it refused, and when it wants to be asked again; whether it was not there, or lost its thread.

@@ -33,14 +33,19 @@ impl Failures {
     /// failures an hour for each host, and this makes four in the first. Never less than the authority asks for. `chance`, from 0
     /// to 1, keeps many that failed at once from coming back at once.
     pub fn pause(&mut self, error: &AcmeError, chance: f64) -> Pause {
+        if let AcmeError::Resting { left, .. } = error {
+            let asked = (*left).min(ASKED_MAX);
+            return Pause { asked, whole: asked };
+        }
         let (count, first, factor, longest, asked) = match error {
             AcmeError::Refused { retry_after, .. } => {
                 (&mut self.refused, 15, 4_u32, Duration::from_hours(6), *retry_after)
             }
             AcmeError::Dns(_) => (&mut self.dns, 15, 2, Duration::from_hours(1), None),
-            AcmeError::Folder(_) | AcmeError::Forgetful(_) | AcmeError::Unreachable(_) => {
-                (&mut self.unreachable, 1, 2, Duration::from_hours(1), None)
-            }
+            AcmeError::Folder(_)
+            | AcmeError::Forgetful(_)
+            | AcmeError::Resting { .. }
+            | AcmeError::Unreachable(_) => (&mut self.unreachable, 1, 2, Duration::from_hours(1), None),
         };
         *count = count.saturating_add(1);
         let grown = Duration::from_secs(first).saturating_mul(factor.saturating_pow(*count - 1));
@@ -55,7 +60,7 @@ impl Failures {
 }
 
 /// Whatever an authority asks for, tomorrow is another day.
-const ASKED_MAX: Duration = Duration::from_hours(24);
+pub(crate) const ASKED_MAX: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
 mod tests {
@@ -106,6 +111,17 @@ mod tests {
         assert_eq!(after(gone()), 1, "it was there in between");
         assert_eq!(after(AcmeError::Forgetful(String::new())), 2);
         assert_eq!(after(refused(None)), 60, "it counts over an outage");
+    }
+
+    #[test]
+    fn a_rest_is_as_long_as_it_was_asked_for_and_no_failure() {
+        let left = Duration::from_secs(42);
+        let resting = AcmeError::Resting { why: String::new(), left };
+        let mut failures = Failures::default();
+        for _ in 0..3 {
+            assert_eq!(failures.pause(&resting, 1.0), Pause { asked: left, whole: left });
+        }
+        assert_eq!(failures.pause(&refused(None), 0.5).whole.as_secs(), 15);
     }
 
     #[test]

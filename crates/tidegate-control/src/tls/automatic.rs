@@ -18,7 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_acme::{
-    Answer, Answers, Authority, ChallengeKind, Dns, Failures, Folder, Pause, Proof, Terms, Through,
+    AcmeError, Answer, Answers, Authority, ChallengeKind, Dns, Failures, Folder, Pause, Proof, Terms, Through,
 };
 use tidegate_config::{Acme, AcmeChallenge, AcmeDns, CertificateFiles, DnsThrough};
 use tidegate_proxy::tls::challenges::{ACME_TLS, Challenges, Shown};
@@ -178,9 +178,12 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
         }
         keeper.stands(file, Progress::asking(failures, why.as_deref()), &overview);
         let asked = authority.obtain(&wanted.host, wanted.proof(failures, &answers)).await;
-        let outcome = if asked.is_ok() { "obtained" } else { "failed" };
-        let counter = overview.registry.counter(CONTROL, &ACME_ORDERS, &[outcome]);
-        counter.add_from_any_thread(1);
+        let is_resting = matches!(asked, Err(AcmeError::Resting { .. }));
+        if !is_resting {
+            let outcome = if asked.is_ok() { "obtained" } else { "failed" };
+            let counter = overview.registry.counter(CONTROL, &ACME_ORDERS, &[outcome]);
+            counter.add_from_any_thread(1);
+        }
         match asked {
             Ok(left) => {
                 (failures, why, in_a_row) = (0, None, Failures::default());
@@ -196,7 +199,7 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
             Err(error) => {
                 let mut nudged = pin!(nudge.notified());
                 nudged.as_mut().enable(); // from before it is said to wait
-                failures += 1;
+                failures += u32::from(!is_resting);
                 let pause = in_a_row.pause(&error, chance::fraction());
                 let said = error.to_string();
                 why = Some(said.clone());
