@@ -32,6 +32,18 @@ impl Span {
     }
 }
 
+/// The elements of a list, each with where it begins. Empty ones do not count (RFC 9110 §5.6.1.2).
+pub fn elements(list: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut next = 0;
+    let pieces = list.split(|byte| *byte == b',').map(move |piece| {
+        let blank = piece.len() - piece.trim_ascii_start().len();
+        let start = next + blank;
+        next += piece.len() + 1;
+        (start, piece.trim_ascii())
+    });
+    pieces.filter(|(_, element)| !element.is_empty())
+}
+
 /// One field line of a head or a trailer section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {

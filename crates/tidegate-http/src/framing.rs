@@ -2,7 +2,7 @@
 //! Connection (RFC 9112 §6, §9). Knows neither requests nor responses.
 
 use crate::Version;
-use crate::field::is_keep_alive;
+use crate::field::{elements, is_keep_alive};
 
 /// A Content-Length value: digits and nothing else (RFC 9110 §8.6), below 2^64.
 pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
@@ -64,9 +64,8 @@ impl ConnectionOptions {
     }
 
     fn add_list(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        for (_, option) in elements(value) {
             self.0 |= match option {
-                [] => 0,
                 _ if option.eq_ignore_ascii_case(b"close") => Self::CLOSE,
                 _ if option.eq_ignore_ascii_case(b"keep-alive") => Self::KEEP_ALIVE,
                 _ if option.eq_ignore_ascii_case(b"upgrade") => Self::UPGRADE,

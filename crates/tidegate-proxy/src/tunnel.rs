@@ -13,6 +13,7 @@ use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tidegate_balance::Lease;
+use tidegate_http::field::elements;
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
 
@@ -75,11 +76,7 @@ fn is_offered(workspace: &Workspace) -> bool {
     let choice = field::find_kind(&response.fields, workspace.answer.readable(), FieldKind::Upgrade);
     let mut chosen = elements(choice.unwrap_or_default()).peekable();
     chosen.peek().is_some()
-        && chosen.all(|one| elements(offer).any(|offered| offered.eq_ignore_ascii_case(one)))
-}
-
-fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+        && chosen.all(|(_, one)| elements(offer).any(|(_, offered)| offered.eq_ignore_ascii_case(one)))
 }
 
 fn open(call: &mut Call<'_>) -> Result<(), Failure> {

@@ -7,6 +7,7 @@
 
 use super::target::{host_bytes, split};
 use super::{METHOD_BYTES_MAX, Method, RequestError, RequestHead};
+use crate::field::elements;
 use crate::framing::{Coding, ConnectionOptions, content_length};
 use crate::lines::{Line, LineFault, LineReader};
 use crate::scan::{TOKEN, target_end};
@@ -308,14 +309,9 @@ fn upgrade(bytes: &[u8], head: &RequestHead) -> Option<Span> {
     if !is_h2c(only.value.of(bytes)) {
         return Some(only.value).filter(|value| !value.is_empty());
     }
-    let mut start = only.value.start as usize;
-    let mut offers = only.value.of(bytes).split(|byte| *byte == b',').map(|offer| {
-        let blank = offer.len() - offer.trim_ascii_start().len();
-        let span = Span::new(start + blank, start + blank + offer.trim_ascii().len());
-        start += offer.len() + 1;
-        span
-    });
-    offers.find(|offer| !offer.is_empty() && !is_h2c(offer.of(bytes)))
+    let (at, offer) = elements(only.value.of(bytes)).find(|(_, offer)| !is_h2c(offer))?;
+    let start = only.value.start as usize + at;
+    Some(Span::new(start, start + offer.len()))
 }
 
 /// What the bytes where a version should stand are instead; `Ok` if they may still become one.
