@@ -17,20 +17,24 @@ pub struct Named {
     running: Child,
 }
 
-/// `acme`, and what it signs with.
-const KEY: &str =
-    "key \"acme\" {\n\talgorithm hmac-sha256;\n\tsecret \"c2VjcmV0IHNlY3JldCBzZWNyZXQ=\";\n};\n";
+/// `acme`, and what it signs with, as the program for that prints it.
+fn generate_key() -> String {
+    let output = Command::new("tsig-keygen").arg("acme").output().expect("bind9-utils is installed");
+    String::from_utf8(output.stdout).expect("text")
+}
 
 impl Named {
-    /// Serves these zones on an address of this machine, each with its records; they may be changed by whoever has the key.
+    /// Serves these zones on an address of this machine, each with its records; who has the key may change what an
+    /// authority looks for, and what an alias named `elsewhere` stands for.
     ///
     /// # Panics
     /// When `named` is not installed, or does not start.
     pub fn serving(ip: Ipv4Addr, zones: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let at = folder.path().display();
+        let key = generate_key();
         let mut config = format!(
-            "{KEY}controls {{}};\noptions {{ directory \"{at}\"; listen-on {{ {ip}; }}; listen-on-v6 {{ none; }}; \
+            "{key}controls {{}};\noptions {{ directory \"{at}\"; listen-on {{ {ip}; }}; listen-on-v6 {{ none; }}; \
              pid-file none; session-keyfile \"{at}/session.key\"; recursion no; dnssec-validation no; notify no; }};\n"
         );
         for (zone, records) in zones {
@@ -38,10 +42,13 @@ impl Named {
             write(folder.path().join(zone), &soa);
         }
         let zones = zones.iter().map(|(zone, _)| {
-            format!("zone \"{zone}\" {{ type primary; file \"{zone}\"; allow-update {{ key acme; }}; }};\n")
+            format!(
+                "zone \"{zone}\" {{ type primary; file \"{zone}\"; update-policy {{ \
+                 grant acme name _acme-challenge.{zone}. TXT; grant acme name elsewhere.{zone}. TXT; }}; }};\n"
+            )
         });
         config.extend(zones);
-        write(folder.path().join("acme.key"), KEY);
+        write(folder.path().join("acme.key"), &key);
         write(folder.path().join("named.conf"), &config);
         // A copy: AppArmor lets the one of the package read nothing but the files of the package.
         let program = folder.path().join("named");
