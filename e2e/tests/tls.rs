@@ -278,6 +278,22 @@ fn old_versions_silence_and_plain_http_are_refused() {
     assert_eq!(endpoint.request_count(), 1);
 }
 
+/// They name nothing that they would believe: in TLS 1.2 that means SHA-1, and before there was no other choice.
+#[test]
+fn clients_of_old_that_name_no_signatures_are_told_apart_by_their_version() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let proxy = https(&endpoint, &one(&authority).keys(), "log.access = \"stdout\"");
+    for (minor, cause) in [(3, "handshake_no_shared_signature"), (2, "handshake_no_shared_version")] {
+        let suites = [0, 4, 0xc0, 0x2b, 0xc0, 0x2f];
+        let body = [&[3, minor][..], &[7; 32], &[0], &suites, &[1, 0]].concat();
+        let message = [&[1, 0, 0, body.len() as u8][..], &body].concat();
+        let mut client = proxy.client();
+        client.send([&[22, 3, 1, 0, message.len() as u8][..], &message].concat());
+        assert!(client.rest().0.starts_with(&[21, 3, 3, 0, 2, 2, 40]), "a fatal handshake_failure");
+        proxy.wait_for_metric("tidegate_failures_total", &[("cause", cause)], 1.0);
+    }
+}
+
 #[test]
 fn a_tunnel_through_tls_echoes_and_an_answer_that_breaks_off_is_no_orderly_end() {
     let authority = Authority::new();

@@ -36,6 +36,8 @@ pub enum Handshake {
     Full,
     /// As many were under way as may be: it had no turn in time, or took too long while others had none.
     Limit,
+    /// Nothing that both would sign with.
+    NoSharedSignature,
     NoSharedSuite,
     NoSharedVersion,
     /// What the client sent is not TLS.
@@ -46,11 +48,12 @@ pub enum Handshake {
 }
 
 impl Handshake {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Alert,
         Self::ClientCertBad,
         Self::ClientCertMissing,
         Self::ClientCertRevoked,
+        Self::NoSharedSignature,
         Self::NoSharedSuite,
         Self::NoSharedVersion,
         Self::Challenge,
@@ -70,6 +73,7 @@ impl Handshake {
             Self::ClientCertBad => "client_cert_bad",
             Self::ClientCertMissing => "client_cert_missing",
             Self::ClientCertRevoked => "client_cert_revoked",
+            Self::NoSharedSignature => "no_shared_signature",
             Self::NoSharedSuite => "no_shared_suite",
             Self::NoSharedVersion => "no_shared_version",
             Self::Challenge => "challenge",
@@ -83,7 +87,7 @@ impl Handshake {
         }
     }
 
-    fn failed_by(error: &Error) -> Self {
+    fn failed_by(error: &Error, knows_tls12: bool) -> Self {
         use PeerIncompatible as Lacks;
         match error {
             Error::AlertReceived(_) => Self::Alert,
@@ -93,10 +97,16 @@ impl Handshake {
             Error::PeerIncompatible(Lacks::NoCipherSuitesInCommon | Lacks::NoKxGroupsInCommon) => {
                 Self::NoSharedSuite
             }
+            // Looked for before the version, and unknown before TLS 1.2. Whoever speaks that and leaves it out means SHA-1 (RFC 5246
+            // §7.4.1.4.1).
+            Error::PeerIncompatible(Lacks::SignatureAlgorithmsExtensionRequired) if !knows_tls12 => {
+                Self::NoSharedVersion
+            }
+            Error::PeerIncompatible(
+                Lacks::SignatureAlgorithmsExtensionRequired | Lacks::NoSignatureSchemesInCommon,
+            ) => Self::NoSharedSignature,
             Error::PeerIncompatible(
                 Lacks::SupportedVersionsExtensionRequired
-                // Nobody who speaks TLS 1.2 leaves it out.
-                | Lacks::SignatureAlgorithmsExtensionRequired
                 | Lacks::Tls12NotOffered
                 | Lacks::Tls12NotOfferedOrEnabled,
             ) => Self::NoSharedVersion,
@@ -112,6 +122,7 @@ impl Handshake {
             Self::ClientCertMissing => "handshake_client_cert_missing",
             Self::ClientCertRevoked => "handshake_client_cert_revoked",
             Self::Limit => "handshake_limit",
+            Self::NoSharedSignature => "handshake_no_shared_signature",
             Self::NoSharedSuite => "handshake_no_shared_suite",
             Self::NoSharedVersion => "handshake_no_shared_version",
             Self::NotTls => "handshake_not_tls",
@@ -140,13 +151,13 @@ pub(crate) async fn accept(
     deadline: Moment,
 ) -> Handshake {
     let mut received = received.to_vec();
-    let hello = match alarm.within(deadline, read_hello(tls, &mut received)).await {
+    let (hello, knows_tls12) = match alarm.within(deadline, read_hello(tls, &mut received)).await {
         Ok(Ok(hello)) => hello,
         Ok(Err(ended)) => return ended,
         Err(_) => return Handshake::Timeout,
     };
     let Ok(_under_way) = alarm.within(deadline, turns.next()).await else { return Handshake::Limit };
-    while_it_may(turns, alarm, deadline, agree(tls, terminator, hello, &received)).await
+    while_it_may(turns, alarm, deadline, agree(tls, terminator, hello, knows_tls12, &received)).await
 }
 
 /// Sees to it that whoever begins and then falls silent keeps nobody waiting for long.
@@ -171,7 +182,13 @@ async fn while_it_may(
     }
 }
 
-async fn agree(tls: &TlsStream, terminator: &Terminator, hello: ClientHello, received: &[u8]) -> Handshake {
+async fn agree(
+    tls: &TlsStream,
+    terminator: &Terminator,
+    hello: ClientHello,
+    knows_tls12: bool,
+    received: &[u8],
+) -> Handshake {
     let is_authority = hello.protocols.iter().any(|protocol| protocol == ACME_TLS);
     let proof =
         if is_authority { terminator.challenges.certificate(hello.server_name.as_deref()) } else { None };
@@ -187,19 +204,19 @@ async fn agree(tls: &TlsStream, terminator: &Terminator, hello: ClientHello, rec
     }
     match agreed {
         Err(_) if tls.is_gone() => Handshake::ClientGone,
-        Err(error) => Handshake::failed_by(&error),
+        Err(error) => Handshake::failed_by(&error, knows_tls12),
         Ok(()) if is_proof => Handshake::Challenge,
         Ok(()) if tls.handshake_kind() == Some(HandshakeKind::Resumed) => Handshake::Resumed,
         Ok(()) => Handshake::Full,
     }
 }
 
-/// What the client wants, before anything is decided.
-async fn read_hello(tls: &TlsStream, received: &mut Vec<u8>) -> Result<ClientHello, Handshake> {
+/// What the client wants, before anything is decided, and whether it knows TLS 1.2.
+async fn read_hello(tls: &TlsStream, received: &mut Vec<u8>) -> Result<(ClientHello, bool), Handshake> {
     let mut parser = HelloParser::default();
     loop {
         match parser.parse(received) {
-            Ok(Some(hello)) => return Ok(hello),
+            Ok(Some(hello)) => return Ok((hello, parser.knows_tls12())),
             Ok(None) => {}
             Err(HelloError::NotTls) => return Err(Handshake::NotTls),
             Err(HelloError::Malformed | HelloError::TooLong) => return Err(Handshake::Failed),

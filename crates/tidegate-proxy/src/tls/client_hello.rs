@@ -61,6 +61,11 @@ impl HelloParser {
         }
     }
 
+    /// Whether the client knows TLS 1.2, or something newer that begins in the same way (RFC 8446 §4.1.2: `legacy_version`).
+    pub(crate) fn knows_tls12(&self) -> bool {
+        matches!(self.body(), Ok(Some([3, minor, ..])) if *minor >= 3)
+    }
+
     /// What is behind the header of the first handshake message, if all of it is there.
     fn body(&self) -> Result<Option<&[u8]>, HelloError> {
         match self.message.as_slice() {
