@@ -412,7 +412,8 @@ fn a_kept_connection_that_the_endpoint_has_ended_is_not_used_again() {
     let proxy = site.proxy("retry = 'off'");
     for round in 1..=5 {
         assert_eq!(proxy.get("/").status, 200);
-        site.endpoint.wait_until_left();
+        // The proxy has been told before it is asked again; that the endpoint has ended is not enough.
+        site.front.wait_until_left();
         let idle = || proxy.metrics().sum("tidegate_endpoint_connections_idle", &[]);
         eventually("it is noticed", || idle() < 0.5);
         assert_eq!(site.front.meetings().len(), round);

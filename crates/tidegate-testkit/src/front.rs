@@ -9,11 +9,11 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::patience::PATIENCE;
+use crate::patience::{PATIENCE, eventually};
 use crate::port::Port;
 use crate::tls::{Authority, Issued};
 
@@ -47,6 +47,8 @@ struct Shared {
     to: SocketAddr,
     says_goodbye: bool,
     over: AtomicBool,
+    /// Connections that are being served.
+    open: AtomicUsize,
     meetings: Mutex<Vec<Meeting>>,
 }
 
@@ -102,6 +104,7 @@ impl Front {
             to,
             says_goodbye,
             over: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
             meetings: Mutex::default(),
         });
         let known = Arc::clone(&shared);
@@ -111,6 +114,11 @@ impl Front {
 
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// Waits until every connection has been closed, and the other side has been told.
+    pub fn wait_until_left(&self) {
+        eventually("all connections of the front are over", || self.shared.open.load(Ordering::Acquire) == 0);
     }
 
     pub fn meetings(&self) -> Vec<Meeting> {
@@ -138,8 +146,10 @@ impl Shared {
             let _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&GLANCE));
             if let Ok((client, _)) = listener.accept() {
                 let shared = Arc::clone(self);
+                shared.open.fetch_add(1, Ordering::AcqRel);
                 serving.push(std::thread::spawn(move || {
                     let _ = shared.serve(client); // it ends when either side does
+                    shared.open.fetch_sub(1, Ordering::AcqRel);
                 }));
             }
         }
