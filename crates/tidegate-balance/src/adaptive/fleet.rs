@@ -240,7 +240,11 @@ impl Fleet {
         if self.is_newcomer(published.joined(), now) {
             (service, parallelism) = (service.min(0.0), 0.0);
         }
-        (service - parallelism).exp().clamp(COST_MIN, COST_MAX)
+        // Where load is steady the two stray together and explain the answers as before. Each judged by itself, that would
+        // become a difference in cost that nobody has measured.
+        let measured = published.log_service.get() - self.log_service.get() - kept * difference;
+        let believed = (service - parallelism).clamp(measured.min(0.0), measured.max(0.0));
+        believed.exp().clamp(COST_MIN, COST_MAX)
     }
 
     /// Slow because it has just joined or come back, not because it stands still: it warms by serving.
@@ -349,6 +353,21 @@ mod tests {
         assert_eq!(median(&mut []), None);
         assert_eq!(median(&mut [3.0, 1.0]), Some(2.0));
         assert_eq!(median(&mut [9.0, 1.0, 2.0]), Some(2.0));
+    }
+
+    #[test]
+    fn service_time_and_parallelism_that_stray_together_cost_nothing() {
+        let fleet = Fleet::default();
+        let cost = |service: f32, parallelism: f32| {
+            let state = EndpointState::default();
+            let published = state.published();
+            published.gain.set(0.03);
+            published.log_service.set(service);
+            published.log_parallelism.set(parallelism);
+            fleet.price(&state, doubt(1), Moment(0))
+        };
+        assert!((cost(0.5, 0.5) - 1.0).abs() < f32::EPSILON && (cost(-0.5, -0.5) - 1.0).abs() < f32::EPSILON);
+        assert!(cost(0.5, 0.0) > 1.5 && cost(0.0, 0.5) < 0.7);
     }
 
     #[test]
