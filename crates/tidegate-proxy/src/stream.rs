@@ -16,7 +16,7 @@ pub(crate) enum Stream {
     Plain(Transport),
     Tls(Box<TlsStream>),
     /// One of many on a client's connection; ends without the connection's ending.
-    Http2(Box<Http2Stream>),
+    Http2(Http2Stream),
     /// The same on a connection to an endpoint.
     Http2Request(Box<Http2Request>),
 }

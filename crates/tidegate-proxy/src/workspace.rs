@@ -142,7 +142,7 @@ impl Workspaces {
     #[inline]
     fn take_out(&self) -> Lent<'_> {
         let workspace = self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Workspace::new()));
-        Lent { owner: self, workspace: Some(workspace), place: None }
+        Lent { owner: self, workspace: Some(workspace) }
     }
 
     /// Memory for what is read and forgotten at once.
@@ -212,6 +212,7 @@ impl Workspaces {
     }
 
     fn take_back(&self, mut workspace: Box<Workspace>) {
+        self.lent.fetch_sub(1, Relaxed);
         workspace.clear();
         self.return_hot(&mut workspace);
         if workspace.is_oversized {
@@ -250,36 +251,12 @@ impl Drop for Passing<'_> {
 pub(crate) struct Lent<'a> {
     owner: &'a Workspaces,
     workspace: Option<Box<Workspace>>,
-    /// Counts it, if that outlives the request.
-    place: Option<Arc<Place>>,
-}
-
-/// One of the requests in service, shared with what of its answer has not left: that counts when everything else of the request is
-/// over. (Not an `Rc`: owners of `Bytes` have to be `Send`.)
-#[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Lent<'_> {
-    /// For whatever is held beyond the end of the request.
-    pub(crate) fn place(&mut self) -> Arc<Place> {
-        let place = self.place.get_or_insert_with(|| Arc::new(Place(Arc::clone(&self.owner.lent))));
-        Arc::clone(place)
-    }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if let Some(workspace) = self.workspace.take() {
             self.owner.take_back(workspace);
-        }
-        if self.place.is_none() {
-            self.owner.lent.fetch_sub(1, Relaxed);
         }
     }
 }
@@ -339,21 +316,6 @@ mod tests {
         workers[0].limit(WorkspaceLimits { lent_max: 0, spare_max: 1, ..LIMITS });
         assert_eq!(workers[0].spare.borrow().len(), 1);
         assert!(workers[0].lend().is_none(), "a limit that was lowered since");
-    }
-
-    #[test]
-    fn a_request_counts_until_what_shares_its_place_is_gone() {
-        let workspaces = workspaces();
-        let mut lent = lend(&workspaces);
-        let unsent = [lent.place(), lent.place()];
-        drop(lent);
-        let count = || workspaces.lent.load(Relaxed);
-        assert_eq!((count(), workspaces.spare.borrow().len()), (1, 1), "only the workspace is back");
-        let [first, last] = unsent;
-        drop(first);
-        assert_eq!(count(), 1);
-        drop(last);
-        assert_eq!(count(), 0);
     }
 
     #[test]

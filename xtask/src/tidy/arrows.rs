@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// The arrows of ARCHITECTURE.md: a crate, and all of ours that it may depend on outside its tests.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("tidegate-acme", &[]),
     ("tidegate", &["tidegate-control", "tidegate-config", "tidegate-telemetry", "tidegate-lab"]),
     (
@@ -19,11 +19,15 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "tidegate-sys",
         ],
     ),
-    ("tidegate-proxy", &["tidegate-http", "tidegate-balance", "tidegate-telemetry", "tidegate-sys"]),
+    (
+        "tidegate-proxy",
+        &["tidegate-http", "tidegate-http2", "tidegate-balance", "tidegate-telemetry", "tidegate-sys"],
+    ),
     ("tidegate-lab", &["tidegate-balance"]),
     ("tidegate-balance", &[]),
     ("tidegate-config", &["tidegate-http"]),
     ("tidegate-http", &[]),
+    ("tidegate-http2", &[]),
     ("tidegate-sys", &[]),
     ("tidegate-telemetry", &[]),
     ("tidegate-testkit", &["tidegate-http", "tidegate-sys"]),

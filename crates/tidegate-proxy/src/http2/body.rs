@@ -1,23 +1,16 @@
-//! What both sides of the proxy do with the bodies of HTTP/2: pieces out and in, and the end. Knows no heads.
+//! Bodies to and from endpoints of HTTP/2: pieces out and in, and the end. Knows no heads.
 
 use super::head;
-use super::unsent::{Holder, unsent};
 use bytes::{Buf, Bytes};
 use h2::SendStream;
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
 
-/// What one stream may have waiting to be sent. The plan for memory counts it with each request.
-pub const SEND_BYTES_MAX: usize = 64 * 1024;
-
-/// Sends the beginning of `bytes`, as much as there is room for. The stream ends with it when that was `last` bytes; `holder` lives
-/// until those have left.
+/// Sends the beginning of `bytes`, as much as there is room for.
 pub(super) fn poll_send(
     send: &mut SendStream<Bytes>,
     cx: &mut Context<'_>,
     bytes: &[u8],
-    last: Option<u64>,
-    holder: Holder<'_>,
 ) -> Poll<io::Result<usize>> {
     send.reserve_capacity(bytes.len());
     while send.capacity() == 0 {
@@ -27,18 +20,17 @@ pub(super) fn poll_send(
         }
     }
     let length = bytes.len().min(send.capacity());
-    let is_last = last == Some(length as u64);
-    let data = unsent(bytes.get(..length).unwrap_or_default(), holder.filter(|_| is_last));
-    send.send_data(data, is_last).map_err(broken)?;
+    let data = Bytes::copy_from_slice(bytes.get(..length).unwrap_or_default());
+    send.send_data(data, false).map_err(broken)?;
     Poll::Ready(Ok(length))
 }
 
 /// Says that the message is complete, but for these trailers: lines as HTTP/1.1 has them.
-pub(super) fn end(send: &mut SendStream<Bytes>, trailers: &[u8], holder: Holder<'_>) -> io::Result<()> {
+pub(super) fn end(send: &mut SendStream<Bytes>, trailers: &[u8]) -> io::Result<()> {
     if trailers.is_empty() {
-        send.send_data(unsent(b"", holder), true).map_err(broken)
+        send.send_data(Bytes::new(), true).map_err(broken)
     } else {
-        send.send_trailers(head::trailers(trailers, holder)).map_err(broken)
+        send.send_trailers(head::trailers(trailers)).map_err(broken)
     }
 }
 

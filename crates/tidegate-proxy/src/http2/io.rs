@@ -1,6 +1,5 @@
-//! A connection as the h2 crate wants one. Knows no frames, but lets them be watched.
+//! A connection to an endpoint as the h2 crate wants one. Knows no frames.
 
-use super::guard::Watch;
 use super::settled::Settled;
 use crate::stream::Stream;
 use std::io::{self, IoSlice};
@@ -12,15 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(super) struct Io {
     stream: Stream,
-    /// Read before it was known what the connection speaks; read first.
-    received: Vec<u8>,
-    watch: Option<Rc<Watch>>,
-    settled: Option<Rc<Settled>>,
+    /// Whether the endpoint has said what it allows.
+    settled: Rc<Settled>,
     portion: Portion,
-    /// Our side has ended.
-    has_ended: bool,
-    /// So much more is read and forgotten.
-    forgets: usize,
 }
 
 /// How much is asked for at a time. Room has to be cleared before anything is read into it, so that it costs time, and memory
@@ -47,82 +40,28 @@ impl Portion {
     }
 }
 
-/// What a client may still say when our side has ended, mostly about windows.
-const FORGETS: usize = 256 * 1024;
-
 impl Io {
-    pub(super) fn new(stream: Stream, received: Vec<u8>) -> Self {
-        let portion = Portion::default();
-        Self { stream, received, watch: None, settled: None, portion, has_ended: false, forgets: FORGETS }
-    }
-
-    /// Because anybody may be at its other end.
-    #[must_use]
-    pub(super) fn watched_by(mut self, watch: Rc<Watch>) -> Self {
-        self.watch = Some(watch);
-        self
-    }
-
-    /// Because somebody wants to know what the other end allows.
-    #[must_use]
-    pub(super) fn settling(mut self, settled: Rc<Settled>) -> Self {
-        self.settled = Some(settled);
-        self
-    }
-
-    /// What came of sending.
-    fn watched<T>(&self, sent: Poll<T>) -> Poll<T> {
-        if let Some(watch) = &self.watch {
-            watch.stalls(sent.is_pending());
-        }
-        sent
-    }
-
-    fn has_fault(&self) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.has_fault())
-    }
-
-    /// How many of these bytes go on.
-    fn receive(&self, bytes: &[u8]) -> usize {
-        if let Some(settled) = &self.settled {
-            settled.receive(bytes);
-        }
-        self.watch.as_ref().map_or(bytes.len(), |watch| watch.receive(bytes))
+    pub(super) fn new(stream: Stream, settled: Rc<Settled>) -> Self {
+        Self { stream, settled, portion: Portion::default() }
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.has_fault() {
-            return Poll::Pending; // whoever drives the connection is about to end it
-        }
-        let length = if this.received.is_empty() {
-            let asked = this.portion.0.min(room.remaining());
-            let length = ready!(this.stream.poll_read(cx, room.initialize_unfilled_to(asked)))?;
-            room.advance(length);
-            this.portion.learn(length, asked);
-            length
-        } else {
-            let length = this.received.len().min(room.remaining());
-            room.put_slice(this.received.get(..length).unwrap_or_default());
-            this.received.drain(..length);
-            length
-        };
+        let asked = this.portion.0.min(room.remaining());
+        let length = ready!(this.stream.poll_read(cx, room.initialize_unfilled_to(asked)))?;
+        room.advance(length);
+        this.portion.learn(length, asked);
         let begin = room.filled().len() - length;
-        let passed = this.receive(room.filled().get(begin..).unwrap_or_default());
-        room.set_filled(begin + passed);
-        if passed == 0 && length > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        this.settled.receive(room.filled().get(begin..).unwrap_or_default());
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let length = ready!(self.watched(self.stream.poll_write(cx, bytes)))?;
-        if let Some(watch) = &self.watch {
-            watch.send(bytes.get(..length).unwrap_or_default());
-        }
-        Poll::Ready(Ok(length))
+        self.stream.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -130,11 +69,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = ready!(self.watched(self.stream.poll_write_vectored(cx, slices)))?;
-        if let Some(watch) = &self.watch {
-            watch.send_vectored(slices, length);
-        }
-        Poll::Ready(Ok(length))
+        self.stream.poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -146,21 +81,7 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.has_ended {
-            ready!(this.stream.poll_shutdown(cx))?;
-            this.has_ended = true;
-        }
-        if let Some(watch) = &this.watch {
-            // Closing over what a client says would be a reset, and lose what it has not read yet (RFC 9112 §9.6).
-            let mut room = [0; 1024];
-            while this.forgets > 0 {
-                let Ok(length @ 1..) = ready!(this.stream.poll_read(cx, &mut room)) else { break };
-                this.forgets = this.forgets.saturating_sub(length);
-                watch.hear();
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.get_mut().stream.poll_shutdown(cx)
     }
 }
 

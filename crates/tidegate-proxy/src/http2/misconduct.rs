@@ -1,7 +1,6 @@
 //! What a client of HTTP/2 does that ends its connection, or a stream before it is a request: in words that a log can have.
 
-use super::guard::Fault;
-use h2::Reason;
+use tidegate_http2::{Code, Fault};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misconduct {
@@ -30,25 +29,46 @@ impl Misconduct {
             Self::TakenBack => "http2_taken_back",
         }
     }
+}
 
-    /// `None`: there was none.
-    pub(super) fn of(reason: Reason) -> Option<Self> {
-        Some(match reason {
-            Reason::NO_ERROR => return None,
-            Reason::ENHANCE_YOUR_CALM => Self::Flood,
-            Reason::FLOW_CONTROL_ERROR => Self::FlowControl,
-            Reason::FRAME_SIZE_ERROR => Self::FrameSize,
-            _ => Self::Protocol,
-        })
+/// Why the proxy ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offence {
+    Fault(Fault),
+    /// Something was begun that does not go on.
+    Late,
+    /// Streams that the client took back, or got refused for how it asked, too many (CVE-2023-44487).
+    TakenBack,
+}
+
+impl Offence {
+    /// What the client is told.
+    pub(super) fn code(self) -> Code {
+        match self {
+            Self::Fault(fault) => fault.code(),
+            Self::Late | Self::TakenBack => Code::ENHANCE_YOUR_CALM,
+        }
     }
 
     /// `None`: it was only late.
-    pub(super) fn of_fault(fault: Fault) -> Option<Self> {
-        match fault {
-            Fault::Flood => Some(Self::Flood),
-            Fault::Late => None,
-            Fault::TakenBack => Some(Self::TakenBack),
-            Fault::WrongSize => Some(Self::FrameSize),
+    pub(super) fn misconduct(self) -> Option<Misconduct> {
+        Some(match self {
+            Self::Late => return None,
+            Self::TakenBack => Misconduct::TakenBack,
+            Self::Fault(Fault::FlowControl) => Misconduct::FlowControl,
+            Self::Fault(Fault::FrameSize) => Misconduct::FrameSize,
+            Self::Fault(Fault::Flood | Fault::StreamFaults | Fault::Unending) => Misconduct::Flood,
+            Self::Fault(Fault::Compression | Fault::Protocol | Fault::StreamClosed) => Misconduct::Protocol,
+        })
+    }
+
+    /// The limit that it hit.
+    pub(super) fn limit(self) -> Option<&'static str> {
+        match self {
+            Self::Fault(Fault::Flood) => Some("idle_frames"),
+            Self::Fault(_) => None,
+            Self::Late => Some("http2_head"),
+            Self::TakenBack => Some("streams_taken_back"),
         }
     }
 }

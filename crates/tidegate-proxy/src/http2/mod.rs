@@ -1,34 +1,36 @@
-//! HTTP/2 (RFC 9113): frames by the h2 crate, and what makes a stream of it look like any other to those who serve.
+//! HTTP/2 (RFC 9113): what makes a stream of it look like any other to those who serve. Towards clients frames are read and written by
+//! our own codec, towards endpoints by the h2 crate.
 //!
 //! A request's head is written out and parsed by the same strict parser as HTTP/1; bodies pass as plain bytes, with an end
 //! of their own and trailers.
 
-mod body; // pieces of bodies, out and in, and their end
+mod body; // pieces of bodies to and from endpoints, and their end
 mod breach; // what an endpoint says that is no HTTP/2
 mod downstream; // one client connection
-mod frames; // where each frame begins and ends
-mod guard; // what a client may do besides asking
-mod head; // heads, there and back
+mod driver; // its bytes, in and out, and its end
+mod guard; // what a client is waited for besides requests
+mod head; // heads for endpoints, and of their answers
 mod io; // a stream of ours, as the library wants one
 mod misconduct; // what a client does wrong, in words
 mod request; // one stream to an endpoint, written and read like a connection
+mod serving; // streams of a client, one after the other
 mod settled; // whether an endpoint has said what it allows
 mod stream; // one stream of a client, read and written like a connection
-mod unsent; // what waits until the other side takes it, and what that keeps
 mod upstream; // connections to an endpoint, shared by many requests
 mod vigil; // what a client's connection waits for, and until when
 mod websocket; // a key, and the proof that it was read
-mod window; // how much of bodies a client may send before they are taken
+mod window; // which connections may send much before it is taken
 
 /// How often a connection with requests is asked whether it still stands, and how long it may take to say so.
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(20);
 
-pub use body::SEND_BYTES_MAX;
 pub use breach::Breach;
 pub use misconduct::Misconduct;
-pub use window::{NARROW_BYTES, WIDE_BYTES};
+pub use tidegate_http2::{NARROW_BYTES, UNSENT_BYTES_MAX, WIDE_BYTES};
+pub use upstream::ENDPOINT_REQUEST_BYTES;
 
-pub(crate) use downstream::{PREFACE, serve};
+pub(crate) use downstream::serve;
 pub(crate) use request::Http2Request;
 pub(crate) use stream::Http2Stream;
+pub(crate) use tidegate_http2::PREFACE;
 pub(crate) use upstream::Http2Pool;

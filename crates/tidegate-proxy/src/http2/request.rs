@@ -123,7 +123,7 @@ impl Http2Request {
             Sink::Body(send) => send,
             Sink::Over(_) | Sink::Gone => return Poll::Ready(Err(ErrorKind::BrokenPipe.into())),
         };
-        body::poll_send(send, cx, bytes, None, None)
+        body::poll_send(send, cx, bytes)
     }
 
     pub(crate) fn poll_write_vectored(
@@ -140,7 +140,7 @@ impl Http2Request {
         let state = &mut *self.state.borrow_mut();
         state.sink = match std::mem::replace(&mut state.sink, Sink::Gone) {
             Sink::Body(mut send) => {
-                body::end(&mut send, trailers, None)?;
+                body::end(&mut send, trailers)?;
                 Sink::Over(send)
             }
             other => other,

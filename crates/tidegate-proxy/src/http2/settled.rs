@@ -1,30 +1,44 @@
 //! Whether an endpoint has said what it allows: the first frame of its connection is SETTINGS (RFC 9113 §3.4), and until that
 //! has been read there is nothing to go by. Knows nothing of what is in it.
 
-use super::frames::Frames;
 use std::cell::{Cell, RefCell};
 use tokio::sync::Notify;
 
 /// Shared by those who read a connection, move its frames, and want to know.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
-    frames: RefCell<Frames>,
+    first: RefCell<FirstFrame>,
     has_come: Cell<bool>,
     told: Notify,
 }
 
+/// What has come of it.
+#[derive(Debug, Default)]
+struct FirstFrame {
+    /// The first three bytes, which say how long the payload is (RFC 9113 §4.1).
+    length: usize,
+    bytes: usize,
+}
+
+/// What each frame begins with.
+const HEADER_BYTES: usize = 9;
+
+impl FirstFrame {
+    fn is_whole_with(&mut self, bytes: &[u8]) -> bool {
+        let of_length = bytes.iter().take(3_usize.saturating_sub(self.bytes));
+        self.length = of_length.fold(self.length, |length, byte| length << 8 | usize::from(*byte));
+        self.bytes += bytes.len();
+        self.bytes >= HEADER_BYTES + self.length
+    }
+}
+
 impl Settled {
     /// Bytes that go to the library, which has understood them when it has nothing more to do at the time.
-    pub(super) fn receive(&self, mut bytes: &[u8]) {
+    pub(super) fn receive(&self, bytes: &[u8]) {
         if self.has_come.get() {
             return;
         }
-        let mut frames = self.frames.borrow_mut();
-        while !bytes.is_empty() && !frames.is_beyond_first() {
-            let (length, _) = frames.step(bytes);
-            bytes = bytes.get(length..).unwrap_or_default();
-        }
-        self.has_come.set(frames.is_beyond_first());
+        self.has_come.set(self.first.borrow_mut().is_whole_with(bytes));
     }
 
     pub(super) fn has_come(&self) -> bool {

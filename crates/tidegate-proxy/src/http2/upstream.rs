@@ -1,7 +1,6 @@
 //! Connections to an endpoint that speaks HTTP/2, each shared by as many requests as it takes.
 
 use super::PING_INTERVAL;
-use super::body::SEND_BYTES_MAX;
 use super::breach::Breach;
 use super::io::Io;
 use super::request::Http2Request;
@@ -22,6 +21,12 @@ use tokio::sync::Notify;
 
 /// What an endpoint may send of an answer before it is read: of one, and of all of a connection.
 const WINDOW_BYTES: (u32, u32) = (256 * 1024, 4 * 1024 * 1024);
+
+/// What of a request may wait until the endpoint takes it.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+
+/// What a request may take in addition when its endpoint speaks HTTP/2.
+pub const ENDPOINT_REQUEST_BYTES: usize = WINDOW_BYTES.0 as usize + SEND_BYTES_MAX;
 
 /// Requests at once on one connection, whatever the endpoint allows: what is lost with it is bounded.
 const STREAMS_MAX: usize = 100;
@@ -148,7 +153,7 @@ impl Http2Pool {
             .initial_max_send_streams(self.allowed.get().unwrap_or(STREAMS_MAX))
             .enable_push(false);
         let settled = Rc::new(Settled::default());
-        let io = Io::new(stream, Vec::new()).settling(Rc::clone(&settled));
+        let io = Io::new(stream, Rc::clone(&settled));
         let (sender, connection) = builder.handshake::<_, Bytes>(io).await?;
         let shared = Rc::new(Shared {
             sender,

@@ -1,0 +1,385 @@
+//! Laws of a client's connection: what is understood does not depend on how bytes arrive, whatever comes is bounded, and nobody
+//! who could write sleeps.
+
+#![allow(clippy::unwrap_used, reason = "in tests")]
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Wake, Waker};
+use tidegate_http2::hpack::Encoder;
+use tidegate_http2::{Code, Connection, Fault, Limits, Progress, Slot, UNSENT_BYTES_MAX};
+
+const LIMITS: Limits = Limits { streams_max: 20, head_bytes_max: 4096 };
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+fn head(stream: u32, fields: &[(&str, &str)], flags: u8) -> Vec<u8> {
+    let (mut encoder, mut block) = (Encoder::new(), Vec::new());
+    encoder.limit_table(0); // so that blocks do not depend on each other
+    encoder.begin(&mut block);
+    for (name, value) in fields {
+        encoder.field(name.as_bytes(), value.as_bytes(), &mut block);
+    }
+    frame(HEADERS, END_HEADERS | flags, stream, &block)
+}
+
+fn request(stream: u32, method: &str, more: &[(&str, &str)], flags: u8) -> Vec<u8> {
+    let pseudo = [(":method", method), (":scheme", "http"), (":path", "/"), (":authority", "test")];
+    head(stream, &[&pseudo[..], more].concat(), flags)
+}
+
+fn get(stream: u32) -> Vec<u8> {
+    request(stream, "GET", &[], END_STREAM)
+}
+
+fn window(stream: u32, more: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &more.to_be_bytes())
+}
+
+/// A connection whose client has said what it sets.
+fn begun() -> Connection {
+    let mut connection = Connection::new(LIMITS);
+    take(&mut connection, &frame(SETTINGS, 0, 0, b""));
+    connection
+}
+
+/// All frames of `bytes`: what begins with them, and what is wrong.
+fn take(connection: &mut Connection, mut bytes: &[u8]) -> (Vec<(Slot, String)>, Option<Fault>) {
+    let (mut begun, mut text) = (Vec::new(), Vec::new());
+    loop {
+        match connection.receive(bytes, &mut text) {
+            Progress::NeedMore => return (begun, None),
+            Progress::Taken(length) => bytes = &bytes[length..],
+            Progress::Begun(length, new) => {
+                begun.push((new.slot, String::from_utf8(text.clone()).unwrap()));
+                bytes = &bytes[length..];
+            }
+            Progress::Exhausted => return (begun, Some(Fault::Flood)),
+            Progress::Fault(fault) => return (begun, Some(fault)),
+        }
+    }
+}
+
+/// Kinds, flags, streams and payloads of what is to leave.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u32, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Some(header) = bytes.first_chunk::<9>() {
+        let [a, b, c, kind, flags, stream @ ..] = header;
+        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        frames.push((*kind, *flags, u32::from_be_bytes(*stream), bytes[9..9 + length].to_vec()));
+        bytes = &bytes[9 + length..];
+    }
+    assert!(bytes.is_empty());
+    frames
+}
+
+fn leave(connection: &mut Connection) -> Vec<(u8, u8, u32, Vec<u8>)> {
+    let left = frames(connection.unsent());
+    connection.handle_sent(connection.unsent().len());
+    left
+}
+
+fn noop() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+fn sends(connection: &mut Connection, slot: Slot, bytes: &[u8]) -> Option<usize> {
+    match connection.poll_send(slot, &noop(), bytes) {
+        Poll::Ready(sent) => Some(sent.unwrap()),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn a_request_and_its_answer_go_through() {
+    let mut connection = begun();
+    leave(&mut connection);
+    let asked = [
+        request(1, "POST", &[("content-length", "5")], 0),
+        frame(DATA, 8, 1, b"\x03hel\0\0\0"),
+        frame(DATA, END_STREAM, 1, b"lo"),
+    ];
+    let (begun, fault) = take(&mut connection, &asked.concat());
+    let (slot, text) = begun[0].clone();
+    assert_eq!((fault, text.as_str()), (None, "POST / HTTP/1.1\r\nHost: test\r\ncontent-length: 5\r\n"));
+    let mut room = [0; 10];
+    assert_eq!(connection.try_read(slot, &mut room), Poll::Ready(Ok(5)));
+    assert_eq!(&room[..5], b"hello");
+    assert!(connection.try_read(slot, &mut room).is_pending(), "its length was known");
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nyes";
+    let head = sends(&mut connection, slot, answer).unwrap();
+    assert_eq!(sends(&mut connection, slot, &answer[head..]), Some(2), "no more than it said");
+    connection.release(slot);
+    let left = leave(&mut connection);
+    let left: Vec<_> = left.iter().map(|(kind, flags, stream, _)| (*kind, *flags, *stream)).collect();
+    assert_eq!(left, [(HEADERS, END_HEADERS, 1), (DATA, END_STREAM, 1)]);
+    assert_eq!(connection.stream_count(), 0);
+}
+
+#[test]
+fn what_is_over_before_all_was_said_is_reset_with_its_reason() {
+    type Done = fn(&mut Connection, Slot);
+    let head: Done = |connection, slot| {
+        sends(connection, slot, b"HTTP/1.1 200 OK\r\n\r\n");
+    };
+    let all: Done = |connection, slot| {
+        sends(connection, slot, b"HTTP/1.1 204 No Content\r\n\r\n");
+    };
+    let cases: [(&str, Done, Option<Code>); 5] = [
+        ("nothing was said", |_, _| {}, Some(Code::CANCEL)),
+        ("a head was", head, Some(Code::CANCEL)),
+        ("all was", all, Some(Code::NO_ERROR)),
+        ("it is aborted", Connection::abort, Some(Code::INTERNAL_ERROR)),
+        ("it is refused", Connection::refuse, Some(Code::REFUSED_STREAM)),
+    ];
+    for (why, done, code) in cases {
+        let mut connection = begun();
+        let slot = take(&mut connection, &request(1, "POST", &[], 0)).0[0].0;
+        done(&mut connection, slot);
+        connection.release(slot);
+        let reset = leave(&mut connection).into_iter().find(|frame| frame.0 == RST_STREAM);
+        assert_eq!(reset.map(|frame| frame.3), code.map(|code| code.0.to_be_bytes().to_vec()), "{why}");
+        // What is still on its way is no fault, and gives the window back.
+        for _ in 0..1000 {
+            let (_, fault) = take(&mut connection, &frame(DATA, 0, 1, &[0; 1000]));
+            assert_eq!(fault, None, "{why}");
+        }
+        assert!(leave(&mut connection).iter().all(|frame| frame.0 == WINDOW_UPDATE), "{why}");
+    }
+}
+
+#[test]
+fn a_goodbye_is_final_once_it_was_heard() {
+    let mut connection = begun();
+    take(&mut connection, &get(1));
+    connection.say_goodbye();
+    let said = leave(&mut connection);
+    let ping = said.iter().find(|frame| frame.0 == PING).unwrap().3.clone();
+    assert_eq!(take(&mut connection, &get(3)).0.len(), 1, "it was on its way");
+    take(&mut connection, &frame(PING, 1, 0, &ping));
+    let last = leave(&mut connection).into_iter().find(|frame| frame.0 == GOAWAY).unwrap().3;
+    assert_eq!(last, [0, 0, 0, 3, 0, 0, 0, 0]);
+    assert_eq!(take(&mut connection, &get(5)).0.len(), 0);
+    let refused = leave(&mut connection).pop().unwrap();
+    assert_eq!((refused.0, refused.2, refused.3), (RST_STREAM, 5, vec![0, 0, 0, 7]));
+    assert!(!connection.is_over());
+}
+
+/// Anything that clients may send, and some that they may not.
+fn frames_of_a_client() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let stream = (0u32..8).prop_map(|number| number * 2 + 1);
+    let one = prop_oneof![
+        4 => stream.clone().prop_map(get),
+        4 => stream.clone().prop_map(|stream| request(stream, "POST", &[], 0)),
+        2 => stream.clone().prop_map(|stream| request(stream, "POST", &[("content-length", "700")], 0)),
+        1 => stream.clone().prop_map(|stream| head(stream, &[("x", "y")], END_STREAM)),
+        1 => stream.clone().prop_map(|stream| request(stream, "GET", &[("Upper", "")], END_STREAM)),
+        6 => (stream.clone(), 0usize..3000, any::<bool>())
+            .prop_map(|(stream, length, ends)| frame(DATA, u8::from(ends), stream, &vec![7; length])),
+        1 => (stream.clone(), any::<u8>()).prop_map(|(stream, pad)| frame(DATA, 8, stream, &[pad, 1, 2, 3])),
+        2 => (prop_oneof![Just(0), stream.clone()], any::<u16>()).prop_map(|(stream, more)| window(stream, more.into())),
+        1 => stream.prop_map(|stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])),
+        1 => any::<u16>().prop_map(|bytes| frame(SETTINGS, 0, 0, &[[0, 4, 0, 0].to_vec(), bytes.to_be_bytes().to_vec()].concat())),
+        1 => Just(frame(PING, 0, 0, &[9; 8])),
+        1 => (any::<u8>(), any::<u8>(), 0u32..4, prop::collection::vec(any::<u8>(), 0..20))
+            .prop_map(|(kind, flags, stream, payload)| frame(kind, flags, stream, &payload)),
+    ];
+    prop::collection::vec(one, 1..40)
+}
+
+/// A stream that somebody serves with a body, in a test.
+struct Task {
+    slot: Slot,
+    left: usize,
+    window: i64,
+    has_head: bool,
+    awake: Arc<Awake>,
+}
+
+#[derive(Default)]
+struct Awake(AtomicBool);
+
+impl Wake for Awake {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Somebody who serves streams that are woken, and nothing else.
+struct World {
+    connection: Connection,
+    tasks: BTreeMap<u32, Task>,
+    window: i64,
+}
+
+impl World {
+    fn begin(&mut self, stream: u32, length: usize) {
+        for (slot, _) in take(&mut self.connection, &get(stream)).0 {
+            let awake = Arc::new(Awake(AtomicBool::new(true)));
+            let task = Task { slot, left: length, window: 65_535, has_head: false, awake };
+            self.tasks.insert(stream, task);
+        }
+    }
+
+    fn run(&mut self) {
+        while let Some((&stream, _)) = self.tasks.iter().find(|(_, task)| task.awake.0.load(Relaxed)) {
+            let task = self.tasks.get_mut(&stream).unwrap();
+            task.awake.0.store(false, Relaxed);
+            let waker = Waker::from(Arc::clone(&task.awake));
+            let is_done = loop {
+                let length = task.left;
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+                let bytes = if task.has_head { vec![b'x'; length] } else { head };
+                match self.connection.poll_send(task.slot, &Context::from_waker(&waker), &bytes) {
+                    Poll::Pending => break false,
+                    Poll::Ready(Err(_)) => break true,
+                    Poll::Ready(Ok(_)) if !task.has_head => task.has_head = true,
+                    Poll::Ready(Ok(sent)) => {
+                        task.left -= sent;
+                        task.window -= i64::try_from(sent).unwrap();
+                        self.window -= i64::try_from(sent).unwrap();
+                    }
+                }
+                if task.has_head && task.left == 0 {
+                    break true;
+                }
+            };
+            if is_done {
+                self.connection.release(task.slot);
+                self.tasks.remove(&stream);
+            }
+        }
+    }
+
+    fn nobody_sleeps_in_vain(&self) {
+        for (stream, task) in &self.tasks {
+            let is_stuck =
+                self.connection.is_full() || (task.has_head && (self.window <= 0 || task.window <= 0));
+            assert!(is_stuck, "stream {stream} could write");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_understood_does_not_depend_on_how_it_arrives(
+        frames in frames_of_a_client(),
+        cuts in prop::collection::vec(1usize..50, 1..20),
+    ) {
+        let bytes = frames.concat();
+        let mut whole = begun();
+        let expected = take(&mut whole, &bytes);
+        let mut pieced = begun();
+        let (mut held, mut found, mut fault) = (Vec::new(), Vec::new(), None);
+        let (mut rest, mut text) = (&bytes[..], Vec::new());
+        let mut cuts = cuts.into_iter().cycle();
+        'all: while !rest.is_empty() {
+            let (piece, after) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            held.extend_from_slice(piece);
+            rest = after;
+            loop {
+                match pieced.receive(&held, &mut text) {
+                    Progress::NeedMore => break,
+                    Progress::Taken(length) => drop(held.drain(..length)),
+                    Progress::Begun(length, new) => {
+                        found.push((new.slot, String::from_utf8(text.clone()).unwrap()));
+                        held.drain(..length);
+                    }
+                    Progress::Exhausted => unreachable!("not so many frames"),
+                    Progress::Fault(found) => {
+                        fault = Some(found);
+                        break 'all;
+                    }
+                }
+            }
+        }
+        prop_assert_eq!((found, fault), expected);
+        prop_assert_eq!(pieced.unsent(), whole.unsent());
+    }
+
+    /// Nothing that a client sends makes more than a little wait for it, even when it takes nothing.
+    #[test]
+    fn what_waits_for_a_client_is_bounded(frames in frames_of_a_client(), times in 1usize..200) {
+        let mut connection = begun();
+        for frame in frames.iter().cycle().take(frames.len() * times) {
+            if !connection.may_read() {
+                break;
+            }
+            let (begun, fault) = take(&mut connection, frame);
+            if fault.is_some() {
+                break;
+            }
+            for (slot, _) in begun {
+                sends(&mut connection, slot, b"HTTP/1.1 200 OK\r\n\r\n");
+                while sends(&mut connection, slot, &[b'x'; 5000]).is_some() {}
+                connection.release(slot);
+            }
+        }
+        prop_assert!(connection.unsent().len() < 2 * UNSENT_BYTES_MAX);
+        prop_assert!(connection.stream_count() == 0);
+    }
+
+    #[test]
+    fn nobody_who_could_write_sleeps(
+        lengths in prop::collection::vec(0usize..60_000, 1..15),
+        steps in prop::collection::vec((0u8..5, 0u32..15, 1u32..40_000), 1..200),
+    ) {
+        let mut world = World { connection: begun(), tasks: BTreeMap::new(), window: 65_535 };
+        for (number, length) in lengths.iter().enumerate() {
+            world.begin(number as u32 * 2 + 1, *length);
+        }
+        for (step, number, amount) in steps {
+            let stream = number * 2 + 1;
+            match step {
+                0 => {
+                    let length = world.connection.unsent().len().min(amount as usize);
+                    world.connection.handle_sent(length);
+                }
+                1 => {
+                    take(&mut world.connection, &window(0, amount));
+                    world.window += i64::from(amount);
+                }
+                2 => {
+                    if let Some(task) = world.tasks.get_mut(&stream) {
+                        task.window += i64::from(amount);
+                        take(&mut world.connection, &window(stream, amount));
+                    }
+                }
+                3 if amount < 4_000 => {
+                    take(&mut world.connection, &frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+                }
+                _ => {}
+            }
+            world.run();
+            world.nobody_sleeps_in_vain();
+        }
+        for _ in 0..100 {
+            take(&mut world.connection, &window(0, 60_000));
+            for number in 0..15 {
+                take(&mut world.connection, &window(number * 2 + 1, 60_000));
+            }
+            world.run();
+            world.connection.handle_sent(world.connection.unsent().len());
+            world.run();
+        }
+        prop_assert!(world.tasks.is_empty(), "all that was asked for is answered");
+    }
+}

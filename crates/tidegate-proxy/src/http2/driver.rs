@@ -1,0 +1,328 @@
+//! What keeps a client's connection of HTTP/2 going: bytes in and out, new streams, and its end.
+
+use super::downstream::Shared;
+use super::guard::Guard;
+use super::misconduct::{Misconduct, Offence};
+use super::serving::{NewStream, hand_out};
+use super::stream::Http2Stream;
+use super::vigil::{Due, Vigil};
+use super::window::Wide;
+use crate::failure::Cause;
+use crate::timers::{Alarm, after, now};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tidegate_http2::{Begun, Fault, PREFACE, Progress};
+
+/// Read at once.
+const PORTION_BYTES: usize = 64 * 1024;
+
+/// Reads before others of the worker have a turn.
+const READS_MAX: usize = 4;
+
+/// To hear why, before the connection breaks.
+const HEARING: Duration = Duration::from_secs(2);
+
+/// What a client may still say when our side has ended, mostly about windows.
+const FORGETS_BYTES: usize = 256 * 1024;
+
+pub(super) struct Driver {
+    shared: Rc<Shared>,
+    /// What has come of a frame, or of the preface.
+    rest: Vec<u8>,
+    has_begun: bool,
+    /// The head of the next stream is written here.
+    head: Vec<u8>,
+    guard: Guard,
+    vigil: Vigil,
+    wide: Option<Wide>,
+    was_refused_wide: bool,
+    /// It has been said that no more streams are taken.
+    ends: bool,
+    last: Option<Last>,
+    /// Until when a client is heard out that broke the rules.
+    hearing: Alarm,
+}
+
+/// Nothing is served any more.
+#[derive(Default)]
+struct Last {
+    /// Our side has ended.
+    has_ended: bool,
+    forgotten: usize,
+    /// The client has taken or said something since that was asked last.
+    has_heard: bool,
+    is_condemned: bool,
+}
+
+impl Driver {
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        received: Vec<u8>,
+        head_alarm: Alarm,
+        head_timeout: Duration,
+    ) -> Self {
+        let hearing = shared.open.worker.timers.alarm();
+        Self {
+            shared,
+            rest: received,
+            has_begun: false,
+            head: Vec::new(),
+            guard: Guard::new(head_alarm, head_timeout),
+            vigil: Vigil::new(),
+            wide: None,
+            was_refused_wide: false,
+            ends: false,
+            last: None,
+            hearing,
+        }
+    }
+
+    pub(super) async fn run(mut self, alarm: &Alarm) {
+        self.take_received();
+        poll_fn(|cx| self.poll(cx, alarm)).await;
+        self.shared.connection.borrow_mut().lose(); // whoever still serves a stream
+        self.shared.dismiss();
+    }
+
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
+        if self.last.is_none() {
+            self.move_frames(cx);
+        }
+        if self.shared.is_gone.get() || self.poll_last(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let worker = &self.shared.open.worker;
+        let is_busy = self.shared.connection.borrow().stream_count() > 0;
+        if self.vigil.handle_streams(is_busy, now) {
+            self.shared.is_over.set(false);
+            alarm.arm(self.vigil.due, cx);
+        }
+        if self.vigil.awaits_pong() && !self.shared.connection.borrow().awaits_pong() {
+            self.vigil.handle_pong();
+        }
+        if !alarm.fired() {
+            return Poll::Pending;
+        }
+        if worker.is_stopping() && !is_busy {
+            return Poll::Ready(());
+        }
+        self.poll_due(cx, alarm)
+    }
+
+    fn move_frames(&mut self, cx: &mut Context<'_>) {
+        self.shared.driver.borrow_mut().clone_from(cx.waker());
+        self.shared.connection.borrow_mut().drive(cx);
+        if self.shared.has_taken_back_too_many() {
+            self.break_off(Offence::TakenBack);
+        }
+        self.poll_receive(cx);
+        self.tell_of_malformed();
+        self.widen();
+        let unfinished = self.shared.connection.borrow().unfinished(&self.rest);
+        if self.last.is_none() && self.guard.is_late(unfinished, cx) {
+            self.break_off(Offence::Late);
+        }
+        if self.shared.open.worker.is_draining() && !self.ends {
+            self.say_goodbye();
+        }
+        self.shared.flush(cx);
+        let mut connection = self.shared.connection.borrow_mut();
+        if connection.is_over() && self.last.is_none() {
+            self.ends = true;
+            self.last = Some(Last::default());
+        }
+        connection.rest();
+    }
+
+    /// Reads until there is nothing more, or it is somebody else's turn.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..READS_MAX {
+            if self.last.is_some() || !self.shared.connection.borrow().may_read() {
+                return;
+            }
+            let shared = Rc::clone(&self.shared);
+            let read = shared.open.worker.workspaces.with_scratch(|room| self.poll_read(room, cx));
+            if read.is_pending() {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// Reads once, behind what has come of a frame, and takes what is whole.
+    fn poll_read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> Poll<()> {
+        let held = self.rest.len();
+        let end = room.len().min(held + PORTION_BYTES);
+        let Some(portion) = room.get_mut(held..end) else { return Poll::Pending };
+        let read = ready!(self.shared.io.borrow().poll_read(cx, portion));
+        let Ok(length @ 1..) = read else {
+            self.shared.is_gone.set(true); // one that ends its side only is gone as well
+            return Poll::Pending;
+        };
+        if let Some(front) = room.get_mut(..held) {
+            front.copy_from_slice(&self.rest);
+        }
+        let bytes = room.get(..held + length).unwrap_or_default();
+        let taken = self.take_frames(bytes);
+        self.rest.clear();
+        self.rest.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+        Poll::Ready(())
+    }
+
+    /// What was read before it was known what the connection speaks.
+    fn take_received(&mut self) {
+        let received = std::mem::take(&mut self.rest);
+        let taken = self.take_frames(&received);
+        self.rest = received.get(taken..).unwrap_or_default().to_vec();
+    }
+
+    /// Takes whole frames; says how many bytes those were.
+    fn take_frames(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        if !self.has_begun {
+            let compared = bytes.len().min(PREFACE.len());
+            if bytes.get(..compared) != PREFACE.get(..compared) {
+                self.break_off(Offence::Fault(Fault::Protocol));
+                return 0;
+            }
+            if compared < PREFACE.len() {
+                return 0;
+            }
+            (self.has_begun, taken) = (true, compared);
+        }
+        loop {
+            let bytes = bytes.get(taken..).unwrap_or_default();
+            let progress = self.shared.connection.borrow_mut().receive(bytes, &mut self.head);
+            match progress {
+                Progress::NeedMore => return taken,
+                Progress::Taken(length) => taken += length,
+                Progress::Begun(length, begun) => {
+                    taken += length;
+                    self.begin(begun);
+                }
+                Progress::Exhausted => {
+                    let replenished = self.guard.replenish(&mut self.shared.connection.borrow_mut().budget);
+                    if !replenished {
+                        self.break_off(Offence::Fault(Fault::Flood));
+                        return taken;
+                    }
+                }
+                Progress::Fault(fault) => {
+                    self.break_off(Offence::Fault(fault));
+                    return taken;
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, Begun { slot, wanted }: Begun) {
+        let spare = self.shared.spare_heads.borrow_mut().pop().unwrap_or_default();
+        let head = std::mem::replace(&mut self.head, spare);
+        let stream = Http2Stream::new(Rc::clone(&self.shared), slot);
+        hand_out(&self.shared, NewStream { stream, wanted, head });
+    }
+
+    /// Streams that the codec had to reset.
+    fn tell_of_malformed(&self) {
+        let malformed = self.shared.connection.borrow_mut().take_malformed();
+        (0..malformed).for_each(|_| self.shared.tell_of(Misconduct::StreamMalformed));
+    }
+
+    /// An endpoint takes what the client sends: from now on, and for as long as it is connected, it may send more at a time.
+    fn widen(&mut self) {
+        let mut connection = self.shared.connection.borrow_mut();
+        if !connection.wants_wide() {
+            return;
+        }
+        let worker = &self.shared.open.worker;
+        self.wide = self.wide.take().or_else(|| Wide::of(worker));
+        if self.wide.is_some() {
+            connection.widen(); // or as soon as the client has understood what it was told at the beginning
+        } else {
+            connection.stay_narrow();
+            if !std::mem::replace(&mut self.was_refused_wide, true) {
+                worker.metrics.limit("http2_windows");
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        self.ends = true;
+        self.shared.connection.borrow_mut().say_goodbye();
+    }
+
+    fn break_off(&mut self, offence: Offence) {
+        if let Some(limit) = offence.limit() {
+            self.shared.open.worker.metrics.limit(limit);
+        }
+        self.shared.tell(offence.misconduct().map_or(Cause::HeadTimeout, Cause::Http2));
+        self.shared.connection.borrow_mut().break_off(offence.code());
+        self.ends = true;
+        self.last = Some(Last { is_condemned: true, ..Last::default() });
+    }
+
+    /// Closing over what a client says would be a reset, and lose what it has not read yet (RFC 9112 §9.6): so our side ends first, and
+    /// what still comes is forgotten. Ready when it has ended as well.
+    fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(last) = &mut self.last else { return Poll::Pending };
+        if std::mem::take(&mut last.is_condemned) {
+            self.hearing.arm(after(now(), HEARING), cx);
+        } else if self.hearing.fired() {
+            return Poll::Ready(());
+        }
+        let unsent = |shared: &Shared| shared.connection.borrow().unsent().len();
+        let (before, ()) = (unsent(&self.shared), self.shared.flush(cx));
+        let left = unsent(&self.shared);
+        last.has_heard |= left < before;
+        if self.shared.is_gone.get() {
+            return Poll::Ready(());
+        }
+        if left == 0 && !last.has_ended {
+            let ended = ready!(self.shared.io.borrow_mut().poll_shutdown(cx));
+            last.has_ended = true;
+            if ended.is_err() {
+                return Poll::Ready(());
+            }
+        }
+        let mut room = [0; 1024];
+        while last.forgotten < FORGETS_BYTES {
+            let read = ready!(self.shared.io.borrow().poll_read(cx, &mut room));
+            let Ok(length @ 1..) = read else { return Poll::Ready(()) };
+            last.forgotten += length;
+            last.has_heard = true;
+        }
+        Poll::Ready(())
+    }
+
+    /// The alarm has fired: for what is due, or for a drain, which has begun.
+    fn poll_due(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
+        let now = now();
+        if self.vigil.due > now {
+            alarm.arm(self.vigil.due, cx);
+            return Poll::Pending;
+        }
+        let keep_alive = self.shared.listener.current().keep_alive_timeout;
+        let has_heard = self.last.as_mut().is_some_and(|last| std::mem::take(&mut last.has_heard));
+        let due = self.vigil.handle_due(now, keep_alive, self.ends, has_heard);
+        alarm.arm(self.vigil.due, cx);
+        match due {
+            Due::Ask => self.shared.connection.borrow_mut().ask(),
+            Due::Dismiss => {
+                self.shared.dismiss();
+                self.shared.connection.borrow_mut().trim();
+                self.rest.shrink_to_fit();
+                self.head = Vec::new();
+                return Poll::Pending;
+            }
+            Due::End => return Poll::Ready(()),
+            Due::Goodbye => self.say_goodbye(),
+            Due::Wait => return Poll::Pending,
+        }
+        // What has just been said has to leave.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
