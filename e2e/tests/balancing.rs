@@ -194,6 +194,35 @@ fn what_a_hash_does_not_send_home_is_counted_and_logged_with_the_reason() {
     }
 }
 
+#[test]
+fn a_request_that_is_a_last_resort_or_a_trial_is_counted_and_logged_as_one() {
+    let mut endpoints = endpoints(&["a", "b"]);
+    let more = "passive = { retry_after = \"1s\" }\n[log]\naccess = \"stdout\"\n";
+    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), more).start();
+    let picked_as =
+        |reason| proxy.metrics().sum("tidegate_cluster_exceptional_picks_total", &[("reason", reason)]);
+    let up = || proxy.metrics().sum("tidegate_endpoint_up", &[]);
+    proxy.get("/");
+    assert!(picked_as("trial") + picked_as("last_resort") < 0.5, "the usual way");
+    endpoints[0].kill();
+    eventually("it is taken out", || {
+        proxy.get("/marked");
+        up() < 1.5
+    });
+    endpoints[0].revive();
+    eventually("its time is over", || {
+        proxy.get("/due");
+        picked_as("trial") > 0.5
+    });
+    proxy.output().wait_for_stdout(&["\"path\":\"/due\"", "\"picked_as\":\"trial\""]);
+    endpoints.iter_mut().for_each(Endpoint::kill);
+    eventually("all are taken out, and asked all the same", || {
+        proxy.get("/down");
+        picked_as("last_resort") > 0.5
+    });
+    proxy.output().wait_for_stdout(&["\"path\":\"/down\"", "\"picked_as\":\"last_resort\""]);
+}
+
 /// The algorithms and what they cannot do without.
 const ALGORITHMS: [&str; 14] = [
     "\"adaptive\"",

@@ -12,7 +12,7 @@ use crate::rendezvous::Rendezvous;
 use crate::room::Rooms;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
-use crate::{Ended, Endpoint, Lease, Moment, PassiveMarking, RequestLimit, RoomWatch, StatusSet};
+use crate::{Ended, Endpoint, Lease, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch, StatusSet};
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
 use std::time::Duration;
@@ -277,6 +277,7 @@ impl Balancer {
         loop {
             let chosen = self.choose(&self.candidates(pick, standard, tier), pick)?;
             if let Some(lease) = self.take(chosen.index, pick.now, standard) {
+                let lease = if chosen.is_probe { lease.picked_as(Occasion::Probe) } else { lease };
                 // Without a key it belongs nowhere.
                 return Some(lease.spilled_by(pick.hash.and(chosen.spilled)));
             }
@@ -292,7 +293,7 @@ impl Balancer {
         let chosen = match &self.chooser {
             Chooser::Maglev(maglev) => return maglev.choose(candidates, key),
             Chooser::Rendezvous(rendezvous) => return rendezvous.choose(candidates, key),
-            Chooser::Adaptive => self.learner.as_ref()?.choose(candidates, pick.random),
+            Chooser::Adaptive => return self.learner.as_ref()?.choose(candidates, pick.random),
             Chooser::First { in_flight_max } => first::choose(candidates, *in_flight_max),
             Chooser::LeastRequest(least_request) => least_request.choose(candidates, pick.random),
             Chooser::PeakEwma => peak_ewma::choose(candidates, pick.random),
@@ -308,13 +309,15 @@ impl Balancer {
     fn take(&self, index: usize, now: Moment, standard: Standard) -> Option<Lease<'_>> {
         let lease = self.lease(index, now)?;
         let state = &lease.endpoint().state;
-        if state.is_unremarkable()
-            || standard == Standard::LastResort
-            || state.claim_trial(now, &self.passive)
-        {
+        if state.is_unremarkable() {
             return Some(lease);
         }
-        None
+        if standard == Standard::LastResort {
+            return Some(lease.picked_as(Occasion::LastResort));
+        }
+        let is_trial = state.waiting_for_trial().is_some();
+        let lease = state.claim_trial(now, &self.passive).then_some(lease)?;
+        Some(if is_trial { lease.picked_as(Occasion::Trial) } else { lease })
     }
 
     pub(crate) fn lease(&self, index: usize, now: Moment) -> Option<Lease<'_>> {

@@ -92,16 +92,19 @@ impl Spilled {
     }
 }
 
-/// Who was chosen, and what was in the way of whom the key belongs to.
+/// Who was chosen, and what is to be said of that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice {
     pub(crate) index: usize,
+    /// What was in the way of whom the key belongs to.
     pub(crate) spilled: Option<Spilled>,
+    /// Chosen to find out how it is doing.
+    pub(crate) is_probe: bool,
 }
 
 impl From<usize> for Choice {
     fn from(index: usize) -> Self {
-        Self { index, spilled: None }
+        Self { index, spilled: None, is_probe: false }
     }
 }
 

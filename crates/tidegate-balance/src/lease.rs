@@ -19,6 +19,17 @@ pub enum Ended {
     Overtaken,
 }
 
+/// Why an endpoint was picked that would not have been picked otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Nobody is up: it was taken out by failing answers or by connects that failed quickly, and is worth a try.
+    LastResort,
+    /// `adaptive` wanted to know how it is doing now.
+    Probe,
+    /// It had been taken out for a while, which is over: how this goes decides.
+    Trial,
+}
+
 /// Holds one unit of the endpoint's exact in-flight count. Dropping it without `settle` counts as `Ended::Abandoned`.
 #[derive(Debug)]
 pub struct Lease<'a> {
@@ -35,6 +46,7 @@ pub struct Lease<'a> {
     /// A breaker had taken the endpoint out when this one was picked: its result decides.
     is_trial: bool,
     spilled: Option<Spilled>,
+    occasion: Option<Occasion>,
 }
 
 impl<'a> Lease<'a> {
@@ -61,12 +73,24 @@ impl<'a> Lease<'a> {
             owes_verdict: false,
             is_trial: endpoint.state.is_broken(),
             spilled: None,
+            occasion: None,
         })
     }
 
     pub(crate) fn spilled_by(mut self, spilled: Option<Spilled>) -> Self {
         self.spilled = spilled;
         self
+    }
+
+    /// What was said first says more: a last resort that would do for a probe, too, is a last resort.
+    pub(crate) fn picked_as(mut self, occasion: Occasion) -> Self {
+        self.occasion = self.occasion.or(Some(occasion));
+        self
+    }
+
+    /// Why this endpoint was picked though it is not up, or not the best by what is known; `None`: the usual way.
+    pub fn occasion(&self) -> Option<Occasion> {
+        self.occasion
     }
 
     /// Why an algorithm that hashes has not picked the endpoint that the key belongs to, though that one is up.

@@ -49,7 +49,7 @@ pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick, Second};
 pub use bound::{LoadBound, Spilled};
 pub use breaker::{Breaker, Ejection, HeldBack};
 pub use endpoint::{Endpoint, EndpointId};
-pub use lease::{Ended, Lease};
+pub use lease::{Ended, Lease, Occasion};
 pub use passive::PassiveMarking;
 pub use places::Place;
 pub use queue::{Priority, Queue, Refusal, Refused, Ticket};

@@ -45,13 +45,13 @@ impl Maglev {
             let index = *self.owners.get(slot as usize)? as usize;
             if full_or_not.get(index).is_some() {
                 let Some(obstacle) = Spilled::from_home(candidates.get(index), limit.as_ref()) else {
-                    return Some(Choice { index, spilled });
+                    return Some(Choice { spilled, ..index.into() });
                 };
                 spilled = spilled.or(Some(obstacle));
             }
             hash = mix(hash.wrapping_add(1));
         }
-        candidates.by_weight(hash, has_room).map(|index| Choice { index, spilled })
+        candidates.by_weight(hash, has_room).map(|index| Choice { spilled, ..index.into() })
     }
 }
 

@@ -39,7 +39,7 @@ impl Rendezvous {
         };
         let has_room = |seat: &Seat| limit.is_none_or(|limit| limit.has_room(seat));
         let index = self.best(candidates, key, has_room)?;
-        Some(Choice { index, spilled: Some(obstacle) })
+        Some(Choice { spilled: Some(obstacle), ..index.into() })
     }
 
     fn best(&self, candidates: &Candidates<'_>, key: u64, suits: impl Fn(&Seat) -> bool) -> Option<usize> {

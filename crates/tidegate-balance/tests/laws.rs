@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tidegate_balance::{
     Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, Health, Lease, LoadBound, Moment,
-    NoEndpoint, PassiveMarking, Pick, Place, States,
+    NoEndpoint, Occasion, PassiveMarking, Pick, Place, States,
 };
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -132,6 +132,9 @@ proptest! {
         for tick in 0..20_000_u64 {
             let now = tick * MS;
             let lease = balancer.pick(&pick(now, tick.wrapping_mul(0x9e37_79b9_7f4a_7c15), &[])).unwrap();
+            let is_marked = tried_it.len() >= passive.failures as usize;
+            let is_trial = lease.occasion() == Some(Occasion::Trial);
+            prop_assert_eq!(is_trial, lease.index() == dead && is_marked, "and it says so");
             if lease.index() == dead {
                 tried_it.push(now);
                 lease.settle(Ended::ConnectFailed, Moment(now));
@@ -168,6 +171,7 @@ proptest! {
         let mut tried = Vec::new();
         while let Ok(lease) = balancer.pick(&pick(MS, 7, &tried)) {
             prop_assert!(!tried.contains(&lease.index()));
+            prop_assert_eq!(lease.occasion(), Some(Occasion::LastResort));
             tried.push(lease.index());
         }
         prop_assert_eq!(tried.len(), 3);
@@ -240,6 +244,23 @@ fn end_in_all_ways(algorithm: Algorithm) -> u64 {
         assert_eq!(endpoint.state.streaming(), 0, "{algorithm:?}");
     }
     endings.into_inner()
+}
+
+#[test]
+fn a_probe_of_a_slow_endpoint_says_so_and_nothing_else_goes_there() {
+    let balancer = cluster(Algorithm::Adaptive { peers: 1 }, &[1, 1]);
+    let mut probes = 0;
+    for request in 0..1_200_u64 {
+        let lease = balancer.pick(&pick(request * 50 * MS, request, &[])).unwrap();
+        let is_slow = lease.index() == 0;
+        if request > 100 {
+            assert_eq!(lease.occasion(), is_slow.then_some(Occasion::Probe));
+            probes += u32::from(is_slow);
+        }
+        let first_byte = Duration::from_millis(if is_slow { 40 } else { 5 });
+        lease.settle(Ended::Answered { status: 200, first_byte }, Moment(request * 50 * MS) + first_byte);
+    }
+    assert!((1..60).contains(&probes), "{probes} in a minute");
 }
 
 /// Whether it would leave an endpoint that holds all requests.

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::grpc;
 use crate::sticky::Visit;
 use std::time::Duration;
-use tidegate_balance::{Moment, Spilled};
+use tidegate_balance::{Moment, Occasion, Spilled};
 use tidegate_http::Span;
 use tidegate_http::request::RequestHead;
 
@@ -68,6 +68,8 @@ pub(crate) struct Journal {
     pub(crate) sticky: Option<Visit>,
     /// Why the last pick is not the endpoint that the request's key belongs to, where a hash chooses.
     pub(crate) hash_spilled: Option<Spilled>,
+    /// What the last pick was for, where the endpoint would not have been picked otherwise.
+    pub(crate) picked_as: Option<Occasion>,
     pub(crate) failure: Option<Failure>,
 }
 

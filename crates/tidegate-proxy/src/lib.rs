@@ -26,6 +26,7 @@ mod https_only; // clients that are to come by HTTPS
 mod journal; // what happened so far in a request
 mod listener; // accept, within the connection limits
 pub mod load; // what endpoints say of their load
+mod occasion; // endpoints that are not picked the usual way
 mod passage; // connections that are passed on as they are
 mod patience; // how long a request waits for movement, and for a slow body
 mod pump; // one direction of an exchange

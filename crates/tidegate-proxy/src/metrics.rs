@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_balance::{EndpointId, Spilled};
+use tidegate_balance::{EndpointId, Occasion, Spilled};
 use tidegate_telemetry::families::{self, CODE_CLASSES, code_class};
 use tidegate_telemetry::{Counter, Family, Gauge, Histogram, Registry};
 
@@ -16,6 +16,7 @@ use crate::failure::{Blame, Cause, Failure, Retry};
 use crate::hash_spill;
 use crate::journal::{HedgeOutcome, Journal};
 use crate::load::Learned;
+use crate::occasion;
 use crate::snapshot::Cluster;
 use crate::sticky::Visit;
 use crate::stream::Stream;
@@ -258,6 +259,7 @@ pub(crate) struct ClusterMetrics {
     pub(crate) shed_timeout: Arc<Counter>,
     /// Present when the cluster has a sticky cookie.
     pub(crate) sticky: Option<StickyMetrics>,
+    exceptional_picks: [(Occasion, Arc<Counter>); occasion::ALL.len()],
     /// Present when a hash chooses.
     pub(crate) hash_spills: Option<HashSpillMetrics>,
 }
@@ -321,6 +323,10 @@ impl ClusterMetrics {
             shed_predicted: shed("predicted"),
             shed_timeout: shed("timeout"),
             sticky: sticky.is_some().then(|| StickyMetrics::new(resolver, cluster)),
+            exceptional_picks: occasion::ALL.map(|occasion| {
+                let labels = [cluster, occasion::word(occasion)];
+                (occasion, resolver.counter(&families::CLUSTER_EXCEPTIONAL_PICKS, &labels))
+            }),
             hash_spills: balancer.hashes().then(|| HashSpillMetrics::new(resolver, cluster)),
             retries_after_status: retries("status"),
             retries_after_timeout: retries("timeout"),
@@ -338,6 +344,13 @@ impl ClusterMetrics {
             Retry::Timeout => self.retries_after_timeout.increment(),
             Retry::Always => self.retries_after_connect.increment(),
             Retry::Never | Retry::Reset => self.retries_after_reset.increment(),
+        }
+    }
+
+    /// An endpoint that would not have been picked otherwise.
+    pub(crate) fn exceptional_pick(&self, occasion: Occasion) {
+        if let Some((_, counter)) = self.exceptional_picks.iter().find(|(known, _)| *known == occasion) {
+            counter.increment();
         }
     }
 

@@ -4,6 +4,7 @@ use crate::client::ClientAddress;
 use crate::failure::{Cause, Failure};
 use crate::hash_spill;
 use crate::journal::{self, RefusedLine, RequestId};
+use crate::occasion;
 use crate::request::Call;
 use crate::snapshot::Listener;
 use crate::sticky::Visit;
@@ -110,6 +111,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         no_retry: journal.no_retry,
         sticky: journal.sticky.map(logged_visit),
         hash_spilled: journal.hash_spilled.map(hash_spill::word),
+        picked_as: journal.picked_as.map(occasion::word),
         connection_id: call.address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: journal.failure.map(logged_failure),
         tls: call.down.agreed().map(|agreed| logged_tls(agreed, call.down.server_name())),
@@ -218,6 +220,7 @@ pub(crate) fn record_incident(incident: &Incident<'_>) {
         no_retry: None,
         sticky: None,
         hash_spilled: None,
+        picked_as: None,
         connection_id: address.heard().and_then(|heard| heard.unique_id.as_deref()),
         failure: Some(logged_failure(*failure)),
         tls: incident.agreed.map(|agreed| logged_tls(agreed, incident.server_name)),

@@ -5,6 +5,7 @@
 //! of a guess was right.
 
 use crate::hash_spill;
+use crate::occasion;
 use crate::request::Call;
 use crate::view::ClusterView;
 use std::collections::HashMap;
@@ -96,6 +97,7 @@ pub(crate) fn pick<'a>(
 ) -> Result<Lease<'a>, NoEndpoint> {
     let lease = pick_for_cookie(call, view, home, pick)?;
     hash_spill::note(call, view, &lease);
+    occasion::note(call, view, &lease);
     Ok(lease)
 }
 

@@ -20,6 +20,7 @@ mod model;
 mod shortlist;
 mod unhurried;
 
+use crate::bound::Choice;
 use crate::candidates::Candidates;
 use crate::seat::Seat;
 use crate::{Ended, EndpointState, Lease, Moment};
@@ -66,14 +67,15 @@ impl Adaptive {
     }
 
     #[inline(never)]
-    pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
+    pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<Choice> {
         let mut search = Search::new(self.fleet.patience(), candidates.now());
         if candidates.positions() <= SCANNED_MAX || !self.look_at_some(&mut search, candidates, random) {
             candidates.visit_from_random(random, |index, seat, is_plain| search.look(index, seat, is_plain));
         }
         let (index, seat) = search.best?;
+        let is_probe = is_probe(&seat.state, candidates.now());
         seat.state.standing().claim_probe(candidates.now());
-        Some(index)
+        Some(Choice { is_probe, ..index.into() })
     }
 
     /// At 40 of them instead of all. False when too few of these may be picked to tell. Apart, so that the scan of few endpoints
@@ -319,7 +321,8 @@ mod tests {
 
         fn pick(&self, random: u64) -> Option<usize> {
             let pick = Pick { now: self.now, random, hash: None, tried: &[] };
-            self.adaptive.choose(&Candidates::new(&self.seats, &pick, Standard::Open, None, None), random)
+            let candidates = Candidates::new(&self.seats, &pick, Standard::Open, None, None);
+            self.adaptive.choose(&candidates, random).map(|choice| choice.index)
         }
 
         /// Whoever may be picked, with the score and the last use.

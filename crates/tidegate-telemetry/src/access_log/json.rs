@@ -54,6 +54,7 @@ pub(super) fn append(record: &Record<'_>, time: &str, out: &mut Vec<u8>) {
     object.string(key!("sticky"), record.sticky.map(|sticky| sticky.outcome));
     object.string(key!("sticky_reason"), record.sticky.and_then(|sticky| sticky.reason));
     object.string(key!("hash_spilled"), record.hash_spilled);
+    object.string(key!("picked_as"), record.picked_as);
     object.string(key!("connection_id"), record.connection_id);
     object.member(key!("tls"), record.tls, put_tls);
     object.out.push(b'}');

@@ -56,6 +56,8 @@ pub struct Record<'a> {
     pub sticky: Option<Sticky<'a>>,
     /// Why it is not where its key belongs, where a hash chooses.
     pub hash_spilled: Option<&'a str>,
+    /// What its endpoint was picked for, where that was not the usual way.
+    pub picked_as: Option<&'a str>,
     /// The id that a proxy in front has given the client's connection.
     pub connection_id: Option<&'a [u8]>,
     /// Why the request did not end well; `None` when it did.
@@ -196,6 +198,7 @@ mod tests {
             no_retry: None,
             sticky: None,
             hash_spilled: None,
+            picked_as: None,
             connection_id: None,
             failure: None,
             tls: None,
@@ -235,6 +238,7 @@ mod tests {
             hedge: Some(hedge),
             sticky: Some(SPILLED),
             hash_spilled: Some("full"),
+            picked_as: Some("trial"),
             ..answered()
         }
     }
@@ -290,7 +294,7 @@ mod tests {
              cause=head_timeout client=203.0.113.9 id=0199f1c2\n"
         );
         let again = line(Format::Text, &tried_again());
-        let pairs = " attempts=4 given_up=10.0.0.1:8001(connect_refused,0.201ms),unix:/run/app\\u{20}(2)(503,0.201ms) in=0 out=5120 hedge=won(10.0.0.3:8001>10.0.0.4:8001) sticky=spilled(bound) hash_spilled=full client=";
+        let pairs = " attempts=4 given_up=10.0.0.1:8001(connect_refused,0.201ms),unix:/run/app\\u{20}(2)(503,0.201ms) in=0 out=5120 hedge=won(10.0.0.3:8001>10.0.0.4:8001) sticky=spilled(bound) hash_spilled=full picked_as=trial client=";
         assert!(again.contains(pairs), "{again}");
         let encrypted = line(Format::Text, &encrypted());
         assert!(encrypted.contains("attempts=1 in=0 out=5120 grpc_status=14 client="), "{encrypted}");
@@ -308,7 +312,7 @@ mod tests {
             "query": "page=2", "protocol": "HTTP/1.1", "user_agent": "curl/8.5 \"x\"", "route": "shop",
             "cluster": "app", "endpoint": "10.0.0.1:8001", "status": 200, "grpc_status": null, "attempts": 1, "queue_ms": 0.012,
             "connect_ms": 0.201, "first_byte_ms": 11.9, "total_ms": 12.345, "bytes_in": 0, "bytes_out": 5120,
-            "ended_by": null, "stage": null, "cause": null, "given_up": null, "hedged": false, "hedge": null, "no_retry": null, "sticky": null, "sticky_reason": null, "hash_spilled": null, "connection_id": null,
+            "ended_by": null, "stage": null, "cause": null, "given_up": null, "hedged": false, "hedge": null, "no_retry": null, "sticky": null, "sticky_reason": null, "hash_spilled": null, "picked_as": null, "connection_id": null,
             "tls": null,
         });
         assert_eq!(parsed, expected);
@@ -337,7 +341,7 @@ mod tests {
             json!({"from": "10.0.0.3:8001", "to": "10.0.0.4:8001", "outcome": "won", "after_ms": 80.0});
         assert_eq!((&parsed["given_up"], &parsed["hedge"]), (&given_up, &hedge));
         assert_eq!((&parsed["sticky"], &parsed["sticky_reason"]), (&json!("spilled"), &json!("bound")));
-        assert_eq!(parsed["hash_spilled"], json!("full"));
+        assert_eq!((&parsed["hash_spilled"], &parsed["picked_as"]), (&json!("full"), &json!("trial")));
         assert_eq!(keys(&parsed), keys(&expected));
     }
 
@@ -385,6 +389,7 @@ mod tests {
                 no_retry: Some(&text),
                 sticky: Some(Sticky { outcome: &text, reason: Some(&text) }),
                 hash_spilled: Some(&text),
+                picked_as: Some(&text),
                 given_up: &[GivenUp {
                     endpoint: &text, stage: &text, cause: &text, status: None, grpc_status: None,
                     took: Duration::from_nanos(total),
@@ -407,11 +412,11 @@ mod tests {
 
             let words = line(Format::Text, &record);
             prop_assert_eq!(words.matches(char::is_control).collect::<Vec<_>>(), ["\n"]);
-            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 16);
+            prop_assert_eq!(words.matches(' ').count(), line(Format::Text, &unreadable_but_blamed()).matches(' ').count() + 17);
         }
     }
 
-    /// The text line with the same words as the property's records, sixteen pairs less.
+    /// The text line with the same words as the property's records, seventeen pairs less.
     fn unreadable_but_blamed() -> Record<'static> {
         Record {
             failure: unreadable().failure,

@@ -79,6 +79,7 @@ fn put_pairs(out: &mut Vec<u8>, record: &Record<'_>) {
         put_sticky(out, sticky);
     }
     put_pair(out, "hash_spilled", record.hash_spilled.map(str::as_bytes));
+    put_pair(out, "picked_as", record.picked_as.map(str::as_bytes));
     put_pair(out, "client", Some(record.client.as_bytes()));
     put_pair(out, "route", record.route.map(str::as_bytes));
     if let Some(tls) = record.tls {
