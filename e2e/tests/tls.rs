@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::tls::{Authority, Issued, TlsClient};
-use tidegate_testkit::{Endpoint, Proxy, Script, Tidegate, Wire, eventually};
+use tidegate_testkit::{Client, Endpoint, Port, Proxy, Script, Tidegate, Wire, eventually};
 
 fn https(endpoint: &Endpoint, tls: &str, more: &str) -> Proxy {
     let to = endpoint.address();
@@ -276,6 +276,33 @@ fn old_versions_silence_and_plain_http_are_refused() {
         assert!((outcome(word) - times).abs() < 0.5, "{word}: {}", outcome(word));
     }
     assert_eq!(endpoint.request_count(), 1);
+}
+
+/// Browsers open connections ahead, and say nothing on them until they need one.
+#[test]
+fn who_has_not_begun_a_handshake_does_not_hold_up_a_drain() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let keys = one(&authority).keys();
+    let ports = [(); 3].map(|()| Port::free());
+    let ways = [
+        format!("tls = {{ {keys} }}"),
+        "sni = { 'a.test' = 'app' }".into(),
+        format!("tls = {{ {keys} }}\ntcp = 'app'"),
+    ];
+    let listeners = ports.iter().zip(ways);
+    let listeners =
+        listeners.map(|(port, way)| format!("[[listener]]\nbind = '{}'\n{way}\n", port.address()));
+    let timeouts = "timeout = { handshake = '1h', head = '1h', drain = '1h' }";
+    let mut proxy = Tidegate::with(format!(
+        "to = 'app'\n{timeouts}\n[[listener]]\nbind = '{{listen}}'\n{}[cluster.app]\nendpoints = ['{}']\n",
+        listeners.collect::<String>(),
+        endpoint.address()
+    ))
+    .start();
+    let _silent = ports.each_ref().map(|port| Client::connect(port.address()));
+    eventually("they are in", || proxy.metrics().sum("tidegate_listener_connections", &[]) > 2.5);
+    proxy.drain();
+    assert!(proxy.wait().success());
 }
 
 /// They name nothing that they would believe: in TLS 1.2 that means SHA-1, and before there was no other choice.

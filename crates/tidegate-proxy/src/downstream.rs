@@ -91,6 +91,12 @@ impl Connection {
         Parts { open, listener, stream, client, alarm }
     }
 
+    /// Whoever says nothing then has failed at it.
+    fn owes_a_handshake(&self) -> bool {
+        let is_due = self.client.entrance != Entrance::HeaderRequired;
+        is_due && matches!(&self.stream, Stream::Tls(stream) if !stream.is_encrypted())
+    }
+
     /// How long the client may be silent: a header of a proxy in front is due at once, a request comes when it comes.
     fn patience(&self) -> Duration {
         let listener = self.listener.current();
@@ -118,7 +124,8 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
         let worker = &connection.open.worker;
         let idle_until = after(idle_since, connection.patience());
         let wait = Wait { idle_until, warm_until: after(now(), WARM) };
-        if !Readable::new(worker, &connection.stream, &connection.alarm, wait).await {
+        let says_something = Readable::new(worker, &connection.stream, &connection.alarm, wait).await;
+        if !says_something && (worker.is_draining() || !connection.owes_a_handshake()) {
             return;
         }
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection, idle_since))).await {
@@ -153,18 +160,25 @@ pub(crate) async fn unless_it_panics<F: Future>(mut busy: Pin<Box<F>>) -> Option
     .await
 }
 
-/// How long the next request is waited for.
+/// How long what the client says next is waited for.
 #[derive(Clone, Copy)]
-struct Wait {
+pub(crate) struct Wait {
     idle_until: Moment,
     /// As long as that even by a worker that drains: the request may be on its way already, and closing would lose it. It
     /// is served, and its answer says that the connection closes.
     warm_until: Moment,
 }
 
+impl Wait {
+    /// For the first that it says.
+    pub(crate) fn begun(now: Moment, idle_until: Moment) -> Self {
+        Self { idle_until, warm_until: after(now, WARM) }
+    }
+}
+
 /// Waits for the client to say something. `false`: it did not in time. Written out, because every idle client is one of these: an
 /// `async fn` holds its arguments twice.
-struct Readable<'a> {
+pub(crate) struct Readable<'a> {
     worker: &'a Worker,
     stream: &'a Stream,
     alarm: &'a Alarm,
@@ -173,7 +187,7 @@ struct Readable<'a> {
 }
 
 impl<'a> Readable<'a> {
-    fn new(worker: &'a Worker, stream: &'a Stream, alarm: &'a Alarm, wait: Wait) -> Self {
+    pub(crate) fn new(worker: &'a Worker, stream: &'a Stream, alarm: &'a Alarm, wait: Wait) -> Self {
         Self { worker, stream, alarm, wait, armed: NEVER }
     }
 }

@@ -247,6 +247,9 @@ fn admit(worker: &Rc<Worker>, state: &Rc<ListenerState>, transport: Transport, p
     }
     let open = Open { worker: Rc::clone(worker), _counted: (total, own) };
     worker.connection_began();
+    if listener.tls.is_some() || listener.passage.is_some() {
+        transport.supposes_nothing(); // there, more is begun for whoever seems to speak than for HTTP
+    }
     let stream = match &listener.tls {
         None => Stream::Plain(transport),
         Some(_) => Stream::Tls(Box::new(TlsStream::new(transport, Rc::clone(&worker.tls_scratch)))),

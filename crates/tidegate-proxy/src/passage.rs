@@ -10,7 +10,7 @@
 use crate::affinity::affinity;
 use crate::attempts::Attempts;
 use crate::client::{Client, ClientAddress, Heard};
-use crate::downstream::{Late, begin, enter, read_more, secure};
+use crate::downstream::{Late, Readable, Wait, begin, enter, read_more, secure};
 use crate::entrance::Entrance;
 use crate::failure::{Cause, Failure, Stage};
 use crate::listener::ListenerState;
@@ -118,7 +118,7 @@ async fn begun<'w>(
                 return Ok(lent);
             }
             Poll::Ready(_) => return Err(Fate::Close),
-            Poll::Pending => {} // a false alarm, with which every connection begins
+            Poll::Pending => {} // a false alarm
         }
     }
 }
@@ -131,8 +131,9 @@ async fn lend_when_readable<'w>(
     deadline: Moment,
 ) -> Result<Lent<'w>, Fate> {
     loop {
-        let readable = alarm.within(deadline, poll_fn(|cx| stream.poll_readable(cx))).await;
-        readable.map_err(|_| Fate::Close)?;
+        if !Readable::new(worker, stream, alarm, Wait::begun(now(), deadline)).await {
+            return Err(Fate::Close);
+        }
         if !worker.workspaces.are_all_lent()
             || worker.workspaces.with_scratch(|room| stream.try_read(room)).is_ready()
         {

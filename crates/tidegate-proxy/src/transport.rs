@@ -119,6 +119,13 @@ impl Transport {
         each!(self, inner => inner.try_io(Interest::READABLE, || Ok(()))).is_ok()
     }
 
+    /// Nobody knows whether there is anything to read: the runtime supposes it of what has just been accepted. Spares whoever
+    /// waits a false alarm.
+    pub(crate) fn supposes_nothing(&self) {
+        let unread = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = each!(self, inner => inner.try_io(Interest::READABLE, unread));
+    }
+
     /// Its number.
     pub(crate) fn descriptor(&self) -> u64 {
         u64::from(each!(self, inner => inner.as_raw_fd()).unsigned_abs())
