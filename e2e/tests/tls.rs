@@ -255,6 +255,9 @@ fn old_versions_silence_and_plain_http_are_refused() {
     let new = authority.client_of(&[&rustls::version::TLS13]).connect(proxy.address(), "app.test");
     new.unwrap().get("app.test", "/").unwrap();
 
+    let other = authority.client().speaking(&["imap"]).connect(proxy.address(), "app.test");
+    assert!(other.unwrap_err().contains("NoApplicationProtocol"));
+
     let mut half = proxy.client();
     half.send([22, 3, 1, 2, 0, 1]);
     half.expect_closed();
@@ -264,7 +267,9 @@ fn old_versions_silence_and_plain_http_are_refused() {
     assert_eq!(reply.status, 400);
     assert_eq!(reply.cause(), Some("handshake_not_tls"));
     assert!(String::from_utf8(reply.body).unwrap().contains("https://"));
-    for (cause, times) in [("no_shared_version", 1.0), ("timeout", 2.0), ("not_tls", 1.0)] {
+    for (cause, times) in
+        [("no_shared_protocol", 1.0), ("no_shared_version", 1.0), ("timeout", 2.0), ("not_tls", 1.0)]
+    {
         let cause = format!("handshake_{cause}");
         proxy.output().wait_for_stdout(&[&format!(
             "\"ended_by\":\"downstream\",\"stage\":\"head\",\"cause\":\"{cause}\""

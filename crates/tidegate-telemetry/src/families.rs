@@ -80,7 +80,7 @@ families! {
     TCP_BYTES = Counter "tidegate_tcp_bytes" ["listener", "direction"]
         "Bytes of connections that were passed on as they are and have ended; direction is in (from clients) or out.";
     TLS_HANDSHAKES = Counter "tidegate_tls_handshakes" ["listener", "outcome"]
-        "TLS handshakes with clients; outcome is full, resumed, challenge (an authority looked at what it asked for), or why there was none: alert (from the client), client_cert_bad, client_cert_missing, client_cert_revoked, client_gone, failed, limit (no turn among limit.handshakes in time), no_shared_signature, no_shared_suite, no_shared_version, not_tls or timeout.";
+        "TLS handshakes with clients; outcome is full, resumed, challenge (an authority looked at what it asked for), or why there was none: alert (from the client), client_cert_bad, client_cert_missing, client_cert_revoked, client_gone, failed, limit (no turn among limit.handshakes in time), no_shared_protocol, no_shared_signature, no_shared_suite, no_shared_version, not_tls or timeout.";
     TLS_CONNECTIONS = Counter "tidegate_tls_connections" ["listener", "version", "protocol", "handshake"]
         "Encrypted connections from clients, by what was agreed on: version is 1.2 or 1.3, protocol (ALPN) is h2, http/1.1 or none, handshake is full or resumed.";
     CERTIFICATE_EXPIRY = Gauge "tidegate_tls_certificate_not_after_timestamp_seconds" ["certificate"]

@@ -36,6 +36,8 @@ pub enum Handshake {
     Full,
     /// As many were under way as may be: it had no turn in time, or took too long while others had none.
     Limit,
+    /// Nothing that the client offers to speak (ALPN) is spoken here.
+    NoSharedProtocol,
     /// Nothing that both would sign with.
     NoSharedSignature,
     NoSharedSuite,
@@ -48,11 +50,12 @@ pub enum Handshake {
 }
 
 impl Handshake {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Alert,
         Self::ClientCertBad,
         Self::ClientCertMissing,
         Self::ClientCertRevoked,
+        Self::NoSharedProtocol,
         Self::NoSharedSignature,
         Self::NoSharedSuite,
         Self::NoSharedVersion,
@@ -73,6 +76,7 @@ impl Handshake {
             Self::ClientCertBad => "client_cert_bad",
             Self::ClientCertMissing => "client_cert_missing",
             Self::ClientCertRevoked => "client_cert_revoked",
+            Self::NoSharedProtocol => "no_shared_protocol",
             Self::NoSharedSignature => "no_shared_signature",
             Self::NoSharedSuite => "no_shared_suite",
             Self::NoSharedVersion => "no_shared_version",
@@ -93,6 +97,7 @@ impl Handshake {
             Error::AlertReceived(_) => Self::Alert,
             Error::InvalidCertificate(CertificateError::Revoked) => Self::ClientCertRevoked,
             Error::InvalidCertificate(_) => Self::ClientCertBad,
+            Error::NoApplicationProtocol => Self::NoSharedProtocol,
             Error::NoCertificatesPresented => Self::ClientCertMissing,
             Error::PeerIncompatible(Lacks::NoCipherSuitesInCommon | Lacks::NoKxGroupsInCommon) => {
                 Self::NoSharedSuite
@@ -122,6 +127,7 @@ impl Handshake {
             Self::ClientCertMissing => "handshake_client_cert_missing",
             Self::ClientCertRevoked => "handshake_client_cert_revoked",
             Self::Limit => "handshake_limit",
+            Self::NoSharedProtocol => "handshake_no_shared_protocol",
             Self::NoSharedSignature => "handshake_no_shared_signature",
             Self::NoSharedSuite => "handshake_no_shared_suite",
             Self::NoSharedVersion => "handshake_no_shared_version",
