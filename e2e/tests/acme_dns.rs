@@ -200,10 +200,16 @@ fn a_server_that_knows_another_key_is_told_of() {
         let mut site = Site::new(|pebble| pebble.asking(named.address()));
         site.pebble.start();
         let key = site.folder.path().join("other.key");
-        std::fs::write(&key, "key \"acme\" { algorithm hmac-sha256; secret \"b3RoZXI=\"; };").unwrap();
-        let dns = format!("server = '127.0.0.1', key = '{}', resolver = '127.0.0.1'", key.display());
-        let proxy = site.proxy("['app.test']", &dns);
-        let said = proxy.output().wait_for_stderr(&["no new certificate for app.test"]);
-        assert!(said.contains("127.0.0.1:53 refused to change app.test.: Not authorized"), "{said}");
+        for (name, why) in
+            [("acme", "its key of that name is another one"), ("other", "it knows no such key")]
+        {
+            let text = format!("key \"{name}\" {{ algorithm hmac-sha256; secret \"b3RoZXI=\"; }};");
+            std::fs::write(&key, text).unwrap();
+            let dns = format!("server = '127.0.0.1', key = '{}', resolver = '127.0.0.1'", key.display());
+            let proxy = site.proxy("['app.test']", &dns);
+            let said = proxy.output().wait_for_stderr(&["no new certificate for app.test"]);
+            let expected = format!("127.0.0.1:53 refused to change app.test.: Not authorized: {why}");
+            assert!(said.contains(&expected), "{said}");
+        }
     });
 }

@@ -5,6 +5,7 @@ use super::{Change, DnsError, Record};
 use hickory_proto::op::update_message::{append, delete_by_rdata};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::TXT;
+use hickory_proto::rr::rdata::tsig::TsigError;
 use hickory_proto::rr::{RData, RecordSet, TSigner};
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +39,7 @@ pub(super) async fn send(
     let answer = Message::from_vec(&bytes).map_err(|error| garbled(error.to_string()))?;
     // A refusal need not be signed: whoever knows not the key cannot (RFC 8945 §5.3.2).
     if answer.metadata.response_code != ResponseCode::NoError {
-        let code = answer.metadata.response_code.to_string();
+        let code = refusal(&answer);
         return Err(DnsError::Refused { server: address.to_owned(), zone: zone.apex.to_ascii(), code });
     }
     if answer.metadata.id != message.metadata.id {
@@ -48,6 +49,18 @@ pub(super) async fn send(
         Some(mut verifier) => verifier.verify(&bytes).map(drop).map_err(|error| garbled(error.to_string())),
         None => Ok(()),
     }
+}
+
+/// RFC 8945 §5.3: where it is about the signature, the signature of the answer says why.
+fn refusal(answer: &Message) -> String {
+    let code = answer.metadata.response_code.to_string();
+    let why = match answer.signature().and_then(|signature| signature.data.error.as_ref()) {
+        Some(TsigError::BadKey) => "it knows no such key",
+        Some(TsigError::BadSig) => "its key of that name is another one",
+        Some(TsigError::BadTime) => "its clock and this one are too far apart",
+        Some(TsigError::BadTrunc | TsigError::Unknown(_)) | None => return code,
+    };
+    format!("{code}: {why}")
 }
 
 /// The first of its addresses that answers.
