@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Ended, Endpoint, EndpointId, Moment, Pick};
+use tidegate_balance::{Algorithm, Balancer, Ended, Endpoint, EndpointId, LoadBound, Moment, Pick};
 
 fn main() -> Result<(), String> {
     let [algorithm, endpoints, picks] = arguments()?;
@@ -33,6 +33,7 @@ fn algorithm_named(name: &str) -> Result<Algorithm, String> {
         "least_request" => Ok(Algorithm::LeastRequest),
         "random" => Ok(Algorithm::Random { choices: 2 }),
         "rendezvous" => Ok(Algorithm::Rendezvous { bound: None }),
+        "rendezvous_drain_time" => Ok(Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) }),
         "round_robin" => Ok(Algorithm::RoundRobin),
         _ => Err(format!("no algorithm is called `{name}`")),
     }
