@@ -195,6 +195,20 @@ fn what_a_hash_does_not_send_home_is_counted_and_logged_with_the_reason() {
 }
 
 #[test]
+fn the_status_says_how_many_requests_a_bound_by_drain_time_lets_stay() {
+    let endpoints = endpoints(&["a", "b"]);
+    let more = "balance = { algorithm = \"hash\", bound_percent = 125 }\n";
+    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), more).start();
+    let status = || proxy.admin("/status").text().replace(' ', "");
+    assert_eq!(status().matches("\"unhurried\":null").count(), 2);
+    proxy.get("/");
+    eventually("one has answered, and the other has not", || {
+        let status = status();
+        status.contains("\"unhurried\":1") && status.contains("\"unhurried\":null")
+    });
+}
+
+#[test]
 fn a_request_that_is_a_last_resort_or_a_trial_is_counted_and_logged_as_one() {
     let mut endpoints = endpoints(&["a", "b"]);
     let more = "passive = { retry_after = \"1s\" }\n[log]\naccess = \"stdout\"\n";

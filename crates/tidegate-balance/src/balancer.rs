@@ -214,6 +214,14 @@ impl Balancer {
         self.most_in_flight(index, self.seats.get(index)?, now).filter(|most| *most != u32::MAX)
     }
 
+    /// How many requests at a time have been seen not to wait at this position, or have not been tried yet, and so do not spill;
+    /// `None` where no bound goes by that, or before the first answer.
+    pub fn unhurried(&self, index: usize) -> Option<u32> {
+        let seat = self.seats.get(index)?;
+        let most = seat.state.published().unhurried.get() / seat.lightness;
+        (most > 0.0 && self.learner.as_ref()?.watches_waiting()).then_some(most as u32)
+    }
+
     /// Whether a request that has tried nothing could be picked an endpoint for: one that is up and has room.
     pub fn has_room(&self, now: Moment) -> bool {
         self.has_another(&Pick { now, random: 0, hash: None, tried: &[] })

@@ -234,6 +234,7 @@ mod tests {
                 lease.settle(answered, now);
             }
         }
+        assert!(fleet.unhurried(0).is_some_and(|most| most >= 4) && fleet.unhurried(1).is_none());
         let seats = Seat::all(fleet.endpoints(), &[]);
         let _held: Vec<_> = (0..3).map(|_| fleet.lease(0, now).unwrap()).collect();
         assert!(seats[0].serves_at_once(now + Duration::from_millis(10)));

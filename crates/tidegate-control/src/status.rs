@@ -86,6 +86,8 @@ pub struct EndpointStatus {
     pub in_flight: u32,
     /// How many may be in flight, where that is limited.
     pub request_limit: Option<u32>,
+    /// How many may be, as far as has been seen, before one waits: within that nobody spills, where a bound goes by drain time.
+    pub unhurried: Option<u32>,
     /// What is believed of it, where `adaptive` chooses.
     pub beliefs: Option<BeliefStatus>,
     pub connections: usize,
@@ -156,6 +158,7 @@ impl ClusterStatus {
                 .map(|(index, ((endpoint, upstream), listed))| {
                     let status = EndpointStatus {
                         request_limit: cluster.balancer.request_limit(index, now),
+                        unhurried: cluster.balancer.unhurried(index),
                         ..EndpointStatus::read(endpoint, upstream, listed, overview, now)
                     };
                     if is_adaptive { status.with_beliefs(&endpoint.state, now) } else { status }
@@ -185,6 +188,7 @@ impl EndpointStatus {
             zone: listed.zone.clone(),
             in_flight: endpoint.state.in_flight(),
             request_limit: None,
+            unhurried: None,
             beliefs: None,
             connections: upstream.open.load(Relaxed),
             idle_connections: upstream.idle.load(Relaxed),

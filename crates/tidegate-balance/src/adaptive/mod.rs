@@ -66,6 +66,10 @@ impl Adaptive {
         Self { watches_waiting: true, ..self }
     }
 
+    pub(crate) fn watches_waiting(&self) -> bool {
+        self.watches_waiting
+    }
+
     #[inline(never)]
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<Choice> {
         let mut search = Search::new(self.fleet.patience(), candidates.now());

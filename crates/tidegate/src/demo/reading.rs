@@ -165,6 +165,7 @@ mod tests {
             zone: None,
             in_flight: 3,
             request_limit: None,
+            unhurried: None,
             beliefs: None,
             connections: 4,
             idle_connections: 1,
