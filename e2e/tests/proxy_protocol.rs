@@ -156,12 +156,13 @@ fn an_unlisted_peer_has_the_time_of_a_handshake_from_the_connection_on() {
         endpoint.address()
     );
     let proxy = Tidegate::with(config).start();
-    let mut slow = proxy.client();
+    let (mut slow, mut silent) = (proxy.client(), proxy.client());
     std::thread::sleep(timeout * 3 / 4);
     let first_byte = Instant::now();
     slow.send([22]);
     slow.expect_closed();
     assert!(first_byte.elapsed() < timeout, "it had all of the time once more");
+    silent.expect_closed();
     proxy.output().wait_for_stdout(&["\"cause\":\"handshake_timeout\""]);
     assert_eq!(
         authority.client().connect(proxy.address(), "app.test").unwrap().get("app.test", "/").unwrap().0,

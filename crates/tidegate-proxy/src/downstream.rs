@@ -93,7 +93,8 @@ impl Connection {
 
     /// Whoever says nothing then has failed at it.
     fn owes_a_handshake(&self) -> bool {
-        let is_due = self.client.entrance != Entrance::HeaderRequired;
+        // Where nothing has to be looked at before, and a reload has not made the listener one without TLS.
+        let is_due = self.client.entrance == Entrance::Open && self.listener.current().tls.is_some();
         is_due && matches!(&self.stream, Stream::Tls(stream) if !stream.is_encrypted())
     }
 
