@@ -9,11 +9,14 @@ pub mod hpack;
 mod answer; // heads of answers, and trailers: from text to field blocks
 mod arrived; // bytes of a body, until they are read
 mod budget; // frames that move nothing, and how many may come
-mod connection; // one client's connection: frames in, requests out
+mod connection; // one client's connection
+mod ending; // how streams and connections end
 mod fault; // what ends a connection, or a stream
 mod field; // what may be in names and values
 mod frame; // the nine bytes that frames begin with
 mod outgoing; // bytes for the client, until they leave
+mod reading; // what streams hear from the client
+mod receiving; // frames of the client, and what they mean
 mod request; // heads of requests, and trailers: from field blocks to text
 mod sending; // what streams say to the client
 mod settings; // what both sides allow

@@ -16,6 +16,11 @@ const FIELDS_USUAL: usize = 24;
 /// part of one piece keeps all of it: heads of 3 KiB with a request's number in each made a connection 40 KiB larger.
 const SHARED_BYTES_MAX: usize = 512;
 
+/// RFC 7541 §7.1.3: what gives access is kept out of all tables, so that nobody who can make requests can find it out piece by piece.
+fn is_secret(name: &str) -> bool {
+    matches!(name, "authorization" | "cookie" | "proxy-authorization")
+}
+
 /// RFC 9113 §8.2.2.
 fn is_connection_specific(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade")
@@ -111,7 +116,8 @@ pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead>
     let mut has_body = false;
     let (mut protocol, mut key) = (None, None);
     for line in lines {
-        let (name, value) = field(&text, line)?;
+        let (name, mut value) = field(&text, line)?;
+        value.set_sensitive(is_secret(name.as_str()));
         match name.as_str() {
             "host" => authority = Some(Authority::try_from(value.as_bytes()).ok()?),
             "transfer-encoding" => has_body = true,
@@ -191,6 +197,14 @@ mod tests {
         assert_eq!((first, last), (&b"1"[..], &b"2"[..]));
         let apart = head.find(" 2\r").unwrap() - head.find(" 1\r").unwrap();
         first.as_ptr().wrapping_add(apart) == last.as_ptr()
+    }
+
+    #[test]
+    fn what_gives_access_is_kept_out_of_tables() {
+        let text = b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: a\r\nAccept: b\r\nCookie: c\r\n\r\n";
+        let head = request(text, "http").unwrap().head;
+        let secret = |name: &str| head.headers()[name].is_sensitive();
+        assert_eq!(["authorization", "accept", "cookie"].map(secret), [true, false, true]);
     }
 
     #[test]

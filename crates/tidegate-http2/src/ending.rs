@@ -1,0 +1,91 @@
+//! How streams and connections end: by faults, resets, goodbyes, or because nobody is there any more.
+
+use crate::connection::{ASKS, Connection, Goodbye, LAST_STREAM, LEAVES};
+use crate::fault::{Code, Fault};
+use crate::frame::kind;
+
+/// Streams that had to be reset, of one connection, before it ends (CVE-2025-8671).
+const STREAM_FAULTS_MAX: u32 = 100;
+
+impl Connection {
+    /// The client has done something on a stream that it must not: the stream is reset.
+    pub(crate) fn find_fault(&mut self, id: u32, code: Code) -> Result<(), Fault> {
+        self.reset(id, code);
+        self.close(id);
+        self.malformed += u32::from(code == Code::PROTOCOL_ERROR);
+        self.stream_faults += 1;
+        if self.stream_faults > STREAM_FAULTS_MAX { Err(Fault::StreamFaults) } else { Ok(()) }
+    }
+
+    pub(crate) fn reset(&mut self, id: u32, code: Code) {
+        self.out.put_reset(id, code);
+        self.streams.note_reset(id);
+    }
+
+    /// Nothing more is read from a stream, or written to it.
+    pub(crate) fn close(&mut self, id: u32) {
+        if let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) {
+            stream.is_reset = true;
+            stream.wake();
+            let unread = stream.arrived.clear();
+            self.give_back(unread);
+        }
+    }
+
+    /// Streams that were reset because they are malformed, since that was asked last.
+    pub fn take_malformed(&mut self) -> u32 {
+        std::mem::take(&mut self.malformed)
+    }
+
+    /// Asks the client whether it is there.
+    pub fn ask(&mut self) {
+        self.awaits_pong = true;
+        self.out.put(kind::PING, 0, 0, &ASKS);
+    }
+
+    pub fn awaits_pong(&self) -> bool {
+        self.awaits_pong
+    }
+
+    /// Takes no more streams but for those that are on their way (RFC 9113 §6.8).
+    pub fn say_goodbye(&mut self) {
+        if self.goodbye == Goodbye::NotSaid {
+            self.goodbye = Goodbye::Announced;
+            self.out.put_goodbye(LAST_STREAM, Code::NO_ERROR);
+            self.out.put(kind::PING, 0, 0, &LEAVES);
+        }
+    }
+
+    /// Says why nothing goes on, and ends all streams.
+    pub fn break_off(&mut self, code: Code) {
+        if self.goodbye != Goodbye::Broken {
+            self.out.put_goodbye(self.last_stream, code);
+            self.end_streams();
+        }
+    }
+
+    /// The client is gone.
+    pub fn lose(&mut self) {
+        self.out.clear();
+        self.end_streams();
+    }
+
+    fn end_streams(&mut self) {
+        self.goodbye = Goodbye::Broken;
+        for stream in self.streams.iter_mut() {
+            stream.is_reset = true;
+            stream.arrived.clear();
+            stream.wake();
+        }
+    }
+
+    /// Nothing more can come of it.
+    pub fn is_over(&self) -> bool {
+        let is_last = match self.goodbye {
+            Goodbye::Broken => return true,
+            Goodbye::Final(_) => true,
+            Goodbye::NotSaid | Goodbye::Announced => self.peer_leaves,
+        };
+        is_last && self.streams.is_empty()
+    }
+}
