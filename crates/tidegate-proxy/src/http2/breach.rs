@@ -24,11 +24,11 @@ impl Breach {
     }
 
     /// How a connection, or a stream of it, ended; `None`: in a way that HTTP/2 has for it, or without a word. `is_settled`: its
-    /// SETTINGS have come; `is_agreed`: that it is spoken, as far as there is a way to agree on that.
-    pub(super) fn of(error: Option<&h2::Error>, is_settled: bool, is_agreed: bool) -> Option<Self> {
+    /// SETTINGS have come.
+    pub(super) fn of(error: Option<&h2::Error>, is_settled: bool) -> Option<Self> {
         let is_found = error.is_some_and(h2::Error::is_library);
         match error {
-            _ if !is_settled => (is_found || !is_agreed).then_some(Self::NotSpoken),
+            _ if !is_settled => is_found.then_some(Self::NotSpoken),
             Some(error) if is_found && error.is_reset() => Some(Self::Answer),
             _ => is_found.then_some(Self::Connection),
         }

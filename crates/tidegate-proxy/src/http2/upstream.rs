@@ -47,8 +47,6 @@ struct Shared {
     sender: SendRequest<Bytes>,
     streams: Cell<usize>,
     is_encrypted: bool,
-    /// That HTTP/2 is spoken, by ALPN (RFC 9113 §3.2); in the clear, by configuration.
-    is_agreed: bool,
     settled: Rc<Settled>,
     /// It ended, or takes no more requests.
     ends: Cell<bool>,
@@ -144,7 +142,6 @@ impl Http2Pool {
         guard: G,
     ) -> Result<Http2Request, h2::Error> {
         let is_encrypted = stream.is_encrypted();
-        let is_agreed = !is_encrypted || stream.speaks_http2();
         let mut builder = Builder::new();
         builder
             .initial_window_size(WINDOW_BYTES.0)
@@ -159,7 +156,6 @@ impl Http2Pool {
             sender,
             streams: Cell::new(0),
             is_encrypted,
-            is_agreed,
             settled: Rc::clone(&settled),
             ends: Cell::new(false),
             breach: Cell::new(None),
@@ -193,7 +189,7 @@ impl Shared {
     }
 
     fn breach_by(&self, error: Option<&h2::Error>) -> Option<Breach> {
-        Breach::of(error, self.settled.has_come(), self.is_agreed)
+        Breach::of(error, self.settled.has_come())
     }
 
     fn occupy(self: &Rc<Self>) -> Http2Request {
