@@ -52,13 +52,18 @@ fn trailers_pass_both_ways() {
     let client = Http2Client::clear(proxy.address());
     let mut trailers = HeaderMap::new();
     trailers.insert("x-check", HeaderValue::from_static("9"));
-    let request = Http2Client::request("POST", "app.test", "/trailers");
-    let reply = client.exchange(request, Some(b"body"), Some(trailers)).unwrap();
-    assert_eq!(reply.body, b"body");
-    assert_eq!(
-        (reply.trailers.get("x-check").unwrap(), reply.trailers.get("x-end").unwrap()),
-        (&HeaderValue::from_static("9"), &HeaderValue::from_static("1"))
-    );
+    for is_measured in [false, true] {
+        let mut request = Http2Client::request("POST", "app.test", "/trailers");
+        if is_measured {
+            request.headers_mut().insert("content-length", HeaderValue::from_static("4"));
+        }
+        let reply = client.exchange(request, Some(b"body"), Some(trailers.clone())).unwrap();
+        assert_eq!((&reply.body[..], reply.field("content-length").is_some()), (&b"body"[..], is_measured));
+        assert_eq!(
+            (reply.trailers.get("x-check").unwrap(), reply.trailers.get("x-end").unwrap()),
+            (&HeaderValue::from_static("9"), &HeaderValue::from_static("1"))
+        );
+    }
     let reply = proxy.client().get("/trailers");
     assert_eq!(reply.trailers.first("x-end"), Some("1"));
 }

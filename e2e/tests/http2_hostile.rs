@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use tidegate_testkit::http2_raw::{self as raw, Fate, PREFACE, RawHttp2, code, flag, kind, setting};
-use tidegate_testkit::{Delivery, Gone, Script, eventually};
+use tidegate_testkit::{Delivery, Gone, Script, Then, eventually};
 
 use crate::door::Door;
 
@@ -92,6 +92,36 @@ fn a_client_that_takes_back_some_of_its_requests_stays() {
             assert_eq!(client.fate(stream).status(), Some(200), "request {number}");
         }
     }
+}
+
+/// That is how watches, event sources and videos end: what was answered has not been taken back.
+#[test]
+fn a_client_that_cancels_answers_that_have_begun_stays() {
+    let door =
+        Door::with(Script::writes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun", Then::Hang), "");
+    let mut client = connect(&door);
+    for number in 0..150 {
+        let stream = 2 * number + 1;
+        assert!(client.send(raw::get(stream, "/")));
+        client.wait_for(kind::DATA, stream).unwrap_or_else(|gone| panic!("request {number}: {gone:?}"));
+        client.send(raw::reset(stream, code::CANCEL));
+    }
+}
+
+/// They may all be sent before the client knows how many are taken at once.
+#[test]
+fn three_hundred_uploads_at_once_are_answered_or_refused() {
+    let door = Door::open();
+    let mut client = RawHttp2::over(door.proxy.client());
+    let streams: Vec<u32> = (0..300).map(|number| 2 * number + 1).collect();
+    let heads = streams.iter().flat_map(|stream| raw::post(*stream, "/", &[]));
+    let hello = [PREFACE, &raw::settings(&[])].concat();
+    let bodies = streams.iter().flat_map(|stream| raw::last_data(*stream, "hello"));
+    client.send(hello.into_iter().chain(heads).chain(bodies).collect::<Vec<u8>>());
+    let fates: Vec<_> = streams.iter().map(|stream| client.fate(*stream)).collect();
+    let answered = fates.iter().filter(|fate| fate.status() == Some(200)).count();
+    let refused = fates.iter().filter(|fate| **fate == Fate::Reset(code::REFUSED_STREAM)).count();
+    assert_eq!((answered, refused), (STREAMS_MAX, 300 - STREAMS_MAX));
 }
 
 /// CVE-2025-8671: it is the proxy that resets, because it has to.
@@ -463,6 +493,12 @@ fn forbidden_frames() -> Forbidden {
         ("a reset of a stream that is none", raw::reset(5, code::CANCEL), &[PROTOCOL_ERROR]),
         ("a window for a stream that is none", raw::window_update(5, 1), &[PROTOCOL_ERROR]),
         (
+            "a window for a stream of ours",
+            [raw::get(3, "/"), raw::window_update(2, 1)].concat(),
+            &[PROTOCOL_ERROR],
+        ),
+        ("a reset of a stream of ours", [raw::get(3, "/"), raw::reset(2, 0)].concat(), &[PROTOCOL_ERROR]),
+        (
             "a number that went down",
             [raw::get(5, "/"), raw::get(3, "/")].concat(),
             &[PROTOCOL_ERROR, STREAM_CLOSED],
@@ -708,6 +744,20 @@ fn a_thousand_idle_connections_of_http2_cost_little_and_are_let_go() {
         assert_ne!(client.end(), Fate::Closed(Gone::Silent));
     }
     eventually("all descriptors are given back", || door.proxy.open_descriptors() <= descriptors + 2);
+}
+
+/// It has no request, and nothing is lost with it.
+#[test]
+fn a_client_that_sleeps_does_not_hold_a_drain_up() {
+    let mut door = Door::open();
+    let mut client = connect(&door);
+    client.send(raw::get(1, "/"));
+    assert_eq!(client.fate(1).status(), Some(200));
+    std::thread::sleep(Duration::from_millis(1500)); // longer than tasks wait for another one
+    let started = Instant::now();
+    door.proxy.drain();
+    assert!(door.proxy.wait().success());
+    assert!(started.elapsed() < Duration::from_secs(10), "after {:?}", started.elapsed());
 }
 
 /// RFC 9113 §6.8: what has begun is finished.

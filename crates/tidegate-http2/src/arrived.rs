@@ -1,5 +1,8 @@
 //! Bytes of a body that have arrived, until somebody reads them; as many as the windows let come. Knows no windows.
 
+/// Room that a stream keeps when all has been read: what a client may send before somebody takes much of it.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
     bytes: Vec<u8>,
@@ -30,6 +33,7 @@ impl Arrived {
         if self.is_empty() {
             self.read = 0;
             self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES_MAX);
         }
         length
     }

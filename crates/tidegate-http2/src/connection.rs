@@ -95,6 +95,8 @@ pub struct Connection {
     pub(crate) pseudo: PseudoFields,
     pub budget: Budget,
     pub(crate) stream_faults: u32,
+    /// Requests so far.
+    pub(crate) begun: u32,
     pub(crate) malformed: u32,
     /// The highest number of a stream so far.
     pub(crate) last_stream: u32,
@@ -116,10 +118,17 @@ pub struct Connection {
     /// Who waits for room, and who for that and the connection's window, in the order of their turns.
     pub(crate) queued_heads: VecDeque<Slot>,
     pub(crate) queued_bodies: VecDeque<Slot>,
-    /// Somebody moves bytes at the moment, or knows that there are some to move.
-    pub(crate) is_driven: bool,
-    /// Has to be told.
-    pub(crate) driver: Sleeper,
+    pub(crate) driver: Driver,
+}
+
+/// Whoever moves the bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Driver {
+    pub(crate) sleeper: Sleeper,
+    /// It moves bytes at the moment, or knows that there are some to move.
+    pub(crate) is_awake: bool,
+    /// It reads nothing until some of what waits has left.
+    pub(crate) stopped_reading: bool,
 }
 
 /// A field block that goes on in the next frame.
@@ -143,9 +152,10 @@ impl Connection {
             pseudo: PseudoFields::default(),
             budget: Budget::new(),
             stream_faults: 0,
+            begun: 0,
             malformed: 0,
             last_stream: 0,
-            streams: Streams::default(),
+            streams: Streams::new(limits.streams_max),
             window: ReceiveWindow::new(NARROW_BYTES),
             stream_window_bytes: NARROW_BYTES,
             settings_unheard: 1,
@@ -159,16 +169,15 @@ impl Connection {
             stream_send_window_bytes: NARROW_BYTES,
             queued_heads: VecDeque::new(),
             queued_bodies: VecDeque::new(),
-            driver: Sleeper::default(),
-            is_driven: false,
+            driver: Driver::default(),
         }
     }
 
     /// Something that has to go on soon, by a number of its own: the beginning, a frame or a field block. `rest` is what came of a frame
     /// that is not whole. Data may take its time, since whoever reads it has a patience of its own.
     pub fn unfinished(&self, rest: &[u8]) -> Option<u64> {
-        let is_data = rest.get(3) == Some(&kind::DATA);
-        let is_amid = self.frames == 0 || self.block.is_some() || (!rest.is_empty() && !is_data);
+        let is_of_frame = rest.get(3).is_some_and(|kind| *kind != kind::DATA);
+        let is_amid = self.frames == 0 || self.block.is_some() || is_of_frame;
         is_amid.then_some(self.frames)
     }
     /// Requests that are being served.
@@ -176,30 +185,30 @@ impl Connection {
         self.streams.len()
     }
 
-    /// Gives memory back that is not needed while nothing is served.
+    /// Gives memory back that is not needed at the time.
     pub fn trim(&mut self) {
         self.out.trim();
         self.streams.trim();
         self.pseudo = PseudoFields::default();
-        self.queued_heads = VecDeque::new();
-        self.queued_bodies = VecDeque::new();
+        self.queued_heads.shrink_to_fit();
+        self.queued_bodies.shrink_to_fit();
     }
 
     /// Whoever moves the bytes does so now, until `rest`; need not be woken.
     pub fn drive(&mut self, cx: &Context<'_>) {
-        self.driver.sleep(cx);
-        self.is_driven = true;
+        self.driver.sleeper.sleep(cx);
+        self.driver.is_awake = true;
     }
 
     pub fn rest(&mut self) {
-        self.is_driven = false;
+        self.driver.is_awake = false;
     }
 
     /// There is something to move.
     #[inline]
     pub fn wake_driver(&mut self) {
-        if !std::mem::replace(&mut self.is_driven, true) {
-            self.driver.wake();
+        if !std::mem::replace(&mut self.driver.is_awake, true) {
+            self.driver.sleeper.wake();
         }
     }
 }

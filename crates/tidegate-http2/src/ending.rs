@@ -4,8 +4,10 @@ use crate::connection::{ASKS, Connection, Goodbye, LAST_STREAM, LEAVES};
 use crate::fault::{Code, Fault};
 use crate::frame::kind;
 
-/// Streams that had to be reset, of one connection, before it ends (CVE-2025-8671).
+/// Streams that had to be reset, of one connection, before it ends (CVE-2025-8671): so many, and one in so many requests, since a proxy
+/// in front may share a connection among many clients.
 const STREAM_FAULTS_MAX: u32 = 100;
+const REQUESTS_PER_FAULT: u32 = 10;
 
 impl Connection {
     /// The client has done something on a stream that it must not: the stream is reset.
@@ -14,7 +16,8 @@ impl Connection {
         self.close(id);
         self.malformed += u32::from(code == Code::PROTOCOL_ERROR);
         self.stream_faults += 1;
-        if self.stream_faults > STREAM_FAULTS_MAX { Err(Fault::StreamFaults) } else { Ok(()) }
+        let most = STREAM_FAULTS_MAX + self.begun / REQUESTS_PER_FAULT;
+        if self.stream_faults > most { Err(Fault::StreamFaults) } else { Ok(()) }
     }
 
     pub(crate) fn reset(&mut self, id: u32, code: Code) {
@@ -58,10 +61,14 @@ impl Connection {
 
     /// Says why nothing goes on, and ends all streams.
     pub fn break_off(&mut self, code: Code) {
-        if self.goodbye != Goodbye::Broken {
-            self.out.put_goodbye(self.last_stream, code);
-            self.end_streams();
-        }
+        // RFC 9113 §6.8: the last stream "MUST NOT" go up.
+        let last_stream = match self.goodbye {
+            Goodbye::Broken => return,
+            Goodbye::Final(last) => last,
+            Goodbye::NotSaid | Goodbye::Announced => self.last_stream,
+        };
+        self.out.put_goodbye(last_stream, code);
+        self.end_streams();
     }
 
     /// The client is gone.

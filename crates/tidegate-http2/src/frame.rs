@@ -76,13 +76,15 @@ impl FrameHeader {
         }
     }
 
-    /// RFC 9113 §6: frames about the connection have no stream, all others that we know have one.
+    /// RFC 9113 §6: frames about the connection have no stream, all others that we know have one. §5.1.1: those of clients are odd;
+    /// even ones are idle for ever, and nothing but PRIORITY may be said of those (§5.1).
     pub(crate) fn has_wrong_stream(self) -> bool {
+        let is_even = self.stream.is_multiple_of(2);
         match self.kind {
             kind::SETTINGS | kind::PING | kind::GOAWAY => self.stream != 0,
-            kind::DATA | kind::HEADERS | kind::PRIORITY | kind::RST_STREAM | kind::CONTINUATION => {
-                self.stream == 0
-            }
+            kind::DATA | kind::HEADERS | kind::RST_STREAM | kind::CONTINUATION => is_even,
+            kind::PRIORITY => self.stream == 0,
+            kind::WINDOW_UPDATE => is_even && self.stream != 0,
             _ => false,
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Outgoing {
     bytes: Vec<u8>,
     /// Have left.
     sent: usize,
+    /// Where the last frame begins.
+    last_frame: usize,
 }
 
 impl Outgoing {
@@ -45,12 +47,13 @@ impl Outgoing {
     }
 
     pub(crate) fn handle_sent(&mut self, length: usize) {
-        self.sent = (self.sent + length).min(self.bytes.len());
+        self.sent = self.sent.saturating_add(length).min(self.bytes.len());
         if self.is_empty() {
             self.bytes.clear();
-            self.sent = 0;
-        } else if self.sent >= UNSENT_BYTES_MAX {
+            (self.sent, self.last_frame) = (0, 0);
+        } else if self.sent >= UNSENT_BYTES_MAX && self.last_frame >= self.sent {
             self.bytes.drain(..self.sent);
+            self.last_frame -= self.sent;
             self.sent = 0;
         }
     }
@@ -68,6 +71,7 @@ impl Outgoing {
 
     pub(crate) fn put(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         self.bytes.reserve(HEADER_BYTES + payload.len());
+        self.last_frame = self.bytes.len();
         self.bytes.extend_from_slice(&FrameHeader { length: payload.len(), kind, flags, stream }.bytes());
         self.bytes.extend_from_slice(payload);
     }
@@ -85,6 +89,20 @@ impl Outgoing {
         self.put(kind::WINDOW_UPDATE, 0, stream, &more.to_be_bytes());
     }
 
+    /// Says that a stream ends with the piece of a body that was put last, if it is one of its own and has not begun to leave.
+    pub(crate) fn end_last(&mut self, stream: u32) -> bool {
+        if self.last_frame < self.sent {
+            return false;
+        }
+        let Some(frame) = self.bytes.get_mut(self.last_frame..) else { return false };
+        let Some(header) = FrameHeader::read(frame) else { return false };
+        let is_its = header.kind == kind::DATA && header.stream == stream;
+        if let Some(flags) = frame.get_mut(4).filter(|_| is_its) {
+            *flags |= flag::END_STREAM;
+        }
+        is_its
+    }
+
     /// A field block, in as many frames as it takes; `None`: `write` could not.
     pub(crate) fn put_block<T>(
         &mut self,
@@ -93,6 +111,7 @@ impl Outgoing {
         ends: impl FnOnce(&T) -> bool,
     ) -> Option<T> {
         let start = self.bytes.len();
+        self.last_frame = start;
         self.bytes.extend_from_slice(&[0; HEADER_BYTES]);
         let Some(written) = write(&mut self.bytes) else {
             self.bytes.truncate(start);
@@ -158,6 +177,22 @@ mod tests {
                 .collect();
             assert_eq!(kinds, expected, "{length}");
         }
+    }
+
+    #[test]
+    fn a_stream_ends_with_its_last_piece_unless_that_has_begun_to_leave() {
+        let mut out = Outgoing::default();
+        out.put(kind::DATA, 0, 1, b"one");
+        assert!(!out.end_last(3), "of another stream");
+        assert!(out.end_last(1));
+        assert_eq!(FrameHeader::read(out.unsent()).map(|header| header.flags), Some(flag::END_STREAM));
+        out.put(kind::PING, 0, 0, &[0; 8]);
+        assert!(!out.end_last(1), "not the last");
+        out.put(kind::DATA, 0, 3, b"three");
+        out.handle_sent(12 + 17 + 1);
+        assert!(!out.end_last(3), "its header is half away");
+        out.handle_sent(usize::MAX);
+        assert!(!out.end_last(3), "nothing is there");
     }
 
     #[test]

@@ -74,6 +74,16 @@ impl Connection {
         self.streams.get(slot).is_none_or(Stream::is_readable)
     }
 
+    /// Whoever reads the body wants to be told its end, though its length is known: for what comes behind it.
+    pub fn expect_end(&mut self, slot: Slot) {
+        if let Some(stream) = self.streams.get_mut(slot) {
+            stream.wanted.is_unmeasured = true;
+            if stream.body == Body::Read {
+                stream.body = Body::Over;
+            }
+        }
+    }
+
     /// It has been reset, by either side, or its connection is broken.
     pub fn is_closed(&self, slot: Slot) -> bool {
         self.streams.get(slot).is_none_or(|stream| stream.is_reset)

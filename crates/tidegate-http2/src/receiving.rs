@@ -85,10 +85,6 @@ impl Connection {
         let fragment = header.unpadded(payload).ok_or(Fault::Protocol)?;
         let priority = if header.has(flag::PRIORITY) { 5 } else { 0 }; // RFC 9113 §5.3.2: it means nothing
         let fragment = fragment.get(priority..).ok_or(Fault::Protocol)?;
-        // RFC 9113 §5.1.1: those of clients are odd.
-        if header.stream.is_multiple_of(2) {
-            return Err(Fault::Protocol);
-        }
         let ends_stream = header.has(flag::END_STREAM);
         if header.has(flag::END_HEADERS) {
             return self.handle_block(header.stream, ends_stream, fragment, text);
@@ -136,14 +132,15 @@ impl Connection {
             return if self.budget.spend() { Ok(None) } else { Err(Fault::Flood) };
         }
         self.budget.earn_request();
-        let (wanted, left) = match head {
+        self.begun = self.begun.saturating_add(1);
+        let (wanted, left, is_too_large) = match head {
             Head::Malformed => return self.find_fault(id, Code::PROTOCOL_ERROR).map(|()| None),
-            Head::TooLarge => (None, None),
-            Head::Whole { wanted, length } => (Some(wanted), length),
+            Head::TooLarge { wanted } => (wanted, None, true),
+            Head::Whole { wanted, length } => (wanted, length, false),
         };
         let slot = self.streams.insert(Stream {
             id,
-            wanted: wanted.unwrap_or_default(),
+            wanted,
             is_reset: false,
             body: if ends { Body::Read } else { Body::Open },
             left,
@@ -157,7 +154,7 @@ impl Connection {
             writer: Sleeper::default(),
             is_queued: false,
         });
-        Ok(Some(Begun { slot, wanted }))
+        Ok(Some(Begun { slot, wanted: (!is_too_large).then_some(wanted) }))
     }
 
     fn handle_trailers(
@@ -174,10 +171,10 @@ impl Connection {
             .map_err(|_| Fault::Compression)?;
         let is_well_formed = trailers.is_well_formed();
         let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
-            return if self.streams.was_reset(id) { Ok(()) } else { Err(Fault::StreamClosed) };
+            return if self.streams.was_reset(id) { self.ignore() } else { Err(Fault::StreamClosed) };
         };
         if stream.is_reset {
-            return Ok(());
+            return self.ignore();
         }
         if stream.body != Body::Open {
             return self.find_fault(id, Code::STREAM_CLOSED);
@@ -204,15 +201,17 @@ impl Connection {
         }
         let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
             self.give_back(payload.len());
-            return if self.streams.was_reset(id) {
-                Ok(())
-            } else {
-                self.find_fault(id, Code::STREAM_CLOSED)
+            // It may have been sent before the client heard that the stream is over, or how many there may be.
+            let is_late = self.streams.was_reset(id) || self.settings_unheard > 0;
+            return match is_late {
+                true if data.is_empty() => self.ignore(),
+                true => Ok(()),
+                false => self.find_fault(id, Code::STREAM_CLOSED),
             };
         };
         if stream.is_reset {
             self.give_back(payload.len());
-            return Ok(());
+            return if data.is_empty() { self.ignore() } else { Ok(()) };
         }
         let ends = header.has(flag::END_STREAM);
         let left = stream.left.map(|left| left.checked_sub(data.len() as u64));
@@ -247,6 +246,11 @@ impl Connection {
             self.budget.earn_piece(data.len());
         }
         Ok(())
+    }
+
+    /// Of no use to anybody, and not free.
+    fn ignore(&mut self) -> Result<(), Fault> {
+        if self.budget.spend() { Ok(()) } else { Err(Fault::Flood) }
     }
 
     fn handle_priority(&mut self, header: FrameHeader, payload: &[u8]) -> Result<(), Fault> {

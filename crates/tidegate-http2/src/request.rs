@@ -31,7 +31,14 @@ pub(crate) enum Head {
     Whole { wanted: Wanted, length: Option<u64> },
     /// RFC 9113 §8.1.1.
     Malformed,
-    /// More than is read.
+    /// More than is read; what is known of it by then.
+    TooLarge { wanted: Wanted },
+}
+
+/// Why nothing more of a head is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unfit {
+    Malformed,
     TooLarge,
 }
 
@@ -84,7 +91,7 @@ pub(crate) struct HeadText<'a> {
     left: usize,
     /// Pseudo-fields are over.
     has_begun: bool,
-    fault: Option<Head>,
+    fault: Option<Unfit>,
     wanted: Wanted,
     length: Option<u64>,
     is_measured: bool,
@@ -114,21 +121,21 @@ impl<'a> HeadText<'a> {
     #[inline]
     pub(crate) fn take(&mut self, name: &[u8], value: &[u8]) -> ControlFlow<()> {
         let size = name.len() + value.len() + FIELD_OVERHEAD;
-        let Some(left) = self.left.checked_sub(size) else { return self.fail(Head::TooLarge) };
+        let Some(left) = self.left.checked_sub(size) else { return self.fail(Unfit::TooLarge) };
         self.left = left;
         if name.first() == Some(&b':') {
             if self.has_begun || !self.pseudo.put(name, value) {
-                return self.fail(Head::Malformed);
+                return self.fail(Unfit::Malformed);
             }
             return ControlFlow::Continue(());
         }
         if !self.has_begun && !self.begin() {
-            return self.fail(Head::Malformed);
+            return self.fail(Unfit::Malformed);
         }
-        if self.put(name, value) { ControlFlow::Continue(()) } else { self.fail(Head::Malformed) }
+        if self.put(name, value) { ControlFlow::Continue(()) } else { self.fail(Unfit::Malformed) }
     }
 
-    fn fail(&mut self, fault: Head) -> ControlFlow<()> {
+    fn fail(&mut self, fault: Unfit) -> ControlFlow<()> {
         self.fault = Some(fault);
         ControlFlow::Break(())
     }
@@ -193,6 +200,8 @@ impl<'a> HeadText<'a> {
                 self.length = number(value);
             }
             b"te" if value != b"trailers" => return false,
+            // RFC 8441 §5: not used; whoever carries it on by HTTP/1.1 makes one.
+            b"sec-websocket-key" if self.wanted.tunnel == Some(Tunnel::WebSocket) => return true,
             _ if is_connection_specific(name) => return false,
             _ => {}
         }
@@ -217,8 +226,13 @@ impl<'a> HeadText<'a> {
         if self.fault.is_none() && !self.has_begun && !self.begin() {
             return Head::Malformed;
         }
-        if let Some(fault) = self.fault {
-            return fault;
+        match self.fault {
+            Some(Unfit::Malformed) => return Head::Malformed,
+            Some(Unfit::TooLarge) => {
+                let _ = self.has_begun || self.begin(); // whatever else may be wrong with it
+                return Head::TooLarge { wanted: self.wanted };
+            }
+            None => {}
         }
         if !has_body && self.length.is_some_and(|length| length > 0) {
             return Head::Malformed; // RFC 9113 §8.1.1: it says that there is a body
@@ -345,6 +359,7 @@ mod tests {
                     (":scheme", "https"),
                     (":path", "/chat"),
                     (":authority", "y"),
+                    ("sec-websocket-key", "of a client that says it all the same"),
                 ],
                 true,
                 whole(Wanted { tunnel: Some(Tunnel::WebSocket), is_unmeasured: true, is_head: false }, None),
@@ -393,13 +408,15 @@ mod tests {
     #[test]
     fn more_than_is_read_is_told_apart() {
         let long = "y".repeat(BYTES_MAX);
-        assert_eq!(write(&get(&[("a", &long)]), false).0, Head::TooLarge);
-        assert_eq!(write(&get(&[("a", "b"); 30]), false).0, Head::TooLarge);
-        assert_eq!(
-            write(&get(&[("a", &long), ("B", "")]), false).0,
-            Head::TooLarge,
-            "nothing is looked at then"
-        );
+        let (too_large, wanted) = (|wanted| Head::TooLarge { wanted }, Wanted::default());
+        assert_eq!(write(&get(&[("a", &long)]), false).0, too_large(wanted));
+        assert_eq!(write(&get(&[("a", "b"); 30]), false).0, too_large(wanted));
+        let more = [("a", long.as_str()), ("B", "")];
+        assert_eq!(write(&get(&more), false).0, too_large(wanted), "nothing is looked at then");
+        let mut head = get(&[("a", &long)]);
+        head[0].1 = "HEAD";
+        let of_head = Wanted { is_head: true, ..wanted };
+        assert_eq!(write(&head, false).0, too_large(of_head), "its answer has no body");
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Connection {
         let left = match stream.sending {
             Sending::Head if room > 0 => return Poll::Ready(self.send_head(slot, bytes)),
             Sending::Head => None,
+            Sending::Body(Some(0)) | Sending::Over => return Poll::Ready(Err(Closed)),
             Sending::Body(left) => left,
-            Sending::Over => return Poll::Ready(Err(Closed)),
         };
         let wanted = left.map_or(bytes.len(), |left| {
             usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
@@ -53,13 +53,10 @@ impl Connection {
             }
             return Poll::Pending;
         }
-        let left = left.map(|left| left - length as u64);
-        let ends = left == Some(0);
-        stream.sending = if ends { Sending::Over } else { Sending::Body(left) };
+        stream.sending = Sending::Body(left.map(|left| left - length as u64));
         stream.send_window.take(length);
         self.send_window.take(length);
-        let flags = if ends { flag::END_STREAM } else { 0 };
-        self.out.put(kind::DATA, flags, stream.id, bytes.get(..length).unwrap_or_default());
+        self.out.put(kind::DATA, 0, stream.id, bytes.get(..length).unwrap_or_default());
         self.budget.earn_piece(length);
         Poll::Ready(Ok(length))
     }
@@ -77,7 +74,11 @@ impl Connection {
             |out| answer::write_head(text, wanted.tunnel.is_some(), encoder, out),
             |answer| is_final(answer) && left(answer) == Some(0),
         );
-        let answer = answer.ok_or(Closed)?;
+        let Some(answer) = answer else {
+            // Not from a whole head. The encoder may remember what the client never gets.
+            self.break_off(Code::INTERNAL_ERROR);
+            return Err(Closed);
+        };
         if is_final(&answer) {
             let left = left(&answer);
             stream.sending = if left == Some(0) { Sending::Over } else { Sending::Body(left) };
@@ -95,7 +96,9 @@ impl Connection {
         let Sending::Body(_) = stream.sending else { return Ok(()) };
         stream.sending = Sending::Over;
         if trailers.is_empty() {
-            self.out.put(kind::DATA, flag::END_STREAM, stream.id, b"");
+            if !self.out.end_last(stream.id) {
+                self.out.put(kind::DATA, flag::END_STREAM, stream.id, b"");
+            }
         } else {
             let encoder = &mut self.encoder;
             let write = |out: &mut Vec<u8>| {
@@ -125,6 +128,10 @@ impl Connection {
     fn end_with(&mut self, slot: Slot, code: Code) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let id = stream.id;
+        if stream.sending == Sending::Body(Some(0)) {
+            let _ = self.end(slot, b""); // nothing is missing
+            return;
+        }
         if !stream.is_reset && stream.sending != Sending::Over {
             stream.is_reset = true;
             self.reset(id, code);
@@ -134,6 +141,9 @@ impl Connection {
 
     /// Nobody serves the stream any more.
     pub fn release(&mut self, slot: Slot) {
+        if self.streams.get(slot).is_some_and(|stream| stream.sending == Sending::Body(Some(0))) {
+            let _ = self.end(slot, b""); // all that was said to come has been written
+        }
         let Some(mut stream) = self.streams.remove(slot) else { return };
         if stream.is_queued {
             self.unqueue(slot);
@@ -191,14 +201,19 @@ impl Connection {
         self.out.room() == 0
     }
 
-    /// So much has waited for the client that nothing more is to be read before some has left.
-    pub fn may_read(&self) -> bool {
-        self.out.may_read()
+    /// `false`: so much waits for the client that nothing more is to be read before some has left; whoever moves the bytes is woken then.
+    pub fn may_read(&mut self) -> bool {
+        self.driver.stopped_reading = !self.out.may_read();
+        !self.driver.stopped_reading
     }
 
     /// So many bytes have left.
     pub fn handle_sent(&mut self, length: usize) {
         self.out.handle_sent(length);
         self.pass_on();
+        if self.driver.stopped_reading && self.out.may_read() {
+            self.driver.stopped_reading = false;
+            self.driver.sleeper.wake(); // even when it moves bytes at the moment: it does not look again otherwise
+        }
     }
 }

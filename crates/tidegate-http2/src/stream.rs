@@ -7,8 +7,10 @@ use crate::window::{ReceiveWindow, SendWindow};
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
-/// Streams that we have reset, of which more may be on its way: that is forgotten, and no fault.
-const RESET_MAX: usize = 128;
+/// Streams that we have reset, of which more may be on its way: that is forgotten, and no fault. So many times as many as may be
+/// served at once, and never fewer than so many.
+const RESET_TIMES: usize = 4;
+const RESET_MIN: usize = 256;
 
 /// Which stream, as long as it is being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +103,17 @@ pub(crate) struct Streams {
     free: Vec<u32>,
     /// Numbers go up (RFC 9113 §5.1.1), so whatever is new comes last.
     by_id: Vec<(u32, Slot)>,
+    /// In the order of their resets.
     reset: VecDeque<u32>,
+    reset_max: usize,
 }
 
 impl Streams {
+    pub(crate) fn new(streams_max: u32) -> Self {
+        let reset_max = (streams_max as usize).saturating_mul(RESET_TIMES).max(RESET_MIN);
+        Self { reset_max, ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -153,7 +162,7 @@ impl Streams {
     }
 
     pub(crate) fn note_reset(&mut self, id: u32) {
-        if self.reset.len() == RESET_MAX {
+        if self.reset.len() >= self.reset_max {
             self.reset.pop_front();
         }
         self.reset.push_back(id);
@@ -166,9 +175,9 @@ impl Streams {
     /// Gives memory back that is not needed at the time.
     pub(crate) fn trim(&mut self) {
         if self.is_empty() {
-            let reset = std::mem::take(&mut self.reset);
-            *self = Self { reset, ..Self::default() };
-            self.reset.shrink_to_fit();
+            let (mut reset, reset_max) = (std::mem::take(&mut self.reset), self.reset_max);
+            reset.shrink_to_fit();
+            *self = Self { reset, reset_max, ..Self::default() };
         }
     }
 }

@@ -181,6 +181,55 @@ fn a_goodbye_is_final_once_it_was_heard() {
     assert!(!connection.is_over());
 }
 
+#[test]
+fn an_error_behind_a_final_goodbye_takes_no_stream_back_in() {
+    let mut connection = begun();
+    take(&mut connection, &get(1));
+    connection.say_goodbye();
+    let ping = leave(&mut connection).into_iter().find(|frame| frame.0 == PING).unwrap().3;
+    take(&mut connection, &[frame(PING, 1, 0, &ping), get(3)].concat());
+    connection.break_off(Code::PROTOCOL_ERROR);
+    let said = leave(&mut connection).into_iter().filter(|frame| frame.0 == GOAWAY);
+    let last: Vec<u8> = said.map(|frame| frame.3[3]).collect();
+    assert_eq!(last, [1, 1], "RFC 9113 §6.8: it must not go up");
+}
+
+/// Whoever moves the bytes has stopped reading because much waits for the client: it has to hear when that has left, even if
+/// that was by its own doing.
+#[test]
+fn reading_goes_on_when_what_waited_has_left() {
+    let mut connection = begun();
+    let awake = Arc::new(Awake::default());
+    let waker = Waker::from(Arc::clone(&awake));
+    connection.drive(&Context::from_waker(&waker));
+    while connection.may_read() {
+        connection.ask(); // nothing else makes so much wait so simply
+    }
+    assert!(!awake.0.load(Relaxed));
+    connection.handle_sent(connection.unsent().len());
+    assert!(awake.0.load(Relaxed) && connection.may_read());
+}
+
+#[test]
+fn good_requests_make_up_for_bad_ones() {
+    let mut connection = begun();
+    let mut stream = 1;
+    let mut next = |connection: &mut Connection, more: &[(&str, &str)]| {
+        let (begun, fault) = take(connection, &request(stream, "GET", more, END_STREAM));
+        stream += 2;
+        for (slot, _) in begun {
+            connection.release(slot);
+        }
+        leave(connection);
+        fault
+    };
+    for _ in 0..1000 {
+        assert_eq!(next(&mut connection, &[]), None);
+    }
+    let faults = (0..1000).find(|_| next(&mut connection, &[("te", "gzip")]).is_some());
+    assert_eq!(faults, Some(200 + 22), "a hundred, and one in ten");
+}
+
 /// Anything that clients may send, and some that they may not.
 fn frames_of_a_client() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let stream = (0u32..8).prop_map(|number| number * 2 + 1);

@@ -369,7 +369,13 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         && client_may_go_on
         && !call.worker.is_draining()
         && body != BodyLength::UntilClose;
-    workspace.download.start(workspace.response.body, body, u64::MAX);
+    // Between two of HTTP/2, trailers may come behind a body of any length; the reader of frames holds it to that.
+    let ends_itself = workspace.response.version == Version::Http2 && call.down.ends_messages();
+    let source = match workspace.response.body {
+        BodyLength::Length(_) if ends_itself => BodyLength::UntilClose,
+        framed => framed,
+    };
+    workspace.download.start(source, body, u64::MAX);
     workspace.download.ends_message(call.down.ends_messages());
     // RFC 9110 §6.6.1: whoever has a clock adds what the endpoint left out.
     let mut extra = if workspace.response.kinds.has(FieldKind::Date) { String::new() } else { date_line() };

@@ -113,10 +113,14 @@ impl Stream {
         }
     }
 
-    /// How the body of a message that is read here is framed, when its head says this.
-    pub(crate) fn framing(&self, body: BodyLength) -> BodyLength {
+    /// How the body of a message that is read here is framed, when its head says this. `with_trailers`: what comes behind it may go on.
+    pub(crate) fn framing(&self, body: BodyLength, with_trailers: bool) -> BodyLength {
         match (self, body) {
             (Self::Http2(_), BodyLength::Chunked) => BodyLength::UntilClose,
+            (Self::Http2(stream), BodyLength::Length(_)) if with_trailers => {
+                stream.expect_end();
+                BodyLength::UntilClose
+            }
             _ => body,
         }
     }

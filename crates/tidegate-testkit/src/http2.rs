@@ -191,7 +191,7 @@ async fn send_all(send: &mut SendStream<Bytes>, mut body: Bytes, ends: bool) -> 
 }
 
 /// An endpoint that speaks HTTP/2 with prior knowledge, sends bodies back, and answers paths in ways of their own:
-/// `/trailers` with trailers, `/refuse` with a refusal every other time, `/goodbye` and then GOAWAY. It takes tunnels, and
+/// `/trailers` with trailers (and with the length that the request said), `/refuse` with a refusal every other time, `/goodbye` and then GOAWAY. It takes tunnels, and
 /// echoes what is in them.
 #[derive(Debug)]
 pub struct Http2Endpoint {
@@ -315,6 +315,7 @@ async fn answer(
 ) -> Option<()> {
     let (parts, mut body) = request.into_parts();
     let path = parts.uri.path().to_owned();
+    let length = parts.headers.get(http::header::CONTENT_LENGTH).filter(|_| path == "/trailers").cloned();
     let number = {
         let mut requests = facts.requests.lock().expect("no panic");
         requests.push(Request::from_parts(parts, ()));
@@ -338,6 +339,7 @@ async fn answer(
     let ends = body.is_end_stream();
     let mut response = Response::new(());
     response.headers_mut().insert("x-endpoint", http::HeaderValue::from_static("h2"));
+    response.headers_mut().extend(length.map(|length| (http::header::CONTENT_LENGTH, length)));
     let mut send = respond.send_response(response, ends && path != "/trailers").ok()?;
     if ends && path != "/trailers" {
         return None;

@@ -44,10 +44,13 @@ pub(crate) struct Shared {
     pub(super) has_stalled: Cell<bool>,
     /// It is not there any more.
     pub(super) is_gone: Cell<bool>,
+    /// It has said something since that was asked last; or something was sent.
+    pub(super) has_heard: Cell<bool>,
+    pub(super) has_sent: Cell<bool>,
 
     /// Tasks that wait for a stream to serve: they cost more to make than a stream takes.
     pub(super) waiting: RefCell<Vec<Rc<Desk>>>,
-    /// Those that wait are to go home.
+    /// The connection has ended: nobody needs to wait.
     pub(super) is_over: Cell<bool>,
     /// Memory for heads that are yet to come.
     pub(super) spare_heads: RefCell<Vec<Vec<u8>>>,
@@ -86,6 +89,8 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         driver: RefCell::new(Waker::noop().clone()),
         has_stalled: Cell::new(false),
         is_gone: Cell::new(false),
+        has_heard: Cell::new(false),
+        has_sent: Cell::new(false),
         waiting: RefCell::default(),
         is_over: Cell::new(false),
         spare_heads: RefCell::default(),
@@ -103,7 +108,10 @@ impl Shared {
         let io = self.io.borrow();
         while !connection.unsent().is_empty() {
             match io.poll_write(cx, connection.unsent()) {
-                Poll::Ready(Ok(length @ 1..)) => connection.handle_sent(length),
+                Poll::Ready(Ok(length @ 1..)) => {
+                    connection.handle_sent(length);
+                    self.has_sent.set(true);
+                }
                 Poll::Ready(_) => {
                     self.is_gone.set(true);
                     return connection.lose();
@@ -125,10 +133,9 @@ impl Shared {
 
     /// Those who wait for a stream go home.
     pub(super) fn dismiss(&self) {
-        self.is_over.set(true);
         self.spare_heads.take();
         for desk in self.waiting.take() {
-            desk.wake();
+            desk.close();
         }
     }
 

@@ -5,7 +5,7 @@ use super::guard::Guard;
 use super::misconduct::{Misconduct, Offence};
 use super::serving::{NewStream, hand_out};
 use super::stream::Http2Stream;
-use super::vigil::{Due, Vigil};
+use super::vigil::{Due, Moved, Vigil};
 use super::window::Wide;
 use crate::failure::Cause;
 use crate::timers::{Alarm, after, now};
@@ -51,8 +51,6 @@ struct Last {
     /// Our side has ended.
     has_ended: bool,
     forgotten: usize,
-    /// The client has taken or said something since that was asked last.
-    has_heard: bool,
     is_condemned: bool,
 }
 
@@ -83,6 +81,7 @@ impl Driver {
         self.take_received();
         poll_fn(|cx| self.poll(cx, alarm)).await;
         self.shared.connection.borrow_mut().lose(); // whoever still serves a stream
+        self.shared.is_over.set(true);
         self.shared.dismiss();
     }
 
@@ -96,8 +95,12 @@ impl Driver {
         }
         let worker = &self.shared.open.worker;
         let is_busy = self.shared.connection.borrow().stream_count() > 0;
-        if self.vigil.handle_streams(is_busy, now) {
-            self.shared.is_over.set(false);
+        let has_changed = self.vigil.handle_streams(is_busy, now);
+        let leaves = self.ends && self.vigil.handle_goodbye(now);
+        if leaves {
+            self.shared.dismiss();
+        }
+        if has_changed || leaves {
             alarm.arm(self.vigil.due, cx);
         }
         if self.vigil.awaits_pong() && !self.shared.connection.borrow().awaits_pong() {
@@ -140,7 +143,7 @@ impl Driver {
     /// Reads until there is nothing more, or it is somebody else's turn.
     fn poll_receive(&mut self, cx: &mut Context<'_>) {
         for _ in 0..READS_MAX {
-            if self.last.is_some() || !self.shared.connection.borrow().may_read() {
+            if self.last.is_some() || !self.shared.connection.borrow_mut().may_read() {
                 return;
             }
             let shared = Rc::clone(&self.shared);
@@ -165,6 +168,7 @@ impl Driver {
         if let Some(front) = room.get_mut(..held) {
             front.copy_from_slice(&self.rest);
         }
+        self.shared.has_heard.set(true);
         let bytes = room.get(..held + length).unwrap_or_default();
         let taken = self.take_frames(bytes);
         self.rest.clear();
@@ -273,14 +277,12 @@ impl Driver {
         } else if self.hearing.fired() {
             return Poll::Ready(());
         }
-        let unsent = |shared: &Shared| shared.connection.borrow().unsent().len();
-        let (before, ()) = (unsent(&self.shared), self.shared.flush(cx));
-        let left = unsent(&self.shared);
-        last.has_heard |= left < before;
+        self.shared.flush(cx);
         if self.shared.is_gone.get() {
             return Poll::Ready(());
         }
-        if left == 0 && !last.has_ended {
+        let has_left = self.shared.connection.borrow().unsent().is_empty();
+        if has_left && !last.has_ended {
             let ended = ready!(self.shared.io.borrow_mut().poll_shutdown(cx));
             last.has_ended = true;
             if ended.is_err() {
@@ -292,12 +294,12 @@ impl Driver {
             let read = ready!(self.shared.io.borrow().poll_read(cx, &mut room));
             let Ok(length @ 1..) = read else { return Poll::Ready(()) };
             last.forgotten += length;
-            last.has_heard = true;
+            self.shared.has_heard.set(true);
         }
         Poll::Ready(())
     }
 
-    /// The alarm has fired: for what is due, or for a drain, which has begun.
+    /// The alarm has fired.
     fn poll_due(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
         let now = now();
         if self.vigil.due > now {
@@ -305,16 +307,17 @@ impl Driver {
             return Poll::Pending;
         }
         let keep_alive = self.shared.listener.current().keep_alive_timeout;
-        let has_heard = self.last.as_mut().is_some_and(|last| std::mem::take(&mut last.has_heard));
-        let due = self.vigil.handle_due(now, keep_alive, self.ends, has_heard);
+        let moved = Moved { heard: self.shared.has_heard.take(), sent: self.shared.has_sent.take() };
+        let drains = self.shared.open.worker.is_draining();
+        let due = self.vigil.handle_due(now, keep_alive, moved, drains);
         alarm.arm(self.vigil.due, cx);
         match due {
-            Due::Ask => self.shared.connection.borrow_mut().ask(),
+            Due::Ask => {
+                self.trim();
+                self.shared.connection.borrow_mut().ask();
+            }
             Due::Dismiss => {
-                self.shared.dismiss();
-                self.shared.connection.borrow_mut().trim();
-                self.rest.shrink_to_fit();
-                self.head = Vec::new();
+                self.trim();
                 return Poll::Pending;
             }
             Due::End => return Poll::Ready(()),
@@ -324,5 +327,13 @@ impl Driver {
         // What has just been said has to leave.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Gives back what is not needed at the time.
+    fn trim(&mut self) {
+        self.shared.dismiss();
+        self.shared.connection.borrow_mut().trim();
+        self.rest.shrink_to_fit();
+        self.head = Vec::new();
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct NewStream {
 pub(super) struct Desk {
     stream: Cell<Option<NewStream>>,
     waker: Cell<Option<Waker>>,
+    /// Nothing more comes.
+    is_closed: Cell<bool>,
 }
 
 impl Desk {
@@ -50,17 +52,22 @@ impl Desk {
         self.wake();
     }
 
-    pub(super) fn wake(&self) {
+    pub(super) fn close(&self) {
+        self.is_closed.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
     /// `None`: it is time to go home.
-    async fn next(&self, shared: &Shared) -> Option<NewStream> {
+    async fn next(&self) -> Option<NewStream> {
         poll_fn(|cx| match self.stream.take() {
             Some(stream) => Poll::Ready(Some(stream)),
-            None if shared.is_over.get() => Poll::Ready(None),
+            None if self.is_closed.get() => Poll::Ready(None),
             None => {
                 self.waker.set(Some(cx.waker().clone()));
                 Poll::Pending
@@ -91,9 +98,9 @@ pub(super) fn hand_out(shared: &Rc<Shared>, stream: NewStream) {
 /// Serves one stream after the other, until there is nothing to wait for.
 async fn serve_streams(shared: Rc<Shared>, desk: Rc<Desk>) {
     let alarm = shared.open.worker.timers.alarm();
-    while let Some(stream) = desk.next(&shared).await {
+    while let Some(stream) = desk.next().await {
         serve_stream(&shared, stream, &alarm).await;
-        if shared.waiting.borrow().len() >= WAITING_MAX {
+        if shared.is_over.get() || shared.waiting.borrow().len() >= WAITING_MAX {
             return;
         }
         shared.waiting.borrow_mut().push(Rc::clone(&desk));
@@ -135,7 +142,7 @@ async fn serve_stream(shared: &Rc<Shared>, new: NewStream, alarm: &Alarm) {
         Ok(fate) => fate,
         Err(failure) if is_one_too_many => turned_away::answer_at_once(&mut call, failure).await,
         Err(failure) => {
-            if failure.cause == Cause::ClientGone {
+            if failure.cause == Cause::ClientGone && !call.journal.begun {
                 shared.take_back();
             }
             call.journal.failure = Some(failure);

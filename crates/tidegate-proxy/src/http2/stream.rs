@@ -74,6 +74,11 @@ impl Http2Stream {
         }
     }
 
+    /// The end of the body is read as well, though its length is known: for the trailers behind it.
+    pub(crate) fn expect_end(&self) {
+        self.shared.connection.borrow_mut().expect_end(self.slot);
+    }
+
     /// Nobody waits for an answer any more.
     pub(super) fn is_closed(&self) -> bool {
         self.shared.connection.borrow().is_closed(self.slot)
