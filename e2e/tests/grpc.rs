@@ -1,9 +1,11 @@
 //! gRPC through real clients and servers: every kind of call, trailers, deadlines, statuses, health, retries.
 
+use http::HeaderValue;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::python::script;
-use tidegate_testkit::{Proxy, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Proxy, Script, Then, Tidegate, eventually};
 
 struct Server {
     child: Child,
@@ -115,6 +117,24 @@ fn an_unavailable_endpoint_is_asked_once_and_then_another_if_the_policy_says_so(
     assert_eq!(total, 3, "only what the policy names is tried again");
     let unavailable = "\"cause\":\"answer_refused\",\"status\":200,\"grpc_status\":14,\"ms\":";
     proxy.output().wait_for_stdout(&["\"attempts\":2", "\"given_up\":[{\"endpoint\":", unavailable]);
+}
+
+/// A reset would be INTERNAL to clients, which they do not try again.
+#[test]
+fn a_call_whose_answer_breaks_off_ends_as_unavailable() {
+    let begun = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 7\r\n\0\0\0\0\x02hi\r\n";
+    let endpoint = Endpoint::start(Script::writes(begun, Then::Close));
+    let proxy = Tidegate::to(&[&endpoint], "[log]\naccess = \"stdout\"\n").start();
+    let client = Http2Client::clear(proxy.address());
+    let mut request = Http2Client::request("POST", "app.test", "/test.Echo/Stream");
+    request.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    let reply = client.exchange(request, Some(b"\0\0\0\0\0"), None).unwrap();
+    assert_eq!((reply.status(), &reply.body[..]), (200, &b"\0\0\0\0\x02hi"[..]));
+    let said =
+        ["grpc-status", "grpc-message"].map(|name| reply.trailers.get(name).unwrap().to_str().unwrap());
+    assert_eq!(said, ["14", "answer_broken"]);
+    proxy.output().wait_for_stdout(&["\"grpc_status\":14", "\"cause\":\"answer_broken\""]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustix::process::Signal;
 use tidegate_testkit::http2::{Http2Client, exchange};
+use tidegate_testkit::http2_raw as raw;
 use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Endpoint, Proxy, Script, Then, Tidegate};
 
@@ -73,6 +74,24 @@ fn many_streams_of_one_connection_are_served_at_once_and_logged() {
     });
     assert!(started.elapsed() < delay * 100, "one after the other");
     proxy.output().wait_for_stdout(&["\"path\":\"/199\"", "\"protocol\":\"HTTP/2\""]);
+}
+
+/// However the beginning of its connection comes.
+#[test]
+fn a_client_in_the_clear_is_told_by_http2_that_all_places_are_taken() {
+    let endpoint = Endpoint::start(Script::is_silent());
+    let proxy = Tidegate::to(&[&endpoint], "workers = 1\nlimit.requests = 1\n").start();
+    let mut waits = proxy.client();
+    waits.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    endpoint.wait_for_requests(1);
+    let hello = [raw::PREFACE, &raw::settings(&[]), &raw::get(1, "/")].concat();
+    for cut in [5, 10, 18, 23] {
+        let mut client = raw::RawHttp2::over(proxy.client());
+        client.send(&hello[..cut]);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        client.send(&hello[cut..]);
+        assert_eq!(client.fate(1).status(), Some(503), "cut at {cut}");
+    }
 }
 
 #[test]

@@ -170,6 +170,39 @@ fn an_unlisted_peer_has_the_time_of_a_handshake_from_the_connection_on() {
     );
 }
 
+/// A handshake takes nobody's place, so whoever comes while all are taken is answered, and not cut off.
+#[test]
+fn an_unlisted_peer_is_told_by_tls_that_all_places_are_taken() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::start(Script::is_silent()));
+    let keys = authority.issue("app", &["app.test"]).keys();
+    let config = format!(
+        "to = {:?}\nlimit.requests = 1\nworkers = 1\n{UNLISTED}[[listener]]\nbind = '{{listen}}'\ntls = {{ {keys} }}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let client = authority.client();
+    let mut first = client.connect(proxy.address(), "app.test").unwrap();
+    let waits = std::thread::spawn(move || first.get("app.test", "/"));
+    endpoint.wait_for_requests(1);
+    let mut other = client.connect(proxy.address(), "app.test").unwrap();
+    let (status, head, _) = other.get("app.test", "/").unwrap();
+    assert_eq!(status, 503);
+    assert!(head.contains("request_limit"), "{head}");
+    drop((proxy, waits));
+}
+
+/// The time for a header began when the peer came.
+#[test]
+fn a_listed_peer_that_begins_late_has_no_more_time_for_its_header() {
+    let door = Door::with(Script::echoes(), &LISTED.replace("500ms", "2s"));
+    let mut slow = door.proxy.client();
+    std::thread::sleep(Duration::from_millis(1500));
+    let first_byte = Instant::now();
+    slow.send(b"P");
+    slow.expect_closed();
+    assert!(first_byte.elapsed() < Duration::from_secs(2), "it had all of the time once more");
+}
+
 /// What has been decrypted is not looked at once more for a header, where names decide first.
 #[test]
 fn an_unlisted_peer_is_served_where_some_names_are_passed_on() {

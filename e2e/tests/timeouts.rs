@@ -1,6 +1,6 @@
 //! Every wait has an end, and each end has a name: in the answer, in the log and in the metrics.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate};
 
@@ -35,6 +35,17 @@ fn a_head_that_does_not_come_to_its_end_times_out() {
     let reply = client.reply();
     expect_cause(&door.proxy, &reply, 408, "head_timeout");
     client.expect_closed();
+}
+
+/// A P could be the beginning of HTTP/2, which is waited for once and not twice.
+#[test]
+fn a_head_that_begins_like_http2_has_no_more_time_than_others() {
+    let door = Door::with(Script::echoes(), "[timeout]\nhead = \"2s\"\n");
+    let mut client = door.proxy.client();
+    let started = Instant::now();
+    client.send("P");
+    assert_eq!(client.reply().status, 408);
+    assert!(started.elapsed() < Duration::from_millis(3500), "after {:?}", started.elapsed());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::answer;
 use crate::connection::{Closed, Connection, Goodbye};
 use crate::fault::Code;
 use crate::frame::{PAYLOAD_BYTES_MAX, flag, kind};
-use crate::stream::{Body, Sending, Slot};
+use crate::stream::{Body, Sending, Slot, Stream};
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
@@ -109,6 +109,12 @@ impl Connection {
         }
         self.wake_driver();
         Ok(())
+    }
+
+    /// Ends a message early with trailers that say so. `false`: its end is not open.
+    pub fn end_early(&mut self, slot: Slot, trailers: &[u8]) -> bool {
+        let is_open = |stream: &Stream| !stream.is_reset && stream.sending == Sending::Body(None);
+        self.streams.get(slot).is_some_and(is_open) && self.end(slot, trailers).is_ok()
     }
 
     /// Breaks an answer off, so that what the client got so far is not taken for the whole. RFC 8441 §5: of a tunnel, "the `RST_STREAM`

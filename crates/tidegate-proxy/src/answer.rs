@@ -5,6 +5,7 @@ use crate::grpc;
 use crate::https_only;
 use crate::request::{Call, Fate};
 use crate::snapshot::LocationPart;
+use crate::stream::Stream;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::SystemTime;
@@ -63,11 +64,16 @@ pub(crate) async fn moved(call: &mut Call<'_>, location: &[u8]) -> Result<Fate, 
     respond(call, 308, location, b"").await
 }
 
+/// No answer, but what is logged where nobody waited for one.
+const CLIENT_GONE: u16 = 499;
+
 /// What the client of a failed request gets: an answer where one can still be given, an end that is seen as one where not.
 pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
-    const CLIENT_GONE: u16 = 499;
     if failure.cause == Cause::ClientGone && !call.journal.begun {
         return Fate::Close; // it may still read what was answered before
+    }
+    if call.journal.begun && end_call(call, failure) {
+        return Fate::Close;
     }
     if call.journal.begun || failure.status() == CLIENT_GONE {
         return Fate::Abort;
@@ -96,6 +102,22 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
     let body =
         if wants_html(call) { html(call, failure, &mut lines) } else { problem(call, failure, &mut lines) };
     respond(call, failure.status(), lines.as_bytes(), body.as_bytes()).await.unwrap_or(Fate::Abort)
+}
+
+/// A call whose answer breaks off is told why behind what it has got: a reset would be a mistake of ours to it (INTERNAL), and is
+/// not tried again. `false`: there is no way to say that.
+fn end_call(call: &mut Call<'_>, failure: Failure) -> bool {
+    if failure.status() == CLIENT_GONE || !call.journal.head_read || !grpc::is_call(call) {
+        return false;
+    }
+    let Stream::Http2(stream) = &*call.down else { return false };
+    let status = grpc::status(failure);
+    let ended =
+        stream.end_early(format!("grpc-status: {status}\r\ngrpc-message: {}\r\n", failure.word()).as_bytes());
+    if ended {
+        call.journal.grpc_status = Some(status);
+    }
+    ended
 }
 
 /// A gRPC call always gets a 200; how it ended is said beside it.

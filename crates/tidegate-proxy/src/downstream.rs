@@ -131,6 +131,7 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
         }
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection, idle_since))).await {
             Some(Served::SpeaksHttp2(received)) => return Box::pin(serve_http2(connection, received)).await,
+            Some(Served::BeginsTls(_)) => return end(connection, Some(Fate::Abort)).await, // is seen to below
             Some(Served::Until(Fate::KeepAlive, since)) => idle_since = since,
             Some(Served::Until(fate, _)) => return end(connection, Some(fate)).await,
             None => return end(connection, None).await,
@@ -232,6 +233,8 @@ async fn serve_http2(connection: Box<Connection>, received: Vec<u8>) {
 pub(crate) enum Served {
     /// It speaks HTTP/2; what has been read of it.
     SpeaksHttp2(Vec<u8>),
+    /// Keys are to be agreed on first; what has been read of it.
+    BeginsTls(Vec<u8>),
     /// And since when it is silent, if it is.
     Until(Fate, Moment),
 }
@@ -248,16 +251,31 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
     if !*has_spoken && stream.speaks_http2() {
         return Served::SpeaksHttp2(Vec::new());
     }
+    let is_introduced = client.entrance == Entrance::HeaderRequired;
     let Some(mut workspace) = worker.workspaces.lend() else {
         return match turned_away::turn_away(worker, state, stream, client, alarm).await {
             Served::SpeaksHttp2(_) if *has_spoken => Served::Until(Fate::Abort, NEVER),
+            // A handshake takes nobody's place, and then it understands an answer.
+            Served::BeginsTls(received) => {
+                let began = if is_introduced { now() } else { idle_since };
+                match secure(worker, state, stream, client, alarm, &received, began).await {
+                    Err(fate) => Served::Until(fate, NEVER),
+                    Ok(()) if stream.speaks_http2() => Served::SpeaksHttp2(Vec::new()),
+                    Ok(()) => Served::Until(Fate::KeepAlive, now()), // there may be room by now
+                }
+            }
             turned_away => turned_away,
         };
     };
     let mut listener = state.current();
     if client.entrance != Entrance::Open {
-        let is_introduced = client.entrance == Entrance::HeaderRequired;
-        let entered = Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace)).await;
+        let entering = match &listener.tls {
+            Some(tls) if !is_introduced => tls.handshake_timeout,
+            _ => listener.head_timeout,
+        };
+        let deadline = after(idle_since, entering);
+        let entered =
+            Box::pin(enter(worker, &listener, stream, client, alarm, &mut workspace, deadline)).await;
         if client.entrance == Entrance::Open && !state.admits(client, worker) {
             return Served::Until(Fate::Abort, NEVER);
         }
@@ -282,6 +300,7 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
             workspace = lent;
         }
     }
+    let began = (!*has_spoken).then(now);
     if !*has_spoken && listener.streams_max.is_some() {
         match beginning(worker, stream, &mut workspace, alarm, after(now(), listener.head_timeout)).await {
             Beginning::Http1 => {}
@@ -292,10 +311,11 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
     }
     *has_spoken = true;
     let address = ClientAddress::new(client);
-    let mut answered = None;
+    let (mut began, mut answered) = (began, None);
     loop {
         state.refresh(&mut listener);
-        let served = serve_next(worker, &listener, stream, &address, alarm, &mut workspace).await;
+        let next = serve_next(worker, &listener, stream, &address, alarm, &mut workspace, began.take());
+        let served = next.await;
         let Some((fate, ended)) = served else {
             return Served::Until(Fate::KeepAlive, answered.unwrap_or_else(now));
         };
@@ -429,7 +449,8 @@ impl Drop for Bounded<'_> {
     }
 }
 
-/// Reads what comes before the first request, and learns from it who the client is.
+/// Reads what comes before the first request, until `deadline`, and learns from it who the client is.
+#[allow(clippy::too_many_arguments, reason = "what a connection consists of, taken apart")]
 pub(crate) async fn enter(
     worker: &Rc<Worker>,
     listener: &Listener,
@@ -437,10 +458,11 @@ pub(crate) async fn enter(
     client: &mut Client,
     alarm: &Alarm,
     workspace: &mut Workspace,
+    deadline: Moment,
 ) -> Fate {
     let (view, address) = (worker.view(), ClientAddress::new(client));
     let mut call = begin(worker, &view, listener, stream, &address, alarm, workspace);
-    match entrance::enter(&mut call, client.entrance).await {
+    match entrance::enter(&mut call, client.entrance, deadline).await {
         Ok(Entered::End) => Fate::Close,
         Ok(Entered::From(origin, heard)) => {
             client.is_introduced(origin, heard);
@@ -455,7 +477,8 @@ pub(crate) async fn enter(
     }
 }
 
-/// Reads one request, serves it and records it. Says when that ended, too; `None` after a false alarm.
+/// Reads one request, serves it and records it. Says when that ended, too; `None` after a false alarm. `began`: the moment, if some of
+/// the head has been waited for already.
 async fn serve_next(
     worker: &Rc<Worker>,
     listener: &Listener,
@@ -463,9 +486,11 @@ async fn serve_next(
     address: &ClientAddress,
     alarm: &Alarm,
     workspace: &mut Workspace,
+    began: Option<Moment>,
 ) -> Option<(Fate, Moment)> {
     let view = worker.view();
     let mut call = begin(worker, &view, listener, stream, address, alarm, workspace);
+    call.journal.started = began.unwrap_or_default();
     let served = match read_head(&mut call).await {
         Ok(Begun::Head) => request::serve(&mut call).await,
         Ok(Begun::Nothing) => return None,
@@ -531,7 +556,9 @@ pub(crate) async fn read_head(call: &mut Call<'_>) -> Result<Begun, Failure> {
             Poll::Pending => return Ok(Begun::Nothing),
         }
     }
-    call.journal.started = now();
+    if call.journal.started == Moment::default() {
+        call.journal.started = now();
+    }
     let started = call.journal.started;
     let mut waiting = SlowHead::new(started, after(started, call.listener.head_timeout));
     loop {

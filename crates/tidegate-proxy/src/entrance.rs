@@ -7,9 +7,10 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::patience::SlowHead;
 use crate::request::Call;
 use crate::snapshot::Listener;
-use crate::timers::{after, now};
+use crate::timers::now;
 use std::net::IpAddr;
 use std::task::Poll;
+use tidegate_balance::Moment;
 use tidegate_http::proxy_protocol::{Header, Origin, ProxyHeaderError, Values, begins_with_header, parse};
 
 /// How a connection has to begin.
@@ -42,8 +43,12 @@ pub(crate) enum Entered {
     Nothing,
 }
 
-/// Reads the beginning of the connection. What lies behind a header stays in the input.
-pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Entered, Failure> {
+/// Reads the beginning of the connection, until `deadline`. What lies behind a header stays in the input.
+pub(crate) async fn enter(
+    call: &mut Call<'_>,
+    entrance: Entrance,
+    deadline: Moment,
+) -> Result<Entered, Failure> {
     match read_at_once(call) {
         Poll::Ready(true) => {}
         Poll::Ready(false) => return Ok(Entered::End),
@@ -51,8 +56,7 @@ pub(crate) async fn enter(call: &mut Call<'_>, entrance: Entrance) -> Result<Ent
     }
     let failed = |cause| Failure::new(Stage::Head, cause);
     call.journal.started = now();
-    let started = call.journal.started;
-    let mut waiting = SlowHead::new(started, after(started, call.listener.head_timeout));
+    let mut waiting = SlowHead::new(call.journal.started, deadline);
     loop {
         let found = judge(call.workspace.input.readable(), entrance);
         if let Some(Header { origin, values, length }) =

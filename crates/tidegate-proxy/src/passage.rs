@@ -154,7 +154,7 @@ async fn introduced<'w>(
     let deadline = after(now(), listener.head_timeout);
     loop {
         let mut lent = lend_when_readable(worker, stream, alarm, deadline).await?;
-        let entered = Box::pin(enter(worker, listener, stream, client, alarm, &mut lent)).await;
+        let entered = Box::pin(enter(worker, listener, stream, client, alarm, &mut lent, deadline)).await;
         match (entered, client.entrance) {
             (Fate::KeepAlive, Entrance::Open) if state.admits(client, worker) => return Ok(lent),
             (Fate::KeepAlive, Entrance::Open) => return Err(Fate::Abort),

@@ -8,6 +8,7 @@ use crate::occasion;
 use crate::request::Call;
 use crate::snapshot::Listener;
 use crate::sticky::Visit;
+use crate::stream::Stream;
 use crate::timers::now;
 use crate::tls::Agreed;
 use crate::view::View;
@@ -90,6 +91,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
             Some(Version::Http10) => Some("HTTP/1.0"),
             Some(Version::Http11) => Some("HTTP/1.1"),
             Some(Version::Http2) => Some("HTTP/2"),
+            None if matches!(call.down, Stream::Http2(_)) => Some("HTTP/2"),
             None => journal.is_passed_on.then_some("TCP"),
         },
         user_agent: head.and_then(|head| field::find(&head.fields, bytes, b"user-agent")),

@@ -13,7 +13,7 @@ use crate::listener::ListenerState;
 use crate::record::record;
 use crate::request::{Call, Fate};
 use crate::stream::Stream;
-use crate::timers::{Alarm, NEVER, now};
+use crate::timers::{Alarm, NEVER, after, now};
 use crate::worker::Worker;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub(crate) async fn turn_away(
     let turned_away = Box::pin(unconstrained(turn_away_at_once(worker, state, stream, client, alarm)));
     match at_once(turned_away).await {
         Some(Served::Until(fate, _)) => Served::Until(fate, now()),
-        Some(speaks_http2) => speaks_http2,
+        Some(turned_away) => turned_away,
         None => Served::Until(Fate::Abort, NEVER), // it does not even take a short answer
     }
 }
@@ -48,7 +48,8 @@ async fn turn_away_at_once(
     let mut workspace = worker.workspaces.lend_for_a_moment();
     let listener = state.current();
     if client.entrance != Entrance::Open {
-        let entered = enter(worker, &listener, stream, client, alarm, &mut workspace).await;
+        let deadline = after(now(), listener.head_timeout); // though nothing is waited for
+        let entered = enter(worker, &listener, stream, client, alarm, &mut workspace, deadline).await;
         if client.entrance == Entrance::Open && !state.admits(client, worker) {
             return until(Fate::Abort);
         }
@@ -56,7 +57,10 @@ async fn turn_away_at_once(
             return until(entered);
         }
         if matches!(stream, Stream::Tls(_)) && !stream.is_encrypted() {
-            return until(Fate::Abort); // it would not understand an answer
+            return match workspace.input.readable() {
+                b"" => until(Fate::KeepAlive),
+                received => Served::BeginsTls(received.to_vec()),
+            };
         }
     }
     let (view, address) = (worker.view(), ClientAddress::new(client));
@@ -66,7 +70,7 @@ async fn turn_away_at_once(
         Some(Ok(Begun::End)) => return until(Fate::Close),
         Some(Ok(Begun::Nothing)) => return until(Fate::KeepAlive),
         // Its streams are answered, each by itself: the connection takes no place.
-        Some(Err(_)) if begins_http2(&call) => {
+        Some(Err(_)) | None if begins_http2(&call) => {
             return Served::SpeaksHttp2(call.workspace.input.readable().to_vec());
         }
         Some(Err(failure)) => failure,
@@ -86,8 +90,12 @@ pub(crate) async fn answer_at_once(call: &mut Call<'_>, failure: Failure) -> Fat
     answered.unwrap_or(Fate::Abort)
 }
 
+/// As far as it has come: no request begins like that.
 fn begins_http2(call: &Call<'_>) -> bool {
-    call.listener.streams_max.is_some() && call.workspace.input.readable().starts_with(http2::PREFACE)
+    let begun = call.workspace.input.readable();
+    let compared = begun.len().min(http2::PREFACE.len());
+    let is_telling = begun.starts_with(b"PRI ") && begun.get(..compared) == http2::PREFACE.get(..compared);
+    call.listener.streams_max.is_some() && is_telling
 }
 
 /// What has been read behind the head goes with the workspace, so nothing can follow on the connection.

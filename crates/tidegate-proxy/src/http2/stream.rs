@@ -59,6 +59,11 @@ impl Http2Stream {
         self.shared.connection.borrow_mut().end(self.slot, trailers).map_err(broken)
     }
 
+    /// The message ends early, with trailers that say so. `false`: that cannot be said.
+    pub(crate) fn end_early(&self, trailers: &[u8]) -> bool {
+        self.shared.connection.borrow_mut().end_early(self.slot, trailers)
+    }
+
     pub(crate) fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.end(b""))
     }
