@@ -1,10 +1,12 @@
 //! Cookies that bring a client back to its endpoint.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tidegate_testkit::{Endpoint, Proxy, Reply, Script, Then, Tidegate, eventually};
 
 use crate::door::get;
+use crate::favourite::{HEDGES, Silenced as _};
 
 const SECRET: &str = "sticky = { secret_file = \"sticky.secret\" }";
 
@@ -265,6 +267,79 @@ fn a_client_whose_endpoint_has_as_many_requests_as_it_may_have_spills_over() {
     assert!(reply.text() != home && !sets_cookie(&reply), "{reply:?}");
     let labels = [("outcome", "spilled"), ("reason", "full")];
     assert!(proxy.metrics().sum("tidegate_cluster_sticky_total", &labels) > 0.5);
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// A fleet that is known well, whose favourite has fallen silent.
+struct Fleet {
+    proxy: Proxy,
+    endpoints: [Endpoint; NAMES.len()],
+    /// Each endpoint's cookie by its name.
+    cookies: BTreeMap<String, String>,
+    silent: usize,
+}
+
+impl Fleet {
+    fn with(sticky: &str) -> Self {
+        let answering = |name| Endpoint::start(Script::answers_after(Duration::from_millis(2), name));
+        let mut endpoints = NAMES.map(answering);
+        let more =
+            format!("{sticky}{HEDGES}timeout = {{ first_byte = \"1s\" }}\nlog = {{ access = \"stdout\" }}\n");
+        let proxy = Tidegate::to(&endpoints.each_ref(), &more).start();
+        let mut cookies = BTreeMap::new();
+        for asked in 0..2000 {
+            cookies.extend([new_cookie(&proxy)]);
+            if asked > 150 && cookies.len() == NAMES.len() {
+                break; // the fleet's usual latency is learned
+            }
+        }
+        assert_eq!(cookies.len(), NAMES.len(), "{cookies:?}");
+        let silent = (0..NAMES.len()).max_by_key(|index| endpoints[*index].asked()).unwrap();
+        endpoints[silent].fall_silent();
+        Self { proxy, endpoints, cookies, silent }
+    }
+
+    fn cookie_of_silent(&self) -> &str {
+        &self.cookies[NAMES[self.silent]]
+    }
+}
+
+#[test]
+fn a_new_client_belongs_to_the_endpoint_that_answered_it_first() {
+    let Fleet { proxy, endpoints, cookies, silent } = Fleet::with("sticky = true\n");
+    let before = endpoints[silent].asked();
+    for _ in 0..2000 {
+        let reply = proxy.get("/");
+        assert_eq!(cookie(&reply).as_ref(), cookies.get(&reply.text()), "{reply:?}");
+        if endpoints[silent].asked() > before {
+            break;
+        }
+    }
+    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "won")], 1.0);
+}
+
+#[test]
+fn a_client_whose_endpoint_is_silent_is_answered_by_another_where_clients_may_spill_over() {
+    let fleet = Fleet::with("sticky = { bound_percent = 200, bound_by = \"requests\" }\n");
+    let reply = ask(&fleet.proxy, fleet.cookie_of_silent());
+    assert!(reply.text() != NAMES[fleet.silent] && !sets_cookie(&reply), "it comes back: {reply:?}");
+    fleet.proxy.output().wait_for_stdout(&[
+        "\"hedged\":true",
+        "\"outcome\":\"won\"",
+        "\"sticky\":\"spilled\",\"sticky_reason\":\"hedged\"",
+    ]);
+    let labels = [("outcome", "spilled"), ("reason", "hedged")];
+    fleet.proxy.wait_for_metric("tidegate_cluster_sticky_total", &labels, 1.0);
+}
+
+/// What it has there nobody else knows of, and whoever does not would be the first to answer.
+#[test]
+fn where_nobody_spills_a_client_waits_for_its_own_endpoint() {
+    let fleet = Fleet::with("sticky = true\nretry = \"off\"\n");
+    let reply = ask(&fleet.proxy, fleet.cookie_of_silent());
+    assert_eq!((reply.status, reply.cause()), (504, Some("first_byte_timeout")));
+    fleet.proxy.output().wait_for_stdout(&["\"hedged\":false,\"hedge\":null", "\"sticky\":\"kept\""]);
 }
 
 /// RFC 6265 §5.4: one for each path and domain that set it.

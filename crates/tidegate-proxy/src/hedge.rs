@@ -17,6 +17,7 @@ use crate::journal::{Hedge, HedgeOutcome};
 use crate::pump::PumpError;
 use crate::request::{Call, Flight, write_head};
 use crate::snapshot::Policy;
+use crate::sticky;
 use crate::stream::Stream;
 use crate::timers::{after, now};
 use crate::upstream::{Carries, Connection, Dial, connect_untimed};
@@ -50,12 +51,16 @@ pub(crate) fn late_after(call: &Call<'_>, policy: &Policy, view: &ClusterView) -
     policy.hedge?;
     let request = &call.workspace.request;
     let is_simple = request.body == BodyLength::None && request.upgrade.is_none();
-    if is_simple && may_repeat(call) { view.cluster.balancer.late_after() } else { None }
+    if is_simple && may_repeat(call) && sticky::may_be_hedged(call, view) {
+        view.cluster.balancer.late_after()
+    } else {
+        None
+    }
 }
 
 /// Sends the request and waits until something is heard of it, perhaps by a second attempt, whose flight it is then.
 pub(crate) async fn fly<'v>(
-    call: &mut Call<'_>,
+    call: &mut Call<'v>,
     policy: &Policy,
     view: &'v ClusterView,
     attempts: &Attempts<'_>,
@@ -156,7 +161,7 @@ fn tell(
 }
 
 async fn race<'v>(
-    call: &mut Call<'_>,
+    call: &mut Call<'v>,
     policy: &Policy,
     view: &'v ClusterView,
     flight: &mut Flight<'v>,
@@ -199,6 +204,7 @@ async fn race<'v>(
             call.journal.picked = Some(lease.picked_at());
             (call.journal.ready, call.journal.connected) = (None, None);
             call.journal.endpoint = call.journal.endpoint.map(|(cluster, _)| (cluster, lease.index()));
+            sticky::overtaken(call, view, lease.index());
             let first = std::mem::replace(flight, Flight { lease, endpoint, connection, slot: None });
             first.lease.settle(ended, now());
             Ok(())

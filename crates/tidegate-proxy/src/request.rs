@@ -268,7 +268,7 @@ pub(crate) async fn board(
 
 /// One try on one endpoint; or, when that keeps it waiting, on whichever of two answers first.
 async fn attempt<'v>(
-    call: &mut Call<'_>,
+    call: &mut Call<'v>,
     flight: &mut Flight<'v>,
     policy: &Policy,
     view: &'v ClusterView,

@@ -113,16 +113,37 @@ fn pick_for_cookie<'a>(
         Home::At(home) => balancer.pick_again(home, sticky.bound, pick)?,
         Home::Nowhere | Home::Unknown => balancer.pick(pick)?,
     };
-    let visit = Visit::of(home, &lease, view, pick);
+    note(call, view, sticky, Visit::of(home, &lease, view, pick), lease.index());
+    Ok(lease)
+}
+
+fn note<'a>(call: &mut Call<'a>, view: &'a ClusterView, sticky: &'a Sticky, visit: Visit, endpoint: usize) {
     if let Some(metrics) = &view.metrics().sticky {
         metrics.count(visit);
     }
     call.journal.sticky = Some(visit);
     call.set_cookie = match visit {
         Visit::Kept | Visit::Spilled(_) => "",
-        Visit::Moved(_) | Visit::New | Visit::Unknown => sticky.line(lease.index(), call.came_by_https()),
+        Visit::Moved(_) | Visit::New | Visit::Unknown => sticky.line(endpoint, call.came_by_https()),
     };
-    Ok(lease)
+}
+
+/// Whether somebody else may be asked beside the endpoint that was picked: not about a client at home, where nobody spills.
+/// What it has there may be in that endpoint's memory alone, and who knows nothing of it would often be the first to answer.
+pub(crate) fn may_be_hedged(call: &Call<'_>, view: &ClusterView) -> bool {
+    let Some(sticky) = &view.cluster.sticky else { return true };
+    sticky.bound.is_some() || call.journal.sticky != Some(Visit::Kept)
+}
+
+/// `endpoint` was asked beside the one that was picked, and has answered first: the client hears where it is now.
+pub(crate) fn overtaken<'a>(call: &mut Call<'a>, view: &'a ClusterView, endpoint: usize) {
+    let (Some(sticky), Some(picked)) = (&view.cluster.sticky, call.journal.sticky) else { return };
+    let visit = match picked {
+        Visit::Kept | Visit::Spilled(_) if Home::of(call, view) == Home::At(endpoint) => Visit::Kept,
+        Visit::Kept | Visit::Spilled(_) => Visit::Spilled(Spilled::Hedged),
+        Visit::Moved(_) | Visit::New | Visit::Unknown => picked,
+    };
+    note(call, view, sticky, visit, endpoint);
 }
 
 /// How a pick follows from a cookie.
@@ -152,10 +173,12 @@ pub(crate) enum Spilled {
     Bound,
     /// It has as many requests in flight as it may have.
     Full,
+    /// It kept the request waiting, and another one answered first.
+    Hedged,
 }
 
 impl Visit {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Kept,
         Self::Moved(Moved::Down(Health::DownByCheck)),
         Self::Moved(Moved::Down(Health::DownByConnect)),
@@ -167,6 +190,7 @@ impl Visit {
         Self::New,
         Self::Spilled(Spilled::Bound),
         Self::Spilled(Spilled::Full),
+        Self::Spilled(Spilled::Hedged),
         Self::Unknown,
     ];
 
@@ -210,6 +234,7 @@ impl Visit {
             Self::Moved(Moved::Tried) => Some("tried"),
             Self::Spilled(Spilled::Bound) => Some("bound"),
             Self::Spilled(Spilled::Full) => Some("full"),
+            Self::Spilled(Spilled::Hedged) => Some("hedged"),
         }
     }
 }

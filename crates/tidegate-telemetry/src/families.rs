@@ -145,7 +145,7 @@ families! {
     CLUSTER_HASH_SPILLS = Counter "tidegate_cluster_hash_spills" ["cluster", "reason"]
         "Picks in clusters that hash which are not where the request's key belongs, though that endpoint is up; reason is bound (it had more to do than bound_percent allows) or full (it had as many requests as endpoint_requests allows).";
     CLUSTER_STICKY = Counter "tidegate_cluster_sticky" ["cluster", "outcome", "reason"]
-        "Picks in clusters with a sticky cookie; outcome is kept, spilled (its endpoint was too busy; reason is bound, or full by endpoint_requests), moved (reason is tried, or the state that it was in), new or unknown; the reason of the others is none.";
+        "Picks in clusters with a sticky cookie; outcome is kept, spilled (its endpoint was too busy; reason is bound, full by endpoint_requests, or hedged: another answered first), moved (reason is tried, or the state that it was in), new or unknown; the reason of the others is none.";
 
     ENDPOINT_INFO = Gauge "tidegate_endpoint_info" ["cluster", "endpoint", "tier", "zone"]
         "Always 1; the labels say where the endpoint stands: its tier, and its zone or nothing.";
