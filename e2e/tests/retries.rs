@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidegate_testkit::{Client, Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, eventually};
 
 use crate::door::{get, post};
-use crate::favourite;
+use crate::favourite::{self, Silenced as _};
 
 /// An endpoint as a process, to be ended the hard way.
 struct Program {
@@ -351,6 +351,33 @@ fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another() {
         |endpoint: &Endpoint| endpoint.requests().iter().filter(|request| request.method == "POST").count();
     assert!(endpoints.iter().map(posts).sum::<usize>() <= 1);
     eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
+/// Connections that are counted are for no copies; whoever leaves meanwhile had to wait for want of one.
+#[test]
+fn a_copy_that_was_not_sent_is_told_of_though_the_client_has_left() {
+    let mut endpoints =
+        [(); 3].map(|()| Endpoint::start(Script::answers_after(Duration::from_millis(2), "good")));
+    let more = format!(
+        "{}limit = {{ upstream_connections = 100 }}\nlog = {{ access = \"stdout\" }}\n",
+        favourite::HEDGES
+    );
+    let proxy = Tidegate::to(&endpoints.each_ref(), &more).start();
+    let mut client = proxy.client();
+    for _ in 0..150 {
+        assert_eq!(client.get("/").status, 200); // the fleet's usual latency is learned
+    }
+    endpoints.iter_mut().max_by_key(|endpoint| endpoint.asked()).unwrap().fall_silent();
+    let leaves = || {
+        let mut client = proxy.client().patience(Duration::from_secs(1));
+        client.send(get(""));
+        let is_kept_waiting = client.try_reply().is_err();
+        client.reset();
+        is_kept_waiting
+    };
+    assert!((0..2000).any(|_| leaves()), "the silent one was never asked");
+    proxy.output().wait_for_stdout(&["\"cause\":\"client_gone\"", "\"outcome\":\"unpaid\""]);
+    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "unpaid")], 1.0);
 }
 
 /// The copy wins, and still the first attempt has failed: both are told.

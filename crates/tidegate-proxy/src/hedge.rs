@@ -73,12 +73,13 @@ pub(crate) async fn fly<'v>(
     // Why there is no copy although there should be one, since when, and who would get it.
     let mut held_back = None;
     loop {
-        let first = first_is_heard(call, &mut flight.connection.stream, look_at).await?;
-        if matches!(first, First::Heard) || now() >= give_up {
+        let first = first_is_heard(call, &mut flight.connection.stream, look_at).await;
+        if !matches!(first, Ok(First::Late)) || now() >= give_up {
+            // Also when nobody waits any more: it is why he had to.
             if let Some((wanted, outcome)) = held_back {
                 tell(call, view, flight, wanted, outcome);
             }
-            return Ok(());
+            return first.map(|_| ());
         }
         let pick = attempts.pick_beside(call, flight.lease.index());
         match view.cluster.balancer.pick_hedge(&flight.lease, &pick.as_pick()) {
