@@ -103,6 +103,12 @@ pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifi
 pub(super) fn unreadable(path: &Path, error: pem::Error) -> CertificateError {
     let error = match error {
         pem::Error::Io(error) => error.to_string(),
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("\"-----END {}-----\" is missing", end_marker.escape_ascii())
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("a section begins with \"{}\"", line.escape_ascii())
+        }
         error => error.to_string(),
     };
     CertificateError::Unreadable { path: path.to_owned(), error }
@@ -128,5 +134,25 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
             v4.or_else(|_| v6()).ok()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_in_letters() {
+        let cases = [
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n",
+                "a.pem cannot be read: \"-----END CERTIFICATE-----\" is missing",
+            ),
+            ("-----BEGIN CERT\n", "a.pem cannot be read: a section begins with \"-----BEGIN CERT\""),
+        ];
+        for (text, said) in cases {
+            let error = CertificateDer::from_pem_slice(text.as_bytes()).unwrap_err();
+            assert_eq!(unreadable(Path::new("a.pem"), error).to_string(), said);
+        }
     }
 }
