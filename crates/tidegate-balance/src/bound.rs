@@ -6,12 +6,16 @@
 //!
 //! By drain time: an endpoint has room while one more request would drain there within `c` times the mean of all drain times,
 //! learned as by `adaptive`, or would not wait there as far as can be told: there is a free slot, or nobody has been seen to
-//! wait among so many (`adaptive/unhurried.rs`). The endpoint that drains first is always within the mean. A slow endpoint
+//! wait among so many (`adaptive/unhurried.rs`). The endpoint that drains first always has room. A slow endpoint
 //! spills sooner than a fast one, and one that fails at once, however few requests it has; the slots of one that stands still do
 //! not count.
+//!
+//! The mean is of those that do not fail, and a slow one counts as what a typical one would need for its requests: else one
+//! that is bad would lift the bound for all that are well. The median does neither, but is no bound where a hot key needs most of the
+//! endpoints: the one in the middle is then always within it, however much it has to do, and the rest never get anything.
 
 use crate::Moment;
-use crate::adaptive::cached_score;
+use crate::adaptive::{cached_score, error_cost, typical_drain_time};
 use crate::candidates::Candidates;
 use crate::seat::Seat;
 
@@ -53,12 +57,17 @@ impl LoadBound {
 
     fn drain_time_limit(self, candidates: &Candidates<'_>) -> Limit {
         let now = candidates.now();
-        let (mut sum, mut count) = (0.0, 0.0);
+        let (mut sum, mut count, mut least) = (0.0, 0.0_f32, f32::INFINITY);
         for (_, seat) in candidates.iter() {
-            sum += cached_score(seat, now);
-            count += 1.0_f32;
+            let score = cached_score(seat, now);
+            least = score.min(least);
+            if error_cost(&seat.state) <= 0.0 {
+                sum += score.min(typical_drain_time(seat));
+                count += 1.0;
+            }
         }
-        Limit::DrainTime { most: sum / count * (self.percent as f32 / 100.0), now }
+        let even = if count > 0.0 { sum / count } else { least };
+        Limit::DrainTime { most: (even * (self.percent as f32 / 100.0)).max(least), now }
     }
 
     fn request_limit(self, candidates: &Candidates<'_>) -> Limit {
@@ -139,46 +148,123 @@ mod tests {
 
     /// Teaches one latency for each endpoint, half a second long, so that the fleet is priced.
     fn teach(fleet: &Fleet, latencies: &[Duration]) -> Moment {
+        teach_with_one_that_fails(fleet, latencies, None)
+    }
+
+    fn teach_with_one_that_fails(fleet: &Fleet, latencies: &[Duration], bad: Option<usize>) -> Moment {
         let mut now = Moment(0);
         for step in 0..100 {
             now = Moment(step * 5_000_000);
             for (index, &first_byte) in latencies.iter().enumerate() {
                 let lease = fleet.lease(index, now).unwrap();
-                lease.settle(Ended::Answered { status: 200, first_byte }, now + first_byte);
+                let status = if bad == Some(index) { 503 } else { 200 };
+                lease.settle(Ended::Answered { status, first_byte }, now + first_byte);
             }
         }
         now
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+    /// The bound in the words of the documentation, without what the code makes of them: so many percent of an even load.
+    struct Plain {
+        most: f64,
+        by_requests: bool,
+        least: f64,
+        now: Moment,
+    }
 
-        /// By drain time and by requests, whether a hash or the client itself says where it belongs.
+    impl Plain {
+        fn new(seats: &[Seat], percent: u32, by_requests: bool, bad: Option<usize>, now: Moment) -> Self {
+            let well: Vec<_> = (0..).zip(seats).filter(|(index, _)| bad != Some(*index)).collect();
+            let in_flight = |seat: &Seat| f64::from(seat.state.in_flight());
+            let even = if by_requests {
+                (seats.iter().map(in_flight).sum::<f64>() + 1.0) / seats.len() as f64
+            } else {
+                well.iter().map(|(_, seat)| in_flight(seat) + 1.0).sum::<f64>() / well.len() as f64
+            };
+            let least = seats.iter().map(Self::drains_in).fold(f64::INFINITY, f64::min);
+            Self { most: even * f64::from(percent) / 100.0, by_requests, least, now }
+        }
+
+        /// With one more request, in service times of the typical endpoint.
+        fn drains_in(seat: &Seat) -> f64 {
+            let standing = seat.state.standing();
+            f64::from(seat.state.in_flight() + 1) * f64::from(standing.cost.get())
+                + f64::from(standing.error_cost.get())
+        }
+
+        fn allows(&self, seat: &Seat) -> bool {
+            if self.by_requests {
+                return f64::from(seat.state.in_flight()) < (self.most - 1e-9).ceil();
+            }
+            Self::drains_in(seat) <= self.most.max(self.least) * 1.000_1 || seat.serves_at_once(self.now)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        /// By drain time and by requests, whether a hash or the client itself says where it belongs; with one that fails,
+        /// some that are slow, or neither. What is allowed is computed here, from counts and costs alone.
         #[test]
         fn nobody_beyond_the_bound_is_picked_while_another_is_within_it(
             latencies in prop::collection::vec(1_u64..200, 2..6),
             held in prop::collection::vec(0_usize..12, 6),
+            bad in prop::option::of(0_usize..6),
             percent in 100_u32..200,
             by_requests: bool,
             key: u64,
         ) {
+            let bad = bad.filter(|bad| *bad < latencies.len());
             let bound = if by_requests { LoadBound::new(percent) } else { LoadBound::drain_time(percent) };
             for algorithm in [Algorithm::Maglev { bound: Some(bound) }, Algorithm::Rendezvous { bound: Some(bound) }] {
                 let fleet = Fleet::even(algorithm, latencies.len());
-                let now = teach(&fleet, &latencies.iter().map(|&millis| Duration::from_millis(millis)).collect::<Vec<_>>());
+                let millis: Vec<_> = latencies.iter().map(|&millis| Duration::from_millis(millis)).collect();
+                let now = teach_with_one_that_fails(&fleet, &millis, bad);
                 let _held: Vec<_> = (0..latencies.len()).map(|index| fleet.hold(index, held[index])).collect();
                 let seats = Seat::all(fleet.endpoints(), &[]);
                 let pick = Pick { now, random: key, hash: Some(key), tried: &[] };
                 let limit = bound.limit(&Candidates::new(&seats, &pick, Standard::Open, None, None));
                 prop_assert!(seats.iter().any(|seat| limit.has_room(seat)), "somebody always has room");
+                let plain = Plain::new(&seats, percent, by_requests, bad, now);
                 let home = key as usize % latencies.len();
                 let again = fleet.pick_again(home, Some(bound), &pick).unwrap().index();
                 prop_assert!(again == home || !limit.has_room(&seats[home]), "who has room keeps his client");
                 let picked = fleet.pick(&pick).unwrap().index();
                 for index in [again, picked] {
-                    prop_assert!(limit.has_room(&seats[index]), "{} of {:?}", index, fleet.in_flight());
+                    prop_assert!(plain.allows(&seats[index]), "{} of {:?}, {:?} fails", index, fleet.in_flight(), bad);
                 }
             }
+        }
+
+        /// Nobody gets more of a key because somebody else fails, or because somebody is slow.
+        #[test]
+        fn one_that_fails_lifts_the_bound_for_nobody(
+            held in prop::collection::vec(0_usize..30, 2..6),
+            slowness in 1_u64..20,
+            fails: bool,
+            percent in 100_u32..200,
+        ) {
+            let bound = LoadBound::drain_time(percent);
+            let fleet = Fleet::even(Algorithm::Rendezvous { bound: Some(bound) }, held.len() + 2);
+            let (slow, bad) = (held.len(), held.len() + 1);
+            let mut latencies = vec![Duration::from_millis(10); held.len() + 2];
+            latencies[slow] = Duration::from_millis(10 * slowness);
+            let now = teach_with_one_that_fails(&fleet, &latencies, fails.then_some(bad));
+            let _held: Vec<_> = held.iter().enumerate().map(|(index, &held)| fleet.hold(index, held)).collect();
+            let seats = Seat::all(fleet.endpoints(), &[]);
+            let most = |tried: &[usize]| {
+                let pick = Pick { now, random: 0, hash: None, tried };
+                let candidates = Candidates::new(&seats, &pick, Standard::Open, None, None);
+                match bound.limit(&candidates) {
+                    Limit::DrainTime { most, .. } => most,
+                    Limit::Requests { .. } => f32::NAN,
+                }
+            };
+            let (without_the_bad, without_both) = (most(&[bad]), most(&[slow, bad]));
+            if fails {
+                prop_assert!((most(&[]) - without_the_bad).abs() < 1e-3, "{} for {}", most(&[]), without_the_bad);
+            }
+            prop_assert!(without_the_bad <= without_both + 1e-3, "{} for {}", without_the_bad, without_both);
         }
     }
 

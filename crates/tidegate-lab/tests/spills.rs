@@ -10,10 +10,14 @@ fn run(load: f64, keys: u32, endpoints: &str, seed: u64) -> (Outcome, Outcome) {
         "name = 'test'\ntitle = 'test'\nalgorithms = ['rendezvous_drain_time', 'least_request']\nwarm_up = '10s'\n\
          lasts = '40s'\nload = {load}\nkeys = {keys}\n[[endpoints]]\ncount = 10\n{endpoints}"
     );
-    let scenario = Scenario::parse(&text).unwrap();
+    compare(&text, seed)
+}
+
+fn compare(text: &str, seed: u64) -> (Outcome, Outcome) {
+    let scenario = Scenario::parse(text).unwrap();
     let outcomes = scenario.compare(seed, 2, &Progress::of(&scenario)).outcomes;
-    let [hash, least] = <[Outcome; 2]>::try_from(outcomes).unwrap();
-    (hash, least)
+    let [hash, other] = <[Outcome; 2]>::try_from(outcomes).unwrap();
+    (hash, other)
 }
 
 fn spilled(outcome: &Outcome) -> f64 {
@@ -44,5 +48,23 @@ fn keys_of_an_endpoint_that_fails_are_served_elsewhere() {
         let (hash, least) = run(0.4, 40, endpoints, seed);
         println!("failed: hash {:.5}, least request {:.3}", hash.errors(), least.errors());
         assert!(hash.errors() < 0.001 && least.errors() > 0.3);
+    }
+}
+
+/// One key, for more than two of three endpoints can do, and a fourth beside them that fails or is ten times as slow: no reason to wait for
+/// those that are well. A slow one is used, as long as nobody waits there.
+#[test]
+fn one_bad_endpoint_makes_no_key_wait_for_the_others() {
+    for seed in [125, 126] {
+        for (bad, slower_max) in [("fails = { part = 1 }", 1.6), ("speed = 0.1", 4.5)] {
+            let text = format!(
+                "name = 'test'\ntitle = 'test'\nalgorithms = ['rendezvous_drain_time', 'adaptive']\nwarm_up = '5s'\n\
+                 lasts = '25s'\nrate = 1000\nkeys = 1\n[[endpoints]]\ncount = 3\nslots = 4\n[[endpoints]]\nslots = 4\n{bad}"
+            );
+            let (hash, adaptive) = compare(&text, seed);
+            let slower = hash.latency_ms.mean / adaptive.latency_ms.mean;
+            println!("{bad}, seed {seed}: mean {slower:.3} times, {:.4} spilled", spilled(&hash));
+            assert!(slower < slower_max && hash.errors() < 0.01);
+        }
     }
 }

@@ -236,6 +236,11 @@ fn drain_time(seat: &Seat) -> f32 {
     (seat.state.load().eighths() + 8) as f32 * seat.state.standing().cost.get() * seat.price
 }
 
+/// What it would be if the endpoint were typical: with the cost that most have.
+pub(crate) fn typical_drain_time(seat: &Seat) -> f32 {
+    (seat.state.load().eighths() + 8) as f32 * seat.price
+}
+
 /// The score without what is about to happen: the drain time at the learned cost, and what failing costs.
 pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
     let bid = if seat.state.is_unremarkable() { at_best(seat) } else { with_probe(seat, now) };
