@@ -272,11 +272,18 @@ impl Balancer {
         bound: Option<LoadBound>,
         pick: &Pick<'_>,
     ) -> Result<Lease<'_>, NoEndpoint> {
-        let candidates = self.candidates(pick, Standard::Open, None);
-        let has_room = |seat: &Seat| bound.is_none_or(|bound| bound.limit(&candidates).has_room(seat));
-        let suits = candidates.get(before).is_some_and(has_room);
+        let has_room =
+            |seat: &Seat| bound.is_none_or(|bound| bound.limit(&self.elsewhere(pick)).has_room(seat));
+        let suits = self.candidates(pick, Standard::Open, None).get(before).is_some_and(has_room);
         let again = if suits { self.take(before, pick.now, Standard::Open) } else { None };
         again.map_or_else(|| self.pick(pick), Ok)
+    }
+
+    /// Whom `pick` would choose among: those of its tier. Spares that idle in another one make no endpoint busier than is even.
+    fn elsewhere<'a>(&'a self, pick: &Pick<'a>) -> Candidates<'a> {
+        let of_tier = |tier| self.candidates(pick, Standard::Open, tier);
+        let candidates = of_tier(self.tiers.draw(&self.seats, pick));
+        if candidates.iter().next().is_some() { candidates } else { of_tier(None) }
     }
 
     /// Whoever is chosen may be gone by the time it is taken: its last place, or the trial that it is due for, went to another

@@ -77,7 +77,7 @@ fn capacity(tier: u8, seats: &[Seat], pick: &Pick<'_>) -> u64 {
 mod tests {
     use super::*;
     use crate::testing::Fleet;
-    use crate::{Algorithm, Balancer, Moment};
+    use crate::{Algorithm, Balancer, LoadBound, Moment};
     use proptest::prelude::*;
 
     /// Endpoints in tiers of the given sizes.
@@ -118,6 +118,35 @@ mod tests {
         }
         let part = part_of_first(&balancer, 10);
         assert!((0.4..0.8).contains(&part), "{part}");
+    }
+
+    /// Two endpoints with one request each, and as many spares: even without them, and so with them.
+    #[test]
+    fn spares_that_idle_make_no_client_leave_its_endpoint() {
+        for bound in [LoadBound::new(125), LoadBound::drain_time(125)] {
+            for spares in [0, 2, 20] {
+                let balancer = tiered(Algorithm::LeastRequest, &[2, spares]);
+                let pick = Pick { now: Moment(0), random: 7, hash: None, tried: &[] };
+                let again = |home| balancer.pick_again(home, Some(bound), &pick).unwrap();
+                let _held: Vec<_> =
+                    (0..8).map(|number| balancer.lease(number % 2, Moment(0)).unwrap()).collect();
+                assert_eq!([0, 1].map(|home| again(home).index()), [0, 1], "{bound:?}, {spares} spares");
+                let _more: Vec<_> = (0..9).map(|_| balancer.lease(0, Moment(0)).unwrap()).collect();
+                assert_eq!(again(0).index(), 1, "{bound:?}, {spares} spares");
+            }
+        }
+    }
+
+    /// Whose own tier is not the one that is drawn is measured by those who would be picked instead.
+    #[test]
+    fn a_client_of_a_spare_stays_while_the_first_tier_is_as_busy() {
+        let balancer = tiered(Algorithm::LeastRequest, &[2, 1]);
+        let pick = Pick { now: Moment(0), random: 7, hash: None, tried: &[] };
+        let again = || balancer.pick_again(2, Some(LoadBound::new(125)), &pick).unwrap();
+        let _held: Vec<_> = [0, 1, 0, 1, 2].map(|index| balancer.lease(index, Moment(0)).unwrap()).into();
+        assert_eq!(again().index(), 2);
+        let _more: Vec<_> = [2, 2, 2].map(|index| balancer.lease(index, Moment(0)).unwrap()).into();
+        assert_ne!(again().index(), 2);
     }
 
     proptest! {
