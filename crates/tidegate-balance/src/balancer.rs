@@ -186,7 +186,8 @@ impl Balancer {
         if breaker.is_none() {
             self.endpoints.iter().for_each(|endpoint| endpoint.state.nothing_is_held_back());
         }
-        Self { breakers: breaker.map(|breaker| Breakers::new(breaker, before)), ..self }
+        let breakers = breaker.map(|breaker| Breakers::new(breaker, &self.seats, before));
+        Self { breakers, ..self }
     }
 
     /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears of each that ends.

@@ -97,7 +97,17 @@ struct Shared {
 }
 
 impl Breakers {
-    pub(crate) fn new(breaker: Breaker, previous: Option<&Breakers>) -> Self {
+    /// Whom `previous` held back for a reason that is none any more is let go of.
+    pub(crate) fn new(breaker: Breaker, seats: &[Seat], previous: Option<&Breakers>) -> Self {
+        let is_none_any_more = |reason: &Ejection| match reason {
+            Ejection::Failures => breaker.failures == 0,
+            Ejection::SuccessRate => breaker.margin_percent.is_none(),
+        };
+        for reason in Ejection::ALL.into_iter().filter(is_none_any_more) {
+            for seat in seats {
+                seat.state.circuit().release(reason);
+            }
+        }
         Self { breaker, shared: previous.map(|previous| Arc::clone(&previous.shared)).unwrap_or_default() }
     }
 
@@ -136,17 +146,25 @@ impl Breakers {
         }
     }
 
-    /// The results of a period, which are forgotten with this. `None`: not enough of them.
+    /// The results of a period, which are forgotten with this. `None`: not enough of them, to hold anything against it, either.
     fn result(&self, index: usize, seat: &Seat) -> Option<PeriodResult> {
         let (all, failed) = seat.state.circuit().take_period();
         let is_heard = all >= self.breaker.requests_min.max(1) && !seat.state.is_broken();
+        if !is_heard {
+            seat.state.circuit().release(Ejection::SuccessRate);
+        }
         is_heard.then_some(PeriodResult { index, all, failed })
     }
 
     /// Those that are no worse than others any more are not held back, either.
     fn judge(&self, seats: &[Seat], mut results: Vec<PeriodResult>, margin: u32, now: Moment) {
         results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
-        let Some(median) = median(&results) else { return };
+        let Some(median) = median(&results) else {
+            for seat in results.iter().filter_map(|result| seats.get(result.index)) {
+                seat.state.circuit().release(Ejection::SuccessRate);
+            }
+            return;
+        };
         let (median, error_of_median) = (median.rate(), median.standard_error(median.rate()));
         // Worst first: there may not be room for all.
         for result in results.iter().rev() {

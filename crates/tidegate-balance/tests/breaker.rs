@@ -202,6 +202,58 @@ fn whoever_is_held_back_is_known_and_counted_once_for_a_row_of_failures() {
     assert_eq!(held(1).0, Some(HeldBack::Share), "the present reason, not the first one");
 }
 
+/// Two of three fail half of all; one of them is taken out, and the other is held back.
+fn with_one_held_back() -> Balancer {
+    let breaker = Breaker { failures: 0, ejected_percent_max: 30, ..BREAKER };
+    let balancer = cluster(Algorithm::RoundRobin, 4, breaker);
+    for step in 0..600_u64 {
+        let lease = balancer.pick(&pick(step * 10 * MS, 0)).expect("most are up");
+        let status = if lease.index() > 1 && step % 8 < 4 { 500 } else { 200 };
+        lease.settle(answered(status), Moment(step * 10 * MS));
+    }
+    balancer
+}
+
+fn held_back(balancer: &Balancer, reason: Ejection) -> Vec<usize> {
+    let endpoints = (0..).zip(balancer.endpoints());
+    endpoints.filter_map(|(index, endpoint)| endpoint.state.held_back(reason).map(|_| index)).collect()
+}
+
+#[test]
+fn whoever_was_hardly_asked_in_a_period_is_held_back_no_more() {
+    let balancer = with_one_held_back();
+    let held = held_back(&balancer, Ejection::SuccessRate);
+    assert_eq!((held.len(), out(&balancer, 6 * SECOND).len()), (1, 1));
+    // Only one is asked from now on: nothing to compare it with, either.
+    let tried: Vec<_> = (1..4).collect();
+    for step in 600..1_000_u64 {
+        let lease = balancer.pick(&Pick { tried: &tried, ..pick(step * 10 * MS, 0) }).expect("it is up");
+        lease.settle(answered(200), Moment(step * 10 * MS));
+    }
+    assert_eq!(held_back(&balancer, Ejection::SuccessRate), Vec::<usize>::new());
+}
+
+#[test]
+fn one_reason_that_is_switched_off_holds_nobody_back() {
+    let before = with_one_held_back();
+    let reloaded = |breaker, before: &Balancer| {
+        Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(before))
+            .with_breaker(Some(breaker), Some(before))
+    };
+    let same = reloaded(BREAKER, &before);
+    assert_eq!(held_back(&same, Ejection::SuccessRate).len(), 1);
+    let after = reloaded(Breaker { margin_percent: None, ..BREAKER }, &same);
+    assert_eq!(held_back(&after, Ejection::SuccessRate), Vec::<usize>::new());
+
+    let one = cluster(Algorithm::RoundRobin, 1, BREAKER);
+    for _ in 0..5 {
+        one.pick(&pick(SECOND, 0)).expect("the last one").settle(answered(500), Moment(SECOND));
+    }
+    assert_eq!(held_back(&one, Ejection::Failures), [0]);
+    let after = reloaded(Breaker { failures: 0, ..BREAKER }, &one);
+    assert_eq!(held_back(&after, Ejection::Failures), Vec::<usize>::new());
+}
+
 fn algorithm_learns(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::Adaptive { .. } | Algorithm::Prequal | Algorithm::PeakEwma)
 }
