@@ -33,7 +33,12 @@ fn a_client_over_its_rate_is_told_when_to_come_back_and_others_are_served() {
     let labels = [("cause", "rate_limited"), ("stage", "policy"), ("blame", "downstream")];
     door.proxy.wait_for_metric("tidegate_failures_total", &labels, 5.0);
     door.proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", "rate_limit")], 5.0);
-    door.proxy.output().wait_for_stdout(&["\"status\":429", "\"cause\":\"rate_limited\"", "\"attempts\":0"]);
+    door.proxy.output().wait_for_stdout(&[
+        "\"cluster\":\"default\",\"endpoint\":null",
+        "\"status\":429",
+        "\"cause\":\"rate_limited\"",
+        "\"attempts\":0",
+    ]);
 }
 
 /// What is asked on behalf of `client` by a proxy that is trusted.

@@ -97,7 +97,8 @@ fn without_checks_failed_connects_mark_an_endpoint_down_and_it_returns() {
 #[test]
 fn all_endpoints_down_is_503_at_once_with_a_cause_and_heals_by_itself() {
     let patient = Patient::named("a");
-    let proxy = Tidegate::to(&[&patient.endpoint], QUICK).start();
+    let proxy =
+        Tidegate::to(&[&patient.endpoint], &format!("log = {{ access = \"stdout\" }}\n{QUICK}")).start();
     eventually("it serves", || proxy.get("/").status == 200);
     patient.is_well(false);
     eventually("it is down", || proxy.get("/").status == 503);
@@ -106,6 +107,7 @@ fn all_endpoints_down_is_503_at_once_with_a_cause_and_heals_by_itself() {
     assert_eq!((reply.status, reply.cause()), (503, Some("no_endpoint_up")));
     assert!(asked.elapsed() < Duration::from_secs(2), "a request waited for an endpoint");
     expect_signed(&reply);
+    proxy.output().wait_for_stdout(&["\"cluster\":\"default\",\"endpoint\":null", "\"no_endpoint_up\""]);
     patient.is_well(true);
     eventually("it serves again", || proxy.get("/").status == 200);
 }

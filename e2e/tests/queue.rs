@@ -154,6 +154,7 @@ fn nobody_waits_for_longer_than_the_route_allows() {
     gate.open();
     assert_eq!(holding.reply().status, 200);
     let line = proxy.output().wait_for_stdout(&["\"queue_timeout\""]);
+    assert!(line.contains("\"cluster\":\"app\",\"endpoint\":null"), "{line}");
     let waited =
         line.split("\"queue_ms\":").nth(1).and_then(|rest| rest.split(',').next()?.parse::<f64>().ok());
     assert!(waited.is_some_and(|millis| millis >= 50.0), "{line}");

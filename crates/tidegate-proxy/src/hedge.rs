@@ -204,7 +204,7 @@ async fn race<'v>(
             std::mem::swap(&mut call.workspace.answer, &mut aside.answer);
             call.journal.picked = Some(lease.picked_at());
             (call.journal.ready, call.journal.connected) = (None, None);
-            call.journal.endpoint = call.journal.endpoint.map(|(cluster, _)| (cluster, lease.index()));
+            call.journal.endpoint = Some(lease.index());
             sticky::overtaken(call, view, lease.index());
             let first = std::mem::replace(flight, Flight { lease, endpoint, connection, slot: None });
             first.lease.settle(ended, now());

@@ -20,8 +20,10 @@ pub(crate) struct Journal {
     pub(crate) refused_line: Option<Box<RefusedLine>>,
     /// Position in the route table.
     pub(crate) route: Option<usize>,
-    /// Position of the cluster, and of the endpoint in it, of the last attempt.
-    pub(crate) endpoint: Option<(usize, usize)>,
+    /// Position of the cluster that the request is for.
+    pub(crate) cluster: Option<usize>,
+    /// Position in it of the last attempt's endpoint.
+    pub(crate) endpoint: Option<usize>,
     pub(crate) attempts: u32,
     /// When the last attempt's endpoint was picked.
     pub(crate) picked: Option<Moment>,
@@ -74,6 +76,11 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// Where the last attempt was made: the cluster, and the endpoint in it.
+    pub(crate) fn place(&self) -> Option<(usize, usize)> {
+        self.cluster.zip(self.endpoint)
+    }
+
     /// When the request went to the endpoint of the last attempt.
     pub(crate) fn sent(&self) -> Option<Moment> {
         self.connected.or(self.ready).or(self.picked)
@@ -91,7 +98,7 @@ impl Journal {
 
     /// The last attempt, which has ended, is given up for another one.
     pub(crate) fn give_up(&mut self, failure: Failure) {
-        let Some((_, endpoint)) = self.endpoint else { return };
+        let Some(endpoint) = self.endpoint else { return };
         let took = self.ended.zip(self.picked).map(|(ended, picked)| ended.since(picked));
         let (took, grpc_status) = (took.unwrap_or_default(), self.grpc_status);
         self.given_up.push(GivenUp { endpoint, failure, grpc_status, took });

@@ -18,7 +18,7 @@ pub(crate) fn hear(call: &Call<'_>, lease: &Lease<'_>, now: Moment) {
     let bytes = call.workspace.answer.readable();
     let value = field::find_kind(&response.fields, bytes, FieldKind::EndpointLoadMetrics).unwrap_or_default();
     let learned = learn(value, &lease.endpoint().state, now);
-    let endpoint = call.journal.endpoint.and_then(|place| call.view.endpoint(place));
+    let endpoint = call.journal.place().and_then(|place| call.view.endpoint(place));
     if let Some(metrics) = endpoint.and_then(|(_, endpoint)| endpoint.metrics().load_reports.as_ref()) {
         metrics.count(learned);
     }

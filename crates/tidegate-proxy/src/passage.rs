@@ -238,6 +238,7 @@ async fn serve(call: &mut Call<'_>, course: &Course) -> Fate {
 async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failure> {
     let Course { cluster, policy, .. } = course;
     let (cluster, view): (_, &'a View) = (*cluster, call.view);
+    call.journal.cluster = Some(cluster);
     let view = view.clusters.get(cluster).ok_or(Failure::new(Stage::Pick, Cause::NoEndpoint))?;
     let workspace = &mut *call.workspace;
     workspace.request = RequestHead::default(); // there is none: nothing can be hashed on but the client
@@ -252,7 +253,7 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(call, view, reason)),
         };
-        let endpoint = set_out(call, policy, view, &attempts, cluster, &lease)?;
+        let endpoint = set_out(call, policy, view, &attempts, &lease)?;
         // A connection that was kept is one of HTTP.
         let failure = match board(call, policy, view, endpoint, true).await {
             Ok((slot, connection)) => {

@@ -63,7 +63,8 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
     let journal = &call.journal;
     let head = journal.head_read.then_some(&call.workspace.request);
     let bytes = call.workspace.input.pinned();
-    let endpoint = journal.endpoint.and_then(|position| call.view.endpoint(position));
+    let cluster = journal.cluster.and_then(|position| call.view.clusters.get(position));
+    let endpoint = journal.place().and_then(|place| call.view.endpoint(place));
     let route = journal.route.and_then(|position| call.view.snapshot.routes.routes().get(position));
     let forwarded = head.and_then(|_| call.forwarded_client()).map(|address| address.to_string());
     let refused = |part: fn(&RefusedLine) -> &Vec<u8>| {
@@ -96,7 +97,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         },
         user_agent: head.and_then(|head| field::find(&head.fields, bytes, b"user-agent")),
         route: route.map(|route| &*route.name),
-        cluster: endpoint.map(|(cluster, _)| &*cluster.cluster.name),
+        cluster: cluster.map(|view| &*view.cluster.name),
         endpoint: endpoint.map(|(_, endpoint)| &*endpoint.pool.upstream.id.address),
         status: (journal.status > 0).then_some(journal.status),
         grpc_status: journal.grpc_status,
@@ -153,8 +154,7 @@ fn logged_hedge<'a>(call: &Call<'a>, hedge: &journal::Hedge) -> Hedge<'a> {
 /// Of the endpoint at a position in the cluster that the request was for.
 fn address<'a>(call: &Call<'a>, endpoint: usize) -> &'a str {
     let view: &'a View = call.view;
-    let cluster = call.journal.endpoint.map(|(cluster, _)| cluster);
-    let found = cluster.and_then(|cluster| view.endpoint((cluster, endpoint)));
+    let found = call.journal.cluster.and_then(|cluster| view.endpoint((cluster, endpoint)));
     found.map_or("", |(_, endpoint)| &endpoint.pool.upstream.id.address)
 }
 

@@ -92,6 +92,9 @@ pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
     }
     let view = call.view;
     let route = find_route(call).ok_or(Failure::new(Stage::Route, Cause::NoRoute))?;
+    if let Action::Forward { cluster } = &route.action {
+        call.journal.cluster = Some(*cluster);
+    }
     if let Some(limit) = &route.rate_limit {
         limit.admit(call)?;
     }
@@ -107,7 +110,7 @@ pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
         Action::Forward { cluster } => {
             let found = view.clusters.get(*cluster).ok_or(Failure::new(Stage::Pick, Cause::NoEndpoint))?;
             admit(call, &route.policy)?;
-            forward(call, &route.policy, found, *cluster).await
+            forward(call, &route.policy, found).await
         }
     }
 }
@@ -184,12 +187,7 @@ fn admit(call: &Call<'_>, policy: &Policy) -> Result<(), Failure> {
 }
 
 /// Picks, connects and exchanges until that ends well, or another attempt would not help.
-async fn forward<'a>(
-    call: &mut Call<'a>,
-    policy: &Policy,
-    view: &'a ClusterView,
-    cluster_index: usize,
-) -> Result<Fate, Failure> {
+async fn forward<'a>(call: &mut Call<'a>, policy: &Policy, view: &'a ClusterView) -> Result<Fate, Failure> {
     let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
     view.count_request(call.journal.started);
     prepare_upload(call, policy, view, &attempts);
@@ -200,7 +198,7 @@ async fn forward<'a>(
             Ok(lease) => lease,
             Err(reason) => return Err(attempts.nobody(call, view, reason)),
         };
-        let endpoint = set_out(call, policy, view, &attempts, cluster_index, &lease)?;
+        let endpoint = set_out(call, policy, view, &attempts, &lease)?;
         start_upload(call, policy, view, &endpoint.pool.upstream.authority);
         let failure = match board(call, policy, view, endpoint, attempts.fresh_only).await {
             Ok((slot, connection)) => {
@@ -216,7 +214,7 @@ async fn forward<'a>(
                 failure
             }
         };
-        let last = call.journal.endpoint.map_or(0, |(_, endpoint)| endpoint);
+        let last = call.journal.endpoint.unwrap_or_default();
         attempts.another(call, view, failure, last)?;
         attempts.back_off(call).await?;
     }
@@ -228,7 +226,6 @@ pub(crate) fn set_out<'v>(
     policy: &Policy,
     view: &'v ClusterView,
     attempts: &Attempts<'_>,
-    cluster_index: usize,
     lease: &Lease<'_>,
 ) -> Result<&'v EndpointView, Failure> {
     let endpoint = view.endpoint(lease.index()).ok_or(no_endpoint(NoEndpoint::Empty))?;
@@ -236,7 +233,7 @@ pub(crate) fn set_out<'v>(
     if let Some(failure) = attempts.last_failure() {
         view.metrics().retry(failure);
     }
-    call.journal.endpoint = Some((cluster_index, lease.index()));
+    call.journal.endpoint = Some(lease.index());
     call.journal.picked = Some(lease.picked_at());
     call.journal.forget_attempt();
     call.attempt_deadline = attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
