@@ -13,8 +13,8 @@ const METHOD: &str = "\
 Endpoints sleep: each request keeps one of an endpoint's slots for its work (lognormal, mean 50 ms, σ = 1), the others
 wait their turn. The client is open-loop: Poisson arrivals, latency from the moment a request was due. Every contestant
 has endpoints of its own and, by seed, the same arrivals and work; they take turns, a few at a time, and all rounds are
-put together. One worker each; Tidegate, and the others unless they are called best or told, with their defaults and
-upstream connections kept. Best is leastconn with active checks, observed answers, retries, redispatch and slow start
+put together. One worker each; Tidegate, and the others unless they are called best or told, with their defaults but
+for upstream connections, which all keep and share (http-reuse always, keepalive). Best is leastconn with active checks, observed answers, retries, redispatch and slow start
 (HAProxy), least_conn with max_fails=3 and every failing status tried again (nginx), adaptive with every failing status
 tried again (Tidegate); hedging is adaptive with hedge = true; told is best with each endpoint's slots as its weight and as its limit. Quantiles are of good
 answers and of clients that waited 10 s in vain, in milliseconds; x99 is the 99th percentile of the time beyond a

@@ -29,6 +29,10 @@ pub(crate) enum Method {
     Oracle,
 }
 
+/// What a load bound's number means. Less than 100 % of the mean for everybody cannot hold what there is.
+const BOUND: &str = "load bound in percent of the mean";
+const BOUND_MIN: u32 = 100;
+
 /// A name, what its number means (with the default), and what it is.
 type Entry = (&'static str, Option<(&'static str, u32)>, fn(u32) -> Method, &'static str);
 
@@ -65,13 +69,13 @@ const ENTRIES: &[Entry] = &[
     ),
     (
         "maglev",
-        Some(("load bound in percent of the mean", 125)),
+        Some((BOUND, 125)),
         |percent| Method::Balance(Algorithm::Maglev { bound: Some(LoadBound::new(percent)) }),
         "hashing by a table, with a load bound by requests in flight",
     ),
     (
         "maglev_drain_time",
-        Some(("load bound in percent of the mean", 125)),
+        Some((BOUND, 125)),
         |percent| Method::Balance(Algorithm::Maglev { bound: Some(LoadBound::drain_time(percent)) }),
         "the same with a load bound by drain time",
     ),
@@ -96,13 +100,13 @@ const ENTRIES: &[Entry] = &[
     ),
     (
         "rendezvous",
-        Some(("load bound in percent of the mean", 125)),
+        Some((BOUND, 125)),
         |percent| Method::Balance(Algorithm::Rendezvous { bound: Some(LoadBound::new(percent)) }),
         "rendezvous hashing, with a load bound by requests in flight",
     ),
     (
         "rendezvous_drain_time",
-        Some(("load bound in percent of the mean", 125)),
+        Some((BOUND, 125)),
         |percent| Method::Balance(Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(percent)) }),
         "the same with a load bound by drain time",
     ),
@@ -128,6 +132,8 @@ pub enum UnknownContender {
         "`{name}` cannot hedge: it learns nothing that would tell a stalled endpoint from a large request"
     )]
     NoHedge { name: String },
+    #[error("`{name}:{text}`: a {BOUND} is at least {BOUND_MIN}; write for example `{name}:125`")]
+    BelowMean { name: String, text: String },
     #[error("`{text}` is no number above 0: write for example `{name}:{default}` ({meaning})")]
     Number { name: String, text: String, meaning: &'static str, default: u32 },
 }
@@ -178,13 +184,14 @@ impl Method {
             (None, None) => 0,
             (Some((_, default)), None) => default,
             (Some((meaning, default)), Some(text)) => {
-                let number = text.parse().ok().filter(|&number| number > 0);
-                number.ok_or_else(|| UnknownContender::Number {
-                    name: name.to_owned(),
-                    text: text.to_owned(),
-                    meaning,
-                    default,
-                })?
+                let (name, text) = (name.to_owned(), text.to_owned());
+                match text.parse().ok().filter(|&number| number > 0) {
+                    None => return Err(UnknownContender::Number { name, text, meaning, default }),
+                    Some(number) if meaning == BOUND && number < BOUND_MIN => {
+                        return Err(UnknownContender::BelowMean { name, text });
+                    }
+                    Some(number) => number,
+                }
             }
         };
         Ok(method(number))
@@ -221,7 +228,7 @@ mod tests {
     fn every_name_of_the_catalogue_parses_with_and_without_its_number() {
         for (name, _, number) in Contender::catalogue() {
             assert_eq!(Contender::parse(name).unwrap().name, name);
-            assert_eq!(Contender::parse(&format!("{name}:3")).is_ok(), number.is_some(), "{name}");
+            assert_eq!(Contender::parse(&format!("{name}:300")).is_ok(), number.is_some(), "{name}");
         }
     }
 
@@ -240,6 +247,8 @@ mod tests {
             ("xyz", "there are adaptive"),
             ("oracle:2", "takes no number"),
             ("random:0", "write for example `random:2` (choices)"),
+            ("rendezvous:50", "is at least 100; write for example `rendezvous:125`"),
+            ("maglev_drain_time:99", "is at least 100"),
             ("round_robin+hedge", "cannot hedge"),
             ("adaptive+hegde", "write `adaptive+hedge`"),
         ] {

@@ -168,6 +168,11 @@ impl AccessLog {
         Ok(only)
     }
 
+    /// Requests that failed and fail with nobody in a replay, because the log does not name whose they were.
+    pub fn failures_of_nobody(&self) -> usize {
+        if self.names_endpoints() { 0 } else { self.entries.iter().filter(|entry| entry.failed).count() }
+    }
+
     /// What each algorithm would have made of it. The first outcome is the log's own.
     pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Replay, ReplayError> {
         let fleet = Fleet::of(self, options)?;
@@ -437,6 +442,20 @@ mod tests {
         assert_eq!(replay(&text, &options(&["adaptive"])).unwrap_err(), ReplayError::Nameless);
         let given = ReplayOptions { endpoints: Some(4), ..options(&["adaptive"]) };
         assert_eq!(replay(&text, &given).unwrap().comparison.endpoints, 4);
+    }
+
+    #[test]
+    fn failures_are_nobodys_where_nobody_is_named() {
+        let line = |address: &str, status| {
+            format!(
+                "c - - [10/Oct/2026:13:55:36 +0000] \"GET / HTTP/1.1\" {status} 5 \"-\" \"x\" 0.010 0.010{address}\n"
+            )
+        };
+        for (address, expected) in [("", 3), (" 10.0.0.1:80", 0)] {
+            let text = line(address, 200).repeat(500) + &line(address, 502).repeat(3);
+            let log = AccessLog::read(text.as_bytes()).unwrap();
+            assert_eq!(log.failures_of_nobody(), expected, "{address}");
+        }
     }
 
     /// Requests every 5 ms, two of three to the quick endpoints of one cluster, the others to a slow one of the same name in another.

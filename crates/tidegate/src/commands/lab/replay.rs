@@ -20,6 +20,7 @@ pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
         Some(cluster) => log.of_cluster(cluster).map_err(no_replay)?,
         None => log,
     };
+    warn_of_failures(&log);
     let options = options(arguments);
     let progress = Progress::of_replay(&log, &options);
     let replayed = progress::watch(&file, &progress, || log.replay(&options, &progress));
@@ -49,6 +50,19 @@ fn read(arguments: &LabReplay, file: &str) -> Result<AccessLog, Failure> {
         );
     }
     Ok(log)
+}
+
+fn warn_of_failures(log: &AccessLog) {
+    match log.failures_of_nobody() {
+        0 => {}
+        failed => terminal::say(
+            Level::Warning,
+            &format!(
+                "{failed} of {} requests failed, and the log does not say on which endpoint: nobody fails in the replay",
+                log.requests()
+            ),
+        ),
+    }
 }
 
 fn options(arguments: &LabReplay) -> ReplayOptions {
