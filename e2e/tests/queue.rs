@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate_testkit::{Client, Endpoint, Gate, Load, Proxy, Reply, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Gate, Load, Proxy, Reply, Script, Then, Tidegate, eventually};
 
 use crate::door::expect_signed;
 
@@ -64,6 +64,12 @@ fn queued(proxy: &Proxy) -> usize {
 
 fn order(endpoint: &Endpoint) -> Vec<String> {
     endpoint.requests().into_iter().map(|request| request.target).collect()
+}
+
+/// What a line of the log says of that.
+fn queue_millis(line: &str) -> f64 {
+    let millis = line.split("\"queue_ms\":").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
+    millis.unwrap_or_else(|| panic!("no queue_ms in {line}"))
 }
 
 fn expect_sent_away(reply: &Reply, cause: &str) -> u64 {
@@ -155,9 +161,45 @@ fn nobody_waits_for_longer_than_the_route_allows() {
     assert_eq!(holding.reply().status, 200);
     let line = proxy.output().wait_for_stdout(&["\"queue_timeout\""]);
     assert!(line.contains("\"cluster\":\"app\",\"endpoint\":null"), "{line}");
-    let waited =
-        line.split("\"queue_ms\":").nth(1).and_then(|rest| rest.split(',').next()?.parse::<f64>().ok());
-    assert!(waited.is_some_and(|millis| millis >= 50.0), "{line}");
+    assert!(queue_millis(&line) >= 50.0, "{line}");
+}
+
+/// What it failed with stands among the attempts that were given up, and once only.
+#[test]
+fn a_retry_that_finds_no_room_in_time_is_logged_as_having_waited() {
+    let gate = Gate::default();
+    let endpoint = || {
+        let seen = gate.clone();
+        Endpoint::start(Script::new(move |visit| {
+            if visit.request().target == "/hasty" {
+                return Then::Close;
+            }
+            seen.pass();
+            visit.answer("x")
+        }))
+    };
+    let endpoints = [endpoint(), endpoint()];
+    let both = format!("endpoints = [{:?}, ", endpoints[1].address());
+    let config = one_at_a_time(&endpoints[0], "log = { access = \"stdout\" }");
+    let proxy = Tidegate::with(config.replace("endpoints = [", &both)).start();
+    let mut holding = asks(&proxy, "/held");
+    eventually("one is held", || endpoints.iter().any(|endpoint| endpoint.request_count() == 1));
+    expect_sent_away(&proxy.get("/hasty"), "queue_timeout");
+    gate.open();
+    assert_eq!(holding.reply().status, 200);
+    let line = proxy.output().wait_for_stdout(&["\"cause\":\"queue_timeout\""]);
+    for part in [
+        "\"cluster\":\"app\",\"endpoint\":null",
+        "\"attempts\":1,",
+        "\"connect_ms\":null,\"first_byte_ms\":null",
+        "\"given_up\":[{\"endpoint\":\"127.0.0.1:",
+        "\"cause\":\"endpoint_closed\"",
+        "\"no_retry\":\"queue\"",
+    ] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(queue_millis(&line) >= 50.0, "{line}");
+    proxy.wait_for_metric("tidegate_cluster_retries_refused_total", &[("reason", "queue")], 1.0);
 }
 
 #[test]

@@ -58,11 +58,13 @@ pub(crate) enum Objection {
     Endpoints,
     /// It may have been acted upon, and doing so twice may not be the same as once.
     Method,
+    /// No other had room in time.
+    Queue,
 }
 
 impl Objection {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Attempts, Self::Body, Self::Budget, Self::Endpoints, Self::Method];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Attempts, Self::Body, Self::Budget, Self::Endpoints, Self::Method, Self::Queue];
 
     /// The word in logs and metrics.
     pub(crate) fn word(self) -> &'static str {
@@ -72,6 +74,7 @@ impl Objection {
             Self::Budget => "budget",
             Self::Endpoints => "endpoints",
             Self::Method => "method",
+            Self::Queue => "queue",
         }
     }
 }
@@ -144,6 +147,17 @@ impl<'a> Attempts<'a> {
         let Some(failure) = self.last_failure else { return no_endpoint(reason) };
         call.journal.given_up.pop(); // for nobody: it is the last attempt after all
         object(call, view, Objection::Endpoints);
+        failure
+    }
+
+    /// The wait for an endpoint has ended without one. An attempt before it was given up for another, and stays so: none is the last.
+    pub(crate) fn in_vain(&self, call: &mut Call<'_>, view: &ClusterView, failure: Failure) -> Failure {
+        if self.last_failure.is_some() {
+            call.journal.forget_place(now());
+            if matches!(failure.cause, Cause::QueueFull | Cause::QueueTimeout | Cause::Shed) {
+                object(call, view, Objection::Queue);
+            }
+        }
         failure
     }
 
@@ -243,7 +257,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// The first retry goes to somebody else at once; later ones give whatever is wrong some time.
-    pub(crate) async fn back_off(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+    pub(crate) async fn back_off(&self, call: &mut Call<'_>, view: &ClusterView) -> Result<(), Failure> {
         let Some(doublings) = call.journal.attempts.checked_sub(2) else { return Ok(()) };
         let most = self.retry.backoff.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
         let chance = (call.worker.random() >> 32) as u32;
@@ -253,7 +267,8 @@ impl<'a> Attempts<'a> {
         }
         let until = after(now(), delay).min(call.total_deadline);
         let _ = call.alarm.within(until, pending::<()>()).await;
-        call.overall_failure(Stage::Pick).map_or(Ok(()), Err)
+        let overall = call.overall_failure(Stage::Pick);
+        overall.map_or(Ok(()), |failure| Err(self.in_vain(call, view, failure)))
     }
 }
 

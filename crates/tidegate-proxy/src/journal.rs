@@ -104,6 +104,12 @@ impl Journal {
         self.given_up.push(GivenUp { endpoint, failure, grpc_status, took });
     }
 
+    /// An endpoint for another attempt was waited for in vain until `ended`.
+    pub(crate) fn forget_place(&mut self, ended: Moment) {
+        self.forget_attempt();
+        (self.endpoint, self.picked, self.queued) = (None, None, Some(ended));
+    }
+
     /// Before another attempt.
     pub(crate) fn forget_attempt(&mut self) {
         (self.ready, self.connected, self.connect_failed) = (None, None, None);

@@ -249,9 +249,10 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
     loop {
         call.workspace.upload.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
         let wanted = attempts.pick(call);
-        let lease = match queue::pick(call, policy, view, Home::Nowhere, &wanted).await? {
-            Ok(lease) => lease,
-            Err(reason) => return Err(attempts.nobody(call, view, reason)),
+        let lease = match queue::pick(call, policy, view, Home::Nowhere, &wanted).await {
+            Ok(Ok(lease)) => lease,
+            Ok(Err(reason)) => return Err(attempts.nobody(call, view, reason)),
+            Err(failure) => return Err(attempts.in_vain(call, view, failure)),
         };
         let endpoint = set_out(call, policy, view, &attempts, &lease)?;
         // A connection that was kept is one of HTTP.
@@ -264,7 +265,7 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
         let last = lease.index();
         settle(call, lease, endpoint, &Err(failure));
         attempts.another(call, view, failure, last)?;
-        attempts.back_off(call).await?;
+        attempts.back_off(call, view).await?;
     }
 }
 

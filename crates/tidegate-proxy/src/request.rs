@@ -194,9 +194,10 @@ async fn forward<'a>(call: &mut Call<'a>, policy: &Policy, view: &'a ClusterView
     let home = Home::of(call, view);
     loop {
         let wanted = attempts.pick(call);
-        let lease = match queue::pick(call, policy, view, home, &wanted).await? {
-            Ok(lease) => lease,
-            Err(reason) => return Err(attempts.nobody(call, view, reason)),
+        let lease = match queue::pick(call, policy, view, home, &wanted).await {
+            Ok(Ok(lease)) => lease,
+            Ok(Err(reason)) => return Err(attempts.nobody(call, view, reason)),
+            Err(failure) => return Err(attempts.in_vain(call, view, failure)),
         };
         let endpoint = set_out(call, policy, view, &attempts, &lease)?;
         start_upload(call, policy, view, &endpoint.pool.upstream.authority);
@@ -216,7 +217,7 @@ async fn forward<'a>(call: &mut Call<'a>, policy: &Policy, view: &'a ClusterView
         };
         let last = call.journal.endpoint.unwrap_or_default();
         attempts.another(call, view, failure, last)?;
-        attempts.back_off(call).await?;
+        attempts.back_off(call, view).await?;
     }
 }
 
