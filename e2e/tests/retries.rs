@@ -380,6 +380,27 @@ fn a_copy_that_was_not_sent_is_told_of_though_the_client_has_left() {
     proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "unpaid")], 1.0);
 }
 
+/// It is asked now and then how it is doing; whoever answers instead was picked for no such reason.
+#[test]
+fn an_endpoint_that_answers_a_copy_is_not_said_to_be_the_one_that_was_probed() {
+    let mut endpoints =
+        [(); 3].map(|()| Endpoint::start(Script::answers_after(Duration::from_millis(2), "good")));
+    let more = format!("{}log = {{ access = \"stdout\" }}\n", favourite::HEDGES);
+    let proxy = Tidegate::to(&endpoints.each_ref(), &more).start();
+    let (silent, before) = favourite::falls_silent(&proxy, &mut endpoints);
+    let mut client = proxy.client();
+    eventually("it is probed, and others answer", || {
+        assert_eq!(client.get("/").status, 200);
+        endpoints[silent].asked() > before + 3
+    });
+    assert!(proxy.metrics().sum("tidegate_cluster_exceptional_picks_total", &[("reason", "probe")]) > 1.5);
+    let won = |line: &String| line.contains("\"outcome\":\"won\"");
+    eventually("all of it is told", || proxy.output().stdout().iter().filter(|line| won(line)).count() > 2);
+    let told = proxy.output().stdout();
+    let mut won = told.iter().filter(|line| won(line));
+    assert!(won.all(|line| line.contains("\"picked_as\":null")), "{told:?}");
+}
+
 /// The copy wins, and still the first attempt has failed: both are told.
 #[test]
 fn an_attempt_that_breaks_while_another_is_under_way_is_not_forgotten() {

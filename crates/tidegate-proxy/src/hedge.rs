@@ -205,6 +205,7 @@ async fn race<'v>(
             call.journal.picked = Some(lease.picked_at());
             (call.journal.ready, call.journal.connected) = (None, None);
             call.journal.endpoint = Some(lease.index());
+            call.journal.picked_as = lease.occasion();
             sticky::overtaken(call, view, lease.index());
             let first = std::mem::replace(flight, Flight { lease, endpoint, connection, slot: None });
             first.lease.settle(ended, now());
