@@ -132,14 +132,35 @@ fn routes_of_a_higher_priority_come_first_and_none_starves() {
     assert!(place("/low") <= 20, "one low turn for sixteen high ones: {order:?}");
 }
 
+/// Two may wait.
+fn one_at_a_time_and_two_wait(endpoint: &Endpoint) -> Proxy {
+    let config = one_at_a_time(endpoint, "[limit]\nqueued_requests = 2")
+        .replace("limit = { endpoint_requests = 1 }\n[limit]\n", "[limit]\nendpoint_requests = 1\n");
+    Tidegate::with(config).start()
+}
+
+#[test]
+fn who_is_more_urgent_takes_the_place_of_the_newest_that_is_not() {
+    let (endpoint, gate) = gated();
+    let proxy = one_at_a_time_and_two_wait(&endpoint);
+    let mut clients = vec![hold(&proxy, &endpoint)];
+    clients.extend(queue_up(&proxy, &["/low"]));
+    let mut newest = queue_up(&proxy, &["/low"]);
+    clients.push(asks(&proxy, "/high"));
+    expect_sent_away(&newest.remove(0).reply(), "queue_full");
+    assert_eq!(queued(&proxy), 2);
+    proxy.wait_for_metric("tidegate_cluster_sheds_total", &[("reason", "full")], 1.0);
+    expect_sent_away(&proxy.get("/low"), "queue_full");
+    gate.open();
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+    eventually("nobody waits", || queued(&proxy) == 0);
+    assert_eq!(order(&endpoint), ["/held", "/high", "/low"]);
+}
+
 #[test]
 fn a_full_queue_sends_away_at_once() {
     let (endpoint, gate) = gated();
-    let proxy = Tidegate::with(
-        one_at_a_time(&endpoint, "[limit]\nqueued_requests = 2")
-            .replace("limit = { endpoint_requests = 1 }\n[limit]\n", "[limit]\nendpoint_requests = 1\n"),
-    )
-    .start();
+    let proxy = one_at_a_time_and_two_wait(&endpoint);
     let mut clients = vec![hold(&proxy, &endpoint)];
     clients.extend(queue_up(&proxy, &["/", "/"]));
     let asked = Instant::now();

@@ -52,7 +52,7 @@ pub use endpoint::{Endpoint, EndpointId};
 pub use lease::{Ended, Lease, Occasion};
 pub use passive::PassiveMarking;
 pub use places::Place;
-pub use queue::{Priority, Queue, Refusal, Refused, Ticket};
+pub use queue::{Joined, Priority, Queue, Refusal, Refused, Ticket};
 pub use reported::LoadReport;
 pub use retry_budget::{RetryBudget, RetryIncome};
 pub use room::{RequestLimit, RoomWatch};

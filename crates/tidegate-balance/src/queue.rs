@@ -8,9 +8,12 @@
 //!
 //! Whoever joins is told at once when his turn would come too late: the requests ahead of him, times the mean time between
 //! recent turns. A queue that nobody was ahead in never turns anybody away: there is nothing to predict from.
+//!
+//! When as many wait as may, the more urgent one gets the place of the newest of the least urgent, as long as those have more
+//! than their part of the places: the same 16, 4 and 1 of 21. So no priority fills the queue for those above it, and none is driven out of it.
 
 use crate::Moment;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::Duration;
 
@@ -34,6 +37,13 @@ impl Priority {
             Self::Low => 16,
         }
     }
+
+    /// Whether so many of it are more than its part of all places.
+    fn is_beyond_its_part(self, count: usize, places: usize) -> bool {
+        let whole: u64 = Self::ALL.iter().map(|priority| Self::Low.cost() / priority.cost()).sum();
+        let part = u128::from(Self::Low.cost() / self.cost());
+        count as u128 * u128::from(whole) > places as u128 * part
+    }
 }
 
 /// A place in the queue; good until it is given up by `leave` or `served`. Sorted by whose turn comes first.
@@ -41,6 +51,14 @@ impl Priority {
 pub struct Ticket {
     tag: u64,
     priority: Priority,
+}
+
+/// Who has joined.
+#[derive(Clone, Copy, Debug)]
+pub struct Joined<W> {
+    pub ticket: Ticket,
+    /// The handle of whom he took the place from, who has to be woken: see `is_ousted`.
+    pub ousted: Option<W>,
 }
 
 /// Why somebody may not join.
@@ -64,6 +82,8 @@ pub enum Refusal {
 pub struct Queue<W> {
     /// By priority, then by tag.
     lines: [BTreeMap<u64, Waiter<W>>; Priority::ALL.len()],
+    /// Those who have lost their place to somebody more urgent and do not know yet.
+    ousted: BTreeSet<Ticket>,
     /// How many are called.
     called: usize,
     /// The greatest tag that was served.
@@ -80,7 +100,13 @@ struct Waiter<W> {
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Self { lines: Default::default(), called: 0, clock: 0, turns: Turns::default() }
+        Self {
+            lines: Default::default(),
+            ousted: BTreeSet::new(),
+            called: 0,
+            clock: 0,
+            turns: Turns::default(),
+        }
     }
 }
 
@@ -102,9 +128,10 @@ impl<W> Queue<W> {
         most: usize,
         now: Moment,
         handle: W,
-    ) -> Result<Ticket, Refused> {
+    ) -> Result<Joined<W>, Refused> {
         let is_first = self.is_empty();
-        if self.len() >= most {
+        let in_his_way = if self.len() >= most { self.least_urgent(priority, most) } else { None };
+        if self.len() >= most && in_his_way.is_none() {
             return Err(Refused { reason: Refusal::Full, wait: self.wait(now) });
         }
         let ticket = self.next_ticket(priority);
@@ -117,7 +144,29 @@ impl<W> Queue<W> {
             self.called += 1;
         }
         self.line_mut(priority).insert(ticket.tag, Waiter { handle, is_called: is_first });
-        Ok(ticket)
+        Ok(Joined { ticket, ousted: in_his_way.and_then(|ticket| self.oust(ticket)) })
+    }
+
+    /// Whose place somebody of this priority may take: the newest, of the least urgent that have more than their part. Whoever is
+    /// called keeps his.
+    fn least_urgent(&self, priority: Priority, most: usize) -> Option<Ticket> {
+        let lower = Priority::ALL.into_iter().rev().take_while(|lower| *lower > priority);
+        let mut beyond = lower.filter(|lower| lower.is_beyond_its_part(self.line(*lower).len(), most));
+        beyond.find_map(|priority| {
+            let (&tag, _) = self.line(priority).iter().rev().find(|(_, waiter)| !waiter.is_called)?;
+            Some(Ticket { tag, priority })
+        })
+    }
+
+    fn oust(&mut self, ticket: Ticket) -> Option<W> {
+        let waiter = self.line_mut(ticket.priority).remove(&ticket.tag)?;
+        self.ousted.insert(ticket);
+        Some(waiter.handle)
+    }
+
+    /// Whether the holder has lost his place to somebody more urgent.
+    pub fn is_ousted(&self, ticket: Ticket) -> bool {
+        self.ousted.contains(&ticket)
     }
 
     /// Until everybody who waits now has had his turn; `None` when nothing tells.
@@ -164,6 +213,9 @@ impl<W> Queue<W> {
 
     /// The holder waits no longer. Whether he had been called: then it is somebody else's turn.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
+        if self.ousted.remove(&ticket) {
+            return false;
+        }
         let was_called = self.take_call(ticket);
         self.line_mut(ticket.priority).remove(&ticket.tag);
         was_called
@@ -187,8 +239,11 @@ impl<W> Queue<W> {
         }
     }
 
+    /// Behind those who do not know yet that they are ousted, too: no two have the same.
     fn next_ticket(&self, priority: Priority) -> Ticket {
         let last = self.line(priority).last_key_value().map_or(0, |(&tag, _)| tag);
+        let ousted = self.ousted.iter().filter(|ousted| ousted.priority == priority);
+        let last = ousted.map(|ousted| ousted.tag).max().unwrap_or(0).max(last);
         Ticket { tag: last.max(self.clock) + priority.cost(), priority }
     }
 
@@ -282,7 +337,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn join(queue: &mut Queue<usize>, priority: Priority, number: usize) -> Ticket {
-        queue.join(priority, LONG, usize::MAX, Moment(0), number).expect("room")
+        queue.join(priority, LONG, usize::MAX, Moment(0), number).expect("room").ticket
     }
 
     /// Gives everybody his turn; in which order.
@@ -350,14 +405,55 @@ mod tests {
             queue.leave(first);
             let now = Moment(8 * gap * MS);
             let mut tickets: Vec<_> = (before.iter().enumerate())
-                .map(|(number, &priority)| queue.join(priority, LONG, 100, now, number).expect("room"))
+                .map(|(number, &priority)| queue.join(priority, LONG, 100, now, number).expect("room").ticket)
                 .collect();
             let last = queue.next_ticket(Priority::Normal);
             let predicted = queue.turns.expected(queue.ahead(last) + 1, now).expect("eight turns tell");
-            tickets.push(queue.join(Priority::Normal, LONG, 100, now, before.len()).expect("room"));
+            tickets.push(queue.join(Priority::Normal, LONG, 100, now, before.len()).expect("room").ticket);
             let turns = drain(&mut queue, &tickets).iter().position(|&number| number == before.len());
             let came = Duration::from_millis(gap * (turns.expect("he was served") as u64 + 1));
             prop_assert!(predicted.abs_diff(came) <= Duration::from_millis(gap) * 2, "{predicted:?} {came:?}");
+        }
+
+        /// And whoever lost his place is known, is nobody else, and had been called by nobody.
+        #[test]
+        fn never_do_more_wait_than_may_and_no_priority_is_driven_below_its_part(
+            steps in prop::collection::vec((any_priority(), any::<bool>(), any::<usize>()), 1..200),
+            most in 1_usize..40,
+        ) {
+            let mut queue = Queue::default();
+            let mut holders: Vec<(Ticket, usize)> = Vec::new();
+            for (number, (priority, leaves, which)) in steps.into_iter().enumerate() {
+                if leaves && !holders.is_empty() {
+                    let (ticket, _) = holders.swap_remove(which % holders.len());
+                    if queue.leave(ticket) {
+                        queue.call();
+                    }
+                    continue;
+                }
+                let before = Priority::ALL.map(|priority| queue.line(priority).len());
+                match queue.join(priority, LONG, most, Moment(0), number) {
+                    Ok(joined) => {
+                        prop_assert!(holders.iter().all(|(ticket, _)| *ticket != joined.ticket), "a place of his own");
+                        if let Some(ousted) = joined.ousted {
+                            let (ticket, _) = *holders.iter().find(|(_, number)| *number == ousted).expect("he waited");
+                            prop_assert!(queue.is_ousted(ticket) && !queue.take_call(ticket) && ticket.priority > priority);
+                            let count = before[ticket.priority as usize];
+                            let part = most as f64 * [16.0, 4.0, 1.0][ticket.priority as usize] / 21.0;
+                            prop_assert!(count as f64 > part - 1e-9, "{} of {}", count, most);
+                        }
+                        holders.push((joined.ticket, number));
+                    }
+                    Err(refused) => prop_assert!(refused.reason == Refusal::Full && queue.len() == most),
+                }
+                prop_assert!(queue.len() <= most);
+                let really = holders.iter().filter(|(ticket, _)| !queue.is_ousted(*ticket)).count();
+                prop_assert_eq!(queue.len(), really);
+            }
+            for (ticket, _) in holders {
+                queue.leave(ticket);
+            }
+            prop_assert!(queue.is_empty() && queue.ousted.is_empty(), "no trace is left");
         }
 
         #[test]
@@ -402,17 +498,35 @@ mod tests {
     }
 
     #[test]
-    fn no_more_wait_than_may() {
+    fn no_more_of_a_kind_wait_than_may() {
         let mut queue = Queue::default();
         for _ in 0..3 {
             queue.join(Priority::Normal, LONG, 3, Moment(0), ()).expect("room");
         }
-        let refused = queue.join(Priority::High, LONG, 3, Moment(0), ()).expect_err("full");
+        let refused = queue.join(Priority::Normal, LONG, 3, Moment(0), ()).expect_err("full");
         assert_eq!(refused, Refused { reason: Refusal::Full, wait: None });
         assert_eq!(
             Queue::default().join(Priority::High, LONG, 0, Moment(0), ()).map(|_| ()).unwrap_err(),
             refused
         );
+    }
+
+    #[test]
+    fn low_ones_do_not_fill_the_queue_for_high_ones_and_are_not_driven_out_of_it() {
+        let mut queue = Queue::default();
+        let join =
+            |queue: &mut Queue<usize>, priority, number| queue.join(priority, LONG, 42, Moment(0), number);
+        let lows: Vec<_> =
+            (0..42).map(|number| join(&mut queue, Priority::Low, number).expect("room").ticket).collect();
+        assert!(join(&mut queue, Priority::Low, 0).is_err(), "his own kind");
+        for high in 0..40 {
+            let joined = join(&mut queue, Priority::High, 100).expect("a low one goes");
+            assert_eq!(joined.ousted, Some(41 - high), "the newest");
+        }
+        assert_eq!(join(&mut queue, Priority::High, 100).expect_err("full").reason, Refusal::Full);
+        let ousted: Vec<_> = lows.iter().map(|ticket| queue.is_ousted(*ticket)).collect();
+        assert_eq!(ousted.iter().filter(|is_ousted| !**is_ousted).count(), 2, "one of 21 places");
+        assert!(!ousted[0] && !ousted[1], "the first who came");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tidegate_balance::{Balancer, Lease, Moment, NoEndpoint, Pick};
-use tidegate_balance::{Priority, Queue, Refusal, Refused, RoomWatch, Ticket};
+use tidegate_balance::{Joined, Priority, Queue, Refusal, Refused, RoomWatch, Ticket};
 
 /// An endpoint for the request: at once, or when it is its turn.
 pub(crate) async fn pick<'v>(
@@ -65,6 +65,10 @@ async fn wait<'v>(
         };
         if let Poll::Ready(picked) = turn.poll_pick(cx, &cluster.balancer, again) {
             return Poll::Ready(Ok(picked));
+        }
+        if turn.is_ousted() {
+            let wait = cluster.waiting.lock().wait(now());
+            return Poll::Ready(Err(refuse(call, view, Refused { reason: Refusal::Full, wait })));
         }
         if let Err(failure) = poll_client(call, cx) {
             return Poll::Ready(Err(Failure::new(Stage::Pick, failure.cause)));
@@ -149,9 +153,10 @@ impl Waiting {
         now: Moment,
     ) -> Result<Turn<'_>, Refused> {
         let mut queue = self.lock();
-        let ticket = queue.join(priority, patience, most, now, None)?;
+        let Joined { ticket, ousted } = queue.join(priority, patience, most, now, None)?;
         self.count.store(queue.len(), Relaxed);
         drop(queue);
+        wake(ousted.flatten());
         // Before the look for room that follows; pairs with the one in `freed`.
         fence(SeqCst);
         Ok(Turn { waiting: self, ticket: Some(ticket) })
@@ -241,6 +246,11 @@ impl Turn<'_> {
             *handle = Some(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// Somebody more urgent has got its place. To be asked after `poll_call`, which leaves what it is woken by.
+    fn is_ousted(&self) -> bool {
+        self.ticket.is_some_and(|ticket| self.waiting.lock().is_ousted(ticket))
     }
 
     /// There is room that this request cannot use, as it has tried that endpoint: somebody behind it may.
