@@ -126,7 +126,7 @@ async fn serve_stream(shared: &Rc<Shared>, new: NewStream, alarm: &Alarm) {
     call.journal.started = now();
     let read = match wanted {
         Some(wanted) => {
-            end_head(wanted, worker.random(), &mut head);
+            end_head(wanted, || worker.random(), &mut head);
             read_head(&mut call, &head)
         }
         None => Err(too_large(&call)),
@@ -158,10 +158,10 @@ async fn serve_stream(shared: &Rc<Shared>, new: NewStream, alarm: &Alarm) {
 }
 
 /// What HTTP/1.1 has in addition.
-fn end_head(wanted: Wanted, random: u64, head: &mut Vec<u8>) {
+fn end_head(wanted: Wanted, random: impl Fn() -> u64, head: &mut Vec<u8>) {
     if wanted.tunnel == Some(Tunnel::WebSocket) {
-        for piece in [b"Sec-WebSocket-Key: ", &websocket::key(random)[..], b"\r\n"] {
-            head.extend_from_slice(piece);
+        for piece in ["Sec-WebSocket-Key: ", &websocket::key([random(), random()]), "\r\n"] {
+            head.extend_from_slice(piece.as_bytes());
         }
     }
     head.extend_from_slice(b"\r\n");
