@@ -12,7 +12,9 @@
 //!
 //! The mean is of those that do not fail, and a slow one counts as what a typical one would need for its requests: else one
 //! that is bad would lift the bound for all that are well. The median does neither, but is no bound where a hot key needs most of the
-//! endpoints: the one in the middle is then always within it, however much it has to do, and the rest never get anything.
+//! endpoints: the one in the middle is then always within it, however much it has to do, and the rest never get anything. And never more
+//! than the mean of all, failures priced in as `adaptive` does: else the only one that does not fail would be its own measure, and
+//! keep all that belongs to it while others fail a little.
 
 use crate::Moment;
 use crate::adaptive::{cached_score, error_cost, typical_drain_time};
@@ -57,16 +59,16 @@ impl LoadBound {
 
     fn drain_time_limit(self, candidates: &Candidates<'_>) -> Limit {
         let now = candidates.now();
-        let (mut sum, mut count, mut least) = (0.0, 0.0_f32, f32::INFINITY);
+        let (mut well, mut all, mut least) = (Mean::default(), Mean::default(), f32::INFINITY);
         for (_, seat) in candidates.iter() {
             let score = cached_score(seat, now);
             least = score.min(least);
+            all.take(score);
             if error_cost(&seat.state) <= 0.0 {
-                sum += score.min(typical_drain_time(seat));
-                count += 1.0;
+                well.take(score.min(typical_drain_time(seat)));
             }
         }
-        let even = if count > 0.0 { sum / count } else { least };
+        let even = well.or_infinite().min(all.or_infinite());
         Limit::DrainTime { most: (even * (self.percent as f32 / 100.0)).max(least), now }
     }
 
@@ -78,6 +80,25 @@ impl LoadBound {
         }
         let allowed = (u128::from(in_flight) + 1) * u128::from(self.percent);
         Limit::Requests { allowed, divisor: u128::from(shares.max(1)) * 100 }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    sum: f32,
+    count: f32,
+}
+
+impl Mean {
+    #[inline]
+    fn take(&mut self, value: f32) {
+        self.sum += value;
+        self.count += 1.0;
+    }
+
+    /// Of nothing: no bound.
+    fn or_infinite(self) -> f32 {
+        if self.count > 0.0 { self.sum / self.count } else { f32::INFINITY }
     }
 }
 
@@ -266,6 +287,28 @@ mod tests {
             }
             prop_assert!(without_the_bad <= without_both + 1e-3, "{} for {}", without_the_bad, without_both);
         }
+    }
+
+    /// Where the others fail one request in five, it is worth a while to stay, and no more than that.
+    #[test]
+    fn the_only_one_that_never_fails_is_not_its_own_measure() {
+        let bound = Some(LoadBound::drain_time(125));
+        let fleet = Fleet::even(Algorithm::Rendezvous { bound }, 4);
+        let home = fleet.pick_for(7).index();
+        let mut now = Moment(0);
+        for step in 0..400_u64 {
+            now = Moment(step * 5_000_000);
+            for index in 0..4 {
+                let status = if index != home && step % 5 == 4 { 503 } else { 200 };
+                let first_byte = Duration::from_millis(10);
+                let lease = fleet.lease(index, now).unwrap();
+                lease.settle(Ended::Answered { status, first_byte }, now + first_byte);
+            }
+        }
+        let pick = Pick { now, random: 0, hash: Some(7), tried: &[] };
+        assert_eq!(fleet.pick(&pick).unwrap().index(), home);
+        let _held = fleet.hold(home, 60);
+        assert_ne!(fleet.pick(&pick).unwrap().index(), home);
     }
 
     #[test]
