@@ -45,7 +45,7 @@ pub(crate) fn is_scheme(scheme: &[u8]) -> bool {
 }
 
 /// RFC 9113 §8.2.2: fields about one connection, which HTTP/2 has other means for.
-pub(crate) fn is_connection_specific(name: &[u8]) -> bool {
+pub fn is_connection_specific(name: &[u8]) -> bool {
     let names: &[&[u8]] =
         &[b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
     names.iter().any(|known| known.eq_ignore_ascii_case(name))

@@ -26,6 +26,7 @@ mod window; // how much may be sent
 pub use budget::Budget;
 pub use connection::{Begun, Closed, Connection, Limits, Progress};
 pub use fault::{Code, Fault};
+pub use field::is_connection_specific;
 pub use outgoing::UNSENT_BYTES_MAX;
 pub use request::{Tunnel, Wanted};
 pub use stream::Slot;

@@ -47,11 +47,6 @@ const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 /// What is left for a body behind the longest head.
 const BODY_ROOM: usize = 8 * 1024;
 
-/// For whoever begins one connection of HTTP/2 too many: SETTINGS without any, and GOAWAY (RFC 9113 §6.8) for `ENHANCE_YOUR_CALM`, from
-/// which it knows that none of its streams was looked at.
-const TOO_MANY_HTTP2: &[u8] =
-    &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
-
 /// For whoever speaks HTTP where TLS is spoken: the one answer that both understand.
 const PLAIN_HTTP: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\
@@ -223,7 +218,8 @@ async fn serve_http2(connection: Box<Connection>, received: Vec<u8>) {
     else {
         worker.metrics.limit("http2_connections");
         let Connection { stream, alarm, .. } = &*connection;
-        let told = alarm.within(now(), poll_fn(|cx| stream.poll_write(cx, TOO_MANY_HTTP2))).await;
+        let refusal = http2::refusal();
+        let told = alarm.within(now(), poll_fn(|cx| stream.poll_write(cx, &refusal))).await;
         return end(connection, Some(told.map_or(Fate::Abort, |_| Fate::Linger))).await;
     };
     http2::serve(connection, received).await;

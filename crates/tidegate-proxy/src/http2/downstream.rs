@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tidegate_balance::Moment;
-use tidegate_http2::{self as http2, Limits};
+use tidegate_http2::{self as http2, Code, Limits};
 
 /// Streams that a client takes back before they are answered (CVE-2023-44487), or that are reset for how it asked: so
 /// many, and half of all, are too many.
@@ -64,6 +64,14 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+/// For whoever begins one connection too many: from SETTINGS and GOAWAY (RFC 9113 §6.8) it knows that none of its streams was
+/// looked at.
+pub(crate) fn refusal() -> Vec<u8> {
+    let mut connection = http2::Connection::new(Limits { streams_max: 0, head_bytes_max: 0 });
+    connection.break_off(Code::ENHANCE_YOUR_CALM);
+    connection.unsent().to_vec()
 }
 
 /// The life of a connection that speaks HTTP/2. `received` has been read from it already.

@@ -8,6 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, Request, Uri};
 use tidegate_http::chunked::may_trail;
+use tidegate_http2::is_connection_specific;
 
 /// Room for the fields of nearly every head.
 const FIELDS_USUAL: usize = 24;
@@ -19,11 +20,6 @@ const SHARED_BYTES_MAX: usize = 512;
 /// RFC 7541 §7.1.3: what gives access is kept out of all tables, so that nobody who can make requests can find it out piece by piece.
 fn is_secret(name: &str) -> bool {
     matches!(name, "authorization" | "cookie" | "proxy-authorization")
-}
-
-/// RFC 9113 §8.2.2.
-fn is_connection_specific(name: &str) -> bool {
-    matches!(name, "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade")
 }
 
 /// RFC 9113 §8.2.1.
@@ -127,7 +123,7 @@ pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead>
             }
             "upgrade" => protocol = Some(value),
             "sec-websocket-key" => key = Some(value),
-            name if is_connection_specific(name) => {}
+            name if is_connection_specific(name.as_bytes()) => {}
             _ => {
                 headers.append(name, value);
             }
@@ -158,7 +154,7 @@ pub(super) fn write_answer(parts: &http::response::Parts, is_over: bool, out: &m
     let mut put = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
     put(&[b"HTTP/1.1 ", parts.status.as_str().as_bytes(), b" \r\n"]);
     for (name, value) in &parts.headers {
-        if !is_connection_specific(name.as_str()) {
+        if !is_connection_specific(name.as_str().as_bytes()) {
             put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
     }
@@ -179,7 +175,9 @@ pub(super) fn write_switch(parts: &http::response::Parts, tunnel: &Tunnel, out: 
     ]);
     for (name, value) in &parts.headers {
         let name = name.as_str();
-        if !is_connection_specific(name) && !matches!(name, "content-length" | "sec-websocket-accept") {
+        if !is_connection_specific(name.as_bytes())
+            && !matches!(name, "content-length" | "sec-websocket-accept")
+        {
             put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
     }

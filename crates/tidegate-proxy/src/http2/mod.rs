@@ -29,7 +29,7 @@ pub use misconduct::Misconduct;
 pub use tidegate_http2::{NARROW_BYTES, UNSENT_BYTES_MAX, WIDE_BYTES};
 pub use upstream::ENDPOINT_REQUEST_BYTES;
 
-pub(crate) use downstream::serve;
+pub(crate) use downstream::{refusal, serve};
 pub(crate) use request::Http2Request;
 pub(crate) use stream::Http2Stream;
 pub(crate) use tidegate_http2::PREFACE;
