@@ -85,12 +85,31 @@ fn a_client_in_the_clear_is_told_by_http2_that_all_places_are_taken() {
     waits.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     endpoint.wait_for_requests(1);
     let hello = [raw::PREFACE, &raw::settings(&[]), &raw::get(1, "/")].concat();
-    for cut in [5, 10, 18, 23] {
+    for cut in [1, 3, 5, 10, 18, 23] {
         let mut client = raw::RawHttp2::over(proxy.client());
         client.send(&hello[..cut]);
         std::thread::sleep(std::time::Duration::from_millis(100));
         client.send(&hello[cut..]);
         assert_eq!(client.fate(1).status(), Some(503), "cut at {cut}");
+    }
+}
+
+/// For a second, and not longer.
+#[test]
+fn a_request_that_begins_like_http2_is_waited_for_though_all_places_are_taken() {
+    let endpoint = Endpoint::start(Script::is_silent());
+    let proxy = Tidegate::to(&[&endpoint], "workers = 1\nlimit.requests = 1\n").start();
+    let mut waits = proxy.client();
+    waits.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    endpoint.wait_for_requests(1);
+    let (mut late, mut silent) = (proxy.client(), proxy.client());
+    late.send("P");
+    silent.send("PR");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    late.send("OST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    for client in [&mut late, &mut silent] {
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.fields.has("retry-after")), (503, true));
     }
 }
 

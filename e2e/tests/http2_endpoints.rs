@@ -1,6 +1,7 @@
 //! Endpoints that are spoken HTTP/2 with: few connections for many requests, trailers, and second attempts for what was
 //! given back unread.
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
 use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
 use tidegate_testkit::http2_raw as raw;
@@ -52,13 +53,12 @@ fn trailers_pass_both_ways() {
     let client = Http2Client::clear(proxy.address());
     let mut trailers = HeaderMap::new();
     trailers.insert("x-check", HeaderValue::from_static("9"));
-    for is_measured in [false, true] {
+    for (length, body) in [(None, "body"), (Some("4"), "body"), (Some("0"), "")] {
         let mut request = Http2Client::request("POST", "app.test", "/trailers");
-        if is_measured {
-            request.headers_mut().insert("content-length", HeaderValue::from_static("4"));
-        }
-        let reply = client.exchange(request, Some(b"body"), Some(trailers.clone())).unwrap();
-        assert_eq!((&reply.body[..], reply.field("content-length").is_some()), (&b"body"[..], is_measured));
+        request.headers_mut().extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from_static(length))));
+        let body = Some(body.as_bytes()).filter(|body| !body.is_empty());
+        let reply = client.exchange(request, body, Some(trailers.clone())).unwrap();
+        assert_eq!((&reply.body[..], reply.field("content-length")), (body.unwrap_or_default(), length));
         assert_eq!(
             (reply.trailers.get("x-check").unwrap(), reply.trailers.get("x-end").unwrap()),
             (&HeaderValue::from_static("9"), &HeaderValue::from_static("1"))

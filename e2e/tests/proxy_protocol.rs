@@ -1,5 +1,7 @@
 //! Who the client is, by the PROXY protocol: believed from listed networks, refused from others, told to endpoints.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -188,6 +190,57 @@ fn an_unlisted_peer_is_told_by_tls_that_all_places_are_taken() {
     let (status, head, _) = other.get("app.test", "/").unwrap();
     assert_eq!(status, 503);
     assert!(head.contains("request_limit"), "{head}");
+    drop((proxy, waits));
+}
+
+/// However its header comes: who the client is has to be known before it is answered.
+#[test]
+fn a_listed_peer_is_told_that_all_places_are_taken() {
+    let endpoint = Endpoint::start(Script::is_silent());
+    let proxy = Tidegate::to(&[&endpoint], &format!("workers = 1\nlimit.requests = 1\n{LISTED}")).start();
+    let header = from_afar();
+    let mut waits = proxy.client();
+    waits.send([&header[..], &get("")].concat());
+    endpoint.wait_for_requests(1);
+    for cut in [1, 10, 20, header.len()] {
+        let mut client = proxy.client();
+        client.send(&header[..cut]);
+        std::thread::sleep(Duration::from_millis(100));
+        client.send([&header[cut..], &get("")].concat());
+        assert_eq!(client.reply().status, 503, "cut at {cut}");
+    }
+    let mut half = proxy.client();
+    half.send(&header[..20]);
+    half.expect_closed();
+    for client in ["198.51.100.7", "127.0.0.1"] {
+        let client = format!("\"client\":\"{client}\"");
+        proxy.output().wait_for_stdout(&[&client, "\"cause\":\"request_limit\""]);
+    }
+}
+
+#[test]
+fn a_listed_peer_is_told_by_tls_that_all_places_are_taken() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::start(Script::is_silent()));
+    let keys = authority.issue("app", &["app.test"]).keys();
+    let config = format!(
+        "to = {:?}\nworkers = 1\nlimit.requests = 1\n{LISTED}[[listener]]\nbind = '{{listen}}'\ntls = {{ {keys} }}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let come = |cut: usize| {
+        let mut socket = TcpStream::connect(proxy.address()).unwrap();
+        for piece in [&from_afar()[..cut], &from_afar()[cut..]] {
+            socket.write_all(piece).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        authority.client().over(socket, "app.test").unwrap()
+    };
+    let mut first = come(0);
+    let waits = std::thread::spawn(move || first.get("app.test", "/"));
+    endpoint.wait_for_requests(1);
+    for cut in [1, 20, 28] {
+        assert_eq!(come(cut).get("app.test", "/").unwrap().0, 503, "cut at {cut}");
+    }
     drop((proxy, waits));
 }
 

@@ -89,14 +89,15 @@ impl Outgoing {
         self.put(kind::WINDOW_UPDATE, 0, stream, &more.to_be_bytes());
     }
 
-    /// Says that a stream ends with the piece of a body that was put last, if it is one of its own and has not begun to leave.
+    /// Says that a stream ends with the head or the piece of a body that was put last, if it is one of its own and has not begun to
+    /// leave.
     pub(crate) fn end_last(&mut self, stream: u32) -> bool {
         if self.last_frame < self.sent {
             return false;
         }
         let Some(frame) = self.bytes.get_mut(self.last_frame..) else { return false };
         let Some(header) = FrameHeader::read(frame) else { return false };
-        let is_its = header.kind == kind::DATA && header.stream == stream;
+        let is_its = matches!(header.kind, kind::DATA | kind::HEADERS) && header.stream == stream;
         if let Some(flags) = frame.get_mut(4).filter(|_| is_its) {
             *flags |= flag::END_STREAM;
         }

@@ -64,15 +64,15 @@ impl Connection {
     fn send_head(&mut self, slot: Slot, text: &[u8]) -> Result<usize, Closed> {
         let Some(stream) = self.streams.get_mut(slot) else { return Err(Closed) };
         let (wanted, encoder) = (stream.wanted, &mut self.encoder);
-        let left = |answer: &answer::Answer| {
-            let has_no_body = wanted.is_head || matches!(answer.status, 204 | 304);
-            if has_no_body { Some(0) } else { answer.content_length }
-        };
         let is_final = |answer: &answer::Answer| answer.status >= 200;
+        // Behind a length of 0 there may be trailers, so whoever writes says when it ends.
+        let is_over = |answer: &answer::Answer| {
+            is_final(answer) && (wanted.is_head || matches!(answer.status, 204 | 304))
+        };
         let answer = self.out.put_block(
             stream.id,
             |out| answer::write_head(text, wanted.tunnel.is_some(), encoder, out),
-            |answer| is_final(answer) && left(answer) == Some(0),
+            is_over,
         );
         let Some(answer) = answer else {
             // Not from a whole head. The encoder may remember what the client never gets.
@@ -80,8 +80,8 @@ impl Connection {
             return Err(Closed);
         };
         if is_final(&answer) {
-            let left = left(&answer);
-            stream.sending = if left == Some(0) { Sending::Over } else { Sending::Body(left) };
+            stream.sending =
+                if is_over(&answer) { Sending::Over } else { Sending::Body(answer.content_length) };
             // To be told apart when the stream breaks off.
             stream.wanted.tunnel = wanted.tunnel.filter(|_| answer.status < 300);
         }

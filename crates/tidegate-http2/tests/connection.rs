@@ -133,6 +133,25 @@ fn a_request_and_its_answer_go_through() {
 }
 
 #[test]
+fn an_answer_of_no_bytes_ends_when_it_is_said_to_and_may_have_trailers() {
+    let head: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let over = END_HEADERS | END_STREAM;
+    for (trailers, expected) in
+        [("", vec![(HEADERS, over)]), ("a: b\r\n", vec![(HEADERS, END_HEADERS), (HEADERS, over)])]
+    {
+        let mut connection = begun();
+        leave(&mut connection);
+        let (begun, _) = take(&mut connection, &get(1));
+        let slot = begun[0].0;
+        sends(&mut connection, slot, head);
+        connection.end(slot, trailers.as_bytes()).unwrap();
+        connection.release(slot);
+        let left: Vec<_> = leave(&mut connection).iter().map(|(kind, flags, ..)| (*kind, *flags)).collect();
+        assert_eq!(left, expected);
+    }
+}
+
+#[test]
 fn what_is_over_before_all_was_said_is_reset_with_its_reason() {
     type Done = fn(&mut Connection, Slot);
     let head: Done = |connection, slot| {

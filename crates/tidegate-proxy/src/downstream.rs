@@ -427,10 +427,10 @@ pub(crate) async fn secure(
 }
 
 /// One of a bounded number of connections.
-struct Bounded<'a>(&'a Cell<usize>);
+pub(crate) struct Bounded<'a>(&'a Cell<usize>);
 
 impl<'a> Bounded<'a> {
-    fn below(count: &'a Cell<usize>, max: usize) -> Option<Self> {
+    pub(crate) fn below(count: &'a Cell<usize>, max: usize) -> Option<Self> {
         let open = count.get();
         (open < max).then(|| {
             count.set(open + 1);

@@ -29,6 +29,7 @@ use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
+use tidegate_http::request::Method;
 use tidegate_http::{BodyLength, FieldKind, FieldSet, HeadLimits, Progress, Version};
 
 /// Interim answers passed on for one request; more are a fault of the endpoint.
@@ -369,12 +370,10 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         && client_may_go_on
         && !call.worker.is_draining()
         && body != BodyLength::UntilClose;
-    // Between two of HTTP/2, trailers may come behind a body of any length; the reader of frames holds it to that.
+    // Between two of HTTP/2, trailers may come behind a body of any length, even none; the reader of frames holds it to that.
     let ends_itself = workspace.response.version == Version::Http2 && call.down.ends_messages();
-    let source = match workspace.response.body {
-        BodyLength::Length(_) if ends_itself => BodyLength::UntilClose,
-        framed => framed,
-    };
+    let has_length = ends_itself && has_length(workspace);
+    let source = if has_length { BodyLength::UntilClose } else { workspace.response.body };
     workspace.download.start(source, body, u64::MAX);
     workspace.download.ends_message(call.down.ends_messages());
     // RFC 9110 §6.6.1: whoever has a clock adds what the endpoint left out.
@@ -392,6 +391,19 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
     call.journal.status = workspace.response.status;
     call.journal.begun = true;
     call.journal.first_byte = Some(now);
+}
+
+/// Whether the answer says how long its body is, and means one that comes.
+fn has_length(workspace: &Workspace) -> bool {
+    let answer = &workspace.response;
+    match answer.body {
+        BodyLength::Length(_) => true,
+        BodyLength::None => {
+            let has_none = workspace.request.method == Method::Head || matches!(answer.status, 204 | 304);
+            !has_none && answer.kinds.has(FieldKind::ContentLength)
+        }
+        BodyLength::Chunked | BodyLength::UntilClose => false,
+    }
 }
 
 /// Moves the answer's body down, and what is left of the request's body up.

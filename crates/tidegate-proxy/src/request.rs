@@ -311,7 +311,8 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, atte
         kept = 0;
     }
     let body = call.workspace.request.body;
-    let source = call.down.framing(body, view.cluster.http2);
+    let says_length = body != BodyLength::None || call.workspace.request.kinds.has(FieldKind::ContentLength);
+    let source = call.down.framing(body, says_length && view.cluster.http2);
     let sink = if view.cluster.http2 { BodyLength::UntilClose } else { body };
     call.workspace.upload.start(source, sink, policy.body_bytes_max.unwrap_or(u64::MAX));
     call.workspace.upload.record(kept);

@@ -113,11 +113,12 @@ impl Stream {
         }
     }
 
-    /// How the body of a message that is read here is framed, when its head says this. `with_trailers`: what comes behind it may go on.
+    /// How the body of a message that is read here is framed, when its head says this. `with_trailers`: what comes behind a body whose
+    /// length is known, even as 0, may go on.
     pub(crate) fn framing(&self, body: BodyLength, with_trailers: bool) -> BodyLength {
         match (self, body) {
             (Self::Http2(_), BodyLength::Chunked) => BodyLength::UntilClose,
-            (Self::Http2(stream), BodyLength::Length(_)) if with_trailers => {
+            (Self::Http2(stream), BodyLength::Length(_) | BodyLength::None) if with_trailers => {
                 stream.expect_end();
                 BodyLength::UntilClose
             }

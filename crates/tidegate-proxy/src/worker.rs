@@ -134,6 +134,8 @@ pub(crate) struct Worker {
     connections: Cell<usize>,
     /// Connections between two requests that stay ready to serve.
     pub(crate) warm: Cell<usize>,
+    /// Those that are waited for without a place for their requests.
+    pub(crate) unclear: Cell<usize>,
     pub(crate) http2_connections: Cell<usize>,
     /// Those of them whose clients may send much before it is taken.
     pub(crate) wide_windows: Cell<usize>,
@@ -174,6 +176,7 @@ impl Worker {
             listeners: RefCell::default(),
             connections: Cell::new(0),
             warm: Cell::new(0),
+            unclear: Cell::new(0),
             http2_connections: Cell::new(0),
             wide_windows: Cell::new(0),
             connection_ended: Notify::new(),

@@ -241,7 +241,11 @@ impl TlsClient {
 
     /// Connects and agrees on keys.
     pub fn connect(&self, to: SocketAddr, name: &str) -> Result<TlsConnection, String> {
-        let socket = TcpStream::connect(to).map_err(|error| error.to_string())?;
+        self.over(TcpStream::connect(to).map_err(|error| error.to_string())?, name)
+    }
+
+    /// Agrees on keys over a connection on which nothing but what comes before them has been said.
+    pub fn over(&self, socket: TcpStream, name: &str) -> Result<TlsConnection, String> {
         socket.set_read_timeout(Some(PATIENCE)).expect("a time");
         socket.set_nodelay(true).expect("a socket");
         let name = ServerName::try_from(name.to_owned()).expect("a name");

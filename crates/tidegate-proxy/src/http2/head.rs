@@ -118,7 +118,7 @@ pub(super) fn request(bytes: &[u8], scheme: &'static str) -> Option<RequestHead>
             "host" => authority = Some(Authority::try_from(value.as_bytes()).ok()?),
             "transfer-encoding" => has_body = true,
             "content-length" => {
-                has_body = value != "0";
+                has_body = true; // though it were empty, there may be trailers behind it
                 headers.append(name, value);
             }
             "upgrade" => protocol = Some(value),
