@@ -29,13 +29,16 @@ impl Moody {
 }
 
 fn proxy(endpoints: &[&Moody], breaker: &str) -> Proxy {
+    Tidegate::with(config(endpoints, breaker)).start()
+}
+
+fn config(endpoints: &[&Moody], breaker: &str) -> String {
     let list: Vec<_> = endpoints.iter().map(|moody| format!("{:?}", moody.endpoint.address())).collect();
-    Tidegate::with(format!(
+    format!(
         "workers = 2\nretry = \"off\"\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{}]\n\
          balance = \"round_robin\"\nbreaker = {breaker}\n",
         list.join(", ")
-    ))
-    .start()
+    )
 }
 
 fn statuses(proxy: &Proxy, requests: usize) -> Vec<u16> {
@@ -140,6 +143,22 @@ fn an_endpoint_that_stays_because_enough_are_out_says_so_until_it_is_well() {
     moody[1].answers(200);
     statuses(&proxy, 6);
     assert!(!told(), "it is well");
+}
+
+#[test]
+fn a_reload_that_raises_the_threshold_leaves_no_reason_of_before() {
+    let only = Moody::new();
+    let proxy = proxy(&[&only], "{ failures = 2 }");
+    let told = || proxy.admin("/status").text().contains("not taken out");
+    only.answers(500);
+    statuses(&proxy, 10);
+    assert!(told());
+    proxy.reload(&config(&[&only], "{ failures = 50 }"));
+    eventually("ten in a row are too few", || !told());
+    statuses(&proxy, 40);
+    assert!(told());
+    proxy.reload(&config(&[&only], "false"));
+    eventually("there is no breaker", || !told());
 }
 
 #[test]

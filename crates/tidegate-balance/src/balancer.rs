@@ -2,7 +2,7 @@
 
 use crate::adaptive::Adaptive;
 use crate::bound::{Choice, LoadBound};
-use crate::breaker::{Breaker, Breakers};
+use crate::breaker::{Breaker, Breakers, Ejection, HeldBack};
 use crate::candidates::{Candidates, Standard};
 use crate::least_request::LeastRequest;
 use crate::maglev::Maglev;
@@ -183,9 +183,6 @@ impl Balancer {
     #[must_use]
     pub fn with_breaker(self, breaker: Option<Breaker>, previous: Option<&Balancer>) -> Self {
         let before = previous.and_then(|previous| previous.breakers.as_ref());
-        if breaker.is_none() {
-            self.endpoints.iter().for_each(|endpoint| endpoint.state.nothing_is_held_back());
-        }
         let breakers = breaker.map(|breaker| Breakers::new(breaker, &self.seats, before));
         Self { breakers, ..self }
     }
@@ -221,6 +218,12 @@ impl Balancer {
         let seat = self.seats.get(index)?;
         let most = seat.state.published().unhurried.get() / seat.lightness;
         (most > 0.0 && self.learner.as_ref()?.watches_waiting()).then_some(most as u32)
+    }
+
+    /// Why the endpoint at this position stays though a breaker would take it out for this reason, by the present configuration;
+    /// `None`: none would, or it is out.
+    pub fn held_back(&self, index: usize, reason: Ejection, now: Moment) -> Option<HeldBack> {
+        self.breakers.as_ref()?.held_back(&self.seats, index, reason, now)
     }
 
     /// Whether a request that has tried nothing could be picked an endpoint for: one that is up and has room.

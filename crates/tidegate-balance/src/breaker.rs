@@ -48,6 +48,17 @@ impl Default for Breaker {
     }
 }
 
+impl Breaker {
+    fn finds_failures(&self, circuit: &Circuit) -> bool {
+        self.failures != 0 && circuit.failures_in_a_row() >= self.failures
+    }
+
+    fn finds_worse(&self, behind: Behind) -> bool {
+        let margin = self.margin_percent.map(|percent| percent as f32 / 100.0);
+        behind.results >= self.requests_min && margin.is_some_and(|margin| behind.part > margin)
+    }
+}
+
 /// Why a breaker took an endpoint out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ejection {
@@ -97,16 +108,13 @@ struct Shared {
 }
 
 impl Breakers {
-    /// Whom `previous` held back for a reason that is none any more is let go of.
+    /// Without `previous` they have just been switched on: what was seen before they were switched off says nothing now.
     pub(crate) fn new(breaker: Breaker, seats: &[Seat], previous: Option<&Breakers>) -> Self {
-        let is_none_any_more = |reason: &Ejection| match reason {
-            Ejection::Failures => breaker.failures == 0,
-            Ejection::SuccessRate => breaker.margin_percent.is_none(),
-        };
-        for reason in Ejection::ALL.into_iter().filter(is_none_any_more) {
-            for seat in seats {
-                seat.state.circuit().release(reason);
-            }
+        if previous.is_none() {
+            seats
+                .iter()
+                .filter(|seat| !seat.state.is_broken())
+                .for_each(|seat| seat.state.circuit().forget());
         }
         Self { breaker, shared: previous.map(|previous| Arc::clone(&previous.shared)).unwrap_or_default() }
     }
@@ -124,8 +132,7 @@ impl Breakers {
             return;
         }
         circuit.count(failed);
-        let in_a_row = circuit.failures_in_a_row();
-        if failed && self.breaker.failures != 0 && in_a_row >= self.breaker.failures {
+        if failed && self.breaker.finds_failures(circuit) {
             self.eject(seats, index, Ejection::Failures, now);
         }
         self.judge_if_due(seats, now);
@@ -151,17 +158,16 @@ impl Breakers {
         let (all, failed) = seat.state.circuit().take_period();
         let is_heard = all >= self.breaker.requests_min.max(1) && !seat.state.is_broken();
         if !is_heard {
-            seat.state.circuit().release(Ejection::SuccessRate);
+            seat.state.circuit().is_like_others();
         }
         is_heard.then_some(PeriodResult { index, all, failed })
     }
 
-    /// Those that are no worse than others any more are not held back, either.
     fn judge(&self, seats: &[Seat], mut results: Vec<PeriodResult>, margin: u32, now: Moment) {
         results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
         let Some(median) = median(&results) else {
             for seat in results.iter().filter_map(|result| seats.get(result.index)) {
-                seat.state.circuit().release(Ejection::SuccessRate);
+                seat.state.circuit().is_like_others();
             }
             return;
         };
@@ -171,13 +177,13 @@ impl Breakers {
             let excess = result.rate() - median;
             // The median is a sample, too: a lucky one must not make the others look bad.
             let chance = DOUBT * result.standard_error(median).hypot(error_of_median);
-            if excess > f64::from(margin) / 100.0 + chance {
+            if excess - chance > f64::from(margin) / 100.0 {
                 if let Some(seat) = seats.get(result.index) {
-                    seat.state.circuit().keep(result, median);
+                    seat.state.circuit().keep(result, median, excess - chance);
                 }
                 self.eject(seats, result.index, Ejection::SuccessRate, now);
             } else if let Some(seat) = seats.get(result.index) {
-                seat.state.circuit().release(Ejection::SuccessRate);
+                seat.state.circuit().is_like_others();
             }
         }
     }
@@ -189,14 +195,37 @@ impl Breakers {
             return;
         }
         let circuit = seat.state.circuit();
-        if let Some(why) = self.held_back(seats, index, now) {
-            return circuit.hold_back(reason, why);
+        if let Some(why) = self.obstacle(seats, index, now) {
+            return circuit.count_held_back(reason, why);
         }
         circuit.wait(circuit.first_wait(&self.breaker, now), now);
         seat.state.trip(reason);
     }
 
-    fn held_back(&self, seats: &[Seat], index: usize, now: Moment) -> Option<HeldBack> {
+    /// Why the endpoint at this position stays though it would be out for this reason. Judged when it is asked, by the present
+    /// thresholds and counts: what is remembered would outlive a reload. Of a success rate nothing is said once a whole period has
+    /// gone by without a result.
+    pub(crate) fn held_back(
+        &self,
+        seats: &[Seat],
+        index: usize,
+        reason: Ejection,
+        now: Moment,
+    ) -> Option<HeldBack> {
+        let seat = seats.get(index).filter(|seat| !seat.state.is_broken())?;
+        let circuit = seat.state.circuit();
+        let is_found = match reason {
+            Ejection::Failures => self.breaker.finds_failures(circuit),
+            Ejection::SuccessRate => {
+                let ends = Moment(self.shared.period_ends.load(Relaxed));
+                now.since(ends) < self.breaker.period && self.breaker.finds_worse(circuit.behind())
+            }
+        };
+        is_found.then(|| self.obstacle(seats, index, now)).flatten()
+    }
+
+    /// What keeps an endpoint from being taken out.
+    fn obstacle(&self, seats: &[Seat], index: usize, now: Moment) -> Option<HeldBack> {
         let is_other_up =
             (0..).zip(seats).any(|(other, seat)| other != index && seat.state.is_unbroken_and_open(now));
         let broken = seats.iter().filter(|seat| seat.state.is_broken()).count();
@@ -207,6 +236,14 @@ impl Breakers {
             (true, true) => None,
         }
     }
+}
+
+/// How far an endpoint's success rate was below the median in the last period, beyond chance, by how many results; nothing
+/// where it was within the margin.
+#[derive(Clone, Copy, Debug, Default)]
+struct Behind {
+    results: u32,
+    part: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -255,15 +292,17 @@ pub(crate) struct Circuit {
     /// Percent that succeeded, when the success rate was the reason, and at the median.
     succeeded: AtomicU32,
     succeeded_elsewhere: AtomicU32,
+    /// `Behind`, its results in the upper half.
+    behind: AtomicU64,
     held_by_failures: Held,
     held_by_success_rate: Held,
 }
 
-/// Whether, and how often, an endpoint was held back that a breaker would have taken out for one reason.
+/// How often an endpoint was held back that a breaker would have taken out for one reason.
 #[derive(Debug, Default)]
 struct Held {
-    /// 0: it is not; else `HeldBack::number`.
-    now: AtomicU8,
+    /// What has been counted for the present row or the last period: 0, or `HeldBack::number`.
+    counted: AtomicU8,
     by_last_up: AtomicU64,
     by_share: AtomicU64,
 }
@@ -318,31 +357,44 @@ impl Circuit {
         self.counter(reason).fetch_add(1, Relaxed);
     }
 
-    /// Whether, and by what, the endpoint is held back that would be out for this reason.
-    pub(crate) fn held_back(&self, reason: Ejection) -> Option<HeldBack> {
-        let number = self.held(reason).now.load(Relaxed);
-        HeldBack::ALL.into_iter().find(|why| why.number() == number)
+    fn behind(&self) -> Behind {
+        let behind = self.behind.load(Relaxed);
+        Behind { results: (behind >> 32) as u32, part: f32::from_bits(behind as u32) }
     }
 
-    /// How often it was; a row of failures counts once.
+    /// How often it stayed for this; a row of failures counts once.
     pub(crate) fn times_held_back(&self, reason: Ejection, why: HeldBack) -> u64 {
         self.held(reason).counter(why).load(Relaxed)
     }
 
-    fn hold_back(&self, reason: Ejection, why: HeldBack) {
+    fn count_held_back(&self, reason: Ejection, why: HeldBack) {
         let held = self.held(reason);
-        if held.now.swap(why.number(), Relaxed) != why.number() {
+        if held.counted.swap(why.number(), Relaxed) != why.number() {
             held.counter(why).fetch_add(1, Relaxed);
         }
     }
 
-    /// The reason is gone, or the endpoint is out.
+    /// The reason is gone, or the endpoint is out: being held back again counts again.
     pub(crate) fn release(&self, reason: Ejection) {
-        let now = &self.held(reason).now;
+        let counted = &self.held(reason).counted;
         // Looking first keeps the cache line shared in the common case.
-        if now.load(Relaxed) != 0 {
-            now.store(0, Relaxed);
+        if counted.load(Relaxed) != 0 {
+            counted.store(0, Relaxed);
         }
+    }
+
+    /// Its success rate is not far below the others', or too little is known to say so.
+    fn is_like_others(&self) {
+        self.behind.store(0, Relaxed);
+        self.release(Ejection::SuccessRate);
+    }
+
+    /// All that was seen, but for what is counted for good.
+    fn forget(&self) {
+        self.failures_in_a_row.store(0, Relaxed);
+        self.period.store(0, Relaxed);
+        self.release(Ejection::Failures);
+        self.is_like_others();
     }
 
     fn held(&self, reason: Ejection) -> &Held {
@@ -388,10 +440,11 @@ impl Circuit {
         ((period >> 32) as u32, period as u32)
     }
 
-    fn keep(&self, result: &PeriodResult, median: f64) {
+    fn keep(&self, result: &PeriodResult, median: f64, behind: f64) {
         let percent = |failed: f64| ((1.0 - failed) * 100.0).round() as u32;
         self.succeeded.store(percent(result.rate()), Relaxed);
         self.succeeded_elsewhere.store(percent(median), Relaxed);
+        self.behind.store(u64::from(result.all) << 32 | u64::from((behind as f32).to_bits()), Relaxed);
     }
 
     /// Twice as long as the last time when that is hardly over.

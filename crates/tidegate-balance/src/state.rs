@@ -170,12 +170,7 @@ impl EndpointState {
         self.circuit.ejections(reason)
     }
 
-    /// Why it stays though a breaker would take it out for this reason; `None`: none would, or it is out.
-    pub fn held_back(&self, reason: Ejection) -> Option<HeldBack> {
-        self.circuit.held_back(reason)
-    }
-
-    /// How often it stayed so.
+    /// How often it stayed though a breaker would have taken it out for this reason.
     pub fn times_held_back(&self, reason: Ejection, why: HeldBack) -> u64 {
         self.circuit.times_held_back(reason, why)
     }
@@ -262,7 +257,9 @@ impl EndpointState {
     /// A breaker takes it out.
     pub(crate) fn trip(&self, reason: Ejection) {
         self.circuit.count_ejection(reason);
-        self.nothing_is_held_back();
+        for reason in Ejection::ALL {
+            self.circuit.release(reason);
+        }
         self.remark(
             match reason {
                 Ejection::Failures => BROKEN_BY_FAILURES,
@@ -270,11 +267,6 @@ impl EndpointState {
             },
             true,
         );
-    }
-
-    pub(crate) fn nothing_is_held_back(&self) {
-        self.circuit.release(Ejection::Failures);
-        self.circuit.release(Ejection::SuccessRate);
     }
 
     /// What a breaker said holds no longer.

@@ -186,7 +186,7 @@ fn whoever_is_held_back_is_known_and_counted_once_for_a_row_of_failures() {
     };
     let held = |index| {
         let times = HeldBack::ALL.map(|why| state(index).times_held_back(Ejection::Failures, why));
-        (state(index).held_back(Ejection::Failures), times)
+        (balancer.held_back(index, Ejection::Failures, Moment(SECOND)), times)
     };
     (0..5).for_each(|_| serve(0, 500));
     assert_eq!((out(&balancer, SECOND), held(0)), (vec![0], (None, [0, 0])));
@@ -214,44 +214,86 @@ fn with_one_held_back() -> Balancer {
     balancer
 }
 
-fn held_back(balancer: &Balancer, reason: Ejection) -> Vec<usize> {
-    let endpoints = (0..).zip(balancer.endpoints());
-    endpoints.filter_map(|(index, endpoint)| endpoint.state.held_back(reason).map(|_| index)).collect()
+fn held_back(balancer: &Balancer, reason: Ejection, now: u64) -> Vec<usize> {
+    (0..balancer.endpoints().len())
+        .filter(|index| balancer.held_back(*index, reason, Moment(now)).is_some())
+        .collect()
 }
 
 #[test]
 fn whoever_was_hardly_asked_in_a_period_is_held_back_no_more() {
     let balancer = with_one_held_back();
-    let held = held_back(&balancer, Ejection::SuccessRate);
+    let held = held_back(&balancer, Ejection::SuccessRate, 6 * SECOND);
     assert_eq!((held.len(), out(&balancer, 6 * SECOND).len()), (1, 1));
+    assert_eq!(held_back(&balancer, Ejection::SuccessRate, 20 * SECOND), [0; 0], "nobody has asked since");
     // Only one is asked from now on: nothing to compare it with, either.
     let tried: Vec<_> = (1..4).collect();
     for step in 600..1_000_u64 {
         let lease = balancer.pick(&Pick { tried: &tried, ..pick(step * 10 * MS, 0) }).expect("it is up");
         lease.settle(answered(200), Moment(step * 10 * MS));
     }
-    assert_eq!(held_back(&balancer, Ejection::SuccessRate), Vec::<usize>::new());
+    assert_eq!(held_back(&balancer, Ejection::SuccessRate, 10 * SECOND), [0; 0]);
+}
+
+fn reloaded(before: &Balancer, breaker: Option<Breaker>) -> Balancer {
+    Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(before))
+        .with_breaker(breaker, Some(before))
 }
 
 #[test]
-fn one_reason_that_is_switched_off_holds_nobody_back() {
+fn only_whom_the_present_configuration_would_take_out_is_held_back() {
     let before = with_one_held_back();
-    let reloaded = |breaker, before: &Balancer| {
-        Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(before))
-            .with_breaker(Some(breaker), Some(before))
-    };
-    let same = reloaded(BREAKER, &before);
-    assert_eq!(held_back(&same, Ejection::SuccessRate).len(), 1);
-    let after = reloaded(Breaker { margin_percent: None, ..BREAKER }, &same);
-    assert_eq!(held_back(&after, Ejection::SuccessRate), Vec::<usize>::new());
+    let held =
+        |breaker| held_back(&reloaded(&before, Some(breaker)), Ejection::SuccessRate, 6 * SECOND).len();
+    let same = Breaker { failures: 0, ejected_percent_max: 30, ..BREAKER };
+    for (breaker, expected, why) in [
+        (same, 1, "nothing has changed"),
+        (Breaker { margin_percent: None, ..same }, 0, "nobody compares"),
+        (Breaker { margin_percent: Some(90), ..same }, 0, "so much worse it is not"),
+        (Breaker { requests_min: 10_000, ..same }, 0, "so many results there were not"),
+        (Breaker { ejected_percent_max: 100, ..same }, 0, "the next period may take it out"),
+    ] {
+        assert_eq!(held(breaker), expected, "{why}");
+    }
 
     let one = cluster(Algorithm::RoundRobin, 1, BREAKER);
-    for _ in 0..5 {
+    fail(&one, 5);
+    for (failures, expected) in [(5, 1), (3, 1), (0, 0), (6, 0), (50, 0)] {
+        let after = reloaded(&one, Some(Breaker { failures, ..BREAKER }));
+        assert_eq!(held_back(&after, Ejection::Failures, SECOND).len(), expected, "{failures} failures");
+    }
+    assert_eq!(held_back(&reloaded(&one, None), Ejection::Failures, SECOND), [0; 0]);
+}
+
+/// Requests one after the other, of a single endpoint.
+fn fail(one: &Balancer, times: u32) {
+    for _ in 0..times {
         one.pick(&pick(SECOND, 0)).expect("the last one").settle(answered(500), Moment(SECOND));
     }
-    assert_eq!(held_back(&one, Ejection::Failures), [0]);
-    let after = reloaded(Breaker { failures: 0, ..BREAKER }, &one);
-    assert_eq!(held_back(&after, Ejection::Failures), Vec::<usize>::new());
+}
+
+#[test]
+fn requests_that_end_after_a_reload_hold_nobody_back_by_the_rules_of_before() {
+    let before = cluster(Algorithm::RoundRobin, 1, BREAKER);
+    fail(&before, 4);
+    let late = before.pick(&pick(SECOND, 0)).expect("the last one");
+    let after = reloaded(&before, Some(Breaker { failures: 50, ..BREAKER }));
+    late.settle(answered(500), Moment(SECOND));
+    assert_eq!(held_back(&before, Ejection::Failures, SECOND), [0]);
+    assert_eq!(held_back(&after, Ejection::Failures, SECOND), [0; 0]);
+    fail(&after, 45);
+    assert_eq!(held_back(&after, Ejection::Failures, SECOND), [0], "the row goes on");
+}
+
+#[test]
+fn what_was_seen_before_a_breaker_was_switched_off_is_forgotten() {
+    let before = cluster(Algorithm::RoundRobin, 1, BREAKER);
+    fail(&before, 7);
+    let off = reloaded(&before, None);
+    let on = reloaded(&off, Some(BREAKER));
+    assert_eq!(held_back(&on, Ejection::Failures, SECOND), [0; 0]);
+    fail(&on, 5);
+    assert_eq!(held_back(&on, Ejection::Failures, SECOND), [0]);
 }
 
 fn algorithm_learns(algorithm: Algorithm) -> bool {

@@ -6,7 +6,7 @@ use crate::overview::Overview;
 use crate::tls::CertificateFacts;
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
-use tidegate_balance::{Ejection, Endpoint, EndpointState, Health, HeldBack, Moment};
+use tidegate_balance::{Balancer, Ejection, Endpoint, EndpointState, Health, HeldBack, Moment};
 use tidegate_config::{Balance, Cluster as Configured, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Listener};
@@ -161,6 +161,10 @@ impl ClusterStatus {
                         unhurried: cluster.balancer.unhurried(index),
                         ..EndpointStatus::read(endpoint, upstream, listed, overview, now)
                     };
+                    let status = EndpointStatus {
+                        reason: status.reason.or_else(|| held_back(&cluster.balancer, index, now)),
+                        ..status
+                    };
                     if is_adaptive { status.with_beliefs(&endpoint.state, now) } else { status }
                 })
                 .collect(),
@@ -222,7 +226,7 @@ pub(crate) fn reason(
     checked: impl FnOnce() -> Option<String>,
 ) -> Option<String> {
     match health {
-        Health::Up => held_back(state),
+        Health::Up => None,
         Health::DownByCheck => checked(),
         Health::DownByConnect => {
             Some(format!("{} connects failed in a row", state.connect_failures_in_a_row()))
@@ -246,8 +250,9 @@ fn finding(state: &EndpointState, reason: Ejection) -> String {
 }
 
 /// Of an endpoint that is up though a breaker would take it out.
-fn held_back(state: &EndpointState) -> Option<String> {
-    let held = |reason| Some((reason, state.held_back(reason)?));
+fn held_back(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
+    let state = &balancer.endpoints().get(index).filter(|it| it.state.health(now) == Health::Up)?.state;
+    let held = |reason| Some((reason, balancer.held_back(index, reason, now)?));
     let (reason, why) = Ejection::ALL.into_iter().find_map(held)?;
     let why = match why {
         HeldBack::LastUp => "nobody else is up",
