@@ -65,7 +65,7 @@ fn trailers_pass_both_ways() {
         );
     }
     let reply = proxy.client().get("/trailers");
-    assert_eq!(reply.trailers.first("x-end"), Some("1"));
+    assert_eq!((reply.reason.as_str(), reply.trailers.first("x-end")), ("OK", Some("1")));
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn what_an_endpoint_does_wrong_has_a_word() {
         (settings.clone(), answer(&[("x", "y")]), "http2_answer_malformed"),
         (settings.clone(), answer(&[(":status", "200"), ("connection", "close")]), "http2_answer_malformed"),
         (settings.clone(), raw::data(0, "x"), "http2_connection_malformed"),
-        (settings.clone(), answer(&[(":status", "200"), ("Upper", "case")]), "http2_connection_malformed"),
+        (settings.clone(), answer(&[(":status", "200"), ("Upper", "case")]), "http2_answer_malformed"),
         (settings, Vec::new(), "endpoint_closed"),
     ] {
         let endpoint = says(first, said.clone());

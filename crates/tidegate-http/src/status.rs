@@ -1,4 +1,4 @@
-//! Reason phrases for the answers that the proxy itself gives (RFC 9110 §15). Knows no messages.
+//! Reason phrases (RFC 9110 §15) for answers that come without one: those of the proxy itself, and of endpoints that speak HTTP/2.
 
 /// The registered phrase; for anything else the name of its class, so that a status line is never without one.
 pub fn reason(status: u16) -> &'static str {

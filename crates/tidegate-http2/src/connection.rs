@@ -1,25 +1,28 @@
-//! A client's connection: frames in, requests out (RFC 9113). Here is what it consists of; what it does is in `receiving.rs`,
-//! `reading.rs`, `sending.rs` and `ending.rs`.
+//! A connection: frames in, frames out, and streams of which each carries a request and its answer (RFC 9113). Here is what it consists
+//! of; what it does is in `receiving.rs`, `reading.rs`, `sending.rs` and `ending.rs`, and what is so only where it is for us to ask
+//! in `asking.rs`.
 //!
 //! ```text
 //!   bytes → receive ─→ Begun { slot } → whoever serves it: poll_read, poll_send, end, …, release
-//!              │                                   │
+//!              │       (or we ask: open) ──────────┐
 //!              └──────────→ outgoing ←─────────────┘ → unsent → handle_sent
 //! ```
 
+use crate::asking::Asking;
 use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::frame::kind;
+use crate::head::request_text::{PseudoFields, Wanted};
 use crate::hpack::{Decoder, Encoder};
 use crate::outgoing::Outgoing;
-use crate::request::{PseudoFields, Wanted};
+
 use crate::settings;
 use crate::stream::{Sleeper, Slot, Streams};
 use crate::window::{NARROW_BYTES, ReceiveWindow, SendWindow};
 use std::collections::VecDeque;
 use std::task::Context;
 
-/// What we let clients keep of their fields in our memory: what RFC 7541 §4.2 begins with.
+/// What we let others keep of their fields in our memory: what RFC 7541 §4.2 begins with.
 const TABLE_BYTES: usize = 4096;
 
 /// What our pings say.
@@ -60,7 +63,7 @@ pub enum Progress {
     Fault(Fault),
 }
 
-/// The stream is over: reset by the client, or with its connection.
+/// The stream is over: reset by the other side, or with its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -88,6 +91,8 @@ pub(crate) enum Width {
 #[derive(Debug)]
 pub struct Connection {
     pub(crate) limits: Limits,
+    /// `None`: it is for us to answer.
+    pub(crate) asking: Option<Asking>,
     /// Frames that have come, but for those of a field block that goes on.
     pub(crate) frames: u64,
     pub(crate) decoder: Decoder,
@@ -140,12 +145,17 @@ pub(crate) struct Block {
 }
 
 impl Connection {
-    /// Behind the preface. Says what we set.
+    /// With a client, behind its preface. Says what we set.
     pub fn new(limits: Limits) -> Self {
-        let mut out = Outgoing::default();
-        out.put(kind::SETTINGS, 0, 0, &settings::ours(limits.streams_max, limits.head_bytes_max));
+        let mut connection = Self::silent(limits);
+        connection.out.put(kind::SETTINGS, 0, 0, &settings::ours(limits.streams_max, limits.head_bytes_max));
+        connection
+    }
+
+    pub(crate) fn silent(limits: Limits) -> Self {
         Self {
             limits,
+            asking: None,
             frames: 0,
             decoder: Decoder::new(TABLE_BYTES),
             block: None,
@@ -164,7 +174,7 @@ impl Connection {
             peer_leaves: false,
             goodbye: Goodbye::NotSaid,
             encoder: Encoder::new(),
-            out,
+            out: Outgoing::default(),
             send_window: SendWindow::new(NARROW_BYTES),
             stream_send_window_bytes: NARROW_BYTES,
             queued_heads: VecDeque::new(),
@@ -180,7 +190,8 @@ impl Connection {
         let is_amid = self.frames == 0 || self.block.is_some() || is_of_frame;
         is_amid.then_some(self.frames)
     }
-    /// Requests that are being served.
+
+    /// Requests that are being served, or asked.
     pub fn stream_count(&self) -> usize {
         self.streams.len()
     }

@@ -3,6 +3,7 @@
 use crate::connection::{ASKS, Connection, Goodbye, LAST_STREAM, LEAVES};
 use crate::fault::{Code, Fault};
 use crate::frame::kind;
+use crate::stream::Ending;
 
 /// Streams that had to be reset, of one connection, before it ends (CVE-2025-8671): so many, and one in so many requests, since a proxy
 /// in front may share a connection among many clients.
@@ -10,10 +11,10 @@ const STREAM_FAULTS_MAX: u32 = 100;
 const REQUESTS_PER_FAULT: u32 = 10;
 
 impl Connection {
-    /// The client has done something on a stream that it must not: the stream is reset.
+    /// The other side has done something on a stream that it must not: the stream is reset.
     pub(crate) fn find_fault(&mut self, id: u32, code: Code) -> Result<(), Fault> {
         self.reset(id, code);
-        self.close(id);
+        self.close(id, Ending::Malformed);
         self.malformed += u32::from(code == Code::PROTOCOL_ERROR);
         self.stream_faults += 1;
         let most = STREAM_FAULTS_MAX + self.begun / REQUESTS_PER_FAULT;
@@ -26,11 +27,11 @@ impl Connection {
     }
 
     /// Nothing more is read from a stream, or written to it.
-    pub(crate) fn close(&mut self, id: u32) {
+    pub(crate) fn close(&mut self, id: u32, ending: Ending) {
         if let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) {
-            stream.is_reset = true;
-            stream.wake();
-            let unread = stream.arrived.clear();
+            stream.end(ending);
+            // What has come of an answer before it broke off is worth reading.
+            let unread = if stream.question.is_none() { stream.arrived.clear() } else { 0 };
             self.give_back(unread);
         }
     }
@@ -64,6 +65,7 @@ impl Connection {
         // RFC 9113 §6.8: the last stream "MUST NOT" go up.
         let last_stream = match self.goodbye {
             Goodbye::Broken => return,
+            _ if self.asking.is_some() => 0, // those that the other side began, which are none
             Goodbye::Final(last) => last,
             Goodbye::NotSaid | Goodbye::Announced => self.last_stream,
         };
@@ -71,7 +73,7 @@ impl Connection {
         self.end_streams();
     }
 
-    /// The client is gone.
+    /// The other side is gone.
     pub fn lose(&mut self) {
         self.out.clear();
         self.end_streams();
@@ -80,9 +82,10 @@ impl Connection {
     fn end_streams(&mut self) {
         self.goodbye = Goodbye::Broken;
         for stream in self.streams.iter_mut() {
-            stream.is_reset = true;
-            stream.arrived.clear();
-            stream.wake();
+            stream.end(if stream.is_unsaid() { Ending::Refused } else { Ending::Lost });
+            if stream.question.is_none() {
+                stream.arrived.clear();
+            }
         }
     }
 

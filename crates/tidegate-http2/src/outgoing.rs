@@ -1,4 +1,4 @@
-//! Bytes for the client, until they leave. Knows how frames are put there, nothing of what they say.
+//! Bytes for the other side, until they leave. Knows how frames are put there, nothing of what they say.
 
 use crate::fault::Code;
 use crate::frame::{FrameHeader, HEADER_BYTES, PAYLOAD_BYTES_MAX, flag, kind};
@@ -67,6 +67,11 @@ impl Outgoing {
 
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// What a connection begins with, before all frames.
+    pub(crate) fn put_preface(&mut self, preface: &[u8]) {
+        self.bytes.extend_from_slice(preface);
     }
 
     pub(crate) fn put(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

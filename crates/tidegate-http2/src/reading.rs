@@ -1,4 +1,4 @@
-//! What streams hear from the client: bytes of bodies, their ends, and how much may be under way.
+//! What streams hear from the other side: bytes of bodies, their ends, and how much may be under way.
 
 use crate::connection::{Closed, Connection, Width};
 use crate::frame::kind;
@@ -33,10 +33,14 @@ impl Connection {
 
     /// The same, but wakes nobody when there is something to read later.
     pub fn try_read(&mut self, slot: Slot, room: &mut [u8]) -> Poll<Result<usize, Closed>> {
-        let Some(stream) = self.streams.get_mut(slot).filter(|stream| !stream.is_reset) else {
-            return Poll::Ready(Err(Closed));
-        };
+        let Some(stream) = self.streams.get_mut(slot) else { return Poll::Ready(Err(Closed)) };
+        if let Some(length) = stream.question.as_mut().and_then(|question| question.take_heads(room)) {
+            return Poll::Ready(Ok(length));
+        }
         if stream.arrived.is_empty() {
+            if stream.is_reset {
+                return Poll::Ready(Err(Closed));
+            }
             if stream.body != Body::Over {
                 return Poll::Pending;
             }
@@ -48,7 +52,7 @@ impl Connection {
         if self.width == Width::Narrow && stream.taken > u64::from(NARROW_BYTES) {
             self.width = Width::Wanted;
         }
-        let more = stream.window.give_back(length).filter(|_| stream.body == Body::Open);
+        let more = stream.window.give_back(length).filter(|_| stream.body == Body::Open && !stream.is_reset);
         let id = stream.id;
         if let Some(more) = more {
             self.out.put_window(id, more);

@@ -1,13 +1,12 @@
-//! Frames of the client: what each of them means (RFC 9113 §5, §6).
+//! Frames of the other side: what each of them means (RFC 9113 §5, §6).
 
-use crate::arrived::Arrived;
 use crate::connection::{ASKS, Begun, Block, Connection, Goodbye, LAST_STREAM, LEAVES, Progress};
 use crate::fault::{Code, Fault};
 use crate::frame::{FrameHeader, HEADER_BYTES, flag, kind};
-use crate::request::{Head, HeadText, TrailerText};
+use crate::head::request_text::{Head, HeadText};
+use crate::head::trailers::TrailerText;
 use crate::settings::{self, Setting};
-use crate::stream::{Body, Sending, Sleeper, Stream};
-use crate::window::{ReceiveWindow, SendWindow};
+use crate::stream::{Body, Ending, Sending, Stream};
 
 /// A field block may be longer than what heads may be when they are decoded, and is refused then; how much, until it is not even
 /// that.
@@ -63,13 +62,16 @@ impl Connection {
             kind::HEADERS => return self.handle_headers(header, payload, text),
             kind::CONTINUATION => return self.handle_continuation(header, payload, text),
             kind::PRIORITY => self.handle_priority(header, payload)?,
-            kind::RST_STREAM => self.handle_reset(header.stream)?,
+            kind::RST_STREAM => self.handle_reset(header.stream, number(payload))?,
             kind::SETTINGS if header.has(flag::ACK) => {
                 self.settings_unheard = self.settings_unheard.saturating_sub(1);
             }
             kind::SETTINGS => self.handle_settings(payload)?,
             kind::PING => self.handle_ping(header, payload),
-            kind::GOAWAY => self.peer_leaves = true,
+            kind::GOAWAY => {
+                self.peer_leaves = true;
+                self.handle_goodbye(number(payload) & LAST_STREAM);
+            }
             kind::WINDOW_UPDATE => self.handle_window(header.stream, number(payload) & LAST_STREAM)?,
             _ => {} // RFC 9113 §5.5: frames of unknown types are ignored
         }
@@ -118,6 +120,9 @@ impl Connection {
         block: &[u8],
         text: &mut Vec<u8>,
     ) -> Result<Option<Begun>, Fault> {
+        if self.asking.is_some() {
+            return self.handle_answer(id, ends, block, text).map(|()| None);
+        }
         if id <= self.last_stream {
             return self.handle_trailers(id, ends, block, text).map(|()| None);
         }
@@ -138,26 +143,16 @@ impl Connection {
             Head::TooLarge { wanted } => (wanted, None, true),
             Head::Whole { wanted, length } => (wanted, length, false),
         };
-        let slot = self.streams.insert(Stream {
-            id,
-            wanted,
-            is_reset: false,
-            body: if ends { Body::Read } else { Body::Open },
-            left,
-            arrived: Arrived::default(),
-            window: ReceiveWindow::new(self.stream_window_bytes),
-            taken: 0,
-            trailers: Vec::new(),
-            reader: Sleeper::default(),
-            sending: Sending::Head,
-            send_window: SendWindow::new(self.stream_send_window_bytes),
-            writer: Sleeper::default(),
-            is_queued: false,
-        });
+        let mut stream = Stream::new(id, wanted, (self.stream_window_bytes, self.stream_send_window_bytes));
+        stream.left = left;
+        if ends {
+            stream.body = Body::Read;
+        }
+        let slot = self.streams.insert(stream);
         Ok(Some(Begun { slot, wanted: (!is_too_large).then_some(wanted) }))
     }
 
-    fn handle_trailers(
+    pub(crate) fn handle_trailers(
         &mut self,
         id: u32,
         ends: bool,
@@ -217,6 +212,8 @@ impl Connection {
         let left = stream.left.map(|left| left.checked_sub(data.len() as u64));
         let error = if stream.body != Body::Open {
             Some(Code::STREAM_CLOSED)
+        } else if stream.question.as_ref().is_some_and(|question| !question.is_answered) {
+            Some(Code::PROTOCOL_ERROR) // RFC 9113 §8.1: a head comes first
         } else if !stream.window.take(payload.len()) {
             Some(Code::FLOW_CONTROL_ERROR)
         } else {
@@ -249,7 +246,7 @@ impl Connection {
     }
 
     /// Of no use to anybody, and not free.
-    fn ignore(&mut self) -> Result<(), Fault> {
+    pub(crate) fn ignore(&mut self) -> Result<(), Fault> {
         if self.budget.spend() { Ok(()) } else { Err(Fault::Flood) }
     }
 
@@ -263,11 +260,20 @@ impl Connection {
         if is_served { self.find_fault(header.stream, code) } else { Ok(()) }
     }
 
-    fn handle_reset(&mut self, id: u32) -> Result<(), Fault> {
+    fn handle_reset(&mut self, id: u32, code: u32) -> Result<(), Fault> {
         if id > self.last_stream {
             return Err(Fault::Protocol);
         }
-        self.close(id);
+        let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
+            return Ok(());
+        };
+        if stream.question.is_some() && stream.body != Body::Open {
+            // RFC 9113 §8.1: all of the answer has come, and the rest of what we say is not wanted.
+            stream.sending = Sending::Over;
+            stream.writer.wake();
+            return Ok(());
+        }
+        self.close(id, if Code(code) == Code::REFUSED_STREAM { Ending::Refused } else { Ending::Lost });
         Ok(())
     }
 
@@ -275,6 +281,16 @@ impl Connection {
         for setting in settings::read(payload) {
             match setting? {
                 Setting::TableBytes(bytes) => self.encoder.limit_table(bytes as usize),
+                Setting::Streams(streams) => {
+                    if let Some(asking) = &mut self.asking {
+                        asking.streams_max = streams;
+                    }
+                }
+                Setting::Tunnels(takes_tunnels) => {
+                    if let Some(asking) = &mut self.asking {
+                        asking.takes_tunnels = takes_tunnels;
+                    }
+                }
                 Setting::WindowBytes(bytes) => {
                     let change = i64::from(bytes) - i64::from(self.stream_send_window_bytes);
                     self.stream_send_window_bytes = bytes;

@@ -1,16 +1,17 @@
-//! What streams say to the client (RFC 9113 §5.2, §8.1), in turns: whoever finds no room, or no window of the connection, waits in a
+//! What streams say to the other side (RFC 9113 §5.2, §8.1), in turns: whoever finds no room, or no window of the connection, waits in a
 //! queue, and whoever writes, or lets go, wakes the next.
 
-use crate::answer;
 use crate::connection::{Closed, Connection, Goodbye};
 use crate::fault::Code;
 use crate::frame::{PAYLOAD_BYTES_MAX, flag, kind};
+use crate::head::answer_block::{self, Answer};
+use crate::head::trailers::write_trailers;
 use crate::stream::{Body, Sending, Slot, Stream};
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 impl Connection {
-    /// Takes the beginning of `bytes`, which are an answer as HTTP/1.1 has it, without framing: a head comes in one piece. Says how many
+    /// Takes the beginning of `bytes`, which are an answer, or a request, as HTTP/1.1 has it, without framing: a head comes in one piece. Says how many
     /// bytes it took.
     pub fn poll_send(&mut self, slot: Slot, cx: &Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Closed>> {
         let sent = self.poll_send_in_turn(slot, cx, bytes);
@@ -35,6 +36,9 @@ impl Connection {
             return Poll::Ready(Err(Closed));
         };
         let left = match stream.sending {
+            Sending::Head if room > 0 && self.asking.is_some() => {
+                return Poll::Ready(self.send_question(slot, bytes));
+            }
             Sending::Head if room > 0 => return Poll::Ready(self.send_head(slot, bytes)),
             Sending::Head => None,
             Sending::Body(Some(0)) | Sending::Over => return Poll::Ready(Err(Closed)),
@@ -64,18 +68,17 @@ impl Connection {
     fn send_head(&mut self, slot: Slot, text: &[u8]) -> Result<usize, Closed> {
         let Some(stream) = self.streams.get_mut(slot) else { return Err(Closed) };
         let (wanted, encoder) = (stream.wanted, &mut self.encoder);
-        let is_final = |answer: &answer::Answer| answer.status >= 200;
+        let is_final = |answer: &Answer| answer.status >= 200;
         // Behind a length of 0 there may be trailers, so whoever writes says when it ends.
-        let is_over = |answer: &answer::Answer| {
-            is_final(answer) && (wanted.is_head || matches!(answer.status, 204 | 304))
-        };
+        let is_over =
+            |answer: &Answer| is_final(answer) && (wanted.is_head || matches!(answer.status, 204 | 304));
         let answer = self.out.put_block(
             stream.id,
-            |out| answer::write_head(text, wanted.tunnel.is_some(), encoder, out),
+            |out| answer_block::write_head(text, wanted.tunnel.is_some(), encoder, out),
             is_over,
         );
         let Some(answer) = answer else {
-            // Not from a whole head. The encoder may remember what the client never gets.
+            // Not from a whole head. The encoder may remember what the other side never gets.
             self.break_off(Code::INTERNAL_ERROR);
             return Err(Closed);
         };
@@ -102,7 +105,7 @@ impl Connection {
         } else {
             let encoder = &mut self.encoder;
             let write = |out: &mut Vec<u8>| {
-                answer::write_trailers(trailers, encoder, out);
+                write_trailers(trailers, encoder, out);
                 Some(())
             };
             self.out.put_block(stream.id, write, |()| true);
@@ -157,7 +160,9 @@ impl Connection {
         let unread = stream.arrived.clear();
         self.give_back(unread);
         let code = match stream.sending {
-            _ if stream.is_reset => None,
+            _ if stream.is_reset || stream.is_unsaid() => None,
+            // The answer is not wanted, or what was still to be asked.
+            Sending::Over if stream.question.is_some() => (stream.body == Body::Open).then_some(Code::CANCEL),
             Sending::Head | Sending::Body(_) => Some(Code::CANCEL),
             // RFC 9113 §8.1: what is still to come of the request is not wanted.
             Sending::Over => (stream.body == Body::Open).then_some(Code::NO_ERROR),

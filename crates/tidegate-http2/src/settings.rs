@@ -1,4 +1,4 @@
-//! What the client has set (RFC 9113 §6.5), and what we set. Knows no streams.
+//! What the other side has set (RFC 9113 §6.5), and what we set. Knows no streams.
 
 use crate::fault::Fault;
 use crate::frame::PAYLOAD_BYTES_MAX;
@@ -22,6 +22,10 @@ pub(crate) enum Setting {
     TableBytes(u32),
     /// Of streams.
     WindowBytes(u32),
+    /// At once.
+    Streams(u32),
+    /// Whether they may become some (RFC 8441 §3).
+    Tunnels(bool),
 }
 
 /// The values of one frame, in order; its length is a multiple of six.
@@ -37,6 +41,8 @@ pub(crate) fn read(payload: &[u8]) -> impl Iterator<Item = Result<Setting, Fault
             id::MAX_FRAME_SIZE if !(PAYLOAD_BYTES_MAX as u32..1 << 24).contains(&value) => {
                 Some(Err(Fault::Protocol))
             }
+            id::MAX_CONCURRENT_STREAMS => Some(Ok(Setting::Streams(value))),
+            id::ENABLE_CONNECT_PROTOCOL => Some(Ok(Setting::Tunnels(value == 1))),
             _ => None, // about pushes, advice, or unknown
         }
     })
@@ -50,6 +56,17 @@ pub(crate) fn ours(streams_max: u32, head_bytes_max: usize) -> Vec<u8> {
         (id::INITIAL_WINDOW_SIZE, NARROW_BYTES),
         (id::MAX_HEADER_LIST_SIZE, head_bytes_max),
         (id::ENABLE_CONNECT_PROTOCOL, 1),
+    ];
+    values.into_iter().flat_map(|(id, value)| bytes(id, value)).collect()
+}
+
+/// What we set to begin with where it is for us to ask.
+pub(crate) fn asking(stream_window_bytes: u32, head_bytes_max: usize) -> Vec<u8> {
+    let head_bytes_max = u32::try_from(head_bytes_max).unwrap_or(u32::MAX);
+    let values = [
+        (id::ENABLE_PUSH, 0),
+        (id::INITIAL_WINDOW_SIZE, stream_window_bytes),
+        (id::MAX_HEADER_LIST_SIZE, head_bytes_max),
     ];
     values.into_iter().flat_map(|(id, value)| bytes(id, value)).collect()
 }

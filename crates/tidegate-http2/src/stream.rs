@@ -1,8 +1,10 @@
-//! One stream (RFC 9113 §5.1), and all that a connection has. A stream is in here from its head until whoever serves it lets go
-//! of it, whatever the client has done to it meanwhile: so the limit on streams counts what is being served.
+//! One stream (RFC 9113 §5.1), and all that a connection has. A stream is in here from its head, or the intention to send one, until
+//! whoever serves or asks lets go of it, whatever the other side has done to it meanwhile: so the limit on streams counts what is being
+//! served.
 
 use crate::arrived::Arrived;
-use crate::request::Wanted;
+use crate::asking::Question;
+use crate::head::request_text::Wanted;
 use crate::window::{ReceiveWindow, SendWindow};
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -16,12 +18,28 @@ const RESET_MIN: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
 
+/// How a stream ended before its message did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was reset, or its connection is gone.
+    Lost,
+    /// What came on it is malformed (RFC 9113 §8.1.1): we have reset it.
+    Malformed,
+    /// The other side has not looked at it, or was never sent it: it may be tried again (RFC 9113 §8.7).
+    Refused,
+}
+
 #[derive(Debug)]
 pub(crate) struct Stream {
+    /// 0: its head has not been sent.
     pub(crate) id: u32,
     pub(crate) wanted: Wanted,
+    /// What we ask, where it is for us to ask.
+    pub(crate) question: Option<Box<Question>>,
     /// It has been reset, by either side, or its connection is broken.
     pub(crate) is_reset: bool,
+    /// How, then.
+    pub(crate) ending: Ending,
 
     pub(crate) body: Body,
     /// So much of it is to come, if its head said how much there is.
@@ -40,7 +58,7 @@ pub(crate) struct Stream {
     pub(crate) is_queued: bool,
 }
 
-/// Where the request's body stands.
+/// Where the body that is received stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     Open,
@@ -50,7 +68,7 @@ pub(crate) enum Body {
     Read,
 }
 
-/// Where the answer stands.
+/// Where the message that is sent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sending {
     /// No final head has been written.
@@ -81,19 +99,55 @@ impl Sleeper {
 }
 
 impl Stream {
+    /// Of which nothing has been received yet, and nothing sent. `windows`: what the other side may send of it, and we.
+    pub(crate) fn new(id: u32, wanted: Wanted, windows: (u32, u32)) -> Self {
+        Self {
+            id,
+            wanted,
+            question: None,
+            is_reset: false,
+            ending: Ending::Lost,
+            body: Body::Open,
+            left: None,
+            arrived: Arrived::default(),
+            window: ReceiveWindow::new(windows.0),
+            taken: 0,
+            trailers: Vec::new(),
+            reader: Sleeper::default(),
+            sending: Sending::Head,
+            send_window: SendWindow::new(windows.1),
+            writer: Sleeper::default(),
+            is_queued: false,
+        }
+    }
+
+    /// Nothing of it has been sent.
+    pub(crate) fn is_unsaid(&self) -> bool {
+        self.id == 0
+    }
+
+    /// Nothing more is read from it, or written to it.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        if !self.is_reset {
+            (self.is_reset, self.ending) = (true, ending);
+        }
+        self.wake();
+    }
+
     pub(crate) fn wake(&mut self) {
         self.reader.wake();
         self.writer.wake();
     }
 
-    /// All of the request has come.
+    /// All of the message has come.
     pub(crate) fn end_body(&mut self) {
         self.body = if self.wanted.is_unmeasured { Body::Over } else { Body::Read };
     }
 
     /// Whether a read would not wait.
     pub(crate) fn is_readable(&self) -> bool {
-        self.is_reset || !self.arrived.is_empty() || self.body == Body::Over
+        let has_head = self.question.as_ref().is_some_and(|question| !question.heads.is_empty());
+        self.is_reset || has_head || !self.arrived.is_empty() || self.body == Body::Over
     }
 }
 
@@ -115,14 +169,14 @@ impl Streams {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
+        self.slots.len() - self.free.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.len() == 0
     }
 
-    /// Of a stream with a higher number than all before.
+    /// Of a stream with a higher number than all before, or none yet.
     pub(crate) fn insert(&mut self, stream: Stream) -> Slot {
         let id = stream.id;
         let slot = Slot(self.free.pop().unwrap_or(self.slots.len() as u32));
@@ -130,8 +184,18 @@ impl Streams {
             Some(place) => *place = Some(stream),
             None => self.slots.push(Some(stream)),
         }
-        self.by_id.push((id, slot));
+        if id > 0 {
+            self.by_id.push((id, slot));
+        }
         slot
+    }
+
+    /// It gets a higher number than all before.
+    pub(crate) fn number(&mut self, slot: Slot, id: u32) {
+        if let Some(stream) = self.get_mut(slot) {
+            stream.id = id;
+            self.by_id.push((id, slot));
+        }
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Stream> {

@@ -27,6 +27,7 @@ use crate::workspace::{Lent, Workspace};
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::{Ended, Lease, Moment, Second};
@@ -269,7 +270,7 @@ async fn finish(
 /// A kept connection or a new one; the head; the first bytes of an answer, which stay in `aside.answer`.
 async fn send_copy(
     aside: &mut Workspace,
-    worker: &Worker,
+    worker: &Rc<Worker>,
     view: &ClusterView,
     endpoint: &EndpointView,
     start: Moment,
@@ -297,7 +298,11 @@ async fn send_copy(
 }
 
 /// One of the streams of a connection that is there, or of a new one.
-async fn share(worker: &Worker, view: &ClusterView, endpoint: &EndpointView) -> Result<Connection, Cause> {
+async fn share(
+    worker: &Rc<Worker>,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+) -> Result<Connection, Cause> {
     let pool = &endpoint.pool.http2;
     loop {
         if let Some(request) = pool.checkout() {
@@ -306,9 +311,9 @@ async fn share(worker: &Worker, view: &ClusterView, endpoint: &EndpointView) -> 
         }
         let Some(dialling) = pool.dial_or_wait().await else { continue };
         let (stream, counted) = dial(worker, view, endpoint).await?.into_parts();
-        let adopted = pool.adopt(stream, worker.timers.alarm(), counted).await;
+        let adopted = pool.adopt(worker, stream, view.cluster.head_limits.head_bytes_max, counted);
         drop(dialling);
-        return adopted.map(Connection::shared).map_err(|_| Cause::EndpointClosed);
+        return Ok(Connection::shared(adopted));
     }
 }
 

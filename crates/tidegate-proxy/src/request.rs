@@ -439,14 +439,9 @@ async fn share(
         };
         let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
         let (stream, counted) = connection.into_parts();
-        let adopted = Box::pin(pool.adopt(stream, call.worker.timers.alarm(), counted));
-        let adopted = call.alarm.within(deadline, adopted).await;
+        let adopted = pool.adopt(call.worker, stream, view.cluster.head_limits.head_bytes_max, counted);
         drop(dialling);
-        return match adopted {
-            Ok(Ok(request)) => Ok(request),
-            Ok(Err(_)) => Err(Failure::new(Stage::Connect, Cause::EndpointClosed)),
-            Err(_) => Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
-        };
+        return Ok(adopted);
     }
 }
 

@@ -5,6 +5,7 @@ use super::reread::response_is_as_meant;
 use super::{REWRITTEN, ResponseEdits, put_content_length, put_framing};
 use crate::framing::content_length;
 use crate::response::ResponseHead;
+use crate::status::reason;
 use crate::{BodyLength, FieldKind, FieldSet, Version, field};
 
 /// Holds nearly every head, so that even the first one is written without growing.
@@ -60,6 +61,12 @@ fn put_status_and_kept(head: &ResponseHead, buffer: &[u8], dropped: FieldSet, ou
         out.extend_from_slice(buffer.get(start..STATUS_END).unwrap_or_default());
         out.push(b' ');
         start = STATUS_END;
+    }
+    if head.version == Version::Http2 {
+        // There are no phrases in HTTP/2, and some who read HTTP/1.1 take a line without one for none.
+        out.extend_from_slice(buffer.get(start..=STATUS_END).unwrap_or_default());
+        out.extend_from_slice(reason(head.status).as_bytes());
+        start = STATUS_END + 1;
     }
     if head.fields.is_empty() {
         let line_end = head.reason.end as usize + 2;

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-/// Found by the library, which has sent the frame that says so.
+/// Found by the codec, which has sent the frame that says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
     /// An answer that RFC 9113 §8.1.1 calls malformed: its stream has been reset.
@@ -20,17 +20,6 @@ impl Breach {
             Self::Answer => "http2_answer_malformed",
             Self::Connection => "http2_connection_malformed",
             Self::NotSpoken => "http2_not_spoken",
-        }
-    }
-
-    /// How a connection, or a stream of it, ended; `None`: in a way that HTTP/2 has for it, or without a word. `is_settled`: its
-    /// SETTINGS have come.
-    pub(super) fn of(error: Option<&h2::Error>, is_settled: bool) -> Option<Self> {
-        let is_found = error.is_some_and(h2::Error::is_library);
-        match error {
-            _ if !is_settled => is_found.then_some(Self::NotSpoken),
-            Some(error) if is_found && error.is_reset() => Some(Self::Answer),
-            _ => is_found.then_some(Self::Connection),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One HTTP/2 client connection: what all of its streams have in common, and how it begins.
 
 use super::driver::Driver;
+use super::link::Link;
 use super::misconduct::Misconduct;
 use super::serving::Desk;
 use crate::client::ClientAddress;
@@ -8,13 +9,11 @@ use crate::downstream::{Connection, Parts};
 use crate::failure::{Cause, Failure, Stage};
 use crate::listener::{ListenerState, Open};
 use crate::record::{Incident, record_incident};
-use crate::stream::Stream;
 use crate::timers::now;
 use crate::tls::Agreed;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use tidegate_balance::Moment;
 use tidegate_http2::{self as http2, Code, Limits};
 
@@ -34,19 +33,7 @@ pub(crate) struct Shared {
     pub(super) open: Open,
     began: Moment,
 
-    /// Frames, as far as they are understood and have not left.
-    pub(super) connection: RefCell<http2::Connection>,
-    /// Where they come from and go to.
-    pub(super) io: RefCell<Stream>,
-    /// Of whoever moves them.
-    pub(super) driver: RefCell<Waker>,
-    /// The client does not take what it is sent.
-    pub(super) has_stalled: Cell<bool>,
-    /// It is not there any more.
-    pub(super) is_gone: Cell<bool>,
-    /// It has said something since that was asked last; or something was sent.
-    pub(super) has_heard: Cell<bool>,
-    pub(super) has_sent: Cell<bool>,
+    pub(super) link: Link,
 
     /// Tasks that wait for a stream to serve: they cost more to make than a stream takes.
     pub(super) waiting: RefCell<Vec<Rc<Desk>>>,
@@ -92,13 +79,7 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
         listener,
         open,
         began: now(),
-        connection: RefCell::new(http2::Connection::new(limits)),
-        io: RefCell::new(stream),
-        driver: RefCell::new(Waker::noop().clone()),
-        has_stalled: Cell::new(false),
-        is_gone: Cell::new(false),
-        has_heard: Cell::new(false),
-        has_sent: Cell::new(false),
+        link: Link::new(http2::Connection::new(limits), stream),
         waiting: RefCell::default(),
         is_over: Cell::new(false),
         spare_heads: RefCell::default(),
@@ -110,35 +91,6 @@ pub(crate) async fn serve(connection: Box<Connection>, received: Vec<u8>) {
 }
 
 impl Shared {
-    /// Sends what there is to send, as far as the client takes it.
-    pub(super) fn flush(&self, cx: &mut Context<'_>) {
-        let mut connection = self.connection.borrow_mut();
-        let io = self.io.borrow();
-        while !connection.unsent().is_empty() {
-            match io.poll_write(cx, connection.unsent()) {
-                Poll::Ready(Ok(length @ 1..)) => {
-                    connection.handle_sent(length);
-                    self.has_sent.set(true);
-                }
-                Poll::Ready(_) => {
-                    self.is_gone.set(true);
-                    return connection.lose();
-                }
-                Poll::Pending => return self.has_stalled.set(true),
-            }
-        }
-        self.has_stalled.set(false);
-    }
-
-    /// Before a piece of an answer is put behind others: sends those first, if there is no room for it. Whoever moves frames is the
-    /// one that waits for the client.
-    pub(super) fn make_room(&self) {
-        if self.connection.borrow().is_full() {
-            let driver = self.driver.borrow();
-            self.flush(&mut Context::from_waker(&driver));
-        }
-    }
-
     /// Those who wait for a stream go home.
     pub(super) fn dismiss(&self) {
         self.spare_heads.take();
@@ -170,7 +122,7 @@ impl Shared {
     pub(super) fn take_back(&self) {
         self.taken_back.set(self.taken_back.get().saturating_add(1));
         if self.has_taken_back_too_many() {
-            self.connection.borrow_mut().wake_driver();
+            self.link.connection.borrow_mut().wake_driver();
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::downstream::Shared;
 use super::guard::Guard;
+use super::link::Taken;
 use super::misconduct::{Misconduct, Offence};
 use super::serving::{NewStream, hand_out};
 use super::stream::Http2Stream;
@@ -14,12 +15,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tidegate_http2::{Begun, Fault, PREFACE, Progress};
-
-/// Read at once.
-const PORTION_BYTES: usize = 64 * 1024;
-
-/// Reads before others of the worker have a turn.
-const READS_MAX: usize = 4;
 
 /// To hear why, before the connection breaks.
 const HEARING: Duration = Duration::from_secs(2);
@@ -80,7 +75,7 @@ impl Driver {
     pub(super) async fn run(mut self, alarm: &Alarm) {
         self.take_received();
         poll_fn(|cx| self.poll(cx, alarm)).await;
-        self.shared.connection.borrow_mut().lose(); // whoever still serves a stream
+        self.shared.link.connection.borrow_mut().lose(); // whoever still serves a stream
         self.shared.is_over.set(true);
         self.shared.dismiss();
     }
@@ -90,11 +85,11 @@ impl Driver {
         if self.last.is_none() {
             self.move_frames(cx);
         }
-        if self.shared.is_gone.get() || self.poll_last(cx).is_ready() {
+        if self.shared.link.is_gone.get() || self.poll_last(cx).is_ready() {
             return Poll::Ready(());
         }
         let worker = &self.shared.open.worker;
-        let is_busy = self.shared.connection.borrow().stream_count() > 0;
+        let is_busy = self.shared.link.connection.borrow().stream_count() > 0;
         let has_changed = self.vigil.handle_streams(is_busy, now);
         let leaves = self.ends && self.vigil.handle_goodbye(now);
         if leaves {
@@ -103,7 +98,7 @@ impl Driver {
         if has_changed || leaves {
             alarm.arm(self.vigil.due, cx);
         }
-        if self.vigil.awaits_pong() && !self.shared.connection.borrow().awaits_pong() {
+        if self.vigil.awaits_pong() && !self.shared.link.connection.borrow().awaits_pong() {
             self.vigil.handle_pong();
         }
         if !alarm.fired() {
@@ -116,23 +111,22 @@ impl Driver {
     }
 
     fn move_frames(&mut self, cx: &mut Context<'_>) {
-        self.shared.driver.borrow_mut().clone_from(cx.waker());
-        self.shared.connection.borrow_mut().drive(cx);
+        self.shared.link.drive(cx);
         if self.shared.has_taken_back_too_many() {
             self.break_off(Offence::TakenBack);
         }
-        self.poll_receive(cx);
+        self.receive(cx);
         self.tell_of_malformed();
         self.widen();
-        let unfinished = self.shared.connection.borrow().unfinished(&self.rest);
+        let unfinished = self.shared.link.connection.borrow().unfinished(&self.rest);
         if self.last.is_none() && self.guard.is_late(unfinished, cx) {
             self.break_off(Offence::Late);
         }
         if self.shared.open.worker.is_draining() && !self.ends {
             self.say_goodbye();
         }
-        self.shared.flush(cx);
-        let mut connection = self.shared.connection.borrow_mut();
+        self.shared.link.flush(cx);
+        let mut connection = self.shared.link.connection.borrow_mut();
         if connection.is_over() && self.last.is_none() {
             self.ends = true;
             self.last = Some(Last::default());
@@ -140,40 +134,15 @@ impl Driver {
         connection.rest();
     }
 
-    /// Reads until there is nothing more, or it is somebody else's turn.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) {
-        for _ in 0..READS_MAX {
-            if self.last.is_some() || !self.shared.connection.borrow_mut().may_read() {
-                return;
-            }
-            let shared = Rc::clone(&self.shared);
-            let read = shared.open.worker.workspaces.with_scratch(|room| self.poll_read(room, cx));
-            if read.is_pending() {
-                return;
-            }
+    fn receive(&mut self, cx: &mut Context<'_>) {
+        if self.last.is_none() {
+            let (shared, mut rest) = (Rc::clone(&self.shared), std::mem::take(&mut self.rest));
+            shared.link.receive(cx, &shared.open.worker.workspaces, &mut rest, |bytes| {
+                let length = self.take_frames(bytes);
+                Taken { length, goes_on: self.last.is_none() }
+            });
+            self.rest = rest;
         }
-        cx.waker().wake_by_ref();
-    }
-
-    /// Reads once, behind what has come of a frame, and takes what is whole.
-    fn poll_read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> Poll<()> {
-        let held = self.rest.len();
-        let end = room.len().min(held + PORTION_BYTES);
-        let Some(portion) = room.get_mut(held..end) else { return Poll::Pending };
-        let read = ready!(self.shared.io.borrow().poll_read(cx, portion));
-        let Ok(length @ 1..) = read else {
-            self.shared.is_gone.set(true); // one that ends its side only is gone as well
-            return Poll::Pending;
-        };
-        if let Some(front) = room.get_mut(..held) {
-            front.copy_from_slice(&self.rest);
-        }
-        self.shared.has_heard.set(true);
-        let bytes = room.get(..held + length).unwrap_or_default();
-        let taken = self.take_frames(bytes);
-        self.rest.clear();
-        self.rest.extend_from_slice(bytes.get(taken..).unwrap_or_default());
-        Poll::Ready(())
     }
 
     /// What was read before it was known what the connection speaks.
@@ -199,7 +168,7 @@ impl Driver {
         }
         loop {
             let bytes = bytes.get(taken..).unwrap_or_default();
-            let progress = self.shared.connection.borrow_mut().receive(bytes, &mut self.head);
+            let progress = self.shared.link.connection.borrow_mut().receive(bytes, &mut self.head);
             match progress {
                 Progress::NeedMore => return taken,
                 Progress::Taken(length) => taken += length,
@@ -208,7 +177,8 @@ impl Driver {
                     self.begin(begun);
                 }
                 Progress::Exhausted => {
-                    let replenished = self.guard.replenish(&mut self.shared.connection.borrow_mut().budget);
+                    let replenished =
+                        self.guard.spare.replenish(&mut self.shared.link.connection.borrow_mut().budget);
                     if !replenished {
                         self.break_off(Offence::Fault(Fault::Flood));
                         return taken;
@@ -231,13 +201,13 @@ impl Driver {
 
     /// Streams that the codec had to reset.
     fn tell_of_malformed(&self) {
-        let malformed = self.shared.connection.borrow_mut().take_malformed();
+        let malformed = self.shared.link.connection.borrow_mut().take_malformed();
         (0..malformed).for_each(|_| self.shared.tell_of(Misconduct::StreamMalformed));
     }
 
     /// An endpoint takes what the client sends: from now on, and for as long as it is connected, it may send more at a time.
     fn widen(&mut self) {
-        let mut connection = self.shared.connection.borrow_mut();
+        let mut connection = self.shared.link.connection.borrow_mut();
         if !connection.wants_wide() {
             return;
         }
@@ -255,7 +225,7 @@ impl Driver {
 
     fn say_goodbye(&mut self) {
         self.ends = true;
-        self.shared.connection.borrow_mut().say_goodbye();
+        self.shared.link.connection.borrow_mut().say_goodbye();
     }
 
     fn break_off(&mut self, offence: Offence) {
@@ -263,7 +233,7 @@ impl Driver {
             self.shared.open.worker.metrics.limit(limit);
         }
         self.shared.tell(offence.misconduct().map_or(Cause::HeadTimeout, Cause::Http2));
-        self.shared.connection.borrow_mut().break_off(offence.code());
+        self.shared.link.connection.borrow_mut().break_off(offence.code());
         self.ends = true;
         self.last = Some(Last { is_condemned: true, ..Last::default() });
     }
@@ -277,13 +247,13 @@ impl Driver {
         } else if self.hearing.fired() {
             return Poll::Ready(());
         }
-        self.shared.flush(cx);
-        if self.shared.is_gone.get() {
+        self.shared.link.flush(cx);
+        if self.shared.link.is_gone.get() {
             return Poll::Ready(());
         }
-        let has_left = self.shared.connection.borrow().unsent().is_empty();
+        let has_left = self.shared.link.connection.borrow().unsent().is_empty();
         if has_left && !last.has_ended {
-            let ended = ready!(self.shared.io.borrow_mut().poll_shutdown(cx));
+            let ended = ready!(self.shared.link.poll_shutdown(cx));
             last.has_ended = true;
             if ended.is_err() {
                 return Poll::Ready(());
@@ -291,10 +261,10 @@ impl Driver {
         }
         let mut room = [0; 1024];
         while last.forgotten < FORGETS_BYTES {
-            let read = ready!(self.shared.io.borrow().poll_read(cx, &mut room));
+            let read = ready!(self.shared.link.poll_hear(cx, &mut room));
             let Ok(length @ 1..) = read else { return Poll::Ready(()) };
             last.forgotten += length;
-            self.shared.has_heard.set(true);
+            self.shared.link.has_heard.set(true);
         }
         Poll::Ready(())
     }
@@ -307,14 +277,15 @@ impl Driver {
             return Poll::Pending;
         }
         let keep_alive = self.shared.listener.current().keep_alive_timeout;
-        let moved = Moved { heard: self.shared.has_heard.take(), sent: self.shared.has_sent.take() };
+        let moved =
+            Moved { heard: self.shared.link.has_heard.take(), sent: self.shared.link.has_sent.take() };
         let drains = self.shared.open.worker.is_draining();
         let due = self.vigil.handle_due(now, keep_alive, moved, drains);
         alarm.arm(self.vigil.due, cx);
         match due {
             Due::Ask => {
                 self.trim();
-                self.shared.connection.borrow_mut().ask();
+                self.shared.link.connection.borrow_mut().ask();
             }
             Due::Dismiss => {
                 self.trim();
@@ -332,7 +303,7 @@ impl Driver {
     /// Gives back what is not needed at the time.
     fn trim(&mut self) {
         self.shared.dismiss();
-        self.shared.connection.borrow_mut().trim();
+        self.shared.link.connection.borrow_mut().trim();
         self.rest.shrink_to_fit();
         self.head = Vec::new();
     }

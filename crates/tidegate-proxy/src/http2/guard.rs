@@ -16,12 +16,18 @@ pub(super) struct Guard {
     head_timeout: Duration,
     /// What has been begun, and until when it is waited for.
     unfinished: Option<(u64, Moment)>,
+    pub(super) spare: Spare,
+}
+
+/// The time that passes, and what it is worth.
+#[derive(Debug)]
+pub(super) struct Spare {
     replenished: Moment,
 }
 
 impl Guard {
     pub(super) fn new(alarm: Alarm, head_timeout: Duration) -> Self {
-        Self { alarm, head_timeout, unfinished: None, replenished: now() }
+        Self { alarm, head_timeout, unfinished: None, spare: Spare::new() }
     }
 
     /// `true`: something that was begun does not go on. `unfinished`: what that is at the moment.
@@ -33,6 +39,12 @@ impl Guard {
             }
         }
         self.alarm.fired() && self.unfinished.is_some_and(|(_, deadline)| deadline <= now())
+    }
+}
+
+impl Spare {
+    pub(super) fn new() -> Self {
+        Self { replenished: now() }
     }
 
     /// Puts the time that has passed into a budget that is used up; `false`: that was not enough for anything.

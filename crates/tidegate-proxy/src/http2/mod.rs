@@ -1,20 +1,17 @@
-//! HTTP/2 (RFC 9113): what makes a stream of it look like any other to those who serve. Towards clients frames are read and written by
-//! our own codec, towards endpoints by the h2 crate.
+//! HTTP/2 (RFC 9113): what makes a stream of it look like any other to those who serve, and to those who ask endpoints. Frames are read
+//! and written by our own codec (`tidegate-http2`).
 //!
-//! A request's head is written out and parsed by the same strict parser as HTTP/1; bodies pass as plain bytes, with an end
-//! of their own and trailers.
+//! Heads are written out and parsed by the same strict parsers as those of HTTP/1; bodies pass as plain bytes, with an end of their own
+//! and trailers.
 
-mod body; // pieces of bodies to and from endpoints, and their end
 mod breach; // what an endpoint says that is no HTTP/2
 mod downstream; // one client connection
 mod driver; // its bytes, in and out, and its end
 mod guard; // what a client is waited for besides requests
-mod head; // heads for endpoints, and of their answers
-mod io; // a stream of ours, as the library wants one
+mod link; // frames, and the socket that they go through
 mod misconduct; // what a client does wrong, in words
 mod request; // one stream to an endpoint, written and read like a connection
 mod serving; // streams of a client, one after the other
-mod settled; // whether an endpoint has said what it allows
 mod stream; // one stream of a client, read and written like a connection
 mod upstream; // connections to an endpoint, shared by many requests
 mod vigil; // what a client's connection waits for, and until when

@@ -113,7 +113,7 @@ async fn serve_stream(shared: &Rc<Shared>, new: NewStream, alarm: &Alarm) {
     let worker = &shared.open.worker;
     let lent = worker.workspaces.lend();
     let is_one_too_many = lent.is_none();
-    if is_one_too_many && shared.has_stalled.get() {
+    if is_one_too_many && shared.link.has_stalled.get() {
         // It would not take an answer, which would be kept for it.
         worker.metrics.limit("requests");
         return stream.refuse();

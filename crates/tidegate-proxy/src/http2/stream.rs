@@ -4,12 +4,12 @@
 //! framing: what a head says of its length, and the end that the writer says, are framing enough here.
 
 use super::downstream::Shared;
+use super::request::append_trailers;
 use crate::tls::Agreed;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use tidegate_http::chunked::may_trail;
 use tidegate_http2::{Closed, Slot};
 
 #[derive(Debug)]
@@ -24,25 +24,25 @@ impl Http2Stream {
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.shared.connection.borrow_mut().poll_read(self.slot, cx, room).map_err(reset)
+        self.shared.link.connection.borrow_mut().poll_read(self.slot, cx, room).map_err(reset)
     }
 
     /// The same, but wakes nobody when there is something to read later.
     pub(crate) fn try_read(&self, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.shared.connection.borrow_mut().try_read(self.slot, room).map_err(reset)
+        self.shared.link.connection.borrow_mut().try_read(self.slot, room).map_err(reset)
     }
 
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.connection.borrow_mut().poll_readable(self.slot, cx)
+        self.shared.link.connection.borrow_mut().poll_readable(self.slot, cx)
     }
 
     pub(crate) fn is_readable(&self) -> bool {
-        self.shared.connection.borrow().is_readable(self.slot)
+        self.shared.link.connection.borrow().is_readable(self.slot)
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.shared.make_room();
-        self.shared.connection.borrow_mut().poll_send(self.slot, cx, bytes).map_err(broken)
+        self.shared.link.make_room();
+        self.shared.link.connection.borrow_mut().poll_send(self.slot, cx, bytes).map_err(broken)
     }
 
     pub(crate) fn poll_write_vectored(
@@ -56,12 +56,12 @@ impl Http2Stream {
 
     /// The message is complete, but for these trailers: lines as HTTP/1.1 has them.
     pub(crate) fn end(&self, trailers: &[u8]) -> io::Result<()> {
-        self.shared.connection.borrow_mut().end(self.slot, trailers).map_err(broken)
+        self.shared.link.connection.borrow_mut().end(self.slot, trailers).map_err(broken)
     }
 
     /// The message ends early, with trailers that say so. `false`: that cannot be said.
     pub(crate) fn end_early(&self, trailers: &[u8]) -> bool {
-        self.shared.connection.borrow_mut().end_early(self.slot, trailers)
+        self.shared.link.connection.borrow_mut().end_early(self.slot, trailers)
     }
 
     pub(crate) fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -70,23 +70,18 @@ impl Http2Stream {
 
     /// Appends what came behind the request's body, as lines, without those that may not be there (RFC 9110 §6.5.1).
     pub(crate) fn take_trailers(&self, out: &mut Vec<u8>) {
-        let trailers = self.shared.connection.borrow_mut().take_trailers(self.slot);
-        for line in trailers.split_inclusive(|byte| *byte == b'\n') {
-            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-            if may_trail(name) {
-                out.extend_from_slice(line);
-            }
-        }
+        let trailers = self.shared.link.connection.borrow_mut().take_trailers(self.slot);
+        append_trailers(&trailers, out);
     }
 
     /// The end of the body is read as well, though its length is known: for the trailers behind it.
     pub(crate) fn expect_end(&self) {
-        self.shared.connection.borrow_mut().expect_end(self.slot);
+        self.shared.link.connection.borrow_mut().expect_end(self.slot);
     }
 
     /// Nobody waits for an answer any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.shared.connection.borrow().is_closed(self.slot)
+        self.shared.link.connection.borrow().is_closed(self.slot)
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
@@ -111,18 +106,18 @@ impl Http2Stream {
 
     /// So that what the client got so far is not taken for the whole.
     pub(crate) fn abort(self) {
-        self.shared.connection.borrow_mut().abort(self.slot);
+        self.shared.link.connection.borrow_mut().abort(self.slot);
     }
 
     /// The same where nothing was done about the request: it may be tried again.
     pub(super) fn refuse(self) {
-        self.shared.connection.borrow_mut().refuse(self.slot);
+        self.shared.link.connection.borrow_mut().refuse(self.slot);
     }
 }
 
 impl Drop for Http2Stream {
     fn drop(&mut self) {
-        self.shared.connection.borrow_mut().release(self.slot);
+        self.shared.link.connection.borrow_mut().release(self.slot);
     }
 }
 

@@ -2,103 +2,69 @@
 
 use super::PING_INTERVAL;
 use super::breach::Breach;
-use super::io::Io;
+use super::guard::Spare;
+use super::link::{Link, Taken};
 use super::request::Http2Request;
-use super::settled::Settled;
+use super::websocket;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
-use bytes::Bytes;
-use h2::Ping;
-use h2::client::{Builder, SendRequest};
+use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use std::task::Poll;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::Moment;
+use tidegate_http2::{Asks, Code, Connection, Fault, Progress};
 use tokio::sync::Notify;
 
-/// What an endpoint may send of an answer before it is read: of one, and of all of a connection.
-const WINDOW_BYTES: (u32, u32) = (256 * 1024, 4 * 1024 * 1024);
+/// What an endpoint may send of an answer before it is read.
+const WINDOW_BYTES: u32 = 256 * 1024;
 
-/// What of a request may wait until the endpoint takes it.
-const SEND_BYTES_MAX: usize = 64 * 1024;
-
-/// What a request may take in addition when its endpoint speaks HTTP/2.
-pub const ENDPOINT_REQUEST_BYTES: usize = WINDOW_BYTES.0 as usize + SEND_BYTES_MAX;
+/// What a request may take in addition when its endpoint speaks HTTP/2: that, and a head of its answer.
+pub const ENDPOINT_REQUEST_BYTES: usize = WINDOW_BYTES as usize + 64 * 1024;
 
 /// Requests at once on one connection, whatever the endpoint allows: what is lost with it is bounded.
-const STREAMS_MAX: usize = 100;
+const STREAMS_MAX: u32 = 100;
+
+/// Heads are counted more strictly in HTTP/2: what is longer than may be as text is left to whoever reads that.
+const HEAD_SPARE_TIMES: usize = 2;
 
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Http2Pool {
-    connections: RefCell<Vec<Rc<Shared>>>,
+    connections: RefCell<Vec<Kept>>,
     /// Somebody dials: others wait for what comes of it.
     dials: Cell<bool>,
     dialled: Notify,
     /// Requests at once that the endpoint allowed last: what a new connection begins with, before it says so itself.
-    allowed: Cell<Option<usize>>,
+    allowed: Cell<Option<u32>>,
 }
 
+/// A connection that may be used for more requests.
 #[derive(Debug)]
-struct Shared {
-    sender: SendRequest<Bytes>,
-    streams: Cell<usize>,
-    is_encrypted: bool,
-    settled: Rc<Settled>,
-    /// It ended, or takes no more requests.
-    ends: Cell<bool>,
-    /// Why it ended, if that is known.
-    breach: Cell<Option<Breach>>,
-    /// When it was first seen without a stream.
-    idle_since: Cell<Option<Moment>>,
-}
+struct Kept(Rc<Shared>);
 
-/// One of the streams that a connection may have at once.
-#[derive(Debug)]
-pub(super) struct Occupied(Rc<Shared>);
-
-impl Occupied {
-    /// The connection is not good for further requests.
-    pub(super) fn connection_ends(&self) {
-        self.0.ends.set(true);
-    }
-
-    /// What the endpoint has done wrong, going by how a stream ended.
-    pub(super) fn breach_by(&self, error: &h2::Error) -> Option<Breach> {
-        self.0.breach_by(Some(error))
-    }
-
-    /// What the endpoint has done wrong, going by how all of the connection ended.
-    pub(super) fn breach(&self) -> Option<Breach> {
-        self.0.breach.get()
-    }
-
-    /// Whether the endpoint takes tunnels (RFC 8441 §3), as soon as it has said so; `None`: the connection ended before.
-    pub(super) fn takes_tunnels(&self) -> impl Future<Output = Option<bool>> + use<> {
-        let shared = Rc::clone(&self.0);
-        async move {
-            while !shared.settled.has_come() {
-                if shared.ends.get() {
-                    return None;
-                }
-                shared.settled.be_told().await;
-            }
-            Some(shared.sender.is_extended_connect_protocol_enabled())
-        }
-    }
-
-    pub(super) fn scheme(&self) -> &'static str {
-        if self.0.is_encrypted { "https" } else { "http" }
-    }
-}
-
-impl Drop for Occupied {
+impl Drop for Kept {
+    /// It ends as soon as its last request has.
     fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
+        self.0.is_left.set(true);
+        self.0.link.connection.borrow_mut().wake_driver();
     }
+}
+
+/// What the requests of one connection have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) link: Link,
+    /// What the endpoint has done wrong, if the connection has ended by that.
+    pub(super) breach: Cell<Option<Breach>>,
+    /// The endpoint has said what it allows, or the connection has ended: those are woken who wait for that.
+    told: Notify,
+    /// Nobody makes any more requests.
+    is_left: Cell<bool>,
+    /// When it was first seen without a request.
+    idle_since: Cell<Option<Moment>>,
 }
 
 /// The right to dial, which nobody else has at the time.
@@ -116,12 +82,12 @@ impl Http2Pool {
     /// Room on a connection that stands.
     pub(crate) fn checkout(&self) -> Option<Http2Request> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|connection| !connection.ends.get());
+        connections.retain(|kept| kept.0.link.connection.borrow().takes_more());
         if let Some(known) = connections.first() {
-            self.allowed.set(Some(known.sender.current_max_send_streams()));
+            self.allowed.set(Some(known.0.link.connection.borrow().endpoint_streams_max()));
         }
-        let shared = connections.iter().find(|connection| connection.has_room())?;
-        Some(shared.occupy())
+        let kept = connections.iter().find(|kept| kept.0.has_room())?;
+        Some(Http2Request::new(Rc::clone(&kept.0)))
     }
 
     /// The right to dial, or what somebody else's dialling brought.
@@ -134,37 +100,36 @@ impl Http2Pool {
         Some(Dialling(self))
     }
 
-    /// Makes a new connection one of HTTP/2 and keeps it; `guard` lives as long as it does.
-    pub(crate) async fn adopt<G: 'static>(
+    /// Makes a new connection one of HTTP/2 and keeps it; `guard` lives as long as it does. Heads of answers may have so many bytes.
+    pub(crate) fn adopt<G: 'static>(
         &self,
+        worker: &Rc<Worker>,
         stream: Stream,
-        alarm: Alarm,
+        head_bytes_max: usize,
         guard: G,
-    ) -> Result<Http2Request, h2::Error> {
-        let is_encrypted = stream.is_encrypted();
-        let mut builder = Builder::new();
-        builder
-            .initial_window_size(WINDOW_BYTES.0)
-            .initial_connection_window_size(WINDOW_BYTES.1)
-            .max_send_buffer_size(SEND_BYTES_MAX)
-            .initial_max_send_streams(self.allowed.get().unwrap_or(STREAMS_MAX))
-            .enable_push(false);
-        let settled = Rc::new(Settled::default());
-        let io = Io::new(stream, Rc::clone(&settled));
-        let (sender, connection) = builder.handshake::<_, Bytes>(io).await?;
+    ) -> Http2Request {
+        let asks = Asks {
+            scheme: stream.scheme(),
+            streams_max: self.allowed.get().unwrap_or(STREAMS_MAX),
+            window_bytes: WINDOW_BYTES,
+            head_bytes_max: head_bytes_max.saturating_mul(HEAD_SPARE_TIMES),
+            accept_key: websocket::accept,
+        };
         let shared = Rc::new(Shared {
-            sender,
-            streams: Cell::new(0),
-            is_encrypted,
-            settled: Rc::clone(&settled),
-            ends: Cell::new(false),
+            link: Link::new(Connection::to_endpoint(asks, STREAMS_MAX), stream),
             breach: Cell::new(None),
+            told: Notify::new(),
+            is_left: Cell::new(false),
             idle_since: Cell::new(None),
         });
-        tokio::task::spawn_local(drive(Rc::downgrade(&shared), settled, connection, alarm, guard));
-        let request = shared.occupy();
-        self.connections.borrow_mut().push(shared);
-        Ok(request)
+        let driver = Driver::new(Rc::clone(&shared), Rc::clone(worker));
+        tokio::task::spawn_local(async move {
+            driver.run().await;
+            drop(guard);
+        });
+        let request = Http2Request::new(Rc::clone(&shared));
+        self.connections.borrow_mut().push(Kept(shared));
+        request
     }
 
     /// Keeps nothing more: what is under way goes on.
@@ -174,78 +139,159 @@ impl Http2Pool {
 
     /// Closes what has ended, or what nobody has used for so long.
     pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
-        self.connections.borrow_mut().retain(|connection| {
-            let is_idle = connection.streams.get() == 0;
-            let since = is_idle.then(|| connection.idle_since.get().unwrap_or(now));
-            connection.idle_since.set(since);
-            !connection.ends.get() && since.is_none_or(|since| after(since, idle_timeout) > now)
+        self.connections.borrow_mut().retain(|Kept(shared)| {
+            let connection = shared.link.connection.borrow();
+            let is_idle = connection.stream_count() == 0;
+            let since = is_idle.then(|| shared.idle_since.get().unwrap_or(now));
+            shared.idle_since.set(since);
+            connection.takes_more() && since.is_none_or(|since| after(since, idle_timeout) > now)
         });
     }
 }
 
 impl Shared {
     fn has_room(&self) -> bool {
-        self.streams.get() < STREAMS_MAX.min(self.sender.current_max_send_streams())
+        let connection = self.link.connection.borrow();
+        connection.stream_count() < connection.endpoint_streams_max().min(STREAMS_MAX) as usize
     }
 
-    fn breach_by(&self, error: Option<&h2::Error>) -> Option<Breach> {
-        Breach::of(error, self.settled.has_come())
-    }
-
-    fn occupy(self: &Rc<Self>) -> Http2Request {
-        self.streams.set(self.streams.get() + 1);
-        Http2Request::new(self.sender.clone(), Occupied(Rc::clone(self)))
+    /// Whether the endpoint takes tunnels (RFC 8441 §3), as soon as it has said so; `None`: the connection ended before.
+    pub(super) async fn takes_tunnels(&self) -> Option<bool> {
+        loop {
+            let told = self.told.notified();
+            if self.link.connection.borrow().is_settled() {
+                return Some(self.link.connection.borrow().takes_tunnels());
+            }
+            if self.link.connection.borrow().is_over() {
+                return None;
+            }
+            told.await;
+        }
     }
 }
 
 /// Moves frames until the connection ends, and asks now and then whether the endpoint is there.
-async fn drive<G>(
-    shared: Weak<Shared>,
-    settled: Rc<Settled>,
-    mut connection: h2::client::Connection<Io, Bytes>,
+struct Driver {
+    shared: Rc<Shared>,
+    worker: Rc<Worker>,
+    /// What has come of a frame.
+    rest: Vec<u8>,
+    /// Memory for trailers, until they are known to be some.
+    text: Vec<u8>,
+    spare: Spare,
     alarm: Alarm,
-    guard: G,
-) {
-    let mut pings = connection.ping_pong();
-    let (mut due, mut awaits_pong) = (after(now(), PING_INTERVAL), false);
-    let (mut is_armed, mut is_settled) = (false, false);
-    let ended = poll_fn(|cx| {
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-            return Poll::Ready(Some(ended));
+    /// When to look whether anything has moved; `None`: not before there is a request.
+    due: Option<Moment>,
+    has_asked: bool,
+    was_settled: bool,
+}
+
+impl Driver {
+    fn new(shared: Rc<Shared>, worker: Rc<Worker>) -> Self {
+        let alarm = worker.timers.alarm();
+        Self {
+            shared,
+            worker,
+            rest: Vec::new(),
+            text: Vec::new(),
+            spare: Spare::new(),
+            alarm,
+            due: None,
+            has_asked: false,
+            was_settled: false,
         }
-        if !is_settled && settled.has_come() {
-            is_settled = true;
-            settled.tell();
-        }
-        if !is_armed {
-            is_armed = true;
-            alarm.arm(due, cx);
-        }
-        if let Some(pings) = &mut pings
-            && awaits_pong
-            && pings.poll_pong(cx).is_ready()
-        {
-            awaits_pong = false;
-        }
-        if !alarm.fired() || now() < due {
-            return Poll::Pending;
-        }
-        if awaits_pong {
-            return Poll::Ready(None); // nobody there
-        }
-        if shared.upgrade().is_some_and(|shared| shared.streams.get() > 0) {
-            awaits_pong = pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok());
-            cx.waker().wake_by_ref();
-        }
-        due = after(now(), PING_INTERVAL);
-        alarm.arm(due, cx);
-        Poll::Pending
-    })
-    .await;
-    if let Some(shared) = shared.upgrade() {
-        shared.ends.set(true);
-        shared.breach.set(ended.and_then(|ended| shared.breach_by(ended.err().as_ref())));
     }
-    settled.tell();
-    drop(guard);
+
+    async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+        self.shared.link.connection.borrow_mut().lose(); // whoever still waits for an answer
+        self.shared.told.notify_waiters();
+        let link = &self.shared.link;
+        if !link.is_gone.get() {
+            // So that the other side, where it is encrypted, knows that nothing is missing; that does not wait.
+            let _ = self.alarm.within(now(), poll_fn(|cx| link.poll_shutdown(cx))).await;
+        }
+        link.close();
+    }
+
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = Rc::clone(&self.shared);
+        let link = &shared.link;
+        link.drive(cx);
+        self.receive(cx);
+        if !self.was_settled && link.connection.borrow().is_settled() {
+            self.was_settled = true;
+            shared.told.notify_waiters();
+        }
+        let is_idle = link.connection.borrow().stream_count() == 0;
+        if is_idle && shared.is_left.get() {
+            link.connection.borrow_mut().break_off(Code::NO_ERROR);
+        }
+        self.watch(cx, !is_idle);
+        link.flush(cx);
+        let mut connection = link.connection.borrow_mut();
+        connection.rest();
+        let is_over = connection.is_over() && (connection.unsent().is_empty() || is_idle);
+        if link.is_gone.get() || is_over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>) {
+        let (shared, worker) = (Rc::clone(&self.shared), Rc::clone(&self.worker));
+        let mut rest = std::mem::take(&mut self.rest);
+        shared.link.receive(cx, &worker.workspaces, &mut rest, |bytes| self.take_frames(bytes));
+        self.rest = rest;
+    }
+
+    /// Takes whole frames.
+    fn take_frames(&mut self, bytes: &[u8]) -> Taken {
+        let mut taken = 0;
+        let fault = loop {
+            let mut connection = self.shared.link.connection.borrow_mut();
+            match connection.receive(bytes.get(taken..).unwrap_or_default(), &mut self.text) {
+                Progress::NeedMore => return Taken { length: taken, goes_on: !connection.is_over() },
+                Progress::Taken(length) | Progress::Begun(length, _) => taken += length,
+                Progress::Exhausted if self.spare.replenish(&mut connection.budget) => {}
+                Progress::Exhausted => break Fault::Flood,
+                Progress::Fault(fault) => break fault,
+            }
+        };
+        let mut connection = self.shared.link.connection.borrow_mut();
+        let breach = if connection.is_settled() { Breach::Connection } else { Breach::NotSpoken };
+        self.shared.breach.set(Some(breach));
+        connection.break_off(fault.code());
+        Taken { length: taken, goes_on: false }
+    }
+
+    /// While there are requests and nothing moves, the endpoint is asked whether it is there.
+    fn watch(&mut self, cx: &mut Context<'_>, is_busy: bool) {
+        let link = &self.shared.link;
+        let Some(due) = self.due else {
+            if is_busy {
+                link.has_heard.set(false);
+                self.arm(cx);
+            }
+            return;
+        };
+        if !self.alarm.fired() || now() < due {
+            return;
+        }
+        let has_heard = link.has_heard.take();
+        match (std::mem::take(&mut self.has_asked), has_heard) {
+            _ if !is_busy => return self.due = None,
+            (true, false) => link.is_gone.set(true), // nobody there
+            (_, true) => {}
+            (false, false) => {
+                link.connection.borrow_mut().ask();
+                self.has_asked = true;
+            }
+        }
+        self.arm(cx);
+    }
+
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        let due = after(now(), PING_INTERVAL);
+        self.due = Some(due);
+        self.alarm.arm(due, cx);
+    }
 }

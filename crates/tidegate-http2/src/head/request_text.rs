@@ -1,11 +1,8 @@
-//! Heads of requests, and trailers, as HTTP/1.1 has them: written out from the fields of a block, in the order in which these
-//! come. Refuses what RFC 9113 §8 calls malformed; all else is for whoever reads the text.
+//! Heads of requests, as HTTP/1.1 has them: written out from the fields of a block, in the order in which these come.
 
+use super::{FIELD_OVERHEAD, Unfit, number, put_line};
 use crate::field::{is_connection_specific, is_name, is_scheme, is_value, is_word};
 use std::ops::{ControlFlow, Range};
-
-/// What each field is counted with besides its name and value (RFC 9113 §6.5.2).
-const FIELD_OVERHEAD: usize = 32;
 
 /// What a stream's request is, besides its head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,13 +30,6 @@ pub(crate) enum Head {
     Malformed,
     /// More than is read; what is known of it by then.
     TooLarge { wanted: Wanted },
-}
-
-/// Why nothing more of a head is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unfit {
-    Malformed,
-    TooLarge,
 }
 
 /// Pseudo-fields (RFC 9113 §8.3.1, RFC 8441 §4), in memory that is used again.
@@ -256,48 +246,6 @@ fn is_name_of_protocol(protocol: &[u8]) -> bool {
     is_name(&protocol.to_ascii_lowercase())
 }
 
-fn put_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    for piece in [name, b": ", value, b"\r\n"] {
-        out.extend_from_slice(piece);
-    }
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
-}
-
-/// Where the fields of trailers go.
-pub(crate) struct TrailerText<'a> {
-    out: &'a mut Vec<u8>,
-    left: usize,
-    is_malformed: bool,
-}
-
-impl<'a> TrailerText<'a> {
-    pub(crate) fn new(out: &'a mut Vec<u8>, bytes_max: usize) -> Self {
-        Self { out, left: bytes_max, is_malformed: false }
-    }
-
-    pub(crate) fn take(&mut self, name: &[u8], value: &[u8]) -> ControlFlow<()> {
-        let left = self.left.checked_sub(name.len() + value.len() + FIELD_OVERHEAD);
-        // RFC 9113 §8.1: no pseudo-fields here, which are no names either.
-        let Some(left) = left.filter(|_| is_name(name) && is_value(value)) else {
-            self.is_malformed = true;
-            return ControlFlow::Break(());
-        };
-        self.left = left;
-        put_line(self.out, name, value);
-        ControlFlow::Continue(())
-    }
-
-    /// `false`: RFC 9113 §8.1.1, or more of them than is read.
-    pub(crate) fn is_well_formed(&self) -> bool {
-        !self.is_malformed
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,20 +365,5 @@ mod tests {
         head[0].1 = "HEAD";
         let of_head = Wanted { is_head: true, ..wanted };
         assert_eq!(write(&head, false).0, too_large(of_head), "its answer has no body");
-    }
-
-    #[test]
-    fn trailers_are_lines_without_pseudo_fields() {
-        let write = |fields: &[(&str, &str)]| {
-            let mut out = Vec::new();
-            let mut text = TrailerText::new(&mut out, BYTES_MAX);
-            let _ = fields.iter().try_for_each(|(name, value)| text.take(name.as_bytes(), value.as_bytes()));
-            text.is_well_formed().then(|| String::from_utf8(out).unwrap())
-        };
-        assert_eq!(write(&[("a", "1"), ("b", "")]).as_deref(), Some("a: 1\r\nb: \r\n"));
-        let long = "y".repeat(BYTES_MAX);
-        for bad in [(":path", "/"), ("A", "1"), ("a", "1\n"), ("a", &long)] {
-            assert_eq!(write(&[("b", "2"), bad]), None, "{bad:?}");
-        }
     }
 }

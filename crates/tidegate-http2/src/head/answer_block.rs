@@ -1,7 +1,7 @@
-//! Heads of answers, and trailers: from the text that HTTP/1.1 has for them to field blocks. The text was written here, so it is
-//! well-formed; what is not is left out.
+//! Heads of answers, as field blocks: from the text that HTTP/1.1 has for them. The text was written here, so it is well-formed; what
+//! is not is left out.
 
-use crate::field::is_connection_specific;
+use super::{Lines, field, stays_behind};
 use crate::hpack::Encoder;
 
 /// What the head of an answer says of what follows it.
@@ -21,7 +21,7 @@ pub(crate) fn write_head(
     encoder: &mut Encoder,
     out: &mut Vec<u8>,
 ) -> Option<Answer> {
-    let mut lines = Lines { text, taken: 0 };
+    let mut lines = Lines::of(text);
     let digits: [u8; 3] = *lines.next()?.get(9..)?.first_chunk()?;
     let switches = opens_tunnel && digits == *b"101";
     let digits = if switches { *b"200" } else { digits };
@@ -37,7 +37,7 @@ pub(crate) fn write_head(
         }
         let Some((name, value)) = field(line) else { continue };
         match name.len() {
-            7 | 10 | 16 | 17 if is_connection_specific(name) => continue,
+            7 | 10 | 16 | 17 if stays_behind(name) => continue,
             20 if opens_tunnel && name.eq_ignore_ascii_case(b"sec-websocket-accept") => continue,
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 content_length = std::str::from_utf8(value).ok().and_then(|length| length.parse().ok());
@@ -45,38 +45,6 @@ pub(crate) fn write_head(
             _ => {}
         }
         encoder.field(name, value, out);
-    }
-}
-
-/// The same for trailers, which are lines without an end of their own.
-pub(crate) fn write_trailers(text: &[u8], encoder: &mut Encoder, out: &mut Vec<u8>) {
-    encoder.begin(out);
-    let lines = Lines { text, taken: 0 };
-    for (name, value) in lines.filter_map(field) {
-        encoder.field(name, value, out);
-    }
-}
-
-fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = memchr::memchr(b':', line)?;
-    let (name, value) = line.split_at_checked(colon)?;
-    Some((name, value.get(1..)?.trim_ascii()))
-}
-
-/// Lines ended by CR LF, without that.
-struct Lines<'a> {
-    text: &'a [u8],
-    taken: usize,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.text.get(self.taken..)?;
-        let end = memchr::memchr(b'\n', rest)?;
-        self.taken += end + 1;
-        rest.get(..end)?.strip_suffix(b"\r")
     }
 }
 
@@ -123,12 +91,5 @@ mod tests {
         for text in ["", "HTTP/1.1 2", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nA: 1\r\n"] {
             assert_eq!(written(text, false).0, None, "{text:?}");
         }
-    }
-
-    #[test]
-    fn trailers_become_fields() {
-        let mut block = Vec::new();
-        write_trailers(b"Grpc-Status: 0\r\nx: \r\n", &mut Encoder::new(), &mut block);
-        assert_eq!(read(&block), ["grpc-status=0", "x="]);
     }
 }
