@@ -29,6 +29,7 @@ fn algorithm_named(name: &str) -> Result<Algorithm, String> {
     match name {
         "adaptive" => Ok(Algorithm::Adaptive { peers: 1 }),
         "maglev" => Ok(Algorithm::Maglev { bound: None }),
+        "maglev_drain_time" => Ok(Algorithm::Maglev { bound: Some(LoadBound::drain_time(125)) }),
         "peak_ewma" => Ok(Algorithm::PeakEwma),
         "least_request" => Ok(Algorithm::LeastRequest),
         "random" => Ok(Algorithm::Random { choices: 2 }),

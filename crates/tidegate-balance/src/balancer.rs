@@ -276,8 +276,12 @@ impl Balancer {
         bound: Option<LoadBound>,
         pick: &Pick<'_>,
     ) -> Result<Lease<'_>, NoEndpoint> {
-        let has_room =
-            |seat: &Seat| bound.is_none_or(|bound| bound.limit(&self.elsewhere(pick)).has_room(seat));
+        let has_room = |seat: &Seat| {
+            bound.is_none_or(|bound| {
+                let elsewhere = self.elsewhere(pick);
+                bound.limit(&elsewhere).has_room(seat, &elsewhere)
+            })
+        };
         let suits = self.candidates(pick, Standard::Open, None).get(before).is_some_and(has_room);
         let again = if suits { self.take(before, pick.now, Standard::Open) } else { None };
         again.map_or_else(|| self.pick(pick), Ok)

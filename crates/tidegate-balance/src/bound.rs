@@ -4,20 +4,18 @@
 //! times the mean, each endpoint may hold `ceil(c · its share of (requests in flight + 1))`. The bounds add up to more than
 //! there is to hold, so somebody always has room.
 //!
-//! By drain time: an endpoint has room while one more request would drain there within `c` times the mean of all drain times,
-//! learned as by `adaptive`, or would not wait there as far as can be told: there is a free slot, or nobody has been seen to
-//! wait among so many (`adaptive/unhurried.rs`). The endpoint that drains first always has room. A slow endpoint
-//! spills sooner than a fast one, and one that fails at once, however few requests it has; the slots of one that stands still do
-//! not count.
+//! By drain time: an endpoint has room while one more request would not wait there as far as can be told (there is a free slot, or
+//! nobody has been seen to wait among so many: `adaptive/unhurried.rs`), or would drain within `c` times what is even, learned as by
+//! `adaptive`. What spills goes to the next in the key's order that would serve it at once (and is not so slow that a single request is
+//! more than the bound), and where nobody would, to the one that drains first, which always has room. A slow endpoint spills sooner than a
+//! fast one, and one that fails at once, however few requests it has; the slots of one that stands still do not count.
 //!
-//! The mean is of those that do not fail, and a slow one counts as what a typical one would need for its requests: else one
-//! that is bad would lift the bound for all that are well. The median does neither, but is no bound where a hot key needs most of the
-//! endpoints: the one in the middle is then always within it, however much it has to do, and the rest never get anything. And never more
-//! than the mean of all, failures priced in as `adaptive` does: else the only one that does not fail would be its own measure, and
-//! keep all that belongs to it while others fail a little.
+//! What is even is the mean of those that do not fail, and nobody's queue counts in it: of more requests than an endpoint serves at
+//! once those that wait do not. Else `c` of 1.25 would let four in five of the endpoints hold everything, whose queues raise the mean that
+//! allows them, while the fifth has nothing to do. A slow one counts as what a typical one would need for its requests, so that one that
+//! is bad lifts the bound for nobody.
 
-use crate::Moment;
-use crate::adaptive::{cached_score, error_cost, typical_drain_time};
+use crate::adaptive::{cached_score, error_cost, least_drain_time, typical_drain_time};
 use crate::candidates::Candidates;
 use crate::seat::Seat;
 
@@ -52,24 +50,25 @@ impl LoadBound {
 
     pub(crate) fn limit(self, candidates: &Candidates<'_>) -> Limit {
         match self.measure {
-            Measure::DrainTime => self.drain_time_limit(candidates),
+            Measure::DrainTime => Limit::DrainTime(self),
             Measure::Requests => self.request_limit(candidates),
         }
     }
 
-    fn drain_time_limit(self, candidates: &Candidates<'_>) -> Limit {
-        let now = candidates.now();
-        let (mut well, mut all, mut least) = (Mean::default(), Mean::default(), f32::INFINITY);
+    /// The longest that one more request may take to drain where it would have to wait.
+    fn drain_time_max(self, candidates: &Candidates<'_>) -> f32 {
+        let (mut even, mut least, mut least_well) = (Mean::default(), f32::INFINITY, f32::INFINITY);
         for (_, seat) in candidates.iter() {
-            let score = cached_score(seat, now);
+            let score = cached_score(seat, candidates.now());
             least = score.min(least);
-            all.take(score);
             if error_cost(&seat.state) <= 0.0 {
-                well.take(score.min(typical_drain_time(seat)));
+                least_well = score.min(least_well);
+                even.take(score.min(typical_drain_time(seat, seat.at_once())));
             }
         }
-        let even = well.or_infinite().min(all.or_infinite());
-        Limit::DrainTime { most: (even * (self.percent as f32 / 100.0)).max(least), now }
+        // What failing costs is a price, not a load to have so much more than: it is not waited for any longer than it is worth.
+        let even = if least_well <= least { even.or_zero().max(least) } else { even.or_zero() };
+        (even * (self.percent as f32 / 100.0)).max(least)
     }
 
     fn request_limit(self, candidates: &Candidates<'_>) -> Limit {
@@ -96,9 +95,9 @@ impl Mean {
         self.count += 1.0;
     }
 
-    /// Of nothing: no bound.
-    fn or_infinite(self) -> f32 {
-        if self.count > 0.0 { self.sum / self.count } else { f32::INFINITY }
+    /// Of nothing: then the least of all decides.
+    fn or_zero(self) -> f32 {
+        self.sum / self.count.max(1.0)
     }
 }
 
@@ -112,11 +111,11 @@ pub enum Spilled {
 }
 
 impl Spilled {
-    /// What keeps one more request from where its key belongs. `home`: `None` when it is full.
-    pub(crate) fn from_home(home: Option<&Seat>, limit: Option<&Limit>) -> Option<Self> {
-        match (home, limit) {
+    /// What keeps one more request from where its key belongs: `home`, which is none of the candidates when it is full.
+    pub(crate) fn from_home(home: usize, limit: Option<&Limit>, candidates: &Candidates<'_>) -> Option<Self> {
+        match (candidates.get(home), limit) {
             (None, _) => Some(Self::Full),
-            (Some(home), Some(limit)) if !limit.has_room(home) => Some(Self::Bound),
+            (Some(home), Some(limit)) if !limit.has_room(home, candidates) => Some(Self::Bound),
             _ => None,
         }
     }
@@ -141,21 +140,54 @@ impl From<usize> for Choice {
 /// The bound as one pick sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
-    DrainTime { most: f32, now: Moment },
-    Requests { allowed: u128, divisor: u128 },
+    /// What is even is found out when somebody would have to wait.
+    DrainTime(LoadBound),
+    Requests {
+        allowed: u128,
+        divisor: u128,
+    },
 }
 
 impl Limit {
     /// Whether one more request stays within the bound.
-    pub(crate) fn has_room(&self, seat: &Seat) -> bool {
+    pub(crate) fn has_room(&self, seat: &Seat, candidates: &Candidates<'_>) -> bool {
         match *self {
-            Self::DrainTime { most, now } => cached_score(seat, now) <= most || seat.serves_at_once(now),
+            Self::DrainTime(bound) => {
+                let now = candidates.now();
+                seat.serves_at_once(now) || cached_score(seat, now) <= bound.drain_time_max(candidates)
+            }
             Self::Requests { allowed, divisor } => {
                 let most = (allowed * u128::from(seat.share)).div_ceil(divisor);
                 u128::from(seat.state.in_flight()) < most
             }
         }
     }
+
+    /// Who gets what spills. `first`: in the order of its key, the first that suits.
+    pub(crate) fn spill(
+        limit: Option<&Self>,
+        candidates: &Candidates<'_>,
+        first: impl Fn(&dyn Fn(&Seat) -> bool) -> Option<usize>,
+    ) -> Option<usize> {
+        let now = candidates.now();
+        match limit {
+            None => first(&|_| true),
+            Some(Self::DrainTime(bound)) => {
+                let most = bound.drain_time_max(candidates);
+                first(&|seat| least_drain_time(seat) <= most && seat.serves_at_once(now))
+                    .or_else(|| drains_first(candidates))
+            }
+            Some(limit @ Self::Requests { .. }) => first(&|seat| limit.has_room(seat, candidates)),
+        }
+    }
+}
+
+/// Of several the one that was used least recently.
+fn drains_first(candidates: &Candidates<'_>) -> Option<usize> {
+    let bid = |seat: &Seat| (cached_score(seat, candidates.now()), seat.state.last_picked());
+    let bids = candidates.iter().map(|(index, seat)| (bid(seat), index));
+    let least = bids.min_by(|(ours, _), (theirs, _)| ours.0.total_cmp(&theirs.0).then(ours.1.cmp(&theirs.1)));
+    least.map(|(_, index)| index)
 }
 
 #[cfg(test)]
@@ -163,7 +195,7 @@ mod tests {
     use super::*;
     use crate::candidates::Standard;
     use crate::testing::Fleet;
-    use crate::{Algorithm, Balancer, Ended, Pick, RequestLimit};
+    use crate::{Algorithm, Balancer, Ended, Lease, Moment, Pick, RequestLimit};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -189,21 +221,26 @@ mod tests {
     struct Plain {
         most: f64,
         by_requests: bool,
-        least: f64,
         now: Moment,
     }
 
     impl Plain {
         fn new(seats: &[Seat], percent: u32, by_requests: bool, bad: Option<usize>, now: Moment) -> Self {
-            let well: Vec<_> = (0..).zip(seats).filter(|(index, _)| bad != Some(*index)).collect();
+            let times = f64::from(percent) / 100.0;
             let in_flight = |seat: &Seat| f64::from(seat.state.in_flight());
-            let even = if by_requests {
-                (seats.iter().map(in_flight).sum::<f64>() + 1.0) / seats.len() as f64
-            } else {
-                well.iter().map(|(_, seat)| in_flight(seat) + 1.0).sum::<f64>() / well.len() as f64
-            };
+            if by_requests {
+                let even = (seats.iter().map(in_flight).sum::<f64>() + 1.0) / seats.len() as f64;
+                return Self { most: even * times, by_requests, now };
+            }
+            let numbered = (0..).zip(seats);
+            let well: Vec<_> =
+                numbered.filter(|(index, _)| bad != Some(*index)).map(|(_, seat)| seat).collect();
+            let served = |seat: &&Seat| in_flight(seat).min(f64::from(seat.at_once()));
+            let even = well.iter().map(|seat| served(seat) + 1.0).sum::<f64>() / well.len() as f64;
+            let least_well = well.iter().map(|seat| Self::drains_in(seat)).fold(f64::INFINITY, f64::min);
             let least = seats.iter().map(Self::drains_in).fold(f64::INFINITY, f64::min);
-            Self { most: even * f64::from(percent) / 100.0, by_requests, least, now }
+            let even = if least_well <= least { even.max(least) } else { even };
+            Self { most: (even * times).max(least), by_requests, now }
         }
 
         /// With one more request, in service times of the typical endpoint.
@@ -217,7 +254,7 @@ mod tests {
             if self.by_requests {
                 return f64::from(seat.state.in_flight()) < (self.most - 1e-9).ceil();
             }
-            Self::drains_in(seat) <= self.most.max(self.least) * 1.000_1 || seat.serves_at_once(self.now)
+            Self::drains_in(seat) <= self.most * 1.000_1 || seat.serves_at_once(self.now)
         }
     }
 
@@ -244,12 +281,14 @@ mod tests {
                 let _held: Vec<_> = (0..latencies.len()).map(|index| fleet.hold(index, held[index])).collect();
                 let seats = Seat::all(fleet.endpoints(), &[]);
                 let pick = Pick { now, random: key, hash: Some(key), tried: &[] };
-                let limit = bound.limit(&Candidates::new(&seats, &pick, Standard::Open, None, None));
-                prop_assert!(seats.iter().any(|seat| limit.has_room(seat)), "somebody always has room");
+                let candidates = Candidates::new(&seats, &pick, Standard::Open, None, None);
+                let limit = bound.limit(&candidates);
+                let has_room = |seat: &Seat| limit.has_room(seat, &candidates);
+                prop_assert!(seats.iter().any(has_room), "somebody always has room");
                 let plain = Plain::new(&seats, percent, by_requests, bad, now);
                 let home = key as usize % latencies.len();
                 let again = fleet.pick_again(home, Some(bound), &pick).unwrap().index();
-                prop_assert!(again == home || !limit.has_room(&seats[home]), "who has room keeps his client");
+                prop_assert!(again == home || !has_room(&seats[home]), "who has room keeps his client");
                 let picked = fleet.pick(&pick).unwrap().index();
                 for index in [again, picked] {
                     prop_assert!(plain.allows(&seats[index]), "{} of {:?}, {:?} fails", index, fleet.in_flight(), bad);
@@ -275,11 +314,7 @@ mod tests {
             let seats = Seat::all(fleet.endpoints(), &[]);
             let most = |tried: &[usize]| {
                 let pick = Pick { now, random: 0, hash: None, tried };
-                let candidates = Candidates::new(&seats, &pick, Standard::Open, None, None);
-                match bound.limit(&candidates) {
-                    Limit::DrainTime { most, .. } => most,
-                    Limit::Requests { .. } => f32::NAN,
-                }
+                bound.drain_time_max(&Candidates::new(&seats, &pick, Standard::Open, None, None))
             };
             let (without_the_bad, without_both) = (most(&[bad]), most(&[slow, bad]));
             if fails {
@@ -307,7 +342,11 @@ mod tests {
         }
         let pick = Pick { now, random: 0, hash: Some(7), tried: &[] };
         assert_eq!(fleet.pick(&pick).unwrap().index(), home);
-        let _held = fleet.hold(home, 60);
+        let seats = Seat::all(fleet.endpoints(), &[]);
+        let elsewhere = Plain::drains_in(&seats[(home + 1) % 4]);
+        assert!(elsewhere > 20.0, "what failing costs: {elsewhere}");
+        // Not a quarter more than that, either: it is no load.
+        let _held = hold(&fleet, home, (elsewhere * 1.1) as usize, now);
         assert_ne!(fleet.pick(&pick).unwrap().index(), home);
     }
 
@@ -368,6 +407,72 @@ mod tests {
         let _held: Vec<_> = (0..3).map(|_| fleet.lease(0, now).unwrap()).collect();
         assert!(seats[0].serves_at_once(now + Duration::from_millis(10)));
         assert!(!seats[0].serves_at_once(now + Duration::from_millis(100)));
+    }
+
+    /// A fleet of four that serves four at once everywhere, as far as it knows.
+    fn fleet_of_four(latencies: [Duration; 4]) -> (Fleet, Moment) {
+        let bound = Some(LoadBound::drain_time(125));
+        let fleet = Fleet::even(Algorithm::Rendezvous { bound }, 4);
+        let mut now = Moment(0);
+        for _ in 0..100 {
+            let leases: Vec<_> = (0..16).map(|number| fleet.lease(number % 4, now).unwrap()).collect();
+            now = now + Duration::from_millis(200);
+            for lease in leases {
+                let first_byte = latencies[lease.index()];
+                lease.settle(Ended::Answered { status: 200, first_byte }, now);
+            }
+        }
+        (fleet, now)
+    }
+
+    fn hold(fleet: &Fleet, index: usize, count: usize, now: Moment) -> Vec<Lease<'_>> {
+        (0..count).map(|_| fleet.lease(index, now).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_key_stays_where_a_slot_is_free_though_nobody_else_has_anything_to_do() {
+        let (fleet, now) = fleet_of_four([Duration::from_millis(10); 4]);
+        let home = fleet.pick_for(7).index();
+        let _busy = hold(&fleet, home, 3, now);
+        let lease = fleet.pick(&Pick { now, random: 0, hash: Some(7), tried: &[] }).unwrap();
+        assert_eq!((lease.index(), lease.spilled()), (home, None));
+    }
+
+    #[test]
+    fn queues_allow_no_other_queues() {
+        let (fleet, now) = fleet_of_four([Duration::from_millis(10); 4]);
+        let seats = Seat::all(fleet.endpoints(), &[]);
+        let pick = Pick { now, random: 0, hash: Some(7), tried: &[] };
+        let most = || {
+            let candidates = Candidates::new(&seats, &pick, Standard::Open, None, None);
+            LoadBound::drain_time(125).drain_time_max(&candidates)
+        };
+        let served = seats[0].at_once() as usize;
+        let _busy: Vec<_> = (0..3).map(|index| hold(&fleet, index, served, now)).collect();
+        let before = most();
+        let _queues: Vec<_> = (0..3).map(|index| hold(&fleet, index, 50, now)).collect();
+        assert!((most() - before).abs() < 1e-3, "{} and {before}", most());
+        assert_eq!(fleet.pick(&pick).unwrap().index(), 3, "who has nothing to do gets it");
+        let _queue = hold(&fleet, 3, served + 10, now);
+        assert_eq!(fleet.pick(&pick).unwrap().index(), 3, "and where all have queues, who drains first");
+    }
+
+    #[test]
+    fn what_spills_goes_to_nobody_who_is_beyond_the_bound_with_nothing_to_do() {
+        let quick = Duration::from_millis(10);
+        let spills_to = |latencies| {
+            let (fleet, now) = fleet_of_four(latencies);
+            let pick = Pick { now, random: 0, hash: Some(7), tried: &[] };
+            let home = fleet.pick_for(7).index();
+            let _busy = hold(&fleet, home, 30, now);
+            let index = fleet.pick(&pick).unwrap().index();
+            assert!(index != home && Seat::all(fleet.endpoints(), &[])[index].serves_at_once(now));
+            index
+        };
+        let next = spills_to([quick; 4]);
+        let mut latencies = [quick; 4];
+        latencies[next] *= 15;
+        assert_ne!(spills_to(latencies), next);
     }
 
     #[test]

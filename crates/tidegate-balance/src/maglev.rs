@@ -11,7 +11,7 @@
 //! one key in a hundred more than it must.
 
 use crate::Endpoint;
-use crate::bound::{Choice, LoadBound, Spilled};
+use crate::bound::{Choice, Limit, LoadBound, Spilled};
 use crate::candidates::Candidates;
 use crate::entropy::{below, mix, stable_hash};
 use crate::seat::Seat;
@@ -36,22 +36,27 @@ impl Maglev {
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<Choice> {
+        let home = self.first(&candidates.full_or_not(), key, |_| true)?;
         let limit = self.bound.map(|bound| bound.limit(candidates));
-        let has_room = |seat: &Seat| limit.is_none_or(|limit| limit.has_room(seat));
+        let Some(obstacle) = Spilled::from_home(home, limit.as_ref(), candidates) else {
+            return Some(home.into());
+        };
+        let index = Limit::spill(limit.as_ref(), candidates, |suits| self.first(candidates, key, suits))?;
+        Some(Choice { spilled: Some(obstacle), ..index.into() })
+    }
+
+    /// The first that suits in the order of the key.
+    fn first(&self, candidates: &Candidates<'_>, key: u64, suits: impl Fn(&Seat) -> bool) -> Option<usize> {
         let mut hash = mix(key);
-        let (full_or_not, mut spilled) = (candidates.full_or_not(), None);
         for _ in 0..MISSES_MAX {
             let slot = below(hash, self.owners.len() as u64);
             let index = *self.owners.get(slot as usize)? as usize;
-            if full_or_not.get(index).is_some() {
-                let Some(obstacle) = Spilled::from_home(candidates.get(index), limit.as_ref()) else {
-                    return Some(Choice { spilled, ..index.into() });
-                };
-                spilled = spilled.or(Some(obstacle));
+            if candidates.get(index).is_some_and(&suits) {
+                return Some(index);
             }
             hash = mix(hash.wrapping_add(1));
         }
-        candidates.by_weight(hash, has_room).map(|index| Choice { spilled, ..index.into() })
+        candidates.by_weight(hash, suits)
     }
 }
 

@@ -7,10 +7,10 @@
 //! every endpoint.
 //!
 //! With a load bound (Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", SODA 2018) an endpoint that
-//! holds its bounded part of all requests in flight is passed over, and the key spills to its next-best endpoint.
+//! holds its bounded part is passed over, and the key spills to its next-best endpoint with room (`bound.rs`).
 
 use crate::Endpoint;
-use crate::bound::{Choice, LoadBound, Spilled};
+use crate::bound::{Choice, Limit, LoadBound, Spilled};
 use crate::candidates::Candidates;
 use crate::entropy::{mix, stable_hash};
 use crate::seat::Seat;
@@ -34,11 +34,10 @@ impl Rendezvous {
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<Choice> {
         let home = self.best(&candidates.full_or_not(), key, |_| true)?;
         let limit = self.bound.map(|bound| bound.limit(candidates));
-        let Some(obstacle) = Spilled::from_home(candidates.get(home), limit.as_ref()) else {
+        let Some(obstacle) = Spilled::from_home(home, limit.as_ref(), candidates) else {
             return Some(home.into());
         };
-        let has_room = |seat: &Seat| limit.is_none_or(|limit| limit.has_room(seat));
-        let index = self.best(candidates, key, has_room)?;
+        let index = Limit::spill(limit.as_ref(), candidates, |suits| self.best(candidates, key, suits))?;
         Some(Choice { spilled: Some(obstacle), ..index.into() })
     }
 

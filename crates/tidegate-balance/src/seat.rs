@@ -53,12 +53,17 @@ impl Seat {
         self.state.published().log_parallelism.get().exp() / self.lightness
     }
 
+    /// Requests that are served at once, or have not been seen to wait.
+    pub(crate) fn at_once(&self) -> f32 {
+        self.slots().max(self.state.published().unhurried.get() / self.lightness)
+    }
+
     /// One more request would find a free slot, or has not been seen to wait among so many; and nothing is wrong with whoever
-    /// serves them: it neither fails nor stands still.
+    /// serves them: it neither fails nor stands still. That it takes longer than others is nothing wrong: it may be its keys that do,
+    /// and those would take as long elsewhere, and find nothing warm there.
     pub(crate) fn serves_at_once(&self, now: Moment) -> bool {
         let published = self.state.published();
-        let most = self.slots().max(published.unhurried.get() / self.lightness);
-        self.state.in_flight() as f32 + 1.0 <= most
+        self.state.in_flight() as f32 + 1.0 <= self.at_once()
             && error_cost(&self.state) <= 0.0
             && self.state.silence(now) <= SILENCE_STALLED * published.silence.get().max(1.0)
     }

@@ -236,9 +236,14 @@ fn drain_time(seat: &Seat) -> f32 {
     (seat.state.load().eighths() + 8) as f32 * seat.state.standing().cost.get() * seat.price
 }
 
-/// What it would be if the endpoint were typical: with the cost that most have.
-pub(crate) fn typical_drain_time(seat: &Seat) -> f32 {
-    (seat.state.load().eighths() + 8) as f32 * seat.price
+/// What it would be if the endpoint had no other request.
+pub(crate) fn least_drain_time(seat: &Seat) -> f32 {
+    8.0 * seat.state.standing().cost.get() * seat.price
+}
+
+/// What it would be if the endpoint were typical, with the cost that most have, and had no more requests than so many.
+pub(crate) fn typical_drain_time(seat: &Seat, most: f32) -> f32 {
+    (8.0 + (seat.state.load().eighths() as f32).min(8.0 * most)) * seat.price
 }
 
 /// The score without what is about to happen: the drain time at the learned cost, and what failing costs.

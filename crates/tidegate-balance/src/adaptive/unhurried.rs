@@ -7,6 +7,10 @@
 //! 12, 16 …). The step above one that has been tried is open, as in TCP's slow start (RFC 5681 §3.1); it is closed when its
 //! answers take longer than those from below, by more than a margin and by more than chance explains; and while the one below is
 //! in use, that is slowly forgotten, so that a request now and then tries again.
+//!
+//! How much passes for chance depends on what is at stake. Where the load hardly ever reaches what is allowed, a step that is closed by
+//! mistake sends keys away that nobody made wait. Where it always does, one that is left open makes everybody wait, and above all where
+//! requests share a processor: there nobody waits in line, all take a little longer, and no answer says clearly why.
 
 /// Up to 1 024 requests at a time are told apart.
 const STEPS: usize = 20;
@@ -20,8 +24,9 @@ const MEMORY_CLOSED: f32 = 32.0;
 const FORGOTTEN: f32 = 1.0 / 256.0;
 /// So much longer is not waiting yet: `ln 1.1`.
 const MARGIN: f32 = 0.1;
-/// Standard deviations that pass for chance.
+/// Standard deviations that pass for chance: where nobody comes near what is allowed, and by how much fewer where all do.
 const DOUBT: f32 = 2.0;
+const DOUBT_PRESSED: f32 = 1.0;
 
 /// Even constant latencies are not believed to be more certain than this.
 const DEVIATION_MIN: f32 = 0.02;
@@ -29,6 +34,8 @@ const DEVIATION_MIN: f32 = 0.02;
 #[derive(Debug, Default)]
 pub(crate) struct Unhurried {
     steps: [Step; STEPS],
+    /// The part of the last `MEMORY` answers, about, that were to requests of the uppermost open step.
+    pressed: f32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +54,7 @@ impl Unhurried {
             step.learn(log_latency);
         }
         let open = self.open(deviation);
+        self.pressed += (f32::from(at + 1 >= open) - self.pressed) / MEMORY;
         if at + 1 >= open
             && let Some(closed) = self.steps.get_mut(open)
         {
@@ -65,7 +73,7 @@ impl Unhurried {
                 return at + 1;
             }
             left -= step.answers;
-            if below.is_shorter(step, deviation) {
+            if below.is_shorter(step, deviation, DOUBT - DOUBT_PRESSED * self.pressed) {
                 return at;
             }
             below.add(step);
@@ -85,11 +93,11 @@ impl Step {
         self.log_latency += (other.log_latency - self.log_latency) * other.answers / self.answers.max(1.0);
     }
 
-    /// Whether the answers of `other` take longer, beyond the margin and beyond chance: what knows no answers is infinitely
+    /// Whether the answers of `other` take longer, beyond the margin and beyond `doubt` times chance: what knows no answers is infinitely
     /// uncertain.
-    fn is_shorter(self, other: Self, deviation: f32) -> bool {
+    fn is_shorter(self, other: Self, deviation: f32, doubt: f32) -> bool {
         let chance = deviation.max(DEVIATION_MIN) * (1.0 / self.answers + 1.0 / other.answers).sqrt();
-        other.log_latency - self.log_latency > MARGIN + DOUBT * chance
+        other.log_latency - self.log_latency > MARGIN + doubt * chance
     }
 }
 
@@ -187,6 +195,22 @@ mod tests {
         assert!(world.most <= 4.0, "{}", world.most);
         (0..4_000).for_each(|_| world.answer(16.0, 1e3));
         assert!(world.most >= 12.0, "{}", world.most);
+    }
+
+    /// As many as are let in are always there, and share eight slots: whoever comes finds nearly the same, and takes as long.
+    #[test]
+    fn a_shared_processor_that_is_always_full_is_found_out() {
+        for seed in 4..7 {
+            let (mut world, mut mean) = (World::new(1.0, seed), 0.0);
+            for _ in 0..20_000 {
+                let most = f64::from(world.most);
+                let load = most - (world.stream.next_unit() * most / 4.0).floor();
+                let log_latency = (0.9 * most / 8.0).max(1.0).ln() + world.stream.next_normal();
+                world.most = world.unhurried.learn(log_latency as f32, load as f32, 1.0);
+                mean += most / 2e4;
+            }
+            assert!((6.0..11.0).contains(&mean), "{mean} of 8");
+        }
     }
 
     #[test]
