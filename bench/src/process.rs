@@ -105,6 +105,12 @@ impl Process {
         self.family().into_iter().map(cpu_ns).sum()
     }
 
+    /// The same in ticks, in the program and in the kernel: how it divides.
+    pub(crate) fn cpu_ticks(&self) -> (u64, u64) {
+        let each = self.family().into_iter().map(cpu_ticks);
+        each.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
     pub(crate) fn resident_kib(&self) -> u64 {
         self.family().into_iter().map(resident_kib).sum()
     }
@@ -146,6 +152,17 @@ fn cpu_ns(pid: u32) -> u64 {
         fs::read_to_string(task.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
     };
     entries(&format!("/proc/{pid}/task")).into_iter().filter_map(first_number).sum()
+}
+
+/// Ticks of a hundredth of a second: in the program, and in the kernel for it.
+fn cpu_ticks(pid: u32) -> (u64, u64) {
+    let of_thread = |task: PathBuf| -> Option<(u64, u64)> {
+        let stat = fs::read_to_string(task.join("stat")).ok()?;
+        let mut behind_name = stat.rsplit(')').next()?.split_whitespace().skip(11);
+        Some((behind_name.next()?.parse().ok()?, behind_name.next()?.parse().ok()?))
+    };
+    let threads = entries(&format!("/proc/{pid}/task")).into_iter().filter_map(of_thread);
+    threads.fold((0, 0), |all, thread| (all.0 + thread.0, all.1 + thread.1))
 }
 
 fn resident_kib(pid: u32) -> u64 {

@@ -226,3 +226,13 @@ fn a_public_host_and_no_listener_is_served_on_the_ports_of_the_web() {
         }
     });
 }
+
+/// What an authority gives counts there, so nothing is asked for that could not be kept.
+#[test]
+fn an_authority_is_not_asked_where_what_it_gives_could_not_be_kept() {
+    let site = Site::new(); // whose authority would not answer
+    std::fs::write(site.folder.path().join("acme"), "a file, not a folder").unwrap();
+    let proxy = site.proxy("");
+    proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 1.0);
+    assert!(status(&proxy).to_string().contains("cannot be kept"), "{}", status(&proxy));
+}

@@ -105,7 +105,10 @@ fn what_config_show_prints_is_a_configuration_that_means_the_same() {
 fn config_show_needs_no_file_that_is_named_and_check_does() {
     let folder = folder(
         "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\nca_root = 'nowhere.pem'\n\
-         dns = { server = 'ns.test', key = 'nowhere.key' }\n",
+         dns = { server = 'ns.test', key = 'nowhere.key' }\n\
+         [[listener]]\nbind = ':444'\ntls = { cert = 'no.pem', key = 'no.key', client_ca = 'nobody.pem' }\n\
+         [[route]]\nhost = 'c.test'\nto = 'c'\n[cluster.c]\nendpoints = ['h:2']\n\
+         tls = { ca = 'noca.pem', cert = 'nocert.pem', key = 'nokey.pem' }\n",
     );
     let shown = tidegate_in(folder.path(), &["config", "show"]);
     assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
@@ -113,8 +116,18 @@ fn config_show_needs_no_file_that_is_named_and_check_does() {
     let checked = tidegate_in(folder.path(), &["check"]);
     assert_eq!(checked.status.code(), Some(78));
     let says = stderr(&checked) + &stdout(&checked);
-    assert!(says.contains("`listener.tls.acme.ca_root` cannot be used"), "{says}");
-    assert!(says.contains("`listener.tls.acme.dns.key` cannot be used"), "{says}");
+    for named in [
+        "listener.tls.acme.ca_root",
+        "listener.tls.acme.dns.key",
+        "listener.tls.cert",
+        "listener.tls.client_ca",
+        "cluster.c.tls.ca",
+        "cluster.c.tls.cert",
+    ] {
+        assert!(says.contains(&format!("`{named}` cannot be used")), "{named}: {says}");
+    }
+    let started = tidegate_in(folder.path(), &["run"]);
+    assert_eq!(started.status.code(), Some(78), "{}", stderr(&started));
 }
 
 #[test]

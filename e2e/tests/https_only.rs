@@ -42,6 +42,9 @@ fn a_plain_listener_sends_every_request_to_https_but_for_challenges() {
             "{method} {target} {host}"
         );
     }
+    let mut nameless = proxy.client();
+    nameless.send("POST /login HTTP/1.0\r\nContent-Length: 6\r\n\r\nsecret");
+    assert_eq!(nameless.reply().status, 400, "nobody knows where to");
     assert_eq!(endpoint.request_count(), 0);
     let challenge = ask(proxy.address(), "GET", "/.well-known/acme-challenge/token", "app.test");
     assert_eq!((challenge.status, &*challenge.text()), (200, "hello"));

@@ -126,6 +126,7 @@ impl Authority {
     pub async fn obtain(&self, host: &str, proof: Proof<'_>) -> Result<Option<DnsError>, AcmeError> {
         let mut account = self.account.lock().await;
         self.may_be_asked()?;
+        Folder::may_write(&self.folder.certificate(host)).map_err(AcmeError::Folder)?;
         let known = match account.take() {
             Some(known) => known,
             None => Known(self.register().await?),
@@ -199,6 +200,7 @@ impl Authority {
         if let Some(credentials) = credentials(&path) {
             return builder.from_credentials(credentials).await.map_err(|error| self.said(error));
         }
+        Folder::may_write(&path).map_err(AcmeError::Folder)?;
         let contact: Vec<_> = self.terms.email.iter().map(|email| format!("mailto:{email}")).collect();
         let contact: Vec<_> = contact.iter().map(String::as_str).collect();
         let wanted =

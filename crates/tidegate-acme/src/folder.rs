@@ -37,16 +37,28 @@ impl Folder {
 
     /// Replaces a file whole.
     pub(crate) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-        if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let staged = path.with_extension("new");
-        let _ = std::fs::remove_file(&staged); // of an earlier attempt: its permissions would stay
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
-        file.write_all(contents)?;
-        file.sync_all()?;
+        let staged = stage(path, contents)?;
         std::fs::rename(&staged, path)
     }
+
+    /// Whether that could be done, as far as can be told: what an authority gives must not be lost, since it counts.
+    pub(crate) fn may_write(path: &Path) -> io::Result<()> {
+        let staged = stage(path, b"")?;
+        std::fs::remove_file(staged)
+    }
+}
+
+/// Beside where it is to be.
+fn stage(path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let staged = path.with_extension("new");
+    let _ = std::fs::remove_file(&staged); // of an earlier attempt: its permissions would stay
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    Ok(staged)
 }
 
 /// Letters that mean nothing to a file system.

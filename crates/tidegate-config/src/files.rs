@@ -1,35 +1,39 @@
 //! Files that have to hold something, and where they are named. Whether they do is asked of whoever can read them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::problem::{Problem, Span};
 use crate::walk::Walk;
+use crate::{CertificateFiles, ClientAuth};
 
-/// What a file has to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Files, and what they have to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holds {
+    /// A certificate and its key.
+    Certificate(CertificateFiles),
+    /// Who vouches for clients, and what they have taken back.
+    Clients(ClientAuth),
     /// PEM: certificates that those of others may lead to.
-    Roots,
+    Roots(PathBuf),
     /// What updates of the DNS are signed with.
-    UpdateKey,
+    UpdateKey(PathBuf),
 }
 
-/// Looks into a file; the error is why it does not hold what it has to, for people.
-pub type Look<'a> = &'a dyn Fn(Holds, &Path) -> Result<(), String>;
+/// Looks into files; the error is why they do not hold what they have to, for people.
+pub type Look<'a> = &'a dyn Fn(&Holds) -> Result<(), String>;
 
-/// A file that is named.
+/// Files that are named.
 #[derive(Debug)]
 pub(crate) struct Named {
     pub(crate) holds: Holds,
     pub(crate) key: String,
-    pub(crate) path: PathBuf,
     pub(crate) span: Span,
 }
 
 /// Reports those that do not hold what they have to.
 pub(crate) fn look(walk: &mut Walk, look: Look<'_>) {
-    for Named { holds, key, path, span } in std::mem::take(&mut walk.files) {
-        if let Err(why) = look(holds, &path) {
+    for Named { holds, key, span } in std::mem::take(&mut walk.files) {
+        if let Err(why) = look(&holds) {
             walk.report(Problem::error(span, format!("`{key}` cannot be used")).label(why));
         }
     }
@@ -44,9 +48,9 @@ mod tests {
     fn a_file_that_does_not_hold_what_it_has_to_is_told_of_where_it_is_named() {
         let text = "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\nca_root = 'a.pem'\n\
                     dns = { server = 'ns.test', key = 'b.key' }\n";
-        let look = |holds: Holds, path: &Path| match holds {
-            Holds::Roots => Err(format!("{} holds a poem", path.display())),
-            Holds::UpdateKey => Ok(()),
+        let look = |holds: &Holds| match holds {
+            Holds::Roots(path) => Err(format!("{} holds a poem", path.display())),
+            _ => Ok(()),
         };
         let report = Config::parse_bytes("test.toml", text.as_bytes(), &|_| None, &look).unwrap_err();
         let shown = report.render(Style::Plain);

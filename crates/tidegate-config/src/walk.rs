@@ -3,7 +3,6 @@
 //! It reports what does not fit its table and goes on. It does not know what a key means.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -207,10 +206,9 @@ impl<'a> Field<'a> {
             .label(format!("found {}", node.value))
     }
 
-    /// Has the file that it names looked into.
-    pub(crate) fn has_to_hold(&self, walk: &mut Walk, holds: Holds, path: &Path) {
-        let key = self.path.clone();
-        walk.files.push(Named { holds, key, path: path.to_owned(), span: self.span() });
+    /// Has the files that it names, with those beside it, looked into.
+    pub(crate) fn has_to_hold(&self, walk: &mut Walk, holds: Holds) {
+        walk.files.push(Named { holds, key: self.path.clone(), span: self.span() });
     }
 
     /// Reports [`Self::wrong`].

@@ -1,21 +1,27 @@
 //! Clients that are to come by HTTPS: sent there from listeners in the clear, and told to remember it where they have come.
 
+use crate::failure::{Cause, Failure, Stage};
 use crate::request::Call;
 use crate::tls::challenges;
 use tidegate_http::field;
+use tidegate_http::request::RequestError;
 
 /// Where the client finds the same by HTTPS; `None`: it is served here.
-pub(crate) fn elsewhere(call: &Call<'_>) -> Option<Vec<u8>> {
-    let port = call.listener.redirect_https?;
+pub(crate) fn elsewhere(call: &Call<'_>) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(port) = call.listener.redirect_https.filter(|_| !call.path().starts_with(challenges::PATH))
+    else {
+        return Ok(None);
+    };
     let request = &call.workspace.request;
     let bytes = call.workspace.input.pinned();
     let host = request.host.of(bytes);
-    if host.is_empty() || call.path().starts_with(challenges::PATH) {
-        return None; // without a host nobody knows where, and whatever is served says so
+    if host.is_empty() {
+        // HTTP/1.0 knows requests without a Host, and nobody can be sent to a host that has not been named.
+        return Err(Failure::new(Stage::Route, Cause::Request(RequestError::HostMissing)));
     }
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let query = request.query.of(bytes);
-    Some([b"Location: https://", host, port.as_bytes(), call.located_path(), query, b"\r\n"].concat())
+    Ok(Some([b"Location: https://", host, port.as_bytes(), call.located_path(), query, b"\r\n"].concat()))
 }
 
 /// The line that tells a client to come by HTTPS only (RFC 6797 §7.2: never in the clear), or nothing.

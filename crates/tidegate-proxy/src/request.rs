@@ -84,7 +84,7 @@ pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
     if let Some(text) = call.view.snapshot.challenges.text(call.path()) {
         return answer::fixed(call, 200, "application/octet-stream", &text).await;
     }
-    if let Some(location) = https_only::elsewhere(call) {
+    if let Some(location) = https_only::elsewhere(call)? {
         return answer::moved(call, &location).await;
     }
     if call.workspace.request.method == Method::Options && !may_be_forwarded(call) {

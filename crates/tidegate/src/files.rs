@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {
 
 /// Alone: the files that it names may be on another machine.
 pub(crate) fn read_alone(path: &Path) -> Result<Config, Failure> {
-    parse(path, &|_, _| Ok(())).map(|(config, _)| config)
+    parse(path, &|_| Ok(())).map(|(config, _)| config)
 }
 
 fn parse(path: &Path, look: Look<'_>) -> Result<(Config, Vec<Warning>), Failure> {

@@ -2,14 +2,12 @@
 //!
 //! It opens no file.
 
-use std::path::PathBuf;
-
-use super::tls::{file, version};
+use super::tls::{certificate_of, file_that_holds, version};
 use crate::document::Value;
 use crate::problem::{Problem, Span};
 use crate::scheme::{Scheme, Written};
 use crate::walk::{Field, Section, Walk, set};
-use crate::{Address, CertificateFiles, EndpointTls, Host, Trust};
+use crate::{Address, CertificateFiles, EndpointTls, Holds, Host, Trust};
 
 /// An endpoint's address, and where it was said.
 pub(super) type Place = (Written, Span);
@@ -96,7 +94,7 @@ fn table_of(walk: &mut Walk, table: &Section<'_>) -> EndpointTls {
 }
 
 fn trust(walk: &mut Walk, table: &Section<'_>) -> Trust {
-    let authorities = file(walk, table, "ca").map_or(Trust::System, Trust::File);
+    let authorities = file_that_holds(walk, table, "ca", Holds::Roots).map_or(Trust::System, Trust::File);
     let Some(field) = table.field("verify") else { return authorities };
     if table.boolean(walk, "verify") != Some(false) {
         return authorities;
@@ -115,8 +113,6 @@ fn trust(walk: &mut Walk, table: &Section<'_>) -> Trust {
 
 /// Both, or neither.
 fn identity(walk: &mut Walk, table: &Section<'_>) -> Option<CertificateFiles> {
-    let (cert, key): (Option<PathBuf>, Option<PathBuf>) =
-        (file(walk, table, "cert"), file(walk, table, "key"));
     for (name, other) in [("cert", "key"), ("key", "cert")] {
         if let (Some(given), None) = (table.field(name), table.field(other))
             && !walk.has_misplaced(&[other])
@@ -126,5 +122,5 @@ fn identity(walk: &mut Walk, table: &Section<'_>) -> Option<CertificateFiles> {
             walk.report(problem.help(format!("add `{other} = \"FILE\"`")));
         }
     }
-    Some(CertificateFiles { cert: cert?, key: key? })
+    certificate_of(walk, table)
 }

@@ -208,7 +208,9 @@ fn client_auth(walk: &mut Walk, table: &Section<'_>) -> Option<ClientAuth> {
             return None;
         }
     };
-    Some(ClientAuth { demand, ca: ca?, crls, chain })
+    let auth = ClientAuth { demand, ca: ca?, crls, chain };
+    given("client_ca")?.has_to_hold(walk, Holds::Clients(auth.clone()));
+    Some(auth)
 }
 
 fn files(walk: &mut Walk, field: &Field<'_>) -> Vec<PathBuf> {
@@ -240,8 +242,15 @@ fn pair(walk: &mut Walk, section: &Section<'_>) -> Option<CertificateFiles> {
             walk.report(Problem::error(section.span.clone(), title).help(help));
         }
     }
+    certificate_of(walk, section)
+}
+
+/// Looked into before anything starts.
+pub(super) fn certificate_of(walk: &mut Walk, section: &Section<'_>) -> Option<CertificateFiles> {
     let (cert, key) = (file(walk, section, "cert"), file(walk, section, "key"));
-    Some(CertificateFiles { cert: cert?, key: key? })
+    let files = CertificateFiles { cert: cert?, key: key? };
+    section.field("cert")?.has_to_hold(walk, Holds::Certificate(files.clone()));
+    Some(files)
 }
 
 pub(super) fn file(walk: &mut Walk, section: &Section<'_>, name: &'static str) -> Option<PathBuf> {
@@ -255,10 +264,10 @@ pub(super) fn file_that_holds(
     walk: &mut Walk,
     section: &Section<'_>,
     name: &'static str,
-    holds: Holds,
+    holds: fn(PathBuf) -> Holds,
 ) -> Option<PathBuf> {
     let path = file(walk, section, name)?;
-    section.field(name)?.has_to_hold(walk, holds, &path);
+    section.field(name)?.has_to_hold(walk, holds(path.clone()));
     Some(path)
 }
 
