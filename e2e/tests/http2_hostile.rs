@@ -327,11 +327,11 @@ fn windows_opened_byte_by_byte_cost_little() {
         let canary = door.canary();
         let streams: Vec<u32> = (0..100).map(|number| 2 * number + 1).collect();
         client.send(streams.iter().flat_map(|stream| raw::get(*stream, "/")).collect::<Vec<u8>>());
+        door.endpoint.wait_for_requests(100); // or windows that come before answers would be a flood
         for _ in 0..50 {
             client
                 .send(streams.iter().flat_map(|stream| raw::window_update(*stream, 1)).collect::<Vec<u8>>());
         }
-        door.endpoint.wait_for_requests(100);
         canary.watch(1);
         let fate = client.fate(1);
         assert!(matches!(fate, Fate::Reset(_) | Fate::GoneAway(_)), "{fate:?}");
