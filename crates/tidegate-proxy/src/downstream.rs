@@ -126,7 +126,6 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
         }
         match unless_it_panics(Box::pin(serve_while_busy(&mut connection, idle_since))).await {
             Some(Served::SpeaksHttp2(received)) => return Box::pin(serve_http2(connection, received)).await,
-            Some(Served::BeginsTls(_)) => return end(connection, Some(Fate::Abort)).await, // is seen to below
             Some(Served::Until(Fate::KeepAlive, since)) => idle_since = since,
             Some(Served::Until(fate, _)) => return end(connection, Some(fate)).await,
             None => return end(connection, None).await,
@@ -229,8 +228,6 @@ async fn serve_http2(connection: Box<Connection>, received: Vec<u8>) {
 pub(crate) enum Served {
     /// It speaks HTTP/2; what has been read of it.
     SpeaksHttp2(Vec<u8>),
-    /// Keys are to be agreed on first; what has been read of it.
-    BeginsTls(Vec<u8>),
     /// And since when it is silent, if it is.
     Until(Fate, Moment),
 }
@@ -249,17 +246,8 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
     }
     let is_introduced = client.entrance == Entrance::HeaderRequired;
     let Some(mut workspace) = worker.workspaces.lend() else {
-        return match turned_away::turn_away(worker, state, stream, client, alarm).await {
+        return match turned_away::turn_away(worker, state, stream, client, alarm, idle_since).await {
             Served::SpeaksHttp2(_) if *has_spoken => Served::Until(Fate::Abort, NEVER),
-            // A handshake takes nobody's place, and then it understands an answer.
-            Served::BeginsTls(received) => {
-                let began = if is_introduced { now() } else { idle_since };
-                match secure(worker, state, stream, client, alarm, &received, began).await {
-                    Err(fate) => Served::Until(fate, NEVER),
-                    Ok(()) if stream.speaks_http2() => Served::SpeaksHttp2(Vec::new()),
-                    Ok(()) => Served::Until(Fate::KeepAlive, now()), // there may be room by now
-                }
-            }
             turned_away => turned_away,
         };
     };
@@ -291,7 +279,7 @@ async fn serve_while_busy(connection: &mut Connection, idle_since: Moment) -> Se
                 return Served::SpeaksHttp2(Vec::new());
             }
             let Some(lent) = worker.workspaces.lend() else {
-                return turned_away::turn_away(worker, state, stream, client, alarm).await;
+                return turned_away::turn_away(worker, state, stream, client, alarm, began).await;
             };
             workspace = lent;
         }

@@ -5,7 +5,7 @@
 
 use crate::answer;
 use crate::client::{Client, ClientAddress};
-use crate::downstream::{Begun, Bounded, Readable, Served, Wait, begin, enter, read_head};
+use crate::downstream::{Begun, Bounded, Readable, Served, Wait, begin, enter, read_head, secure};
 use crate::entrance::Entrance;
 use crate::failure::{Cause, Failure, Stage};
 use crate::http2;
@@ -28,6 +28,8 @@ const UNCLEAR: (Duration, usize) = (Duration::from_secs(1), 64);
 
 enum TurnedAway {
     Served(Served),
+    /// Keys are to be agreed on first; what has been read of it.
+    BeginsTls(Vec<u8>),
     /// What has come of it so far.
     Unclear(Vec<u8>),
 }
@@ -39,13 +41,16 @@ struct Beginning {
     may_take_longer: bool,
 }
 
+/// `idle_since`: what the client has its time from on.
 pub(crate) async fn turn_away(
     worker: &Rc<Worker>,
     state: &ListenerState,
     stream: &mut Stream,
     client: &mut Client,
     alarm: &Alarm,
+    idle_since: Moment,
 ) -> Served {
+    let is_introduced = client.entrance == Entrance::HeaderRequired;
     consume_budget().await; // a client that asks on and on must not keep the others from their turn
     let (time, count_max) = UNCLEAR;
     let place = Bounded::below(&worker.unclear, count_max);
@@ -56,6 +61,16 @@ pub(crate) async fn turn_away(
         beginning.received = match at_once(Box::pin(unconstrained(turned_away))).await {
             Some(TurnedAway::Served(Served::Until(fate, _))) => return Served::Until(fate, now()),
             Some(TurnedAway::Served(turned_away)) => return turned_away,
+            // A handshake takes nobody's place, and then it understands an answer.
+            Some(TurnedAway::BeginsTls(received)) => {
+                drop(place);
+                let began = if is_introduced { now() } else { idle_since };
+                return match secure(worker, state, stream, client, alarm, &received, began).await {
+                    Err(fate) => Served::Until(fate, NEVER),
+                    Ok(()) if stream.speaks_http2() => Served::SpeaksHttp2(Vec::new()),
+                    Ok(()) => Served::Until(Fate::KeepAlive, now()), // there may be room by now
+                };
+            }
             Some(TurnedAway::Unclear(received)) => received,
             None => return Served::Until(Fate::Abort, NEVER), // it does not even take a short answer
         };
@@ -103,7 +118,7 @@ async fn turn_away_at_once(
         if matches!(stream, Stream::Tls(_)) && !stream.is_encrypted() {
             return match workspace.input.readable() {
                 b"" => until(Fate::KeepAlive),
-                received => served(Served::BeginsTls(received.to_vec())),
+                received => TurnedAway::BeginsTls(received.to_vec()),
             };
         }
     }
