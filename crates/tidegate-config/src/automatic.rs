@@ -3,6 +3,7 @@
 use crate::check::print_host;
 use crate::problem::Problem;
 use crate::read::{Draft, Placed, RouteDraft};
+use crate::tls::ACME_CA;
 use crate::walk::Walk;
 use crate::{Acme, Bind, HostPattern, Listener, Tls};
 use std::net::IpAddr;
@@ -53,9 +54,13 @@ pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
             continue;
         }
         acme.hosts.clone_from(if acme.dns.is_some() { &provable } else { &named });
+        if acme.ca == ACME_CA {
+            acme.hosts.retain(|host| is_public(host)); // it knows no others
+        }
         if acme.hosts.is_empty() {
             let title = "nothing says for which hosts there should be certificates";
-            let help = "add `host = \"example.com\"` to a route, or `hosts = [\"example.com\"]` to `acme`";
+            let help = "add `host = \"example.com\"` to a route, or `hosts = [\"example.com\"]` to `acme`; for all hosts below \
+                        one, `dns`; for hosts that the internet does not know, `tls = \"internal\"`";
             walk.report(Problem::error(listener.span.clone(), title).help(help));
         }
     }
@@ -134,13 +139,13 @@ mod tests {
     fn wildcards_of_the_routes_have_certificates_where_records_can_be_shown() {
         let text = |dns: &str| {
             format!(
-                "[[route]]\nhost = [\"*.app.test\", \"app.test\", \"10.0.0.1\"]\nto = \"h:1\"\n\
+                "[[route]]\nhost = [\"*.example.com\", \"example.com\", \"10.0.0.1\"]\nto = \"h:1\"\n\
                  [[listener]]\nbind = \":443\"\ntls = {{ acme = {{ {dns} }} }}\n"
             )
         };
-        assert_eq!(hosts(&parse(&text("")).unwrap().listeners[0]), ["app.test"]);
+        assert_eq!(hosts(&parse(&text("")).unwrap().listeners[0]), ["example.com"]);
         let config = parse(&text("dns = { command = [\"hook\"] }")).unwrap();
-        assert_eq!(hosts(&config.listeners[0]), ["*.app.test", "app.test"]);
+        assert_eq!(hosts(&config.listeners[0]), ["*.example.com", "example.com"]);
         assert_eq!(parse(&config.to_toml(1)).unwrap(), config, "and can be shown and read again");
     }
 
@@ -156,9 +161,13 @@ mod tests {
     #[test]
     fn acme_without_hosts_is_for_those_of_the_routes_and_needs_one() {
         let listener = "[[listener]]\nbind = \":443\"\ntls = { acme = true }\n";
-        let config = parse(&format!("{listener}[[route]]\nhost = \"app.test\"\nto = \"h:1\"\n")).unwrap();
-        assert_eq!(hosts(&config.listeners[0]), ["app.test"]);
-        let report = parse(&format!("to = \"h:1\"\n{listener}")).unwrap_err();
-        assert!(report.contains("for which hosts"), "{report}");
+        let config =
+            parse(&format!("{listener}[[route]]\nhost = [\"example.com\", \"localhost\"]\nto = \"h:1\"\n"))
+                .unwrap();
+        assert_eq!(hosts(&config.listeners[0]), ["example.com"]);
+        for nobody in ["", "[[route]]\nhost = \"app.test\"\n"] {
+            let report = parse(&format!("{listener}{nobody}to = \"h:1\"\n")).unwrap_err();
+            assert!(report.contains("for which hosts"), "{report}");
+        }
     }
 }
