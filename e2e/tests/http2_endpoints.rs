@@ -333,3 +333,43 @@ fn an_endpoint_that_agrees_on_no_http_2_does_not_speak_it() {
     let to = format!("https://{}", agrees_on_nothing.address());
     assert_eq!(cause_of(upgrade, &to, &ca), "http2_not_spoken", "before it could say that it takes tunnels");
 }
+
+/// What closes behind an answer has given it, and what closes amid one has not.
+#[test]
+fn an_answer_is_whole_though_its_endpoint_says_goodbye_and_closes_behind_it() {
+    for more in [&[][..], &[("content-length", "5")]] {
+        let head = raw::headers(1, &raw::block(&[&[(":status", "200")], more].concat()));
+        let goodbye = raw::go_away(1, raw::code::NO_ERROR);
+        for (body, is_whole) in [(raw::last_data(1, "hello"), true), (raw::data(1, "hell"), false)] {
+            let endpoint = says(raw::settings(&[]), [&head[..], &body, &goodbye].concat());
+            let to = endpoint.address();
+            let proxy = Tidegate::with(format!("to = \"{to}\"\nendpoint_http2 = true\n")).start();
+            let reply = Http2Client::clear(proxy.address()).get("app.test", "/");
+            let body = reply.ok().map(|reply| reply.body);
+            assert_eq!(body, is_whole.then(|| b"hello".to_vec()), "{more:?}");
+        }
+    }
+}
+
+/// One that declines what it said it would take is not asked first for long, and the other one is asked instead.
+#[test]
+fn what_is_declined_is_asked_elsewhere() {
+    let well = Http2Endpoint::start(100);
+    let declines = Endpoint::start(Script::on_accept(|wire: &mut Wire| {
+        let _ = wire.exactly(raw::PREFACE.len());
+        let _ = wire.write(&raw::settings(&[]));
+        while let Ok(head) = wire.exactly(9) {
+            let _ = wire.exactly(usize::from(u16::from_be_bytes([head[1], head[2]])));
+            if head[3] == raw::kind::HEADERS {
+                let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                let _ = wire.write(&raw::reset(stream, raw::code::REFUSED_STREAM));
+            }
+        }
+        Then::Close
+    }));
+    let to = [well.address().to_string(), declines.address()];
+    let proxy = Tidegate::with(format!("to = {to:?}\nendpoint_http2 = true\nworkers = 1\n")).start();
+    for _ in 0..200 {
+        assert_eq!(proxy.get("/").status, 200);
+    }
+}

@@ -43,9 +43,16 @@ pub(crate) struct Question {
     read: usize,
     /// The last head has come: what follows is a body.
     pub(crate) is_answered: bool,
+    /// It was sent to an endpoint that had said how much it takes, and was not more than that.
+    is_within_limits: bool,
 }
 
 impl Question {
+    /// What it means when the endpoint gives it back unread.
+    pub(crate) fn given_back(&self) -> Ending {
+        if self.is_within_limits { Ending::Refused } else { Ending::Unseen }
+    }
+
     /// `None`: nothing of a head is left.
     pub(crate) fn take_heads(&mut self, room: &mut [u8]) -> Option<usize> {
         let heads = self.heads.get(self.read..).filter(|heads| !heads.is_empty())?;
@@ -109,7 +116,7 @@ impl Connection {
         let mut stream = Stream::new(0, wanted, (self.stream_window_bytes, self.stream_send_window_bytes));
         stream.question = Some(Box::default());
         if !self.takes_more() {
-            stream.end(Ending::Refused);
+            stream.end(Ending::Unseen);
         }
         self.streams.insert(stream)
     }
@@ -137,6 +144,8 @@ impl Connection {
             self.break_off(Code::INTERNAL_ERROR);
             return Err(Closed);
         };
+        let is_within_limits =
+            self.is_settled() && self.streams.len() <= self.endpoint_streams_max() as usize;
         self.last_stream = id;
         self.begun = self.begun.saturating_add(1);
         self.streams.number(slot, id);
@@ -150,6 +159,7 @@ impl Connection {
         stream.wanted.tunnel = asked.tunnel.as_ref().map(|_| Tunnel::Other);
         if let Some(question) = &mut stream.question {
             (question.is_head, question.tunnel) = (asked.is_head, asked.tunnel);
+            question.is_within_limits = is_within_limits;
         }
         Ok(asked.length)
     }
@@ -204,7 +214,7 @@ impl Connection {
         }
         for stream in self.streams.iter_mut() {
             if stream.is_unsaid() || (stream.id > last_stream && stream.body == Body::Open) {
-                stream.end(Ending::Refused);
+                stream.end(Ending::Unseen);
             }
         }
     }

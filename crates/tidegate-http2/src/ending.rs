@@ -82,7 +82,7 @@ impl Connection {
     fn end_streams(&mut self) {
         self.goodbye = Goodbye::Broken;
         for stream in self.streams.iter_mut() {
-            stream.end(if stream.is_unsaid() { Ending::Refused } else { Ending::Lost });
+            stream.end(if stream.is_unsaid() { Ending::Unseen } else { Ending::Lost });
             if stream.question.is_none() {
                 stream.arrived.clear();
             }

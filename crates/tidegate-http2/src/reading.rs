@@ -38,14 +38,12 @@ impl Connection {
             return Poll::Ready(Ok(length));
         }
         if stream.arrived.is_empty() {
-            if stream.is_reset {
-                return Poll::Ready(Err(Closed));
+            // An answer that has come whole is whole, whatever became of its connection.
+            if stream.body == Body::Over && (stream.question.is_some() || !stream.is_reset) {
+                stream.body = Body::Read;
+                return Poll::Ready(Ok(0));
             }
-            if stream.body != Body::Over {
-                return Poll::Pending;
-            }
-            stream.body = Body::Read;
-            return Poll::Ready(Ok(0));
+            return if stream.is_reset { Poll::Ready(Err(Closed)) } else { Poll::Pending };
         }
         let length = stream.arrived.take(room);
         stream.taken += length as u64;

@@ -273,7 +273,9 @@ impl Connection {
             stream.writer.wake();
             return Ok(());
         }
-        self.close(id, if Code(code) == Code::REFUSED_STREAM { Ending::Refused } else { Ending::Lost });
+        let given_back = stream.question.as_ref().filter(|_| Code(code) == Code::REFUSED_STREAM);
+        let ending = given_back.map_or(Ending::Lost, |question| question.given_back());
+        self.close(id, ending);
         Ok(())
     }
 

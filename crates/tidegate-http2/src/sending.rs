@@ -114,9 +114,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends a message early with trailers that say so. `false`: its end is not open.
+    /// Ends a message early with trailers that say so. `false`: its end is not open, since more of it was said to come.
     pub fn end_early(&mut self, slot: Slot, trailers: &[u8]) -> bool {
-        let is_open = |stream: &Stream| !stream.is_reset && stream.sending == Sending::Body(None);
+        let is_open =
+            |stream: &Stream| !stream.is_reset && matches!(stream.sending, Sending::Body(None | Some(0)));
         self.streams.get(slot).is_some_and(is_open) && self.end(slot, trailers).is_ok()
     }
 
@@ -137,10 +138,6 @@ impl Connection {
     fn end_with(&mut self, slot: Slot, code: Code) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let id = stream.id;
-        if stream.sending == Sending::Body(Some(0)) {
-            let _ = self.end(slot, b""); // nothing is missing
-            return;
-        }
         if !stream.is_reset && stream.sending != Sending::Over {
             stream.is_reset = true;
             self.reset(id, code);

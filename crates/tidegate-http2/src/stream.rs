@@ -25,8 +25,10 @@ pub enum Ending {
     Lost,
     /// What came on it is malformed (RFC 9113 §8.1.1): we have reset it.
     Malformed,
-    /// The other side has not looked at it, or was never sent it: it may be tried again (RFC 9113 §8.7).
+    /// The other side declined it, though it was within its limits, without looking at it: somebody else may be asked (RFC 9113 §8.7).
     Refused,
+    /// It was never sent, or came to one who says goodbye, or before that had said how much it takes: it may be tried again there.
+    Unseen,
 }
 
 #[derive(Debug)]

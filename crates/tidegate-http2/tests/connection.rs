@@ -68,7 +68,20 @@ fn what_is_over_before_all_was_said_is_reset_with_its_reason() {
     let all: Done = |connection, slot| {
         sends(connection, slot, b"HTTP/1.1 204 No Content\r\n\r\n");
     };
-    let cases: [(&str, Done, Option<Code>); 5] = [
+    let all_but_trailers: Done = |connection, slot| {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let head = sends(connection, slot, answer).unwrap();
+        sends(connection, slot, &answer[head..]);
+        connection.abort(slot);
+    };
+    let broken_with_words: Done = |connection, slot| {
+        sends(connection, slot, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        assert!(connection.end_early(slot, b"grpc-status: 14\r\n"));
+        connection.abort(slot);
+    };
+    let cases: [(&str, Done, Option<Code>); 7] = [
+        ("trailers may be missing", all_but_trailers, Some(Code::INTERNAL_ERROR)),
+        ("they say that something is", broken_with_words, Some(Code::NO_ERROR)),
         ("nothing was said", |_, _| {}, Some(Code::CANCEL)),
         ("a head was", head, Some(Code::CANCEL)),
         ("all was", all, Some(Code::NO_ERROR)),

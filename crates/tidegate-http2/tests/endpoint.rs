@@ -189,14 +189,20 @@ fn what_was_not_looked_at_may_be_asked_again() {
     take(&mut connection, &reset(1, Code::CANCEL));
     assert_eq!(hears(&mut connection, slot).1, Some(Err(Ending::Lost)));
 
+    let mut connection = Connection::to_endpoint(ASKS, STREAMS_MAX);
+    let early = connection.open();
+    sends(&mut connection, early, GET);
+    take(&mut connection, &[frame(SETTINGS, 0, 0, b""), reset(1, Code::REFUSED_STREAM)].concat());
+    assert_eq!(hears(&mut connection, early).1, Some(Err(Ending::Unseen)), "nobody had said how many");
+
     let (mut connection, first) = asked(GET);
     let (second, third) = (connection.open(), connection.open());
     sends(&mut connection, second, GET);
     take(&mut connection, &goodbye(1, Code::NO_ERROR));
     assert!(!connection.takes_more() && !connection.is_over());
-    for refused in [second, third] {
-        assert_eq!(hears(&mut connection, refused).1, Some(Err(Ending::Refused)));
-        connection.release(refused);
+    for unseen in [second, third] {
+        assert_eq!(hears(&mut connection, unseen).1, Some(Err(Ending::Unseen)));
+        connection.release(unseen);
     }
     take(&mut connection, &answer(END_STREAM, "200", &[("content-length", "0")]));
     assert_eq!(hears(&mut connection, first).1, Some(Ok(())), "the one that it has looked at is finished");
@@ -206,7 +212,30 @@ fn what_was_not_looked_at_may_be_asked_again() {
     let mut connection = settled();
     let unsaid = connection.open();
     connection.lose();
-    assert_eq!(hears(&mut connection, unsaid).1, Some(Err(Ending::Refused)), "it was never sent");
+    assert_eq!(hears(&mut connection, unsaid).1, Some(Err(Ending::Unseen)), "it was never sent");
+}
+
+/// Whoever says goodbye, and closes, has answered before that.
+#[test]
+fn an_answer_that_came_whole_is_whole_though_its_connection_is_gone() {
+    for body in ["", "all of it"] {
+        let (mut connection, slot) = asked(GET);
+        let said = [
+            answer(0, "200", &[]),
+            frame(DATA, 0, 1, body.as_bytes()),
+            head(1, &[("x-end", "1")], END_STREAM),
+            goodbye(1, Code::NO_ERROR),
+        ];
+        take(&mut connection, &said.concat());
+        connection.lose();
+        let (heard, end) = hears(&mut connection, slot);
+        assert_eq!((heard.ends_with(&format!("\r\n\r\n{body}")), end), (true, Some(Ok(()))));
+        assert_eq!(connection.take_trailers(slot), b"x-end: 1\r\n");
+    }
+    let (mut connection, slot) = asked(GET);
+    take(&mut connection, &[answer(0, "200", &[]), frame(DATA, 0, 1, b"half")].concat());
+    connection.lose();
+    assert_eq!(hears(&mut connection, slot).1, Some(Err(Ending::Lost)));
 }
 
 /// RFC 9113 §8.1: an answer that is complete is not lost for what is said behind it.

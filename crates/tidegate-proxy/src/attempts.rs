@@ -15,6 +15,9 @@ use std::time::Duration;
 use tidegate_balance::{Moment, NoEndpoint, Pick};
 use tidegate_http::{BodyLength, field};
 
+/// Attempts that no endpoint has looked at and that count for nothing: so many of a request.
+const UNSEEN_MAX: u32 = 4;
+
 /// Endpoints remembered as tried; with more attempts than this the first are forgotten.
 const TRIED_MAX: usize = 8;
 
@@ -42,6 +45,8 @@ pub(crate) struct Attempts<'a> {
     tried_count: usize,
     /// A kept connection turned out dead: its neighbours in the pool are likely to be, too.
     pub(crate) fresh_only: bool,
+    /// Of connections that ended before the endpoint had looked at the request.
+    unseen: u32,
     last_failure: Option<Failure>,
 }
 
@@ -84,20 +89,30 @@ impl Objection {
 enum Cost {
     FromBudget,
     /// The first one after a connection that could not be made or died before an answer: an endpoint that is killed loses all that
-    /// it had at once, which may be many times what a budget holds. It goes elsewhere, and doubles the load at worst.
+    /// it had at once, which may be many times what a budget holds. It goes elsewhere, and doubles the load at worst. And those of
+    /// which the endpoint has seen nothing.
     Nothing,
 }
 
 impl Cost {
     fn of(call: &Call<'_>, failure: Failure) -> Self {
         let is_lost = matches!(failure.retry(), Retry::Always | Retry::Reset);
-        if is_lost && call.journal.attempts == 1 { Self::Nothing } else { Self::FromBudget }
+        let is_first = is_lost && call.journal.attempts == 1;
+        if is_first || failure.cause == Cause::StreamUnseen { Self::Nothing } else { Self::FromBudget }
     }
 }
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(retry: &'a RetryPolicy, hash: Option<u64>) -> Self {
-        Self { retry, hash, tried: [0; TRIED_MAX], tried_count: 0, fresh_only: false, last_failure: None }
+        Self {
+            retry,
+            hash,
+            tried: [0; TRIED_MAX],
+            tried_count: 0,
+            fresh_only: false,
+            unseen: 0,
+            last_failure: None,
+        }
     }
 
     pub(crate) fn pick(&self, call: &Call<'_>) -> Pick<'_> {
@@ -190,7 +205,7 @@ impl<'a> Attempts<'a> {
         failure: Failure,
         endpoint: usize,
     ) -> Result<(), Failure> {
-        self.remember(call, failure, endpoint);
+        self.remember(call, view, failure, endpoint);
         self.decide(call, view, failure)?;
         call.journal.give_up(failure);
         Ok(())
@@ -212,10 +227,13 @@ impl<'a> Attempts<'a> {
         self.unless_objected(call, view, objection, Cost::of(call, failure)).map_err(|()| failure)
     }
 
-    fn remember(&mut self, call: &Call<'_>, failure: Failure, endpoint: usize) {
+    fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {
         let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
-        if failure.cause == Cause::StreamRefused {
-            // The endpoint is well: it takes the request on another connection, or in a moment.
+        let is_alone = || !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick());
+        if failure.cause == Cause::StreamUnseen {
+            self.unseen += 1; // the endpoint is well: it takes the request on another connection
+        } else if failure.cause == Cause::StreamRefused && is_alone() {
+            // It may take it in a moment.
         } else if reused && failure.retry() == Retry::Reset {
             self.fresh_only = true;
         } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
@@ -226,8 +244,10 @@ impl<'a> Attempts<'a> {
     }
 
     fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {
-        // A kept connection that turned out dead is no attempt on an endpoint, and happens once: the next ones are new.
-        let attempts_max = self.retry.attempts_max + u32::from(self.fresh_only);
+        // A kept connection that turned out dead is no attempt on an endpoint, and happens once: the next ones are new. Nor is one that has
+        // not been looked at.
+        let free = u32::from(self.fresh_only) + self.unseen.min(UNSEEN_MAX);
+        let attempts_max = self.retry.attempts_max.saturating_add(free);
         if call.journal.attempts >= attempts_max {
             Some(Objection::Attempts)
         } else if !may_repeat(call) {

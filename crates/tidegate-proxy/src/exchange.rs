@@ -25,7 +25,6 @@ use crate::tunnel;
 use crate::upgrade;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
-use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
@@ -288,9 +287,6 @@ fn read_head(
         workspace.answer.grow_when_full(); // the parser ends it when it is longer than a head may be
         match ready!(up.poll_read(cx, workspace.answer.room())) {
             Ok(length) if length > 0 => workspace.answer.filled(length),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                return Poll::Ready(Err(Cause::StreamRefused));
-            }
             Err(error) if workspace.answer.is_empty() && tls::is_refusal(&error) => {
                 return Poll::Ready(Err(Cause::Tls(OriginateError::Refused)));
             }

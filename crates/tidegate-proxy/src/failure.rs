@@ -4,7 +4,7 @@
 
 use crate::http2::{Breach, Misconduct};
 use crate::tls::{Handshake, OriginateError};
-use std::io;
+use std::io::{self, ErrorKind};
 use tidegate_http::chunked::ChunkError;
 use tidegate_http::path::PathError;
 use tidegate_http::proxy_protocol::ProxyHeaderError;
@@ -137,8 +137,10 @@ pub enum Cause {
     Shed,
     /// The endpoint cannot be spoken TLS with.
     Tls(OriginateError),
-    /// The endpoint gave the request back unread: it closes, or has as many as it takes.
+    /// The endpoint gave the request back unread, though it was within its limits.
     StreamRefused,
+    /// The endpoint said goodbye before it had looked at the request, or its connection ended before that was sent.
+    StreamUnseen,
     TotalTimeout,
     /// The client reset its side of a tunnel.
     TunnelClientGone,
@@ -156,8 +158,12 @@ pub enum Cause {
 impl Cause {
     /// Why nothing came of an answer.
     pub(crate) fn of_silence(read: &io::Result<usize>) -> Self {
-        let breach = read.as_ref().err().and_then(Breach::behind);
-        breach.map_or(Self::EndpointClosed, Self::Http2Breach)
+        let Err(error) = read else { return Self::EndpointClosed };
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::StreamRefused,
+            ErrorKind::NotConnected => Self::StreamUnseen,
+            _ => Breach::behind(error).map_or(Self::EndpointClosed, Self::Http2Breach),
+        }
     }
 }
 
@@ -313,6 +319,7 @@ impl Failure {
                 facts(Upstream, error.status(), error.code(), error.proxy_error(), retry)
             }
             Cause::StreamRefused => facts(Upstream, 503, "stream_refused", "connection_terminated", Always),
+            Cause::StreamUnseen => facts(Upstream, 503, "stream_unseen", "connection_terminated", Always),
             Cause::TotalTimeout => facts(Proxy, 504, "total_timeout", "http_response_timeout", Never),
             Cause::TunnelClientGone => {
                 facts(Downstream, 499, "tunnel_client_gone", "connection_terminated", Never)

@@ -25,7 +25,6 @@ use crate::view::{ClusterView, EndpointView};
 use crate::worker::Worker;
 use crate::workspace::{Lent, Workspace};
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -223,8 +222,8 @@ async fn race<'v>(
 /// What the end of a second attempt tells about its endpoint.
 fn failed_by(cause: Cause) -> Ended {
     match cause {
-        Cause::EndpointClosed | Cause::Http2Breach(_) => Ended::Failed,
-        Cause::StreamRefused => Ended::Abandoned,
+        Cause::EndpointClosed | Cause::Http2Breach(_) | Cause::StreamRefused => Ended::Failed,
+        Cause::StreamUnseen => Ended::Abandoned,
         _ => Ended::ConnectFailed,
     }
 }
@@ -292,7 +291,6 @@ async fn send_copy(
             answer.filled(length);
             Ok(connection)
         }
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Err(Cause::StreamRefused),
         read => Err(Cause::of_silence(&read)),
     }
 }

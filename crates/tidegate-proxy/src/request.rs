@@ -518,7 +518,7 @@ fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failu
             }
             _ => Ended::Abandoned,
         },
-        (Err(Failure { cause: Cause::StreamRefused, .. }), _) => Ended::Abandoned,
+        (Err(Failure { cause: Cause::StreamUnseen, .. }), _) => Ended::Abandoned,
         // It has answered; how a tunnel ends is for those who use it to say.
         (
             Err(Failure { cause: Cause::AnswerRefused(_), .. } | Failure { stage: Stage::Tunnel, .. }),

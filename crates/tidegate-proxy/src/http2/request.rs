@@ -84,11 +84,12 @@ impl Http2Request {
         append_trailers(&trailers, out);
     }
 
-    /// `ConnectionRefused`: the endpoint has not looked at the request, and says so (RFC 9113 §8.7), or will never get it. Or what it has
-    /// done wrong.
+    /// `ConnectionRefused`: the endpoint has declined the request (RFC 9113 §8.7); `NotConnected`: it never looks at it. Or what it has done
+    /// wrong.
     fn why(&self, _: Closed) -> io::Error {
         match self.shared.link.connection.borrow().ending(self.slot) {
             Ending::Refused => ErrorKind::ConnectionRefused.into(),
+            Ending::Unseen => ErrorKind::NotConnected.into(),
             Ending::Malformed => Breach::Answer.into(),
             Ending::Lost => self.breach().map_or(ErrorKind::ConnectionReset.into(), io::Error::from),
         }
