@@ -373,3 +373,52 @@ fn what_is_declined_is_asked_elsewhere() {
         assert_eq!(proxy.get("/").status, 200);
     }
 }
+
+#[test]
+fn an_endpoint_may_reset_what_is_still_being_said() {
+    let settings = raw::settings(&[(raw::setting::ENABLE_CONNECT_PROTOCOL, 1)]);
+    let head = raw::headers(1, &raw::block(&[(":status", "200")]));
+    let opens_and_resets = [head.clone(), raw::reset(1, raw::code::CANCEL)].concat();
+    let tunnel = says(settings, opens_and_resets);
+    let answers_and_resets = [head, raw::last_data(1, "early"), raw::reset(1, raw::code::NO_ERROR)].concat();
+    let early = says(raw::settings(&[]), answers_and_resets);
+    let proxy = Tidegate::with(format!(
+        "[[route]]\npath = '/chat'\nto = '{}'\nendpoint_http2 = true\n[[route]]\nto = '{}'\nendpoint_http2 = true\n",
+        tunnel.address(),
+        early.address()
+    ))
+    .start();
+    let mut client = proxy.client();
+    client.send(UPGRADE);
+    assert_eq!(client.reply().status, 101);
+    client.finish();
+    client.expect_closed();
+    let mut client = proxy.client();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    client.send("0\r\n\r\n");
+    assert_eq!(&*client.reply().text(), "early");
+    assert!(proxy.metrics().sum("tidegate_request_panics_total", &[]) < 0.5);
+}
+
+/// However many requests they carry; and who finds no room waits for some.
+#[test]
+fn connections_in_use_are_counted_and_not_their_requests() {
+    let endpoint = Http2Endpoint::start(5);
+    let proxy = before(&endpoint, "limit.upstream_connections = 1\nlog.access = \"stdout\"\n");
+    let client = Http2Client::clear(proxy.address());
+    client.get("app.test", "/settled").unwrap();
+    client.run(async {
+        let all: Vec<_> = (0..50)
+            .map(|_| {
+                let request = Http2Client::request("GET", "app.test", "/slow");
+                tokio::spawn(exchange(client.sender(), request, None, None))
+            })
+            .collect();
+        for one in all {
+            assert_eq!(one.await.unwrap().unwrap().status(), 200);
+        }
+    });
+    assert_eq!(endpoint.connections(), 1);
+    assert!(endpoint.most_at_once() > 1, "{}", endpoint.most_at_once());
+}

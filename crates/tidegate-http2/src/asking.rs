@@ -1,6 +1,7 @@
 //! What is so only where it is for us to ask: a connection to an endpoint, its requests, and the heads of their answers (RFC 9113 §8.1).
 
 use crate::PREFACE;
+use crate::budget::Budget;
 use crate::connection::{Closed, Connection, LAST_STREAM, Limits, Width};
 use crate::fault::{Code, Fault};
 use crate::frame::kind;
@@ -45,9 +46,16 @@ pub(crate) struct Question {
     pub(crate) is_answered: bool,
     /// It was sent to an endpoint that had said how much it takes, and was not more than that.
     is_within_limits: bool,
+    /// Where its head begins, in all that was ever to leave.
+    head_at: u64,
 }
 
 impl Question {
+    /// Nothing of it has left, when so many bytes of the connection have.
+    pub(crate) fn is_unsaid(&self, left: u64) -> bool {
+        self.head_at >= left
+    }
+
     /// What it means when the endpoint gives it back unread.
     pub(crate) fn given_back(&self) -> Ending {
         if self.is_within_limits { Ending::Refused } else { Ending::Unseen }
@@ -86,6 +94,7 @@ impl Connection {
         }
         connection.stream_window_bytes = asks.window_bytes;
         connection.width = Width::Wide;
+        connection.budget = Budget::of_endpoint();
         connection.asking = Some(Asking { asks, streams_max: asks.streams_max, takes_tunnels: false });
         connection
     }
@@ -131,8 +140,12 @@ impl Connection {
         let Some(asking) = &self.asking else { return Err(Closed) };
         let id = if self.last_stream == 0 { 1 } else { self.last_stream + 2 };
         if id > LAST_STREAM {
+            if let Some(stream) = self.streams.get_mut(slot) {
+                stream.end(Ending::Unseen);
+            }
             return Err(Closed);
         }
+        let head_at = self.out.position();
         let encoder = &mut self.encoder;
         let asked = self.out.put_block(
             id,
@@ -148,6 +161,7 @@ impl Connection {
             self.is_settled() && self.streams.len() <= self.endpoint_streams_max() as usize;
         self.last_stream = id;
         self.begun = self.begun.saturating_add(1);
+        self.budget.earn_request();
         self.streams.number(slot, id);
         let Some(stream) = self.streams.get_mut(slot) else { return Err(Closed) };
         stream.sending = match (asked.has_body, asked.tunnel.is_some()) {
@@ -160,6 +174,7 @@ impl Connection {
         if let Some(question) = &mut stream.question {
             (question.is_head, question.tunnel) = (asked.is_head, asked.tunnel);
             question.is_within_limits = is_within_limits;
+            question.head_at = head_at;
         }
         Ok(asked.length)
     }
@@ -190,6 +205,11 @@ impl Connection {
         self.decoder.decode(block, |name, value| head.take(name, value)).map_err(|_| Fault::Compression)?;
         match head.end(!ends, question.is_head, asking.asks.accept_key) {
             Head::Malformed => return self.find_fault(id, Code::PROTOCOL_ERROR),
+            Head::TooLarge => {
+                self.reset(id, Code::CANCEL);
+                self.close(id, Ending::TooLarge);
+                return self.ignore();
+            }
             Head::Interim => {}
             Head::Final { left, opens_tunnel } => {
                 question.is_answered = true;
@@ -200,7 +220,6 @@ impl Connection {
                 if ends {
                     stream.end_body();
                 }
-                self.budget.earn_request();
             }
         }
         stream.reader.wake();

@@ -1,5 +1,6 @@
 //! How streams and connections end: by faults, resets, goodbyes, or because nobody is there any more.
 
+use crate::asking::Question;
 use crate::connection::{ASKS, Connection, Goodbye, LAST_STREAM, LEAVES};
 use crate::fault::{Code, Fault};
 use crate::frame::kind;
@@ -15,6 +16,9 @@ impl Connection {
     pub(crate) fn find_fault(&mut self, id: u32, code: Code) -> Result<(), Fault> {
         self.reset(id, code);
         self.close(id, Ending::Malformed);
+        if self.asking.is_some() {
+            return self.ignore(); // others, who have done nothing, depend on the connection
+        }
         self.malformed += u32::from(code == Code::PROTOCOL_ERROR);
         self.stream_faults += 1;
         let most = STREAM_FAULTS_MAX + self.begun / REQUESTS_PER_FAULT;
@@ -70,19 +74,23 @@ impl Connection {
             Goodbye::NotSaid | Goodbye::Announced => self.last_stream,
         };
         self.out.put_goodbye(last_stream, code);
-        self.end_streams();
+        self.end_streams(u64::MAX);
     }
 
     /// The other side is gone.
     pub fn lose(&mut self) {
+        let left = self.out.left();
         self.out.clear();
-        self.end_streams();
+        self.end_streams(left);
     }
 
-    fn end_streams(&mut self) {
+    /// `left`: so many bytes have, or will.
+    fn end_streams(&mut self, left: u64) {
         self.goodbye = Goodbye::Broken;
         for stream in self.streams.iter_mut() {
-            stream.end(if stream.is_unsaid() { Ending::Unseen } else { Ending::Lost });
+            let is_unsaid = |question: &Question| question.is_unsaid(left);
+            let is_unseen = stream.is_unsaid() || stream.question.as_deref().is_some_and(is_unsaid);
+            stream.end(if is_unseen { Ending::Unseen } else { Ending::Lost });
             if stream.question.is_none() {
                 stream.arrived.clear();
             }

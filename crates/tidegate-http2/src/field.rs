@@ -31,6 +31,14 @@ pub(crate) fn is_value(value: &[u8]) -> bool {
     is_clean && !is_white(value.first()) && !is_white(value.last())
 }
 
+/// Without white space around it.
+pub(crate) fn trimmed(value: &[u8]) -> &[u8] {
+    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(first) = value.iter().position(|byte| !is_white(byte)) else { return b"" };
+    let last = value.iter().rposition(|byte| !is_white(byte)).unwrap_or(first);
+    value.get(first..=last).unwrap_or_default()
+}
+
 /// Of what a line of HTTP/1.1 begins with: no white space, nothing but what ASCII shows.
 #[inline]
 pub(crate) fn is_word(word: &[u8]) -> bool {

@@ -20,6 +20,8 @@ pub(crate) struct Outgoing {
     bytes: Vec<u8>,
     /// Have left.
     sent: usize,
+    /// So many have left that are not in `bytes` any more.
+    left_before: u64,
     /// Where the last frame begins.
     last_frame: usize,
 }
@@ -50,12 +52,24 @@ impl Outgoing {
         self.sent = self.sent.saturating_add(length).min(self.bytes.len());
         if self.is_empty() {
             self.bytes.clear();
+            self.left_before += self.sent as u64;
             (self.sent, self.last_frame) = (0, 0);
         } else if self.sent >= UNSENT_BYTES_MAX && self.last_frame >= self.sent {
             self.bytes.drain(..self.sent);
+            self.left_before += self.sent as u64;
             self.last_frame -= self.sent;
             self.sent = 0;
         }
+    }
+
+    /// So many bytes have left.
+    pub(crate) fn left(&self) -> u64 {
+        self.left_before + self.sent as u64
+    }
+
+    /// The same, when all has left that is there.
+    pub(crate) fn position(&self) -> u64 {
+        self.left_before + self.bytes.len() as u64
     }
 
     /// Gives memory back that is not needed at the time.

@@ -2,6 +2,7 @@
 
 use crate::connection::{ASKS, Begun, Block, Connection, Goodbye, LAST_STREAM, LEAVES, Progress};
 use crate::fault::{Code, Fault};
+use crate::field::trimmed;
 use crate::frame::{FrameHeader, HEADER_BYTES, flag, kind};
 use crate::head::request_text::{Head, HeadText};
 use crate::head::trailers::TrailerText;
@@ -11,6 +12,9 @@ use crate::stream::{Body, Ending, Sending, Stream};
 /// A field block may be longer than what heads may be when they are decoded, and is refused then; how much, until it is not even
 /// that.
 const BLOCK_SPARE_BYTES: usize = 32 * 1024;
+
+/// The same of an answer's, since others depend on the connection.
+const ANSWER_SPARE_BYTES: usize = 1024 * 1024;
 
 impl Connection {
     /// Takes the frame at the front of `bytes`, when all of it is there.
@@ -103,7 +107,8 @@ impl Connection {
     ) -> Result<Option<Begun>, Fault> {
         let Some(mut block) = self.block.take() else { return Err(Fault::Protocol) };
         block.bytes.extend_from_slice(fragment);
-        if block.bytes.len() > self.limits.head_bytes_max + BLOCK_SPARE_BYTES {
+        let spare = if self.asking.is_some() { ANSWER_SPARE_BYTES } else { BLOCK_SPARE_BYTES };
+        if block.bytes.len() > self.limits.head_bytes_max + spare {
             return Err(Fault::Unending);
         }
         if header.has(flag::END_HEADERS) {
@@ -160,13 +165,16 @@ impl Connection {
         text: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         text.clear();
+        let is_answer = self.asking.is_some();
         let mut trailers = TrailerText::new(text, self.limits.head_bytes_max);
         self.decoder
-            .decode(block, |name, value| trailers.take(name, value))
+            .decode(block, |name, value| trailers.take(name, if is_answer { trimmed(value) } else { value }))
             .map_err(|_| Fault::Compression)?;
         let is_well_formed = trailers.is_well_formed();
         let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
-            return if self.streams.was_reset(id) { self.ignore() } else { Err(Fault::StreamClosed) };
+            // Of an answer that was given up it may come however late.
+            let is_late = self.streams.was_reset(id) || self.asking.is_some();
+            return if is_late { self.ignore() } else { Err(Fault::StreamClosed) };
         };
         if stream.is_reset {
             return self.ignore();
@@ -197,7 +205,7 @@ impl Connection {
         let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
             self.give_back(payload.len());
             // It may have been sent before the client heard that the stream is over, or how many there may be.
-            let is_late = self.streams.was_reset(id) || self.settings_unheard > 0;
+            let is_late = self.streams.was_reset(id) || self.settings_unheard > 0 || self.asking.is_some();
             return match is_late {
                 true if data.is_empty() => self.ignore(),
                 true => Ok(()),

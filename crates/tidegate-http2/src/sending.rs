@@ -158,8 +158,10 @@ impl Connection {
         self.give_back(unread);
         let code = match stream.sending {
             _ if stream.is_reset || stream.is_unsaid() => None,
-            // The answer is not wanted, or what was still to be asked.
-            Sending::Over if stream.question.is_some() => (stream.body == Body::Open).then_some(Code::CANCEL),
+            // The answer is not wanted; but where all of it has come, its end may come when it likes.
+            Sending::Over if stream.question.is_some() => {
+                (stream.body == Body::Open && stream.left != Some(0)).then_some(Code::CANCEL)
+            }
             Sending::Head | Sending::Body(_) => Some(Code::CANCEL),
             // RFC 9113 §8.1: what is still to come of the request is not wanted.
             Sending::Over => (stream.body == Body::Open).then_some(Code::NO_ERROR),

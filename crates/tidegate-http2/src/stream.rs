@@ -25,6 +25,8 @@ pub enum Ending {
     Lost,
     /// What came on it is malformed (RFC 9113 §8.1.1): we have reset it.
     Malformed,
+    /// The head of its answer is longer than is read: we have reset it.
+    TooLarge,
     /// The other side declined it, though it was within its limits, without looking at it: somebody else may be asked (RFC 9113 §8.7).
     Refused,
     /// It was never sent, or came to one who says goodbye, or before that had said how much it takes: it may be tried again there.

@@ -114,6 +114,11 @@ fn what_is_given_up_is_taken_back() {
     take(&mut connection, &answer(END_STREAM, "200", &[]));
     connection.release(slot);
     assert_eq!(leave(&mut connection), [cancel], "half a request");
+    let (mut connection, slot) = asked(GET);
+    take(&mut connection, &[answer(0, "200", &[("content-length", "2")]), frame(DATA, 0, 1, b"ok")].concat());
+    connection.release(slot);
+    assert!(leave(&mut connection).is_empty(), "all of it has come, but for its end");
+    assert_eq!(take(&mut connection, &frame(DATA, END_STREAM, 1, b"")).1, None);
     let mut connection = settled();
     let slot = connection.open();
     connection.release(slot);
@@ -136,7 +141,6 @@ fn what_is_malformed_ends_its_stream_and_no_other() {
         [answer(0, "204", &[]), frame(DATA, 0, 1, b"1")].concat(),
         [answer(0, "200", &[]), head(1, &[("a", "1")], 0)].concat(),
         [answer(0, "200", &[]), head(1, &[(":status", "200")], END_STREAM)].concat(),
-        answer(0, "103", &[("link", &"x".repeat(1000))]).repeat(5),
         frame(WINDOW_UPDATE, 0, 1, &[0; 4]),
         frame(WINDOW_UPDATE, 0, 1, &0x7fff_ffff_u32.to_be_bytes()),
     ];
@@ -154,6 +158,97 @@ fn what_is_malformed_ends_its_stream_and_no_other() {
 }
 
 #[test]
+fn a_head_that_is_too_long_ends_its_stream_and_no_other() {
+    let long = "x".repeat(1000);
+    let fields: Vec<(String, &str)> = (0..70).map(|number| (format!("x-{number}"), &*long)).collect();
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let whole = answer(0, "200", &fields);
+    let (first, rest) = whole[9..].split_at(16_000);
+    let in_pieces = [frame(HEADERS, 0, 1, first)]
+        .into_iter()
+        .chain(rest.chunks(16_000).map(|piece| frame(9, 0, 1, piece)))
+        .chain([frame(9, END_HEADERS, 1, b"")]);
+    for said in [answer(0, "103", &[("link", &long)]).repeat(5), in_pieces.collect::<Vec<_>>().concat()] {
+        let (mut connection, slot) = asked(GET);
+        let other = connection.open();
+        sends(&mut connection, other, GET);
+        assert_eq!(take(&mut connection, &said).1, None);
+        assert_eq!(hears(&mut connection, slot).1, Some(Err(Ending::TooLarge)));
+        take(&mut connection, &head(3, &[(":status", "200"), ("content-length", "0")], END_STREAM));
+        assert_eq!(hears(&mut connection, other).1, Some(Ok(())));
+    }
+}
+
+/// Others depend on the connection, who have done nothing.
+#[test]
+fn what_one_answer_does_wrong_again_and_again_ends_no_connection() {
+    let bad = |id| head(id, &[(":status", "200"), ("connection", "close")], 0);
+    let cases: [fn(u32) -> Vec<u8>; 3] =
+        [bad, |id| reset(id, Code::REFUSED_STREAM), |id| reset(id, Code::CANCEL)];
+    for said in cases {
+        let (mut connection, other) = asked(POST);
+        for number in 1..3000 {
+            let slot = connection.open();
+            sends(&mut connection, slot, GET);
+            assert_eq!(take(&mut connection, &said(2 * number + 1)).1, None, "{number}");
+            connection.release(slot);
+            leave(&mut connection);
+        }
+        take(&mut connection, &answer(END_STREAM, "200", &[]));
+        assert_eq!(hears(&mut connection, other).1, Some(Ok(())));
+    }
+}
+
+#[test]
+fn answers_to_what_was_given_up_may_come_however_late() {
+    let (mut connection, other) = asked(POST);
+    for _ in 1..1000 {
+        let slot = connection.open();
+        sends(&mut connection, slot, GET);
+        connection.release(slot);
+    }
+    for number in 1..1000 {
+        let late = [
+            head(2 * number + 1, &[(":status", "200")], 0),
+            frame(DATA, 0, 2 * number + 1, b"late"),
+            head(2 * number + 1, &[("a", "b")], END_STREAM),
+        ];
+        assert_eq!(take(&mut connection, &late.concat()).1, None, "{number}");
+    }
+    take(&mut connection, &answer(END_STREAM, "200", &[]));
+    assert_eq!(hears(&mut connection, other).1, Some(Ok(())));
+}
+
+/// Two windows for each small piece that it reads.
+#[test]
+fn an_endpoint_may_open_windows_in_small_pieces() {
+    let (mut connection, slot) = asked(POST);
+    for _ in 0..10_000 {
+        assert_eq!(sends(&mut connection, slot, &[7; 512]), Some(512));
+        leave(&mut connection);
+        let windows = [window(0, 512), window(1, 512)].concat();
+        assert_eq!(take(&mut connection, &windows).1, None);
+    }
+}
+
+/// It has not left, so nobody can have seen it.
+#[test]
+fn what_is_on_its_way_to_somebody_who_is_gone_is_unseen() {
+    let (mut connection, seen) = asked(GET);
+    let slot = connection.open();
+    sends(&mut connection, slot, POST);
+    connection.lose();
+    assert_eq!(hears(&mut connection, slot).1, Some(Err(Ending::Unseen)));
+    assert_eq!(hears(&mut connection, seen).1, Some(Err(Ending::Lost)));
+    let mut connection = settled();
+    let slot = connection.open();
+    sends(&mut connection, slot, POST);
+    connection.handle_sent(1);
+    connection.lose();
+    assert_eq!(hears(&mut connection, slot).1, Some(Err(Ending::Lost)), "it has begun to leave");
+}
+
+#[test]
 fn what_no_connection_may_say_ends_it() {
     let cases = [
         (frame(5, END_HEADERS, 1, &[0, 0, 0, 2]), Fault::Protocol),
@@ -165,7 +260,7 @@ fn what_no_connection_may_say_ends_it() {
         (frame(HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff\xff"), Fault::Compression),
         (frame(PING, 0, 0, b""), Fault::FrameSize),
         (window(0, 0x7fff_ffff), Fault::FlowControl),
-        (frame(PING, 0, 0, &[0; 8]).repeat(2000), Fault::Flood),
+        (frame(PING, 0, 0, &[0; 8]).repeat(30_000), Fault::Flood),
     ];
     for (said, fault) in cases {
         let (mut connection, slot) = asked(GET);

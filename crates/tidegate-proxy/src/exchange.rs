@@ -25,10 +25,12 @@ use crate::tunnel;
 use crate::upgrade;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::request::Method;
+use tidegate_http::response::ResponseError;
 use tidegate_http::{BodyLength, FieldKind, FieldSet, HeadLimits, Progress, Version};
 
 /// Interim answers passed on for one request; more are a fault of the endpoint.
@@ -287,6 +289,10 @@ fn read_head(
         workspace.answer.grow_when_full(); // the parser ends it when it is longer than a head may be
         match ready!(up.poll_read(cx, workspace.answer.room())) {
             Ok(length) if length > 0 => workspace.answer.filled(length),
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+                let limit_bytes = limits.head_bytes_max;
+                return Poll::Ready(Err(Cause::Response(ResponseError::HeadTooLarge { limit_bytes })));
+            }
             Err(error) if workspace.answer.is_empty() && tls::is_refusal(&error) => {
                 return Poll::Ready(Err(Cause::Tls(OriginateError::Refused)));
             }

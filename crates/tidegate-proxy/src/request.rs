@@ -23,7 +23,7 @@ use crate::upstream::{Carries, Connection, Dial, connect, introduce, introductio
 use crate::view::{ClusterView, EndpointView, View};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -259,8 +259,14 @@ pub(crate) async fn board(
     endpoint: &EndpointView,
     fresh_only: bool,
 ) -> Result<(Option<OwnedSemaphorePermit>, Connection), Failure> {
-    let slot = claim_slot(call, policy, view, endpoint).await?;
+    if !view.cluster.http2 {
+        let slot = claim_slot(call, policy, view, endpoint).await?;
+        return Ok((slot, checkout(call, policy, view, endpoint, fresh_only).await?));
+    }
+    // Those that are shared are counted where they are shared.
     let connection = checkout(call, policy, view, endpoint, fresh_only).await?;
+    let is_shared = matches!(connection.stream, Stream::Http2Request(_));
+    let slot = if is_shared { None } else { claim_slot(call, policy, view, endpoint).await? };
     Ok((slot, connection))
 }
 
@@ -426,11 +432,17 @@ async fn share(
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let late = Failure::new(Stage::Connect, Cause::ConnectTimeout);
     let deadline = after(start, policy.timeouts.connect).min(call.attempt_deadline);
-    let pool = &endpoint.pool.http2;
+    let (pool, places) = (&endpoint.pool.http2, endpoint.pool.upstream.slots.as_ref());
+    let mut place = None;
     loop {
-        if let Some(request) = pool.checkout() {
+        place = place.or_else(|| Arc::clone(places?).try_acquire_owned().ok());
+        if let Some(request) = pool.checkout(places.is_some(), &mut place) {
             endpoint.metrics().reused.increment();
             return Ok(request);
+        }
+        if (places.is_some() && place.is_none()) || pool.is_paused() {
+            place = wait_for_room(call, view, endpoint, deadline, place).await?;
+            continue;
         }
         let dialling = match call.alarm.within(deadline, pool.dial_or_wait()).await {
             Ok(Some(dialling)) => dialling,
@@ -439,10 +451,42 @@ async fn share(
         };
         let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
         let (stream, counted) = connection.into_parts();
-        let adopted = pool.adopt(call.worker, stream, view.cluster.head_limits.head_bytes_max, counted);
+        let adopted =
+            pool.adopt(call.worker, stream, view.cluster.head_limits.head_bytes_max, place, counted);
         drop(dialling);
         return Ok(adopted);
     }
+}
+
+/// Until there may be room for a request on a connection that is in use, or one more may be used: then with the right to that, which
+/// is `place` already where there is one.
+async fn wait_for_room(
+    call: &mut Call<'_>,
+    view: &ClusterView,
+    endpoint: &EndpointView,
+    deadline: Moment,
+    place: Option<OwnedSemaphorePermit>,
+) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+    let _pending = wait_for_connection(call, view)?;
+    let places = endpoint.pool.upstream.slots.as_ref().filter(|_| place.is_none());
+    let one_more = async {
+        match places {
+            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+            None => pending().await,
+        }
+    };
+    let any = async {
+        tokio::select! {
+            () = endpoint.pool.http2.room() => place,
+            one_more = one_more => one_more,
+        }
+    };
+    let waited = call.alarm.within(deadline, any).await;
+    call.journal.ready = Some(now());
+    waited.map_err(|_| {
+        let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);
+        call.overall_failure(Stage::Connect).unwrap_or(busy)
+    })
 }
 
 /// A new connection; `instead`: encrypted in this way, not as is usual there.

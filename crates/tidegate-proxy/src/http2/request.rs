@@ -71,7 +71,8 @@ impl Http2Request {
 
     /// The request is complete, but for these trailers: lines as HTTP/1.1 has them.
     pub(crate) fn end(&self, trailers: &[u8]) -> io::Result<()> {
-        self.shared.link.connection.borrow_mut().end(self.slot, trailers).map_err(|closed| self.why(closed))
+        let ended = self.shared.link.connection.borrow_mut().end(self.slot, trailers);
+        ended.map_err(|closed| self.why(closed))
     }
 
     pub(crate) fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -84,13 +85,14 @@ impl Http2Request {
         append_trailers(&trailers, out);
     }
 
-    /// `ConnectionRefused`: the endpoint has declined the request (RFC 9113 §8.7); `NotConnected`: it never looks at it. Or what it has done
-    /// wrong.
+    /// `ConnectionRefused`: the endpoint has declined the request (RFC 9113 §8.7); `NotConnected`: it never looks at it; `FileTooLarge`: the
+    /// head of its answer is. Or what it has done wrong.
     fn why(&self, _: Closed) -> io::Error {
         match self.shared.link.connection.borrow().ending(self.slot) {
             Ending::Refused => ErrorKind::ConnectionRefused.into(),
             Ending::Unseen => ErrorKind::NotConnected.into(),
             Ending::Malformed => Breach::Answer.into(),
+            Ending::TooLarge => ErrorKind::FileTooLarge.into(),
             Ending::Lost => self.breach().map_or(ErrorKind::ConnectionReset.into(), io::Error::from),
         }
     }
@@ -100,6 +102,7 @@ impl Drop for Http2Request {
     /// One that is given up is taken back.
     fn drop(&mut self) {
         self.shared.link.connection.borrow_mut().release(self.slot);
+        self.shared.handle_released();
     }
 }
 

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_http2::{Asks, Code, Connection, Fault, Progress};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 /// What an endpoint may send of an answer before it is read.
 const WINDOW_BYTES: u32 = 256 * 1024;
@@ -39,6 +39,8 @@ pub(crate) struct Http2Pool {
     dialled: Notify,
     /// Requests at once that the endpoint allowed last: what a new connection begins with, before it says so itself.
     allowed: Cell<Option<u32>>,
+    /// Told of whenever one more request may fit on a connection that stands.
+    room: Rc<Notify>,
 }
 
 /// A connection that may be used for more requests.
@@ -61,6 +63,10 @@ pub(super) struct Shared {
     pub(super) breach: Cell<Option<Breach>>,
     /// The endpoint has said what it allows, or the connection has ended: those are woken who wait for that.
     told: Notify,
+    /// Of its pool.
+    room: Rc<Notify>,
+    /// While there are requests: one of the connections that the endpoint may have in use, where those are counted.
+    place: RefCell<Option<OwnedSemaphorePermit>>,
     /// Nobody makes any more requests.
     is_left: Cell<bool>,
     /// When it was first seen without a request.
@@ -79,15 +85,34 @@ impl Drop for Dialling<'_> {
 }
 
 impl Http2Pool {
-    /// Room on a connection that stands.
-    pub(crate) fn checkout(&self) -> Option<Http2Request> {
+    /// Room on a connection that stands. `place`: the right to use one that is not in use, where those are counted.
+    pub(crate) fn checkout(
+        &self,
+        are_counted: bool,
+        place: &mut Option<OwnedSemaphorePermit>,
+    ) -> Option<Http2Request> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|kept| kept.0.link.connection.borrow().takes_more());
         if let Some(known) = connections.first() {
             self.allowed.set(Some(known.0.link.connection.borrow().endpoint_streams_max()));
         }
-        let kept = connections.iter().find(|kept| kept.0.has_room())?;
+        let kept = connections
+            .iter()
+            .find(|kept| kept.0.has_room() && (!are_counted || kept.0.take_place(place)))?;
         Some(Http2Request::new(Rc::clone(&kept.0)))
+    }
+
+    /// The endpoint takes no requests at all for now, on a connection that stands: another one would be no better.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.connections.borrow().iter().any(|Kept(shared)| {
+            let connection = shared.link.connection.borrow();
+            connection.is_settled() && connection.takes_more() && connection.endpoint_streams_max() == 0
+        })
+    }
+
+    /// Until one more request may fit on a connection that stands.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
     }
 
     /// The right to dial, or what somebody else's dialling brought.
@@ -106,6 +131,7 @@ impl Http2Pool {
         worker: &Rc<Worker>,
         stream: Stream,
         head_bytes_max: usize,
+        place: Option<OwnedSemaphorePermit>,
         guard: G,
     ) -> Http2Request {
         let asks = Asks {
@@ -119,6 +145,8 @@ impl Http2Pool {
             link: Link::new(Connection::to_endpoint(asks, STREAMS_MAX), stream),
             breach: Cell::new(None),
             told: Notify::new(),
+            room: Rc::clone(&self.room),
+            place: RefCell::new(place),
             is_left: Cell::new(false),
             idle_since: Cell::new(None),
         });
@@ -150,6 +178,21 @@ impl Http2Pool {
 }
 
 impl Shared {
+    /// The first of its requests makes it one of those in use. `false`: there are as many as may be.
+    fn take_place(&self, place: &mut Option<OwnedSemaphorePermit>) -> bool {
+        let mut taken = self.place.borrow_mut();
+        *taken = taken.take().or_else(|| place.take());
+        taken.is_some()
+    }
+
+    /// One of its requests is over.
+    pub(super) fn handle_released(&self) {
+        if self.link.connection.borrow().stream_count() == 0 {
+            self.place.take();
+        }
+        self.room.notify_waiters();
+    }
+
     fn has_room(&self) -> bool {
         let connection = self.link.connection.borrow();
         connection.stream_count() < connection.endpoint_streams_max().min(STREAMS_MAX) as usize
@@ -184,6 +227,8 @@ struct Driver {
     due: Option<Moment>,
     has_asked: bool,
     was_settled: bool,
+    /// Requests at once, as the endpoint said last.
+    allowed: u32,
 }
 
 impl Driver {
@@ -199,6 +244,7 @@ impl Driver {
             due: None,
             has_asked: false,
             was_settled: false,
+            allowed: 0,
         }
     }
 
@@ -224,12 +270,18 @@ impl Driver {
             self.was_settled = true;
             shared.told.notify_waiters();
         }
+        let allowed = link.connection.borrow().endpoint_streams_max();
+        if std::mem::replace(&mut self.allowed, allowed) < allowed {
+            shared.room.notify_waiters();
+        }
         let is_idle = link.connection.borrow().stream_count() == 0;
         if is_idle && shared.is_left.get() {
             link.connection.borrow_mut().break_off(Code::NO_ERROR);
         }
         self.watch(cx, !is_idle);
-        link.flush(cx);
+        if !link.is_gone.get() {
+            link.flush(cx); // what has not left by then was never seen
+        }
         let mut connection = link.connection.borrow_mut();
         connection.rest();
         let is_over = connection.is_over() && (connection.unsent().is_empty() || is_idle);
