@@ -7,12 +7,16 @@
 use crate::machine::Discipline;
 use crate::server::Server;
 
-/// What a certain failure counts, in nanoseconds.
-const FAILURE: f64 = 1e12;
+/// What a certain failure counts, in requests of mean work: enough for all that is served in time elsewhere to be served there. Were it
+/// beyond all waiting, everybody would queue for the endpoints that never fail, however rarely the others do.
+const FAILURE: f64 = 5.0;
 
 #[derive(Debug)]
 pub(crate) struct Oracle {
     machines: Vec<Ahead>,
+    /// Of the requests that were sent.
+    mean_work: f64,
+    sent: f64,
 }
 
 /// What lies ahead of one machine.
@@ -32,7 +36,7 @@ impl Oracle {
             };
             Ahead { free_at: vec![0.0; slots as usize], is_open: true }
         };
-        Self { machines: servers.iter().map(ahead).collect() }
+        Self { machines: servers.iter().map(ahead).collect(), mean_work: 0.0, sent: 0.0 }
     }
 
     pub(crate) fn set_open(&mut self, endpoint: usize, is_open: bool) {
@@ -42,12 +46,15 @@ impl Oracle {
     pub(crate) fn pick(&self, servers: &[Server<'_>], work: f64, tried: &[usize], now: u64) -> Option<usize> {
         let is_open = |index: &usize| self.machines[*index].is_open && !tried.contains(index);
         let open = (0..servers.len()).filter(is_open);
-        let cost = |index: usize| self.machines[index].cost(&servers[index], work, now);
+        let failure = FAILURE * if self.sent > 0.0 { self.mean_work } else { work };
+        let cost = |index: usize| self.machines[index].cost(&servers[index], work, failure, now);
         open.map(|index| (index, cost(index))).min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index)
     }
 
     /// The request was sent to that machine and takes a slot there.
     pub(crate) fn accepted(&mut self, endpoint: usize, server: &Server<'_>, work: f64, now: u64) {
+        self.sent += 1.0;
+        self.mean_work += (work - self.mean_work) / self.sent;
         let progress = server.progress(now);
         if let Some(free_at) = self.machines[endpoint].free_at.iter_mut().min_by(|a, b| a.total_cmp(b)) {
             *free_at = free_at.max(progress) + work;
@@ -56,8 +63,8 @@ impl Oracle {
 }
 
 impl Ahead {
-    /// Nanoseconds until the request would be done, and what it might cost beyond that.
-    fn cost(&self, server: &Server<'_>, work: f64, now: u64) -> f64 {
+    /// Nanoseconds until the request would be done, and what it might cost beyond that where a certain failure costs `failure`.
+    fn cost(&self, server: &Server<'_>, work: f64, failure: f64, now: u64) -> f64 {
         let progress = server.progress(now);
         let machine = server.machine();
         let (ahead, share) = match self.free_at.iter().min_by(|a, b| a.total_cmp(b)) {
@@ -65,7 +72,7 @@ impl Ahead {
             None => (0.0, (f64::from(machine.slots) / (server.in_service() as f64 + 1.0)).min(1.0)),
         };
         let failing = machine.fails.filter(|fails| fails.is_open(now)).map_or(0.0, |fails| fails.part.0);
-        FAILURE * failing + time_for(ahead + work, server, share, now)
+        failure * failing + time_for(ahead + work, server, share, now)
     }
 }
 
@@ -102,5 +109,23 @@ mod tests {
             index
         };
         assert_eq!((send(15.0), send(10.0), send(1.0)), (2, 0, 2));
+    }
+
+    #[test]
+    fn nobody_waits_long_to_avoid_one_failure_in_a_thousand() {
+        let fails = toml::from_str::<Fails>("part = 0.001").unwrap();
+        let rarely = Machine { fails: Some(fails), ..Machine::sound("rarely".into(), 1) };
+        let machines = [Machine::sound("never".into(), 1), rarely];
+        let servers: Vec<_> =
+            machines.iter().map(|machine| Server::new(machine, Spell::of(machine, 1, 0))).collect();
+        let mut oracle = Oracle::new(&servers);
+        assert_eq!(oracle.pick(&servers, 10.0, &[], 0), Some(0), "where nobody waits it is avoided");
+        oracle.accepted(0, &servers[0], 10.0, 0);
+        assert_eq!(oracle.pick(&servers, 10.0, &[], 0), Some(1), "a service time is too long");
+        let always = Machine { fails: Some(Fails { part: Part(1.0), ..fails }), ..machines[1].clone() };
+        let machines = [machines[0].clone(), always];
+        let servers: Vec<_> =
+            machines.iter().map(|machine| Server::new(machine, Spell::of(machine, 1, 0))).collect();
+        assert_eq!(oracle.pick(&servers, 10.0, &[], 0), Some(0), "and to avoid a certain one it is not");
     }
 }

@@ -86,6 +86,40 @@ fn an_error_rate_that_all_share_costs_nothing() {
     }
 }
 
+/// What a failure is worth must not fill the endpoints that never fail until everybody queues there.
+#[test]
+fn a_part_of_the_fleet_that_fails_a_little_is_not_avoided_at_any_price() {
+    let cases = [
+        (5, 5, 0.01, 0.8, 1.1),
+        (5, 5, 0.01, 0.6, 1.1),
+        (5, 5, 0.001, 0.8, 1.1),
+        (8, 2, 0.01, 0.8, 1.1),
+        (5, 5, 0.03, 0.75, 1.15),
+        (4, 4, 0.1, 0.8, 1.5),
+    ];
+    for (sound, failing, part, load, ratio_max) in cases {
+        let endpoints =
+            format!("count = {sound}\n[[endpoints]]\ncount = {failing}\nfails = {{ part = {part} }}");
+        let (adaptive, least) = run(&lab(&between(15, 45, load), &endpoints), 35);
+        let ratio = adaptive.latency_ms.mean / least.latency_ms.mean;
+        let (failed, failed_least) = (adaptive.errors(), least.errors());
+        println!(
+            "{failing} beside {sound} fail {part}: mean {ratio:.3} times that of least request, failed {failed:.5} instead of {failed_least:.5}"
+        );
+        assert!(ratio < ratio_max && failed < 1.2 * failed_least);
+    }
+}
+
+#[test]
+fn an_endpoint_that_breaks_is_left_though_it_was_sound_for_a_minute() {
+    let endpoints = "count = 9\n[[endpoints]]\nfails = { part = 1, from = '60s' }";
+    for seed in [23, 24] {
+        let failed = run(&lab(&between(60, 90, 0.7), endpoints), seed).0.errors();
+        println!("failed: {failed:.6}");
+        assert!(failed < 0.0005);
+    }
+}
+
 #[test]
 fn an_error_rate_that_all_share_ejects_nobody() {
     for (count, seed) in [(4_u32, 31), (20, 32)] {

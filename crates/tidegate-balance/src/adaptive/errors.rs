@@ -13,6 +13,10 @@ const PROVEN_BY: f32 = 8.0;
 const RECORD_SECONDS: f32 = 60.0;
 /// Standard deviations by which failures may exceed what is normal.
 const CHANCE: f32 = 3.0;
+/// And by which the share that really fails may exceed that on the record.
+const SHARE_DOUBT: f32 = 2.0;
+/// A row of failures that the record lets expect less often than this is no chance: something has happened since.
+const ROW_UNLIKELY: f32 = 1e-4;
 /// The variance of the rate around its mean `p` is `p (1 - p)` times about this: half the mean gain.
 pub(crate) const NOISE_GAIN: f32 = 0.1;
 
@@ -23,11 +27,18 @@ pub(crate) struct ErrorRate {
     /// The time constant in seconds with which the rate is forgotten.
     pub(crate) memory: f32,
     pub(crate) record: Record,
+    failures_in_a_row: u16,
 }
 
 impl Default for ErrorRate {
     fn default() -> Self {
-        Self { rate: 0.0, at: Moment(0), memory: MEMORY_SECONDS / PROVEN_BY, record: Record::default() }
+        Self {
+            rate: 0.0,
+            at: Moment(0),
+            memory: MEMORY_SECONDS / PROVEN_BY,
+            record: Record::default(),
+            failures_in_a_row: 0,
+        }
     }
 }
 
@@ -39,10 +50,13 @@ impl ErrorRate {
         self.record.attempts += 1.0;
         if failed {
             self.record.failures += 1.0;
+            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+            self.record = self.record.with_row(self.failures_in_a_row);
             let proven = self.record.offences(normal).clamp(1.0, PROVEN_BY);
             self.memory = MEMORY_SECONDS * proven / PROVEN_BY;
             self.rate = rate + GAIN_UP * (1.0 - rate);
         } else {
+            self.failures_in_a_row = 0;
             self.rate = rate - GAIN_DOWN * rate;
         }
         self.at = now.max(self.at);
@@ -62,11 +76,24 @@ impl Record {
         self.failures / self.attempts.max(1.0)
     }
 
+    /// The largest part that may really fail; 1 and more where little is known.
+    pub(crate) fn share_at_most(self) -> f32 {
+        (self.failures + SHARE_DOUBT * self.failures.sqrt()) / self.attempts.max(1.0)
+    }
+
     /// Failures beyond what is normal and what chance adds to that (they come like the arrivals of a Poisson process); 0 or
     /// less is nothing to wonder at.
     pub(crate) fn offences(self, normal: f32) -> f32 {
         let expected = normal * self.attempts;
         self.failures - expected - CHANCE * expected.sqrt()
+    }
+
+    /// What ended with so many failures in a row. When it does not explain them, it tells of what is over, and they are all that is
+    /// known: an endpoint that has broken is not believed to be sound because it was for a minute.
+    fn with_row(self, failures: u16) -> Self {
+        let row = f32::from(failures);
+        let is_explained = failures < 2 || self.share_at_most().powf(row) >= ROW_UNLIKELY;
+        if is_explained { self } else { Self { attempts: row, failures: row } }
     }
 
     fn faded(self, seconds: f32) -> Self {
@@ -123,5 +150,37 @@ mod tests {
         assert!(record(100.0).offences(0.01) < 0.0 && record(129.0).offences(0.01) < 0.0);
         assert!(record(150.0).offences(0.01) > 8.0);
         assert!(Record { attempts: 1.0, failures: 1.0 }.offences(0.0) > 0.9, "where nobody fails one is one");
+    }
+
+    /// After so many successes: a failure, and so many more of them in a row.
+    fn failing_in_a_row(successes: u32, more: u32) -> ErrorRate {
+        let mut errors = ErrorRate::default();
+        (0..successes).for_each(|_| errors.learn(false, 0.0, Moment(0)));
+        (0..=more).for_each(|_| errors.learn(true, 0.0, Moment(0)));
+        errors
+    }
+
+    #[test]
+    fn one_failure_in_a_thousand_attempts_is_no_more_and_one_in_a_few_may_be_anything() {
+        assert!(failing_in_a_row(999, 0).record.share_at_most() < 0.004);
+        assert!(failing_in_a_row(2, 0).record.share_at_most() >= 1.0);
+        assert!(Record::default().share_at_most() <= 0.0, "who never failed");
+    }
+
+    #[test]
+    fn failures_in_a_row_that_the_record_does_not_explain_end_it() {
+        assert!(
+            failing_in_a_row(999, 1).record.share_at_most() > 1.0,
+            "one in a thousand, and then two at once"
+        );
+        let mut tenth = ErrorRate::default();
+        for attempt in 0..1_000 {
+            tenth.learn(attempt % 10 < 1, 0.0, Moment(0));
+        }
+        let before = tenth.record.share_at_most();
+        (0..2).for_each(|_| tenth.learn(true, 0.0, Moment(0)));
+        assert!(tenth.record.share_at_most() < 1.1 * before, "two of one in ten are no wonder");
+        (0..3).for_each(|_| tenth.learn(true, 0.0, Moment(0)));
+        assert!(tenth.record.share_at_most() > 1.0, "five are");
     }
 }

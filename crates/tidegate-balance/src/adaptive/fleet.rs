@@ -47,8 +47,10 @@ const FEWER_SLOTS_DOUBT: f32 = 1.5;
 const MORE_SLOTS_DOUBT: f32 = 0.45;
 /// Differences of 10 % are not worth acting on however certain: equal costs leave ties, and ties keep everybody in use.
 const INDIFFERENCE: f32 = 0.1;
-/// What one certain failure is worth, in service times.
-const FAILURE_COST: f32 = 100.0;
+/// What one certain failure is worth, in service times, to the request that may wait instead. To everybody it is worth several times
+/// that: a request that waits makes all behind it wait too, and a pick does not count those (Naor, "The regulation of queue size by
+/// levying tolls", Econometrica 37(1), 1969).
+const FAILURE_COST: f32 = 20.0;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
 const ERROR_DOUBT: f32 = 6.0;
@@ -213,11 +215,13 @@ impl Fleet {
         self.normal_errors.get()
     }
 
-    /// Service time divided by the fleet's cost is the fleet's parallelism.
+    /// What happened in the last moment, but no more than the minute's record allows: where one request in a thousand fails, the
+    /// moment after a failure is no worse than others. Service time divided by the fleet's cost is the fleet's parallelism.
     pub(crate) fn price_errors(&self, state: &EndpointState, now: Moment) {
         let (published, normal) = (state.published(), self.normal_errors.get());
-        let rate = published.error_rate(now);
-        let is_accident = rate <= ACCIDENT_MAX && published.record().offences(normal) <= 0.0;
+        let record = published.record();
+        let rate = published.error_rate(now).min(record.share_at_most());
+        let is_accident = rate <= ACCIDENT_MAX && record.offences(normal) <= 0.0;
         let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate) };
         let service = self.log_parallelism.get().exp();
         state.standing().error_cost.set(FAILURE_COST * service * excess);
