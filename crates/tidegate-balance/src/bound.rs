@@ -194,6 +194,7 @@ fn drains_first(candidates: &Candidates<'_>) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::candidates::Standard;
+    use crate::entropy::Stream;
     use crate::testing::Fleet;
     use crate::{Algorithm, Balancer, Ended, Lease, Moment, Pick, RequestLimit};
     use proptest::prelude::*;
@@ -407,6 +408,30 @@ mod tests {
         let _held: Vec<_> = (0..3).map(|_| fleet.lease(0, now).unwrap()).collect();
         assert!(seats[0].serves_at_once(now + Duration::from_millis(10)));
         assert!(!seats[0].serves_at_once(now + Duration::from_millis(100)));
+    }
+
+    /// A slow endpoint with a single slot, whose latencies are far apart. What is believed of it is so wrong that no answer fits, and would
+    /// explain any: its queue is seen all the same.
+    #[test]
+    fn a_queue_is_seen_however_badly_answers_fit_what_is_believed() {
+        for seed in 0..4 {
+            let fleet = Fleet::even(Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) }, 4);
+            let now = teach(&fleet, &[Duration::from_millis(10); 4]);
+            let seats = Seat::all(fleet.endpoints(), &[]);
+            let state = &seats[0].state;
+            state.published().noise.set(4.5);
+            let (mut stream, mut mean) = (Stream::new(seed), 0.0);
+            for _ in 0..4_000 {
+                let most = fleet.unhurried(0).unwrap_or(1);
+                let load = 1.0 + (stream.next_unit() * f64::from(most)).floor();
+                let latency = 0.04 * load * (1.5 * stream.next_normal()).exp();
+                state.learned().watch_waiting(Duration::from_secs_f64(latency), load);
+                mean += f64::from(most) / 4e3;
+            }
+            assert!(mean < 3.0, "{mean} at once, seed {seed}");
+            let _held = fleet.hold(0, 16);
+            assert!(!seats[0].serves_at_once(now), "{:?}", fleet.unhurried(0));
+        }
     }
 
     /// A fleet of four that serves four at once everywhere, as far as it knows.

@@ -89,3 +89,29 @@ fn nobody_waits_long_while_another_has_room() {
         }
     }
 }
+
+/// Latencies that are far apart, keys enough, and one small, slow endpoint among large ones: it gets no queue that the others have slots for.
+#[test]
+fn a_small_slow_endpoint_makes_its_keys_wait_no_longer_than_by_requests() {
+    let slow = "[[endpoints]]\nslots = 1\nspeed = 0.25";
+    for (load, proxies, sigma, others) in [
+        (0.7, 1, 1.5, "count = 3\nslots = 16"),
+        (0.5, 1, 1.5, "count = 4\nslots = 8"),
+        (0.6, 2, 1.0, "count = 2\nslots = 16\n[[endpoints]]\nslots = 1"),
+    ] {
+        for seed in [942, 945] {
+            let text = format!(
+                "name = 'test'\ntitle = 'test'\nalgorithms = ['rendezvous_drain_time', 'rendezvous:125']\nwarm_up = '10s'\n\
+                 lasts = '40s'\nload = {load}\nproxies = {proxies}\nkeys = 10000\n[[work]]\nmean = '10ms'\nsigma = {sigma}\n\
+                 [[endpoints]]\n{others}\n{slow}"
+            );
+            let (by_drain_time, by_requests) = compare(&text, seed);
+            let (ours, theirs) = (by_drain_time.latency_ms, by_requests.latency_ms);
+            println!(
+                "{others}, seed {seed}: mean {} of {}, p99.9 {} of {}",
+                ours.mean, theirs.mean, ours.p99_9, theirs.p99_9
+            );
+            assert!(ours.mean < theirs.mean && ours.p99_9 < 1.25 * theirs.p99_9);
+        }
+    }
+}

@@ -7,7 +7,7 @@
 
 use super::errors::{ErrorRate, Record, decayed};
 use super::gaps::Gaps;
-use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, DEVIATION, FleetLevel, Lesson, Model};
+use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
 use super::unhurried::Unhurried;
 use crate::float::AtomicF32;
 use crate::{EndpointState, Moment};
@@ -264,8 +264,7 @@ impl Learned {
     pub(crate) fn watch_waiting(&self, latency: Duration, load: f64) {
         let Ok(mut unhurried) = self.unhurried.try_lock() else { return };
         let log_latency = latency.as_secs_f32().max(1e-6).ln();
-        let deviation = DEVIATION as f32 * self.published.noise.get();
-        self.published.unhurried.set(unhurried.learn(log_latency, load as f32, deviation));
+        self.published.unhurried.set(unhurried.learn(log_latency, load as f32));
     }
 
     /// Nothing is heard of the endpoint: a request now and then finds out whether that has changed.

@@ -8,9 +8,14 @@
 //! answers take longer than those from below, by more than a margin and by more than chance explains; and while the one below is
 //! in use, that is slowly forgotten, so that a request now and then tries again.
 //!
-//! How much passes for chance depends on what is at stake. Where the load hardly ever reaches what is allowed, a step that is closed by
+//! What passes for chance is measured here, by how far the answers of one step are apart, and not taken from `model`: where a belief is
+//! wrong nothing fits it, which looks like noise, and with so much of it no queue would ever be seen.
+//!
+//! How much of it passes depends on what is at stake. Where the load hardly ever reaches what is allowed, a step that is closed by
 //! mistake sends keys away that nobody made wait. Where it always does, one that is left open makes everybody wait, and above all where
 //! requests share a processor: there nobody waits in line, all take a little longer, and no answer says clearly why.
+
+use super::model::DEVIATION;
 
 /// Up to 1 024 requests at a time are told apart.
 const STEPS: usize = 20;
@@ -21,12 +26,12 @@ const MEMORY: f32 = 128.0;
 /// And of a closed step, so that it is tried again some day.
 const MEMORY_CLOSED: f32 = 32.0;
 /// How much of what closes it is forgotten with each answer from the step below.
-const FORGOTTEN: f32 = 1.0 / 256.0;
+const FORGOTTEN: f32 = 1.0 / 160.0;
 /// So much longer is not waiting yet: `ln 1.1`.
 const MARGIN: f32 = 0.1;
 /// Standard deviations that pass for chance: where nobody comes near what is allowed, and by how much fewer where all do.
 const DOUBT: f32 = 2.0;
-const DOUBT_PRESSED: f32 = 1.0;
+const DOUBT_PRESSED: f32 = 1.5;
 
 /// Even constant latencies are not believed to be more certain than this.
 const DEVIATION_MIN: f32 = 0.02;
@@ -36,6 +41,14 @@ pub(crate) struct Unhurried {
     steps: [Step; STEPS],
     /// The part of the last `MEMORY` answers, about, that were to requests of the uppermost open step.
     pressed: f32,
+    deviation: Deviation,
+}
+
+/// How far the logarithm of a latency is from the mean of its own step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deviation {
+    answers: f32,
+    absolute: f32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,14 +59,15 @@ struct Step {
 }
 
 impl Unhurried {
-    /// One answer. `load`: requests in flight at its pick, itself included. `deviation`: that of the logarithm of a single latency.
+    /// One answer. `load`: requests in flight at its pick, itself included.
     /// Gives the most requests in flight that nobody is known to wait among.
-    pub(crate) fn learn(&mut self, log_latency: f32, load: f32, deviation: f32) -> f32 {
+    pub(crate) fn learn(&mut self, log_latency: f32, load: f32) -> f32 {
         let at = step_of(load);
         if let Some(step) = self.steps.get_mut(at) {
+            self.deviation.learn(log_latency, *step);
             step.learn(log_latency);
         }
-        let open = self.open(deviation);
+        let open = self.open(self.deviation.get());
         self.pressed += (f32::from(at + 1 >= open) - self.pressed) / MEMORY;
         if at + 1 >= open
             && let Some(closed) = self.steps.get_mut(open)
@@ -82,6 +96,22 @@ impl Unhurried {
     }
 }
 
+impl Deviation {
+    /// The first of a step tells nothing, the next ones are off by what their mean is off as well.
+    fn learn(&mut self, log_latency: f32, step: Step) {
+        if step.answers >= 1.0 {
+            let absolute = (log_latency - step.log_latency).abs() / (1.0 + 1.0 / step.answers).sqrt();
+            self.answers = (self.answers + 1.0).min(MEMORY);
+            self.absolute += (absolute - self.absolute) / self.answers;
+        }
+    }
+
+    /// The standard deviation, if they are normal.
+    fn get(self) -> f32 {
+        (DEVIATION as f32 * self.absolute).max(DEVIATION_MIN)
+    }
+}
+
 impl Step {
     fn learn(&mut self, log_latency: f32) {
         self.answers = (self.answers + 1.0).min(MEMORY);
@@ -96,7 +126,7 @@ impl Step {
     /// Whether the answers of `other` take longer, beyond the margin and beyond `doubt` times chance: what knows no answers is infinitely
     /// uncertain.
     fn is_shorter(self, other: Self, deviation: f32, doubt: f32) -> bool {
-        let chance = deviation.max(DEVIATION_MIN) * (1.0 / self.answers + 1.0 / other.answers).sqrt();
+        let chance = deviation * (1.0 / self.answers + 1.0 / other.answers).sqrt();
         other.log_latency - self.log_latency > MARGIN + doubt * chance
     }
 }
@@ -140,7 +170,17 @@ mod tests {
             let most = f64::from(self.most).min(wanted);
             let load = 1.0 + (self.stream.next_unit() * most).floor().min(most - 1.0);
             let log_latency = (load / slots).max(1.0).ln() + self.sigma * self.stream.next_normal();
-            self.most = self.unhurried.learn(log_latency as f32, load as f32, self.sigma as f32);
+            self.most = self.unhurried.learn(log_latency as f32, load as f32);
+        }
+
+        /// What it is let have in the mean of so many answers: a step is tried, and closed, by chance now and then.
+        fn mean_of(&mut self, answers: u32, slots: f64) -> f64 {
+            let mut sum = 0.0;
+            for _ in 0..answers {
+                self.answer(slots, 1e3);
+                sum += f64::from(self.most);
+            }
+            sum / f64::from(answers)
         }
 
         fn after(mut self, answers: u32, slots: f64) -> Self {
@@ -154,22 +194,25 @@ mod tests {
         fn slots_are_found_from_below_whatever_their_number(slots in 1_u32..100, sigma in 0.0_f64..1.0, seed: u64) {
             let slots = f64::from(slots);
             let mut world = World::new(sigma, seed).after(3_000, slots);
-            let mut sum = 0.0;
-            for _ in 0..1_000 {
-                world.answer(slots, 1e3);
-                sum += f64::from(world.most);
-            }
-            let mean = sum / 1e3;
+            let mean = world.mean_of(1_000, slots);
             prop_assert!(mean > 0.6 * slots && mean < 2.2 * slots + 1.0, "{} of {}", mean, slots);
+        }
+
+        /// Whatever the queue: the answers of each step are compared with one another, those of different steps are not.
+        #[test]
+        fn chance_is_what_answers_at_the_same_load_differ_by(slots in 1_u32..100, sigma in 0.3_f64..2.0, seed: u64) {
+            let world = World::new(sigma, seed).after(3_000, f64::from(slots));
+            let found = f64::from(world.unhurried.deviation.get());
+            prop_assert!(found > 0.7 * sigma && found < 1.35 * sigma, "{} of {}", found, sigma);
         }
 
         #[test]
         fn no_latency_and_no_load_close_the_first_step(
-            answers in prop::collection::vec((-14.0_f32..9.0, 0.0_f32..1e9, 0.0_f32..5.0), 1..300),
+            answers in prop::collection::vec((-14.0_f32..9.0, 0.0_f32..1e9), 1..300),
         ) {
             let mut unhurried = Unhurried::default();
-            for (log_latency, load, deviation) in answers {
-                let most = unhurried.learn(log_latency, load, deviation);
+            for (log_latency, load) in answers {
+                let most = unhurried.learn(log_latency, load);
                 prop_assert!((1.0..=most_of(STEPS - 1)).contains(&most), "{}", most);
             }
         }
@@ -190,11 +233,14 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_gets_more_slots_or_fewer_is_found_out() {
-        let mut world = World::new(0.5, 2).after(2_000, 16.0);
-        (0..2_000).for_each(|_| world.answer(2.0, 1e3));
-        assert!(world.most <= 4.0, "{}", world.most);
-        (0..4_000).for_each(|_| world.answer(16.0, 1e3));
-        assert!(world.most >= 12.0, "{}", world.most);
+        for seed in 2..6 {
+            let mut world = World::new(0.5, seed).after(2_000, 16.0);
+            world.mean_of(1_000, 2.0);
+            let fewer = world.mean_of(1_000, 2.0);
+            world.mean_of(8_000, 16.0);
+            let more = world.mean_of(2_000, 16.0);
+            assert!(fewer <= 4.0 && more >= 11.0, "{fewer} of 2, {more} of 16");
+        }
     }
 
     /// As many as are let in are always there, and share eight slots: whoever comes finds nearly the same, and takes as long.
@@ -206,7 +252,7 @@ mod tests {
                 let most = f64::from(world.most);
                 let load = most - (world.stream.next_unit() * most / 4.0).floor();
                 let log_latency = (0.9 * most / 8.0).max(1.0).ln() + world.stream.next_normal();
-                world.most = world.unhurried.learn(log_latency as f32, load as f32, 1.0);
+                world.most = world.unhurried.learn(log_latency as f32, load as f32);
                 mean += most / 2e4;
             }
             assert!((6.0..11.0).contains(&mean), "{mean} of 8");
