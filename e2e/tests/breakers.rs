@@ -162,6 +162,25 @@ fn a_reload_that_raises_the_threshold_leaves_no_reason_of_before() {
 }
 
 #[test]
+fn a_reload_that_raises_the_threshold_or_ends_breakers_brings_endpoints_back() {
+    let (a, b) = (Moody::new(), Moody::new());
+    let breaker = "{ failures = 3, margin_percent = \"off\", retry_after = \"5m\" }";
+    for after in ["{ failures = 50, margin_percent = \"off\" }", "false"] {
+        let proxy = proxy(&[&a, &b], breaker);
+        let is_out = || proxy.admin("/status").text().contains("\"down_by_failures\"");
+        a.answers(503);
+        statuses(&proxy, 20);
+        assert!(is_out());
+        a.answers(200);
+        proxy.reload(&config(&[&a, &b], after));
+        eventually("it is up", || !is_out());
+        let before = a.endpoint.request_count();
+        statuses(&proxy, 10);
+        assert!(a.endpoint.request_count() >= before + 4, "it has its share again");
+    }
+}
+
+#[test]
 fn which_statuses_are_failures_can_be_said() {
     let (a, b) = (Moody::new(), Moody::new());
     let proxy = proxy(&[&a, &b], "{ failures = 2 }\nfailure_statuses = [\"500-599\", 429]");

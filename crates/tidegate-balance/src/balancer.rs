@@ -179,12 +179,21 @@ impl Balancer {
         Self { failures, ..self }
     }
 
-    /// With breakers. `previous`: the balancer of the same cluster in the last snapshot, whose period goes on.
+    /// With breakers. `previous`: the balancer of the same cluster in the last snapshot, whose period goes on, and whose thresholds
+    /// count until `come_into_force`.
     #[must_use]
     pub fn with_breaker(self, breaker: Option<Breaker>, previous: Option<&Balancer>) -> Self {
         let before = previous.and_then(|previous| previous.breakers.as_ref());
-        let breakers = breaker.map(|breaker| Breakers::new(breaker, &self.seats, before));
+        let breakers = (breaker.is_some() || before.is_some()).then(|| Breakers::new(breaker, before));
         Self { breakers, ..self }
+    }
+
+    /// Requests are picked endpoints for by this one from now on. Its breakers' thresholds are those that count, whatever snapshot a
+    /// request began with, and bring back whom they would not have taken out.
+    pub fn come_into_force(&self, now: Moment) {
+        if let Some(breakers) = &self.breakers {
+            breakers.come_into_force(&self.seats, now);
+        }
     }
 
     /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears of each that ends.

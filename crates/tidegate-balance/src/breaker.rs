@@ -10,11 +10,11 @@
 //! while one request is let in as a trial, as with failed connects; its success ends the matter, its failure doubles the
 //! while. So does being taken out again soon after.
 
-use crate::Moment;
 use crate::seat::Seat;
+use crate::{EndpointState, Moment};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// When failing answers take an endpoint out, and for how long.
@@ -57,6 +57,42 @@ impl Breaker {
         let margin = self.margin_percent.map(|percent| percent as f32 / 100.0);
         behind.results >= self.requests_min && margin.is_some_and(|margin| behind.part > margin)
     }
+
+    fn waits_less_than(&self, other: &Breaker) -> bool {
+        self.out_for < other.out_for || self.out_for_max < other.out_for_max
+    }
+
+    /// Whether what took the endpoint out would do so by these thresholds.
+    fn keeps_out(&self, state: &EndpointState) -> bool {
+        match state.broken_by() {
+            Some(Ejection::Failures) => self.finds_failures(state.circuit()),
+            Some(Ejection::SuccessRate) => self.finds_worse(state.circuit().behind()),
+            None => false,
+        }
+    }
+
+    /// What keeps an endpoint from being taken out.
+    fn obstacle(&self, seats: &[Seat], index: usize, now: Moment) -> Option<HeldBack> {
+        let is_other_up =
+            (0..).zip(seats).any(|(other, seat)| other != index && seat.state.is_unbroken_and_open(now));
+        let broken = seats.iter().filter(|seat| seat.state.is_broken()).count();
+        let share = (broken + 1) * 100 <= self.ejected_percent_max as usize * seats.len();
+        match (is_other_up, share || broken == 0) {
+            (false, _) => Some(HeldBack::LastUp),
+            (true, false) => Some(HeldBack::Share),
+            (true, true) => None,
+        }
+    }
+
+    /// The results of a period, which are forgotten with this. `None`: not enough of them, to hold anything against it, either.
+    fn result(&self, index: usize, seat: &Seat) -> Option<PeriodResult> {
+        let (all, failed) = seat.state.circuit().take_period();
+        let is_heard = all >= self.requests_min.max(1) && !seat.state.is_broken();
+        if !is_heard && !seat.state.is_broken() {
+            seat.state.circuit().is_like_others();
+        }
+        is_heard.then_some(PeriodResult { index, all, failed })
+    }
 }
 
 /// Why a breaker took an endpoint out.
@@ -91,16 +127,22 @@ pub enum HeldBack {
 /// algorithm that avoids failures stops measuring an endpoint when it has had bad luck.
 const DOUBT: f64 = 5.0;
 
-/// The breakers of a cluster.
+/// The breakers of a cluster, as one snapshot has them. Requests of earlier snapshots may end long after a reload: what they tell is
+/// judged by the thresholds in force, which all snapshots share, and not by those that they began with.
 #[derive(Debug)]
 pub(crate) struct Breakers {
-    breaker: Breaker,
+    breaker: Option<Breaker>,
+    /// Which of those that came into force this one is; 0: it has not.
+    turn: AtomicU32,
     shared: Arc<Shared>,
 }
 
 /// By all workers, and all snapshots of the cluster.
 #[derive(Debug, Default)]
 struct Shared {
+    in_force: Mutex<Option<Breaker>>,
+    /// The turn of those.
+    turn: AtomicU32,
     /// When the period ends. 0: none has begun.
     period_ends: AtomicU64,
     /// Held while endpoints are taken out, so that two at once cannot be one too many. Only ever tried.
@@ -108,62 +150,89 @@ struct Shared {
 }
 
 impl Breakers {
-    /// Without `previous` they have just been switched on: what was seen before they were switched off says nothing now.
-    pub(crate) fn new(breaker: Breaker, seats: &[Seat], previous: Option<&Breakers>) -> Self {
-        if previous.is_none() {
-            seats
-                .iter()
-                .filter(|seat| !seat.state.is_broken())
-                .for_each(|seat| seat.state.circuit().forget());
+    pub(crate) fn new(breaker: Option<Breaker>, previous: Option<&Breakers>) -> Self {
+        let shared = previous.map(|previous| Arc::clone(&previous.shared)).unwrap_or_default();
+        Self { breaker, turn: AtomicU32::new(0), shared }
+    }
+
+    /// This one's thresholds are those that count from now on. Whoever is out for a reason that is none by them comes back.
+    pub(crate) fn come_into_force(&self, seats: &[Seat], now: Moment) {
+        let mut in_force = self.shared.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *in_force, self.breaker);
+        let turn = self.shared.turn.load(Relaxed).wrapping_add(1).max(1);
+        self.turn.store(turn, Relaxed);
+        self.shared.turn.store(turn, Relaxed);
+        for state in seats.iter().map(|seat| &seat.state) {
+            match self.breaker {
+                // Just switched on: what was seen before says nothing now.
+                Some(_) if !state.is_broken() && before.is_none() => state.circuit().forget(),
+                _ if !state.is_broken() => {}
+                Some(breaker) if breaker.keeps_out(state) => {
+                    if before.is_some_and(|before| breaker.waits_less_than(&before)) {
+                        state.circuit().wait_at_most(breaker.out_for.min(breaker.out_for_max), now);
+                    }
+                }
+                _ => state.mend(now),
+            }
         }
-        Self { breaker, shared: previous.map(|previous| Arc::clone(&previous.shared)).unwrap_or_default() }
+    }
+
+    /// The thresholds that count; `None`: there are no breakers any more.
+    fn in_force(&self) -> Option<Breaker> {
+        if self.turn.load(Relaxed) == self.shared.turn.load(Relaxed) {
+            return self.breaker;
+        }
+        *self.shared.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One result of the endpoint at this position. Of one that is out, only the trial's says anything.
     pub(crate) fn learn(&self, seats: &[Seat], index: usize, is_trial: bool, failed: bool, now: Moment) {
         let Some(seat) = seats.get(index) else { return };
+        let Some(breaker) = self.in_force() else {
+            if is_trial {
+                seat.state.mend(now);
+            }
+            return;
+        };
         let circuit = seat.state.circuit();
         if seat.state.is_broken() {
             match (is_trial, failed) {
                 (false, _) => {}
                 (true, false) => seat.state.mend(now),
-                (true, true) => circuit.wait(circuit.doubled(&self.breaker), now),
+                (true, true) => circuit.wait(circuit.doubled(&breaker), now),
             }
             return;
         }
         circuit.count(failed);
-        if failed && self.breaker.finds_failures(circuit) {
-            self.eject(seats, index, Ejection::Failures, now);
+        if failed && breaker.finds_failures(circuit) {
+            self.eject(&breaker, seats, index, Ejection::Failures, now);
         }
-        self.judge_if_due(seats, now);
+        self.judge_if_due(&breaker, seats, now);
     }
 
-    fn judge_if_due(&self, seats: &[Seat], now: Moment) {
-        let Some(margin) = self.breaker.margin_percent else { return };
+    fn judge_if_due(&self, breaker: &Breaker, seats: &[Seat], now: Moment) {
+        let Some(margin) = breaker.margin_percent else { return };
         let ends = self.shared.period_ends.load(Relaxed);
-        let next = (now + self.breaker.period).0;
+        let next = (now + breaker.period).0;
         let is_mine =
             now.0 >= ends && self.shared.period_ends.compare_exchange(ends, next, Relaxed, Relaxed).is_ok();
         if is_mine {
             let results: Vec<_> =
-                (0..).zip(seats).filter_map(|(index, seat)| self.result(index, seat)).collect();
+                (0..).zip(seats).filter_map(|(index, seat)| breaker.result(index, seat)).collect();
             if ends != 0 {
-                self.judge(seats, results, margin, now);
+                self.judge(breaker, seats, results, margin, now);
             }
         }
     }
 
-    /// The results of a period, which are forgotten with this. `None`: not enough of them, to hold anything against it, either.
-    fn result(&self, index: usize, seat: &Seat) -> Option<PeriodResult> {
-        let (all, failed) = seat.state.circuit().take_period();
-        let is_heard = all >= self.breaker.requests_min.max(1) && !seat.state.is_broken();
-        if !is_heard {
-            seat.state.circuit().is_like_others();
-        }
-        is_heard.then_some(PeriodResult { index, all, failed })
-    }
-
-    fn judge(&self, seats: &[Seat], mut results: Vec<PeriodResult>, margin: u32, now: Moment) {
+    fn judge(
+        &self,
+        breaker: &Breaker,
+        seats: &[Seat],
+        mut results: Vec<PeriodResult>,
+        margin: u32,
+        now: Moment,
+    ) {
         results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
         let Some(median) = median(&results) else {
             for seat in results.iter().filter_map(|result| seats.get(result.index)) {
@@ -181,24 +250,24 @@ impl Breakers {
                 if let Some(seat) = seats.get(result.index) {
                     seat.state.circuit().keep(result, median, excess - chance);
                 }
-                self.eject(seats, result.index, Ejection::SuccessRate, now);
+                self.eject(breaker, seats, result.index, Ejection::SuccessRate, now);
             } else if let Some(seat) = seats.get(result.index) {
                 seat.state.circuit().is_like_others();
             }
         }
     }
 
-    fn eject(&self, seats: &[Seat], index: usize, reason: Ejection, now: Moment) {
+    fn eject(&self, breaker: &Breaker, seats: &[Seat], index: usize, reason: Ejection, now: Moment) {
         let Ok(_guard) = self.shared.ejecting.try_lock() else { return };
         let Some(seat) = seats.get(index) else { return };
         if seat.state.is_broken() {
             return;
         }
         let circuit = seat.state.circuit();
-        if let Some(why) = self.obstacle(seats, index, now) {
+        if let Some(why) = breaker.obstacle(seats, index, now) {
             return circuit.count_held_back(reason, why);
         }
-        circuit.wait(circuit.first_wait(&self.breaker, now), now);
+        circuit.wait(circuit.first_wait(breaker, now), now);
         seat.state.trip(reason);
     }
 
@@ -212,29 +281,17 @@ impl Breakers {
         reason: Ejection,
         now: Moment,
     ) -> Option<HeldBack> {
+        let breaker = self.in_force()?;
         let seat = seats.get(index).filter(|seat| !seat.state.is_broken())?;
         let circuit = seat.state.circuit();
         let is_found = match reason {
-            Ejection::Failures => self.breaker.finds_failures(circuit),
+            Ejection::Failures => breaker.finds_failures(circuit),
             Ejection::SuccessRate => {
                 let ends = Moment(self.shared.period_ends.load(Relaxed));
-                now.since(ends) < self.breaker.period && self.breaker.finds_worse(circuit.behind())
+                now.since(ends) < breaker.period && breaker.finds_worse(circuit.behind())
             }
         };
-        is_found.then(|| self.obstacle(seats, index, now)).flatten()
-    }
-
-    /// What keeps an endpoint from being taken out.
-    fn obstacle(&self, seats: &[Seat], index: usize, now: Moment) -> Option<HeldBack> {
-        let is_other_up =
-            (0..).zip(seats).any(|(other, seat)| other != index && seat.state.is_unbroken_and_open(now));
-        let broken = seats.iter().filter(|seat| seat.state.is_broken()).count();
-        let share = (broken + 1) * 100 <= self.breaker.ejected_percent_max as usize * seats.len();
-        match (is_other_up, share || broken == 0) {
-            (false, _) => Some(HeldBack::LastUp),
-            (true, false) => Some(HeldBack::Share),
-            (true, true) => None,
-        }
+        is_found.then(|| breaker.obstacle(seats, index, now)).flatten()
     }
 }
 
@@ -413,6 +470,7 @@ impl Circuit {
 
     pub(crate) fn mend(&self, now: Moment) {
         self.failures_in_a_row.store(0, Relaxed);
+        self.is_like_others();
         self.mended.store(now.0, Relaxed);
     }
 
@@ -452,6 +510,13 @@ impl Circuit {
         let waited = Duration::from_nanos(self.waited.load(Relaxed));
         let is_again = !waited.is_zero() && now.since(Moment(self.mended.load(Relaxed))) < waited;
         if is_again { self.doubled(breaker) } else { breaker.out_for.min(breaker.out_for_max) }
+    }
+
+    /// The next trial is due after so long at most.
+    fn wait_at_most(&self, span: Duration, now: Moment) {
+        if self.due() > now + span {
+            self.wait(span, now);
+        }
     }
 
     fn doubled(&self, breaker: &Breaker) -> Duration {

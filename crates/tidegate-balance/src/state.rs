@@ -245,6 +245,14 @@ impl EndpointState {
         self.remarks() & BROKEN != 0
     }
 
+    pub(crate) fn broken_by(&self) -> Option<Ejection> {
+        match self.remarks() {
+            broken if broken & BROKEN_BY_FAILURES != 0 => Some(Ejection::Failures),
+            broken if broken & BROKEN_BY_SUCCESS_RATE != 0 => Some(Ejection::SuccessRate),
+            _ => None,
+        }
+    }
+
     fn is_waiting(&self, now: Moment) -> bool {
         self.is_broken() && self.circuit.due() > now
     }

@@ -37,7 +37,10 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
 }
 
 fn cluster(algorithm: Algorithm, count: usize, breaker: Breaker) -> Balancer {
-    Balancer::new(algorithm, endpoints(&vec![1; count]), None).with_breaker(Some(breaker), None)
+    let balancer =
+        Balancer::new(algorithm, endpoints(&vec![1; count]), None).with_breaker(Some(breaker), None);
+    balancer.come_into_force(Moment(0));
+    balancer
 }
 
 fn pick(now: u64, random: u64) -> Pick<'static> {
@@ -236,15 +239,22 @@ fn whoever_was_hardly_asked_in_a_period_is_held_back_no_more() {
 }
 
 fn reloaded(before: &Balancer, breaker: Option<Breaker>) -> Balancer {
-    Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(before))
-        .with_breaker(breaker, Some(before))
+    reloaded_at(before, breaker, SECOND)
+}
+
+fn reloaded_at(before: &Balancer, breaker: Option<Breaker>, now: u64) -> Balancer {
+    let after = Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(before))
+        .with_breaker(breaker, Some(before));
+    after.come_into_force(Moment(now));
+    after
 }
 
 #[test]
 fn only_whom_the_present_configuration_would_take_out_is_held_back() {
-    let before = with_one_held_back();
-    let held =
-        |breaker| held_back(&reloaded(&before, Some(breaker)), Ejection::SuccessRate, 6 * SECOND).len();
+    let held = |breaker| {
+        let after = reloaded_at(&with_one_held_back(), Some(breaker), 6 * SECOND);
+        held_back(&after, Ejection::SuccessRate, 6 * SECOND).len()
+    };
     let same = Breaker { failures: 0, ejected_percent_max: 30, ..BREAKER };
     for (breaker, expected, why) in [
         (same, 1, "nothing has changed"),
@@ -279,10 +289,104 @@ fn requests_that_end_after_a_reload_hold_nobody_back_by_the_rules_of_before() {
     let late = before.pick(&pick(SECOND, 0)).expect("the last one");
     let after = reloaded(&before, Some(Breaker { failures: 50, ..BREAKER }));
     late.settle(answered(500), Moment(SECOND));
-    assert_eq!(held_back(&before, Ejection::Failures, SECOND), [0]);
-    assert_eq!(held_back(&after, Ejection::Failures, SECOND), [0; 0]);
+    for balancer in [&before, &after] {
+        assert_eq!(held_back(balancer, Ejection::Failures, SECOND), [0; 0]);
+    }
     fail(&after, 45);
     assert_eq!(held_back(&after, Ejection::Failures, SECOND), [0], "the row goes on");
+}
+
+/// Four endpoints of which the first is out, after five failures in a row.
+fn with_one_out() -> Balancer {
+    let balancer =
+        cluster(Algorithm::RoundRobin, 4, Breaker { out_for_max: 40 * BREAKER.out_for, ..BREAKER });
+    (0..5).for_each(|_| fail_first(&balancer));
+    assert_eq!(out(&balancer, SECOND), [0]);
+    balancer
+}
+
+fn fail_first(balancer: &Balancer) {
+    let lease = balancer.pick(&Pick { tried: &[1, 2, 3], ..pick(SECOND, 0) }).expect("it is up");
+    lease.settle(answered(500), Moment(SECOND));
+}
+
+#[test]
+fn a_reload_brings_back_whom_its_thresholds_would_not_have_taken_out() {
+    let same = Breaker { out_for_max: 40 * BREAKER.out_for, ..BREAKER };
+    for (breaker, expected, why) in [
+        (Some(same), 1, "nothing has changed"),
+        (Some(Breaker { failures: 3, ..same }), 1, "it would be out all the more"),
+        (Some(Breaker { margin_percent: None, ..same }), 1, "that was not the reason"),
+        (Some(Breaker { failures: 6, ..same }), 0, "five are too few"),
+        (Some(Breaker { failures: 0, ..same }), 0, "however many"),
+        (None, 0, "there is no breaker"),
+    ] {
+        let after = reloaded(&with_one_out(), breaker);
+        assert_eq!(out(&after, SECOND).len(), expected, "{why}");
+    }
+}
+
+#[test]
+fn a_reload_that_lets_wait_less_brings_the_trial_nearer_and_another_does_not() {
+    let before = with_one_out();
+    let same = Breaker { out_for_max: 40 * BREAKER.out_for, ..BREAKER };
+    let due = |balancer: &Balancer| balancer.endpoints()[0].state.trial_due();
+    let at_first = due(&before);
+    assert_eq!(due(&reloaded_at(&before, Some(same), 2 * SECOND)), at_first);
+    let sooner = Breaker { out_for: BREAKER.out_for / 10, ..same };
+    let after = reloaded_at(&before, Some(sooner), 2 * SECOND);
+    assert_eq!(due(&after), Some(Moment(2 * SECOND) + BREAKER.out_for / 10));
+    assert_eq!(out(&after, 2 * SECOND), [0], "it is not up for that");
+}
+
+#[test]
+fn whoever_is_out_by_its_success_rate_stays_so_over_a_reload_that_changes_nothing() {
+    let before = with_one_held_back();
+    let same = Breaker { failures: 0, ejected_percent_max: 30, ..BREAKER };
+    let gone = out(&before, 6 * SECOND);
+    assert_eq!(gone.len(), 1);
+    // Two periods later nothing is known but why it went.
+    for step in 600..1_400_u64 {
+        let pick = Pick { tried: &gone, ..pick(step * 10 * MS, 0) };
+        let lease = before.pick(&pick).expect("somebody is up");
+        lease.settle(answered(200), Moment(step * 10 * MS));
+    }
+    let now = 14 * SECOND;
+    let is_broken = |balancer: &Balancer| {
+        balancer.endpoints().iter().filter(|endpoint| endpoint.state.waiting_for_trial().is_some()).count()
+    };
+    assert_eq!(is_broken(&before), 1);
+    assert_eq!(is_broken(&reloaded_at(&before, Some(same), now)), 1);
+    assert_eq!(is_broken(&reloaded_at(&before, Some(Breaker { margin_percent: None, ..same }), now)), 0);
+}
+
+#[test]
+fn requests_of_before_a_reload_take_nobody_out_by_thresholds_that_are_gone() {
+    for breaker in [None, Some(Breaker { failures: 50, margin_percent: None, ..BREAKER })] {
+        let before = cluster(Algorithm::RoundRobin, 4, BREAKER);
+        let late: Vec<_> = (0..6)
+            .map(|_| before.pick(&Pick { tried: &[1, 2, 3], ..pick(SECOND, 0) }).expect("it is up"))
+            .collect();
+        let after = reloaded(&before, breaker);
+        for lease in late {
+            lease.settle(answered(500), Moment(SECOND));
+        }
+        assert_eq!(out(&after, SECOND), [0; 0], "{breaker:?}");
+    }
+}
+
+#[test]
+fn what_is_made_and_never_comes_into_force_changes_nothing() {
+    let balancer = with_one_out();
+    let never = Balancer::new(Algorithm::RoundRobin, balancer.endpoints().to_vec(), Some(&balancer))
+        .with_breaker(None, Some(&balancer));
+    assert_eq!(out(&never, SECOND), [0]);
+    let tried = [0, 2, 3];
+    for _ in 0..5 {
+        let lease = balancer.pick(&Pick { tried: &tried, ..pick(SECOND, 0) }).expect("it is up");
+        lease.settle(answered(500), Moment(SECOND));
+    }
+    assert_eq!(out(&balancer, SECOND), [0, 1], "the thresholds of before count");
 }
 
 #[test]

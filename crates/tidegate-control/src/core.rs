@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_balance::States;
 use tidegate_config::{Config, RequestLimit, Workers};
+use tidegate_proxy::snapshot::Snapshot;
 use tidegate_proxy::worker::Command;
 use tidegate_telemetry::Registry;
 use tidegate_telemetry::families::{CONFIG_RELOAD_OK, CONFIG_RELOADED_AT, CONFIG_RELOADS};
@@ -91,6 +92,7 @@ impl Core {
         warn_of_lost_cookies(&config, &options.voice);
         names::resolve(unresolved, &options.voice).await;
         let requests = Arc::new(AtomicUsize::new(0));
+        come_into_force(&snapshot);
         let fleet = Fleet::start(&snapshot, &registry, logs.ends(), &requests)?;
         let current = Previous { config: Arc::new(config), snapshot };
         let overview = Arc::new(Overview::new(registry, count, requests, current));
@@ -137,6 +139,7 @@ impl Core {
         );
         names::resolve(unresolved, &self.voice).await;
 
+        come_into_force(&snapshot);
         self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
         let opened: Vec<_> = bound.iter().map(|bound| Arc::clone(&bound.listening.key)).collect();
         self.listen(bound);
@@ -185,6 +188,7 @@ impl Core {
         let current = self.overview.current();
         let Lowered { snapshot, unresolved } = with_credentials(&current, &self.states, &self.credentials);
         names::resolve(unresolved, &self.voice).await;
+        come_into_force(&snapshot);
         self.fleet.tell(|| Command::Publish(Arc::clone(&snapshot)));
         self.overview.replace(Previous { config: Arc::clone(&current.config), snapshot });
         self.checks.follow(&self.overview).await;
@@ -348,6 +352,12 @@ impl Core {
             self.voice.warning("the last lines of the access log could not be written");
         }
     }
+}
+
+/// Just before workers get it: what it says of breakers counts for requests of earlier ones, too.
+fn come_into_force(snapshot: &Snapshot) {
+    let now = tidegate_proxy::now();
+    snapshot.clusters.iter().for_each(|cluster| cluster.balancer.come_into_force(now));
 }
 
 fn warn_of_lost_cookies(config: &Config, voice: &Voice) {
