@@ -166,13 +166,18 @@ impl Breakers {
             match self.breaker {
                 // Just switched on: what was seen before says nothing now.
                 Some(_) if !state.is_broken() && before.is_none() => state.circuit().forget(),
-                _ if !state.is_broken() => {}
+                // How long anybody waited by other thresholds is no measure for these.
+                _ if !state.is_broken() && before == self.breaker => {}
+                _ if !state.is_broken() => state.circuit().forget_wait(),
                 Some(breaker) if breaker.keeps_out(state) => {
                     if before.is_some_and(|before| breaker.waits_less_than(&before)) {
                         state.circuit().wait_at_most(breaker.out_for.min(breaker.out_for_max), now);
                     }
                 }
-                _ => state.mend(now),
+                _ => {
+                    state.mend(now);
+                    state.circuit().forget_wait();
+                }
             }
         }
     }
@@ -452,6 +457,12 @@ impl Circuit {
         self.period.store(0, Relaxed);
         self.release(Ejection::Failures);
         self.is_like_others();
+        self.forget_wait();
+    }
+
+    /// The next time that it is taken out is the first.
+    fn forget_wait(&self) {
+        self.waited.store(0, Relaxed);
     }
 
     fn held(&self, reason: Ejection) -> &Held {

@@ -339,6 +339,27 @@ fn a_reload_that_lets_wait_less_brings_the_trial_nearer_and_another_does_not() {
     assert_eq!(out(&after, 2 * SECOND), [0], "it is not up for that");
 }
 
+/// What it waited by the thresholds of before is not doubled.
+#[test]
+fn whoever_comes_back_with_a_reload_is_taken_out_for_the_first_time_after_it() {
+    let short = Breaker { failures: 6, out_for: BREAKER.out_for / 10, ..BREAKER };
+    for is_off_between in [false, true] {
+        let mut after = with_one_out();
+        if is_off_between {
+            after = reloaded_at(&after, None, 2 * SECOND);
+        }
+        after = reloaded_at(&after, Some(short), 2 * SECOND);
+        let others: Vec<_> = (1..after.endpoints().len()).collect();
+        for _ in 0..6 {
+            let lease = after.pick(&Pick { tried: &others, ..pick(2 * SECOND, 0) }).expect("it is up");
+            lease.settle(answered(500), Moment(2 * SECOND));
+        }
+        assert_eq!(out(&after, 2 * SECOND), [0], "off between: {is_off_between}");
+        let due = after.endpoints()[0].state.trial_due();
+        assert_eq!(due, Some(Moment(2 * SECOND) + short.out_for), "off between: {is_off_between}");
+    }
+}
+
 #[test]
 fn whoever_is_out_by_its_success_rate_stays_so_over_a_reload_that_changes_nothing() {
     let before = with_one_held_back();

@@ -86,7 +86,8 @@ fn an_error_rate_that_all_share_costs_nothing() {
     }
 }
 
-/// What a failure is worth must not fill the endpoints that never fail until everybody queues there.
+/// What a failure is worth must not fill the endpoints that never fail until everybody queues there: the less, the less often the others
+/// fail.
 #[test]
 fn a_part_of_the_fleet_that_fails_a_little_is_not_avoided_at_any_price() {
     let cases = [
@@ -95,7 +96,7 @@ fn a_part_of_the_fleet_that_fails_a_little_is_not_avoided_at_any_price() {
         (5, 5, 0.001, 0.8, 1.1),
         (8, 2, 0.01, 0.8, 1.1),
         (5, 5, 0.03, 0.75, 1.15),
-        (4, 4, 0.1, 0.8, 1.5),
+        (4, 4, 0.1, 0.8, 4.0),
     ];
     for (sound, failing, part, load, ratio_max) in cases {
         let endpoints =
@@ -106,7 +107,22 @@ fn a_part_of_the_fleet_that_fails_a_little_is_not_avoided_at_any_price() {
         println!(
             "{failing} beside {sound} fail {part}: mean {ratio:.3} times that of least request, failed {failed:.5} instead of {failed_least:.5}"
         );
-        assert!(ratio < ratio_max && failed < 1.2 * failed_least);
+        // Of some fifty failures seven more are chance.
+        assert!(ratio < ratio_max && failed < 1.2 * failed_least + 0.000_2);
+    }
+}
+
+/// However many slots it has: what is believed of them well below saturation is far too little.
+#[test]
+fn an_endpoint_that_fails_now_and_then_is_left_alone_where_nobody_has_to_wait() {
+    for (slots, part) in [(4, 0.1), (16, 0.1), (64, 0.1), (64, 0.3)] {
+        let endpoints = format!(
+            "count = 3\nslots = {slots}\n[[endpoints]]\nslots = {slots}\nfails = {{ part = {part} }}"
+        );
+        let (adaptive, least) = run(&lab(&between(15, 45, 0.5), &endpoints), 35);
+        let (failed, failed_least) = (adaptive.errors(), least.errors());
+        println!("{slots} slots, {part} fail: failed {failed:.5} instead of {failed_least:.5}");
+        assert!(failed < 0.2 * failed_least);
     }
 }
 

@@ -51,6 +51,12 @@ const INDIFFERENCE: f32 = 0.1;
 /// that: a request that waits makes all behind it wait too, and a pick does not count those (Naor, "The regulation of queue size by
 /// levying tolls", Econometrica 37(1), 1969).
 const FAILURE_COST: f32 = 20.0;
+/// The same of an endpoint that fails so often, or more often: it is broken, and how many requests its slots stand for is known too
+/// poorly well below saturation to let it have some of them.
+const FAILURE_COST_OFTEN: f32 = 100.0;
+const OFTEN: f32 = 0.08;
+/// Nobody waits longer than that, in service times, whatever for: where half of a fleet is broken, the rest must not be filled for ever.
+const TOLL_MAX: f32 = 20.0;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
 const ERROR_DOUBT: f32 = 6.0;
@@ -224,7 +230,9 @@ impl Fleet {
         let is_accident = rate <= ACCIDENT_MAX && record.offences(normal) <= 0.0;
         let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate) };
         let service = self.log_parallelism.get().exp();
-        state.standing().error_cost.set(FAILURE_COST * service * excess);
+        let often = (excess / OFTEN).min(1.0);
+        let price = FAILURE_COST + (FAILURE_COST_OFTEN - FAILURE_COST) * often;
+        state.standing().error_cost.set((price * excess).min(TOLL_MAX) * service);
     }
 
     /// What is left of an endpoint's difference once chance is taken out of it.
