@@ -352,8 +352,13 @@ fn an_endpoint_that_wants_no_more_of_a_request_has_answered_it() {
 
 #[test]
 fn what_the_endpoint_sets_is_kept_to() {
+    assert_eq!(Connection::to_endpoint(ASKS, STREAMS_MAX).endpoint_streams_max(), 10, "as is supposed");
     let mut connection = settled();
-    assert_eq!((connection.endpoint_streams_max(), connection.takes_tunnels()), (10, false));
+    assert_eq!(
+        (connection.endpoint_streams_max(), connection.takes_tunnels()),
+        (u32::MAX, false),
+        "it set no limit"
+    );
     let set = |id: u8, value: u32| [&[0, id][..], &value.to_be_bytes()].concat();
     let settings = [set(3, 7), set(8, 1), set(4, 3)].concat();
     assert_eq!(take(&mut connection, &frame(SETTINGS, 0, 0, &settings)).1, None);

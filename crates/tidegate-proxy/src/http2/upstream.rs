@@ -136,7 +136,7 @@ impl Http2Pool {
     ) -> Http2Request {
         let asks = Asks {
             scheme: stream.scheme(),
-            streams_max: self.allowed.get().unwrap_or(STREAMS_MAX),
+            streams_max: self.allowed.get().unwrap_or(STREAMS_MAX).max(1),
             window_bytes: WINDOW_BYTES,
             head_bytes_max: head_bytes_max.saturating_mul(HEAD_SPARE_TIMES),
             accept_key: websocket::accept,
