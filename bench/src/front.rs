@@ -6,7 +6,7 @@ mod tls;
 
 use crate::process::{Core, Process, pinned};
 use crate::run::{answer, progress, raise_descriptor_limit};
-use peers::{Peer, Running, Stage};
+use peers::{AccessLog, Peer, Running, Stage};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,17 +36,24 @@ struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
     Http2,
+    /// The same, with a line in a log for each request.
+    Http2Logged,
     Full,
     Resumed,
     Large,
 }
 
 impl Load {
-    const ALL: [Self; 4] = [Self::Http2, Self::Full, Self::Resumed, Self::Large];
+    const ALL: [Self; 5] = [Self::Http2, Self::Http2Logged, Self::Full, Self::Resumed, Self::Large];
+
+    fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::Http2Logged)
+    }
 
     fn title(self) -> &'static str {
         match self {
             Self::Http2 => "HTTP/2 to HTTP/1.1, 128-byte answers, 16 connections x 32 streams",
+            Self::Http2Logged => "The same with an access log",
             Self::Full => "TLS 1.3, full handshake and one request",
             Self::Resumed => "TLS 1.3, resumed handshake and one request",
             Self::Large => "1 MiB answers over TLS 1.3, 16 connections",
@@ -99,8 +106,8 @@ fn parse(words: &[&str]) -> Result<Options, String> {
 fn measure(options: &Options) -> Result<String, String> {
     let stage = Stage::set(options.tidegate.clone())?;
     let _serving = stage.start_endpoints()?;
-    let running: Vec<Running> =
-        Peer::ALL.into_iter().map(|peer| stage.start(peer)).collect::<Result<_, _>>()?;
+    let all = |log| Peer::ALL.into_iter().map(|peer| stage.start(peer, log)).collect::<Result<Vec<_>, _>>();
+    let (running, logging) = (all(AccessLog::Off)?, all(AccessLog::On)?);
     let mut page = String::new();
     let _ = writeln!(
         page,
@@ -110,9 +117,10 @@ fn measure(options: &Options) -> Result<String, String> {
         options.rounds
     );
     for load in Load::ALL {
-        table(&mut page, load, &running, options, &stage.caller)?;
+        let running = if load == Load::Http2Logged { &logging } else { &running };
+        table(&mut page, load, running, options, &stage.caller)?;
     }
-    drop(running);
+    drop((running, logging));
     idle(&mut page, &stage)?;
     Ok(page)
 }
@@ -125,7 +133,7 @@ fn table(
     caller: &Caller,
 ) -> Result<(), String> {
     let compared: Vec<&Running> =
-        running.iter().filter(|one| load == Load::Http2 || one.peer.is_compared_by_http1()).collect();
+        running.iter().filter(|one| load.is_http2() || one.peer.is_compared_by_http1()).collect();
     let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); compared.len()];
     for one in &compared {
         once(load, one, options.requests / 10, caller)?; // warm
@@ -168,7 +176,7 @@ fn table(
 fn once(load: Load, one: &Running, requests: u32, caller: &Caller) -> Result<f64, String> {
     let before = one.process.cpu_ns();
     let count = match load {
-        Load::Http2 => http2(one, requests)?,
+        Load::Http2 | Load::Http2Logged => http2(one, requests)?,
         Load::Full => handshakes(one, requests / 100, &caller.forgetful(), false)?,
         Load::Resumed => handshakes(one, requests / 100, &caller.mindful(), true)?,
         Load::Large => large(one, requests / 60)?,
@@ -256,7 +264,7 @@ fn each_kib(
     peer: Peer,
     call: impl Fn(SocketAddr) -> Result<Call, String>,
 ) -> Result<f64, String> {
-    let one = stage.start(peer)?; // afresh: what others left in its heap would hide these
+    let one = stage.start(peer, AccessLog::Off)?; // afresh: what others left in its heap would hide these
     drop(call(one.tls)?);
     let before = settled_kib(&one.process);
     let calls: Vec<_> = (0..IDLE_CONNECTIONS).map(|_| call(one.tls)).collect::<Result<_, _>>()?;

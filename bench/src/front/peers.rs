@@ -6,7 +6,7 @@ use crate::address::{self, Reserved};
 use crate::peers::{installed, ourselves};
 use crate::process::{Core, Process, Scratch, pinned};
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -39,12 +39,21 @@ impl Peer {
     }
 }
 
+/// Whether there is a line in a log for each request, kept as each peer is usually made to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessLog {
+    Off,
+    On,
+}
+
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) scratch: Scratch,
     endpoints: [Reserved; 2],
     tidegate: PathBuf,
     pub(crate) caller: Caller,
+    /// Where HAProxy's lines go: nobody reads them, and what there is no room for is dropped.
+    syslog: UdpSocket,
 }
 
 #[derive(Debug)]
@@ -62,7 +71,8 @@ impl Stage {
         scratch.write("cert.pem", &cert)?;
         scratch.write("key.pem", &key)?;
         scratch.write("both.pem", &format!("{cert}{key}"))?;
-        Ok(Self { scratch, endpoints: [address::reserve()?, address::reserve()?], tidegate, caller })
+        let syslog = UdpSocket::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+        Ok(Self { scratch, endpoints: [address::reserve()?, address::reserve()?], tidegate, caller, syslog })
     }
 
     pub(crate) fn start_endpoints(&self) -> Result<Process, String> {
@@ -77,9 +87,9 @@ impl Stage {
         Ok(serving)
     }
 
-    pub(crate) fn start(&self, peer: Peer) -> Result<Running, String> {
+    pub(crate) fn start(&self, peer: Peer, log: AccessLog) -> Result<Running, String> {
         let [clear, tls, admin] = address::free()?;
-        let words = self.command_line(peer, clear, tls, admin)?;
+        let words = self.command_line(peer, log, clear, tls, admin)?;
         let (program, arguments) = words.split_first().ok_or("an empty command")?;
         let mut command = pinned(Core::Measured, Path::new(program));
         command.args(arguments).stdout(Stdio::null());
@@ -98,18 +108,39 @@ impl Stage {
         Ok(Running { peer, process, clear, tls })
     }
 
+    /// What makes the peer keep such a log, in its own words.
+    fn log_lines(&self, peer: Peer, log: AccessLog) -> Result<String, String> {
+        let file = self.scratch.path(&format!("{}-access.log", peer.name()));
+        let file = file.display();
+        Ok(match (peer, log) {
+            (Peer::Tidegate, AccessLog::On) => format!("[log]\naccess = \"{file}\""),
+            (Peer::Nginx, AccessLog::On) => format!("access_log {file} combined buffer=64k flush=1s;"),
+            (Peer::Haproxy, AccessLog::On) => {
+                let syslog = self.syslog.local_addr().map_err(|error| error.to_string())?;
+                format!("log {syslog} local0\n    option httplog")
+            }
+            (Peer::Nghttpx, AccessLog::On) => format!("--accesslog-file={file}"),
+            (Peer::Tidegate | Peer::Haproxy, AccessLog::Off) => String::new(),
+            (Peer::Nginx, AccessLog::Off) => "access_log off;".into(),
+            (Peer::Nghttpx, AccessLog::Off) => "--accesslog-file=/dev/null".into(),
+        })
+    }
+
     fn command_line(
         &self,
         peer: Peer,
+        log: AccessLog,
         clear: SocketAddr,
         tls: SocketAddr,
         admin: SocketAddr,
     ) -> Result<Vec<String>, String> {
         let [a, b] = self.endpoints.each_ref().map(|one| one.address);
+        let log = self.log_lines(peer, log)?;
         let configured = |name: &str, template: &str| -> Result<String, String> {
             let scratch = self.scratch.path("");
             let text = template
                 .replace("@SCRATCH@", scratch.to_string_lossy().trim_end_matches('/'))
+                .replace("@LOG@", &log)
                 .replace("@CLEAR@", &clear.to_string())
                 .replace("@TLS@", &tls.to_string())
                 .replace("@ADMIN@", &admin.to_string())
@@ -138,7 +169,7 @@ impl Stage {
                 words.extend(
                     ["--workers=1", "--single-process", "--no-ocsp", "--conf=/dev/null"].map(str::to_owned),
                 );
-                words.extend(["--accesslog-file=/dev/null", "--errorlog-file=/dev/null"].map(str::to_owned));
+                words.extend([log, "--errorlog-file=/dev/null".to_owned()]);
                 words.extend(
                     ["key.pem", "cert.pem"]
                         .map(|file| self.scratch.path(file).to_string_lossy().into_owned()),

@@ -29,9 +29,11 @@ pub struct Asks {
 #[derive(Debug)]
 pub(crate) struct Asking {
     asks: Asks,
-    /// At once, as the endpoint allows.
-    pub(crate) streams_max: u32,
+    /// At once, as the endpoint allows; `None`: it has set no limit.
+    pub(crate) streams_max: Option<u32>,
     pub(crate) takes_tunnels: bool,
+    /// Requests that it took, as its goodbye said.
+    taken: Option<u32>,
 }
 
 /// What is asked on a stream, and the heads of what is said to it.
@@ -95,7 +97,7 @@ impl Connection {
         connection.stream_window_bytes = asks.window_bytes;
         connection.width = Width::Wide;
         connection.budget = Budget::of_endpoint();
-        connection.asking = Some(Asking { asks, streams_max: asks.streams_max, takes_tunnels: false });
+        connection.asking = Some(Asking { asks, streams_max: None, takes_tunnels: false, taken: None });
         connection
     }
 
@@ -104,9 +106,15 @@ impl Connection {
         self.frames > 0
     }
 
-    /// Requests that it takes at once.
+    /// Requests that it takes at once: without limit where it sets none (RFC 9113 §6.5.2).
     pub fn endpoint_streams_max(&self) -> u32 {
-        self.asking.as_ref().map_or(0, |asking| asking.streams_max)
+        let unsaid = |asks: &Asks| if self.is_settled() { u32::MAX } else { asks.streams_max };
+        self.asking.as_ref().map_or(0, |asking| asking.streams_max.unwrap_or_else(|| unsaid(&asking.asks)))
+    }
+
+    /// How many requests the endpoint has taken on this connection, once it has said that it takes no more (RFC 9113 §6.8).
+    pub fn taken_until_goodbye(&self) -> Option<u32> {
+        self.asking.as_ref()?.taken
     }
 
     /// Whether it takes tunnels (RFC 8441 §3).
@@ -228,8 +236,9 @@ impl Connection {
 
     /// Streams with higher numbers have not been looked at, and never will be (RFC 9113 §6.8).
     pub(crate) fn handle_goodbye(&mut self, last_stream: u32) {
-        if self.asking.is_none() {
-            return;
+        let Some(asking) = &mut self.asking else { return };
+        if last_stream <= self.last_stream {
+            asking.taken = Some(last_stream.div_ceil(2)); // ours are the odd ones
         }
         for stream in self.streams.iter_mut() {
             if stream.is_unsaid() || (stream.id > last_stream && stream.body == Body::Open) {

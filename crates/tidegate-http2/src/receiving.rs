@@ -288,17 +288,12 @@ impl Connection {
     }
 
     fn handle_settings(&mut self, payload: &[u8]) -> Result<(), Fault> {
-        if self.frames == 0
-            && let Some(asking) = &mut self.asking
-        {
-            asking.streams_max = u32::MAX; // RFC 9113 §6.5.2: "there is no limit to this value" unless it says one
-        }
         for setting in settings::read(payload) {
             match setting? {
                 Setting::TableBytes(bytes) => self.encoder.limit_table(bytes as usize),
                 Setting::Streams(streams) => {
                     if let Some(asking) = &mut self.asking {
-                        asking.streams_max = streams;
+                        asking.streams_max = Some(streams);
                     }
                 }
                 Setting::Tunnels(takes_tunnels) => {

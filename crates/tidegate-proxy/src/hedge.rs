@@ -303,7 +303,7 @@ async fn share(
 ) -> Result<Connection, Cause> {
     let pool = &endpoint.pool.http2;
     loop {
-        if let Some(request) = pool.checkout(false, &mut None) {
+        if let Some(request) = pool.checkout(None, &mut None) {
             endpoint.metrics().reused.increment();
             return Ok(Connection::shared(request));
         }

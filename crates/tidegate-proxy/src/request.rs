@@ -8,7 +8,7 @@ use crate::exchange::{self, Exchanged};
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::hedge;
-use crate::http2::Http2Request;
+use crate::http2::{Http2Request, one_of};
 use crate::https_only;
 use crate::journal::Journal;
 use crate::pump::PumpError;
@@ -375,7 +375,7 @@ async fn claim_slot(
     endpoint: &EndpointView,
 ) -> Result<Option<OwnedSemaphorePermit>, Failure> {
     let Some(slots) = &endpoint.pool.upstream.slots else { return Ok(None) };
-    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+    if let Some(slot) = one_of(slots) {
         return Ok(Some(slot));
     }
     let _pending = wait_for_connection(call, view)?;
@@ -435,11 +435,11 @@ async fn share(
     let (pool, places) = (&endpoint.pool.http2, endpoint.pool.upstream.slots.as_ref());
     let mut place = None;
     loop {
-        place = place.or_else(|| Arc::clone(places?).try_acquire_owned().ok());
-        if let Some(request) = pool.checkout(places.is_some(), &mut place) {
+        if let Some(request) = pool.checkout(places, &mut place) {
             endpoint.metrics().reused.increment();
             return Ok(request);
         }
+        place = place.or_else(|| one_of(places?));
         if (places.is_some() && place.is_none()) || pool.is_paused() {
             place = wait_for_room(call, view, endpoint, deadline, place).await?;
             continue;

@@ -7,6 +7,7 @@
 mod breach; // what an endpoint says that is no HTTP/2
 mod downstream; // one client connection
 mod driver; // its bytes, in and out, and its end
+mod farewells; // after how many requests an endpoint ends its connections
 mod guard; // what a client is waited for besides requests
 mod link; // frames, and the socket that they go through
 mod misconduct; // what a client does wrong, in words
@@ -30,4 +31,4 @@ pub(crate) use downstream::{refusal, serve};
 pub(crate) use request::Http2Request;
 pub(crate) use stream::Http2Stream;
 pub(crate) use tidegate_http2::PREFACE;
-pub(crate) use upstream::Http2Pool;
+pub(crate) use upstream::{Http2Pool, one_of};

@@ -2,6 +2,7 @@
 
 use super::PING_INTERVAL;
 use super::breach::Breach;
+use super::farewells::Farewells;
 use super::guard::Spare;
 use super::link::{Link, Taken};
 use super::request::Http2Request;
@@ -12,11 +13,12 @@ use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_http2::{Asks, Code, Connection, Fault, Progress};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// What an endpoint may send of an answer before it is read.
 const WINDOW_BYTES: u32 = 256 * 1024;
@@ -39,6 +41,7 @@ pub(crate) struct Http2Pool {
     dialled: Notify,
     /// Requests at once that the endpoint allowed last: what a new connection begins with, before it says so itself.
     allowed: Cell<Option<u32>>,
+    farewells: Rc<Farewells>,
     /// Told of whenever one more request may fit on a connection that stands.
     room: Rc<Notify>,
 }
@@ -65,6 +68,9 @@ pub(super) struct Shared {
     told: Notify,
     /// Of its pool.
     room: Rc<Notify>,
+    farewells: Rc<Farewells>,
+    /// Requests that were ever to be made on it.
+    made: Cell<u32>,
     /// While there are requests: one of the connections that the endpoint may have in use, where those are counted.
     place: RefCell<Option<OwnedSemaphorePermit>>,
     /// Nobody makes any more requests.
@@ -85,10 +91,11 @@ impl Drop for Dialling<'_> {
 }
 
 impl Http2Pool {
-    /// Room on a connection that stands. `place`: the right to use one that is not in use, where those are counted.
+    /// Room on a connection that stands. `places`: of those that may be in use, where they are counted; `place`: the right to one of them, for
+    /// a connection that has none, if there is one already.
     pub(crate) fn checkout(
         &self,
-        are_counted: bool,
+        places: Option<&Arc<Semaphore>>,
         place: &mut Option<OwnedSemaphorePermit>,
     ) -> Option<Http2Request> {
         let mut connections = self.connections.borrow_mut();
@@ -96,10 +103,9 @@ impl Http2Pool {
         if let Some(known) = connections.first() {
             self.allowed.set(Some(known.0.link.connection.borrow().endpoint_streams_max()));
         }
-        let kept = connections
-            .iter()
-            .find(|kept| kept.0.has_room() && (!are_counted || kept.0.take_place(place)))?;
-        Some(Http2Request::new(Rc::clone(&kept.0)))
+        let mut takes_place = |shared: &Shared| places.is_none_or(|places| shared.take_place(places, place));
+        let kept = connections.iter().find(|kept| kept.0.has_room() && takes_place(&kept.0))?;
+        Some(Shared::request(&kept.0))
     }
 
     /// The endpoint takes no requests at all for now, on a connection that stands: another one would be no better.
@@ -146,6 +152,8 @@ impl Http2Pool {
             breach: Cell::new(None),
             told: Notify::new(),
             room: Rc::clone(&self.room),
+            farewells: Rc::clone(&self.farewells),
+            made: Cell::new(0),
             place: RefCell::new(place),
             is_left: Cell::new(false),
             idle_since: Cell::new(None),
@@ -155,7 +163,7 @@ impl Http2Pool {
             driver.run().await;
             drop(guard);
         });
-        let request = Http2Request::new(Rc::clone(&shared));
+        let request = Shared::request(&shared);
         self.connections.borrow_mut().push(Kept(shared));
         request
     }
@@ -178,24 +186,37 @@ impl Http2Pool {
 }
 
 impl Shared {
+    fn request(shared: &Rc<Self>) -> Http2Request {
+        shared.made.set(shared.made.get().saturating_add(1));
+        Http2Request::new(Rc::clone(shared))
+    }
+
     /// The first of its requests makes it one of those in use. `false`: there are as many as may be.
-    fn take_place(&self, place: &mut Option<OwnedSemaphorePermit>) -> bool {
+    fn take_place(&self, places: &Arc<Semaphore>, place: &mut Option<OwnedSemaphorePermit>) -> bool {
         let mut taken = self.place.borrow_mut();
-        *taken = taken.take().or_else(|| place.take());
+        if taken.is_none() {
+            *taken = place.take().or_else(|| one_of(places));
+        }
         taken.is_some()
     }
 
     /// One of its requests is over.
     pub(super) fn handle_released(&self) {
-        if self.link.connection.borrow().stream_count() == 0 {
+        let connection = self.link.connection.borrow();
+        if connection.stream_count() == 0 {
             self.place.take();
+            if connection.takes_more() {
+                self.farewells.handle_none(self.made.get());
+            }
         }
+        drop(connection);
         self.room.notify_waiters();
     }
 
     fn has_room(&self) -> bool {
         let connection = self.link.connection.borrow();
-        connection.stream_count() < connection.endpoint_streams_max().min(STREAMS_MAX) as usize
+        let most = connection.endpoint_streams_max().min(STREAMS_MAX);
+        connection.stream_count() < most as usize && !self.farewells.are_due(self.made.get())
     }
 
     /// Whether the endpoint takes tunnels (RFC 8441 §3), as soon as it has said so; `None`: the connection ended before.
@@ -213,6 +234,11 @@ impl Shared {
     }
 }
 
+/// The right to one more connection in use.
+pub(crate) fn one_of(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(places).try_acquire_owned().ok()
+}
+
 /// Moves frames until the connection ends, and asks now and then whether the endpoint is there.
 struct Driver {
     shared: Rc<Shared>,
@@ -227,6 +253,7 @@ struct Driver {
     due: Option<Moment>,
     has_asked: bool,
     was_settled: bool,
+    has_left: bool,
     /// Requests at once, as the endpoint said last.
     allowed: u32,
 }
@@ -244,6 +271,7 @@ impl Driver {
             due: None,
             has_asked: false,
             was_settled: false,
+            has_left: false,
             allowed: 0,
         }
     }
@@ -269,6 +297,12 @@ impl Driver {
         if !self.was_settled && link.connection.borrow().is_settled() {
             self.was_settled = true;
             shared.told.notify_waiters();
+        }
+        if !self.has_left
+            && let Some(taken) = link.connection.borrow().taken_until_goodbye()
+        {
+            self.has_left = true;
+            shared.farewells.handle_goodbye(taken);
         }
         let allowed = link.connection.borrow().endpoint_streams_max();
         if std::mem::replace(&mut self.allowed, allowed) < allowed {
