@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use tidegate_testkit::{Endpoint, Proxy, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Gate, Proxy, Script, Then, Tidegate, eventually};
 
 /// Answers with a status that the test sets.
 struct Moody {
@@ -187,4 +187,44 @@ fn which_statuses_are_failures_can_be_said() {
     a.answers(429);
     statuses(&proxy, 10);
     assert!(ejections(&proxy, "failures") > 0.5);
+}
+
+#[test]
+fn a_reload_by_which_a_status_is_no_failure_brings_back_whom_it_took_out() {
+    let (a, b) = (Moody::new(), Moody::new());
+    let breaker = "{ failures = 3, margin_percent = \"off\", retry_after = \"5m\" }";
+    let proxy = proxy(&[&a, &b], breaker);
+    let is_out = || proxy.admin("/status").text().contains("\"down_by_failures\"");
+    a.answers(503);
+    statuses(&proxy, 20);
+    assert!(is_out());
+    proxy.reload(&config(&[&a, &b], &format!("{breaker}\nfailure_statuses = [500]")));
+    eventually("it is up", || !is_out());
+    assert_eq!(statuses(&proxy, 20).into_iter().filter(|status| *status == 503).count(), 10);
+    assert!(!is_out());
+}
+
+#[test]
+fn requests_of_before_take_nobody_out_when_their_cluster_is_back_without_a_breaker() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let endpoint = Endpoint::start(Script::new(move |visit| {
+        held.pass();
+        visit.write("HTTP/1.1 503 Moody\r\nContent-Length: 0\r\n\r\n");
+        Then::KeepAlive
+    }));
+    let slow = Moody { endpoint, status: Arc::default() };
+    let well = Moody::new();
+    let proxy = proxy(&[&slow, &well], "{ failures = 2, margin_percent = \"off\" }");
+    let mut clients: Vec<_> = (0..12).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    slow.endpoint.wait_for_requests(4);
+    proxy.reload(&config(&[&well], "false").replace("app", "other"));
+    proxy.reload(&config(&[&slow, &well], "false"));
+    gate.open();
+    let failed = clients.iter_mut().map(|client| client.reply().status).filter(|status| *status == 503);
+    assert!(failed.count() >= 4);
+    assert!(ejections(&proxy, "failures") < 0.5 && !health_is(&proxy, "down_by_failures"));
 }

@@ -2,7 +2,7 @@
 
 use crate::adaptive::Adaptive;
 use crate::bound::{Choice, LoadBound};
-use crate::breaker::{Breaker, Breakers, Ejection, HeldBack};
+use crate::breaker::{Breaker, Breakers, Ejection, Finding, HeldBack, UNANSWERED};
 use crate::candidates::{Candidates, Standard};
 use crate::least_request::LeastRequest;
 use crate::maglev::Maglev;
@@ -12,7 +12,9 @@ use crate::rendezvous::Rendezvous;
 use crate::room::Rooms;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
-use crate::{Ended, Endpoint, Lease, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch, StatusSet};
+use crate::{
+    Ended, Endpoint, InForce, Lease, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch, StatusSet,
+};
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +100,7 @@ pub enum NoEndpoint {
 #[derive(Debug)]
 pub struct Balancer {
     endpoints: Box<[Endpoint]>,
-    seats: Box<[Seat]>,
+    seats: Arc<[Seat]>,
     tiers: Tiers,
     chooser: Chooser,
     /// Present when the choice depends on what is learned.
@@ -130,7 +132,7 @@ impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
     /// are the same.
     pub fn new(algorithm: Algorithm, endpoints: Vec<Endpoint>, previous: Option<&Balancer>) -> Self {
-        let seats = Seat::all(&endpoints, &[]);
+        let seats: Arc<[Seat]> = Seat::all(&endpoints, &[]).into();
         let chooser = Chooser::new(algorithm, &endpoints, &seats, previous.map(|previous| &previous.chooser));
         let taught = previous.and_then(|previous| previous.learner.as_ref());
         let learner = algorithm.learner(taught);
@@ -152,7 +154,7 @@ impl Balancer {
     /// With the endpoints in tiers and zones: one place for each, in their order.
     #[must_use]
     pub fn with_places(self, places: &[Place]) -> Self {
-        let seats = Seat::all(&self.endpoints, places);
+        let seats: Arc<[Seat]> = Seat::all(&self.endpoints, places).into();
         Self { tiers: Tiers::of(&seats), seats, ..self }
     }
 
@@ -179,20 +181,17 @@ impl Balancer {
         Self { failures, ..self }
     }
 
-    /// With breakers. `previous`: the balancer of the same cluster in the last snapshot, whose period goes on, and whose thresholds
-    /// count until `come_into_force`.
+    /// With breakers, or none. `in_force`: what is shared by all snapshots of the cluster; it changes with `come_into_force`.
     #[must_use]
-    pub fn with_breaker(self, breaker: Option<Breaker>, previous: Option<&Balancer>) -> Self {
-        let before = previous.and_then(|previous| previous.breakers.as_ref());
-        let breakers = (breaker.is_some() || before.is_some()).then(|| Breakers::new(breaker, before));
-        Self { breakers, ..self }
+    pub fn with_breaker(self, breaker: Option<Breaker>, in_force: Arc<InForce>) -> Self {
+        Self { breakers: Some(Breakers::new(breaker, in_force)), ..self }
     }
 
-    /// Requests are picked endpoints for by this one from now on. Its breakers' thresholds are those that count, whatever snapshot a
-    /// request began with, and bring back whom they would not have taken out.
+    /// Requests are picked endpoints for by this one from now on. Its breaker and its failure statuses are those that count, whatever
+    /// snapshot a request began with, and bring back whom they would not have taken out.
     pub fn come_into_force(&self, now: Moment) {
         if let Some(breakers) = &self.breakers {
-            breakers.come_into_force(&self.seats, now);
+            breakers.come_into_force(self.failures, &self.seats, now);
         }
     }
 
@@ -386,11 +385,8 @@ impl Balancer {
     /// What the end of an attempt tells about its endpoint.
     pub(crate) fn learn(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
         let state = &lease.endpoint().state;
-        let failed = match ended {
-            Ended::Abandoned | Ended::Overtaken => false,
-            Ended::Answered { status, .. } => self.failures.contains(status),
-            Ended::ConnectFailed | Ended::Failed => true,
-        };
+        let failure = self.failure(ended);
+        let failed = failure.is_some();
         match ended {
             Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
             Ended::Answered { .. } => state.connect_proven(),
@@ -399,7 +395,7 @@ impl Balancer {
         if let Some(learner) = &self.learner {
             learner.learn(&self.seats, lease, ended, failed, now);
         }
-        self.learn_breakers(lease, ended, failed, now);
+        self.learn_breakers(lease, ended, failure, now);
         if let (Some(rooms), Ended::Answered { first_byte, .. }) = (&self.rooms, ended)
             && !failed
             && !lease.has_answered()
@@ -414,17 +410,36 @@ impl Balancer {
         }
     }
 
-    fn learn_breakers(&self, lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) {
+    /// The status of a failure, or `UNANSWERED`.
+    fn failure(&self, ended: Ended) -> Option<u16> {
+        let status = match ended {
+            Ended::Abandoned | Ended::Overtaken => return None,
+            Ended::Answered { status, .. } => status,
+            Ended::ConnectFailed | Ended::Failed => return Some(UNANSWERED),
+        };
+        let is_failure = match &self.breakers {
+            Some(breakers) => breakers.is_failure(status, &self.failures),
+            None => self.failures.contains(status),
+        };
+        is_failure.then_some(status)
+    }
+
+    fn learn_breakers(&self, lease: &Lease<'_>, ended: Ended, failure: Option<u16>, now: Moment) {
         match ended {
             Ended::Abandoned | Ended::Overtaken => return,
             // With the head, or at the end, whichever says how it went.
             Ended::Answered { .. } if lease.has_answered() != lease.owes_verdict() => return,
             Ended::Answered { .. } | Ended::ConnectFailed | Ended::Failed => {}
         }
+        let is_last_resort = lease.occasion() == Some(Occasion::LastResort);
+        let is_trial = lease.is_trial();
         match &self.breakers {
-            Some(breakers) => breakers.learn(&self.seats, lease.index(), lease.is_trial(), failed, now),
+            Some(breakers) => {
+                let finding = Finding { index: lease.index(), is_trial, is_last_resort, failure };
+                breakers.learn(&self.seats, finding, now);
+            }
             // It was taken out under a configuration that is gone.
-            None if lease.is_trial() => lease.endpoint().state.mend(now),
+            None if is_trial => lease.endpoint().state.mend(now),
             None => {}
         }
     }

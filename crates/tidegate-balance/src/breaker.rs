@@ -10,11 +10,13 @@
 //! while one request is let in as a trial, as with failed connects; its success ends the matter, its failure doubles the
 //! while. So does being taken out again soon after.
 
+use crate::circuit::Circuit;
+use crate::in_force::{InForce, Rules};
 use crate::seat::Seat;
-use crate::{EndpointState, Moment};
+use crate::{Moment, StatusSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// When failing answers take an endpoint out, and for how long.
@@ -49,35 +51,29 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    fn finds_failures(&self, circuit: &Circuit) -> bool {
+    pub(crate) fn finds_failures(&self, circuit: &Circuit) -> bool {
         self.failures != 0 && circuit.failures_in_a_row() >= self.failures
     }
 
-    fn finds_worse(&self, behind: Behind) -> bool {
+    pub(crate) fn finds_worse(&self, circuit: &Circuit) -> bool {
+        let (results, behind) = circuit.behind();
         let margin = self.margin_percent.map(|percent| percent as f32 / 100.0);
-        behind.results >= self.requests_min && margin.is_some_and(|margin| behind.part > margin)
+        results >= self.requests_min && margin.is_some_and(|margin| behind > margin)
     }
 
-    fn waits_less_than(&self, other: &Breaker) -> bool {
+    pub(crate) fn waits_less_than(&self, other: &Breaker) -> bool {
         self.out_for < other.out_for || self.out_for_max < other.out_for_max
     }
 
-    /// Whether what took the endpoint out would do so by these thresholds.
-    fn keeps_out(&self, state: &EndpointState) -> bool {
-        match state.broken_by() {
-            Some(Ejection::Failures) => self.finds_failures(state.circuit()),
-            Some(Ejection::SuccessRate) => self.finds_worse(state.circuit().behind()),
-            None => false,
-        }
+    /// Of so many endpoints.
+    pub(crate) fn ejected_max(&self, endpoints: usize) -> usize {
+        (self.ejected_percent_max as usize * endpoints / 100).max(1)
     }
 
     /// What keeps an endpoint from being taken out.
     fn obstacle(&self, seats: &[Seat], index: usize, now: Moment) -> Option<HeldBack> {
-        let is_other_up =
-            (0..).zip(seats).any(|(other, seat)| other != index && seat.state.is_unbroken_and_open(now));
         let broken = seats.iter().filter(|seat| seat.state.is_broken()).count();
-        let share = (broken + 1) * 100 <= self.ejected_percent_max as usize * seats.len();
-        match (is_other_up, share || broken == 0) {
+        match (is_other_up(seats, index, now), broken < self.ejected_max(seats.len())) {
             (false, _) => Some(HeldBack::LastUp),
             (true, false) => Some(HeldBack::Share),
             (true, true) => None,
@@ -123,157 +119,95 @@ pub enum HeldBack {
     Share,
 }
 
+impl HeldBack {
+    pub const ALL: [Self; 2] = [Self::LastUp, Self::Share];
+
+    /// The word in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::LastUp => "last_up",
+            Self::Share => "ejected_percent",
+        }
+    }
+
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::LastUp => 1,
+            Self::Share => 2,
+        }
+    }
+}
+
 /// Standard errors of a success rate that pass for chance: many, because every endpoint is looked at in every period, and an
 /// algorithm that avoids failures stops measuring an endpoint when it has had bad luck.
 const DOUBT: f64 = 5.0;
 
+/// How a request went that was sent to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finding {
+    pub(crate) index: usize,
+    /// The endpoint was out when it was picked, and is so since: the result decides.
+    pub(crate) is_trial: bool,
+    /// It was picked because nobody was up.
+    pub(crate) is_last_resort: bool,
+    /// The status of one that failed, or `UNANSWERED`.
+    pub(crate) failure: Option<u16>,
+}
+
+/// Stands for the status of a failure that had none, beyond those that may be listed: it counts whatever the list says.
+pub(crate) const UNANSWERED: u16 = 600;
+
 /// The breakers of a cluster, as one snapshot has them. Requests of earlier snapshots may end long after a reload: what they tell is
-/// judged by the thresholds in force, which all snapshots share, and not by those that they began with.
+/// judged by the rules in force, and not by those that they began with.
 #[derive(Debug)]
 pub(crate) struct Breakers {
     breaker: Option<Breaker>,
-    /// Which of those that came into force this one is; 0: it has not.
+    /// Which of the rules that came into force these are; 0: they have not.
     turn: AtomicU32,
-    shared: Arc<Shared>,
-}
-
-/// By all workers, and all snapshots of the cluster.
-#[derive(Debug, Default)]
-struct Shared {
-    in_force: Mutex<Option<Breaker>>,
-    /// The turn of those.
-    turn: AtomicU32,
-    /// When the period ends. 0: none has begun.
-    period_ends: AtomicU64,
-    /// Held while endpoints are taken out, so that two at once cannot be one too many. Only ever tried.
-    ejecting: Mutex<()>,
+    in_force: Arc<InForce>,
 }
 
 impl Breakers {
-    pub(crate) fn new(breaker: Option<Breaker>, previous: Option<&Breakers>) -> Self {
-        let shared = previous.map(|previous| Arc::clone(&previous.shared)).unwrap_or_default();
-        Self { breaker, turn: AtomicU32::new(0), shared }
+    pub(crate) fn new(breaker: Option<Breaker>, in_force: Arc<InForce>) -> Self {
+        Self { breaker, turn: AtomicU32::new(0), in_force }
     }
 
-    /// This one's thresholds are those that count from now on. Whoever is out for a reason that is none by them comes back.
-    pub(crate) fn come_into_force(&self, seats: &[Seat], now: Moment) {
-        let mut in_force = self.shared.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *in_force, self.breaker);
-        let turn = self.shared.turn.load(Relaxed).wrapping_add(1).max(1);
-        self.turn.store(turn, Relaxed);
-        self.shared.turn.store(turn, Relaxed);
-        for state in seats.iter().map(|seat| &seat.state) {
-            match self.breaker {
-                // Just switched on: what was seen before says nothing now.
-                Some(_) if !state.is_broken() && before.is_none() => state.circuit().forget(),
-                // How long anybody waited by other thresholds is no measure for these.
-                _ if !state.is_broken() && before == self.breaker => {}
-                _ if !state.is_broken() => state.circuit().forget_wait(),
-                Some(breaker) if breaker.keeps_out(state) => {
-                    if before.is_some_and(|before| breaker.waits_less_than(&before)) {
-                        state.circuit().wait_at_most(breaker.out_for.min(breaker.out_for_max), now);
-                    }
-                }
-                _ => {
-                    state.mend(now);
-                    state.circuit().forget_wait();
-                }
-            }
+    /// What this snapshot says is what counts from now on.
+    pub(crate) fn come_into_force(&self, failures: StatusSet, seats: &Arc<[Seat]>, now: Moment) {
+        let rules = Rules { breaker: self.breaker, failures, seats: Arc::clone(seats) };
+        self.in_force.replace(rules, now, |turn| self.turn.store(turn, Relaxed));
+    }
+
+    /// Rules that have come into force since.
+    fn later_rules(&self) -> Option<Arc<Rules>> {
+        (self.turn.load(Relaxed) != self.in_force.turn()).then(|| self.in_force.rules()).flatten()
+    }
+
+    /// Whether this status says now that the endpoint failed; `failures`: those that this snapshot says.
+    pub(crate) fn is_failure(&self, status: u16, failures: &StatusSet) -> bool {
+        match self.later_rules() {
+            Some(later) => later.failures.contains(status),
+            None => failures.contains(status),
         }
     }
 
-    /// The thresholds that count; `None`: there are no breakers any more.
-    fn in_force(&self) -> Option<Breaker> {
-        if self.turn.load(Relaxed) == self.shared.turn.load(Relaxed) {
-            return self.breaker;
-        }
-        *self.shared.in_force.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One result of the endpoint at this position. Of one that is out, only the trial's says anything.
-    pub(crate) fn learn(&self, seats: &[Seat], index: usize, is_trial: bool, failed: bool, now: Moment) {
-        let Some(seat) = seats.get(index) else { return };
-        let Some(breaker) = self.in_force() else {
-            if is_trial {
-                seat.state.mend(now);
-            }
-            return;
+    /// One result of an endpoint that is one of these.
+    pub(crate) fn learn(&self, seats: &[Seat], finding: Finding, now: Moment) {
+        let Some(seat) = seats.get(finding.index) else { return };
+        let later = self.later_rules();
+        let (breaker, bench, index) = match &later {
+            None => (self.breaker, seats, Some(finding.index)),
+            Some(later) => (later.breaker, &*later.seats, later.position(&seat.state)),
         };
-        let circuit = seat.state.circuit();
-        if seat.state.is_broken() {
-            match (is_trial, failed) {
-                (false, _) => {}
-                (true, false) => seat.state.mend(now),
-                (true, true) => circuit.wait(circuit.doubled(&breaker), now),
+        match (breaker, index) {
+            (Some(breaker), Some(index)) => {
+                let bench = Bench { breaker: &breaker, seats: bench, in_force: &self.in_force };
+                bench.learn(Finding { index, ..finding }, now);
             }
-            return;
+            // Nobody takes it out any more.
+            _ if finding.is_trial => seat.state.mend(now),
+            _ => {}
         }
-        circuit.count(failed);
-        if failed && breaker.finds_failures(circuit) {
-            self.eject(&breaker, seats, index, Ejection::Failures, now);
-        }
-        self.judge_if_due(&breaker, seats, now);
-    }
-
-    fn judge_if_due(&self, breaker: &Breaker, seats: &[Seat], now: Moment) {
-        let Some(margin) = breaker.margin_percent else { return };
-        let ends = self.shared.period_ends.load(Relaxed);
-        let next = (now + breaker.period).0;
-        let is_mine =
-            now.0 >= ends && self.shared.period_ends.compare_exchange(ends, next, Relaxed, Relaxed).is_ok();
-        if is_mine {
-            let results: Vec<_> =
-                (0..).zip(seats).filter_map(|(index, seat)| breaker.result(index, seat)).collect();
-            if ends != 0 {
-                self.judge(breaker, seats, results, margin, now);
-            }
-        }
-    }
-
-    fn judge(
-        &self,
-        breaker: &Breaker,
-        seats: &[Seat],
-        mut results: Vec<PeriodResult>,
-        margin: u32,
-        now: Moment,
-    ) {
-        results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
-        let Some(median) = median(&results) else {
-            for seat in results.iter().filter_map(|result| seats.get(result.index)) {
-                seat.state.circuit().is_like_others();
-            }
-            return;
-        };
-        let (median, error_of_median) = (median.rate(), median.standard_error(median.rate()));
-        // Worst first: there may not be room for all.
-        for result in results.iter().rev() {
-            let excess = result.rate() - median;
-            // The median is a sample, too: a lucky one must not make the others look bad.
-            let chance = DOUBT * result.standard_error(median).hypot(error_of_median);
-            if excess - chance > f64::from(margin) / 100.0 {
-                if let Some(seat) = seats.get(result.index) {
-                    seat.state.circuit().keep(result, median, excess - chance);
-                }
-                self.eject(breaker, seats, result.index, Ejection::SuccessRate, now);
-            } else if let Some(seat) = seats.get(result.index) {
-                seat.state.circuit().is_like_others();
-            }
-        }
-    }
-
-    fn eject(&self, breaker: &Breaker, seats: &[Seat], index: usize, reason: Ejection, now: Moment) {
-        let Ok(_guard) = self.shared.ejecting.try_lock() else { return };
-        let Some(seat) = seats.get(index) else { return };
-        if seat.state.is_broken() {
-            return;
-        }
-        let circuit = seat.state.circuit();
-        if let Some(why) = breaker.obstacle(seats, index, now) {
-            return circuit.count_held_back(reason, why);
-        }
-        circuit.wait(circuit.first_wait(breaker, now), now);
-        seat.state.trip(reason);
     }
 
     /// Why the endpoint at this position stays though it would be out for this reason. Judged when it is asked, by the present
@@ -286,26 +220,109 @@ impl Breakers {
         reason: Ejection,
         now: Moment,
     ) -> Option<HeldBack> {
-        let breaker = self.in_force()?;
         let seat = seats.get(index).filter(|seat| !seat.state.is_broken())?;
+        let later = self.later_rules();
+        let (breaker, seats, index) = match &later {
+            None => (self.breaker?, seats, index),
+            Some(later) => (later.breaker?, &*later.seats, later.position(&seat.state)?),
+        };
         let circuit = seat.state.circuit();
         let is_found = match reason {
             Ejection::Failures => breaker.finds_failures(circuit),
             Ejection::SuccessRate => {
-                let ends = Moment(self.shared.period_ends.load(Relaxed));
-                now.since(ends) < breaker.period && breaker.finds_worse(circuit.behind())
+                now.since(self.in_force.period_ends()) < breaker.period && breaker.finds_worse(circuit)
             }
         };
         is_found.then(|| breaker.obstacle(seats, index, now)).flatten()
     }
 }
 
-/// How far an endpoint's success rate was below the median in the last period, beyond chance, by how many results; nothing
-/// where it was within the margin.
-#[derive(Clone, Copy, Debug, Default)]
-struct Behind {
-    results: u32,
-    part: f32,
+/// One breaker, and the endpoints that it judges.
+struct Bench<'a> {
+    breaker: &'a Breaker,
+    seats: &'a [Seat],
+    in_force: &'a InForce,
+}
+
+impl Bench<'_> {
+    fn learn(&self, finding: Finding, now: Moment) {
+        let Some(seat) = self.seats.get(finding.index) else { return };
+        if seat.state.is_broken() {
+            return self.learn_of_one_out(seat, finding, now);
+        }
+        let circuit = seat.state.circuit();
+        circuit.count(finding.failure);
+        if finding.failure.is_some() && self.breaker.finds_failures(circuit) {
+            self.eject(finding.index, Ejection::Failures, now);
+        }
+        self.judge_if_due(now);
+    }
+
+    /// Of one that is out, only a trial says anything. One that is made for want of anybody better may end the wait, and does not
+    /// prolong it: with nobody else up, as many trials are made as there are requests.
+    fn learn_of_one_out(&self, seat: &Seat, finding: Finding, now: Moment) {
+        let circuit = seat.state.circuit();
+        match finding.failure {
+            _ if !finding.is_trial => {}
+            None => seat.state.mend(now),
+            Some(status) => {
+                circuit.remember(status);
+                let is_forced = finding.is_last_resort || !is_other_up(self.seats, finding.index, now);
+                if !is_forced {
+                    circuit.wait(circuit.doubled(self.breaker), now);
+                }
+            }
+        }
+    }
+
+    fn judge_if_due(&self, now: Moment) {
+        let Some(margin) = self.breaker.margin_percent else { return };
+        let Some(is_first) = self.in_force.end_period(self.breaker.period, now) else { return };
+        let results: Vec<_> =
+            (0..).zip(self.seats).filter_map(|(index, seat)| self.breaker.result(index, seat)).collect();
+        if !is_first {
+            self.judge(results, margin, now);
+        }
+    }
+
+    fn judge(&self, mut results: Vec<PeriodResult>, margin: u32, now: Moment) {
+        results.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
+        let Some(median) = median(&results) else {
+            for seat in results.iter().filter_map(|result| self.seats.get(result.index)) {
+                seat.state.circuit().is_like_others();
+            }
+            return;
+        };
+        let (median, error_of_median) = (median.rate(), median.standard_error(median.rate()));
+        // Worst first: there may not be room for all.
+        for result in results.iter().rev() {
+            let Some(seat) = self.seats.get(result.index) else { continue };
+            let excess = result.rate() - median;
+            // The median is a sample, too: a lucky one must not make the others look bad.
+            let chance = DOUBT * result.standard_error(median).hypot(error_of_median);
+            if excess - chance > f64::from(margin) / 100.0 {
+                seat.state.circuit().keep(result.all, result.rate(), median, excess - chance);
+                self.eject(result.index, Ejection::SuccessRate, now);
+            } else {
+                seat.state.circuit().is_like_others();
+            }
+        }
+    }
+
+    fn eject(&self, index: usize, reason: Ejection, now: Moment) {
+        let Some(_guard) = self.in_force.try_ejecting() else { return };
+        let Some(seat) = self.seats.get(index).filter(|seat| !seat.state.is_broken()) else { return };
+        let circuit = seat.state.circuit();
+        if let Some(why) = self.breaker.obstacle(self.seats, index, now) {
+            return circuit.count_held_back(reason, why);
+        }
+        circuit.wait(circuit.first_wait(self.breaker, now), now);
+        seat.state.trip(reason);
+    }
+}
+
+fn is_other_up(seats: &[Seat], index: usize, now: Moment) -> bool {
+    (0..).zip(seats).any(|(other, seat)| other != index && seat.state.is_unbroken_and_open(now))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -334,209 +351,4 @@ impl PeriodResult {
 fn median(results: &[PeriodResult]) -> Option<PeriodResult> {
     let middle = results.get(results.len().saturating_sub(1) / 2)?;
     (results.len() > 1).then_some(*middle)
-}
-
-/// What one endpoint's breaker has seen, and until when it is open. Shared by all workers; all accesses are `Relaxed`, as
-/// each is a count or a moment by itself.
-#[derive(Debug, Default)]
-pub(crate) struct Circuit {
-    failures_in_a_row: AtomicU32,
-    /// In the present period, failures in the lower half.
-    period: AtomicU64,
-    /// When the next trial is due, while it is out.
-    due: AtomicU64,
-    /// How long it was out the last time, in nanoseconds.
-    waited: AtomicU64,
-    /// When it came back.
-    mended: AtomicU64,
-    by_failures: AtomicU64,
-    by_success_rate: AtomicU64,
-    /// Percent that succeeded, when the success rate was the reason, and at the median.
-    succeeded: AtomicU32,
-    succeeded_elsewhere: AtomicU32,
-    /// `Behind`, its results in the upper half.
-    behind: AtomicU64,
-    held_by_failures: Held,
-    held_by_success_rate: Held,
-}
-
-/// How often an endpoint was held back that a breaker would have taken out for one reason.
-#[derive(Debug, Default)]
-struct Held {
-    /// What has been counted for the present row or the last period: 0, or `HeldBack::number`.
-    counted: AtomicU8,
-    by_last_up: AtomicU64,
-    by_share: AtomicU64,
-}
-
-impl Held {
-    fn counter(&self, why: HeldBack) -> &AtomicU64 {
-        match why {
-            HeldBack::LastUp => &self.by_last_up,
-            HeldBack::Share => &self.by_share,
-        }
-    }
-}
-
-impl HeldBack {
-    pub const ALL: [Self; 2] = [Self::LastUp, Self::Share];
-
-    /// The word in metrics.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::LastUp => "last_up",
-            Self::Share => "ejected_percent",
-        }
-    }
-
-    fn number(self) -> u8 {
-        match self {
-            Self::LastUp => 1,
-            Self::Share => 2,
-        }
-    }
-}
-
-impl Circuit {
-    pub(crate) fn due(&self) -> Moment {
-        Moment(self.due.load(Relaxed))
-    }
-
-    pub(crate) fn failures_in_a_row(&self) -> u32 {
-        self.failures_in_a_row.load(Relaxed)
-    }
-
-    /// Percent that succeeded, there and at the median, when that was last a reason.
-    pub(crate) fn success_percents(&self) -> (u32, u32) {
-        (self.succeeded.load(Relaxed), self.succeeded_elsewhere.load(Relaxed))
-    }
-
-    pub(crate) fn ejections(&self, reason: Ejection) -> u64 {
-        self.counter(reason).load(Relaxed)
-    }
-
-    pub(crate) fn count_ejection(&self, reason: Ejection) {
-        self.counter(reason).fetch_add(1, Relaxed);
-    }
-
-    fn behind(&self) -> Behind {
-        let behind = self.behind.load(Relaxed);
-        Behind { results: (behind >> 32) as u32, part: f32::from_bits(behind as u32) }
-    }
-
-    /// How often it stayed for this; a row of failures counts once.
-    pub(crate) fn times_held_back(&self, reason: Ejection, why: HeldBack) -> u64 {
-        self.held(reason).counter(why).load(Relaxed)
-    }
-
-    fn count_held_back(&self, reason: Ejection, why: HeldBack) {
-        let held = self.held(reason);
-        if held.counted.swap(why.number(), Relaxed) != why.number() {
-            held.counter(why).fetch_add(1, Relaxed);
-        }
-    }
-
-    /// The reason is gone, or the endpoint is out: being held back again counts again.
-    pub(crate) fn release(&self, reason: Ejection) {
-        let counted = &self.held(reason).counted;
-        // Looking first keeps the cache line shared in the common case.
-        if counted.load(Relaxed) != 0 {
-            counted.store(0, Relaxed);
-        }
-    }
-
-    /// Its success rate is not far below the others', or too little is known to say so.
-    fn is_like_others(&self) {
-        self.behind.store(0, Relaxed);
-        self.release(Ejection::SuccessRate);
-    }
-
-    /// All that was seen, but for what is counted for good.
-    fn forget(&self) {
-        self.failures_in_a_row.store(0, Relaxed);
-        self.period.store(0, Relaxed);
-        self.release(Ejection::Failures);
-        self.is_like_others();
-        self.forget_wait();
-    }
-
-    /// The next time that it is taken out is the first.
-    fn forget_wait(&self) {
-        self.waited.store(0, Relaxed);
-    }
-
-    fn held(&self, reason: Ejection) -> &Held {
-        match reason {
-            Ejection::Failures => &self.held_by_failures,
-            Ejection::SuccessRate => &self.held_by_success_rate,
-        }
-    }
-
-    /// Takes the trial that is due; only one caller gets it.
-    pub(crate) fn claim(&self, now: Moment) -> bool {
-        let due = self.due.load(Relaxed);
-        let next = now.0.saturating_add(self.waited.load(Relaxed));
-        due <= now.0 && self.due.compare_exchange(due, next, Relaxed, Relaxed).is_ok()
-    }
-
-    pub(crate) fn mend(&self, now: Moment) {
-        self.failures_in_a_row.store(0, Relaxed);
-        self.is_like_others();
-        self.mended.store(now.0, Relaxed);
-    }
-
-    fn counter(&self, reason: Ejection) -> &AtomicU64 {
-        match reason {
-            Ejection::Failures => &self.by_failures,
-            Ejection::SuccessRate => &self.by_success_rate,
-        }
-    }
-
-    fn count(&self, failed: bool) {
-        if failed {
-            self.failures_in_a_row.fetch_add(1, Relaxed);
-        } else if self.failures_in_a_row() != 0 {
-            // Looking first keeps the cache line shared in the common case.
-            self.failures_in_a_row.store(0, Relaxed);
-            self.release(Ejection::Failures);
-        }
-        self.period.fetch_add(1 << 32 | u64::from(failed), Relaxed);
-    }
-
-    /// All results and the failures of the period.
-    fn take_period(&self) -> (u32, u32) {
-        let period = self.period.swap(0, Relaxed);
-        ((period >> 32) as u32, period as u32)
-    }
-
-    fn keep(&self, result: &PeriodResult, median: f64, behind: f64) {
-        let percent = |failed: f64| ((1.0 - failed) * 100.0).round() as u32;
-        self.succeeded.store(percent(result.rate()), Relaxed);
-        self.succeeded_elsewhere.store(percent(median), Relaxed);
-        self.behind.store(u64::from(result.all) << 32 | u64::from((behind as f32).to_bits()), Relaxed);
-    }
-
-    /// Twice as long as the last time when that is hardly over.
-    fn first_wait(&self, breaker: &Breaker, now: Moment) -> Duration {
-        let waited = Duration::from_nanos(self.waited.load(Relaxed));
-        let is_again = !waited.is_zero() && now.since(Moment(self.mended.load(Relaxed))) < waited;
-        if is_again { self.doubled(breaker) } else { breaker.out_for.min(breaker.out_for_max) }
-    }
-
-    /// The next trial is due after so long at most.
-    fn wait_at_most(&self, span: Duration, now: Moment) {
-        if self.due() > now + span {
-            self.wait(span, now);
-        }
-    }
-
-    fn doubled(&self, breaker: &Breaker) -> Duration {
-        let waited = Duration::from_nanos(self.waited.load(Relaxed));
-        (waited * 2).max(breaker.out_for).min(breaker.out_for_max)
-    }
-
-    fn wait(&self, span: Duration, now: Moment) {
-        self.waited.store((Moment(0) + span).0, Relaxed);
-        self.due.store((now + span).0, Relaxed);
-    }
 }

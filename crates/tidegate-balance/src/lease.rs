@@ -2,6 +2,7 @@
 
 use crate::seat::Seat;
 use crate::{Balancer, Endpoint, Moment, Spilled};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How an attempt on an endpoint ended, as far as balancing cares.
@@ -43,8 +44,8 @@ pub struct Lease<'a> {
     has_answered: bool,
     /// What has been answered says at its end how it went.
     owes_verdict: bool,
-    /// A breaker had taken the endpoint out when this one was picked: its result decides.
-    is_trial: bool,
+    /// Which time it was that a breaker had taken the endpoint out, when this one was picked.
+    trial_of: Option<NonZeroU32>,
     spilled: Option<Spilled>,
     occasion: Option<Occasion>,
 }
@@ -71,7 +72,7 @@ impl<'a> Lease<'a> {
             lightness: seat.lightness,
             has_answered: false,
             owes_verdict: false,
-            is_trial: endpoint.state.is_broken(),
+            trial_of: endpoint.state.time_out(),
             spilled: None,
             occasion: None,
         })
@@ -126,8 +127,10 @@ impl<'a> Lease<'a> {
         self.load
     }
 
+    /// The endpoint was out by a breaker when this one was picked, and is so since. One that was put in and taken out again
+    /// meanwhile is not tried by it.
     pub(crate) fn is_trial(&self) -> bool {
-        self.is_trial
+        self.trial_of.is_some() && self.trial_of == self.endpoint.state.time_out()
     }
 
     pub(crate) fn has_answered(&self) -> bool {

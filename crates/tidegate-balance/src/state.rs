@@ -5,14 +5,16 @@
 //! that a scan must look at twice has a bit in one byte, which is 0 for nearly every endpoint of nearly every scan.
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
-use crate::breaker::{Circuit, Ejection, HeldBack};
+use crate::breaker::{Ejection, HeldBack};
 use crate::capacity::Capacity;
+use crate::circuit::Circuit;
 use crate::in_flight::InFlight;
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
 use crate::reported::{LoadReport, ReportedWeight};
 use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::time::Duration;
@@ -253,6 +255,11 @@ impl EndpointState {
         }
     }
 
+    /// Which time it is that a breaker has taken it out; `None`: it is not out by one.
+    pub(crate) fn time_out(&self) -> Option<NonZeroU32> {
+        if self.is_broken() { self.circuit.times_out() } else { None }
+    }
+
     fn is_waiting(&self, now: Moment) -> bool {
         self.is_broken() && self.circuit.due() > now
     }
@@ -280,6 +287,11 @@ impl EndpointState {
     /// What a breaker said holds no longer.
     pub(crate) fn mend(&self, now: Moment) {
         self.circuit.mend(now);
+        self.let_back();
+    }
+
+    /// It is up again, whatever a breaker holds against it.
+    pub(crate) fn let_back(&self) {
         self.remark(BROKEN, false);
         self.learned.rejoin();
     }

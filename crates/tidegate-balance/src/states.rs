@@ -1,29 +1,51 @@
 //! Finds an endpoint's state again when a new snapshot is built. Knows nothing of what the state holds.
 
-use crate::{EndpointId, EndpointState};
+use crate::{EndpointId, EndpointState, InForce};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// All states that some snapshot still holds. Belongs to the control plane; no worker ever waits for its lock.
+/// All states that some snapshot still holds. Belongs to the control plane; no worker ever waits for its locks.
 #[derive(Debug, Default)]
 pub struct States {
-    known: Mutex<HashMap<EndpointId, Weak<EndpointState>>>,
+    endpoints: Known<EndpointId, EndpointState>,
+    clusters: Known<Arc<str>, InForce>,
 }
 
 impl States {
     /// The state of this endpoint: the living one when any snapshot still holds it, else a fresh one.
     pub fn of(&self, id: &EndpointId) -> Arc<EndpointState> {
+        self.endpoints.of(id)
+    }
+
+    /// What is in force in the cluster of this name, as [`Self::of`].
+    pub fn in_force(&self, cluster: &Arc<str>) -> Arc<InForce> {
+        self.clusters.of(cluster)
+    }
+}
+
+#[derive(Debug)]
+struct Known<K, V>(Mutex<HashMap<K, Weak<V>>>);
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Default> Known<K, V> {
+    fn of(&self, key: &K) -> Arc<V> {
         // A map of weak references is whole after any panic.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = known.get(id).and_then(Weak::upgrade) {
-            return state;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.get(key).and_then(Weak::upgrade) {
+            return value;
         }
         if known.len() == known.capacity() {
-            known.retain(|_, state| state.strong_count() != 0);
+            known.retain(|_, value| value.strong_count() != 0);
         }
-        let state = Arc::<EndpointState>::default();
-        known.insert(id.clone(), Arc::downgrade(&state));
-        state
+        let value = Arc::<V>::default();
+        known.insert(key.clone(), Arc::downgrade(&value));
+        value
     }
 }
 
@@ -58,6 +80,6 @@ mod tests {
         for round in 0..10_000 {
             states.of(&id(&format!("10.0.0.1:{round}")));
         }
-        assert!(states.known.lock().unwrap().len() < 64);
+        assert!(states.endpoints.0.lock().unwrap().len() < 64);
     }
 }

@@ -5,9 +5,11 @@ mod cluster;
 
 use cluster::endpoints;
 use proptest::prelude::*;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, Breaker, Ejection, Ended, Health, HeldBack, Moment, Pick, StatusSet,
+    Algorithm, Balancer, Breaker, Ejection, Ended, Health, HeldBack, InForce, Moment, Pick, StatusSet,
 };
 
 const MS: u64 = 1_000_000;
@@ -36,11 +38,31 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
     ])
 }
 
-fn cluster(algorithm: Algorithm, count: usize, breaker: Breaker) -> Balancer {
-    let balancer =
-        Balancer::new(algorithm, endpoints(&vec![1; count]), None).with_breaker(Some(breaker), None);
+/// A balancer, and what it shares with those of later snapshots.
+struct Cluster {
+    balancer: Balancer,
+    in_force: Arc<InForce>,
+}
+
+impl Deref for Cluster {
+    type Target = Balancer;
+
+    fn deref(&self) -> &Balancer {
+        &self.balancer
+    }
+}
+
+fn cluster(algorithm: Algorithm, count: usize, breaker: Breaker) -> Cluster {
+    cluster_failing(algorithm, count, breaker, StatusSet::failures())
+}
+
+fn cluster_failing(algorithm: Algorithm, count: usize, breaker: Breaker, failures: StatusSet) -> Cluster {
+    let in_force = Arc::<InForce>::default();
+    let balancer = Balancer::new(algorithm, endpoints(&vec![1; count]), None)
+        .with_failure_statuses(failures)
+        .with_breaker(Some(breaker), Arc::clone(&in_force));
     balancer.come_into_force(Moment(0));
-    balancer
+    Cluster { balancer, in_force }
 }
 
 fn pick(now: u64, random: u64) -> Pick<'static> {
@@ -206,7 +228,7 @@ fn whoever_is_held_back_is_known_and_counted_once_for_a_row_of_failures() {
 }
 
 /// Two of three fail half of all; one of them is taken out, and the other is held back.
-fn with_one_held_back() -> Balancer {
+fn with_one_held_back() -> Cluster {
     let breaker = Breaker { failures: 0, ejected_percent_max: 30, ..BREAKER };
     let balancer = cluster(Algorithm::RoundRobin, 4, breaker);
     for step in 0..600_u64 {
@@ -238,15 +260,21 @@ fn whoever_was_hardly_asked_in_a_period_is_held_back_no_more() {
     assert_eq!(held_back(&balancer, Ejection::SuccessRate, 10 * SECOND), [0; 0]);
 }
 
-fn reloaded(before: &Balancer, breaker: Option<Breaker>) -> Balancer {
+fn reloaded(before: &Cluster, breaker: Option<Breaker>) -> Cluster {
     reloaded_at(before, breaker, SECOND)
 }
 
-fn reloaded_at(before: &Balancer, breaker: Option<Breaker>, now: u64) -> Balancer {
-    let after = Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(before))
-        .with_breaker(breaker, Some(before));
+fn reloaded_at(before: &Cluster, breaker: Option<Breaker>, now: u64) -> Cluster {
+    let after = made_after(before, breaker);
     after.come_into_force(Moment(now));
     after
+}
+
+fn made_after(before: &Cluster, breaker: Option<Breaker>) -> Cluster {
+    let in_force = Arc::clone(&before.in_force);
+    let balancer = Balancer::new(Algorithm::RoundRobin, before.endpoints().to_vec(), Some(before))
+        .with_breaker(breaker, Arc::clone(&in_force));
+    Cluster { balancer, in_force }
 }
 
 #[test]
@@ -297,7 +325,7 @@ fn requests_that_end_after_a_reload_hold_nobody_back_by_the_rules_of_before() {
 }
 
 /// Four endpoints of which the first is out, after five failures in a row.
-fn with_one_out() -> Balancer {
+fn with_one_out() -> Cluster {
     let balancer =
         cluster(Algorithm::RoundRobin, 4, Breaker { out_for_max: 40 * BREAKER.out_for, ..BREAKER });
     (0..5).for_each(|_| fail_first(&balancer));
@@ -399,8 +427,7 @@ fn requests_of_before_a_reload_take_nobody_out_by_thresholds_that_are_gone() {
 #[test]
 fn what_is_made_and_never_comes_into_force_changes_nothing() {
     let balancer = with_one_out();
-    let never = Balancer::new(Algorithm::RoundRobin, balancer.endpoints().to_vec(), Some(&balancer))
-        .with_breaker(None, Some(&balancer));
+    let never = made_after(&balancer, None);
     assert_eq!(out(&never, SECOND), [0]);
     let tried = [0, 2, 3];
     for _ in 0..5 {
@@ -428,7 +455,7 @@ fn algorithm_learns(algorithm: Algorithm) -> bool {
 #[test]
 fn what_counts_as_a_failure_is_said_once() {
     let statuses: StatusSet = [404].into_iter().collect();
-    let balancer = cluster(Algorithm::RoundRobin, 2, BREAKER).with_failure_statuses(statuses);
+    let balancer = cluster_failing(Algorithm::RoundRobin, 2, BREAKER, statuses);
     let fail = |status| {
         for _ in 0..5 {
             let lease = balancer.pick(&Pick { tried: &[1], ..pick(SECOND, 7) }).expect("it is up");

@@ -95,7 +95,7 @@ fn cluster(
         .with_places(&places(config, configured))
         .with_passive_marking(passive_marking(configured.passive.as_ref()))
         .with_failure_statuses(statuses(&configured.failure_statuses))
-        .with_breaker(configured.breaker.as_ref().map(breaker), rotation)
+        .with_breaker(configured.breaker.as_ref().map(breaker), states.in_force(&name))
         .with_request_limits(&request_limits(configured), Some(watch));
     let bound = configured.sticky.as_ref().and_then(|sticky| sticky.bound);
     Cluster {

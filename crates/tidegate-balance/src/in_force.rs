@@ -1,0 +1,166 @@
+//! What judges the results of a cluster now, whatever snapshot their requests began with, and what a change of it means for
+//! those that are out. Knows nothing of how results are judged.
+
+use crate::breaker::{Breaker, Ejection, UNANSWERED};
+use crate::seat::Seat;
+use crate::{EndpointState, Moment, StatusSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Shared by all workers, and by all snapshots of one cluster: a reload finds it again in [`States`](crate::States), also when
+/// the cluster was gone meanwhile and requests of before are still open.
+#[derive(Debug, Default)]
+pub struct InForce {
+    rules: Mutex<Option<Arc<Rules>>>,
+    /// How often they were replaced.
+    turn: AtomicU32,
+    /// When the period ends. 0: none has begun.
+    period_ends: AtomicU64,
+    /// Held while endpoints are taken out, so that two at once cannot be one too many. Only ever tried by workers.
+    ejecting: Mutex<()>,
+}
+
+/// What one snapshot says.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) breaker: Option<Breaker>,
+    pub(crate) failures: StatusSet,
+    pub(crate) seats: Arc<[Seat]>,
+}
+
+impl InForce {
+    /// These count from now on. `is_told`: is given their number before anybody is judged by them.
+    pub(crate) fn replace(&self, rules: Rules, now: Moment, is_told: impl FnOnce(u32)) {
+        let rules = Arc::new(rules);
+        // Values of these locks are whole after any panic.
+        let mut current = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = current.replace(Arc::clone(&rules));
+        let turn = self.turn().wrapping_add(1).max(1);
+        is_told(turn);
+        self.turn.store(turn, Relaxed);
+        drop(current);
+        let _guard = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.follow(before.as_deref(), now);
+    }
+
+    pub(crate) fn turn(&self) -> u32 {
+        self.turn.load(Relaxed)
+    }
+
+    pub(crate) fn rules(&self) -> Option<Arc<Rules>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn period_ends(&self) -> Moment {
+        Moment(self.period_ends.load(Relaxed))
+    }
+
+    /// The present period is over, and the caller is who has ended it; whether it was the first one, of which nobody knows how
+    /// long it was.
+    pub(crate) fn end_period(&self, next: Duration, now: Moment) -> Option<bool> {
+        let ends = self.period_ends.load(Relaxed);
+        let next = (now + next).0;
+        let is_mine =
+            now.0 >= ends && self.period_ends.compare_exchange(ends, next, Relaxed, Relaxed).is_ok();
+        is_mine.then_some(ends == 0)
+    }
+
+    pub(crate) fn try_ejecting(&self) -> Option<MutexGuard<'_, ()>> {
+        self.ejecting.try_lock().ok()
+    }
+}
+
+impl Rules {
+    /// Where an endpoint of an earlier snapshot is in this one.
+    pub(crate) fn position(&self, state: &Arc<EndpointState>) -> Option<usize> {
+        self.seats.iter().position(|seat| Arc::ptr_eq(&seat.state, state))
+    }
+
+    /// What was found by the rules of before is looked at again.
+    fn follow(&self, before: Option<&Rules>, now: Moment) {
+        let (is_out, is_in): (Vec<_>, Vec<_>) =
+            self.seats.iter().map(|seat| &*seat.state).partition(|state| state.is_broken());
+        let breaker_before = before.and_then(|before| before.breaker);
+        let other_failures = before.is_some_and(|before| before.failures != self.failures);
+        for state in is_in {
+            let circuit = state.circuit();
+            if self.breaker.is_some() && breaker_before.is_none() {
+                // Just switched on: what was seen before says nothing now.
+                circuit.forget();
+            } else if self.breaker != breaker_before {
+                // How long anybody waited by other thresholds is no measure for these.
+                circuit.forget_wait();
+            }
+            if other_failures {
+                circuit.forget_period();
+                if !circuit.statuses().is_subset(&self.all_failures()) {
+                    circuit.end_row();
+                }
+            }
+        }
+        for state in is_out {
+            self.follow_one_out(state, before, now);
+        }
+        self.let_back_beyond_share();
+    }
+
+    fn follow_one_out(&self, state: &EndpointState, before: Option<&Rules>, now: Moment) {
+        let circuit = state.circuit();
+        let Some(breaker) = self.breaker.filter(|breaker| self.keep_out(breaker, state)) else {
+            state.mend(now);
+            return circuit.forget_wait();
+        };
+        let breaker_before = before.and_then(|before| before.breaker);
+        if breaker_before.is_some_and(|before| breaker.waits_less_than(&before)) {
+            circuit.wait_at_most(breaker.out_for.min(breaker.out_for_max), now);
+        }
+        if self.excuse(state, before) {
+            circuit.end_wait(now);
+        }
+    }
+
+    /// Whether what took the endpoint out would do so by these.
+    fn keep_out(&self, breaker: &Breaker, state: &EndpointState) -> bool {
+        let circuit = state.circuit();
+        match state.broken_by() {
+            Some(Ejection::Failures) => {
+                breaker.finds_failures(circuit) && !circuit.statuses().is_disjoint(&self.all_failures())
+            }
+            Some(Ejection::SuccessRate) => breaker.finds_worse(circuit),
+            None => false,
+        }
+    }
+
+    /// A part of what took the endpoint out is no failure by these, or may be: how it is doing by these, a trial has to tell.
+    fn excuse(&self, state: &EndpointState, before: Option<&Rules>) -> bool {
+        match state.broken_by() {
+            Some(Ejection::Failures) => !state.circuit().statuses().is_subset(&self.all_failures()),
+            Some(Ejection::SuccessRate) => {
+                before.is_some_and(|before| !before.failures.is_subset(&self.failures))
+            }
+            None => false,
+        }
+    }
+
+    fn all_failures(&self) -> StatusSet {
+        let mut all = self.failures;
+        all.insert(UNANSWERED);
+        all
+    }
+
+    /// Of more that are out than may be, those come back whose wait ends first: they would be tried first anyway. What they have
+    /// failed with still counts, and takes them out again where there is room.
+    fn let_back_beyond_share(&self) {
+        let Some(breaker) = self.breaker else { return };
+        let mut out: Vec<_> =
+            self.seats.iter().map(|seat| &seat.state).filter(|state| state.is_broken()).collect();
+        out.sort_by_key(|state| state.circuit().due());
+        let too_many = out.len().saturating_sub(breaker.ejected_max(self.seats.len()));
+        for state in out.into_iter().take(too_many) {
+            state.circuit().forget_wait();
+            state.let_back();
+        }
+    }
+}
