@@ -170,7 +170,7 @@ impl Balancer {
         let taught = previous.and_then(|previous| previous.learner.as_ref());
         let learner = match self.learner {
             learner if !bound.needs_learning() => learner,
-            learner => Some(learner.unwrap_or_else(|| Adaptive::new(1, taught)).watching_waiting()),
+            learner => Some(learner.unwrap_or_else(|| Adaptive::new(1, taught))),
         };
         Self { learner, ..self }
     }
@@ -220,12 +220,12 @@ impl Balancer {
         self.most_in_flight(index, self.seats.get(index)?, now).filter(|most| *most != u32::MAX)
     }
 
-    /// How many requests at a time have been seen not to wait at this position, or have not been tried yet, and so do not spill;
-    /// `None` where no bound goes by that, or before the first answer.
+    /// How many requests at a time have been seen not to wait at this position, or have not been tried yet, and so do not spill where a
+    /// bound goes by drain time; `None` where nothing is learned, or before the first answer.
     pub fn unhurried(&self, index: usize) -> Option<u32> {
         let seat = self.seats.get(index)?;
         let most = seat.state.published().unhurried.get() / seat.lightness;
-        (most > 0.0 && self.learner.as_ref()?.watches_waiting()).then_some(most as u32)
+        (most > 0.0 && self.learner.is_some()).then_some(most as u32)
     }
 
     /// Why the endpoint at this position stays though a breaker would take it out for this reason, by the present configuration;
@@ -452,7 +452,7 @@ impl Algorithm {
             Self::Adaptive { peers } => Some(Adaptive::new(peers, taught)),
             Self::Prequal => Some(Adaptive::new(1, taught)),
             Self::Maglev { bound: Some(bound) } | Self::Rendezvous { bound: Some(bound) } => {
-                bound.needs_learning().then(|| Adaptive::new(1, taught).watching_waiting())
+                bound.needs_learning().then(|| Adaptive::new(1, taught))
             }
             _ => None,
         }

@@ -86,7 +86,7 @@ pub struct EndpointStatus {
     pub in_flight: u32,
     /// How many may be in flight, where that is limited.
     pub request_limit: Option<u32>,
-    /// How many may be, as far as has been seen, before one waits: within that nobody spills, where a bound goes by drain time.
+    /// How many may be, as far as has been seen, before one waits, where something is learned: within that nobody spills, where a bound goes by drain time.
     pub unhurried: Option<u32>,
     /// What is believed of it, where `adaptive` chooses.
     pub beliefs: Option<BeliefStatus>,

@@ -96,7 +96,9 @@ fn a_part_of_the_fleet_that_fails_a_little_is_not_avoided_at_any_price() {
         (5, 5, 0.001, 0.8, 1.1),
         (8, 2, 0.01, 0.8, 1.1),
         (5, 5, 0.03, 0.75, 1.15),
-        (4, 4, 0.1, 0.8, 4.0),
+        (4, 4, 0.1, 0.8, 1.8),
+        (4, 4, 0.3, 0.7, 5.0),
+        (4, 4, 1.0, 0.8, 8.0),
     ];
     for (sound, failing, part, load, ratio_max) in cases {
         let endpoints =
@@ -107,8 +109,7 @@ fn a_part_of_the_fleet_that_fails_a_little_is_not_avoided_at_any_price() {
         println!(
             "{failing} beside {sound} fail {part}: mean {ratio:.3} times that of least request, failed {failed:.5} instead of {failed_least:.5}"
         );
-        // Of some fifty failures seven more are chance.
-        assert!(ratio < ratio_max && failed < 1.2 * failed_least + 0.000_2);
+        assert!(ratio < ratio_max && failed < 1.2 * failed_least);
     }
 }
 
@@ -122,7 +123,7 @@ fn an_endpoint_that_fails_now_and_then_is_left_alone_where_nobody_has_to_wait() 
         let (adaptive, least) = run(&lab(&between(15, 45, 0.5), &endpoints), 35);
         let (failed, failed_least) = (adaptive.errors(), least.errors());
         println!("{slots} slots, {part} fail: failed {failed:.5} instead of {failed_least:.5}");
-        assert!(failed < 0.2 * failed_least);
+        assert!(failed < 0.05 * failed_least);
     }
 }
 

@@ -13,8 +13,9 @@ const PROVEN_BY: f32 = 8.0;
 const RECORD_SECONDS: f32 = 60.0;
 /// Standard deviations by which failures may exceed what is normal.
 const CHANCE: f32 = 3.0;
-/// And by which the share that really fails may exceed that on the record.
+/// And by which the share that really fails may exceed that on the record, and fall short of it.
 const SHARE_DOUBT: f32 = 2.0;
+const LEAST_SHARE_DOUBT: f32 = 1.0;
 /// A row of failures that the record lets expect less often than this is no chance: something has happened since.
 const ROW_UNLIKELY: f32 = 1e-4;
 /// The variance of the rate around its mean `p` is `p (1 - p)` times about this: half the mean gain.
@@ -54,7 +55,8 @@ impl ErrorRate {
             self.record = self.record.with_row(self.failures_in_a_row);
             let proven = self.record.offences(normal).clamp(1.0, PROVEN_BY);
             self.memory = MEMORY_SECONDS * proven / PROVEN_BY;
-            self.rate = rate + GAIN_UP * (1.0 - rate);
+            // What only time has made forget comes back with the first failure: it is not to be learned again from requests.
+            self.rate = (rate + GAIN_UP * (1.0 - rate)).max(self.record.share_at_least());
         } else {
             self.failures_in_a_row = 0;
             self.rate = rate - GAIN_DOWN * rate;
@@ -79,6 +81,11 @@ impl Record {
     /// The largest part that may really fail; 1 and more where little is known.
     pub(crate) fn share_at_most(self) -> f32 {
         (self.failures + SHARE_DOUBT * self.failures.sqrt()) / self.attempts.max(1.0)
+    }
+
+    /// The smallest part that really fails, as far as is known.
+    fn share_at_least(self) -> f32 {
+        (self.failures - LEAST_SHARE_DOUBT * self.failures.sqrt()) / self.attempts.max(1.0)
     }
 
     /// Failures beyond what is normal and what chance adds to that (they come like the arrivals of a Poisson process); 0 or
@@ -129,6 +136,19 @@ mod tests {
             errors.learn(false, 0.0, Moment(0));
         }
         assert!(rate_at(&errors, Moment(0)) < high / 2.0);
+    }
+
+    #[test]
+    fn what_time_made_forget_of_one_that_always_fails_is_back_with_one_failure() {
+        let mut errors = ErrorRate::default();
+        (0..100).for_each(|_| errors.learn(true, 0.0, Moment(0)));
+        let later = Moment(0) + Duration::from_secs(20);
+        assert!(rate_at(&errors, later) < 0.05);
+        errors.learn(true, 0.0, later);
+        assert!(rate_at(&errors, later) > 0.8, "{}", rate_at(&errors, later));
+        let mut once = ErrorRate::default();
+        once.learn(true, 0.0, Moment(0));
+        assert!(once.rate < 0.25, "a single failure says little: {}", once.rate);
     }
 
     #[test]

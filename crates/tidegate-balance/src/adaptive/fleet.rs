@@ -50,13 +50,9 @@ const INDIFFERENCE: f32 = 0.1;
 /// What one certain failure is worth, in service times, to the request that may wait instead. To everybody it is worth several times
 /// that: a request that waits makes all behind it wait too, and a pick does not count those (Naor, "The regulation of queue size by
 /// levying tolls", Econometrica 37(1), 1969).
-const FAILURE_COST: f32 = 20.0;
-/// The same of an endpoint that fails so often, or more often: it is broken, and how many requests its slots stand for is known too
-/// poorly well below saturation to let it have some of them.
-const FAILURE_COST_OFTEN: f32 = 100.0;
-const OFTEN: f32 = 0.08;
-/// Nobody waits longer than that, in service times, whatever for: where half of a fleet is broken, the rest must not be filled for ever.
-const TOLL_MAX: f32 = 20.0;
+const FAILURE_COST: f32 = 14.0;
+/// Nobody waits longer than that, in service times, whatever for: where half of a fleet is broken and the rest is not enough, as many fail.
+const TOLL_MAX: f32 = 10.0;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
 const ERROR_DOUBT: f32 = 6.0;
@@ -84,6 +80,8 @@ pub(crate) struct Fleet {
     sway: AtomicF32,
     spread: AtomicF32,
     silence: AtomicF32,
+    /// The most requests in flight that nobody has been seen to wait among.
+    unhurried: AtomicF32,
     clumping: AtomicF32,
     /// Made of the others, and kept because every pick asks.
     silence_allowed: AtomicF32,
@@ -179,6 +177,7 @@ impl Fleet {
         let sway = median_of(|published| &published.sway);
         let spread = median_of(|published| &published.spread);
         let silence = median_of(|published| &published.silence);
+        let unhurried = median_of(|published| &published.unhurried);
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
@@ -190,6 +189,7 @@ impl Fleet {
             (&self.sway, sway.unwrap_or_default()),
             (&self.spread, spread.unwrap_or_default()),
             (&self.silence, silence.unwrap_or_default()),
+            (&self.unhurried, unhurried.unwrap_or_default()),
         ] {
             level.set(level.get() + gain * (median - level.get()));
         }
@@ -222,17 +222,20 @@ impl Fleet {
     }
 
     /// What happened in the last moment, but no more than the minute's record allows: where one request in a thousand fails, the
-    /// moment after a failure is no worse than others. Service time divided by the fleet's cost is the fleet's parallelism.
+    /// moment after a failure is no worse than others. Priced in service times, and paid in requests: so many as are served in that time.
     pub(crate) fn price_errors(&self, state: &EndpointState, now: Moment) {
         let (published, normal) = (state.published(), self.normal_errors.get());
         let record = published.record();
         let rate = published.error_rate(now).min(record.share_at_most());
         let is_accident = rate <= ACCIDENT_MAX && record.offences(normal) <= 0.0;
         let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate) };
-        let service = self.log_parallelism.get().exp();
-        let often = (excess / OFTEN).min(1.0);
-        let price = FAILURE_COST + (FAILURE_COST_OFTEN - FAILURE_COST) * often;
-        state.standing().error_cost.set((price * excess).min(TOLL_MAX) * service);
+        state.standing().error_cost.set((FAILURE_COST * excess).min(TOLL_MAX) * self.at_once());
+    }
+
+    /// Requests that a typical endpoint serves in one service time. What is believed of slots is far too little well below saturation, and what
+    /// has been seen not to wait is little where hardly anything has been tried.
+    fn at_once(&self) -> f32 {
+        self.log_parallelism.get().exp().max(self.unhurried.get())
     }
 
     /// What is left of an endpoint's difference once chance is taken out of it.

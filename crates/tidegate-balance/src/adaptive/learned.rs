@@ -108,7 +108,7 @@ pub(crate) struct Published {
     pub(crate) noise: AtomicF32,
     pub(crate) sway: AtomicF32,
     pub(crate) spread: AtomicF32,
-    /// The most requests in flight, for each unit of weight, that nobody has been seen to wait among; 0 where nobody looked.
+    /// The most requests in flight, for each unit of weight, that nobody has been seen to wait among; 0 before the first success.
     pub(crate) unhurried: AtomicF32,
     /// How old its silences are, in units of the expected gap.
     pub(crate) silence: AtomicF32,

@@ -50,24 +50,13 @@ pub(crate) struct Adaptive {
     peers: u32,
     fleet: Arc<Fleet>,
     shortlist: Shortlist,
-    /// Somebody goes by who has to wait: a load bound.
-    watches_waiting: bool,
 }
 
 impl Adaptive {
     /// `previous`: who has learned about the same cluster so far.
     pub(crate) fn new(peers: u32, previous: Option<&Adaptive>) -> Self {
         let fleet = previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default();
-        Self { peers, fleet, shortlist: Shortlist::default(), watches_waiting: false }
-    }
-
-    /// For a load bound: learns how many requests at a time have been seen not to wait.
-    pub(crate) fn watching_waiting(self) -> Self {
-        Self { watches_waiting: true, ..self }
-    }
-
-    pub(crate) fn watches_waiting(&self) -> bool {
-        self.watches_waiting
+        Self { peers, fleet, shortlist: Shortlist::default() }
     }
 
     #[inline(never)]
@@ -116,9 +105,7 @@ impl Adaptive {
             if state.learned().learn(state, evidence, level.as_ref(), normal, now) == Lesson::Jumped {
                 self.fleet.jumped(state, self.peers, now);
             }
-            if let Evidence::Success { latency, load, .. } = evidence
-                && self.watches_waiting
-            {
+            if let Evidence::Success { latency, load, .. } = evidence {
                 state.learned().watch_waiting(latency, load);
             }
             if self.fleet.may_be_cold(state, now) {

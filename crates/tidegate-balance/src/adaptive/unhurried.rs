@@ -6,7 +6,9 @@
 //! there is room until waiting has been *seen*. Answers are kept by how many requests were in flight, in steps (1, 2, 3, 4, 6, 8,
 //! 12, 16 …). The step above one that has been tried is open, as in TCP's slow start (RFC 5681 §3.1); it is closed when its
 //! answers take longer than those from below, by more than a margin and by more than chance explains; and while the one below is
-//! in use, that is slowly forgotten, so that a request now and then tries again.
+//! in use, that is slowly forgotten, so that a request now and then tries again. Where nothing holds the load down, it may be above a closed
+//! step all the time, and says what is to be forgotten: a queue must not, however long it lasts, and answers that come as soon as those from
+//! below show that the step was closed by mistake.
 //!
 //! What passes for chance is measured here, by how far the answers of one step are apart, and not taken from `model`: where a belief is
 //! wrong nothing fits it, which looks like noise, and with so much of it no queue would ever be seen.
@@ -25,7 +27,7 @@ const TELLING: f32 = 16.0;
 const MEMORY: f32 = 128.0;
 /// And of a closed step, so that it is tried again some day.
 const MEMORY_CLOSED: f32 = 32.0;
-/// How much of what closes it is forgotten with each answer from the step below.
+/// How much of what closes it is forgotten with each answer that is a reason to try it again.
 const FORGOTTEN: f32 = 1.0 / 160.0;
 /// So much longer is not waiting yet: `ln 1.1`.
 const MARGIN: f32 = 0.1;
@@ -67,9 +69,10 @@ impl Unhurried {
             self.deviation.learn(log_latency, *step);
             step.learn(log_latency);
         }
-        let open = self.open(self.deviation.get());
+        let doubt = Doubt { deviation: self.deviation.get(), times: DOUBT - DOUBT_PRESSED * self.pressed };
+        let (open, below) = self.open(doubt);
         self.pressed += (f32::from(at + 1 >= open) - self.pressed) / MEMORY;
-        if at + 1 >= open
+        if self.is_reason_to_try(open, at, below, doubt)
             && let Some(closed) = self.steps.get_mut(open)
         {
             closed.answers = closed.answers.min(MEMORY_CLOSED) * (1.0 - FORGOTTEN);
@@ -77,23 +80,39 @@ impl Unhurried {
         most_of(open - 1)
     }
 
-    /// How many steps are open; the first always is.
+    /// How many steps are open, the first always is; and what they know together.
     /// One that has been passed over on the way up is no obstacle: what is above it tells more.
-    fn open(&self, deviation: f32) -> usize {
+    fn open(&self, doubt: Doubt) -> (usize, Step) {
         let mut left: f32 = self.steps.iter().map(|step| step.answers).sum();
         let mut below = Step::default();
         for (at, &step) in self.steps.iter().enumerate() {
             if left < TELLING {
-                return at + 1;
+                return (at + 1, below);
             }
             left -= step.answers;
-            if below.is_shorter(step, deviation, DOUBT - DOUBT_PRESSED * self.pressed) {
-                return at;
+            if below.is_shorter(step, doubt) {
+                return (at, below);
             }
             below.add(step);
         }
-        STEPS
+        (STEPS, below)
     }
+
+    /// Whether an answer from the step `at` is a reason to try the first closed one again: the one below it is in use, or those above it do
+    /// not wait, who would have to before it does.
+    fn is_reason_to_try(&self, closed: usize, at: usize, below: Step, doubt: Doubt) -> bool {
+        let does_not_wait = |above: &Step| !below.is_shorter(*above, doubt);
+        at + 1 == closed || (at > closed && self.steps.get(at).is_some_and(does_not_wait))
+    }
+}
+
+/// What passes for chance.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    /// How far answers of the same step are apart.
+    deviation: f32,
+    /// Standard deviations of a difference.
+    times: f32,
 }
 
 impl Deviation {
@@ -123,11 +142,10 @@ impl Step {
         self.log_latency += (other.log_latency - self.log_latency) * other.answers / self.answers.max(1.0);
     }
 
-    /// Whether the answers of `other` take longer, beyond the margin and beyond `doubt` times chance: what knows no answers is infinitely
-    /// uncertain.
-    fn is_shorter(self, other: Self, deviation: f32, doubt: f32) -> bool {
-        let chance = deviation * (1.0 / self.answers + 1.0 / other.answers).sqrt();
-        other.log_latency - self.log_latency > MARGIN + doubt * chance
+    /// Whether the answers of `other` take longer, beyond the margin and beyond chance: what knows no answers is infinitely uncertain.
+    fn is_shorter(self, other: Self, doubt: Doubt) -> bool {
+        let chance = doubt.deviation * (1.0 / self.answers + 1.0 / other.answers).sqrt();
+        other.log_latency - self.log_latency > MARGIN + doubt.times * chance
     }
 }
 
@@ -257,6 +275,34 @@ mod tests {
             }
             assert!((6.0..11.0).contains(&mean), "{mean} of 8");
         }
+    }
+
+    /// Nothing holds the load down: twenty times what it serves at once, for an hour.
+    #[test]
+    fn a_queue_is_not_forgotten_however_long_it_lasts() {
+        for seed in 7..10 {
+            let mut world = World::new(1.0, seed).after(500, 4.0);
+            for _ in 0..20_000 {
+                let load = 60.0 + (world.stream.next_unit() * 40.0).floor();
+                let log_latency = (load / 4.0).ln() + world.stream.next_normal();
+                world.most = world.unhurried.learn(log_latency as f32, load as f32);
+            }
+            assert!(world.most <= 8.0, "{} of 4, seed {seed}", world.most);
+        }
+    }
+
+    #[test]
+    fn a_step_that_was_closed_by_mistake_is_opened_by_answers_from_above_it() {
+        let mut world = World::new(0.8, 10).after(500, 64.0);
+        for _ in 0..64 {
+            world.most = world.unhurried.learn(2.0, 6.0);
+        }
+        assert!(world.most <= 4.0, "{} are open", world.most);
+        for _ in 0..1_000 {
+            let load = 20.0 + (world.stream.next_unit() * 20.0).floor();
+            world.most = world.unhurried.learn((0.8 * world.stream.next_normal()) as f32, load as f32);
+        }
+        assert!(world.most >= 32.0, "{} are open", world.most);
     }
 
     #[test]
