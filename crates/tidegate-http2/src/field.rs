@@ -27,15 +27,17 @@ pub(crate) fn is_value(value: &[u8]) -> bool {
     // Counted, without a way out in the middle, so that many bytes are judged at once.
     let bad = |byte: &u8| u8::from(*byte < b' ') & u8::from(*byte != b'\t') | u8::from(*byte == 0x7f);
     let is_clean = value.iter().fold(0, |found, byte| found | bad(byte)) == 0;
-    let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    is_clean && !is_white(value.first()) && !is_white(value.last())
+    is_clean && !value.first().copied().is_some_and(is_white) && !value.last().copied().is_some_and(is_white)
+}
+
+fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Without white space around it.
 pub(crate) fn trimmed(value: &[u8]) -> &[u8] {
-    let is_white = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let Some(first) = value.iter().position(|byte| !is_white(byte)) else { return b"" };
-    let last = value.iter().rposition(|byte| !is_white(byte)).unwrap_or(first);
+    let Some(first) = value.iter().position(|byte| !is_white(*byte)) else { return b"" };
+    let last = value.iter().rposition(|byte| !is_white(*byte)).unwrap_or(first);
     value.get(first..=last).unwrap_or_default()
 }
 

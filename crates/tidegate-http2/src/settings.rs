@@ -50,24 +50,24 @@ pub(crate) fn read(payload: &[u8]) -> impl Iterator<Item = Result<Setting, Fault
 
 /// What we set to begin with.
 pub(crate) fn ours(streams_max: u32, head_bytes_max: usize) -> Vec<u8> {
-    let head_bytes_max = u32::try_from(head_bytes_max).unwrap_or(u32::MAX);
-    let values = [
+    written([
         (id::MAX_CONCURRENT_STREAMS, streams_max),
         (id::INITIAL_WINDOW_SIZE, NARROW_BYTES),
-        (id::MAX_HEADER_LIST_SIZE, head_bytes_max),
+        (id::MAX_HEADER_LIST_SIZE, u32::try_from(head_bytes_max).unwrap_or(u32::MAX)),
         (id::ENABLE_CONNECT_PROTOCOL, 1),
-    ];
-    values.into_iter().flat_map(|(id, value)| bytes(id, value)).collect()
+    ])
 }
 
 /// What we set to begin with where it is for us to ask.
 pub(crate) fn asking(stream_window_bytes: u32, head_bytes_max: usize) -> Vec<u8> {
-    let head_bytes_max = u32::try_from(head_bytes_max).unwrap_or(u32::MAX);
-    let values = [
+    written([
         (id::ENABLE_PUSH, 0),
         (id::INITIAL_WINDOW_SIZE, stream_window_bytes),
-        (id::MAX_HEADER_LIST_SIZE, head_bytes_max),
-    ];
+        (id::MAX_HEADER_LIST_SIZE, u32::try_from(head_bytes_max).unwrap_or(u32::MAX)),
+    ])
+}
+
+fn written<const N: usize>(values: [(u16, u32); N]) -> Vec<u8> {
     values.into_iter().flat_map(|(id, value)| bytes(id, value)).collect()
 }
 
