@@ -176,7 +176,7 @@ impl AccessLog {
     /// What each algorithm would have made of it. The first outcome is the log's own.
     pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Replay, ReplayError> {
         let fleet = Fleet::of(self, options)?;
-        let (assumed, plan) = (fleet.assumed(options), fleet.plan(self, options));
+        let (assumed, plan) = (fleet.assumed(self, options), fleet.plan(self, options));
         let mut outcomes = vec![self.as_it_was(&plan, options)];
         outcomes.extend(run_all(&plan, &options.contenders, options.jobs, progress));
         Ok(Replay { comparison: compared(&plan, outcomes), assumed })
@@ -190,6 +190,12 @@ impl AccessLog {
             }
             (_, true) => Some(ReplayError::Nothing),
         }
+    }
+
+    /// In nanoseconds, at least 1.
+    fn mean_latency(&self) -> f64 {
+        let total: f64 = self.entries.iter().map(|entry| entry.latency as f64).sum();
+        (total / self.entries.len().max(1) as f64).max(1.0)
     }
 
     fn names_endpoints(&self) -> bool {
@@ -250,9 +256,10 @@ impl Fleet {
         for endpoint in 0..log.endpoints.len() as u32 {
             capacities.push(capacity_of(endpoint, log, options, &mut in_flight));
         }
-        let mut services: Vec<f64> = capacities.iter().map(|capacity| capacity.service).collect();
+        let mut services: Vec<f64> = capacities.iter().filter_map(|capacity| capacity.service).collect();
         services.sort_unstable_by(f64::total_cmp);
-        let service = services[services.len() / 2];
+        let typical = services.get(services.len() / 2).copied();
+        let service = typical.unwrap_or_else(|| log.mean_latency());
         let mut fleet = Self { machines: Vec::new(), in_flight, capacities, service };
         fleet.machines = fleet.machines(log, options);
         Ok(fleet)
@@ -267,15 +274,17 @@ impl Fleet {
         }
         let machine = |((endpoint, name), capacity): ((usize, &String), &Capacity)| Machine {
             speed: self.speed(capacity),
-            fails: fails(log, endpoint as u32, capacity.service),
+            fails: fails(log, endpoint as u32, capacity.service.unwrap_or(self.service)),
             ..Machine::sound(name.clone(), capacity.slots)
         };
         log.endpoints.iter().enumerate().zip(&self.capacities).map(machine).collect()
     }
 
-    /// 1 unless the difference is more than chance.
+    /// 1 unless the difference is more than chance. Of an endpoint that has answered nothing but failures nobody knows; it is as fast as
+    /// others, or whoever knows all speeds would send there first.
     fn speed(&self, capacity: &Capacity) -> f64 {
-        let difference = (self.service / capacity.service).ln();
+        let Some(service) = capacity.service else { return 1.0 };
+        let difference = (self.service / service).ln();
         let is_clear = difference.abs() > (3.0 * capacity.doubt).max(SPEED_MARGIN);
         if is_clear { difference.exp() } else { 1.0 }
     }
@@ -309,21 +318,27 @@ impl Fleet {
         entry.latency as f64 * capacity::own_part(in_flight, capacity.slots) * self.speed(capacity)
     }
 
-    fn assumed(&self, options: &ReplayOptions) -> Vec<String> {
+    fn assumed(&self, log: &AccessLog, options: &ReplayOptions) -> Vec<String> {
         let mut assumed = Vec::new();
         for (machine, capacity) in self.machines.iter().zip(&self.capacities).take(ASSUMED_MAX) {
-            let slots = match (options.slots, capacity.was_full) {
-                (Some(slots), _) => format!("{slots} slots, as given"),
-                (None, true) => {
+            let slots = match (options.slots, capacity.was_full, capacity.service) {
+                (Some(slots), ..) => format!("{slots} slots, as given"),
+                (None, true, _) => {
                     format!("{} slots, from how latency rises with requests in flight", machine.slots)
                 }
-                (None, false) => {
+                (None, false, Some(_)) => {
                     format!("{} slots, the most that were in flight: they never ran out", machine.slots)
                 }
+                (None, false, None) => format!("{} slots, the most that were in flight", machine.slots),
+            };
+            let speed = match capacity.service {
+                Some(_) => format!("speed {:.2}", machine.speed),
+                None if log.names_endpoints() => "speed 1.00 for want of answers without failures".to_owned(),
+                None => "speed 1.00".to_owned(),
             };
             let fails =
                 machine.fails.map_or(String::new(), |fails| format!(", fails {:.2} %", fails.part.0 * 100.0));
-            assumed.push(format!("{}: {slots}, speed {:.2}{fails}", machine.name, machine.speed));
+            assumed.push(format!("{}: {slots}, {speed}{fails}", machine.name));
         }
         if self.machines.len() > ASSUMED_MAX {
             assumed.push(format!("and {} endpoints more", self.machines.len() - ASSUMED_MAX));
@@ -348,7 +363,8 @@ fn capacity_of(endpoint: u32, log: &AccessLog, options: &ReplayOptions, in_fligh
     }
     // A nameless log is one endpoint with everybody's slots.
     let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
-    Capacity::fit(&samples, options.slots.map(|slots| slots * all))
+    let most = own().map(|(place, _)| in_flight[place]).max().unwrap_or(1);
+    Capacity::fit(&samples, options.slots.map(|slots| slots * all), most)
 }
 
 /// The part that failed there, and whether a failure came much sooner than an answer.
@@ -509,5 +525,28 @@ mod tests {
         let comparison = replay(&text, &options(&["least_request", "adaptive"])).unwrap().comparison;
         assert!((comparison.outcomes[0].errors() - 0.25).abs() < 0.01);
         assert!(comparison.outcomes[1].errors() >= 0.25 && comparison.outcomes[2].errors() < 0.01);
+    }
+
+    /// One of four endpoints fails, and takes as long as the others for it.
+    #[test]
+    fn an_endpoint_of_which_the_log_has_only_failures_is_as_fast_as_others() {
+        let text = log()
+            .replace(r#""first_byte_ms":20"#, r#""first_byte_ms":5"#)
+            .replace(r#""endpoint":"e1","status":200"#, r#""endpoint":"e1","status":500"#);
+        let calm = replay(&text, &options(&["oracle", "adaptive"])).unwrap();
+        let told = "e1: 1 slots, the most that were in flight, speed 1.00 for want of answers";
+        assert!(calm.assumed[1].starts_with(told), "{:?}", calm.assumed);
+        assert!(calm.comparison.outcomes[1..].iter().all(|outcome| outcome.errors() < 0.01));
+        // Twice as many as all four can do: whoever failed in no time would be sent whatever is too much.
+        let dense = ReplayOptions { times: 2.0, ..options(&["oracle"]) };
+        let errors = replay(&text, &dense).unwrap().comparison.outcomes[1].errors();
+        assert!((0.2..0.3).contains(&errors), "{errors}");
+    }
+
+    #[test]
+    fn a_log_of_nothing_but_failures_is_replayed_as_that() {
+        let text = log().replace(r#""status":200"#, r#""status":503"#);
+        let comparison = replay(&text, &options(&["oracle", "adaptive"])).unwrap().comparison;
+        assert!(comparison.outcomes.iter().all(|outcome| outcome.errors() > 0.999));
     }
 }

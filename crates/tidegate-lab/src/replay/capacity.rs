@@ -9,14 +9,16 @@ use std::collections::BinaryHeap;
 
 /// More are not told apart.
 const SLOTS_MAX: usize = 4_096;
+/// Of fewer answers nobody knows by how much chance has moved them.
+const ANSWERS_MIN: usize = 10;
 /// Fewer slots than were in flight are believed when that explains so much better.
 const CONVINCING: f64 = 0.98;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Capacity {
     pub(super) slots: u32,
-    /// The geometric mean of an answer's time with a slot of its own, in nanoseconds.
-    pub(super) service: f64,
+    /// The geometric mean of an answer's time with a slot of its own, in nanoseconds; `None`: there were too few to tell.
+    pub(super) service: Option<f64>,
     /// More were in flight at times than there are slots.
     pub(super) was_full: bool,
     /// What chance alone may be off in `ln(service)`, one standard deviation.
@@ -43,15 +45,20 @@ pub(super) fn own_part(in_flight: u32, slots: u32) -> f64 {
 }
 
 impl Capacity {
-    /// From latencies with what was in flight; `slots` when they are known.
-    pub(super) fn fit(samples: &[(u32, u64)], slots: Option<u32>) -> Self {
+    /// From latencies with what was in flight; `slots` when they are known, `most`: that were in flight at once, those that failed
+    /// among them.
+    pub(super) fn fit(samples: &[(u32, u64)], slots: Option<u32>, most: u32) -> Self {
+        if samples.len() < ANSWERS_MIN {
+            let slots = slots.unwrap_or(most).clamp(1, SLOTS_MAX as u32);
+            return Self { slots, service: None, was_full: false, doubt: 0.0 };
+        }
         let levels = levels(samples);
         let most = levels.len().saturating_sub(1).max(1);
         let given = slots.map(|slots| slots as usize);
         let (slots, service, spread) = given.map_or_else(|| best(&levels), |slots| fit_with(slots, &levels));
         Self {
             slots: slots as u32,
-            service: service.exp(),
+            service: Some(service.exp()),
             was_full: slots < most,
             doubt: (spread / samples.len().max(1) as f64).sqrt(),
         }
@@ -125,17 +132,26 @@ mod tests {
     #[test]
     fn slots_and_service_time_are_found_again() {
         for slots in [1, 4, 16] {
-            let capacity = Capacity::fit(&samples(slots, 5 * slots), None);
+            let capacity = Capacity::fit(&samples(slots, 5 * slots), None, 5 * slots);
             assert!(capacity.slots.abs_diff(slots) <= 1 + slots / 8, "{slots}: {capacity:?}");
-            assert!((capacity.service / 1e7 - 1.0).abs() < 0.1 && capacity.was_full, "{capacity:?}");
+            let service = capacity.service.unwrap();
+            assert!((service / 1e7 - 1.0).abs() < 0.1 && capacity.was_full, "{capacity:?}");
         }
     }
 
     #[test]
     fn slots_that_never_ran_out_are_as_many_as_were_seen() {
-        let capacity = Capacity::fit(&samples(100, 12), None);
+        let capacity = Capacity::fit(&samples(100, 12), None, 12);
         assert_eq!((capacity.slots, capacity.was_full), (12, false));
-        assert_eq!(Capacity::fit(&samples(100, 12), Some(3)).slots, 3);
+        assert_eq!(Capacity::fit(&samples(100, 12), Some(3), 12).slots, 3);
+    }
+
+    #[test]
+    fn of_a_few_answers_nothing_is_told() {
+        for (answers, is_told) in [(0, false), (9, false), (10, true)] {
+            let capacity = Capacity::fit(&samples(4, 4)[..answers], None, 7);
+            assert_eq!((capacity.service.is_some(), capacity.slots == 7), (is_told, !is_told), "{answers}");
+        }
     }
 
     #[test]
