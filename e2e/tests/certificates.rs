@@ -1,6 +1,8 @@
 //! Certificates in the course of time: files that change, files that break, days that pass.
 
 use std::path::PathBuf;
+use std::process::Command;
+use tidegate_testkit::proxy::program;
 use tidegate_testkit::tls::{Authority, Issued};
 use tidegate_testkit::{Endpoint, Proxy, Tidegate, eventually};
 
@@ -91,6 +93,16 @@ fn what_expires_soon_or_has_expired_is_told_at_the_start_and_in_metrics_and_stat
     proxy.output().wait_for_stderr(&["soon.pem", "expires in ", " days"]);
     proxy.output().wait_for_stderr(&["expired.pem", "expired 3 days ago"]);
     assert!(!proxy.output().all().contains("fresh.pem"), "nothing is said of what is well");
+
+    // Before a start, beside the lines that name them; what is old is no error, since it may be replaced at any time.
+    let checked = Command::new(program()).arg("check").current_dir(proxy.folder()).output().unwrap();
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && !said.contains("fresh.pem"), "{said}");
+    assert!(
+        said.contains("soon.pem expires in ") && said.contains("expired.pem expired 3 days ago"),
+        "{said}"
+    );
+    assert!(said.contains("warning: ") && said.contains("tidegate.toml:"), "{said}");
 
     let metrics = proxy.metrics();
     let expiry = |issued: &Issued| {

@@ -19,8 +19,8 @@ pub enum Holds {
     UpdateKey(PathBuf),
 }
 
-/// Looks into files; the error is why they do not hold what they have to, for people.
-pub type Look<'a> = &'a dyn Fn(&Holds) -> Result<(), String>;
+/// Looks into files; the error is why they do not hold what they have to, for people. What is to be said of them though they do comes back.
+pub type Look<'a> = &'a dyn Fn(&Holds) -> Result<Option<String>, String>;
 
 /// Files that are named.
 #[derive(Debug)]
@@ -33,8 +33,10 @@ pub(crate) struct Named {
 /// Reports those that do not hold what they have to.
 pub(crate) fn look(walk: &mut Walk, look: Look<'_>) {
     for Named { holds, key, span } in std::mem::take(&mut walk.files) {
-        if let Err(why) = look(&holds) {
-            walk.report(Problem::error(span, format!("`{key}` cannot be used")).label(why));
+        match look(&holds) {
+            Ok(None) => {}
+            Ok(Some(remark)) => walk.report(Problem::warning(span, remark)),
+            Err(why) => walk.report(Problem::error(span, format!("`{key}` cannot be used")).label(why)),
         }
     }
 }
@@ -50,7 +52,7 @@ mod tests {
                     dns = { server = 'ns.test', key = 'b.key' }\n";
         let look = |holds: &Holds| match holds {
             Holds::Roots(path) => Err(format!("{} holds a poem", path.display())),
-            _ => Ok(()),
+            _ => Ok(None),
         };
         let report = Config::parse_bytes("test.toml", text.as_bytes(), &|_| None, &look).unwrap_err();
         let shown = report.render(Style::Plain);

@@ -23,7 +23,7 @@ impl Config {
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(Self, Vec<Warning>), Report> {
-        parse(name, text, env, &|_| Ok(()))
+        parse(name, text, env, &|_| Ok(None))
     }
 
     /// As [`Self::parse`], of bytes that should be UTF-8; and has those files looked into that have to hold something.

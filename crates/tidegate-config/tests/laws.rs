@@ -66,7 +66,7 @@ fn what_the_top_says_is_inherited_and_can_be_overridden() {
 #[test]
 fn an_empty_text_and_bytes_that_are_not_text_are_errors() {
     assert_eq!(parse("").unwrap_err().error_count(), 1);
-    let report = Config::parse_bytes("x", b"listen = \"\xff\"", &|_| None, &|_| Ok(())).unwrap_err();
+    let report = Config::parse_bytes("x", b"listen = \"\xff\"", &|_| None, &|_| Ok(None)).unwrap_err();
     assert_eq!(report.diagnostics()[0].position(), (1, 11));
 }
 
@@ -212,7 +212,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        if let Err(report) = Config::parse_bytes("fuzz", &bytes, &|_| None, &|_| Ok(())) {
+        if let Err(report) = Config::parse_bytes("fuzz", &bytes, &|_| None, &|_| Ok(None)) {
             report.render(Style::Plain);
         }
     }

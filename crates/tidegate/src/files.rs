@@ -16,14 +16,19 @@ pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     there.map(PathBuf::from).ok_or_else(|| Failure::NoFile { tried: PLACES.map(str::to_owned).to_vec() })
 }
 
-/// With a look into the files that it names.
+/// With a look into the files that it names. How old certificates are is said by whoever keeps them.
 pub(crate) fn read(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {
+    parse(path, &|holds| tidegate_control::look(holds).map(|_| None))
+}
+
+/// The same, and how old certificates are.
+pub(crate) fn read_closely(path: &Path) -> Result<(Config, Vec<Warning>), Failure> {
     parse(path, &tidegate_control::look)
 }
 
 /// Alone: the files that it names may be on another machine.
 pub(crate) fn read_alone(path: &Path) -> Result<Config, Failure> {
-    parse(path, &|_| Ok(())).map(|(config, _)| config)
+    parse(path, &|_| Ok(None)).map(|(config, _)| config)
 }
 
 fn parse(path: &Path, look: Look<'_>) -> Result<(Config, Vec<Warning>), Failure> {

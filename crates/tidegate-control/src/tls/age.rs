@@ -37,6 +37,16 @@ impl Validity {
         }
     }
 
+    /// What is to be said of that, behind the certificate's name.
+    pub(crate) fn remark(self, now: i64) -> Option<String> {
+        match self.age(now) {
+            Age::Fresh => None,
+            Age::Expiring => Some(format!("expires {}", self.expires(now))),
+            Age::Expired => Some(format!("expired {}", self.expires(now))),
+            Age::Unborn => Some("does not hold yet: is the clock right?".to_owned()),
+        }
+    }
+
     /// "in 3 days", "in 5 hours", "2 days ago".
     pub(crate) fn expires(self, now: i64) -> String {
         let left = self.not_after - now;

@@ -229,20 +229,12 @@ impl Kept {
             if said.contains_key(&certificate) {
                 continue; // used more than once
             }
-            let (age, expires) = (validity.age(now), validity.expires(now));
-            if self.said.get(&certificate).copied().unwrap_or_default() != age {
-                match age {
-                    Age::Fresh => {}
-                    Age::Expiring => {
-                        voice.warning(format_args!("certificate {certificate} expires {expires}"));
-                    }
-                    Age::Expired => {
-                        voice.error(format_args!("certificate {certificate} expired {expires}"));
-                    }
-                    Age::Unborn => voice.warning(format_args!(
-                        "certificate {certificate} does not hold yet: is the clock right?"
-                    )),
-                }
+            let age = validity.age(now);
+            if self.said.get(&certificate).copied().unwrap_or_default() != age
+                && let Some(remark) = validity.remark(now)
+            {
+                let line = format_args!("certificate {certificate} {remark}");
+                if age == Age::Expired { voice.error(line) } else { voice.warning(line) }
             }
             said.insert(certificate, age);
         }

@@ -9,7 +9,7 @@ use tidegate_config::{Severity, Warning};
 
 pub(crate) fn check(arguments: &CheckArguments) -> Result<(), Failure> {
     let path = files::find(arguments.named.as_deref().or(arguments.file.path.as_deref()))?;
-    let checked = files::read(&path);
+    let checked = files::read_closely(&path);
     if arguments.json {
         return as_json(checked.map(|(_, warnings)| warnings));
     }
