@@ -4,8 +4,8 @@
 //! times the mean, each endpoint may hold `ceil(c · its share of (requests in flight + 1))`. The bounds add up to more than
 //! there is to hold, so somebody always has room.
 //!
-//! By drain time: an endpoint has room while one more request would not wait there as far as can be told (there is a free slot, or
-//! nobody has been seen to wait among so many: `adaptive/unhurried.rs`), or would drain within `c` times what is even, learned as by
+//! By drain time: an endpoint has room while one more request would not wait there as far as can be told (nobody has been seen to wait
+//! among so many: `adaptive/unhurried.rs`), or would drain within `c` times what is even, learned as by
 //! `adaptive`. What spills goes to the next in the key's order that would serve it at once (and is not so slow that a single request is
 //! more than the bound), and where nobody would, to the one that drains first, which always has room. A slow endpoint spills sooner than a
 //! fast one, and one that fails at once, however few requests it has; the slots of one that stands still do not count.
@@ -432,6 +432,20 @@ mod tests {
             let _held = fleet.hold(0, 16);
             assert!(!seats[0].serves_at_once(now), "{:?}", fleet.unhurried(0));
         }
+    }
+
+    /// A bound that goes by a belief about the load that it allows is held by nothing.
+    #[test]
+    fn slots_that_are_only_believed_do_not_count() {
+        let fleet = Fleet::even(Algorithm::Rendezvous { bound: Some(LoadBound::drain_time(125)) }, 4);
+        let now = teach(&fleet, &[Duration::from_millis(10); 4]);
+        let seats = Seat::all(fleet.endpoints(), &[]);
+        let at_once = seats[0].at_once();
+        seats[0].state.published().log_parallelism.set(100_f32.ln());
+        let mut held = hold(&fleet, 0, at_once as usize, now);
+        assert!(!seats[0].serves_at_once(now), "{at_once} and {}", seats[0].at_once());
+        held.pop();
+        assert!(seats[0].serves_at_once(now));
     }
 
     /// A fleet of four that serves four at once everywhere, as far as it knows.

@@ -53,12 +53,14 @@ impl Seat {
         self.state.published().log_parallelism.get().exp() / self.lightness
     }
 
-    /// Requests that are served at once, or have not been seen to wait.
+    /// Requests that have not been seen to wait. What is believed of slots counts before the first answer only: where a bound holds the load
+    /// at what it allows, twice as many slots explain the answers as well, and a belief that says what is allowed would prove itself right.
     pub(crate) fn at_once(&self) -> f32 {
-        self.slots().max(self.state.published().unhurried.get() / self.lightness)
+        let unhurried = self.state.published().unhurried.get();
+        if unhurried > 0.0 { unhurried / self.lightness } else { self.slots() }
     }
 
-    /// One more request would find a free slot, or has not been seen to wait among so many; and nothing is wrong with whoever
+    /// One more request has not been seen to wait among so many; and nothing is wrong with whoever
     /// serves them: it neither fails nor stands still. That it takes longer than others is nothing wrong: it may be its keys that do,
     /// and those would take as long elsewhere, and find nothing warm there.
     pub(crate) fn serves_at_once(&self, now: Moment) -> bool {
