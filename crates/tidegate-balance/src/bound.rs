@@ -8,7 +8,8 @@
 //! among so many: `adaptive/unhurried.rs`), or would drain within `c` times what is even, learned as by
 //! `adaptive`. What spills goes to the next in the key's order that would serve it at once (and is not so slow that a single request is
 //! more than the bound), and where nobody would, to the one that drains first, which always has room. A slow endpoint spills sooner than a
-//! fast one, and one that fails at once, however few requests it has; the slots of one that stands still do not count.
+//! fast one, and one that fails at once, however few requests it has, as long as somebody is worth more; the slots of one that stands still
+//! do not count.
 //!
 //! What is even is the mean of those that do not fail, and nobody's queue counts in it: of more requests than an endpoint serves at
 //! once those that wait do not. Else `c` of 1.25 would let four in five of the endpoints hold everything, whose queues raise the mean that
@@ -69,6 +70,18 @@ impl LoadBound {
         // What failing costs is a price, not a load to have so much more than: it is not waited for any longer than it is worth.
         let even = if least_well <= least { even.or_zero().max(least) } else { even.or_zero() };
         (even * (self.percent as f32 / 100.0)).max(least)
+    }
+
+    /// Of whoever fails more than others, while somebody would serve the key at once: what that one is worth. More than what is even, however
+    /// little, is no reason to fail.
+    fn drain_time_max_of(self, seat: &Seat, candidates: &Candidates<'_>) -> f32 {
+        let now = candidates.now();
+        let fails = error_cost(&seat.state) > 0.0;
+        if fails && candidates.iter().any(|(_, other)| other.serves_at_once(now)) {
+            let scores = candidates.iter().map(|(_, other)| cached_score(other, now));
+            return scores.fold(f32::INFINITY, f32::min);
+        }
+        self.drain_time_max(candidates)
     }
 
     fn request_limit(self, candidates: &Candidates<'_>) -> Limit {
@@ -154,7 +167,8 @@ impl Limit {
         match *self {
             Self::DrainTime(bound) => {
                 let now = candidates.now();
-                seat.serves_at_once(now) || cached_score(seat, now) <= bound.drain_time_max(candidates)
+                seat.serves_at_once(now)
+                    || cached_score(seat, now) <= bound.drain_time_max_of(seat, candidates)
             }
             Self::Requests { allowed, divisor } => {
                 let most = (allowed * u128::from(seat.share)).div_ceil(divisor);

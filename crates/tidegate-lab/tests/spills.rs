@@ -51,6 +51,18 @@ fn keys_of_an_endpoint_that_fails_are_served_elsewhere() {
     }
 }
 
+/// One request in twenty is worth less than a place in the queue that a bound allows anybody.
+#[test]
+fn keys_of_an_endpoint_that_fails_a_little_are_served_elsewhere_while_somebody_has_room() {
+    for seed in [41, 42, 43] {
+        let text = "name = 'test'\ntitle = 'test'\nalgorithms = ['rendezvous_drain_time', 'least_request']\nwarm_up = '10s'\n\
+             lasts = '40s'\nload = 0.6\nkeys = 1000\n[[endpoints]]\ncount = 9\n[[endpoints]]\nfails = { part = 0.05 }";
+        let (hash, least) = compare(text, seed);
+        println!("failed: hash {:.5}, least request {:.5}", hash.errors(), least.errors());
+        assert!(hash.errors() < 0.05 * least.errors());
+    }
+}
+
 /// One key, for more than two of three endpoints can do, and a fourth beside them that fails or is ten times as slow: no reason to wait for
 /// those that are well. A slow one is used by those keys that belong there, as long as nobody waits.
 #[test]
