@@ -27,6 +27,7 @@ use crate::workspace::Workspace;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
+use std::ops::DerefMut;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -148,7 +149,11 @@ async fn end(mut connection: Box<Connection>, fate: Option<Fate>) {
 
 /// A mistake in our own code ends the request that met it, visibly, and nothing else. What it leaves behind is dropped
 /// with it: guards give back what was counted, and nothing that other requests use is changed in more than one step.
-pub(crate) async fn unless_it_panics<F: Future>(mut busy: Pin<Box<F>>) -> Option<F::Output> {
+pub(crate) async fn unless_it_panics<P, F>(mut busy: Pin<P>) -> Option<F::Output>
+where
+    P: DerefMut<Target = F>,
+    F: Future,
+{
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| busy.as_mut().poll(cx)));
         polled.map_or(Poll::Ready(None), |polled| polled.map(Some))

@@ -108,6 +108,8 @@ pub enum Cause {
     Http2(Misconduct),
     /// What the endpoint does is no HTTP/2, or no answer.
     Http2Breach(Breach),
+    /// A mistake in our own code: it panicked.
+    InternalError,
     /// The endpoint sent more interim (1xx) answers than anyone needs.
     InterimFlood,
     /// The host is not one that the certificate of this connection is for.
@@ -295,6 +297,7 @@ impl Failure {
                 let retry = if breach == Breach::Answer { Never } else { Reset };
                 facts(Upstream, 502, breach.code(), "http_protocol_error", retry)
             }
+            Cause::InternalError => facts(Proxy, 500, "internal_error", "proxy_internal_error", Never),
             Cause::InterimFlood => facts(Upstream, 502, "interim_flood", "http_protocol_error", Never),
             Cause::Misdirected => facts(Downstream, 421, "misdirected", "http_request_error", Never),
             Cause::NoEndpoint => facts(Admin, 503, "no_endpoint", "destination_not_found", Never),

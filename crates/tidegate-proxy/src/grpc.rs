@@ -93,6 +93,7 @@ pub(crate) fn status(failure: Failure) -> u8 {
     const UNAUTHENTICATED: u8 = 16;
     match (failure.cause, failure.status()) {
         (Cause::AttemptTimeout | Cause::FirstByteTimeout | Cause::TotalTimeout, _) => DEADLINE_EXCEEDED,
+        (Cause::InternalError, _) => INTERNAL,
         (_, 401) => UNAUTHENTICATED,
         (_, 403) => PERMISSION_DENIED,
         (_, 404) => UNIMPLEMENTED,

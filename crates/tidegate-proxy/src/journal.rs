@@ -1,6 +1,6 @@
 //! What happened so far in one request: written as it goes, read once by `record`. Decides nothing.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Stage};
 use crate::grpc;
 use crate::sticky::Visit;
 use std::time::Duration;
@@ -84,6 +84,18 @@ impl Journal {
     /// When the request went to the endpoint of the last attempt.
     pub(crate) fn sent(&self) -> Option<Moment> {
         self.connected.or(self.ready).or(self.picked)
+    }
+
+    /// How far it has come, for who knows nothing more exact.
+    pub(crate) fn stage(&self) -> Stage {
+        match self {
+            Self { begun: true, .. } => Stage::Body,
+            Self { first_byte: Some(_), .. } => Stage::Await,
+            Self { connected: Some(_), .. } | Self { ready: Some(_), .. } => Stage::Send,
+            Self { picked: Some(_), .. } => Stage::Connect,
+            Self { cluster: Some(_), .. } => Stage::Pick,
+            _ => Stage::Route,
+        }
     }
 
     /// The status that the endpoint is judged by.

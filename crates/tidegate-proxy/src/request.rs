@@ -4,6 +4,7 @@ use crate::affinity::affinity;
 use crate::answer;
 use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
 use crate::client::ClientAddress;
+use crate::downstream::unless_it_panics;
 use crate::exchange::{self, Exchanged};
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
@@ -25,6 +26,7 @@ use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::future::{pending, poll_fn};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -75,8 +77,21 @@ pub(crate) enum Fate {
     Linger,
 }
 
-/// The life of one request, from its parsed head on. Every early exit is a `Failure`.
+/// As [`serve_by_route`], and a mistake in our own code is a failure, too: it has an answer where none has begun, and a line in the log.
 pub(crate) async fn serve(call: &mut Call<'_>) -> Result<Fate, Failure> {
+    // Its own scope: what it has borrowed is given back before that is looked at.
+    let served = {
+        let serving = pin!(serve_by_route(call));
+        unless_it_panics(serving).await
+    };
+    served.unwrap_or_else(|| {
+        call.worker.metrics.panics.increment();
+        Err(Failure::new(call.journal.stage(), Cause::InternalError))
+    })
+}
+
+/// The life of one request, from its parsed head on. Every early exit is a `Failure`.
+async fn serve_by_route(call: &mut Call<'_>) -> Result<Fate, Failure> {
     canonicalize(call)?;
     if is_misdirected(call) {
         return Err(Failure::new(Stage::Route, Cause::Misdirected));

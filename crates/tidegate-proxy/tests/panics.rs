@@ -39,10 +39,14 @@ fn a_panic_ends_one_request_and_nothing_else() {
         let mut unlucky = world.client();
         unlucky.send("GET /missing HTTP/1.1\r\nHost: test\r\n\r\nGET /broken HTTP/1.1\r\nHost: test\r\n\r\n");
         assert_eq!(unlucky.reply().status, 404, "what was answered before stands");
-        assert_eq!(unlucky.rest(), (Vec::new(), Gone::Reset));
+        let reply = unlucky.reply();
+        assert_eq!((reply.status, reply.cause()), (500, Some("internal_error")));
+        assert_eq!(unlucky.rest(), (Vec::new(), Gone::Finished), "nobody knows what to go on with");
     }
 
     assert_eq!(world.registry.total(&families::REQUEST_PANICS, &[]), 20);
+    let told = world.registry.total(&families::FAILURES, &["/broken", "proxy", "connect", "internal_error"]);
+    assert_eq!(told, 20, "each has been recorded");
     for other in &mut others {
         assert_eq!(other.reply().text(), "x", "they were under way on the same worker");
         assert_eq!(other.get("/").text(), "x");

@@ -109,7 +109,7 @@ families! {
     REQUEST_DURATION = Histogram "tidegate_request_duration_seconds" ["route"]
         "Time from the first byte of a request to the last byte of its answer.";
     REQUEST_PANICS = Counter "tidegate_request_panics" []
-        "Requests cut off because Tidegate itself made a mistake: a bug worth reporting, with the line on standard error.";
+        "Requests that ended because Tidegate itself made a mistake: a bug worth reporting, with the line on standard error.";
     REQUEST_BODY_BYTES = Counter "tidegate_request_body_bytes" ["route"]
         "Bytes of request bodies received from clients.";
     RESPONSE_BODY_BYTES = Counter "tidegate_response_body_bytes" ["route"]
