@@ -194,6 +194,7 @@ impl Breakers {
     /// One result of an endpoint that is one of these.
     pub(crate) fn learn(&self, seats: &[Seat], finding: Finding, now: Moment) {
         let Some(seat) = seats.get(finding.index) else { return };
+        let turn = self.in_force.turn();
         let later = self.later_rules();
         let (breaker, bench, index) = match &later {
             None => (self.breaker, seats, Some(finding.index)),
@@ -201,7 +202,7 @@ impl Breakers {
         };
         match (breaker, index) {
             (Some(breaker), Some(index)) => {
-                let bench = Bench { breaker: &breaker, seats: bench, in_force: &self.in_force };
+                let bench = Bench { breaker: &breaker, seats: bench, in_force: &self.in_force, turn };
                 bench.learn(Finding { index, ..finding }, now);
             }
             // Nobody takes it out any more.
@@ -242,6 +243,8 @@ struct Bench<'a> {
     breaker: &'a Breaker,
     seats: &'a [Seat],
     in_force: &'a InForce,
+    /// Of the rules that those are, or of earlier ones.
+    turn: u32,
 }
 
 impl Bench<'_> {
@@ -310,7 +313,7 @@ impl Bench<'_> {
     }
 
     fn eject(&self, index: usize, reason: Ejection, now: Moment) {
-        let Some(_guard) = self.in_force.try_ejecting() else { return };
+        let Some(_guard) = self.in_force.try_ejecting(self.turn) else { return };
         let Some(seat) = self.seats.get(index).filter(|seat| !seat.state.is_broken()) else { return };
         let circuit = seat.state.circuit();
         if let Some(why) = self.breaker.obstacle(self.seats, index, now) {

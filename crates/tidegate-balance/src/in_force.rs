@@ -67,8 +67,9 @@ impl InForce {
         is_mine.then_some(ends == 0)
     }
 
-    pub(crate) fn try_ejecting(&self) -> Option<MutexGuard<'_, ()>> {
-        self.ejecting.try_lock().ok()
+    /// `None`: somebody else is at it, or the rules of this turn do not count any more: whom they take out now, no change would look at again.
+    pub(crate) fn try_ejecting(&self, turn: u32) -> Option<MutexGuard<'_, ()>> {
+        self.ejecting.try_lock().ok().filter(|_| self.turn() == turn)
     }
 }
 
@@ -162,5 +163,22 @@ impl Rules {
             state.circuit().forget_wait();
             state.let_back();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_taken_out_by_rules_that_do_not_count_any_more() {
+        let in_force = InForce::default();
+        let none = || Rules { breaker: None, failures: StatusSet::default(), seats: Arc::new([]) };
+        in_force.replace(none(), Moment(1), |_| {});
+        let turn = in_force.turn();
+        assert!(in_force.try_ejecting(turn).is_some());
+        in_force.replace(none(), Moment(2), |_| {});
+        assert!(in_force.try_ejecting(turn).is_none(), "they were looked at when the others came");
+        assert!(in_force.try_ejecting(in_force.turn()).is_some());
     }
 }
