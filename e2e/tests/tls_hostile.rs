@@ -93,6 +93,17 @@ fn those_who_begin_a_handshake_and_stop_keep_nobody_out_for_long() {
     gate.serves();
 }
 
+/// Those that are under way have fallen silent in the same moment, and are let go together, not one after the other.
+#[test]
+fn a_crowd_that_begins_and_stops_is_let_go_as_fast_as_it_came() {
+    let gate = Gate::with("workers = 1\nlimit.handshakes = 4\ntimeout.handshake = \"60s\"");
+    let stalled: Vec<_> = (0..24).map(|_| gate.stall()).collect();
+    gate.serves();
+    assert!((20.0..25.0).contains(&gate.count(HANDSHAKES, ("outcome", "limit"))));
+    assert!(gate.count(HANDSHAKES, ("outcome", "timeout")) < 0.5);
+    drop(stalled);
+}
+
 #[test]
 fn a_handshake_that_has_no_turn_in_time_is_closed_and_counted() {
     let gate = Gate::with("workers = 1\nlimit.handshakes = 1\ntimeout.handshake = \"400ms\"");

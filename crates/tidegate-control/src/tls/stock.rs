@@ -76,8 +76,8 @@ impl Item {
 fn protocols(listener: &Listener) -> &'static [&'static [u8]] {
     match (listener.speaks_http(), listener.http2) {
         (false, _) => &[],
-        (true, false) => &[b"http/1.1"],
-        (true, true) => &[b"h2", b"http/1.1"],
+        (true, false) => &[b"http/1.1", b"http/1.0"],
+        (true, true) => &[b"h2", b"http/1.1", b"http/1.0"],
     }
 }
 

@@ -3,18 +3,14 @@
 use super::challenges::ACME_TLS;
 use super::client_hello::{ClientHello, HelloError, HelloParser};
 use super::session::Role;
-use super::turns::Turns;
+use super::turns::{PATIENCE_MIN, Turns};
 use super::{Terminator, TlsStream};
 use crate::timers::{Alarm, after, now};
 use rustls::server::UnbufferedServerConnection;
 use rustls::{CertificateError, Error, HandshakeKind, PeerIncompatible};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::time::Duration;
 use tidegate_balance::Moment;
-
-/// How long a client may take once its handshake is under way, while others wait for theirs.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,15 +170,16 @@ async fn while_it_may(
     agreed: impl Future<Output = Handshake>,
 ) -> Handshake {
     let mut agreed = pin!(agreed);
+    let began = now();
     loop {
-        let until = deadline.min(after(now(), PATIENCE));
+        let until = deadline.min(after(now(), PATIENCE_MIN));
         if let Ok(ended) = alarm.within(until, agreed.as_mut()).await {
             return ended;
         }
         if until == deadline || now() < until {
             return Handshake::Timeout; // or the worker's time is over
         }
-        if turns.is_waited_for() && turns.is_full() {
+        if turns.are_too_few() && now().since(began) >= turns.patience() {
             return Handshake::Limit;
         }
     }

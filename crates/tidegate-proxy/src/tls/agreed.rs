@@ -6,7 +6,7 @@ use rustls::{CipherSuite, CommonState, HandshakeKind, ProtocolVersion};
 use std::sync::Arc;
 
 /// What is ever agreed to be spoken.
-pub(super) const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+pub(super) const PROTOCOLS: [&[u8]; 3] = [HTTP2, b"http/1.1", b"http/1.0"];
 pub(super) const HTTP2: &[u8] = b"h2";
 
 #[derive(Clone, Debug)]

@@ -13,8 +13,14 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
+
+/// How long one may take once it is under way while others wait: where as many wait as may be under way at once, or fewer.
+const PATIENCE_MAX: Duration = Duration::from_secs(1);
+/// The least, however many wait: what a slow client needs whose packets are not lost.
+pub(super) const PATIENCE_MIN: Duration = Duration::from_millis(500);
 
 /// The handshakes of one worker with clients.
 #[derive(Debug, Default)]
@@ -89,9 +95,19 @@ impl Turns {
         self.under_way.get() >= self.under_way_max.get()
     }
 
-    /// Whether somebody cannot begin before another one is over.
-    pub(super) fn is_waited_for(&self) -> bool {
+    fn is_waited_for(&self) -> bool {
         !self.line.borrow().is_empty()
+    }
+
+    /// Whether somebody cannot begin before another one is over: more are in line than may begin, one after the other.
+    pub(super) fn are_too_few(&self) -> bool {
+        self.line.borrow().len() > self.under_way_max.get().saturating_sub(self.under_way.get())
+    }
+
+    /// How long one may be under way while they are too few: the more wait, the less, so that the last one waits for seconds at most.
+    pub(super) fn patience(&self) -> Duration {
+        let crowds = self.line.borrow().len() as f32 / self.under_way_max.get().max(1) as f32;
+        PATIENCE_MAX.div_f32(crowds.max(1.0)).max(PATIENCE_MIN)
     }
 
     /// Waits for the right to begin.
@@ -228,6 +244,32 @@ mod tests {
             a_while().await;
             assert_eq!((turns.under_way.get(), turns.line.borrow().len()), (0, 0));
             drop(turns.next().await);
+        });
+    }
+
+    /// Those that are given up in the same moment leave room that nobody has taken yet.
+    #[test]
+    fn they_are_too_few_for_as_long_as_more_wait_than_there_is_room_for() {
+        beside_a_keeper(4, async |turns| {
+            let mut under_way = Vec::new();
+            for _ in 0..4 {
+                under_way.push(turns.next().await);
+            }
+            let patience = |turns: &Turns| turns.patience().as_millis();
+            assert_eq!((turns.are_too_few(), patience(&turns)), (false, 1000));
+            let wait = |_| {
+                let turns = Rc::clone(&turns);
+                spawn_local(async move { drop(turns.next().await) })
+            };
+            let waiting: Vec<_> = (0..8).map(wait).collect();
+            a_while().await;
+            assert_eq!((turns.are_too_few(), patience(&turns)), (true, 500));
+            under_way.truncate(1);
+            assert!(turns.are_too_few(), "eight wait for three places");
+            for one in waiting {
+                one.await.unwrap();
+            }
+            assert!(!turns.are_too_few());
         });
     }
 
