@@ -28,7 +28,11 @@ impl Site {
     }
 
     fn proxy(&self, more: &str) -> Proxy {
-        Tidegate::with(format!(
+        Tidegate::with(self.config(more)).start()
+    }
+
+    fn config(&self, more: &str) -> String {
+        format!(
             "[[route]]\nhost = \"app.test\"\nto = \"{}\"\n\
              [[listener]]\nbind = \"{}\"\nredirect_https = true\n[[listener]]\nbind = \"{{listen}}\"\n\
              [[listener]]\nbind = \"{}\"\n[listener.tls]\nacme = {{ {}, folder = '{}'{more} }}\n",
@@ -37,8 +41,7 @@ impl Site {
             self.tls.address(),
             self.pebble.keys(),
             self.folder.path().join("acme").display(),
-        ))
-        .start()
+        )
     }
 
     fn certificate(&self) -> PathBuf {
@@ -137,6 +140,47 @@ fn a_certificate_past_two_thirds_of_its_life_is_shown_until_another_has_come() {
     assert_eq!(shown, old.der());
     site.pebble.start();
     site.wait_for_certificate(&proxy);
+}
+
+/// The account's file, and the certificate that is kept replaced by one that is old.
+fn age(site: &Site, own: &Authority) -> PathBuf {
+    let old = own.issue_for_days("old", &["app.test"], -70..=20);
+    let pair = [std::fs::read(&old.cert).unwrap(), std::fs::read(&old.key).unwrap()].concat();
+    std::fs::write(site.certificate(), pair).unwrap();
+    let mut accounts = std::fs::read_dir(site.folder.path().join("acme/accounts")).unwrap();
+    accounts.next().unwrap().unwrap().path()
+}
+
+fn account(file: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+#[test]
+fn an_account_that_the_authority_has_forgotten_is_registered_anew_with_the_key_that_it_had() {
+    let mut site = Site::new();
+    site.pebble.start();
+    let email = ", email = 'ops@app.test'";
+    let mut proxy = site.proxy(email);
+    site.wait_for_certificate(&proxy);
+    let file = age(&site, &Authority::new());
+    let before = account(&file);
+    proxy.kill();
+    site.pebble.forget_everything();
+    proxy.restart();
+    site.wait_for_certificate(&proxy);
+    proxy.output().wait_for_stderr(&["no longer knows our account: another one has taken its place"]);
+    let after = account(&file);
+    assert_ne!(after["id"], before["id"]);
+    assert_eq!(after["key_pkcs8"], before["key_pkcs8"]);
+    assert_eq!(mode(&file), 0o600);
+    assert!(proxy.metrics().sum("tidegate_acme_orders_total", &[("outcome", "failed")]) < 0.5);
+
+    // While it runs, as well: the account is at hand then, and was good a moment ago.
+    site.pebble.forget_everything();
+    let route = format!("[[route]]\nhost = \"other.test\"\nto = \"{}\"\n", site.endpoint.address());
+    proxy.reload(&format!("{route}{}", site.config(email)));
+    proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "obtained")], 2.0);
+    assert_ne!(account(&file)["id"], after["id"]);
 }
 
 #[test]

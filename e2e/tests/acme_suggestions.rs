@@ -186,6 +186,54 @@ fn problem(kind: &str) -> String {
     )
 }
 
+/// Some authorities say that of an account that they do not know (RFC 8555 §7.3.1 says how to find out), and all of much else.
+#[test]
+fn an_account_is_registered_anew_only_where_the_authority_does_not_know_it() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+    pebble.start();
+    let said = Arc::new(Mutex::new("unauthorized"));
+    let saying = Arc::clone(&said);
+    let oracle = Endpoint::start(Script::new(move |visit| {
+        visit.read_body();
+        visit.write(problem(*saying.lock().unwrap()));
+        Then::KeepAlive
+    }));
+    let (front, app) = (before(&pebble, &["/order-plz"], &oracle), Endpoint::answering("hello"));
+    let proxy = site(&["app.test"], &app, [plain.address(), tls.address()], folder.path(), &front, &pebble);
+    let refused = |failures: usize, kind: &str| {
+        eventually("it was refused", || {
+            let one = status(&proxy);
+            one["acme"]["failures_in_a_row"] == failures
+                && one["acme"]["state"] == "waiting"
+                && one["problem"].as_str().unwrap().contains(kind)
+        });
+    };
+    let account = || {
+        let file = std::fs::read_dir(folder.path().join("accounts")).unwrap().next().unwrap().unwrap().path();
+        let account: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        account["id"].clone()
+    };
+    refused(1, "unauthorized");
+    let first = account();
+    proxy.signal(Signal::HUP);
+    refused(2, "unauthorized");
+    assert_eq!(account(), first, "it is known");
+    assert_eq!(oracle.request_count(), 2, "so nothing is asked for again at once");
+
+    pebble.forget_everything();
+    *said.lock().unwrap() = "rejectedIdentifier";
+    proxy.signal(Signal::HUP);
+    refused(3, "rejectedIdentifier");
+    assert_eq!(account(), first, "nothing was said of it");
+    *said.lock().unwrap() = "malformed";
+    proxy.signal(Signal::HUP);
+    refused(4, "malformed");
+    assert_ne!(account(), first);
+    proxy.output().wait_for_stderr(&["no longer knows our account"]);
+    assert_eq!(oracle.request_count(), 5, "and the order was asked for again");
+}
+
 #[test]
 fn a_reload_asks_again_at_once_where_the_authority_has_refused() {
     let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());

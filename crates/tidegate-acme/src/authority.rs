@@ -1,5 +1,6 @@
-//! An authority, our account there, and orders of certificates.
+//! An authority, and orders of certificates. Which account it knows us by is for others to say.
 
+use crate::account::{AccountError, Place, Recognition};
 use crate::caller::{Caller, Later};
 use crate::challenge::{Answer, ChallengeKind, Proof};
 use crate::distrust;
@@ -7,13 +8,13 @@ use crate::dns::{DnsError, Standing, Withdrawals};
 use crate::folder::Folder;
 use crate::schedule::ASKED_MAX;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier,
-    ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy,
+    Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
+    Identifier, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 use time::OffsetDateTime;
@@ -88,6 +89,8 @@ pub struct Authority {
     clock: Clock,
     later: Arc<Later>,
     account: Mutex<Option<Known>>,
+    /// What people have not been told yet.
+    news: std::sync::Mutex<Option<String>>,
     rest: std::sync::Mutex<Option<Rest>>,
     withdrawals: Arc<Withdrawals>,
 }
@@ -116,6 +119,7 @@ impl Authority {
             clock,
             later: Arc::default(),
             account: Mutex::default(),
+            news: std::sync::Mutex::default(),
             rest: std::sync::Mutex::default(),
             withdrawals: Arc::default(),
         }
@@ -131,11 +135,12 @@ impl Authority {
             Some(known) => known,
             None => Known(self.register().await?),
         };
-        let ordered = self.order(&known.0, host, proof).await;
-        if !matches!(ordered, Err(AcmeError::Refused { .. })) {
-            *account = Some(known); // an account that the authority has forgotten is asked for again
+        let (known, order) = self.order(known, host).await?;
+        let obtained = self.follow(order, host, proof).await;
+        if !matches!(obtained, Err(AcmeError::Refused { .. })) {
+            *account = Some(known); // else the directory is asked for again: what it says may have changed
         }
-        let (pem, left) = ordered?;
+        let (pem, left) = obtained?;
         Folder::write(&self.folder.certificate(host), pem.as_bytes()).map_err(AcmeError::Folder)?;
         Ok(left)
     }
@@ -143,6 +148,11 @@ impl Authority {
     /// Waits until what orders have shown that were given up is taken away.
     pub async fn withdrawn(&self) {
         self.withdrawals.ended().await;
+    }
+
+    /// What has happened to the account since this was asked last, for people.
+    pub fn news(&self) -> Option<String> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// When it would like the certificate for `host` that is in the folder to be replaced; `None`: it has no opinion.
@@ -172,8 +182,32 @@ impl Authority {
         CertificateIdentifier::try_from(&certificate).ok().map(CertificateIdentifier::into_owned)
     }
 
+    /// A new order, of this account; or of the one that takes its place, where the authority has forgotten it.
+    async fn order(&self, known: Known, host: &str) -> Result<(Known, Order), AcmeError> {
+        let error = match self.begin(&known.0, host).await {
+            Ok(order) => return Ok((known, order)),
+            Err(error) => error,
+        };
+        let recognition = Recognition::after(&error);
+        let said = self.said_to_all(error, ORDERS_REST_MAX);
+        if recognition == Recognition::Known {
+            return Err(said);
+        }
+        let path = self.folder.account(&self.terms.directory);
+        let again = self.place(&path).again(&self.caller()?, &known.0, recognition).await;
+        let Some(account) = again.map_err(|error| self.without_account(error))? else { return Err(said) };
+        let line = format!(
+            "{} no longer knows our account: another one has taken its place, kept in {}",
+            self.terms.directory,
+            path.display()
+        );
+        *self.news.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        let order = self.begin(&account, host).await;
+        Ok((Known(account), order.map_err(|error| self.said_to_all(error, ORDERS_REST_MAX))?))
+    }
+
     /// An order that says which certificate it replaces, where there is one and the authority cares (RFC 9773 §5).
-    async fn begin(&self, account: &Account, host: &str) -> Result<Order, AcmeError> {
+    async fn begin(&self, account: &Account, host: &str) -> Result<Order, Error> {
         let identifiers = [Identifier::Dns(host.to_owned())];
         let order = NewOrder::new(&identifiers);
         if let Some(replaced) = self.identifier(host) {
@@ -182,46 +216,47 @@ impl Authority {
                 Err(Error::Api(problem))
                     if matches!(problem.r#type.as_deref(), Some(BAD_NONCE | RATE_LIMITED)) =>
                 {
-                    return Err(self.said_to_all(Error::Api(problem), ORDERS_REST_MAX));
+                    return Err(Error::Api(problem));
                 }
                 // It makes no suggestions, knows not that certificate, or has replaced it before.
                 Err(_) => {}
             }
         }
-        account.new_order(&order).await.map_err(|error| self.said_to_all(error, ORDERS_REST_MAX))
+        account.new_order(&order).await
     }
 
     /// The account of before, or a new one.
     async fn register(&self) -> Result<Account, AcmeError> {
-        let caller = Caller::new(self.terms.root.as_deref(), Arc::clone(&self.later));
-        let caller = caller.map_err(|error| self.said(error))?;
-        let builder = Account::builder_with_http(Box::new(caller));
         let path = self.folder.account(&self.terms.directory);
-        if let Some(credentials) = credentials(&path) {
-            return builder.from_credentials(credentials).await.map_err(|error| self.said(error));
+        let opened = self.place(&path).open(self.caller()?).await;
+        opened.map_err(|error| self.without_account(error))
+    }
+
+    fn place<'a>(&'a self, file: &'a Path) -> Place<'a> {
+        Place { directory: &self.terms.directory, email: self.terms.email.as_deref(), file }
+    }
+
+    fn caller(&self) -> Result<Caller, AcmeError> {
+        let caller = Caller::new(self.terms.root.as_deref(), Arc::clone(&self.later));
+        caller.map_err(|error| self.said(error))
+    }
+
+    fn without_account(&self, error: AccountError) -> AcmeError {
+        match error {
+            AccountError::Folder(error) => AcmeError::Folder(error),
+            AccountError::Asked(error) => self.said(error),
+            // Whoever comes next would ask for the same.
+            AccountError::Registered(error) => self.said_to_all(error, Duration::MAX),
         }
-        Folder::may_write(&path).map_err(AcmeError::Folder)?;
-        let contact: Vec<_> = self.terms.email.iter().map(|email| format!("mailto:{email}")).collect();
-        let contact: Vec<_> = contact.iter().map(String::as_str).collect();
-        let wanted =
-            NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-        let created = builder.create(&wanted, self.terms.directory.clone(), None).await;
-        // Whoever comes next would ask for the same.
-        let (account, credentials) = created.map_err(|error| self.said_to_all(error, Duration::MAX))?;
-        let text =
-            serde_json::to_vec_pretty(&credentials).map_err(|error| AcmeError::Folder(error.into()))?;
-        Folder::write(&path, &text).map_err(AcmeError::Folder)?;
-        Ok(account)
     }
 
     /// Certificate, chain and key; and why a record is still there, if one is.
-    async fn order(
+    async fn follow(
         &self,
-        account: &Account,
+        mut order: Order,
         host: &str,
         proof: Proof<'_>,
     ) -> Result<(String, Option<DnsError>), AcmeError> {
-        let mut order = self.begin(account, host).await?;
         let shown = Forgotten { host, proof };
         let mut records = Vec::new();
         let ready = self.show(&mut order, host, proof, &mut records).await;
@@ -372,11 +407,6 @@ fn retry_after(said: &str, now: i64) -> Option<Duration> {
     let date = httpdate::parse_http_date(said.trim()).ok()?;
     let now = UNIX_EPOCH + Duration::from_secs(now.try_into().ok()?);
     Some(date.duration_since(now).unwrap_or_default())
-}
-
-/// A file that makes no sense is like none: there will be a new account.
-fn credentials(path: &std::path::Path) -> Option<AccountCredentials> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 /// What the authority saw instead.

@@ -5,7 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-mod authority; // the account, and orders
+mod account; // the one that is kept, and another when it is forgotten
+mod authority; // orders
 mod caller; // requests, each with a deadline
 mod challenge; // what the authority wants to see
 mod distrust; // why its own certificate is not believed

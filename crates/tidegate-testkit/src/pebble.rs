@@ -85,28 +85,36 @@ impl Pebble {
     /// When `pebble` is not installed, or does not start.
     pub fn start(&mut self) {
         let address = self.names_at.to_string();
-        let mut pebble = Command::new("pebble");
-        pebble.arg("-config").arg(self.folder.path().join("pebble.json")).args(["-dnsserver", &address]);
-        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
-        let mut commands = vec![pebble];
         if self.names.take().is_some() {
             // It answers by UDP, which is what the reservation held.
             let mut dns = Command::new("pebble-challtestsrv");
             dns.args(["-defaultIPv6", "", "-defaultIPv4", "127.0.0.1", "-dns01", &address]);
             dns.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-management"]);
             dns.arg(self.records.address().to_string());
-            commands.push(dns);
+            self.running.push(spawn(dns));
         }
-        for mut command in commands {
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            self.running.push(command.spawn().expect("pebble is installed"));
-        }
+        let mut pebble = Command::new("pebble");
+        pebble.arg("-config").arg(self.folder.path().join("pebble.json")).args(["-dnsserver", &address]);
+        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
+        self.running.push(spawn(pebble));
         let names_at = self.names_at;
         eventually("names are looked up", || TcpStream::connect(names_at).is_ok());
         let (client, to) = (self.authority.client(), self.management.address());
         eventually("pebble serves", || client.connect(to, "localhost").is_ok());
         let to = self.listen.address();
         eventually("pebble serves", || client.connect(to, "localhost").is_ok());
+    }
+
+    /// It knows nobody any more: no account, no order, and its root is another one.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub fn forget_everything(&mut self) {
+        if let Some(mut pebble) = self.running.pop() {
+            let _ = pebble.kill();
+            let _ = pebble.wait();
+        }
+        self.start();
     }
 
     /// A client that trusts the certificates that it hands out.
@@ -129,4 +137,9 @@ impl Drop for Pebble {
             let _ = child.wait();
         }
     }
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("pebble is installed")
 }

@@ -178,6 +178,9 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
         }
         keeper.stands(file, Progress::asking(failures, why.as_deref()), &overview);
         let asked = authority.obtain(&wanted.host, wanted.proof(failures, &answers)).await;
+        if let Some(news) = authority.news() {
+            voice.warning(news);
+        }
         let is_resting = matches!(asked, Err(AcmeError::Resting { .. }));
         if !is_resting {
             let outcome = if asked.is_ok() { "obtained" } else { "failed" };
