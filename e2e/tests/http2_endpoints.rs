@@ -3,8 +3,6 @@
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
 use tidegate_testkit::http2_raw as raw;
@@ -375,60 +373,6 @@ fn what_is_declined_is_asked_elsewhere() {
     for _ in 0..200 {
         assert_eq!(proxy.get("/").status, 200);
     }
-}
-
-/// One that ends each connection after a few requests is given no more, once that is known, so that nothing comes back unread.
-#[test]
-fn what_an_endpoint_takes_on_a_connection_is_learned_from_its_goodbyes() {
-    const TAKEN: u32 = 5;
-    let (unread, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (counts, opens) = (Arc::clone(&unread), Arc::clone(&connections));
-    let endpoint = Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
-        opens.fetch_add(1, SeqCst);
-        let _ = wire.exactly(raw::PREFACE.len());
-        let _ = wire.write(&raw::settings(&[]));
-        let mut taken = 0;
-        while let Ok(head) = wire.exactly(9) {
-            let _ = wire.exactly(usize::from(u16::from_be_bytes([head[1], head[2]])));
-            if head[3] != raw::kind::HEADERS {
-                continue;
-            }
-            if taken == TAKEN {
-                counts.fetch_add(1, SeqCst);
-                continue;
-            }
-            taken += 1;
-            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            std::thread::sleep(Duration::from_millis(5));
-            if taken == TAKEN {
-                let _ = wire.write(&raw::go_away(stream, raw::code::NO_ERROR));
-            }
-            let answer = raw::headers(stream, &raw::block(&[(":status", "200")]));
-            let _ = wire.write(&[answer, raw::last_data(stream, "well")].concat());
-        }
-        Then::Close
-    }));
-    let to = endpoint.address();
-    let proxy = Tidegate::with(format!("to = \"{to}\"\nendpoint_http2 = true\nworkers = 1\n")).start();
-    let client = Http2Client::clear(proxy.address());
-    let burst = || {
-        client.run(async {
-            let request = || Http2Client::request("GET", "app.test", "/");
-            let all: Vec<_> = (0..8 * TAKEN)
-                .map(|_| tokio::spawn(exchange(client.sender(), request(), None, None)))
-                .collect();
-            for one in all {
-                assert_eq!(one.await.unwrap().unwrap().status(), 200);
-            }
-        });
-    };
-    burst();
-    let (unread_at_first, before) = (unread.load(SeqCst), connections.load(SeqCst));
-    assert!(unread_at_first > 0, "nothing came back, so that nothing was learned");
-    (0..3).for_each(|_| burst());
-    assert_eq!(unread.load(SeqCst), unread_at_first);
-    let more = connections.load(SeqCst) - before;
-    assert!((24..=26).contains(&more), "{more}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::PREFACE;
 use crate::budget::Budget;
-use crate::connection::{Closed, Connection, LAST_STREAM, Limits, Width};
+use crate::connection::{Closed, Connection, LAST_STREAM, Limits, STAYS, Width};
 use crate::fault::{Code, Fault};
 use crate::frame::kind;
 use crate::head::answer_text::{AcceptKey, Head, HeadText};
@@ -32,8 +32,10 @@ pub(crate) struct Asking {
     /// At once, as the endpoint allows; `None`: it has set no limit.
     pub(crate) streams_max: Option<u32>,
     pub(crate) takes_tunnels: bool,
-    /// Requests that it took, as its goodbye said.
+    /// Requests that it took, where its goodbye gave others back.
     taken: Option<u32>,
+    /// It was asked whether it stays, has said so, and nobody has been told yet.
+    stays: bool,
 }
 
 /// What is asked on a stream, and the heads of what is said to it.
@@ -97,7 +99,8 @@ impl Connection {
         connection.stream_window_bytes = asks.window_bytes;
         connection.width = Width::Wide;
         connection.budget = Budget::of_endpoint();
-        connection.asking = Some(Asking { asks, streams_max: None, takes_tunnels: false, taken: None });
+        connection.asking =
+            Some(Asking { asks, streams_max: None, takes_tunnels: false, taken: None, stays: false });
         connection
     }
 
@@ -112,9 +115,31 @@ impl Connection {
         self.asking.as_ref().map_or(0, |asking| asking.streams_max.unwrap_or_else(|| unsaid(&asking.asks)))
     }
 
-    /// How many requests the endpoint has taken on this connection, once it has said that it takes no more (RFC 9113 §6.8).
+    /// How many requests the endpoint has taken on this connection, once it has said that it takes no more and has given others back that it
+    /// does not look at (RFC 9113 §6.8).
     pub fn taken_until_goodbye(&self) -> Option<u32> {
         self.asking.as_ref()?.taken
+    }
+
+    /// Requests that were ever sent.
+    pub fn begun(&self) -> u32 {
+        self.begun
+    }
+
+    /// Asks the endpoint to say something behind the goodbye that it may be about to say.
+    pub fn ask_whether_it_stays(&mut self) {
+        self.out.put(kind::PING, 0, 0, &STAYS);
+    }
+
+    pub(crate) fn handle_stays(&mut self) {
+        if let Some(asking) = &mut self.asking {
+            asking.stays = true;
+        }
+    }
+
+    /// Whether it has answered that, since this was asked last.
+    pub fn take_stays(&mut self) -> bool {
+        self.asking.as_mut().is_some_and(|asking| std::mem::take(&mut asking.stays))
     }
 
     /// Whether it takes tunnels (RFC 8441 §3).
@@ -237,7 +262,7 @@ impl Connection {
     /// Streams with higher numbers have not been looked at, and never will be (RFC 9113 §6.8).
     pub(crate) fn handle_goodbye(&mut self, last_stream: u32) {
         let Some(asking) = &mut self.asking else { return };
-        if last_stream <= self.last_stream {
+        if last_stream < self.last_stream {
             asking.taken = Some(last_stream.div_ceil(2)); // ours are the odd ones
         }
         for stream in self.streams.iter_mut() {

@@ -28,6 +28,7 @@ const TABLE_BYTES: usize = 4096;
 /// What our pings say.
 pub(crate) const ASKS: [u8; 8] = *b"tidegate";
 pub(crate) const LEAVES: [u8; 8] = *b"goodbye!";
+pub(crate) const STAYS: [u8; 8] = *b"goodbye?";
 
 /// The highest number that a stream can have.
 pub(crate) const LAST_STREAM: u32 = i32::MAX as u32;

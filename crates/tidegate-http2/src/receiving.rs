@@ -1,6 +1,6 @@
 //! Frames of the other side: what each of them means (RFC 9113 §5, §6).
 
-use crate::connection::{ASKS, Begun, Block, Connection, Goodbye, LAST_STREAM, LEAVES, Progress};
+use crate::connection::{ASKS, Begun, Block, Connection, Goodbye, LAST_STREAM, LEAVES, Progress, STAYS};
 use crate::fault::{Code, Fault};
 use crate::field::trimmed;
 use crate::frame::{FrameHeader, HEADER_BYTES, flag, kind};
@@ -322,6 +322,8 @@ impl Connection {
             self.out.put(kind::PING, flag::ACK, 0, payload);
         } else if payload == ASKS {
             self.awaits_pong = false;
+        } else if payload == STAYS {
+            self.handle_stays();
         } else if payload == LEAVES && self.goodbye == Goodbye::Announced {
             self.goodbye = Goodbye::Final(self.last_stream);
             self.out.put_goodbye(self.last_stream, Code::NO_ERROR);

@@ -57,6 +57,7 @@ impl Http2Request {
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.shared.link.make_room();
         let sent = self.shared.link.connection.borrow_mut().poll_send(self.slot, cx, bytes);
+        self.shared.handle_sent();
         sent.map_err(|closed| self.why(closed))
     }
 

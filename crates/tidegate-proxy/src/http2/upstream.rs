@@ -36,8 +36,9 @@ const HEAD_SPARE_TIMES: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Http2Pool {
     connections: RefCell<Vec<Kept>>,
-    /// Somebody dials: others wait for what comes of it.
-    dials: Cell<bool>,
+    /// So many dial, and so many others wait for what comes of it.
+    dials: Cell<usize>,
+    waiting: Cell<usize>,
     dialled: Notify,
     /// Requests at once that the endpoint allowed last: what a new connection begins with, before it says so itself.
     allowed: Cell<Option<u32>>,
@@ -71,6 +72,8 @@ pub(super) struct Shared {
     farewells: Rc<Farewells>,
     /// Requests that were ever to be made on it.
     made: Cell<u32>,
+    /// The endpoint was asked whether it stays.
+    is_asked: Cell<bool>,
     /// While there are requests: one of the connections that the endpoint may have in use, where those are counted.
     place: RefCell<Option<OwnedSemaphorePermit>>,
     /// Nobody makes any more requests.
@@ -79,14 +82,23 @@ pub(super) struct Shared {
     idle_since: Cell<Option<Moment>>,
 }
 
-/// The right to dial, which nobody else has at the time.
+/// The right to dial.
 #[derive(Debug)]
 pub(crate) struct Dialling<'a>(&'a Http2Pool);
 
 impl Drop for Dialling<'_> {
     fn drop(&mut self) {
-        self.0.dials.set(false);
+        self.0.dials.update(|dials| dials - 1);
         self.0.dialled.notify_waiters();
+    }
+}
+
+/// One that waits for what others dial.
+struct Waiting<'a>(&'a Http2Pool);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.update(|waiting| waiting - 1);
     }
 }
 
@@ -121,14 +133,24 @@ impl Http2Pool {
         self.room.notified().await;
     }
 
-    /// The right to dial, or what somebody else's dialling brought.
+    /// The right to dial; or, where others dial already as much as is needed, until that brought something.
     pub(crate) async fn dial_or_wait(&self) -> Option<Dialling<'_>> {
         let dialled = self.dialled.notified();
-        if self.dials.replace(true) {
+        let dials = self.dials.get();
+        if dials + self.waiting.get() < dials * self.room_expected() {
+            self.waiting.update(|waiting| waiting + 1);
+            let _waiting = Waiting(self);
             dialled.await;
             return None;
         }
+        self.dials.set(dials + 1);
         Some(Dialling(self))
+    }
+
+    /// Requests that a new connection will take, as far as can be told.
+    fn room_expected(&self) -> usize {
+        let at_once = self.allowed.get().unwrap_or(STREAMS_MAX).clamp(1, STREAMS_MAX);
+        self.farewells.usual().map_or(at_once, |usual| usual.min(at_once)) as usize
     }
 
     /// Makes a new connection one of HTTP/2 and keeps it; `guard` lives as long as it does. Heads of answers may have so many bytes.
@@ -154,6 +176,7 @@ impl Http2Pool {
             room: Rc::clone(&self.room),
             farewells: Rc::clone(&self.farewells),
             made: Cell::new(0),
+            is_asked: Cell::new(false),
             place: RefCell::new(place),
             is_left: Cell::new(false),
             idle_since: Cell::new(None),
@@ -196,6 +219,7 @@ impl Shared {
         let mut taken = self.place.borrow_mut();
         if taken.is_none() {
             *taken = place.take().or_else(|| one_of(places));
+            self.room.notify_waiters(); // for others that it has room for
         }
         taken.is_some()
     }
@@ -211,6 +235,28 @@ impl Shared {
         }
         drop(connection);
         self.room.notify_waiters();
+    }
+
+    /// A piece of a request has been sent. Of one that is the last, if the endpoint ends its connections as usual: whether it does is seen now,
+    /// and not only when all that is under way is over.
+    pub(super) fn handle_sent(&self) {
+        if !self.farewells.are_due(self.made.get()) {
+            return;
+        }
+        let mut connection = self.link.connection.borrow_mut();
+        if self.farewells.are_due(connection.begun()) && !self.is_asked.replace(true) {
+            connection.ask_whether_it_stays();
+            connection.wake_driver();
+        }
+    }
+
+    /// It has been asked, and stays.
+    fn handle_stays(&self) {
+        self.is_asked.set(false);
+        if self.link.connection.borrow().takes_more() {
+            self.farewells.handle_none(self.made.get());
+            self.room.notify_waiters();
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -297,6 +343,9 @@ impl Driver {
         if !self.was_settled && link.connection.borrow().is_settled() {
             self.was_settled = true;
             shared.told.notify_waiters();
+        }
+        if link.connection.borrow_mut().take_stays() {
+            shared.handle_stays();
         }
         if !self.has_left
             && let Some(taken) = link.connection.borrow().taken_until_goodbye()
