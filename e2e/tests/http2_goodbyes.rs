@@ -146,7 +146,7 @@ fn goodbyes_that_lose_nothing_are_no_limit() {
 #[test]
 fn all_who_wait_for_room_get_what_there_is() {
     let together = Arc::new(Habits::default());
-    let (held, is_first) = (Arc::clone(&together), AtomicBool::new(true));
+    let (habits, is_first) = (Arc::clone(&together), AtomicBool::new(true));
     let endpoint = Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
         if !is_first.swap(false, SeqCst) {
             return Then::Close;
@@ -161,8 +161,8 @@ fn all_who_wait_for_room_get_what_there_is() {
             }
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
             let head = raw::headers(stream, &raw::block(&[(":status", "200")]));
-            held.held.fetch_add(1, SeqCst);
-            if held.held.load(SeqCst) > 5 {
+            habits.held.fetch_add(1, SeqCst);
+            if habits.held.load(SeqCst) > 5 {
                 let _ = wire.write(&head);
                 continue;
             }
