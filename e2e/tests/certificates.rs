@@ -1,7 +1,9 @@
 //! Certificates in the course of time: files that change, files that break, days that pass.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use tidegate_testkit::proxy::program;
 use tidegate_testkit::tls::{Authority, Issued};
 use tidegate_testkit::{Endpoint, Proxy, Tidegate, eventually};
@@ -70,7 +72,7 @@ fn a_link_that_leads_elsewhere_is_a_change() {
     let folder = one.cert.parent().unwrap();
     let link = |to: &PathBuf, name: &str| {
         let (staged, path) = (folder.join("staged"), folder.join(name));
-        std::os::unix::fs::symlink(to, &staged).unwrap();
+        symlink(to, &staged).unwrap();
         std::fs::rename(&staged, &path).unwrap();
         path
     };
@@ -115,4 +117,85 @@ fn what_expires_soon_or_has_expired_is_told_at_the_start_and_in_metrics_and_stat
     assert!((days(&expired, &soon) - 13.0).abs() < 0.01);
     let status = proxy.admin("/status").text();
     assert!(status.contains("\"names\":[\"c.test\"]") && status.contains("not_after"), "{status}");
+}
+
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// Ended when it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What it says before it ends by itself, because its configuration is no good.
+fn refused(command: &str, folder: &Path) -> String {
+    let said = folder.join("said");
+    let mut tidegate = Command::new(program());
+    tidegate.arg(command).current_dir(folder).stdin(Stdio::null()).stderr(File::create(&said).unwrap());
+    let mut running = Running(tidegate.spawn().unwrap());
+    eventually("it ends", || running.0.try_wait().unwrap().is_some());
+    assert_eq!(running.0.wait().unwrap().code(), Some(78), "{command}");
+    std::fs::read_to_string(said).unwrap()
+}
+
+#[test]
+fn what_is_no_file_or_too_large_is_refused_before_anything_starts() {
+    let authority = Authority::new();
+    let issued = authority.issue("app", &["app.test"]);
+    let folder = issued.cert.parent().unwrap();
+    make_pipe(&folder.join("pipe"));
+    symlink("/dev/zero", folder.join("zero")).unwrap();
+    File::create(folder.join("large")).unwrap().set_len(64 * 1024 * 1024 + 1).unwrap();
+    let ca = authority.cert().display().to_string();
+    for (listener, endpoints, said) in [
+        (
+            "cert = 'pipe', key = 'app.key'",
+            String::new(),
+            "pipe cannot be read: it is a named pipe: name a file",
+        ),
+        ("cert = 'app.pem', key = 'pipe'", String::new(), "pipe cannot be read: it is a named pipe"),
+        ("cert = 'app.pem', key = 'large'", String::new(), "large cannot be read: it is larger than 1 MiB"),
+        (
+            "cert = 'app.pem', key = 'app.key', client_ca = 'zero'",
+            String::new(),
+            "zero cannot be read: it is a device",
+        ),
+        (
+            &format!("cert = 'app.pem', key = 'app.key', client_ca = '{ca}', client_crl = 'large'"),
+            String::new(),
+            "large cannot be read: it is larger than 64 MiB",
+        ),
+        (
+            "cert = 'app.pem', key = 'app.key'",
+            "tls = { ca = 'pipe' }\n".into(),
+            "pipe cannot be read: it is a named pipe",
+        ),
+    ] {
+        let config = format!(
+            "[[route]]\nto = 'https://localhost:8001'\n{endpoints}[[listener]]\nbind = ':0'\ntls = {{ {listener} }}\n"
+        );
+        std::fs::write(folder.join("tidegate.toml"), config).unwrap();
+        for command in ["check", "run"] {
+            let output = refused(command, folder);
+            assert!(output.contains(said), "{command}, {said}: {output}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_holds_nothing_up() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let (one, two) = (authority.issue("one", &["one.test"]), authority.issue("two", &["app.test"]));
+    let proxy = https(&endpoint, &[&one, &two]);
+    std::fs::remove_file(&one.cert).unwrap();
+    make_pipe(&one.cert);
+    proxy.output().wait_for_stderr(&["one.pem", "the one before is kept", "it is a named pipe"]);
+    let next = authority.issue("two", &["app.test"]).der();
+    eventually("the new certificate is shown", || leaf(&authority, &proxy) == next);
 }

@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::folder::Folder;
+use crate::reading::{CERTIFICATE_MAX, read_file};
 use instant_acme::{Account, AccountBuilder, AccountCredentials, Error, Key, NewAccount};
 use rustls::pki_types::PrivateKeyDer;
 use std::io;
@@ -133,7 +134,7 @@ fn builder(caller: Caller) -> AccountBuilder {
 
 /// A file that makes no sense is like none: there will be a new account.
 fn credentials(path: &Path) -> Option<AccountCredentials> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&read_file(path, CERTIFICATE_MAX).ok()?).ok()
 }
 
 #[cfg(test)]

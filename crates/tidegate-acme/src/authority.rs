@@ -6,6 +6,7 @@ use crate::challenge::{Answer, ChallengeKind, Proof};
 use crate::distrust;
 use crate::dns::{DnsError, Standing, Withdrawals};
 use crate::folder::Folder;
+use crate::reading::{CERTIFICATE_MAX, read_file};
 use crate::schedule::ASKED_MAX;
 use instant_acme::{
     Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
@@ -178,7 +179,8 @@ impl Authority {
 
     /// What the authority knows the certificate in the folder by, if there is one (RFC 9773 §4.1).
     fn identifier(&self, host: &str) -> Option<CertificateIdentifier<'static>> {
-        let certificate = CertificateDer::from_pem_file(self.folder.certificate(host)).ok()?;
+        let kept = read_file(&self.folder.certificate(host), CERTIFICATE_MAX).ok()?;
+        let certificate = CertificateDer::from_pem_slice(&kept).ok()?;
         CertificateIdentifier::try_from(&certificate).ok().map(CertificateIdentifier::into_owned)
     }
 

@@ -1,5 +1,6 @@
 //! Requests to an authority: each has a deadline, and remembers when it is told to come back later.
 
+use crate::reading::{BUNDLE_MAX, read_file};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{Method, Request, StatusCode};
@@ -10,7 +11,7 @@ use hyper_util::rt::TokioExecutor;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -41,14 +42,10 @@ pub fn look_at_root(path: &Path) -> Result<(), RootError> {
 
 fn roots(path: &Path) -> Result<RootCertStore, RootError> {
     let named = || path.to_owned();
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|error| {
-        let reason = match error {
-            pem::Error::Io(error) => error.to_string(),
-            error => error.to_string(),
-        };
-        RootError::Unreadable { path: named(), reason }
-    })?;
+    let unreadable = |reason| RootError::Unreadable { path: named(), reason };
+    let contents = read_file(path, BUNDLE_MAX).map_err(|error| unreadable(error.to_string()))?;
+    let read = CertificateDer::pem_slice_iter(&contents).collect::<Result<Vec<_>, _>>();
+    let certificates = read.map_err(|error| unreadable(error.to_string()))?;
     if certificates.is_empty() {
         return Err(RootError::NoCertificate { path: named() });
     }

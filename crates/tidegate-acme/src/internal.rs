@@ -2,6 +2,7 @@
 //! to it. Reads no clock: moments are seconds since the Unix epoch.
 
 use crate::folder::Folder;
+use crate::reading::{CERTIFICATE_MAX, read_file};
 use crate::schedule::renewal_due;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -9,7 +10,7 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use x509_parser::pem::parse_x509_pem;
 
@@ -43,7 +44,7 @@ impl Internal {
     /// The one that is kept in `folder`, or a new one.
     pub fn open(folder: Folder, now: i64) -> Result<Self, InternalError> {
         let path = folder.authority();
-        if let Some(issuer) = std::fs::read_to_string(&path).ok().and_then(|kept| reopen(&kept, now)) {
+        if let Some(issuer) = read(&path).and_then(|kept| reopen(&kept, now)) {
             return Ok(Self::with(folder, issuer, None));
         }
         let made = make(now)
@@ -87,7 +88,7 @@ impl Internal {
     /// Certificate and key, in PEM: those of before until a third of their life is left, then new ones.
     pub fn certificate(&self, hosts: &[String], now: i64) -> Result<String, InternalError> {
         let path = self.file(hosts);
-        let kept = std::fs::read_to_string(&path).ok();
+        let kept = read(&path);
         if let Some(kept) =
             kept.filter(|kept| life(kept).is_some_and(|(from, to)| now < renewal_due(from, to)))
         {
@@ -125,6 +126,10 @@ fn make(now: i64) -> Result<(Issuer<'static, KeyPair>, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     let root = params.self_signed(&key)?.pem();
     Ok((Issuer::new(params, key), root))
+}
+
+fn read(path: &Path) -> Option<String> {
+    String::from_utf8(read_file(path, CERTIFICATE_MAX).ok()?).ok()
 }
 
 /// What makes no sense, or ends before what it would sign, is like none.

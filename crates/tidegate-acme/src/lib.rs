@@ -13,6 +13,7 @@ mod distrust; // why its own certificate is not believed
 mod dns; // records, and whoever can change a zone
 mod folder; // where it is kept
 mod internal; // an authority of our own
+mod reading; // files that people name
 mod schedule; // when to ask for the next one, and when to ask again
 
 pub use authority::{AcmeError, Authority, Clock, Suggestion, Terms};
@@ -21,4 +22,5 @@ pub use challenge::{Answer, Answers, ChallengeKind, Proof};
 pub use dns::{Dns, DnsError, KeyError, Through, look_at_key};
 pub use folder::Folder;
 pub use internal::{Internal, InternalError};
+pub use reading::{BUNDLE_MAX, CERTIFICATE_MAX, read_file};
 pub use schedule::{Failures, Pause, renewal_due};

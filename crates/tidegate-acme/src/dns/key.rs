@@ -1,5 +1,6 @@
 //! The file with the key that changes are signed with: as `tsig-keygen` writes it, or in one line, as `nsupdate -y` takes it.
 
+use crate::reading::{CERTIFICATE_MAX, read_file};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hickory_proto::rr::rdata::tsig::TsigAlgorithm;
@@ -30,8 +31,9 @@ pub fn look_at_key(path: &Path) -> Result<(), KeyError> {
 
 pub(super) fn read(path: &Path) -> Result<TSigner, KeyError> {
     let unreadable = |error| KeyError::Unreadable { path: path.to_owned(), error };
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let malformed = || KeyError::Malformed { path: path.to_owned() };
+    let contents = read_file(path, CERTIFICATE_MAX).map_err(unreadable)?;
+    let text = String::from_utf8(contents).map_err(|_| malformed())?;
     let [name, algorithm, secret] = statement(&text).or_else(|| line(&text)).ok_or_else(malformed)?;
     let wrong = || KeyError::Algorithm { path: path.to_owned(), algorithm: algorithm.clone() };
     let algorithm = match algorithm.to_ascii_lowercase().trim_end_matches('.') {

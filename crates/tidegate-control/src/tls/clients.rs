@@ -1,6 +1,6 @@
 //! Who vouches for the clients of a listener, and what they have taken back: from PEM files to a verifier.
 
-use super::files::{CertificateError, chain, unreadable};
+use super::files::{CertificateError, bundle, chain, unreadable};
 use super::tickets::Demanded;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
@@ -68,8 +68,7 @@ fn feed(digest: &mut Sha256, piece: &[u8]) {
 }
 
 fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, CertificateError> {
-    let read =
-        CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = CertificateRevocationListDer::pem_slice_iter(&bundle(path)?).collect::<Result<Vec<_>, _>>();
     let lists = read.map_err(|error| unreadable(path, error))?;
     if lists.is_empty() {
         return Err(CertificateError::NoRevocations { path: path.to_owned() });

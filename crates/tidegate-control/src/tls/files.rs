@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_acme::InternalError;
+use tidegate_acme::{BUNDLE_MAX, CERTIFICATE_MAX, InternalError, read_file};
 use tidegate_config::CertificateFiles;
 use tidegate_proxy::tls::certificates::Certificate;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
@@ -91,12 +91,21 @@ fn certified(cert: &[u8], key: &[u8], files: &CertificateFiles) -> Result<Certif
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    std::fs::read(path)
+    read(path, CERTIFICATE_MAX)
+}
+
+/// Of many, or of what has grown.
+pub(super) fn bundle(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    read(path, BUNDLE_MAX)
+}
+
+fn read(path: &Path, max: u64) -> Result<Vec<u8>, CertificateError> {
+    read_file(path, max)
         .map_err(|error| CertificateError::Unreadable { path: path.to_owned(), error: error.to_string() })
 }
 
 pub(crate) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = CertificateDer::pem_slice_iter(&bundle(path)?).collect::<Result<Vec<_>, _>>();
     read.map_err(|error| unreadable(path, error))
 }
 
