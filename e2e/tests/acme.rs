@@ -184,6 +184,16 @@ fn an_account_that_the_authority_has_forgotten_is_registered_anew_with_the_key_t
 }
 
 #[test]
+fn a_life_that_is_shorter_than_a_minute_is_renewed_in_time() {
+    let mut site = Site::new();
+    site.pebble = site.pebble.giving(9);
+    site.pebble.start();
+    let proxy = site.proxy("");
+    let obtained = || proxy.metrics().sum("tidegate_acme_orders_total", &[("outcome", "obtained")]);
+    eventually("another one has come", || obtained() > 1.5);
+}
+
+#[test]
 fn a_root_or_a_key_that_is_none_is_refused_beside_the_line_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("poem"), "Shall I compare thee").unwrap();

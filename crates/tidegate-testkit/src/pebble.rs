@@ -56,6 +56,20 @@ impl Pebble {
         self
     }
 
+    /// Its certificates live so long.
+    ///
+    /// # Panics
+    /// When its files cannot be written.
+    #[must_use]
+    pub fn giving(self, seconds: u32) -> Self {
+        let file = self.folder.path().join("pebble.json");
+        let config = std::fs::read_to_string(&file).expect("it is there");
+        let life = format!("\"certificateValidityPeriod\": {seconds}, \"listenAddress\"");
+        let config = config.replacen("\"listenAddress\"", &life, 1);
+        std::fs::write(file, config).expect("the scratch folder is writable");
+        self
+    }
+
     /// The DNS server that it asks.
     pub fn names(&self) -> SocketAddr {
         self.names_at

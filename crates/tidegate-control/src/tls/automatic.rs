@@ -16,7 +16,6 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tidegate_acme::{
     AcmeError, Answer, Answers, Authority, ChallengeKind, Dns, Failures, Folder, Pause, Proof, Terms, Through,
 };
@@ -26,9 +25,6 @@ use tidegate_telemetry::families::ACME_ORDERS;
 use tidegate_telemetry::registry::CONTROL;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-
-/// How often it is looked whether one is due: a clock may be set.
-const LOOK: Duration = Duration::from_mins(1);
 
 /// A certificate that an authority is to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -166,7 +162,7 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
         let due = renewal.due(validity);
         if now() < due.at {
             keeper.stands(file, Progress::fresh(due), &overview);
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(renewal.looks_again_after()).await;
             continue;
         }
         if due.is_suggested && failures == 0 {

@@ -12,6 +12,8 @@ const AFTER_FAILURE: Duration = Duration::from_hours(1);
 /// A certificate that has just come is left alone, or an authority that errs, or a clock that is wrong, would use up one after the
 /// other. For a tenth of its life, if that is less.
 const REST: Duration = Duration::from_hours(1);
+/// How often it is looked whether one is due, since a clock may be set: the bounds of a tenth of its life.
+const LOOK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 
 /// What is planned for one certificate.
 #[derive(Debug, Default)]
@@ -91,10 +93,20 @@ impl Renewal {
         }
     }
 
+    /// Until when nothing needs to be looked at.
+    pub(super) fn looks_again_after(&self) -> Duration {
+        let tenth = u64::try_from(self.tenth()).unwrap_or_default();
+        Duration::from_secs(tenth).clamp(LOOK.0, LOOK.1)
+    }
+
     fn rests_until(&self) -> i64 {
         let Some(came_at) = self.came_at else { return i64::MIN };
-        let life = self.of.map_or(i64::MAX, |of| of.not_after - of.not_before);
-        came_at + seconds(REST).min(life / 10)
+        came_at + seconds(REST).min(self.tenth())
+    }
+
+    /// Of its life.
+    fn tenth(&self) -> i64 {
+        self.of.map_or(i64::MAX, |of| of.not_after - of.not_before) / 10
     }
 }
 
@@ -176,5 +188,15 @@ mod tests {
         short.comes(0);
         assert!(!short.wants_to_ask(life, 59) && short.wants_to_ask(life, 60));
         assert_eq!(short.due(Some(life)).at, 400, "short lives are renewed in time all the same");
+    }
+
+    #[test]
+    fn the_shorter_the_life_the_more_often_it_is_looked_at() {
+        for (life, expected) in [(7_776_000, 60), (600, 60), (60, 6), (5, 2), (-10, 2)] {
+            let mut renewal = Renewal::default();
+            renewal.wants_to_ask(Validity { not_before: 0, not_after: life }, 0);
+            assert_eq!(renewal.looks_again_after().as_secs(), expected, "{life}");
+        }
+        assert_eq!(Renewal::default().looks_again_after().as_secs(), 60);
     }
 }
