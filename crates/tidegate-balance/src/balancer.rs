@@ -244,8 +244,18 @@ impl Balancer {
         let tier = self.tiers.draw(&self.seats, pick);
         self.pick_by(pick, Standard::Open, tier)
             .or_else(|| tier.and_then(|_| self.pick_by(pick, Standard::Open, None)))
-            .or_else(|| self.pick_by(pick, Standard::LastResort, None))
+            .or_else(|| if self.is_worth_waiting(pick) { None } else { self.last_resort(pick) })
             .ok_or_else(|| self.why_nobody(pick))
+    }
+
+    fn last_resort(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
+        self.pick_by(pick, Standard::LastResort, None)
+    }
+
+    /// Somebody is up, and only full: whoever is out is no better than that.
+    fn is_worth_waiting(&self, pick: &Pick<'_>) -> bool {
+        self.rooms.is_some()
+            && self.candidates(pick, Standard::Open, None).full_or_not().iter().next().is_some()
     }
 
     /// Whether `pick` would find an endpoint that is up and has room.

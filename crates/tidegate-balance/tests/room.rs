@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, CheckVerdict, Ended, Moment, NoEndpoint, Pick, RequestLimit, RoomWatch,
+    Algorithm, Balancer, Breaker, CheckVerdict, Ended, Moment, NoEndpoint, Pick, RequestLimit, RoomWatch,
 };
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -75,6 +75,34 @@ proptest! {
             endpoint.state.mark_check(CheckVerdict::Down);
         }
         prop_assert_eq!(balancer.pick(&pick(7, &[])).unwrap_err(), NoEndpoint::AllDown);
+    }
+
+    /// By refused connects, or by failing answers.
+    #[test]
+    fn whoever_is_out_is_not_asked_while_somebody_is_up_and_full(
+        algorithm in any_algorithm(),
+        refuses: bool,
+        randoms in prop::collection::vec(any::<u64>(), 12),
+    ) {
+        let breaker = Breaker { failures: 3, ..Breaker::default() };
+        let limited = cluster(algorithm, &[RequestLimit::Most(4); 3], None);
+        let balancer = limited.with_breaker(Some(breaker), Arc::default());
+        balancer.come_into_force(Moment(1));
+        let ended = match refuses {
+            true => Ended::ConnectFailed,
+            false => Ended::Answered { status: 503, first_byte: Duration::from_millis(1) },
+        };
+        for _ in 0..3 {
+            balancer.pick(&pick(7, &[1, 2])).expect("up until then").settle(ended, Moment(1));
+        }
+        let mut held: Vec<_> = (0..8).map(|round| balancer.pick(&pick(randoms[round], &[])).expect("a place")).collect();
+        prop_assert!(held.iter().all(|lease| lease.index() != 0));
+        prop_assert_eq!(balancer.pick(&pick(randoms[8], &[])).unwrap_err(), NoEndpoint::AllFull);
+        prop_assert_eq!(balancer.pick(&pick(randoms[9], &[1])).unwrap_err(), NoEndpoint::AllFull);
+        let again = balancer.pick(&pick(randoms[10], &[1, 2])).expect("nobody else is left").index();
+        prop_assert_eq!(again, 0);
+        held.clear();
+        prop_assert_ne!(balancer.pick(&pick(randoms[11], &[])).expect("there is room").index(), 0);
     }
 
     #[test]
