@@ -88,10 +88,8 @@ proptest! {
         let limited = cluster(algorithm, &[RequestLimit::Most(4); 3], None);
         let balancer = limited.with_breaker(Some(breaker), Arc::default());
         balancer.come_into_force(Moment(1));
-        let ended = match refuses {
-            true => Ended::ConnectFailed,
-            false => Ended::Answered { status: 503, first_byte: Duration::from_millis(1) },
-        };
+        let failing = Ended::Answered { status: 503, first_byte: Duration::from_millis(1) };
+        let ended = if refuses { Ended::ConnectFailed } else { failing };
         for _ in 0..3 {
             balancer.pick(&pick(7, &[1, 2])).expect("up until then").settle(ended, Moment(1));
         }
