@@ -199,3 +199,48 @@ fn a_pipe_in_the_place_of_a_file_holds_nothing_up() {
     let next = authority.issue("two", &["app.test"]).der();
     eventually("the new certificate is shown", || leaf(&authority, &proxy) == next);
 }
+
+#[test]
+fn what_vouches_for_others_is_told_of_when_it_has_had_its_time() {
+    let authority = Authority::new();
+    let expired = authority.issue_for_days("expired", &["a.test"], -90..=-3);
+    let pem = |path: &Path| std::fs::read(path).unwrap();
+    let mixed = expired.cert.with_file_name("mixed.pem");
+    std::fs::write(&mixed, [pem(&expired.cert), pem(&authority.cert())].concat()).unwrap();
+    let [old, fresh] = [("old.crl", -10..=-3), ("fresh.crl", -4..=3)]
+        .map(|(file, days)| authority.revoke_for_days(file, &[], days));
+    let issued = authority.issue("app", &["app.test"]);
+    let config = |ca: &Path, list: &Path| {
+        format!(
+            "[[route]]\nto = 'https://localhost:8001'\ntls = {{ ca = '{}' }}\n[[listener]]\nbind = '{{listen}}'\n\
+             tls = {{ {}, client_ca = '{}', client_crl = '{}' }}\n",
+            ca.display(),
+            issued.keys(),
+            ca.display(),
+            list.display()
+        )
+    };
+    let authorities = "expired.pem holds only certificates that have expired, the last one 3 days ago";
+    let list = "old.crl should have been followed by another one 3 days ago; it counts all the same";
+    let proxy = Tidegate::with(config(&expired.cert, &old)).start();
+    for said in [authorities, list] {
+        proxy.output().wait_for_stderr(&["warning: ", said]);
+    }
+    let check = || {
+        let checked = Command::new(program()).arg("check").current_dir(proxy.folder()).output().unwrap();
+        assert!(checked.status.success());
+        String::from_utf8(checked.stderr).unwrap()
+    };
+    let said = check();
+    assert_eq!(said.matches(authorities).count(), 2, "of clients and of endpoints: {said}");
+    assert_eq!(said.matches(list).count(), 1, "{said}");
+
+    // Another one that is no better is told of as well, and nothing is said of what is well.
+    std::fs::copy(authority.revoke_for_days("next.crl", &[], -9..=-2), &old).unwrap();
+    proxy.output().wait_for_stderr(&["old.crl", "another one 2 days ago"]);
+    proxy.reload(&config(&mixed, &fresh));
+    let said = check();
+    assert!(!said.contains("mixed.pem") && !said.contains("fresh.crl"), "{said}");
+    let said = proxy.output().all();
+    assert!(!said.contains("mixed.pem holds") && !said.contains("fresh.crl should"), "{said}");
+}

@@ -7,6 +7,7 @@ mod clients; // who vouches for clients
 mod files; // PEM files become certificates
 mod internal; // those made here
 mod keeper; // looks after the files, tells about them
+mod lapse; // when what others are vouched for by has had its time
 mod look; // into files, before anything starts
 mod originators; // what the endpoints of a cluster are spoken TLS with
 mod progress; // where asking for a certificate stands

@@ -143,6 +143,11 @@ impl Authority {
 
     /// Writes a list of those that it takes back.
     pub fn revoke(&self, file: &str, revoked: &[&Issued]) -> PathBuf {
+        self.revoke_for_days(file, revoked, 0..=7)
+    }
+
+    /// The same, with a list that counts from so many days from now until another one is to follow.
+    pub fn revoke_for_days(&self, file: &str, revoked: &[&Issued], days: RangeInclusive<i64>) -> PathBuf {
         let now = OffsetDateTime::now_utc();
         let revoked = revoked.iter().map(|issued| RevokedCertParams {
             serial_number: issued.serial.into(),
@@ -151,8 +156,8 @@ impl Authority {
             invalidity_date: None,
         });
         let list = CertificateRevocationListParams {
-            this_update: now,
-            next_update: now + time::Duration::days(7),
+            this_update: now + time::Duration::days(*days.start()),
+            next_update: now + time::Duration::days(*days.end()),
             crl_number: SERIALS.fetch_add(1, Ordering::Relaxed).into(),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

@@ -49,16 +49,21 @@ impl Validity {
 
     /// "in 3 days", "in 5 hours", "2 days ago".
     pub(crate) fn expires(self, now: i64) -> String {
-        let left = self.not_after - now;
-        let (number, unit) = match left.abs() {
-            seconds @ 0..120 => (seconds, "second"),
-            seconds @ 120..7200 => (seconds / 60, "minute"),
-            seconds @ 7200..172_800 => (seconds / 3600, "hour"),
-            seconds => (seconds / DAY, "day"),
-        };
-        let plural = if number == 1 { "" } else { "s" };
-        if left < 0 { format!("{number} {unit}{plural} ago") } else { format!("in {number} {unit}{plural}") }
+        from_now(self.not_after, now)
     }
+}
+
+/// As above, of any moment.
+pub(super) fn from_now(moment: i64, now: i64) -> String {
+    let left = moment - now;
+    let (number, unit) = match left.abs() {
+        seconds @ 0..120 => (seconds, "second"),
+        seconds @ 120..7200 => (seconds / 60, "minute"),
+        seconds @ 7200..172_800 => (seconds / 3600, "hour"),
+        seconds => (seconds / DAY, "day"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    if left < 0 { format!("{number} {unit}{plural} ago") } else { format!("in {number} {unit}{plural}") }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Who vouches for the clients of a listener, and what they have taken back: from PEM files to a verifier.
 
 use super::files::{CertificateError, bundle, chain, unreadable};
+use super::lapse::Lapse;
 use super::tickets::Demanded;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
@@ -18,12 +19,18 @@ use tidegate_config::{ClientAuth, ClientDemand};
 pub(super) struct Clients {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     pub(super) demanded: Demanded,
+    /// When the files that this comes from have had their time.
+    pub(super) lapses: Vec<Lapse>,
 }
 
 impl Clients {
     /// Nothing.
     pub(super) fn anybody() -> Self {
-        Self { verifier: WebPkiClientVerifier::no_client_auth(), demanded: Demanded::default() }
+        Self {
+            verifier: WebPkiClientVerifier::no_client_auth(),
+            demanded: Demanded::default(),
+            lapses: Vec::new(),
+        }
     }
 
     pub(super) fn load(auth: &ClientAuth) -> Result<Self, CertificateError> {
@@ -33,6 +40,7 @@ impl Clients {
         if authorities.is_empty() {
             return Err(CertificateError::NoCertificate { path: auth.ca.clone() });
         }
+        let mut lapses: Vec<_> = Lapse::of_authorities(&auth.ca, &authorities).into_iter().collect();
         for authority in authorities {
             feed(&mut digest, &authority);
             roots.add(authority).map_err(|error| CertificateError::Malformed {
@@ -42,7 +50,9 @@ impl Clients {
         }
         let mut revoked = Vec::new();
         for path in &auth.crls {
-            for list in revocations(path)? {
+            let lists = revocations(path)?;
+            lapses.extend(Lapse::of_revocations(path, &lists));
+            for list in lists {
                 feed(&mut digest, &list);
                 revoked.push(list);
             }
@@ -57,7 +67,7 @@ impl Clients {
         let path = auth.crls.first().unwrap_or(&auth.ca);
         let bad = |reason: String| CertificateError::BadRevocations { path: path.clone(), reason };
         let verifier = builder.build().map_err(|error| bad(error.to_string()))?;
-        Ok(Self { verifier, demanded: Demanded(Some(digest.finalize().into())) })
+        Ok(Self { verifier, demanded: Demanded(Some(digest.finalize().into())), lapses })
     }
 }
 

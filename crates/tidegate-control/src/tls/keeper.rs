@@ -3,6 +3,7 @@
 
 use super::age::{Age, Validity};
 use super::automatic::Wanted;
+use super::lapse::Lapse;
 use super::originators::{Originations, Originators};
 use super::progress::Progress;
 use super::stock::Stock;
@@ -49,6 +50,8 @@ struct Kept {
     stock: Stock,
     originators: Originators,
     said: HashMap<String, Age>,
+    /// What has had its time, and was told of.
+    lapsed: Vec<Lapse>,
     /// Where asking an authority stands, by the file that the answer is awaited in.
     progress: HashMap<String, Progress>,
     /// Roots made here that people have been told of.
@@ -63,6 +66,7 @@ impl Keeper {
         kept.publish(overview);
         kept.tell_roots(voice);
         kept.tell_ages(now(), voice);
+        kept.tell_lapses(now(), voice);
     }
 
     pub(crate) async fn run(self: Arc<Self>, overview: Arc<Overview>, voice: Voice) {
@@ -125,6 +129,7 @@ impl Keeper {
             tell(touched, overview, voice);
         }
         kept.tell_ages(now(), voice);
+        kept.tell_lapses(now(), voice);
     }
 }
 
@@ -239,6 +244,24 @@ impl Kept {
             said.insert(certificate, age);
         }
         self.said = said;
+    }
+
+    /// Once for each, until another one is there.
+    fn tell_lapses(&mut self, now: i64, voice: &Voice) {
+        let mut lapsed: Vec<Lapse> = Vec::new();
+        let of_clients = self.stock.clients.iter().flat_map(|(_, watched)| &watched.held.lapses);
+        for lapse in of_clients.chain(self.originators.lapses()).filter(|lapse| lapse.has_come(now)) {
+            if lapsed.contains(lapse) {
+                continue; // used more than once
+            }
+            if !self.lapsed.contains(lapse)
+                && let Some(remark) = lapse.remark(now)
+            {
+                voice.warning(remark);
+            }
+            lapsed.push(lapse.clone());
+        }
+        self.lapsed = lapsed;
     }
 }
 

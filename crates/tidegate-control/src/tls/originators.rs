@@ -3,6 +3,7 @@
 
 use super::age::Validity;
 use super::files::{CertificateError, certified_key, chain, facts};
+use super::lapse::Lapse;
 use super::watched::{Touched, Watched};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -66,6 +67,8 @@ pub(crate) struct Origination {
     config: ClientConfig,
     server_name: Option<Host>,
     shown: Option<Shown>,
+    /// When those that are named have had their time.
+    lapse: Option<Lapse>,
     fingerprint: [u8; 32],
 }
 
@@ -106,6 +109,10 @@ impl Originators {
             }
         }
         changes
+    }
+
+    pub(super) fn lapses(&self) -> impl Iterator<Item = &Lapse> {
+        self.0.iter().filter_map(|item| item.watched.held.lapse.as_ref())
     }
 
     /// Each once for each cluster that uses it.
@@ -200,7 +207,11 @@ fn origination(
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
     };
     config.alpn_protocols = protocols;
-    Ok(Origination { config, server_name: tls.server_name.clone(), shown, fingerprint })
+    let lapse = match &tls.trust {
+        Trust::File(path) => Lapse::of_authorities(path, authorities),
+        Trust::Anyone | Trust::System => None,
+    };
+    Ok(Origination { config, server_name: tls.server_name.clone(), shown, lapse, fingerprint })
 }
 
 fn shown(files: &CertificateFiles, key: &CertifiedKey) -> Result<Shown, CertificateError> {
