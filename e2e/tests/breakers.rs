@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
 
 use tidegate_testkit::{Endpoint, Gate, Proxy, Script, Then, Tidegate, eventually};
 
@@ -230,4 +231,91 @@ fn requests_of_before_take_nobody_out_when_their_cluster_is_back_without_a_break
     let failed = clients.iter_mut().map(|client| client.reply().status).filter(|status| *status == 503);
     assert!(failed.count() >= 4);
     assert!(ejections(&proxy, "failures") < 0.5 && !health_is(&proxy, "down_by_failures"));
+}
+
+/// How a fickle endpoint answers.
+const WHOLE: u16 = 0;
+const BROKEN: u16 = 1;
+const ENDLESS: u16 = 2;
+
+/// Answers with 200, and with a body as the test sets.
+fn fickle() -> Moody {
+    let how = Arc::new(AtomicU16::new(WHOLE));
+    let seen = how.clone();
+    let script = Script::new(move |visit| match seen.load(Ordering::Acquire) {
+        BROKEN => {
+            visit.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
+            // The head is on its way before the body breaks.
+            std::thread::sleep(Duration::from_millis(20));
+            Then::Close
+        }
+        ENDLESS => {
+            visit.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            while visit.write("2\r\n:\n\r\n") {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Then::Close
+        }
+        _ => visit.answer("whole"),
+    });
+    Moody { endpoint: Endpoint::start(script), status: how }
+}
+
+/// Requests, each by a client of its own; how many answers were whole.
+fn whole(proxy: &Proxy, requests: usize) -> usize {
+    let is_whole = |_: &usize| {
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.try_reply().is_ok()
+    };
+    (0..requests).filter(is_whole).count()
+}
+
+#[test]
+fn answers_that_break_off_in_their_bodies_take_an_endpoint_out_and_leave_it_out() {
+    let (a, b) = (fickle(), fickle());
+    let proxy = proxy(&[&a, &b], "{ failures = 3, margin_percent = \"off\", retry_after = \"300ms\" }");
+    a.answers(BROKEN);
+    let broken = 12 - whole(&proxy, 12);
+    assert!((3..=5).contains(&broken), "{broken} of 12 broke off");
+    assert!(ejections(&proxy, "failures") > 0.5);
+    let asked = a.endpoint.request_count();
+    eventually("it has been tried", || {
+        whole(&proxy, 1);
+        a.endpoint.request_count() > asked
+    });
+    assert!(health_is(&proxy, "down_by_failures"), "the head of the trial's answer is not the whole of it");
+    a.answers(WHOLE);
+    eventually("it is up again", || {
+        whole(&proxy, 4);
+        !health_is(&proxy, "down_by_failures")
+    });
+}
+
+#[test]
+fn a_trial_whose_answer_does_not_end_brings_the_endpoint_back_once_it_is_long() {
+    let (a, b) = (fickle(), fickle());
+    let proxy = proxy(&[&a, &b], "{ failures = 3, margin_percent = \"off\", retry_after = \"1s\" }");
+    a.answers(BROKEN);
+    whole(&proxy, 12);
+    a.answers(ENDLESS);
+    let mut streams = Vec::new();
+    // How many of four requests it gets: of those that are due as trials, one in each wait.
+    let mut share = || {
+        let asked = a.endpoint.request_count();
+        for _ in 0..4 {
+            let mut client = proxy.client();
+            client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            assert!(client.wire().some().is_ok());
+            streams.push(client);
+        }
+        a.endpoint.request_count() - asked
+    };
+    eventually("it is tried", || share() == 1);
+    let tried = Instant::now();
+    eventually("it has its share again", || {
+        std::thread::sleep(Duration::from_millis(200));
+        share() == 2
+    });
+    assert!(tried.elapsed() > Duration::from_secs(3), "that its answer has begun says little");
 }

@@ -2,7 +2,7 @@
 
 use crate::adaptive::Adaptive;
 use crate::bound::{Choice, LoadBound};
-use crate::breaker::{Breaker, Breakers, Ejection, Finding, HeldBack, UNANSWERED};
+use crate::breaker::{Breaker, Breakers, Ejection, Finding, HeldBack, Told, UNANSWERED};
 use crate::candidates::{Candidates, Standard};
 use crate::least_request::LeastRequest;
 use crate::maglev::Maglev;
@@ -427,11 +427,23 @@ impl Balancer {
             Ended::Answered { status, .. } => status,
             Ended::ConnectFailed | Ended::Failed => return Some(UNANSWERED),
         };
-        let is_failure = match &self.breakers {
+        self.is_failure(status).then_some(status)
+    }
+
+    pub(crate) fn is_failure(&self, status: u16) -> bool {
+        match &self.breakers {
             Some(breakers) => breakers.is_failure(status, &self.failures),
             None => self.failures.contains(status),
-        };
-        is_failure.then_some(status)
+        }
+    }
+
+    pub(crate) fn has_breaker(&self) -> bool {
+        self.breakers.as_ref().is_some_and(Breakers::has_one)
+    }
+
+    /// An answer has gone well for long, and is not at its end.
+    pub(crate) fn learn_of_long(&self, lease: &Lease<'_>, now: Moment) {
+        self.tell_breakers(lease, Told::GoesWell, now);
     }
 
     fn learn_breakers(&self, lease: &Lease<'_>, ended: Ended, failure: Option<u16>, now: Moment) {
@@ -439,13 +451,18 @@ impl Balancer {
             Ended::Abandoned | Ended::Overtaken => return,
             // With the head, or at the end, whichever says how it went.
             Ended::Answered { .. } if lease.has_answered() != lease.owes_verdict() => return,
+            Ended::Failed if lease.has_answered() && !lease.owes_verdict() => return,
             Ended::Answered { .. } | Ended::ConnectFailed | Ended::Failed => {}
         }
+        self.tell_breakers(lease, failure.map_or(Told::Success, Told::Failure), now);
+    }
+
+    fn tell_breakers(&self, lease: &Lease<'_>, told: Told, now: Moment) {
         let is_last_resort = lease.occasion() == Some(Occasion::LastResort);
         let is_trial = lease.is_trial();
         match &self.breakers {
             Some(breakers) => {
-                let finding = Finding { index: lease.index(), is_trial, is_last_resort, failure };
+                let finding = Finding { index: lease.index(), is_trial, is_last_resort, told };
                 breakers.learn(&self.seats, finding, now);
             }
             // It was taken out under a configuration that is gone.

@@ -150,8 +150,17 @@ pub(crate) struct Finding {
     pub(crate) is_trial: bool,
     /// It was picked because nobody was up.
     pub(crate) is_last_resort: bool,
-    /// The status of one that failed, or `UNANSWERED`.
-    pub(crate) failure: Option<u16>,
+    pub(crate) told: Told,
+}
+
+/// What is known of one request. It is a success or a failure once; before that it may go well for long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told {
+    /// The status, or `UNANSWERED`.
+    Failure(u16),
+    /// Its answer has been coming for long, and is not complete: that ends a row of failures and a trial, and is no result.
+    GoesWell,
+    Success,
 }
 
 /// Stands for the status of a failure that had none, beyond those that may be listed: it counts whatever the list says.
@@ -176,6 +185,11 @@ impl Breakers {
     pub(crate) fn come_into_force(&self, failures: StatusSet, seats: &Arc<[Seat]>, now: Moment) {
         let rules = Rules { breaker: self.breaker, failures, seats: Arc::clone(seats) };
         self.in_force.replace(rules, now, |turn| self.turn.store(turn, Relaxed));
+    }
+
+    /// By what this snapshot says.
+    pub(crate) fn has_one(&self) -> bool {
+        self.breaker.is_some()
     }
 
     /// Rules that have come into force since.
@@ -254,9 +268,15 @@ impl Bench<'_> {
             return self.learn_of_one_out(seat, finding, now);
         }
         let circuit = seat.state.circuit();
-        circuit.count(finding.failure);
-        if finding.failure.is_some() && self.breaker.finds_failures(circuit) {
-            self.eject(finding.index, Ejection::Failures, now);
+        match finding.told {
+            Told::GoesWell => return circuit.end_row_if_any(),
+            Told::Success => circuit.count_success(),
+            Told::Failure(status) => {
+                circuit.count_failure(status);
+                if self.breaker.finds_failures(circuit) {
+                    self.eject(finding.index, Ejection::Failures, now);
+                }
+            }
         }
         self.judge_if_due(now);
     }
@@ -265,10 +285,11 @@ impl Bench<'_> {
     /// prolong it: with nobody else up, as many trials are made as there are requests.
     fn learn_of_one_out(&self, seat: &Seat, finding: Finding, now: Moment) {
         let circuit = seat.state.circuit();
-        match finding.failure {
+        match finding.told {
             _ if !finding.is_trial => {}
-            None => seat.state.mend(now),
-            Some(status) => {
+            // A trial that has begun a long answer need not end before it counts; until it is long, others are let in as they are due.
+            Told::Success | Told::GoesWell => seat.state.mend(now),
+            Told::Failure(status) => {
                 circuit.remember(status);
                 let is_forced = finding.is_last_resort || !is_other_up(self.seats, finding.index, now);
                 if !is_forced {

@@ -175,16 +175,22 @@ impl Circuit {
         }
     }
 
-    /// `failure`: the status of one that failed.
-    pub(crate) fn count(&self, failure: Option<u16>) {
-        if let Some(status) = failure {
-            self.remember(status);
-            self.failures_in_a_row.fetch_add(1, Relaxed);
-        } else if self.failures_in_a_row() != 0 {
-            // Looking first keeps the cache line shared in the common case.
+    pub(crate) fn count_failure(&self, status: u16) {
+        self.remember(status);
+        self.failures_in_a_row.fetch_add(1, Relaxed);
+        self.period.fetch_add(1 << 32 | 1, Relaxed);
+    }
+
+    pub(crate) fn count_success(&self) {
+        self.end_row_if_any();
+        self.period.fetch_add(1 << 32, Relaxed);
+    }
+
+    pub(crate) fn end_row_if_any(&self) {
+        // Looking first keeps the cache line shared in the common case.
+        if self.failures_in_a_row() != 0 {
             self.end_row();
         }
-        self.period.fetch_add(1 << 32 | u64::from(failure.is_some()), Relaxed);
     }
 
     /// All results and the failures of the period.

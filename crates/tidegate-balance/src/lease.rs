@@ -5,6 +5,11 @@ use crate::{Balancer, Endpoint, Moment, Spilled};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+/// An answer that is still coming so long after its head says that its endpoint serves. Its end may be hours away (event streams,
+/// large files), and neither a row of failures nor a trial can wait for that. One that breaks off mostly does so sooner: it was
+/// cut short by a crash, or by a limit on the time or memory of one request.
+const LONG: Duration = Duration::from_secs(5);
+
 /// How an attempt on an endpoint ended, as far as balancing cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -44,6 +49,8 @@ pub struct Lease<'a> {
     has_answered: bool,
     /// What has been answered says at its end how it went.
     owes_verdict: bool,
+    /// When an answer that goes on until then has gone well so far, which a breaker wants to hear.
+    long_from: Option<Moment>,
     /// Which time it was that a breaker had taken the endpoint out, when this one was picked.
     trial_of: Option<NonZeroU32>,
     spilled: Option<Spilled>,
@@ -72,6 +79,7 @@ impl<'a> Lease<'a> {
             lightness: seat.lightness,
             has_answered: false,
             owes_verdict: false,
+            long_from: None,
             trial_of: endpoint.state.time_out(),
             spilled: None,
             occasion: None,
@@ -141,9 +149,9 @@ impl<'a> Lease<'a> {
         self.owes_verdict
     }
 
-    /// The head of the answer came, and its body may take long (a download, an event stream, a tunnel). Optional: it
-    /// teaches at once what `settle` would teach at the end, and the request no longer counts as waiting, so that a long
-    /// stream is not taken for a stalled endpoint. `settle` must follow all the same.
+    /// The head of the answer came and says how it went; what follows may take long (a tunnel). Optional: it teaches at once what
+    /// `settle` would teach at the end, and the request no longer counts as waiting, so that a long stream is not taken for a
+    /// stalled endpoint. `settle` must follow all the same.
     pub fn answered(&mut self, status: u16, first_byte: Duration, now: Moment) {
         if !self.has_answered {
             self.balancer.learn(self, Ended::Answered { status, first_byte }, now);
@@ -152,11 +160,27 @@ impl<'a> Lease<'a> {
         }
     }
 
-    /// The same for an answer that says at its end whether it is a success: only its latency counts yet, and `settle` brings
-    /// the rest.
+    /// The same for an answer that may break off, or says at its end whether it is a success: only its latency counts yet, and
+    /// `settle` brings the rest. A failing status says all at once.
     pub fn begun(&mut self, status: u16, first_byte: Duration, now: Moment) {
-        self.owes_verdict |= !self.has_answered;
-        self.answered(status, first_byte, now);
+        if !self.has_answered {
+            self.owes_verdict = !self.balancer.is_failure(status);
+            self.long_from = (self.owes_verdict && self.balancer.has_breaker()).then(|| now + LONG);
+            self.answered(status, first_byte, now);
+        }
+    }
+
+    /// Whether `goes_on` has something to say yet.
+    pub fn may_become_long(&self) -> bool {
+        self.long_from.is_some()
+    }
+
+    /// More has come of an answer that has begun. Optional: tells of one that takes long that it goes well so far; its result follows
+    /// with `settle` all the same.
+    pub fn goes_on(&mut self, now: Moment) {
+        if self.long_from.take_if(|long_from| *long_from <= now).is_some() {
+            self.balancer.learn_of_long(self, now);
+        }
     }
 
     /// Gives the in-flight unit back and tells the balancer how it went.

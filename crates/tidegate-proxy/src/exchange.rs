@@ -417,6 +417,7 @@ async fn relay(
 ) -> Result<(), Failure> {
     let mut patience = Patience::new(call.total_deadline, call.journal.first_byte);
     let mut upload_over = call.workspace.upload.is_done();
+    let mut came = 0;
     poll_fn(|cx| {
         let workspace = &mut *call.workspace;
         let mut downloaded = workspace.download.poll_drain(cx, &mut workspace.answer, call.down);
@@ -444,6 +445,11 @@ async fn relay(
             Poll::Pending => {
                 report_head(call, lease);
                 let workspace = &*call.workspace;
+                let has_moved = came != 0 && came != workspace.download.steps;
+                came = workspace.download.steps;
+                if has_moved && lease.may_become_long() {
+                    lease.goes_on(now());
+                }
                 let steps = workspace.upload.steps.wrapping_add(workspace.download.steps);
                 let late = patience.poll(call, cx, steps, policy.timeouts.body_idle);
                 return late.map(|()| Err(late_body(call)));
@@ -458,14 +464,11 @@ async fn relay(
 }
 
 /// An answer that takes its time is no sign of a slow endpoint: its head says how fast that was.
-pub(crate) fn report_head(call: &Call<'_>, lease: &mut Lease<'_>) {
+fn report_head(call: &Call<'_>, lease: &mut Lease<'_>) {
     if let Some(first_byte) = call.journal.first_byte {
-        let (status, elapsed) = (call.journal.counts_as(), first_byte.since(lease.picked_at()));
-        if call.journal.is_grpc && call.journal.grpc_status.is_none() {
-            lease.begun(call.journal.status, elapsed, first_byte);
-        } else {
-            lease.answered(status, elapsed, first_byte);
-        }
+        let is_unsaid = call.journal.is_grpc && call.journal.grpc_status.is_none();
+        let status = if is_unsaid { call.journal.status } else { call.journal.counts_as() };
+        lease.begun(status, first_byte.since(lease.picked_at()), first_byte);
     }
 }
 

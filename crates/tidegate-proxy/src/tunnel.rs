@@ -1,7 +1,7 @@
 //! After 101 (Switching Protocols), and where connections are passed on as they are: bytes both ways until both sides have
 //! ended. Knows nothing of what they mean.
 
-use crate::exchange::{Exchanged, report_head};
+use crate::exchange::Exchanged;
 use crate::failure::{Cause, Failure, Stage};
 use crate::patience::Patience;
 use crate::pump::PumpError;
@@ -25,7 +25,10 @@ pub(crate) async fn run(
     policy: &Policy,
 ) -> Result<Exchanged, Failure> {
     open(call)?;
-    report_head(call, lease);
+    if let Some(opened) = call.journal.first_byte {
+        // How it ends is for those who use it to say.
+        lease.answered(call.journal.status, opened.since(lease.picked_at()), opened);
+    }
     relay(call, up, policy).await?;
     Ok(Exchanged { downstream: Fate::Close, upstream_reusable: false })
 }
