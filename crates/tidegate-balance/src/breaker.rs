@@ -245,7 +245,8 @@ impl Breakers {
         let is_found = match reason {
             Ejection::Failures => breaker.finds_failures(circuit),
             Ejection::SuccessRate => {
-                now.since(self.in_force.period_ends()) < breaker.period && breaker.finds_worse(circuit)
+                now.since(self.in_force.period_ends(breaker.period)) < breaker.period
+                    && breaker.finds_worse(circuit)
             }
         };
         is_found.then(|| breaker.obstacle(seats, index, now)).flatten()

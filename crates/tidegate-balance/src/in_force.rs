@@ -16,8 +16,8 @@ pub struct InForce {
     rules: Mutex<Option<Arc<Rules>>>,
     /// How often they were replaced.
     turn: AtomicU32,
-    /// When the period ends. 0: none has begun.
-    period_ends: AtomicU64,
+    /// When the present period began. 0: none has.
+    period_began: AtomicU64,
     /// Held while endpoints are taken out, so that two at once cannot be one too many. Only ever tried by workers.
     ejecting: Mutex<()>,
 }
@@ -38,6 +38,9 @@ impl InForce {
         let mut current = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let before = current.replace(Arc::clone(&rules));
         let turn = self.turn().wrapping_add(1).max(1);
+        if rules.period() != before.as_ref().and_then(|before| before.period()) && self.has_period() {
+            self.period_began.store(now.0, Relaxed);
+        }
         is_told(turn);
         self.turn.store(turn, Relaxed);
         drop(current);
@@ -53,18 +56,23 @@ impl InForce {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn period_ends(&self) -> Moment {
-        Moment(self.period_ends.load(Relaxed))
+    /// When the present period ends if it is so long.
+    pub(crate) fn period_ends(&self, period: Duration) -> Moment {
+        Moment(self.period_began.load(Relaxed)) + period
     }
 
-    /// The present period is over, and the caller is who has ended it; whether it was the first one, of which nobody knows how
-    /// long it was.
-    pub(crate) fn end_period(&self, next: Duration, now: Moment) -> Option<bool> {
-        let ends = self.period_ends.load(Relaxed);
-        let next = (now + next).0;
-        let is_mine =
-            now.0 >= ends && self.period_ends.compare_exchange(ends, next, Relaxed, Relaxed).is_ok();
-        is_mine.then_some(ends == 0)
+    fn has_period(&self) -> bool {
+        self.period_began.load(Relaxed) != 0
+    }
+
+    /// The present period, which is so long, is over, and the caller is who has ended it; whether it was the first one, of which
+    /// nobody knows how long it was.
+    pub(crate) fn end_period(&self, period: Duration, now: Moment) -> Option<bool> {
+        let began = self.period_began.load(Relaxed);
+        let is_first = began == 0;
+        let is_over = is_first || now >= Moment(began) + period;
+        let is_mine = is_over && self.period_began.compare_exchange(began, now.0, Relaxed, Relaxed).is_ok();
+        is_mine.then_some(is_first)
     }
 
     /// `None`: somebody else is at it, or the rules of this turn do not count any more: whom they take out now, no change would look at again.
@@ -77,6 +85,11 @@ impl Rules {
     /// Where an endpoint of an earlier snapshot is in this one.
     pub(crate) fn position(&self, state: &Arc<EndpointState>) -> Option<usize> {
         self.seats.iter().position(|seat| Arc::ptr_eq(&seat.state, state))
+    }
+
+    /// How long success rates are measured before they are compared; `None`: nobody compares.
+    fn period(&self) -> Option<Duration> {
+        self.breaker.and_then(|breaker| breaker.margin_percent.and(Some(breaker.period)))
     }
 
     /// What was found by the rules of before is looked at again.
@@ -94,11 +107,12 @@ impl Rules {
                 // How long anybody waited by other thresholds is no measure for these.
                 circuit.forget_wait();
             }
-            if other_failures {
+            if other_failures || before.and_then(Rules::period).is_none() {
+                // Other things were counted, or since who knows when.
                 circuit.forget_period();
-                if !circuit.statuses().is_subset(&self.all_failures()) {
-                    circuit.end_row();
-                }
+            }
+            if other_failures && !circuit.statuses().is_subset(&self.all_failures()) {
+                circuit.end_row();
             }
         }
         for state in is_out {

@@ -265,3 +265,66 @@ fn trials_for_want_of_anybody_else_end_the_wait_or_leave_it_as_it_is() {
     end(pick(&balancer, 0, due), 200, due);
     assert_eq!(out(&balancer), []);
 }
+
+const COMPARES: Breaker = Breaker { failures: 0, margin_percent: Some(20), ..BREAKER };
+
+/// A hundred requests a second, of which the first endpoint fails all that it gets.
+fn serve_for(balancer: &Balancer, from: Moment, seconds: u64) -> Moment {
+    let steps = seconds * 100;
+    let at = |step| from + Duration::from_millis(10 * step);
+    for step in 0..steps {
+        let picked = balancer.pick(&Pick { now: at(step), random: step, hash: None, tried: &[] });
+        let lease = picked.expect("somebody is up");
+        let status = if lease.index() == 0 { 503 } else { 200 };
+        end(lease, status, at(step));
+    }
+    at(steps)
+}
+
+#[test]
+fn another_period_counts_from_the_reload_on() {
+    for (before, after, judged_within) in [(600, 2, 3), (2, 4, 5)] {
+        let states = States::default();
+        let first = Breaker { period: Duration::from_secs(before), requests_min: 2_000, ..COMPARES };
+        let second = Breaker { period: Duration::from_secs(after), requests_min: 20, ..COMPARES };
+        let old = load(&states, 3, first, StatusSet::failures());
+        let now = serve_for(&old, NOW, 1);
+        let new = load_at(now, &states, 3, second, StatusSet::failures());
+        let now = serve_for(&new, now, after - 1);
+        assert_eq!(out(&new), [], "{before} s to {after}: the period is not over");
+        serve_for(&new, now, judged_within - (after - 1));
+        assert_eq!(out(&new).len(), 1, "{before} s to {after}");
+    }
+}
+
+#[test]
+fn a_reload_that_leaves_the_period_as_it_is_does_not_begin_another() {
+    let states = States::default();
+    let mut now = NOW;
+    let mut loaded = Vec::new();
+    for ejected_percent_max in 50..55 {
+        let same = Breaker { ejected_percent_max, ..COMPARES };
+        let balancer = load_at(now, &states, 3, same, StatusSet::failures());
+        now = serve_for(&balancer, now, 1);
+        loaded.push(balancer);
+    }
+    let after = load_at(now, &states, 3, COMPARES, StatusSet::failures());
+    assert_eq!(out(&after).len(), 1);
+}
+
+#[test]
+fn what_was_counted_while_nobody_compared_is_no_result_of_a_period() {
+    let states = States::default();
+    let first = load(&states, 3, COMPARES, StatusSet::failures());
+    let now = serve_for(&first, NOW, 1);
+    let indifferent = Breaker { margin_percent: None, ..COMPARES };
+    let before = load_at(now, &states, 3, indifferent, StatusSet::failures());
+    let now = serve_for(&before, now, 9);
+    let after = load_at(now, &states, 3, COMPARES, StatusSet::failures());
+    for step in 0..600 {
+        let now = now + Duration::from_millis(10 * step as u64);
+        end(pick(&after, step % 3, now), 200, now);
+    }
+    assert_eq!(out(&after), []);
+    assert_eq!(after.endpoints()[0].state.ejections(Ejection::SuccessRate), 0);
+}
