@@ -52,7 +52,7 @@ const INDIFFERENCE: f32 = 0.1;
 /// levying tolls", Econometrica 37(1), 1969).
 const FAILURE_COST: f32 = 14.0;
 /// Nobody waits longer than that, in service times, whatever for: where half of a fleet is broken and the rest is not enough, as many fail.
-const TOLL_MAX: f32 = 10.0;
+const TOLL_MAX: f32 = 6.0;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
 const ERROR_DOUBT: f32 = 6.0;
@@ -168,8 +168,7 @@ impl Fleet {
     /// The medians over the endpoints that are up and have answered. False when there are none.
     fn measure(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) -> bool {
         let mut median_of = |field: fn(&Published) -> &AtomicF32| {
-            let heard = |published: &Published| (published.gain.get() > 0.0).then(|| field(published).get());
-            median(turn.gather(now, scratch, heard))
+            median(turn.gather(now, scratch, |state| heard(state, field)))
         };
         let service = median_of(|published| &published.log_service);
         let parallelism = median_of(|published| &published.log_parallelism);
@@ -177,7 +176,11 @@ impl Fleet {
         let sway = median_of(|published| &published.sway);
         let spread = median_of(|published| &published.spread);
         let silence = median_of(|published| &published.silence);
-        let unhurried = median_of(|published| &published.unhurried);
+        // Of one that fails, much of what is in flight waits for nothing.
+        let sound = |state: &EndpointState| state.standing().error_cost.get() <= 0.0;
+        let unhurried = median(turn.gather(now, scratch, |state| {
+            heard(state, |published| &published.unhurried).filter(|_| sound(state))
+        }));
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
@@ -207,8 +210,9 @@ impl Fleet {
     /// minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
     fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) {
         let mut quartile_of = |rate: fn(&Published, Moment) -> f32| {
-            let heard = |published: &Published| published.is_heard().then(|| rate(published, now));
-            lower_quartile(turn.gather(now, scratch, heard)).unwrap_or_default()
+            let rate =
+                |state: &EndpointState| state.published().is_heard().then(|| rate(state.published(), now));
+            lower_quartile(turn.gather(now, scratch, rate)).unwrap_or_default()
         };
         let momentary = quartile_of(Published::error_rate);
         let remembered = quartile_of(|published, _| published.record().share());
@@ -295,13 +299,19 @@ impl<'a> Turn<'a> {
         &self,
         now: Moment,
         scratch: &'s mut Vec<f32>,
-        value: impl Fn(&Published) -> Option<f32>,
+        value: impl Fn(&EndpointState) -> Option<f32>,
     ) -> &'s mut [f32] {
         let open = self.seats().filter(|seat| seat.state.is_open(now));
         scratch.clear();
-        scratch.extend(open.filter_map(|seat| value(seat.state.published())));
+        scratch.extend(open.filter_map(|seat| value(&seat.state)));
         scratch
     }
+}
+
+/// What is known of an endpoint that has answered.
+fn heard(state: &EndpointState, field: fn(&Published) -> &AtomicF32) -> Option<f32> {
+    let published = state.published();
+    (published.gain.get() > 0.0).then(|| field(published).get())
 }
 
 /// The part of the endpoints that one turn takes.

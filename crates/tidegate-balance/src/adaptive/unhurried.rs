@@ -35,6 +35,9 @@ const MARGIN: f32 = 0.1;
 const DOUBT: f32 = 2.0;
 const DOUBT_PRESSED: f32 = 1.5;
 
+/// Twice as much as is allowed, and a little more: by so many steps a load that is held strays.
+const HELD_STEPS: usize = 2;
+
 /// Even constant latencies are not believed to be more certain than this.
 const DEVIATION_MIN: f32 = 0.02;
 
@@ -70,32 +73,34 @@ impl Unhurried {
             step.learn(log_latency);
         }
         let doubt = Doubt { deviation: self.deviation.get(), times: DOUBT - DOUBT_PRESSED * self.pressed };
-        let (open, below) = self.open(doubt);
-        self.pressed += (f32::from(at + 1 >= open) - self.pressed) / MEMORY;
+        let Found { open, below, most } = self.find(doubt);
+        // Far beyond what is allowed nobody holds the load to it.
+        self.pressed += (f32::from((open - 1..=open + HELD_STEPS).contains(&at)) - self.pressed) / MEMORY;
         if self.is_reason_to_try(open, at, below, doubt)
             && let Some(closed) = self.steps.get_mut(open)
         {
             closed.answers = closed.answers.min(MEMORY_CLOSED) * (1.0 - FORGOTTEN);
         }
-        most_of(open - 1)
+        most
     }
 
-    /// How many steps are open, the first always is; and what they know together.
-    /// One that has been passed over on the way up is no obstacle: what is above it tells more.
-    fn open(&self, doubt: Doubt) -> (usize, Step) {
+    /// The first step is always open. One that has been passed over on the way up is no obstacle: what is above it tells more. A few answers
+    /// from below are nothing to compare with.
+    fn find(&self, doubt: Doubt) -> Found {
         let mut left: f32 = self.steps.iter().map(|step| step.answers).sum();
-        let mut below = Step::default();
+        let (mut below, mut tried) = (Step::default(), 0);
         for (at, &step) in self.steps.iter().enumerate() {
             if left < TELLING {
-                return (at + 1, below);
+                return Found { open: at + 1, below, most: most_of(at) };
             }
             left -= step.answers;
-            if below.is_shorter(step, doubt) {
-                return (at, below);
+            if below.answers >= TELLING && below.is_shorter(step, doubt) {
+                return Found { open: at, below, most: step.served_at_once(at, below, tried) };
             }
             below.add(step);
+            tried = if step.answers >= TELLING { at } else { tried };
         }
-        (STEPS, below)
+        Found { open: STEPS, below, most: most_of(STEPS - 1) }
     }
 
     /// Whether an answer from the step `at` is a reason to try the first closed one again: the one below it is in use, or those above it do
@@ -104,6 +109,16 @@ impl Unhurried {
         let does_not_wait = |above: &Step| !below.is_shorter(*above, doubt);
         at + 1 == closed || (at > closed && self.steps.get(at).is_some_and(does_not_wait))
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    /// Steps that are open.
+    open: usize,
+    /// What they know together.
+    below: Step,
+    /// Requests at a time that nobody waits among.
+    most: f32,
 }
 
 /// What passes for chance.
@@ -140,6 +155,13 @@ impl Step {
     fn add(&mut self, other: Self) {
         self.answers += other.answers;
         self.log_latency += (other.log_latency - self.log_latency) * other.answers / self.answers.max(1.0);
+    }
+
+    /// Of this step, the one at `at`, whose requests wait: in proportion to the queue (Little's law), so that from how much longer they take it
+    /// can be told where waiting begins, if nothing is known of the steps between; `tried` is the highest one that does not wait.
+    fn served_at_once(self, at: usize, below: Self, tried: usize) -> f32 {
+        let by_queue = most_of(at) / (self.log_latency - below.log_latency).exp();
+        by_queue.clamp(most_of(tried), most_of(at.saturating_sub(1)).max(most_of(tried)))
     }
 
     /// Whether the answers of `other` take longer, beyond the margin and beyond chance: what knows no answers is infinitely uncertain.
@@ -288,6 +310,20 @@ mod tests {
                 world.most = world.unhurried.learn(log_latency as f32, load as f32);
             }
             assert!(world.most <= 8.0, "{} of 4, seed {seed}", world.most);
+        }
+    }
+
+    /// As behind `adaptive`: the load goes up within one latency, and hardly ever comes back to the low steps.
+    #[test]
+    fn a_load_that_is_high_from_the_start_and_waits_for_nothing_closes_no_low_step() {
+        for (seed, load) in (20..60).zip([40.0, 76.0, 160.0].into_iter().cycle()) {
+            let (mut unhurried, mut stream) = (Unhurried::default(), Stream::new(seed));
+            let mut most = 0.0;
+            for answer in 0..20_000 {
+                let load = f64::from(answer + 1).min(load * (0.8 + 0.4 * stream.next_unit()));
+                most = unhurried.learn(stream.next_normal() as f32, load as f32);
+            }
+            assert!(most >= 12.0, "{most} where {load} do not wait, seed {seed}");
         }
     }
 
