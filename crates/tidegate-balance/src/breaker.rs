@@ -183,7 +183,7 @@ impl Breakers {
 
     /// What this snapshot says is what counts from now on.
     pub(crate) fn come_into_force(&self, failures: StatusSet, seats: &Arc<[Seat]>, now: Moment) {
-        let rules = Rules { breaker: self.breaker, failures, seats: Arc::clone(seats) };
+        let rules = Rules::new(self.breaker, failures, Arc::clone(seats));
         self.in_force.replace(rules, now, |turn| self.turn.store(turn, Relaxed));
     }
 

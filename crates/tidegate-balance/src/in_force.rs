@@ -4,9 +4,10 @@
 use crate::breaker::{Breaker, Ejection, UNANSWERED};
 use crate::seat::Seat;
 use crate::{EndpointState, Moment, StatusSet};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// Shared by all workers, and by all snapshots of one cluster: a reload finds it again in [`States`](crate::States), also when
@@ -28,14 +29,18 @@ pub(crate) struct Rules {
     pub(crate) breaker: Option<Breaker>,
     pub(crate) failures: StatusSet,
     pub(crate) seats: Arc<[Seat]>,
+    /// Whom earlier ones named and these do not, while requests of before keep what is known of them: they may be named again, and
+    /// what changes meanwhile is no less for them.
+    gone: Vec<Weak<EndpointState>>,
 }
 
 impl InForce {
     /// These count from now on. `is_told`: is given their number before anybody is judged by them.
-    pub(crate) fn replace(&self, rules: Rules, now: Moment, is_told: impl FnOnce(u32)) {
-        let rules = Arc::new(rules);
+    pub(crate) fn replace(&self, mut rules: Rules, now: Moment, is_told: impl FnOnce(u32)) {
         // Values of these locks are whole after any panic.
         let mut current = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.gone = current.as_ref().map(|before| before.missing_in(&rules.seats)).unwrap_or_default();
+        let rules = Arc::new(rules);
         let before = current.replace(Arc::clone(&rules));
         let turn = self.turn().wrapping_add(1).max(1);
         if rules.period() != before.as_ref().and_then(|before| before.period()) && self.has_period() {
@@ -82,6 +87,18 @@ impl InForce {
 }
 
 impl Rules {
+    pub(crate) fn new(breaker: Option<Breaker>, failures: StatusSet, seats: Arc<[Seat]>) -> Self {
+        Self { breaker, failures, seats, gone: Vec::new() }
+    }
+
+    /// Who is here or was, and is not among those.
+    fn missing_in(&self, seats: &[Seat]) -> Vec<Weak<EndpointState>> {
+        let here: HashSet<_> = seats.iter().map(|seat| Arc::as_ptr(&seat.state)).collect();
+        let living = self.gone.iter().filter(|state| state.strong_count() != 0).cloned();
+        let all = self.seats.iter().map(|seat| Arc::downgrade(&seat.state)).chain(living);
+        all.filter(|state| !here.contains(&state.as_ptr())).collect()
+    }
+
     /// Where an endpoint of an earlier snapshot is in this one.
     pub(crate) fn position(&self, state: &Arc<EndpointState>) -> Option<usize> {
         self.seats.iter().position(|seat| Arc::ptr_eq(&seat.state, state))
@@ -94,8 +111,9 @@ impl Rules {
 
     /// What was found by the rules of before is looked at again.
     fn follow(&self, before: Option<&Rules>, now: Moment) {
-        let (is_out, is_in): (Vec<_>, Vec<_>) =
-            self.seats.iter().map(|seat| &*seat.state).partition(|state| state.is_broken());
+        let gone: Vec<_> = self.gone.iter().filter_map(Weak::upgrade).collect();
+        let all = self.seats.iter().map(|seat| &seat.state).chain(&gone);
+        let (is_out, is_in): (Vec<_>, Vec<_>) = all.partition(|state| state.is_broken());
         let breaker_before = before.and_then(|before| before.breaker);
         let other_failures = before.is_some_and(|before| before.failures != self.failures);
         for state in is_in {
@@ -148,13 +166,14 @@ impl Rules {
         }
     }
 
-    /// A part of what took the endpoint out is no failure by these, or may be: how it is doing by these, a trial has to tell.
+    /// A part of what took the endpoint out has just become no failure, or may have: how it is doing by these, a trial has to tell.
     fn excuse(&self, state: &EndpointState, before: Option<&Rules>) -> bool {
+        let Some(before) = before else { return false };
         match state.broken_by() {
-            Some(Ejection::Failures) => !state.circuit().statuses().is_subset(&self.all_failures()),
-            Some(Ejection::SuccessRate) => {
-                before.is_some_and(|before| !before.failures.is_subset(&self.failures))
+            Some(Ejection::Failures) => {
+                !state.circuit().statuses().and(&before.failures).is_subset(&self.failures)
             }
+            Some(Ejection::SuccessRate) => !before.failures.is_subset(&self.failures),
             None => false,
         }
     }
@@ -183,11 +202,33 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Algorithm, Balancer, Endpoint, EndpointId, States};
+
+    #[test]
+    fn whoever_is_gone_is_remembered_only_while_somebody_else_knows_it() {
+        let states = States::default();
+        let in_force = Arc::<InForce>::default();
+        let load = |address: String| {
+            let id = EndpointId { cluster: "app".into(), address: address.into() };
+            let endpoint = Endpoint { weight: 1, state: states.of(&id), id };
+            let balancer = Balancer::new(Algorithm::RoundRobin, vec![endpoint], None)
+                .with_breaker(None, Arc::clone(&in_force));
+            balancer.come_into_force(Moment(1));
+            balancer
+        };
+        let gone = || in_force.rules().map_or(0, |rules| rules.gone.len());
+        let held = load("10.0.0.1:1".to_owned());
+        (2..100).for_each(|port| drop(load(format!("10.0.0.1:{port}"))));
+        assert_eq!(gone(), 2, "the one before, and that of which a request is open");
+        let _back = load("10.0.0.1:1".to_owned());
+        assert_eq!(gone(), 1);
+        drop(held);
+    }
 
     #[test]
     fn nobody_is_taken_out_by_rules_that_do_not_count_any_more() {
         let in_force = InForce::default();
-        let none = || Rules { breaker: None, failures: StatusSet::default(), seats: Arc::new([]) };
+        let none = || Rules::new(None, StatusSet::default(), Arc::new([]));
         in_force.replace(none(), Moment(1), |_| {});
         let turn = in_force.turn();
         assert!(in_force.try_ejecting(turn).is_some());

@@ -40,6 +40,12 @@ impl StatusSet {
         self.0.iter().zip(other.0).all(|(here, there)| here & !there == 0)
     }
 
+    pub(crate) fn and(&self, other: &StatusSet) -> StatusSet {
+        let mut both = *self;
+        both.0.iter_mut().zip(other.0).for_each(|(here, there)| *here &= there);
+        both
+    }
+
     fn place(status: u16) -> (usize, u64) {
         let position = usize::from(status.wrapping_sub(100));
         (position / 64, 1 << (position % 64))
@@ -95,6 +101,7 @@ mod tests {
         let (both, listed) = ([502, 600].into_iter().collect(), StatusSet::failures());
         assert_eq!(shared.load(), both);
         assert!(!both.is_subset(&listed) && !both.is_disjoint(&listed));
+        assert_eq!(both.and(&listed), [502].into_iter().collect());
         shared.clear();
         assert!(shared.load().is_empty());
     }

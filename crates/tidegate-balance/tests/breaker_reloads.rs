@@ -152,6 +152,23 @@ fn whoever_is_out_for_statuses_that_are_no_failures_any_more_comes_back() {
 }
 
 #[test]
+fn only_the_reload_that_takes_a_status_off_the_list_ends_the_wait() {
+    let states = States::default();
+    let both = load(&states, 2, BREAKER, listed(&[500, 503]));
+    serve(&both, 0, &[500, 503, 503]);
+    let first = load(&states, 2, BREAKER, listed(&[500]));
+    assert_eq!(out(&first), [(0, NOW)]);
+    end(pick(&first, 0, NOW), 500, NOW);
+    let waits = out(&first);
+    assert_eq!(waits, [(0, NOW + 2 * BREAKER.out_for)]);
+    let same = load(&states, 2, BREAKER, listed(&[500]));
+    assert_eq!(out(&same), waits, "nothing has changed");
+    let longer = load(&states, 2, BREAKER, listed(&[500, 404]));
+    assert_eq!(out(&longer), waits, "none was taken off");
+    assert_eq!(out(&load(&states, 2, BREAKER, listed(&[500]))), waits, "none that it is out for");
+}
+
+#[test]
 fn failures_in_a_row_that_are_none_any_more_do_not_count_on() {
     let states = States::default();
     let before = load(&states, 2, BREAKER, listed(&[500, 503]));
@@ -327,4 +344,28 @@ fn what_was_counted_while_nobody_compared_is_no_result_of_a_period() {
     }
     assert_eq!(out(&after), []);
     assert_eq!(after.endpoints()[0].state.ejections(Ejection::SuccessRate), 0);
+}
+
+#[test]
+fn reloads_while_an_endpoint_is_out_of_the_file_count_for_it_as_well() {
+    let due = NOW + BREAKER.out_for;
+    let sooner = Breaker { out_for: BREAKER.out_for / 10, ..BREAKER };
+    let both = listed(&[500, 503]);
+    for (breaker, failures, expected, why) in [
+        (Some(BREAKER), both, Some(due), "nothing changes"),
+        (None, both, None, "there is no breaker for a while"),
+        (Some(Breaker { failures: 9, ..BREAKER }), both, None, "three are too few for a while"),
+        (Some(BREAKER), listed(&[500]), None, "it is no failure for a while"),
+        (Some(sooner), both, Some(NOW + sooner.out_for), "nobody waits for so long"),
+    ] {
+        let states = States::default();
+        let before = load(&states, 3, BREAKER, both);
+        serve(&before, 2, &[503; 3]);
+        let away = load(&states, 2, BREAKER, both);
+        let changed = load(&states, 2, breaker, failures);
+        let changed_back = load(&states, 2, BREAKER, both);
+        let back = load(&states, 3, BREAKER, both);
+        assert_eq!(out(&back).first().map(|(_, due)| *due), expected, "{why}");
+        drop([before, away, changed, changed_back]);
+    }
 }
