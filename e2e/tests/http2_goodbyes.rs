@@ -181,3 +181,22 @@ fn all_who_wait_for_room_get_what_there_is() {
     (0..4).for_each(|_| ask(&client));
     eventually("all have found room", || together.held.load(SeqCst) == 9);
 }
+
+/// An endpoint that takes none for now, and then leaves, keeps nobody waiting for a connection that is gone.
+#[test]
+fn who_waits_for_an_endpoint_that_pauses_is_told_when_its_connection_goes() {
+    let (habits, is_first) = (Arc::new(Habits::default()), AtomicBool::new(true));
+    let endpoint = Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
+        if !is_first.swap(false, SeqCst) {
+            habits.connection(wire);
+            return Then::Close;
+        }
+        let _ = wire.exactly(raw::PREFACE.len());
+        let _ = wire.write(&raw::settings(&[(raw::setting::MAX_CONCURRENT_STREAMS, 0)]));
+        std::thread::sleep(Duration::from_millis(500)); // while requests come, and wait
+        let _ = wire.write(&raw::go_away(0, raw::code::NO_ERROR));
+        Then::Close
+    }));
+    let proxy = before(&endpoint, "");
+    burst(&Http2Client::clear(proxy.address()), 5);
+}

@@ -115,10 +115,10 @@ impl Connection {
         self.asking.as_ref().map_or(0, |asking| asking.streams_max.unwrap_or_else(|| unsaid(&asking.asks)))
     }
 
-    /// How many requests the endpoint has taken on this connection, once it has said that it takes no more and has given others back that it
-    /// does not look at (RFC 9113 §6.8).
-    pub fn taken_until_goodbye(&self) -> Option<u32> {
-        self.asking.as_ref()?.taken
+    /// How many requests the endpoint has taken on this connection: once, when it has said that it takes no more and has given others back that
+    /// it does not look at (RFC 9113 §6.8).
+    pub fn take_taken(&mut self) -> Option<u32> {
+        self.asking.as_mut()?.taken.take()
     }
 
     /// Requests that were ever sent.

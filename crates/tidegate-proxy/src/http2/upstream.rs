@@ -326,6 +326,7 @@ impl Driver {
         poll_fn(|cx| self.poll(cx)).await;
         self.shared.link.connection.borrow_mut().lose(); // whoever still waits for an answer
         self.shared.told.notify_waiters();
+        self.shared.room.notify_waiters();
         let link = &self.shared.link;
         if !link.is_gone.get() {
             // So that the other side, where it is encrypted, knows that nothing is missing; that does not wait.
@@ -347,11 +348,12 @@ impl Driver {
         if link.connection.borrow_mut().take_stays() {
             shared.handle_stays();
         }
-        if !self.has_left
-            && let Some(taken) = link.connection.borrow().taken_until_goodbye()
-        {
-            self.has_left = true;
+        if let Some(taken) = link.connection.borrow_mut().take_taken() {
             shared.farewells.handle_goodbye(taken);
+        }
+        if !self.has_left && !link.connection.borrow().takes_more() {
+            self.has_left = true;
+            shared.room.notify_waiters(); // another connection may have some
         }
         let allowed = link.connection.borrow().endpoint_streams_max();
         if std::mem::replace(&mut self.allowed, allowed) < allowed {
