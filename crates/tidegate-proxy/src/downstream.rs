@@ -12,6 +12,7 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::http2::{self, PREFACE};
 use crate::journal::{Journal, RequestId};
 use crate::listener::{ListenerState, Open};
+use crate::panics::unless_it_panics;
 use crate::passage;
 use crate::patience::SlowHead;
 use crate::record::{Incident, record, record_incident};
@@ -27,8 +28,6 @@ use crate::workspace::Workspace;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::ops::DerefMut;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -145,20 +144,6 @@ async fn end(mut connection: Box<Connection>, fate: Option<Fate>) {
             connection.stream.abort();
         }
     }
-}
-
-/// A mistake in our own code ends the request that met it, visibly, and nothing else. What it leaves behind is dropped
-/// with it: guards give back what was counted, and nothing that other requests use is changed in more than one step.
-pub(crate) async fn unless_it_panics<P, F>(mut busy: Pin<P>) -> Option<F::Output>
-where
-    P: DerefMut<Target = F>,
-    F: Future,
-{
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| busy.as_mut().poll(cx)));
-        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
 }
 
 /// How long what the client says next is waited for.

@@ -27,6 +27,7 @@ mod journal; // what happened so far in a request
 mod listener; // accept, within the connection limits
 pub mod load; // what endpoints say of their load
 mod occasion; // endpoints that are not picked the usual way
+mod panics; // where a mistake in our own code ends
 mod passage; // connections that are passed on as they are
 mod patience; // how long a request waits for movement, and for a slow body
 mod pump; // one direction of an exchange

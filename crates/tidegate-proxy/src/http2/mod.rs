@@ -31,4 +31,4 @@ pub(crate) use downstream::{refusal, serve};
 pub(crate) use request::Http2Request;
 pub(crate) use stream::Http2Stream;
 pub(crate) use tidegate_http2::PREFACE;
-pub(crate) use upstream::{Http2Pool, one_of};
+pub(crate) use upstream::Http2Pool;

@@ -9,6 +9,7 @@ use super::request::Http2Request;
 use super::websocket;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
+use crate::upstream::one_of;
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -278,11 +279,6 @@ impl Shared {
             told.await;
         }
     }
-}
-
-/// The right to one more connection in use.
-pub(crate) fn one_of(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(places).try_acquire_owned().ok()
 }
 
 /// Moves frames until the connection ends, and asks now and then whether the endpoint is there.

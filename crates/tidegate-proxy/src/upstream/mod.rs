@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tidegate_balance::EndpointId;
 use tidegate_http::proxy_protocol::LOCAL;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Where one endpoint is, and what all workers share about the connections to it. The same object across snapshots as
 /// long as the endpoint keeps its id.
@@ -42,6 +42,11 @@ pub struct Upstream {
     pub tls: Option<Originator>,
     /// HTTP/2 is spoken, many requests on a connection; otherwise HTTP/1.1.
     pub http2: bool,
+}
+
+/// One of these slots, if one is free.
+pub(crate) fn one_of(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(slots).try_acquire_owned().ok()
 }
 
 impl Upstream {
