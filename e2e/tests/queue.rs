@@ -271,6 +271,93 @@ fn a_reload_keeps_the_queue_and_the_counts() {
     assert_eq!(order(&endpoint)[1..], ["/1", "/2", "/3"]);
 }
 
+/// Ends when the reload has been applied.
+fn reload(proxy: &Proxy, config: &str) {
+    proxy.reload(config);
+    proxy.wait_for_metric("tidegate_config_reloads_total", &[("outcome", "applied")], 1.0);
+}
+
+#[test]
+fn those_who_wait_get_the_endpoints_that_a_reload_brings() {
+    for keeps_the_full_one in [true, false] {
+        let [(full, gate), (fresh, open)] = [gated(), gated()];
+        open.open();
+        let config = one_at_a_time(&full, "log = { access = \"stdout\" }");
+        let proxy = Tidegate::with(config.clone()).start();
+        let mut holding = hold(&proxy, &full);
+        let mut clients = queue_up(&proxy, &["/1", "/low", "/high", "/4", "/5", "/6"]);
+        let before = if keeps_the_full_one { format!("{:?}, ", full.address()) } else { String::new() };
+        let renamed =
+            config.replace("[[route]]\nto = \"app\"\n", "[[route]]\nname = \"rest\"\nto = \"app\"\n");
+        let endpoints = |list: &str| format!("endpoints = [{list}]");
+        let listed = |address| format!("{address:?}");
+        reload(
+            &proxy,
+            &renamed.replace(
+                &endpoints(&listed(full.address())),
+                &endpoints(&format!("{before}{}", listed(fresh.address()))),
+            ),
+        );
+        assert!(
+            clients.iter_mut().all(|client| client.reply().status == 200),
+            "nobody waits for the full one"
+        );
+        // With room for one at a time, in the order of their turns.
+        assert_eq!(order(&fresh), ["/high", "/1", "/4", "/5", "/6", "/low"]);
+        gate.open();
+        assert_eq!(holding.reply().status, 200);
+        assert_eq!(order(&full), ["/held"]);
+        let line = proxy.output().wait_for_stdout(&["\"path\":\"/4\""]);
+        assert!(line.contains("\"route\":\"rest\"") && line.contains(&fresh.address()), "{line}");
+        assert!(proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+    }
+}
+
+#[test]
+fn those_who_wait_have_the_time_that_a_reload_gives_them() {
+    let (endpoint, _gate) = gated();
+    let config = one_at_a_time(&endpoint, "");
+    let proxy = Tidegate::with(config.clone()).start();
+    let _holding = hold(&proxy, &endpoint);
+    let mut clients = queue_up(&proxy, &["/1", "/2"]);
+    reload(
+        &proxy,
+        &config.replace(
+            "[[route]]\nto = \"app\"\n",
+            "[[route]]\nto = \"app\"\ntimeout = { queue = \"50ms\" }\n",
+        ),
+    );
+    for client in &mut clients {
+        expect_sent_away(&client.reply(), "queue_timeout");
+    }
+    assert_eq!(queued(&proxy), 0);
+}
+
+/// Its way leads elsewhere now: it goes on waiting as before, and is in nobody's way.
+#[test]
+fn those_whose_route_a_reload_takes_away_hand_their_turns_on() {
+    let [(full, gate), (fresh, open)] = [gated(), gated()];
+    open.open();
+    let config = one_at_a_time(&full, "");
+    let proxy = Tidegate::with(config.clone()).start();
+    let mut holding = hold(&proxy, &full);
+    let mut left_behind = queue_up(&proxy, &["/high", "/high"]);
+    let mut clients = queue_up(&proxy, &["/1", "/2"]);
+    let address = |endpoint: &Endpoint| format!("{:?}", endpoint.address());
+    let without = config.replace(
+        "path = \"/high\"\nto = \"app\"\npriority = \"high\"",
+        "path = \"/high\"\nanswer = { status = 404 }",
+    );
+    assert_ne!(without, config);
+    reload(&proxy, &without.replace(&address(&full), &format!("{}, {}", address(&full), address(&fresh))));
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+    assert_eq!((order(&fresh).len(), queued(&proxy)), (2, 2));
+    gate.open();
+    assert_eq!(holding.reply().status, 200);
+    assert!(left_behind.iter_mut().all(|client| client.reply().status == 200));
+    assert_eq!(order(&full), ["/held", "/high", "/high"]);
+}
+
 #[test]
 fn a_learned_limit_lets_as_many_in_as_the_endpoint_serves_at_once() {
     const SLOTS: usize = 4;

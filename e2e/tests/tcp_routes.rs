@@ -51,6 +51,32 @@ fn expect_reset(proxy: &Proxy) {
 }
 
 #[test]
+fn a_connection_that_waits_gets_the_endpoint_that_a_reload_brings() {
+    let [full, fresh] = [(); 2].map(|()| Endpoint::start(greets_and_echoes()));
+    let config = |addresses: &[String]| {
+        let limited = format!("{}limit = {{ endpoint_requests = 1 }}\n", cluster("db", addresses));
+        format!("{LOG}{}", listener("tcp = 'db'", &limited))
+    };
+    // Another cluster stands before it then.
+    let moved =
+        format!("{}[cluster.a]\nendpoints = ['127.0.0.1:1']\n", config(&[full.address(), fresh.address()]));
+    let proxy = Tidegate::with(config(&[full.address()])).start();
+    let mut first = proxy.client();
+    assert_eq!(first.wire().line().unwrap(), b"220 ready");
+    let mut second = proxy.client();
+    eventually("it waits", || proxy.metrics().sum("tidegate_cluster_queued_requests", &[]) > 0.5);
+    proxy.reload(&moved);
+    assert_eq!(second.wire().line().unwrap(), b"220 ready");
+    second.finish();
+    assert_eq!(second.wire().line().unwrap(), b"0 bytes");
+    second.expect_finished();
+    let line = proxy.output().wait_for_stdout(&["\"protocol\":\"TCP\"", &fresh.address()]);
+    assert!(line.contains("\"cluster\":\"db\"") && !line.contains("\"queue_ms\":0.000"), "{line}");
+    first.finish();
+    assert_eq!(first.wire().line().unwrap(), b"0 bytes");
+}
+
+#[test]
 fn bytes_pass_both_ways_whoever_speaks_first_and_each_end_is_passed_on() {
     let endpoint = Endpoint::start(greets_and_echoes());
     let proxy = passing_on(&endpoint, LOG);

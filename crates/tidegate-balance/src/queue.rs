@@ -204,6 +204,11 @@ impl<W> Queue<W> {
         self.line_mut(ticket.priority).get_mut(&ticket.tag).map(|waiter| &mut waiter.handle)
     }
 
+    /// Of all who wait, in each priority in the order of their turns.
+    pub fn handles_mut(&mut self) -> impl Iterator<Item = &mut W> {
+        self.lines.iter_mut().flat_map(BTreeMap::values_mut).map(|waiter| &mut waiter.handle)
+    }
+
     /// The holder had his turn. Whether he was called once more since he took the last call: then it is somebody else's.
     pub fn served(&mut self, ticket: Ticket, now: Moment) -> bool {
         self.turns.note(now);

@@ -22,7 +22,7 @@ use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
 use crate::tls::{self, Handshake};
 use crate::turned_away;
-use crate::view::View;
+use crate::view::Views;
 use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::cell::Cell;
@@ -434,8 +434,8 @@ pub(crate) async fn enter(
     workspace: &mut Workspace,
     deadline: Moment,
 ) -> Fate {
-    let (view, address) = (worker.view(), ClientAddress::new(client));
-    let mut call = begin(worker, &view, listener, stream, &address, alarm, workspace);
+    let (views, address) = (worker.views(), ClientAddress::new(client));
+    let mut call = begin(worker, &views, listener, stream, &address, alarm, workspace);
     match entrance::enter(&mut call, client.entrance, deadline).await {
         Ok(Entered::End) => Fate::Close,
         Ok(Entered::From(origin, heard)) => {
@@ -462,8 +462,8 @@ async fn serve_next(
     workspace: &mut Workspace,
     began: Option<Moment>,
 ) -> Option<(Fate, Moment)> {
-    let view = worker.view();
-    let mut call = begin(worker, &view, listener, stream, address, alarm, workspace);
+    let views = worker.views();
+    let mut call = begin(worker, &views, listener, stream, address, alarm, workspace);
     call.journal.started = began.unwrap_or_default();
     let served = match read_head(&mut call).await {
         Ok(Begun::Head) => request::serve(&mut call).await,
@@ -486,7 +486,7 @@ async fn serve_next(
 
 pub(crate) fn begin<'a>(
     worker: &'a Rc<Worker>,
-    view: &'a View,
+    views: &'a Views,
     listener: &'a Listener,
     stream: &'a mut Stream,
     address: &'a ClientAddress,
@@ -495,7 +495,8 @@ pub(crate) fn begin<'a>(
 ) -> Call<'a> {
     Call {
         worker,
-        view,
+        views,
+        view: views.last(),
         listener,
         address,
         alarm,

@@ -15,7 +15,7 @@ use crate::entrance::Entrance;
 use crate::failure::{Cause, Failure, Stage};
 use crate::listener::ListenerState;
 use crate::patience::SlowHead;
-use crate::queue;
+use crate::queue::{self, Picked};
 use crate::record::record;
 use crate::request::{Call, Fate, Flight, board, set_out, settle};
 use crate::snapshot::{Course, Listener, Passage, Policy};
@@ -24,7 +24,7 @@ use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
 use crate::tls::client_hello::{ClientHello, HelloParser};
 use crate::tunnel;
-use crate::view::View;
+use crate::view::{ClusterView, View};
 use crate::worker::Worker;
 use crate::workspace::Lent;
 use std::future::poll_fn;
@@ -73,8 +73,8 @@ pub(crate) async fn carry(
         Err(fate) => return Some(fate),
     };
     let workspace = &mut *lent;
-    let (view, address) = (worker.view(), ClientAddress::new(client));
-    let mut call = begin(worker, &view, &listener, stream, &address, alarm, workspace);
+    let (views, address) = (worker.views(), ClientAddress::new(client));
+    let mut call = begin(worker, &views, &listener, stream, &address, alarm, workspace);
     (call.journal.started, call.journal.is_passed_on) = (now(), true);
     match course(&mut call, passage, after(began, patience)).await {
         Ok(course) => return Some(serve(&mut call, course).await),
@@ -90,7 +90,7 @@ pub(crate) async fn carry(
     client.entrance = Entrance::Open; // it began with TLS, not with a header
     let course = passage.rest.as_ref()?;
     let Ok(mut lent) = lend(worker) else { return Some(Fate::Abort) };
-    let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut lent);
+    let mut call = begin(worker, &views, &listener, stream, &address, alarm, &mut lent);
     call.journal = journal;
     Some(serve(&mut call, course).await)
 }
@@ -237,21 +237,30 @@ async fn serve(call: &mut Call<'_>, course: &Course) -> Fate {
 /// Picks and connects until that ends well, or another attempt would not help; then carries bytes both ways.
 async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failure> {
     let Course { cluster, policy, .. } = course;
-    let (cluster, view): (_, &'a View) = (*cluster, call.view);
-    call.journal.cluster = Some(cluster);
-    let view = view.clusters.get(cluster).ok_or(Failure::new(Stage::Pick, Cause::NoEndpoint))?;
+    call.journal.cluster = Some(*cluster);
+    let (all, gone): (&'a View, _) = (call.view, Failure::new(Stage::Pick, Cause::NoEndpoint));
+    let mut view = all.clusters.get(*cluster).ok_or(gone)?;
     let workspace = &mut *call.workspace;
     workspace.request = RequestHead::default(); // there is none: nothing can be hashed on but the client
     workspace.answer.clear();
     workspace.download.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
     let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
     view.count_request(call.journal.started);
+    let mut turn = None;
     loop {
         call.workspace.upload.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
         let wanted = attempts.pick(call);
-        let lease = match queue::pick(call, policy, view, Home::Nowhere, &wanted).await {
-            Ok(Ok(lease)) => lease,
-            Ok(Err(reason)) => return Err(attempts.nobody(call, view, reason)),
+        let lease = match queue::pick(call, policy, view, Home::Nowhere, &wanted, turn.take()).await {
+            Ok(Picked::Lease(lease)) => lease,
+            Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
+            Ok(Picked::Republished(place)) => {
+                turn = Some(place);
+                if let Some(newer) = by_newest_view(call, view) {
+                    (view, attempts) =
+                        (newer, Attempts::new(&policy.retry, affinity(call, &newer.cluster.hash_key)));
+                }
+                continue;
+            }
             Err(failure) => return Err(attempts.in_vain(call, view, failure)),
         };
         let endpoint = set_out(call, policy, view, &attempts, &lease)?;
@@ -267,6 +276,14 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
         attempts.another(call, view, failure, last)?;
         attempts.back_off(call, view).await?;
     }
+}
+
+/// The same cluster as it is now, for a connection that no endpoint has had yet.
+fn by_newest_view<'a>(call: &mut Call<'a>, view: &ClusterView) -> Option<&'a ClusterView> {
+    let newest = call.newest_view()?;
+    let position = newest.position_of(&view.cluster)?;
+    call.move_on(newest, None, position);
+    newest.clusters.get(position)
 }
 
 /// The endpoint has done what can be judged of it by connecting.

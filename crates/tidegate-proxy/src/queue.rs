@@ -4,8 +4,9 @@
 //! No wake-up is lost. Whoever gives a unit back looks afterwards whether anybody waits; whoever begins to wait looks
 //! afterwards whether there is room; of two that do so at once, one sees the other. A call that its receiver does not use
 //! (his client left, or he has tried that very endpoint) goes to the next. What makes room without a request ending (an
-//! endpoint that recovers, a limit that a reload raises) is noticed by the next end, or by the worker's sweep. And there is
-//! no herd: each unit that comes free wakes one.
+//! endpoint that recovers, is noticed by the next end, or by the worker's sweep. And there is
+//! no herd: each unit that comes free wakes one. Only a reload wakes all, who may wait for other endpoints then; those who
+//! cannot (another attempt, whose endpoints have been tried) hand every call on.
 
 use crate::exchange::poll_client;
 use crate::failure::{Cause, Failure, Stage};
@@ -23,24 +24,39 @@ use std::time::Duration;
 use tidegate_balance::{Balancer, Lease, Moment, NoEndpoint, Pick};
 use tidegate_balance::{Joined, Priority, Queue, Refusal, Refused, RoomWatch, Ticket};
 
-/// An endpoint for the request: at once, or when it is its turn.
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Picked<'v> {
+    Lease(Lease<'v>),
+    Nobody(NoEndpoint),
+    /// It still waits, and another view has been published. Who can picks by that, with the same place in the queue.
+    Republished(Turn<'v>),
+}
+
+impl<'v> From<Result<Lease<'v>, NoEndpoint>> for Picked<'v> {
+    fn from(picked: Result<Lease<'v>, NoEndpoint>) -> Self {
+        picked.map_or_else(Self::Nobody, Self::Lease)
+    }
+}
+
+/// An endpoint for the request: at once, or when it is its turn. `turn`: its place, where it waits already.
 pub(crate) async fn pick<'v>(
     call: &mut Call<'v>,
     policy: &Policy,
     view: &'v ClusterView,
     home: Home,
     pick: &Pick<'_>,
-) -> Result<Result<Lease<'v>, NoEndpoint>, Failure> {
-    let cluster = &*view.cluster;
+    turn: Option<Turn<'v>>,
+) -> Result<Picked<'v>, Failure> {
     // Whoever comes while others wait does not get ahead of them.
-    if cluster.waiting.is_empty() {
+    if turn.is_none() && view.cluster.waiting.is_empty() {
         match sticky::pick(call, view, home, pick) {
             Err(NoEndpoint::AllFull) => {}
-            picked => return Ok(picked),
+            picked => return Ok(picked.into()),
         }
     }
     // Boxed, because the future of a request that need not wait should not be larger for it.
-    Box::pin(wait(call, policy, view, home, pick)).await
+    Box::pin(wait(call, policy, view, home, pick, turn)).await
 }
 
 async fn wait<'v>(
@@ -49,25 +65,31 @@ async fn wait<'v>(
     view: &'v ClusterView,
     home: Home,
     pick: &Pick<'_>,
-) -> Result<Result<Lease<'v>, NoEndpoint>, Failure> {
-    let cluster = &*view.cluster;
-    let began = now();
-    let deadline = after(began, policy.timeouts.queue).min(last_useful_start(call, cluster));
-    let patience = deadline.since(began);
-    let joined = cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, began);
-    let mut turn = joined.map_err(|refused| refuse(call, view, refused))?;
-    turn.look_for_room(&cluster.balancer, began);
+    turn: Option<Turn<'v>>,
+) -> Result<Picked<'v>, Failure> {
+    let balancer = &view.cluster.balancer;
+    let mut turn = match turn {
+        Some(turn) => turn,
+        None => join(call, policy, view)?,
+    };
+    let began = turn.began;
+    let deadline = last_start(call, policy, view, began);
+    turn.look_for_room(balancer, now());
+    let (published, is_outdated) = (turn.generation, call.view.snapshot.generation != turn.generation);
     let mut is_armed = false;
     let waited = poll_fn(|cx| {
+        if call.worker.generation() != published {
+            return Poll::Ready(Ok(None));
+        }
         let again = || {
             let again = Pick { now: now(), random: call.worker.random(), ..*pick };
             (again.now, sticky::pick(call, view, home, &again))
         };
-        if let Poll::Ready(picked) = turn.poll_pick(cx, &cluster.balancer, again) {
-            return Poll::Ready(Ok(picked));
+        if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, is_outdated, again) {
+            return Poll::Ready(Ok(Some(picked)));
         }
         if turn.is_ousted() {
-            let wait = cluster.waiting.lock().wait(now());
+            let wait = view.cluster.waiting.lock().wait(now());
             return Poll::Ready(Err(refuse(call, view, Refused { reason: Refusal::Full, wait })));
         }
         if let Err(failure) = poll_client(call, cx) {
@@ -80,10 +102,28 @@ async fn wait<'v>(
         if call.alarm.fired() { Poll::Ready(Err(late(call, view))) } else { Poll::Pending }
     })
     .await;
+    if let Ok(None) = waited {
+        turn.generation = call.worker.generation();
+        return Ok(Picked::Republished(turn));
+    }
     let ended = now();
     call.journal.queued = Some(ended);
     view.metrics().queue.record(ended.since(began));
-    waited
+    waited.map(|picked| picked.map_or(Picked::Nobody(NoEndpoint::AllFull), Picked::from))
+}
+
+/// The last place of its priority.
+fn join<'v>(call: &mut Call<'_>, policy: &Policy, view: &'v ClusterView) -> Result<Turn<'v>, Failure> {
+    let (cluster, now, generation) = (&*view.cluster, now(), call.view.snapshot.generation);
+    let patience = last_start(call, policy, view, now).since(now);
+    let joined =
+        cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, now, generation);
+    joined.map_err(|refused| refuse(call, view, refused))
+}
+
+/// Until when it waits.
+fn last_start(call: &Call<'_>, policy: &Policy, view: &ClusterView, began: Moment) -> Moment {
+    after(began, policy.timeouts.queue).min(last_useful_start(call, &view.cluster))
 }
 
 /// A request that begins later than this would take a place and be cut before its answer: nobody would have anything of it.
@@ -151,6 +191,7 @@ impl Waiting {
         patience: Duration,
         most: usize,
         now: Moment,
+        generation: u64,
     ) -> Result<Turn<'_>, Refused> {
         let mut queue = self.lock();
         let Joined { ticket, ousted } = queue.join(priority, patience, most, now, None)?;
@@ -159,7 +200,7 @@ impl Waiting {
         wake(ousted.flatten());
         // Before the look for room that follows; pairs with the one in `freed`.
         fence(SeqCst);
-        Ok(Turn { waiting: self, ticket: Some(ticket) })
+        Ok(Turn { waiting: self, ticket: Some(ticket), began: now, generation })
     }
 
     /// Wakes whose turn it is, if anybody waits.
@@ -167,6 +208,14 @@ impl Waiting {
         if !self.is_empty() {
             let waker = self.lock().call().and_then(Option::take);
             wake(waker);
+        }
+    }
+
+    /// Wakes all, on whichever workers, without calling anybody.
+    pub(crate) fn wake_all(&self) {
+        if !self.is_empty() {
+            let wakers: Vec<_> = self.lock().handles_mut().filter_map(Option::take).collect();
+            wakers.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -193,10 +242,13 @@ fn wake(waker: Option<Waker>) {
 
 /// A place in the queue, given up when dropped.
 #[derive(Debug)]
-struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     waiting: &'a Waiting,
     /// `None` once it has been given up.
     ticket: Option<Ticket>,
+    began: Moment,
+    /// Of the last publication that it has heard of.
+    generation: u64,
 }
 
 impl Turn<'_> {
@@ -209,16 +261,18 @@ impl Turn<'_> {
     }
 
     /// Picks each time that it has been called, until that finds an endpoint, or none for another reason than load.
+    /// `is_outdated`: there may be room of which this balancer knows nothing.
     fn poll_pick<'v>(
         &mut self,
         cx: &mut Context<'_>,
         balancer: &Balancer,
+        is_outdated: bool,
         mut pick: impl FnMut() -> (Moment, Result<Lease<'v>, NoEndpoint>),
     ) -> Poll<Result<Lease<'v>, NoEndpoint>> {
         while self.poll_call(cx).is_ready() {
             let (now, picked) = pick();
             match picked {
-                Err(NoEndpoint::AllFull) if balancer.has_room(now) => self.hand_on(),
+                Err(NoEndpoint::AllFull) if is_outdated || balancer.has_room(now) => self.hand_on(),
                 Err(NoEndpoint::AllFull) => {}
                 picked => {
                     self.end(now, picked.is_ok());
@@ -253,7 +307,7 @@ impl Turn<'_> {
         self.ticket.is_some_and(|ticket| self.waiting.lock().is_ousted(ticket))
     }
 
-    /// There is room that this request cannot use, as it has tried that endpoint: somebody behind it may.
+    /// There may be room that this request cannot use, as it has tried that endpoint or came before it did: somebody behind it may.
     fn hand_on(&self) {
         let Some(ticket) = self.ticket else { return };
         let waker = self.waiting.lock().call_behind(ticket).and_then(Option::take);
@@ -317,12 +371,12 @@ mod tests {
         {
             return Some(lease);
         }
-        let joined = world.waiting.join(Priority::Normal, LONG, usize::MAX, Moment(1));
+        let joined = world.waiting.join(Priority::Normal, LONG, usize::MAX, Moment(1), 1);
         let mut turn = joined.expect("there is no bound");
         turn.look_for_room(&world.balancer, Moment(1));
         let mut polls_left = if random.is_multiple_of(7) { random % 3 } else { u64::MAX };
         let again = || (Moment(1), world.balancer.pick(&pick()));
-        poll_fn(|cx| match turn.poll_pick(cx, &world.balancer, again) {
+        poll_fn(|cx| match turn.poll_pick(cx, &world.balancer, false, again) {
             Poll::Ready(picked) => Poll::Ready(picked.ok()),
             Poll::Pending if polls_left == 0 => Poll::Ready(None),
             Poll::Pending => {

@@ -13,15 +13,15 @@ use crate::https_only;
 use crate::journal::Journal;
 use crate::panics::unless_it_panics;
 use crate::pump::PumpError;
-use crate::queue;
+use crate::queue::{self, Picked};
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
 use crate::sticky::{Home, Sticky};
 use crate::stream::Stream;
-use crate::timers::{Alarm, after, now};
+use crate::timers::{Alarm, NEVER, after, now};
 use crate::tls::Originator;
 use crate::upgrade;
 use crate::upstream::{Carries, Connection, Dial, connect, introduce, introduction, one_of};
-use crate::view::{ClusterView, EndpointView, View};
+use crate::view::{ClusterView, EndpointView, View, Views};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::future::{pending, poll_fn};
@@ -46,7 +46,9 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 /// One request in progress, with everything that serving it uses.
 pub(crate) struct Call<'a> {
     pub(crate) worker: &'a Rc<Worker>,
-    /// One view for the whole request.
+    pub(crate) views: &'a Views,
+    /// One view for the whole request, unless it waits for its first endpoint when another is published: the last of `views`
+    /// that it goes by.
     pub(crate) view: &'a View,
     pub(crate) listener: &'a Listener,
     pub(crate) address: &'a ClientAddress,
@@ -106,17 +108,16 @@ async fn serve_by_route(call: &mut Call<'_>) -> Result<Fate, Failure> {
         return answer::options(call).await;
     }
     let view = call.view;
-    let route = find_route(call).ok_or(Failure::new(Stage::Route, Cause::NoRoute))?;
+    let (route, position) = find_route(call, view);
+    call.journal.route = position;
+    let route = route.ok_or(Failure::new(Stage::Route, Cause::NoRoute))?;
     if let Action::Forward { cluster } = &route.action {
         call.journal.cluster = Some(*cluster);
     }
     if let Some(limit) = &route.rate_limit {
         limit.admit(call)?;
     }
-    call.total_deadline = after(call.journal.started, route.policy.timeouts.total);
-    if let Some(timeout) = grpc::timeout(call) {
-        call.total_deadline = call.total_deadline.min(after(call.journal.started, timeout));
-    }
+    call.total_deadline = total_deadline(call, &route.policy);
     match &route.action {
         Action::Answer { status, content_type, body } => {
             answer::fixed(call, *status, content_type, body).await
@@ -183,12 +184,12 @@ fn may_be_forwarded(call: &mut Call<'_>) -> bool {
     true
 }
 
-fn find_route<'a>(call: &mut Call<'a>) -> Option<&'a Route> {
-    let snapshot = &call.view.snapshot;
+/// The route of the request in a view, and its position there.
+fn find_route<'a>(call: &Call<'_>, view: &'a View) -> (Option<&'a Route>, Option<usize>) {
+    let routes = &view.snapshot.routes;
     let bytes = call.workspace.input.pinned();
-    let found = snapshot.routes.find(&call.workspace.request, bytes, call.path());
-    call.journal.route = found;
-    snapshot.routes.routes().get(found?).map(|route| &**route)
+    let position = routes.find(&call.workspace.request, bytes, call.path());
+    (position.and_then(|position| routes.routes().get(position)).map(|route| &**route), position)
 }
 
 /// What the route demands before anything is sent.
@@ -202,16 +203,27 @@ fn admit(call: &Call<'_>, policy: &Policy) -> Result<(), Failure> {
 }
 
 /// Picks, connects and exchanges until that ends well, or another attempt would not help.
-async fn forward<'a>(call: &mut Call<'a>, policy: &Policy, view: &'a ClusterView) -> Result<Fate, Failure> {
-    let mut attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
+async fn forward<'a>(
+    call: &mut Call<'a>,
+    policy: &'a Policy,
+    view: &'a ClusterView,
+) -> Result<Fate, Failure> {
     view.count_request(call.journal.started);
-    prepare_upload(call, policy, view, &attempts);
-    let home = Home::of(call, view);
+    let (mut policy, mut view, mut turn) = (policy, view, None);
+    let (mut attempts, mut home) = prepare(call, policy, view);
     loop {
         let wanted = attempts.pick(call);
-        let lease = match queue::pick(call, policy, view, home, &wanted).await {
-            Ok(Ok(lease)) => lease,
-            Ok(Err(reason)) => return Err(attempts.nobody(call, view, reason)),
+        let lease = match queue::pick(call, policy, view, home, &wanted, turn.take()).await {
+            Ok(Picked::Lease(lease)) => lease,
+            Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
+            Ok(Picked::Republished(place)) => {
+                turn = Some(place);
+                if let Some(newer) = by_newest_view(call, view) {
+                    (policy, view) = newer;
+                    (attempts, home) = prepare(call, policy, view);
+                }
+                continue;
+            }
             Err(failure) => return Err(attempts.in_vain(call, view, failure)),
         };
         let endpoint = set_out(call, policy, view, &attempts, &lease)?;
@@ -234,6 +246,35 @@ async fn forward<'a>(call: &mut Call<'a>, policy: &Policy, view: &'a ClusterView
         attempts.another(call, view, failure, last)?;
         attempts.back_off(call, view).await?;
     }
+}
+
+/// Before the first attempt: what is to be tried, with how much of the body kept, and where the client was before.
+fn prepare<'a>(call: &mut Call<'_>, policy: &'a Policy, view: &ClusterView) -> (Attempts<'a>, Home) {
+    let attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
+    prepare_upload(call, policy, view, &attempts);
+    (attempts, Home::of(call, view))
+}
+
+/// What the newest configuration has for a request that no endpoint has had yet; `None`: it stays with what it came under, since
+/// its route leads elsewhere now, or it has been tried on endpoints of then.
+fn by_newest_view<'a>(call: &mut Call<'a>, view: &ClusterView) -> Option<(&'a Policy, &'a ClusterView)> {
+    let newest = call.newest_view()?;
+    let (route, position) = find_route(call, newest);
+    let Route { action: Action::Forward { cluster }, policy, .. } = route? else { return None };
+    let found = newest.clusters.get(*cluster)?;
+    if !found.cluster.is_same(&view.cluster) || admit(call, policy).is_err() {
+        return None;
+    }
+    call.move_on(newest, position, *cluster);
+    call.total_deadline = total_deadline(call, policy);
+    Some((policy, found))
+}
+
+/// When the whole request has to be over.
+fn total_deadline(call: &Call<'_>, policy: &Policy) -> Moment {
+    let begun = call.journal.started;
+    let asked = grpc::timeout(call).map_or(NEVER, |timeout| after(begun, timeout));
+    after(begun, policy.timeouts.total).min(asked)
 }
 
 /// An attempt begins on the endpoint that was picked.
@@ -631,11 +672,22 @@ fn told<'a>(
     peer.is_some_and(trusts).then(|| client::told(&request.fields, bytes, trusts))
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// The client that trusted proxies in front of us saw.
     pub(crate) fn forwarded_client(&self) -> Option<IpAddr> {
         let request = &self.workspace.request;
         told(request, self.workspace.input.pinned(), self.listener, self.address.ip())?.address
+    }
+
+    /// The view that was published last, where the request may still go by another one: no endpoint has had it yet.
+    pub(crate) fn newest_view(&self) -> Option<&'a View> {
+        (self.journal.attempts == 0).then(|| self.views.add(self.worker.view()))
+    }
+
+    /// Goes by that view from now on; `route` and `cluster`: its own ones there.
+    pub(crate) fn move_on(&mut self, view: &'a View, route: Option<usize>, cluster: usize) {
+        self.view = view;
+        (self.journal.route, self.journal.cluster) = (route, Some(cluster));
     }
 
     /// What the request is called here, at its endpoint and in answers of our own: as a trusted proxy in front of us calls

@@ -311,6 +311,13 @@ pub struct Cluster {
     pub head_limits: HeadLimits,
 }
 
+impl Cluster {
+    /// Whether it is the same one, of whatever snapshot.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.waiting, &other.waiting)
+    }
+}
+
 /// The part of a request that consistent hashing is done on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashKey {

@@ -106,8 +106,8 @@ async fn turn_away_at_once(
                 return TurnedAway::Unclear(workspace.input.readable().to_vec());
             }
             Some(Fate::KeepAlive) | None => {
-                let (view, address) = (worker.view(), ClientAddress::new(client));
-                let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut workspace);
+                let (views, address) = (worker.views(), ClientAddress::new(client));
+                let mut call = begin(worker, &views, &listener, stream, &address, alarm, &mut workspace);
                 call.journal.started = beginning.since;
                 call.journal.failure = Some(Failure::new(Stage::Head, Cause::RequestLimit));
                 record(&mut call);
@@ -122,8 +122,8 @@ async fn turn_away_at_once(
             };
         }
     }
-    let (view, address) = (worker.view(), ClientAddress::new(client));
-    let mut call = begin(worker, &view, &listener, stream, &address, alarm, &mut workspace);
+    let (views, address) = (worker.views(), ClientAddress::new(client));
+    let mut call = begin(worker, &views, &listener, stream, &address, alarm, &mut workspace);
     let begun = at_once(Box::pin(read_head(&mut call))).await;
     let failure = match begun {
         Some(Ok(Begun::End)) => return until(Fate::Close),

@@ -22,6 +22,32 @@ pub(crate) struct View {
     resolver: Resolver,
 }
 
+/// The views that one request is served by: one from its beginning to its end, unless it still waits for an endpoint when
+/// another is published. Each is kept as long as the request, which may refer to any.
+#[derive(Debug)]
+pub(crate) struct Views {
+    view: Rc<View>,
+    next: OnceCell<Box<Self>>,
+}
+
+impl Views {
+    pub(crate) fn of(view: Rc<View>) -> Self {
+        Self { view, next: OnceCell::new() }
+    }
+
+    pub(crate) fn last(&self) -> &View {
+        self.next.get().map_or(&self.view, |next| next.last())
+    }
+
+    /// Keeps one more, and returns it.
+    pub(crate) fn add(&self, view: Rc<View>) -> &View {
+        match self.next.get() {
+            Some(next) => next.add(view),
+            None => &self.next.get_or_init(|| Box::new(Self::of(view))).view,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct ClusterView {
     pub(crate) cluster: Arc<Cluster>,
@@ -98,6 +124,18 @@ impl View {
             for endpoint in &cluster.endpoints {
                 endpoint.pool.sweep(now, cluster.cluster.idle_timeout);
             }
+        }
+    }
+
+    /// The position of a cluster that may have been in an earlier view.
+    pub(crate) fn position_of(&self, cluster: &Cluster) -> Option<usize> {
+        self.clusters.iter().position(|known| known.cluster.is_same(cluster))
+    }
+
+    /// Those who wait for an endpoint see that there is another view.
+    pub(crate) fn wake_the_waiting(&self) {
+        for cluster in &self.clusters {
+            cluster.cluster.waiting.wake_all();
         }
     }
 

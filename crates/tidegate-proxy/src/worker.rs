@@ -7,7 +7,7 @@ use crate::record::LineWriter;
 use crate::snapshot::Snapshot;
 use crate::timers::{Timers, after, now};
 use crate::tls::{Scratch, Turns};
-use crate::view::View;
+use crate::view::{View, Views};
 use crate::workspace::Workspaces;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -213,6 +213,7 @@ impl Worker {
         *self.view.borrow_mut() = Rc::new(View::new(snapshot, Some(&previous), &self.resolver));
         let view = self.view();
         previous.retire_all_but(&view);
+        previous.wake_the_waiting();
         for (key, listening) in self.listeners.borrow().iter() {
             if let Some(listener) = view.snapshot.listeners.iter().find(|listener| listener.key == *key) {
                 listening.state.update(Arc::clone(listener));
@@ -277,6 +278,18 @@ impl Worker {
     #[inline]
     pub(crate) fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
+    }
+
+    /// What a request that begins now is served by.
+    #[inline]
+    pub(crate) fn views(&self) -> Views {
+        Views::of(self.view())
+    }
+
+    /// Counts up with every publication that has reached this worker.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.view.borrow().snapshot.generation
     }
 
     pub(crate) fn is_draining(&self) -> bool {

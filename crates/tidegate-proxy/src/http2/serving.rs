@@ -122,8 +122,8 @@ async fn serve_stream(shared: &Rc<Shared>, new: NewStream, alarm: &Alarm) {
     let mut workspace = lent.unwrap_or_else(|| worker.workspaces.lend_for_a_moment());
     let is_taken_back = stream.is_closed();
     let mut stream = Stream::Http2(stream);
-    let (view, listener) = (worker.view(), shared.listener.current());
-    let mut call = begin(worker, &view, &listener, &mut stream, &shared.address, alarm, &mut workspace);
+    let (views, listener) = (worker.views(), shared.listener.current());
+    let mut call = begin(worker, &views, &listener, &mut stream, &shared.address, alarm, &mut workspace);
     call.journal.started = now();
     let read = match wanted {
         Some(wanted) => {
