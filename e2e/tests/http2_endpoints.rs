@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
 use tidegate_testkit::http2_raw as raw;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Client, Endpoint, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
+use tidegate_testkit::{Client, Endpoint, Gone, Load, Proxy, Script, Then, Tidegate, Wire, eventually};
 
 use crate::favourite;
 
@@ -422,4 +422,26 @@ fn connections_in_use_are_counted_and_not_their_requests() {
     });
     assert_eq!(endpoint.connections(), 1);
     assert!(endpoint.most_at_once() > 1, "{}", endpoint.most_at_once());
+}
+
+/// Workers share the connections that an endpoint may have, though requests overlap all the time and none ever comes to rest by itself.
+#[test]
+fn no_worker_keeps_a_connection_from_the_others() {
+    let endpoint = Http2Endpoint::start(100);
+    let more = "retry = \"off\"\nlimit.upstream_connections = 1\ntimeout.connect = \"2s\"\n";
+    let config = format!("to = \"{}\"\nendpoint_http2 = true\nworkers = 3\n{more}", endpoint.address());
+    let proxy = Tidegate::with(config).start();
+    let loads: Vec<_> = (0..16)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(7));
+            Load::start(proxy.address(), 1, "/slow") // takes 100 ms
+        })
+        .collect();
+    for load in &loads {
+        eventually("everybody has been served again and again", || load.finished() >= 8);
+    }
+    for load in loads {
+        load.stop().expect_no_failures();
+    }
+    assert_eq!(proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) as u64, 0);
 }

@@ -20,15 +20,14 @@ use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
 use crate::tls::Originator;
 use crate::upgrade;
-use crate::upstream::{Carries, Connection, Dial, connect, introduce, introduction, one_of};
+use crate::upstream::{Carries, Connection, Dial, Slot, connect, introduce, introduction};
 use crate::view::{ClusterView, EndpointView, View, Views};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -38,7 +37,6 @@ use tidegate_http::forward::{RequestEdits, write_request};
 use tidegate_http::path;
 use tidegate_http::request::{Method, RequestHead, TargetForm};
 use tidegate_http::{BodyLength, Field, FieldKind};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A longer name of a request is not taken over; as long as the unique id of the PROXY protocol may be.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -304,7 +302,7 @@ pub(crate) struct Flight<'v> {
     pub(crate) endpoint: &'v EndpointView,
     pub(crate) connection: Connection,
     /// One of the connections that the endpoint may have in use, where those are counted.
-    pub(crate) slot: Option<OwnedSemaphorePermit>,
+    pub(crate) slot: Option<Slot>,
 }
 
 /// The right to a connection, and the connection.
@@ -314,7 +312,7 @@ pub(crate) async fn board(
     view: &ClusterView,
     endpoint: &EndpointView,
     fresh_only: bool,
-) -> Result<(Option<OwnedSemaphorePermit>, Connection), Failure> {
+) -> Result<(Option<Slot>, Connection), Failure> {
     if !view.cluster.http2 {
         let slot = claim_slot(call, policy, view, endpoint).await?;
         return Ok((slot, checkout(call, policy, view, endpoint, fresh_only).await?));
@@ -429,19 +427,19 @@ async fn claim_slot(
     policy: &Policy,
     view: &ClusterView,
     endpoint: &EndpointView,
-) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+) -> Result<Option<Slot>, Failure> {
     let Some(slots) = &endpoint.pool.upstream.slots else { return Ok(None) };
-    if let Some(slot) = one_of(slots) {
+    if let Some(slot) = slots.take() {
         return Ok(Some(slot));
     }
     let _pending = wait_for_connection(call, view)?;
     let deadline = after(now(), policy.timeouts.connect).min(call.attempt_deadline);
-    let Ok(slot) = call.alarm.within(deadline, Arc::clone(slots).acquire_owned()).await else {
+    let Ok(slot) = call.alarm.within(deadline, slots.wait()).await else {
         let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);
         return Err(call.overall_failure(Stage::Connect).unwrap_or(busy));
     };
     call.journal.ready = Some(now());
-    Ok(slot.ok())
+    Ok(slot)
 }
 
 /// One of the requests that may wait for a connection at once.
@@ -488,16 +486,16 @@ async fn share(
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let late = Failure::new(Stage::Connect, Cause::ConnectTimeout);
     let deadline = after(start, policy.timeouts.connect).min(call.attempt_deadline);
-    let (pool, places) = (&endpoint.pool.http2, endpoint.pool.upstream.slots.as_ref());
-    let mut place = None;
+    let (pool, slots) = (&endpoint.pool.http2, endpoint.pool.upstream.slots.as_ref());
+    let mut slot = None;
     loop {
-        if let Some(request) = pool.checkout(places, &mut place) {
+        if let Some(request) = pool.checkout(slots, &mut slot) {
             endpoint.metrics().reused.increment();
             return Ok(request);
         }
-        place = place.or_else(|| one_of(places?));
-        if (places.is_some() && place.is_none()) || pool.is_paused() {
-            place = wait_for_room(call, view, endpoint, deadline, place).await?;
+        slot = slot.or_else(|| slots?.take());
+        if (slots.is_some() && slot.is_none()) || pool.is_paused() {
+            slot = wait_for_room(call, view, endpoint, deadline, slot).await?;
             continue;
         }
         let dialling = match call.alarm.within(deadline, pool.dial_or_wait()).await {
@@ -507,34 +505,27 @@ async fn share(
         };
         let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
         let (stream, counted) = connection.into_parts();
-        let adopted =
-            pool.adopt(call.worker, stream, view.cluster.head_limits.head_bytes_max, place, counted);
+        let adopted = pool.adopt(call.worker, stream, view.cluster.head_limits.head_bytes_max, slot, counted);
         drop(dialling);
         return Ok(adopted);
     }
 }
 
 /// Until there may be room for a request on a connection that is in use, or one more may be used: then with the right to that, which
-/// is `place` already where there is one.
+/// is `slot` already where there is one.
 async fn wait_for_room(
     call: &mut Call<'_>,
     view: &ClusterView,
     endpoint: &EndpointView,
     deadline: Moment,
-    place: Option<OwnedSemaphorePermit>,
-) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+    slot: Option<Slot>,
+) -> Result<Option<Slot>, Failure> {
     let _pending = wait_for_connection(call, view)?;
-    let places = endpoint.pool.upstream.slots.as_ref().filter(|_| place.is_none());
-    let one_more = async {
-        match places {
-            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
-            None => pending().await,
-        }
-    };
+    let slots = endpoint.pool.upstream.slots.as_ref().filter(|_| slot.is_none());
     let any = async {
         tokio::select! {
-            () = endpoint.pool.http2.room() => place,
-            one_more = one_more => one_more,
+            () = endpoint.pool.http2.room() => slot,
+            one_more = endpoint.pool.http2.wait_for_slot(slots) => one_more,
         }
     };
     let waited = call.alarm.within(deadline, any).await;

@@ -25,7 +25,7 @@ const QUEUED_DOC: &str = "Requests that wait for an endpoint that may have one m
 const PENDING_DOC: &str =
     "Requests that wait for a connection or open one, per cluster; beyond it the answer is 503.";
 const IDLE_DOC: &str = "Idle connections kept for reuse, per endpoint.";
-const UPSTREAM_DOC: &str = "Connections in use at once, per endpoint; beyond it requests wait. With `endpoint_http2` each worker has connections of its own: with fewer than `workers`, some may find none while others have.";
+const UPSTREAM_DOC: &str = "Connections in use at once, per endpoint; beyond it requests wait. With `endpoint_http2` each worker has connections of its own: where there are fewer than `workers`, they take turns of a tenth of a second and more, and a request that takes long holds up the other workers.";
 
 pub(crate) static LIMIT: Table = Table {
     name: "limit",

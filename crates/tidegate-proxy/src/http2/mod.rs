@@ -13,6 +13,7 @@ mod link; // frames, and the socket that they go through
 mod misconduct; // what a client does wrong, in words
 mod request; // one stream to an endpoint, written and read like a connection
 mod serving; // streams of a client, one after the other
+mod sharing; // when a connection leaves its slot to other workers
 mod stream; // one stream of a client, read and written like a connection
 mod upstream; // connections to an endpoint, shared by many requests
 mod vigil; // what a client's connection waits for, and until when

@@ -6,20 +6,20 @@ use super::farewells::Farewells;
 use super::guard::Spare;
 use super::link::{Link, Taken};
 use super::request::Http2Request;
+use super::sharing::is_their_turn;
 use super::websocket;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
-use crate::upstream::one_of;
+use crate::upstream::{Slot, Slots};
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_http2::{Asks, Code, Connection, Fault, Progress};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 /// What an endpoint may send of an answer before it is read.
 const WINDOW_BYTES: u32 = 256 * 1024;
@@ -41,6 +41,8 @@ pub(crate) struct Http2Pool {
     dials: Cell<usize>,
     waiting: Cell<usize>,
     dialled: Notify,
+    /// Requests that wait for a slot.
+    slots_wanted: Cell<usize>,
     /// Requests at once that the endpoint allowed last: what a new connection begins with, before it says so itself.
     allowed: Cell<Option<u32>>,
     farewells: Rc<Farewells>,
@@ -76,7 +78,8 @@ pub(super) struct Shared {
     /// The endpoint was asked whether it stays.
     is_asked: Cell<bool>,
     /// While there are requests: one of the connections that the endpoint may have in use, where those are counted.
-    place: RefCell<Option<OwnedSemaphorePermit>>,
+    slot: RefCell<Option<Slot>>,
+    slot_since: Cell<Moment>,
     /// Nobody makes any more requests.
     is_left: Cell<bool>,
     /// When it was first seen without a request.
@@ -103,21 +106,31 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// One that waits for a slot.
+struct WantsSlot<'a>(&'a Http2Pool);
+
+impl Drop for WantsSlot<'_> {
+    fn drop(&mut self) {
+        self.0.slots_wanted.update(|wanted| wanted - 1);
+    }
+}
+
 impl Http2Pool {
-    /// Room on a connection that stands. `places`: of those that may be in use, where they are counted; `place`: the right to one of them, for
+    /// Room on a connection that stands. `slots`: of those that may be in use, where they are counted; `slot`: one of them, for
     /// a connection that has none, if there is one already.
-    pub(crate) fn checkout(
-        &self,
-        places: Option<&Arc<Semaphore>>,
-        place: &mut Option<OwnedSemaphorePermit>,
-    ) -> Option<Http2Request> {
+    pub(crate) fn checkout(&self, slots: Option<&Slots>, slot: &mut Option<Slot>) -> Option<Http2Request> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|kept| kept.0.link.connection.borrow().takes_more());
         if let Some(known) = connections.first() {
             self.allowed.set(Some(known.0.link.connection.borrow().endpoint_streams_max()));
         }
-        let mut takes_place = |shared: &Shared| places.is_none_or(|places| shared.take_place(places, place));
-        let kept = connections.iter().find(|kept| kept.0.has_room() && takes_place(&kept.0))?;
+        let others_want = slots.map_or(0, Slots::wanted) > self.slots_wanted.get();
+        let mut takes_slot = |shared: &Shared| {
+            slots.is_none_or(|slots| {
+                !(others_want && shared.is_others_turn()) && shared.take_slot(slots, slot)
+            })
+        };
+        let kept = connections.iter().find(|kept| kept.0.has_room() && takes_slot(&kept.0))?;
         Some(Shared::request(&kept.0))
     }
 
@@ -132,6 +145,14 @@ impl Http2Pool {
     /// Until one more request may fit on a connection that stands.
     pub(crate) async fn room(&self) {
         self.room.notified().await;
+    }
+
+    /// Until it has one of these; for ever where there are none.
+    pub(crate) async fn wait_for_slot(&self, slots: Option<&Slots>) -> Option<Slot> {
+        let Some(slots) = slots else { return pending().await };
+        self.slots_wanted.update(|wanted| wanted + 1);
+        let _wanted = WantsSlot(self);
+        slots.wait().await
     }
 
     /// The right to dial; or, where others dial already as much as is needed, until that brought something.
@@ -160,7 +181,7 @@ impl Http2Pool {
         worker: &Rc<Worker>,
         stream: Stream,
         head_bytes_max: usize,
-        place: Option<OwnedSemaphorePermit>,
+        slot: Option<Slot>,
         guard: G,
     ) -> Http2Request {
         let asks = Asks {
@@ -178,7 +199,8 @@ impl Http2Pool {
             farewells: Rc::clone(&self.farewells),
             made: Cell::new(0),
             is_asked: Cell::new(false),
-            place: RefCell::new(place),
+            slot: RefCell::new(slot),
+            slot_since: Cell::new(now()),
             is_left: Cell::new(false),
             idle_since: Cell::new(None),
         });
@@ -197,8 +219,9 @@ impl Http2Pool {
         self.connections.borrow_mut().clear();
     }
 
-    /// Closes what has ended, or what nobody has used for so long.
+    /// Closes what has ended, or what nobody has used for so long; and it is not for ever the turn of others.
     pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
+        self.room.notify_waiters();
         self.connections.borrow_mut().retain(|Kept(shared)| {
             let connection = shared.link.connection.borrow();
             let is_idle = connection.stream_count() == 0;
@@ -215,12 +238,20 @@ impl Shared {
         Http2Request::new(Rc::clone(shared))
     }
 
+    /// It should come to rest, for other workers want its slot.
+    fn is_others_turn(&self) -> bool {
+        self.slot.borrow().is_some() && is_their_turn(now().since(self.slot_since.get()))
+    }
+
     /// The first of its requests makes it one of those in use. `false`: there are as many as may be.
-    fn take_place(&self, places: &Arc<Semaphore>, place: &mut Option<OwnedSemaphorePermit>) -> bool {
-        let mut taken = self.place.borrow_mut();
+    fn take_slot(&self, slots: &Slots, slot: &mut Option<Slot>) -> bool {
+        let mut taken = self.slot.borrow_mut();
         if taken.is_none() {
-            *taken = place.take().or_else(|| one_of(places));
-            self.room.notify_waiters(); // for others that it has room for
+            *taken = slot.take().or_else(|| slots.take());
+            if taken.is_some() {
+                self.slot_since.set(now());
+                self.room.notify_waiters(); // for others that it has room for
+            }
         }
         taken.is_some()
     }
@@ -229,7 +260,7 @@ impl Shared {
     pub(super) fn handle_released(&self) {
         let connection = self.link.connection.borrow();
         if connection.stream_count() == 0 {
-            self.place.take();
+            self.slot.take();
             if connection.takes_more() {
                 self.farewells.handle_none(self.made.get());
             }

@@ -3,10 +3,13 @@
 mod connect;
 mod introduce;
 mod pool;
+mod slots;
 
 pub(crate) use connect::{Connection, Dial, connect, connect_untimed};
 pub(crate) use introduce::{Carries, introduce, introduction};
 pub(crate) use pool::EndpointPool;
+pub(crate) use slots::Slot;
+pub use slots::Slots;
 
 use crate::tls::Originator;
 use arc_swap::ArcSwap;
@@ -16,7 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tidegate_balance::EndpointId;
 use tidegate_http::proxy_protocol::LOCAL;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Where one endpoint is, and what all workers share about the connections to it. The same object across snapshots as
 /// long as the endpoint keeps its id.
@@ -34,19 +36,14 @@ pub struct Upstream {
     pub idle: AtomicUsize,
     /// Position in `addresses` that connected last.
     pub preferred: AtomicUsize,
-    /// One permit for each connection that may be in use, over all workers; `None`: as many as are needed.
-    pub slots: Option<Arc<Semaphore>>,
+    /// One for each connection that may be in use, over all workers; `None`: as many as are needed.
+    pub slots: Option<Slots>,
     /// Connections begin with a header of the PROXY protocol that names the client, and carry nobody else's requests.
     pub introduces_clients: bool,
     /// How connections are encrypted; `None`: they are not.
     pub tls: Option<Originator>,
     /// HTTP/2 is spoken, many requests on a connection; otherwise HTTP/1.1.
     pub http2: bool,
-}
-
-/// One of these slots, if one is free.
-pub(crate) fn one_of(slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    Arc::clone(slots).try_acquire_owned().ok()
 }
 
 impl Upstream {
@@ -61,7 +58,7 @@ impl Upstream {
             open: Arc::default(),
             idle: AtomicUsize::new(0),
             preferred: AtomicUsize::new(0),
-            slots: connections_max.map(|slots| Arc::new(Semaphore::new(slots))),
+            slots: connections_max.map(Slots::new),
             introduces_clients: false,
             tls: None,
             http2: false,
