@@ -162,6 +162,20 @@ fn an_endpoint_that_breaks_is_left_though_it_was_sound_for_a_minute() {
     }
 }
 
+/// As in the duel: the record of a time without failures says that hardly any attempt fails, and must not hide that one in ten does now.
+#[test]
+fn an_endpoint_that_begins_to_fail_now_and_then_is_left_though_it_was_sound_before() {
+    for (sound, load, from, failed_max) in [(3, 0.5, 5, 0.0025), (3, 0.5, 60, 0.0025), (19, 0.7, 5, 0.0003)] {
+        let settings = format!("work = [{{ mean = '50ms' }}]\n{}", between(from, from + 30, load));
+        let endpoints = format!("count = {sound}\n[[endpoints]]\nfails = {{ part = 0.1, from = '{from}s' }}");
+        let seeds = 1..=12;
+        let failed: f64 = seeds.clone().map(|seed| run(&lab(&settings, &endpoints), seed).0.errors()).sum();
+        let failed = failed / seeds.count() as f64;
+        println!("one of {} from {from} s on: failed {failed:.5}", sound + 1);
+        assert!(failed < failed_max);
+    }
+}
+
 #[test]
 fn an_error_rate_that_all_share_ejects_nobody() {
     for (count, seed) in [(4_u32, 31), (20, 32)] {

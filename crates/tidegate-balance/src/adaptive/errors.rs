@@ -1,23 +1,29 @@
 //! How often one endpoint fails, lately. Pure arithmetic; knows no other endpoint.
 
+use super::outbreak::Outbreak;
 use crate::Moment;
 
 /// Failures count double: an endpoint that fails is left sooner than it is trusted again.
 const GAIN_UP: f32 = 0.2;
 const GAIN_DOWN: f32 = 0.1;
-/// Without news the rate is forgotten with this time constant, so that an endpoint left alone gets its next chance: soon
-/// after one failure that may have been an accident, later when there were `PROVEN_BY` more than chance explains.
+/// Without news the rate of one that always fails is forgotten with this time constant, so that an endpoint left alone gets its next
+/// chance: soon after one failure that may have been an accident, later when there were `PROVEN_BY` more than chance explains.
 const MEMORY_SECONDS: f32 = 5.0;
 const PROVEN_BY: f32 = 8.0;
+/// Of a rate that has faded to this hardly anything is left of the price. However often an endpoint fails, it gets its next chance after as
+/// long: that costs about one failure, whatever the rate, and a lower one would be there sooner.
+const FORGIVEN: f32 = 0.05;
+/// But one that fails less often than this gets its chance as one that fails as often.
+const SHARE_FORGOTTEN_MIN: f32 = 0.1;
+/// Fewer failures tell nothing of how often an endpoint fails.
+const SHARE_FAILURES_MIN: f32 = 2.0;
 /// How long attempts stay on the record.
 const RECORD_SECONDS: f32 = 60.0;
 /// Standard deviations by which failures may exceed what is normal.
 const CHANCE: f32 = 3.0;
 /// And by which the share that really fails may exceed that on the record, and fall short of it.
-const SHARE_DOUBT: f32 = 2.0;
+pub(crate) const SHARE_DOUBT: f32 = 2.0;
 const LEAST_SHARE_DOUBT: f32 = 1.0;
-/// A row of failures that the record lets expect less often than this is no chance: something has happened since.
-const ROW_UNLIKELY: f32 = 1e-4;
 /// The variance of the rate around its mean `p` is `p (1 - p)` times about this: half the mean gain.
 pub(crate) const NOISE_GAIN: f32 = 0.1;
 
@@ -28,7 +34,7 @@ pub(crate) struct ErrorRate {
     /// The time constant in seconds with which the rate is forgotten.
     pub(crate) memory: f32,
     pub(crate) record: Record,
-    failures_in_a_row: u16,
+    outbreak: Outbreak,
 }
 
 impl Default for ErrorRate {
@@ -38,7 +44,7 @@ impl Default for ErrorRate {
             at: Moment(0),
             memory: MEMORY_SECONDS / PROVEN_BY,
             record: Record::default(),
-            failures_in_a_row: 0,
+            outbreak: Outbreak::default(),
         }
     }
 }
@@ -49,16 +55,16 @@ impl ErrorRate {
         let rate = decayed(self.rate, self.memory, self.at, now);
         self.record = self.record.faded(now.since(self.at).as_secs_f32());
         self.record.attempts += 1.0;
+        self.outbreak.count(failed);
         if failed {
             self.record.failures += 1.0;
-            self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-            self.record = self.record.with_row(self.failures_in_a_row);
-            let proven = self.record.offences(normal).clamp(1.0, PROVEN_BY);
-            self.memory = MEMORY_SECONDS * proven / PROVEN_BY;
+            // What the record does not explain is all that is known: an endpoint that has broken is not believed to be sound because
+            // it was for a minute.
+            self.record = self.outbreak.since(self.record).unwrap_or(self.record);
+            self.memory = self.record.memory(normal);
             // What only time has made forget comes back with the first failure: it is not to be learned again from requests.
             self.rate = (rate + GAIN_UP * (1.0 - rate)).max(self.record.share_at_least());
         } else {
-            self.failures_in_a_row = 0;
             self.rate = rate - GAIN_DOWN * rate;
         }
         self.at = now.max(self.at);
@@ -95,12 +101,12 @@ impl Record {
         self.failures - expected - CHANCE * expected.sqrt()
     }
 
-    /// What ended with so many failures in a row. When it does not explain them, it tells of what is over, and they are all that is
-    /// known: an endpoint that has broken is not believed to be sound because it was for a minute.
-    fn with_row(self, failures: u16) -> Self {
-        let row = f32::from(failures);
-        let is_explained = failures < 2 || self.share_at_most().powf(row) >= ROW_UNLIKELY;
-        if is_explained { self } else { Self { attempts: row, failures: row } }
+    /// The time constant in seconds with which the rate after the last failure is to be forgotten.
+    fn memory(self, normal: f32) -> f32 {
+        let proven = self.offences(normal).clamp(1.0, PROVEN_BY);
+        let tells_share = self.failures >= SHARE_FAILURES_MIN;
+        let share = if tells_share { self.share_at_least().clamp(SHARE_FORGOTTEN_MIN, 1.0) } else { 1.0 };
+        MEMORY_SECONDS * proven / PROVEN_BY * FORGIVEN.ln() / (FORGIVEN / share).ln()
     }
 
     fn faded(self, seconds: f32) -> Self {

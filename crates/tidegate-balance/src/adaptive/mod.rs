@@ -17,6 +17,7 @@ mod gaps;
 mod hedge;
 mod learned;
 mod model;
+mod outbreak;
 mod shortlist;
 mod unhurried;
 
