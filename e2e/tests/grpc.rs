@@ -3,7 +3,8 @@
 use http::HeaderValue;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use tidegate_testkit::http2::Http2Client;
+use std::time::Duration;
+use tidegate_testkit::http2::{Http2Client, exchange};
 use tidegate_testkit::python::script;
 use tidegate_testkit::{Endpoint, Proxy, Script, Then, Tidegate, eventually};
 
@@ -117,6 +118,32 @@ fn an_unavailable_endpoint_is_asked_once_and_then_another_if_the_policy_says_so(
     assert_eq!(total, 3, "only what the policy names is tried again");
     let unavailable = "\"cause\":\"answer_refused\",\"status\":200,\"grpc_status\":14,\"ms\":";
     proxy.output().wait_for_stdout(&["\"attempts\":2", "\"given_up\":[{\"endpoint\":", unavailable]);
+}
+
+#[test]
+fn the_endpoint_of_a_call_that_has_waited_hears_how_much_time_is_left() {
+    let endpoint = Endpoint::start(Script::new(|visit| {
+        std::thread::sleep(Duration::from_millis(300));
+        visit.answer("x")
+    }));
+    let proxy = Tidegate::to(&[&endpoint], "limit.endpoint_requests = 1\n").start();
+    let client = Http2Client::clear(proxy.address());
+    client.run(async {
+        let calls = [(); 2].map(|()| {
+            let mut request = Http2Client::request("GET", "app.test", "/");
+            request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("8000m"));
+            tokio::spawn(exchange(client.sender(), request, None, None))
+        });
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        }
+    });
+    let left = endpoint.requests().into_iter().map(|request| {
+        let text = request.field("grpc-timeout").expect("it is passed on").to_owned();
+        text.strip_suffix('m').expect("in milliseconds").parse::<u64>().expect("a number")
+    });
+    let left: Vec<_> = left.collect();
+    assert!(left[0] == 8_000 && (1_000..8_000).contains(&left[1]), "{left:?}");
 }
 
 /// A reset would be INTERNAL to clients, which they do not try again.

@@ -3,9 +3,10 @@
 
 use crate::failure::{Cause, Failure};
 use crate::request::Call;
+use crate::timers::now;
 use std::time::Duration;
 use tidegate_http::response::ResponseHead;
-use tidegate_http::{Version, field};
+use tidegate_http::{Field, Version, field};
 
 /// What a call says of itself.
 pub(crate) fn is_call(call: &Call<'_>) -> bool {
@@ -26,20 +27,54 @@ pub(crate) fn timeout(call: &Call<'_>) -> Option<Duration> {
     if request.version == Version::Http2 { parse_timeout(said()?) } else { None }
 }
 
+/// Before an attempt that does not begin at once: says in the head of the call how much of its time is left.
+pub(crate) fn tell_time_left(call: &mut Call<'_>) {
+    let workspace = &mut *call.workspace;
+    let (request, bytes) = (&workspace.request, workspace.input.pinned());
+    if request.version != Version::Http2 {
+        return;
+    }
+    let says_it = |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(b"grpc-timeout");
+    let Some(value) = request.fields.iter().find(says_it).map(|field| field.value) else { return };
+    let place = workspace.input.pinned_mut().get_mut(value.start as usize..value.end as usize);
+    if let Some(text) = place {
+        shorten_timeout(text, call.total_deadline.since(now()));
+    }
+}
+
+/// In the unit that is there, rounded up, with as many digits.
+fn shorten_timeout(text: &mut [u8], left: Duration) {
+    let Some(said) = parse_timeout(text) else { return };
+    let Some((unit, digits)) = text.split_last_mut() else { return };
+    let unit = unit_of(*unit).unwrap_or_default().as_nanos();
+    if unit == 0 || left >= said {
+        return;
+    }
+    let mut number = left.as_nanos().div_ceil(unit);
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
 /// At most eight digits and a unit.
 fn parse_timeout(text: &[u8]) -> Option<Duration> {
     let (unit, digits) = text.split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(match unit {
-        b'H' => Duration::from_secs(number * 3600),
-        b'M' => Duration::from_secs(number * 60),
-        b'S' => Duration::from_secs(number),
-        b'm' => Duration::from_millis(number),
-        b'u' => Duration::from_micros(number),
-        b'n' => Duration::from_nanos(number),
+    let number: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(unit_of(*unit)? * number)
+}
+
+fn unit_of(letter: u8) -> Option<Duration> {
+    Some(match letter {
+        b'H' => Duration::from_hours(1),
+        b'M' => Duration::from_mins(1),
+        b'S' => Duration::from_secs(1),
+        b'm' => Duration::from_millis(1),
+        b'u' => Duration::from_micros(1),
+        b'n' => Duration::from_nanos(1),
         _ => return None,
     })
 }
@@ -140,6 +175,25 @@ mod tests {
             ("123456789S", None),
         ] {
             assert_eq!(parse_timeout(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_that_is_left_is_said_in_the_clients_unit_rounded_up() {
+        let seconds = Duration::from_secs;
+        for (said, left, expected) in [
+            ("5000m", seconds(4), "4000m"),
+            ("5000m", Duration::from_micros(1_500), "0002m"),
+            ("5S", Duration::from_millis(2_001), "3S"),
+            ("5S", Duration::ZERO, "0S"),
+            ("99999999n", seconds(1), "99999999n"),
+            ("1H", seconds(60), "1H"),
+            ("5s", seconds(1), "5s"),
+            ("", seconds(1), ""),
+        ] {
+            let mut text = said.as_bytes().to_vec();
+            shorten_timeout(&mut text, left);
+            assert_eq!(text, expected.as_bytes(), "{said}");
         }
     }
 }

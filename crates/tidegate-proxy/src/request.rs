@@ -380,6 +380,9 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, atte
 
 /// Writes the head for the endpoint, and behind it what earlier attempts have taken of the body.
 fn start_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, authority: &str) {
+    if call.journal.attempts > 1 || call.journal.queued.is_some() {
+        grpc::tell_time_left(call);
+    }
     let is_tunnel = upgrade::opens_tunnel(call);
     let workspace = &mut *call.workspace;
     workspace.upload.rewind(&mut workspace.input);
