@@ -152,6 +152,23 @@ fn slow_failures_fill_the_others_no_more_than_fast_ones() {
     }
 }
 
+/// The other is not enough, and its queue lasts for ever. What lasts must not pass for slots that the toll is paid in.
+#[test]
+fn a_toll_does_not_grow_with_the_queue_that_it_makes() {
+    let text = lab(
+        &between(90, 120, 0.7),
+        "count = 1\nslots = 16\n[[endpoints]]\ncount = 1\nslots = 16\nfails = { part = 1, after = '200ms' }",
+    );
+    for seed in [3, 7] {
+        let (adaptive, least) = run(&text, seed);
+        println!(
+            "mean ms: adaptive {:.0}, least request {:.0}",
+            adaptive.latency_ms.mean, least.latency_ms.mean
+        );
+        assert!(adaptive.latency_ms.mean <= 2.5 * least.latency_ms.mean); // 6.3 and 6.4 otherwise
+    }
+}
+
 #[test]
 fn an_endpoint_that_breaks_is_left_though_it_was_sound_for_a_minute() {
     let endpoints = "count = 9\n[[endpoints]]\nfails = { part = 1, from = '60s' }";

@@ -53,6 +53,8 @@ const INDIFFERENCE: f32 = 0.1;
 const FAILURE_COST: f32 = 14.0;
 /// Nobody waits longer than that, in service times, whatever for: where half of a fleet is broken and the rest is not enough, as many fail.
 const TOLL_MAX: f32 = 6.0;
+/// Times as many slots as have been seen not to make anybody wait are believed, when a toll is paid in them.
+const SLOTS_UNSEEN_MAX: f32 = 1.5;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
 const ERROR_DOUBT: f32 = 6.0;
@@ -236,10 +238,12 @@ impl Fleet {
         state.standing().error_cost.set((FAILURE_COST * excess).min(TOLL_MAX) * self.at_once());
     }
 
-    /// Requests that a typical endpoint serves in one service time. What is believed of slots is far too little well below saturation, and what
-    /// has been seen not to wait is little where hardly anything has been tried.
+    /// Requests that a typical endpoint serves in one service time. What is believed of slots is far too little well below saturation, and where
+    /// a queue lasts for minutes, which passes for slots then, far too much; what has been seen not to wait is a little too small where hardly
+    /// anything has been tried.
     fn at_once(&self) -> f32 {
-        self.log_parallelism.get().exp().max(self.unhurried.get())
+        let unhurried = self.unhurried.get();
+        self.log_parallelism.get().exp().clamp(unhurried, SLOTS_UNSEEN_MAX * unhurried.max(1.0))
     }
 
     /// What is left of an endpoint's difference once chance is taken out of it.
