@@ -358,6 +358,31 @@ fn those_whose_route_a_reload_takes_away_hand_their_turns_on() {
     assert_eq!(order(&full), ["/held", "/high", "/high"]);
 }
 
+/// Nor are those in its way who came later and know nothing of the endpoint that it waits for.
+#[test]
+fn what_only_those_of_before_can_use_reaches_them() {
+    let [(full, gate), (fresh, other_gate)] = [gated(), gated()];
+    let config = one_at_a_time(&full, "");
+    let proxy = Tidegate::with(config.clone()).start();
+    let mut holding = hold(&proxy, &full);
+    let mut left_behind = queue_up(&proxy, &["/low"]);
+    let without = config.replace(
+        "path = \"/low\"\nto = \"app\"\npriority = \"low\"",
+        "path = \"/low\"\nanswer = { status = 404 }",
+    );
+    assert_ne!(without, config);
+    reload(&proxy, &without.replace(&full.address(), &fresh.address()));
+    let mut holding_fresh = hold(&proxy, &fresh);
+    let mut clients = queue_up(&proxy, &["/high", "/2"]);
+    gate.open();
+    assert_eq!(holding.reply().status, 200);
+    assert_eq!(left_behind[0].reply().status, 200);
+    assert_eq!((order(&full), queued(&proxy)), (vec!["/held".to_owned(), "/low".to_owned()], 2));
+    other_gate.open();
+    assert_eq!(holding_fresh.reply().status, 200);
+    assert!(clients.iter_mut().all(|client| client.reply().status == 200));
+}
+
 #[test]
 fn a_learned_limit_lets_as_many_in_as_the_endpoint_serves_at_once() {
     const SLOTS: usize = 4;

@@ -5,8 +5,8 @@
 //! afterwards whether there is room; of two that do so at once, one sees the other. A call that its receiver does not use
 //! (his client left, or he has tried that very endpoint) goes to the next. What makes room without a request ending (an
 //! endpoint that recovers, is noticed by the next end, or by the worker's sweep. And there is
-//! no herd: each unit that comes free wakes one. Only a reload wakes all, who may wait for other endpoints then; those who
-//! cannot (another attempt, whose endpoints have been tried) hand every call on.
+//! no herd: each unit that comes free wakes one. Only a reload wakes all, who may wait for other endpoints then; while there are some
+//! who cannot (another attempt, whose endpoints have been tried), whoever is called in vain hands that on.
 
 use crate::exchange::poll_client;
 use crate::failure::{Cause, Failure, Stage};
@@ -74,8 +74,13 @@ async fn wait<'v>(
     };
     let began = turn.began;
     let deadline = last_start(call, policy, view, began);
+    if call.view.snapshot.generation == turn.generation {
+        turn.catches_up();
+    } else {
+        turn.stays_behind();
+    }
     turn.look_for_room(balancer, now());
-    let (published, is_outdated) = (turn.generation, call.view.snapshot.generation != turn.generation);
+    let published = turn.generation;
     let mut is_armed = false;
     let waited = poll_fn(|cx| {
         if call.worker.generation() != published {
@@ -85,7 +90,7 @@ async fn wait<'v>(
             let again = Pick { now: now(), random: call.worker.random(), ..*pick };
             (again.now, sticky::pick(call, view, home, &again))
         };
-        if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, is_outdated, again) {
+        if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, again) {
             return Poll::Ready(Ok(Some(picked)));
         }
         if turn.is_ousted() {
@@ -171,6 +176,8 @@ fn retry_after(wait: Option<Duration>) -> u64 {
 #[derive(Debug, Default)]
 pub struct Waiting {
     count: AtomicUsize,
+    /// How many of them go by views of before. They know endpoints that the others do not, and the others some that they do not.
+    behind: AtomicUsize,
     queue: Mutex<Queue<Option<Waker>>>,
 }
 
@@ -200,7 +207,7 @@ impl Waiting {
         wake(ousted.flatten());
         // Before the look for room that follows; pairs with the one in `freed`.
         fence(SeqCst);
-        Ok(Turn { waiting: self, ticket: Some(ticket), began: now, generation })
+        Ok(Turn { waiting: self, ticket: Some(ticket), began: now, generation, is_behind: false })
     }
 
     /// Wakes whose turn it is, if anybody waits.
@@ -249,9 +256,24 @@ pub(crate) struct Turn<'a> {
     began: Moment,
     /// Of the last publication that it has heard of.
     generation: u64,
+    /// It does not go by that.
+    is_behind: bool,
 }
 
 impl Turn<'_> {
+    /// It goes by a view of before that publication.
+    fn stays_behind(&mut self) {
+        if !std::mem::replace(&mut self.is_behind, true) {
+            self.waiting.behind.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn catches_up(&mut self) {
+        if std::mem::take(&mut self.is_behind) {
+            self.waiting.behind.fetch_sub(1, SeqCst);
+        }
+    }
+
     /// Right after joining: there may be room that nobody who waited before could use.
     fn look_for_room(&self, balancer: &Balancer, now: Moment) {
         if balancer.has_room(now) {
@@ -261,18 +283,16 @@ impl Turn<'_> {
     }
 
     /// Picks each time that it has been called, until that finds an endpoint, or none for another reason than load.
-    /// `is_outdated`: there may be room of which this balancer knows nothing.
     fn poll_pick<'v>(
         &mut self,
         cx: &mut Context<'_>,
         balancer: &Balancer,
-        is_outdated: bool,
         mut pick: impl FnMut() -> (Moment, Result<Lease<'v>, NoEndpoint>),
     ) -> Poll<Result<Lease<'v>, NoEndpoint>> {
         while self.poll_call(cx).is_ready() {
             let (now, picked) = pick();
             match picked {
-                Err(NoEndpoint::AllFull) if is_outdated || balancer.has_room(now) => self.hand_on(),
+                Err(NoEndpoint::AllFull) if balancer.has_room(now) || self.are_mixed() => self.hand_on(),
                 Err(NoEndpoint::AllFull) => {}
                 picked => {
                     self.end(now, picked.is_ok());
@@ -307,7 +327,12 @@ impl Turn<'_> {
         self.ticket.is_some_and(|ticket| self.waiting.lock().is_ousted(ticket))
     }
 
-    /// There may be room that this request cannot use, as it has tried that endpoint or came before it did: somebody behind it may.
+    /// What has come free may be of an endpoint that only others know.
+    fn are_mixed(&self) -> bool {
+        self.waiting.behind.load(SeqCst) > 0
+    }
+
+    /// There may be room that this request cannot use, as it has tried that endpoint or does not know it: somebody behind it may.
     fn hand_on(&self) {
         let Some(ticket) = self.ticket else { return };
         let waker = self.waiting.lock().call_behind(ticket).and_then(Option::take);
@@ -315,6 +340,7 @@ impl Turn<'_> {
     }
 
     fn end(&mut self, now: Moment, is_served: bool) {
+        self.catches_up();
         let Some(ticket) = self.ticket.take() else { return };
         let mut queue = self.waiting.lock();
         let was_called = if is_served { queue.served(ticket, now) } else { queue.leave(ticket) };
@@ -376,7 +402,7 @@ mod tests {
         turn.look_for_room(&world.balancer, Moment(1));
         let mut polls_left = if random.is_multiple_of(7) { random % 3 } else { u64::MAX };
         let again = || (Moment(1), world.balancer.pick(&pick()));
-        poll_fn(|cx| match turn.poll_pick(cx, &world.balancer, false, again) {
+        poll_fn(|cx| match turn.poll_pick(cx, &world.balancer, again) {
             Poll::Ready(picked) => Poll::Ready(picked.ok()),
             Poll::Pending if polls_left == 0 => Poll::Ready(None),
             Poll::Pending => {
