@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use tidegate_testkit::http2::{Http2Client, exchange};
 use tidegate_testkit::{Client, Endpoint, Gate, Load, Proxy, Reply, Script, Then, Tidegate, eventually};
 
 use crate::door::expect_signed;
@@ -269,6 +271,34 @@ fn a_reload_keeps_the_queue_and_the_counts() {
     gate.open();
     assert!(clients.iter_mut().all(|client| client.reply().status == 200));
     assert_eq!(order(&endpoint)[1..], ["/1", "/2", "/3"]);
+}
+
+/// The end of its body has come before its turn has.
+#[test]
+fn requests_of_http2_with_bodies_wait_like_all_others_and_may_leave() {
+    let (endpoint, gate) = gated();
+    let proxy = Tidegate::with(one_at_a_time(&endpoint, "")).start();
+    let mut holding = hold(&proxy, &endpoint);
+    let client = Http2Client::clear(proxy.address());
+    client.run(async {
+        let bodies = [Vec::new(), b"a body".to_vec(), vec![7; 40_000]].map(Bytes::from);
+        let calls = bodies.clone().map(|body| {
+            let request = Http2Client::request("POST", "app.test", "/");
+            tokio::spawn(exchange(client.sender(), request, Some(body), None))
+        });
+        let leaves = Http2Client::request("POST", "app.test", "/leaves");
+        let leaving = tokio::spawn(exchange(client.sender(), leaves, Some(Bytes::from_static(b"x")), None));
+        eventually("all wait", || queued(&proxy) == 4);
+        leaving.abort();
+        eventually("one has left", || queued(&proxy) == 3);
+        gate.open();
+        for (call, body) in calls.into_iter().zip(bodies) {
+            assert_eq!(call.await.unwrap().unwrap().status(), 200, "{} bytes", body.len());
+        }
+    });
+    assert_eq!(holding.reply().status, 200);
+    let lengths: Vec<_> = endpoint.requests().iter().map(|request| request.body.len()).collect();
+    assert_eq!(lengths.iter().sum::<usize>(), 40_006, "{lengths:?}");
 }
 
 /// Ends when the reload has been applied.

@@ -15,7 +15,7 @@ impl Connection {
         }
     }
 
-    /// Reads what has come of a body; `Ok(0)` is its end, which those are told whose length was not.
+    /// Reads what has come of a body; `Ok(0)` is its end, which those are told whose length was not, as often as they read.
     pub fn poll_read(
         &mut self,
         slot: Slot,
@@ -43,7 +43,11 @@ impl Connection {
                 stream.body = Body::Read;
                 return Poll::Ready(Ok(0));
             }
-            return if stream.is_reset { Poll::Ready(Err(Closed)) } else { Poll::Pending };
+            return match stream.body {
+                _ if stream.is_reset => Poll::Ready(Err(Closed)),
+                Body::Read if stream.wanted.is_unmeasured => Poll::Ready(Ok(0)),
+                _ => Poll::Pending,
+            };
         }
         let length = stream.arrived.take(room);
         stream.taken += length as u64;

@@ -312,6 +312,8 @@ pub(crate) fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(
         }
         match call.down.poll_read(cx, room) {
             Poll::Pending => return Ok(()),
+            // The end of one message of several: whoever sends that is read again, and may still take the request back.
+            Poll::Ready(Ok(0)) if call.down.ends_messages() => {}
             Poll::Ready(Ok(0)) => call.journal.half_closed = true,
             Poll::Ready(Ok(length)) => call.workspace.input.filled(length),
             Poll::Ready(Err(_)) => return Err(Failure::new(Stage::Await, Cause::ClientGone)),
