@@ -193,6 +193,23 @@ fn an_endpoint_that_begins_to_fail_now_and_then_is_left_though_it_was_sound_befo
     }
 }
 
+/// With so many endpoints some fail several times by chance, though each fails once or twice.
+#[test]
+fn a_moment_in_which_all_fail_sends_nobody_away() {
+    let text = lab(
+        "warm_up = '20200ms'\nlasts = '31s'\nload = 0.85\nwork = [{ mean = '50ms' }]",
+        "count = 128\nslots = 1\nfails = { part = 0.3, from = '20s', until = '20200ms' }",
+    );
+    for seed in [401, 402, 403] {
+        let (adaptive, least) = run(&text, seed);
+        println!(
+            "mean ms: adaptive {:.1}, least request {:.1}",
+            adaptive.latency_ms.mean, least.latency_ms.mean
+        );
+        assert!(adaptive.latency_ms.mean <= 1.1 * least.latency_ms.mean); // 1.2 to 1.4 where two failures are enough
+    }
+}
+
 #[test]
 fn an_error_rate_that_all_share_ejects_nobody() {
     for (count, seed) in [(4_u32, 31), (20, 32)] {

@@ -16,7 +16,7 @@ const FORGIVEN: f32 = 0.05;
 /// But one that fails less often than this gets its chance as one that fails as often.
 const SHARE_FORGOTTEN_MIN: f32 = 0.1;
 /// Fewer failures tell nothing of how often an endpoint fails.
-const SHARE_FAILURES_MIN: f32 = 2.0;
+const SHARE_FAILURES_MIN: f32 = 4.0;
 /// How long attempts stay on the record.
 const RECORD_SECONDS: f32 = 60.0;
 /// Standard deviations by which failures may exceed what is normal.
@@ -101,11 +101,16 @@ impl Record {
         self.failures - expected - CHANCE * expected.sqrt()
     }
 
+    /// Whether there are enough failures to say how often it fails.
+    pub(crate) fn tells_share(self) -> bool {
+        self.failures >= SHARE_FAILURES_MIN
+    }
+
     /// The time constant in seconds with which the rate after the last failure is to be forgotten.
     fn memory(self, normal: f32) -> f32 {
         let proven = self.offences(normal).clamp(1.0, PROVEN_BY);
-        let tells_share = self.failures >= SHARE_FAILURES_MIN;
-        let share = if tells_share { self.share_at_least().clamp(SHARE_FORGOTTEN_MIN, 1.0) } else { 1.0 };
+        let share =
+            if self.tells_share() { self.share_at_least().clamp(SHARE_FORGOTTEN_MIN, 1.0) } else { 1.0 };
         MEMORY_SECONDS * proven / PROVEN_BY * FORGIVEN.ln() / (FORGIVEN / share).ln()
     }
 
@@ -196,8 +201,8 @@ mod tests {
     #[test]
     fn failures_in_a_row_that_the_record_does_not_explain_end_it() {
         assert!(
-            failing_in_a_row(999, 1).record.share_at_most() > 1.0,
-            "one in a thousand, and then two at once"
+            failing_in_a_row(999, 2).record.share_at_most() > 1.0,
+            "one in a thousand, and then three at once"
         );
         let mut tenth = ErrorRate::default();
         for attempt in 0..1_000 {

@@ -27,14 +27,16 @@ impl Outbreak {
         }
     }
 
-    /// What is on the record since something happened, if that has: of all that end now, the stretch with two failures or more that what was
-    /// before explains least.
+    /// What is on the record since something happened, if that has: of all that end now, the stretch with four failures, or of three and nothing else, that
+    /// what was before explains least. Fewer are the luck of one of many when all fail for a moment.
     pub(crate) fn since(&self, record: Record) -> Option<Record> {
-        let stretches = (2_u8..).zip(self.failed_at.iter().take(self.known).skip(1));
+        let stretches = (3_u8..).zip(self.failed_at.iter().take(self.known).skip(2));
         let stretches = stretches.map(|(failures, at)| Record {
             attempts: (self.attempts.wrapping_sub(*at) + 1) as f32,
             failures: f32::from(failures),
         });
+        let stretches =
+            stretches.filter(|stretch| stretch.tells_share() || stretch.failures >= stretch.attempts);
         let judged = stretches.map(|stretch| (stretch, stretch.surprise(record.without(stretch))));
         let (stretch, surprise) = judged.max_by(|one, other| one.1.total_cmp(&other.1))?;
         (surprise > -UNLIKELY.ln()).then_some(stretch)
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn one_failure_in_ten_is_seen_after_a_few_the_sooner_the_longer_none_was() {
         let seen = [200, 2_400].map(failures_until_seen);
-        assert!(matches!(seen, [Some(3..=6), Some(2..=3)]), "{seen:?}");
+        assert!(matches!(seen, [Some(4..=6), Some(4)]), "{seen:?}");
     }
 
     #[test]
