@@ -1,6 +1,7 @@
 //! How often one endpoint fails, lately. Pure arithmetic; knows no other endpoint.
 
 use super::outbreak::Outbreak;
+use super::spell::Spell;
 use crate::Moment;
 
 /// Failures count double: an endpoint that fails is left sooner than it is trusted again.
@@ -17,6 +18,8 @@ const FORGIVEN: f32 = 0.05;
 const SHARE_FORGOTTEN_MIN: f32 = 0.1;
 /// Fewer failures tell nothing of how often an endpoint fails.
 const SHARE_FAILURES_MIN: f32 = 4.0;
+/// With what many fail at in the same moment an endpoint of its own has little to do: it gets its next chance nearly at once.
+pub(crate) const MEMORY_SHARED_SECONDS: f32 = 0.1;
 /// How long attempts stay on the record.
 const RECORD_SECONDS: f32 = 60.0;
 /// Standard deviations by which failures may exceed what is normal.
@@ -34,7 +37,17 @@ pub(crate) struct ErrorRate {
     /// The time constant in seconds with which the rate is forgotten.
     pub(crate) memory: f32,
     pub(crate) record: Record,
+    pub(crate) spell: Spell,
     outbreak: Outbreak,
+}
+
+/// What fails elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// The part of all attempts that fails everywhere.
+    pub(crate) normal: f32,
+    /// When many endpoints were last seen to fail in one moment.
+    pub(crate) shared_at: Moment,
 }
 
 impl Default for ErrorRate {
@@ -44,19 +57,24 @@ impl Default for ErrorRate {
             at: Moment(0),
             memory: MEMORY_SECONDS / PROVEN_BY,
             record: Record::default(),
+            spell: Spell::default(),
             outbreak: Outbreak::default(),
         }
     }
 }
 
 impl ErrorRate {
-    /// `normal`: the part of all attempts that fails everywhere.
-    pub(crate) fn learn(&mut self, failed: bool, normal: f32, now: Moment) {
+    pub(crate) fn learn(&mut self, failed: bool, elsewhere: Elsewhere, now: Moment) {
+        let Elsewhere { normal, shared_at } = elsewhere;
+        if self.spell.is_shared(shared_at) {
+            self.memory = MEMORY_SHARED_SECONDS;
+        }
         let rate = decayed(self.rate, self.memory, self.at, now);
         self.record = self.record.faded(now.since(self.at).as_secs_f32());
         self.record.attempts += 1.0;
         self.outbreak.count(failed);
         if failed {
+            self.spell.failed(self.record.offences(normal), now);
             self.record.failures += 1.0;
             // What the record does not explain is all that is known: an endpoint that has broken is not believed to be sound because
             // it was for a minute.
@@ -138,13 +156,13 @@ mod tests {
     fn failures_raise_the_rate_and_time_and_successes_lower_it() {
         let mut errors = ErrorRate::default();
         for _ in 0..10 {
-            errors.learn(true, 0.0, Moment(0));
+            errors.learn(true, Elsewhere::default(), Moment(0));
         }
         let high = rate_at(&errors, Moment(0));
         assert!(high > 0.85);
         assert!(rate_at(&errors, Moment(0) + Duration::from_secs(20)) < 0.05);
         for _ in 0..10 {
-            errors.learn(false, 0.0, Moment(0));
+            errors.learn(false, Elsewhere::default(), Moment(0));
         }
         assert!(rate_at(&errors, Moment(0)) < high / 2.0);
     }
@@ -152,23 +170,23 @@ mod tests {
     #[test]
     fn what_time_made_forget_of_one_that_always_fails_is_back_with_one_failure() {
         let mut errors = ErrorRate::default();
-        (0..100).for_each(|_| errors.learn(true, 0.0, Moment(0)));
+        (0..100).for_each(|_| errors.learn(true, Elsewhere::default(), Moment(0)));
         let later = Moment(0) + Duration::from_secs(20);
         assert!(rate_at(&errors, later) < 0.05);
-        errors.learn(true, 0.0, later);
+        errors.learn(true, Elsewhere::default(), later);
         assert!(rate_at(&errors, later) > 0.8, "{}", rate_at(&errors, later));
         let mut once = ErrorRate::default();
-        once.learn(true, 0.0, Moment(0));
+        once.learn(true, Elsewhere::default(), Moment(0));
         assert!(once.rate < 0.25, "a single failure says little: {}", once.rate);
     }
 
     #[test]
     fn one_failure_is_forgotten_sooner_than_many() {
         let mut once = ErrorRate::default();
-        once.learn(true, 0.0, Moment(0));
+        once.learn(true, Elsewhere::default(), Moment(0));
         let mut often = once;
         for _ in 0..9 {
-            often.learn(true, 0.0, Moment(0));
+            often.learn(true, Elsewhere::default(), Moment(0));
         }
         let later = Moment(0) + Duration::from_secs(2);
         assert!(rate_at(&once, later) < 0.05 * once.rate);
@@ -186,8 +204,8 @@ mod tests {
     /// After so many successes: a failure, and so many more of them in a row.
     fn failing_in_a_row(successes: u32, more: u32) -> ErrorRate {
         let mut errors = ErrorRate::default();
-        (0..successes).for_each(|_| errors.learn(false, 0.0, Moment(0)));
-        (0..=more).for_each(|_| errors.learn(true, 0.0, Moment(0)));
+        (0..successes).for_each(|_| errors.learn(false, Elsewhere::default(), Moment(0)));
+        (0..=more).for_each(|_| errors.learn(true, Elsewhere::default(), Moment(0)));
         errors
     }
 
@@ -206,12 +224,12 @@ mod tests {
         );
         let mut tenth = ErrorRate::default();
         for attempt in 0..1_000 {
-            tenth.learn(attempt % 10 < 1, 0.0, Moment(0));
+            tenth.learn(attempt % 10 < 1, Elsewhere::default(), Moment(0));
         }
         let before = tenth.record.share_at_most();
-        (0..2).for_each(|_| tenth.learn(true, 0.0, Moment(0)));
+        (0..2).for_each(|_| tenth.learn(true, Elsewhere::default(), Moment(0)));
         assert!(tenth.record.share_at_most() < 1.1 * before, "two of one in ten are no wonder");
-        (0..3).for_each(|_| tenth.learn(true, 0.0, Moment(0)));
+        (0..3).for_each(|_| tenth.learn(true, Elsewhere::default(), Moment(0)));
         assert!(tenth.record.share_at_most() > 1.0, "five are");
     }
 }

@@ -6,7 +6,7 @@
 //! nonnegative garrote", Technometrics 37(4), 1995). On an even fleet nothing is left: every cost is exactly 1 and the
 //! policy is least request.
 
-use super::errors::NOISE_GAIN;
+use super::errors::{Elsewhere, NOISE_GAIN};
 use super::explore::explore_if_due;
 use super::model::{DEVIATION, FleetLevel, remembered};
 use super::{Patience, Published, SILENCE_ALLOWED, SUSPICION_FROM};
@@ -62,6 +62,9 @@ const ERROR_DOUBT: f32 = 6.0;
 const ACCIDENT_MAX: f32 = 0.5;
 /// The most that a minute's record makes normal.
 const REMEMBERED_MAX: f32 = 0.05;
+/// A larger part of the endpoints, and at least so many of them, do not break in the same moment: something is wrong that they share.
+const SHARED_FROM: f32 = 0.25;
+const SHARED_BY_MIN: usize = 4;
 /// What is normal follows at this rate per period, so that the luck of a moment does not define it.
 const NORMAL_GAIN: f32 = 0.1;
 /// The most an endpoint is believed to differ from the fleet. Without a limit, those that are believed to be normal would
@@ -89,6 +92,8 @@ pub(crate) struct Fleet {
     silence_allowed: AtomicF32,
     lateness_allowed: AtomicF32,
     normal_errors: AtomicF32,
+    /// When many were last seen to fail in one moment.
+    shared_at: AtomicU64,
     scratch: Mutex<Vec<f32>>,
     /// Where the next turn begins.
     cursor: AtomicUsize,
@@ -153,6 +158,7 @@ impl Fleet {
         let turn = Turn { seats, start: self.cursor.load(Relaxed) };
         self.cursor.store((turn.start + TURN) % seats.len().max(1), Relaxed);
         self.measure_errors(&turn, now, scratch);
+        self.look_for_shared_failures(&turn, now);
         let measured = self.measure(&turn, now, scratch);
         for seat in turn.seats() {
             self.price_errors(&seat.state, now);
@@ -223,8 +229,25 @@ impl Fleet {
         self.normal_errors.set(before + NORMAL_GAIN * part_of(turn.seats) * (quartile - before));
     }
 
-    pub(crate) fn normal_errors(&self) -> f32 {
-        self.normal_errors.get()
+    /// Where many fail in one moment that did not before, it is not they who have broken: what they answer by itself is judged, when the
+    /// moment is over, as if each had failed by accident.
+    fn look_for_shared_failures(&self, turn: &Turn<'_>, now: Moment) {
+        let normal = self.normal_errors.get();
+        let is_struck = |published: &Published| {
+            published.spell().is_of_this_moment(now) && published.record().offences(normal) > 0.0
+        };
+        let heard =
+            || turn.seats().map(|seat| seat.state.published()).filter(|published| published.is_heard());
+        let struck = || heard().filter(|published| is_struck(published));
+        let (count, all) = (struck().count(), heard().count());
+        if count >= SHARED_BY_MIN && count as f32 > SHARED_FROM * all as f32 {
+            self.shared_at.store(now.0, Relaxed);
+            struck().for_each(Published::share_blame);
+        }
+    }
+
+    pub(crate) fn errors_elsewhere(&self) -> Elsewhere {
+        Elsewhere { normal: self.normal_errors.get(), shared_at: Moment(self.shared_at.load(Relaxed)) }
     }
 
     /// What happened in the last moment, but no more than the minute's record allows: where one request in a thousand fails, the

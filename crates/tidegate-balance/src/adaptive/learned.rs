@@ -5,9 +5,10 @@
 //! another worker learning from the same endpoint is not learned from, and nobody waits. All atomics are `Relaxed`: each
 //! is an estimate by itself, and a reader that sees one new and one old is off by one answer.
 
-use super::errors::{ErrorRate, Record, decayed};
+use super::errors::{Elsewhere, ErrorRate, MEMORY_SHARED_SECONDS, Record, decayed};
 use super::gaps::Gaps;
 use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
+use super::spell::Spell;
 use super::unhurried::Unhurried;
 use crate::float::AtomicF32;
 use crate::{EndpointState, Moment};
@@ -118,6 +119,9 @@ pub(crate) struct Published {
     error_memory: AtomicF32,
     attempts: AtomicF32,
     failures: AtomicF32,
+    /// When the last failures began that nothing explained, and the last of them.
+    spell_began: AtomicU64,
+    last_failed: AtomicU64,
     /// 0 before the first answer of any kind.
     heard_at: AtomicU64,
     /// When it joined the cluster or came back, by its first answer since.
@@ -137,6 +141,15 @@ impl Published {
     /// As of the last answer or failure.
     pub(crate) fn record(&self) -> Record {
         Record { attempts: self.attempts.get(), failures: self.failures.get() }
+    }
+
+    pub(crate) fn spell(&self) -> Spell {
+        Spell { began: Moment(self.spell_began.load(Relaxed)), last: Moment(self.last_failed.load(Relaxed)) }
+    }
+
+    /// Many have failed in the moment of its failures.
+    pub(crate) fn share_blame(&self) {
+        self.error_memory.set(MEMORY_SHARED_SECONDS);
     }
 
     /// Whether any answer or failure ever came.
@@ -236,7 +249,7 @@ impl Learned {
         state: &EndpointState,
         evidence: Evidence,
         fleet: Option<&FleetLevel>,
-        normal_errors: f32,
+        elsewhere: Elsewhere,
         now: Moment,
     ) -> Lesson {
         let Ok(mut mind) = self.mind.try_lock() else { return Lesson::Fits };
@@ -245,7 +258,7 @@ impl Learned {
         if self.joins(now) {
             mind.errors = ErrorRate::default();
         }
-        mind.errors.learn(matches!(evidence, Evidence::Failure), normal_errors, now);
+        mind.errors.learn(matches!(evidence, Evidence::Failure), elsewhere, now);
         self.publish_errors(&mind.errors);
         let Evidence::Success { latency, load, silence } = evidence else { return Lesson::Fits };
         let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
@@ -305,6 +318,8 @@ impl Learned {
         self.published.error_memory.set(errors.memory);
         self.published.attempts.set(errors.record.attempts);
         self.published.failures.set(errors.record.failures);
+        self.published.spell_began.store(errors.spell.began.0, Relaxed);
+        self.published.last_failed.store(errors.spell.last.0, Relaxed);
         self.published.heard_at.store(errors.at.0.max(1), Relaxed);
         self.published.unheard_periods.store(0, Relaxed);
     }

@@ -19,6 +19,7 @@ mod learned;
 mod model;
 mod outbreak;
 mod shortlist;
+mod spell;
 mod unhurried;
 
 use crate::bound::Choice;
@@ -102,8 +103,8 @@ impl Adaptive {
                 state.sign_of_life(now);
             }
             let level = self.fleet.level();
-            let normal = self.fleet.normal_errors();
-            if state.learned().learn(state, evidence, level.as_ref(), normal, now) == Lesson::Jumped {
+            let elsewhere = self.fleet.errors_elsewhere();
+            if state.learned().learn(state, evidence, level.as_ref(), elsewhere, now) == Lesson::Jumped {
                 self.fleet.jumped(state, self.peers, now);
             }
             if let Evidence::Success { latency, load, .. } = evidence {
