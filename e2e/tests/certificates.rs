@@ -117,6 +117,15 @@ fn what_expires_soon_or_has_expired_is_told_at_the_start_and_in_metrics_and_stat
     assert!((days(&expired, &soon) - 13.0).abs() < 0.01);
     let status = proxy.admin("/status").text();
     assert!(status.contains("\"names\":[\"c.test\"]") && status.contains("not_after"), "{status}");
+    let problems = problems(&proxy);
+    assert_eq!(problems.iter().flatten().collect::<Vec<_>>(), ["expired 3 days ago"], "{problems:?}");
+}
+
+/// Of each certificate, as `/status` has them.
+fn problems(proxy: &Proxy) -> Vec<Option<String>> {
+    let status: serde_json::Value = serde_json::from_str(&proxy.admin("/status").text()).unwrap();
+    let certificates = status["certificates"].as_array().unwrap();
+    certificates.iter().map(|one| one["problem"].as_str().map(str::to_owned)).collect()
 }
 
 fn make_pipe(path: &Path) {
@@ -226,6 +235,7 @@ fn what_vouches_for_others_is_told_of_when_it_has_had_its_time() {
     for said in [authorities, list] {
         proxy.output().wait_for_stderr(&["warning: ", said]);
     }
+    assert!(problems(&proxy).iter().flatten().any(|problem| problem.contains(authorities)));
     let check = || {
         let checked = Command::new(program()).arg("check").current_dir(proxy.folder()).output().unwrap();
         assert!(checked.status.success());
@@ -238,7 +248,13 @@ fn what_vouches_for_others_is_told_of_when_it_has_had_its_time() {
     // Another one that is no better is told of as well, and nothing is said of what is well.
     std::fs::copy(authority.revoke_for_days("next.crl", &[], -9..=-2), &old).unwrap();
     proxy.output().wait_for_stderr(&["old.crl", "another one 2 days ago"]);
+    proxy.reload(&config(&mixed, &old));
+    let has_problem = |what: &str| problems(&proxy).iter().flatten().any(|problem| problem.contains(what));
+    eventually("the list is told of", || {
+        has_problem("old.crl should have been") && !has_problem("expired.pem")
+    });
     proxy.reload(&config(&mixed, &fresh));
+    eventually("nothing is wrong any more", || !has_problem(""));
     let said = check();
     assert!(!said.contains("mixed.pem") && !said.contains("fresh.crl"), "{said}");
     let said = proxy.output().all();

@@ -3,7 +3,7 @@
 use crate::beliefs::BeliefStatus;
 use crate::listening::Listening;
 use crate::overview::Overview;
-use crate::tls::CertificateFacts;
+use crate::tls::{self, CertificateFacts};
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
 use tidegate_balance::{Balancer, Ejection, Endpoint, EndpointState, Health, HeldBack, Moment};
@@ -43,7 +43,7 @@ pub struct CertificateStatus {
     pub names: Vec<String>,
     /// In seconds since the Unix epoch; `None`: it vouches for clients.
     pub not_after: Option<i64>,
-    /// Why what the file holds now is not used, or why an authority gave no other one.
+    /// Why what the file holds now is not used, why an authority gave no other one, or that what is used has expired.
     pub problem: Option<String>,
     /// `file`, `acme` or `internal`.
     pub source: &'static str,
@@ -131,7 +131,7 @@ fn certificate(facts: &CertificateFacts) -> CertificateStatus {
         certificate: facts.certificate.clone(),
         names: facts.names.clone(),
         not_after: facts.validity.map(|validity| validity.not_after),
-        problem: facts.problem.clone(),
+        problem: facts.to_look_into(tls::now()),
         source: facts.source,
         acme: facts.progress.as_ref().map(|progress| AcmeStatus {
             state: progress.step.word(),

@@ -31,10 +31,24 @@ pub(crate) struct CertificateFacts {
     pub(crate) validity: Option<Validity>,
     /// Why what the file holds now is not used.
     pub(crate) problem: Option<String>,
+    /// Of those who vouch for others: when that has had its time.
+    pub(crate) lapses: Vec<Lapse>,
     /// `file`, `acme` or `internal`.
     pub(crate) source: &'static str,
     /// Of those that an authority is asked for.
     pub(crate) progress: Option<Progress>,
+}
+
+impl CertificateFacts {
+    /// What somebody should look into: what cannot be used, or is used though it has had its time.
+    pub(crate) fn to_look_into(&self, now: i64) -> Option<String> {
+        let aged = || match self.validity?.age(now) {
+            Age::Expired | Age::Unborn => self.validity?.remark(now),
+            Age::Fresh | Age::Expiring => None,
+        };
+        let lapsed = || self.lapses.iter().find_map(|lapse| lapse.remark(now));
+        self.problem.clone().or_else(aged).or_else(lapsed)
+    }
 }
 
 /// The certificates in force, and what was said of them.
@@ -165,6 +179,7 @@ impl Kept {
                 names: held.map(|held| held.names.clone()).unwrap_or_default(),
                 validity: held.map(|held| held.validity),
                 problem: item.watched.problem.clone().or(refused),
+                lapses: Vec::new(),
                 source: match &item.made {
                     Some(_) => "internal",
                     None if is_automatic => "acme",
@@ -178,6 +193,7 @@ impl Kept {
             names: Vec::new(),
             validity: None,
             problem: watched.problem.clone(),
+            lapses: watched.held.lapses.clone(),
             source: "file",
             progress: None,
         });
@@ -186,13 +202,17 @@ impl Kept {
             names: file.shown.map(|shown| shown.names.clone()).unwrap_or_default(),
             validity: file.shown.map(|shown| shown.validity),
             problem: file.problem.map(str::to_owned),
+            lapses: file.lapse.cloned().into_iter().collect(),
             source: "file",
             progress: None,
         });
         let mut facts: Vec<CertificateFacts> = Vec::new();
         for one in shown.chain(vouching).chain(of_endpoints) {
             match facts.iter_mut().find(|known| known.certificate == one.certificate) {
-                Some(known) => known.problem = known.problem.take().or(one.problem),
+                Some(known) => {
+                    known.problem = known.problem.take().or(one.problem);
+                    known.lapses.extend(one.lapses);
+                }
                 None => facts.push(one),
             }
         }
@@ -266,7 +286,8 @@ impl Kept {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the control plane reads the clock")]
-pub(super) fn now() -> i64 {
+/// In seconds since the Unix epoch.
+pub(crate) fn now() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_secs().cast_signed()
 }

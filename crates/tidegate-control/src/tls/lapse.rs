@@ -8,7 +8,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 /// When a file that vouches for others has had its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Lapse {
+pub(crate) struct Lapse {
     path: PathBuf,
     vouches_by: VouchesBy,
     at: i64,

@@ -51,6 +51,8 @@ pub(super) struct File<'a> {
     pub(super) path: &'a Path,
     /// Of the certificate that is shown to endpoints; `None`: those in the file vouch for endpoints.
     pub(super) shown: Option<&'a Shown>,
+    /// When those who vouch for endpoints have had their time.
+    pub(super) lapse: Option<&'a Lapse>,
     pub(super) problem: Option<&'a str>,
 }
 
@@ -121,10 +123,12 @@ impl Originators {
             let problem = item.watched.problem.as_deref();
             let identity = item.tls.identity.as_ref().map(|files| {
                 let shown = item.watched.held.shown.as_ref();
-                File { path: &files.cert, shown, problem }
+                File { path: &files.cert, shown, lapse: None, problem }
             });
             let authorities = match &item.tls.trust {
-                Trust::File(path) => Some(File { path, shown: None, problem }),
+                Trust::File(path) => {
+                    Some(File { path, shown: None, lapse: item.watched.held.lapse.as_ref(), problem })
+                }
                 Trust::Anyone | Trust::System => None,
             };
             identity.into_iter().chain(authorities)
