@@ -128,8 +128,8 @@ fn a_cookie_that_nobody_here_made_is_replaced() {
     let mut tampered = mine.clone();
     let last = if tampered.pop() == Some('0') { '1' } else { '0' };
     tampered.push(last);
-    let long = format!("tidegate={}", "a".repeat(4000));
-    for bad in [&foreign, &tampered, &long, "tidegate=", "tidegate=127.0.0.1:80"] {
+    let long = format!("tidegate_default={}", "a".repeat(4000));
+    for bad in [&foreign, &tampered, &long, "tidegate_default=", "tidegate_default=127.0.0.1:80"] {
         let reply = ask(&proxy, bad);
         assert_eq!(reply.status, 200, "{bad}");
         let better = cookie(&reply).unwrap_or_else(|| panic!("{bad} is replaced"));
@@ -342,21 +342,59 @@ fn where_nobody_spills_a_client_waits_for_its_own_endpoint() {
     fleet.proxy.output().wait_for_stdout(&["\"hedged\":false,\"hedge\":null", "\"sticky\":\"kept\""]);
 }
 
+/// A page whose parts come from two clusters.
+#[test]
+fn clusters_of_one_site_leave_each_other_their_cookies() {
+    let endpoints = ["a", "b", "c", "d", "e", "f"].map(Endpoint::answering);
+    let [a, b, c, d, e, f] = endpoints.each_ref();
+    let (web, api) = (list(&[a, b, c]), list(&[d, e, f]));
+    let named = format!(
+        "[[route]]\nto = \"web\"\n[[route]]\npath = \"/api/\"\nto = \"api\"\n\
+         [cluster.web]\nendpoints = [{web}]\n[cluster.api]\nendpoints = [{api}]\n"
+    );
+    let on_the_spot = format!("[[route]]\nto = [{web}]\n[[route]]\npath = \"/api/\"\nto = [{api}]\n");
+    for routes in [named, on_the_spot] {
+        let top = "listen = \"{listen}\"\nsticky = true\nbalance = \"round_robin\"\n";
+        let proxy = Tidegate::with(format!("{top}{routes}")).start();
+        let mut jar = BTreeMap::new();
+        let mut homes: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for target in ["/", "/api/"].into_iter().cycle().take(12) {
+            let cookies: Vec<_> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let mut client = proxy.client();
+            let cookies = cookies.join("; ");
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\nCookie: {cookies}\r\n\r\n"));
+            let reply = client.reply();
+            homes.entry(target).or_default().insert(reply.text());
+            let set = cookie(&reply);
+            jar.extend(
+                set.and_then(|set| Some(set.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()))?)),
+            );
+        }
+        assert!(
+            jar.len() == 2 && homes.values().all(|homes| homes.len() == 1),
+            "{routes}: {homes:?} {jar:?}"
+        );
+    }
+}
+
 /// RFC 6265 §5.4: one for each path and domain that set it.
 #[test]
 fn a_second_cookie_of_the_same_name_does_not_hide_the_one_that_counts() {
     let endpoints = three();
     let proxy = Tidegate::to(&endpoints.each_ref(), "sticky = true\nbalance = \"round_robin\"").start();
     let (home, cookie) = new_cookie(&proxy);
-    for cookies in [format!("tidegate=old; {cookie}"), format!("{cookie}; tidegate=old")] {
+    for cookies in [format!("tidegate_default=old; {cookie}"), format!("{cookie}; tidegate_default=old")] {
         for _ in 0..4 {
             let reply = ask(&proxy, &cookies);
             assert!(reply.text() == home && !sets_cookie(&reply), "{cookies}: {reply:?}");
         }
     }
-    let reply = ask_with(&proxy, &format!("Cookie: tidegate=old\r\nCookie: {cookie}\r\n"));
+    let reply = ask_with(&proxy, &format!("Cookie: tidegate_default=old\r\nCookie: {cookie}\r\n"));
     assert_eq!(reply.text(), home, "in a field of its own, too");
-    assert!(sets_cookie(&ask(&proxy, "tidegate=old; tidegate=older")), "none that counts: a new one");
+    assert!(
+        sets_cookie(&ask(&proxy, "tidegate_default=old; tidegate_default=older")),
+        "none that counts: a new one"
+    );
 }
 
 #[test]

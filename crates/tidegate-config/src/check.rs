@@ -11,7 +11,7 @@ use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
 use crate::walk::Walk;
 use crate::{
     Action, Balance, Bind, Cluster, Config, Course, Forward, HeaderMatch, HostPattern, Listener, Matcher,
-    Passage, PathMatch, Route,
+    Passage, PathMatch, Route, Sticky,
 };
 
 /// Checks and completes. What comes out only counts when nothing was reported as an error.
@@ -25,7 +25,10 @@ pub(crate) fn check(walk: &mut Walk, mut draft: Draft) -> Config {
     passages_fit(walk, &draft);
     if walk.error_count() == 0 {
         clusters_used(walk, &draft);
-        hedges_can_happen(walk, &draft);
+        let clusters =
+            draft.clusters.iter().map(|placed| (placed.value.name.as_str(), &placed.value)).collect();
+        hedges_can_happen(walk, &draft.routes, &clusters);
+        cookies_apart(walk, &draft.routes, &clusters);
     }
     complete(draft)
 }
@@ -55,20 +58,45 @@ fn something_to_do(walk: &mut Walk, draft: &Draft) {
 }
 
 /// Only what `adaptive` learns tells a stalled endpoint from a large request.
-fn hedges_can_happen(walk: &mut Walk, draft: &Draft) {
-    for route in &draft.routes {
+fn hedges_can_happen(walk: &mut Walk, routes: &[RouteDraft], clusters: &HashMap<&str, &Cluster>) {
+    for route in routes {
         let Some(ActionDraft::Forward(forward)) = &route.action else { continue };
-        let cluster = match &forward.target {
-            Target::Inline(cluster) => Some(&**cluster),
-            Target::Named(name) => {
-                draft.clusters.iter().map(|placed| &placed.value).find(|known| known.name == *name)
-            }
-        };
+        let cluster = cluster_of(forward, clusters);
         let learns = cluster.is_none_or(|cluster| matches!(cluster.balance, Balance::Adaptive { .. }));
         if forward.hedge.is_some() && !learns {
             let title = "`hedge` has no effect here: its cluster does not balance by `adaptive`";
             let help = "set `balance = \"adaptive\"`, or `hedge = \"off\"` for this route";
             walk.report(Problem::warning(route.span.clone(), title).help(help));
+        }
+    }
+}
+
+fn cluster_of<'d>(forward: &'d ForwardDraft, clusters: &HashMap<&str, &'d Cluster>) -> Option<&'d Cluster> {
+    match &forward.target {
+        Target::Inline(cluster) => Some(cluster),
+        Target::Named(name) => clusters.get(name.as_str()).copied(),
+    }
+}
+
+/// A client keeps one cookie of a name for a host: that of the cluster that set it last.
+fn cookies_apart(walk: &mut Walk, routes: &[RouteDraft], clusters: &HashMap<&str, &Cluster>) {
+    let mut first: HashMap<(&str, Option<&HostPattern>), (&RouteDraft, &Cluster)> = HashMap::new();
+    let mut told = BTreeSet::new();
+    for route in routes {
+        let Some(ActionDraft::Forward(forward)) = &route.action else { continue };
+        let Some(cluster) = cluster_of(forward, clusters) else { continue };
+        let Some(sticky) = cluster.sticky.as_ref().filter(|sticky| !sticky.cookie.is_empty()) else {
+            continue;
+        };
+        for host in hosts_of(&route.matcher) {
+            let (other, owner) = *first.entry((&sticky.cookie, host)).or_insert((route, cluster));
+            if !std::ptr::eq(owner, cluster) && told.insert(&sticky.cookie) {
+                let title = format!("two clusters of one site share the sticky cookie `{}`", sticky.cookie);
+                let problem = Problem::warning(route.span.clone(), title)
+                    .context(other.span.clone(), "this route leads to the other cluster")
+                    .help("leave `cookie` out, and each cluster has its own; or give them different ones");
+                walk.report(problem.label("a client of both loses its endpoint each time"));
+            }
         }
     }
 }
@@ -272,8 +300,15 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
         };
         routes.push(Route { name, matcher: draft.matcher, action, rate_limit: draft.rate_limit });
     }
+    clusters.iter_mut().for_each(name_cookie);
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     (routes, clusters)
+}
+
+fn name_cookie(cluster: &mut Cluster) {
+    if let Some(sticky) = cluster.sticky.as_mut().filter(|sticky| sticky.cookie.is_empty()) {
+        sticky.cookie = Sticky::cookie_of(&cluster.name);
+    }
 }
 
 /// `name`, or `name-2` and so on when that is taken.

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use crate::Bound;
 
 /// A cookie that brings a client back to its endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sticky {
-    /// Its name, a token.
+    /// Its name, a token; `tidegate_` and the name of the cluster, when the file gives none. Two clusters of one site with
+    /// the same would take each other's place.
     pub cookie: String,
     /// What it is signed with.
     pub secret: Secret,
@@ -19,9 +20,11 @@ pub struct Sticky {
     pub forward: bool,
 }
 
-impl Default for Sticky {
-    fn default() -> Self {
-        Self { cookie: "tidegate".into(), secret: Secret::Made, bound: None, forward: false }
+impl Sticky {
+    /// For a cookie that the file gives no name. It depends on nothing but the cluster's, so that cookies survive a reload
+    /// that adds others.
+    pub(crate) fn cookie_of(cluster: &str) -> String {
+        format!("tidegate_{cluster}")
     }
 }
 

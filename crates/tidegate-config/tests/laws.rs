@@ -47,6 +47,37 @@ fn routes_are_named_after_what_they_match_and_endpoints_on_the_spot_after_their_
 }
 
 #[test]
+fn each_cluster_has_a_cookie_of_its_own_unless_the_file_names_it() {
+    let text = "listen = ':80'\nto = 'a:1'\nsticky = true\n[[route]]\npath = '/api/'\nto = ['b:1']\n\
+        [[route]]\npath = '/web/'\nto = 'web'\n[[route]]\npath = '/shop/'\nto = 'shop'\n\
+        [cluster.web]\nendpoints = ['c:1']\n[cluster.shop]\nendpoints = ['d:1']\nsticky = { cookie = 'basket' }\n";
+    let config = parse(text).unwrap();
+    let cookies = config.clusters.iter().map(|cluster| cluster.sticky.as_ref().unwrap().cookie.as_str());
+    assert_eq!(cookies.collect::<Vec<_>>(), ["tidegate_api", "tidegate_default", "basket", "tidegate_web"]);
+    reads_back(&config);
+}
+
+/// On hosts of their own they do not meet, and routes to the same cluster share it.
+#[test]
+fn clusters_of_one_site_that_share_a_cookie_are_told_once() {
+    let remarks = |sticky: &str, hosts: [&str; 3]| {
+        let [web, api, more] = hosts;
+        let text = format!(
+            "listen = ':80'\nsticky = {sticky}\n[[route]]\n{web}\nto = 'web'\n\
+             [[route]]\n{api}\npath = '/api/'\nto = ['b:1']\n[[route]]\n{more}\npath = '/more/'\nto = 'web'\n\
+             [[route]]\n{more}\npath = '/other/'\nto = ['d:1']\n[cluster.web]\nendpoints = ['c:1']\n"
+        );
+        let (_, remarks) = Config::parse("test.toml", &text, &|_| None).unwrap();
+        remarks.iter().map(|remark| remark.title().to_owned()).collect::<Vec<_>>()
+    };
+    let (same, apart) = (["", "", ""], ["host = 'a.example'", "host = 'b.example'", "host = 'c.example'"]);
+    let shared = "two clusters of one site share the sticky cookie `own`";
+    assert_eq!(remarks("{ cookie = 'own' }", same), [shared]);
+    assert_eq!(remarks("{ cookie = 'own' }", apart), [shared], "the last two routes");
+    assert!(remarks("true", same).is_empty());
+}
+
+#[test]
 fn what_the_top_says_is_inherited_and_can_be_overridden() {
     let config = parse(RICH).unwrap();
     let forward = |name: &str| match &config.routes.iter().find(|route| route.name == name).unwrap().action {

@@ -99,7 +99,14 @@ pub(super) static STICKY: Table = Table {
         `HttpOnly; SameSite=Lax; Path=/`, and `Secure` for clients that came by https. One that no endpoint here made is \
         ignored and replaced; so is one whose endpoint is down.",
     keys: &[
-        key("cookie", Kind::Text("a cookie's name"), Value("\"tidegate\""), "\"app\"", "Its name."),
+        key(
+            "cookie",
+            Kind::Text("a cookie's name"),
+            Words("`tidegate_` and the name of the cluster"),
+            "\"app\"",
+            "Its name. Clusters of one site need different ones, or each replaces the other's: by default they have. \
+                Endpoints on the spot have the name of their route.",
+        ),
         key(
             "secret_file",
             Kind::Text("a file like \"/etc/tidegate/sticky.secret\""),

@@ -10,7 +10,7 @@ use crate::read::balance::{bound, token};
 use crate::walk::{Section, Walk, set};
 use crate::{Secret, Sticky};
 
-/// The `sticky` of a section; `None` when it says nothing.
+/// The `sticky` of a section; `None` when it says nothing. The name of its cookie is empty when the file gives none.
 pub(super) fn sticky(walk: &mut Walk, section: &Section<'_>) -> Option<Option<Sticky>> {
     let field = section.field("sticky")?;
     if field.is_refused() {
