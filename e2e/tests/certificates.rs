@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 use tidegate_testkit::proxy::program;
 use tidegate_testkit::tls::{Authority, Issued};
 use tidegate_testkit::{Endpoint, Proxy, Tidegate, eventually};
@@ -259,4 +260,32 @@ fn what_vouches_for_others_is_told_of_when_it_has_had_its_time() {
     assert!(!said.contains("mixed.pem") && !said.contains("fresh.crl"), "{said}");
     let said = proxy.output().all();
     assert!(!said.contains("mixed.pem holds") && !said.contains("fresh.crl should"), "{said}");
+}
+
+/// In place, as `cp -p` does of what is as old.
+fn overwrite(from: &Path, to: &Path) {
+    std::fs::write(to, std::fs::read(from).unwrap()).unwrap();
+    let then = UNIX_EPOCH + Duration::from_secs(1);
+    File::options().write(true).open(to).unwrap().set_modified(then).unwrap();
+}
+
+#[test]
+fn what_is_copied_over_a_file_with_its_times_is_a_change_though_it_is_as_long() {
+    let (authority, endpoint) = (Authority::new(), Endpoint::answering("hello"));
+    let live = authority.issue("live", &["app.test"]);
+    let length = |path: &Path| std::fs::metadata(path).unwrap().len();
+    let issued = std::iter::repeat_with(|| authority.issue("next", &["app.test"]));
+    let next = issued.take(1000).find(|next| length(&next.cert) == length(&live.cert)).unwrap();
+    let expected = next.der();
+    let pairs = [(&next.cert, &live.cert), (&next.key, &live.key)];
+    assert!(pairs.iter().all(|(from, to)| length(from) == length(to)));
+    for file in [&live.cert, &live.key] {
+        overwrite(file, file);
+    }
+    let proxy = https(&endpoint, &[&live]);
+    assert_ne!(leaf(&authority, &proxy), expected);
+    for (from, to) in pairs {
+        overwrite(from, to);
+    }
+    eventually("the new certificate is shown", || leaf(&authority, &proxy) == expected);
 }

@@ -87,14 +87,57 @@ impl<T> Watched<T> {
 
 /// What tells files from what they were before, without reading them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Vec<Option<[i64; 4]>>);
+struct Stamp(Vec<Option<[i64; 7]>>);
 
 impl Stamp {
     fn of(paths: &[PathBuf]) -> Self {
         let facts = |path: &Path| {
             let found = std::fs::metadata(path).ok()?; // of what a link leads to: links are how tools swap files
-            Some([found.ino().cast_signed(), found.size().cast_signed(), found.mtime(), found.mtime_nsec()])
+            Some([
+                found.dev().cast_signed(),
+                found.ino().cast_signed(),
+                found.size().cast_signed(),
+                found.mtime(),
+                found.mtime_nsec(),
+                // Whoever copies a file with its times (`cp -p`) sets the one above, but nobody this one.
+                found.ctime(),
+                found.ctime_nsec(),
+            ])
         };
         Self(paths.iter().map(|path| facts(path)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
+    /// In place, as `cp -p` does of what is as long and as old.
+    fn overwrite(path: &Path, contents: &str) {
+        std::fs::write(path, contents).unwrap();
+        let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    }
+
+    #[test]
+    fn what_is_overwritten_in_place_and_is_as_long_and_as_old_is_read_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("app.pem");
+        overwrite(&path, "one");
+        let read = || Ok(std::fs::read_to_string(&path).unwrap());
+        let mut watched = Watched::new([&path], read).unwrap();
+        let changed = || {
+            let found = std::fs::metadata(&path).unwrap();
+            (found.ctime(), found.ctime_nsec())
+        };
+        let before = changed();
+        while changed() == before {
+            overwrite(&path, "two"); // the clock of files moves in steps
+        }
+        assert_eq!(watched.refresh(read), Some(Change::Replaced));
+        assert_eq!(watched.held, "two");
+        assert_eq!(watched.refresh(read), None, "once");
     }
 }
