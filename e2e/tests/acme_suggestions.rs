@@ -1,5 +1,6 @@
 //! An authority that says when it would like to be asked again: for a certificate that it refused, and for the next one
-//! (RFC 9773), which `pebble` of Debian does not. Tidegate stands before it, and what it cannot answer goes to an endpoint of ours.
+//! (RFC 9773), which `pebble` of Debian does not; and one that sends something else than a certificate. Tidegate stands before it, and
+//! what it cannot answer goes to an endpoint of ours.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_testkit::pebble::Pebble;
-use tidegate_testkit::tls::TlsClient;
+use tidegate_testkit::tls::{Authority, TlsClient};
 use tidegate_testkit::{Endpoint, Port, Proxy, Script, Then, Tidegate, Visit, eventually};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -106,16 +107,19 @@ fn status(proxy: &Proxy) -> Value {
 fn before(pebble: &Pebble, paths: &[&str], oracle: &Endpoint) -> Proxy {
     let to = oracle.address();
     let own = paths.iter().map(|path| format!("[[route]]\npath = \"{path}\"\nto = \"{to}\"\n"));
+    Tidegate::with(own.collect::<String>() + &authority_alone(pebble)).start()
+}
+
+/// The same without the endpoint.
+fn authority_alone(pebble: &Pebble) -> String {
     let authority = pebble.authority();
-    Tidegate::with(format!(
-        "{}[[route]]\nto = \"https://{}\"\ntls = {{ ca = '{}' }}\n\
+    format!(
+        "[[route]]\nto = \"https://{}\"\ntls = {{ ca = '{}' }}\n\
          [[listener]]\nbind = \"{{listen}}\"\ntls = {{ {} }}\n",
-        own.collect::<String>(),
         pebble.address(),
         authority.cert().display(),
         authority.issue("front", &["127.0.0.1"]).keys(),
-    ))
-    .start()
+    )
 }
 
 /// Whoever wants a certificate from there.
@@ -276,6 +280,70 @@ fn an_authority_that_was_down_and_loses_its_thread_has_refused_nothing() {
     });
     let next = status(&proxy)["acme"]["next_order"].as_i64().unwrap() - now();
     assert!((0..=19).contains(&next), "{next}");
+}
+
+/// What comes in the place of a certificate (RFC 8555 §7.4.2).
+fn page(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn what_cannot_be_used_is_a_failure_and_the_certificate_before_is_kept() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+    pebble.start();
+    let own = Authority::new();
+    let pem = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let old = own.issue_for_days("old", &["app.test"], -70..=20);
+    let file = folder.path().join("certificates/app.test.pem");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let kept = pem(&old.cert) + &pem(&old.key);
+    std::fs::write(&file, &kept).unwrap();
+    let said = Arc::new(Mutex::new(page("<html>502</html>")));
+    let saying = Arc::clone(&said);
+    let oracle = Endpoint::start(Script::new(move |visit| {
+        visit.read_body();
+        visit.write(saying.lock().unwrap().clone());
+        Then::KeepAlive
+    }));
+    let (front, app) = (before(&pebble, &["/certZ/"], &oracle), Endpoint::answering("hello"));
+    let (plain, tls) = (plain.address(), tls.address());
+    let mut proxy = site(&["app.test"], &app, [plain, tls], folder.path(), &front, &pebble);
+    let failed = |proxy: &Proxy, failures: usize, words: &str| {
+        eventually("it has failed", || {
+            let one = status(proxy);
+            let problem = one["problem"].as_str().unwrap_or_default();
+            one["acme"]["failures_in_a_row"] == failures
+                && one["acme"]["state"] == "waiting"
+                && problem.contains("gave no certificate that can be used")
+                && problem.contains(words)
+        });
+        assert_eq!(pem(&file), kept);
+    };
+    failed(&proxy, 1, "holds no certificate");
+    proxy.output().wait_for_stderr(&["no new certificate for app.test; the one before is kept"]);
+    assert_eq!(oracle.request_count(), 3, "it is fetched again before another one is ordered");
+    let orders = |outcome| proxy.metrics().sum("tidegate_acme_orders_total", &[("outcome", outcome)]);
+    assert!(orders("obtained") < 0.5 && orders("failed") > 0.5);
+
+    let other = own.issue("other", &["other.test"]);
+    *said.lock().unwrap() = page(&pem(&other.cert));
+    proxy.signal(Signal::HUP);
+    for _ in 0..20 {
+        assert!(status(&proxy)["problem"].is_string(), "a reload does not hide it");
+    }
+    failed(&proxy, 2, "is for other.test, and not for app.test");
+    proxy.kill();
+    proxy.restart();
+    assert_eq!(own.client().connect(tls, "app.test").unwrap().leaf(), old.der(), "kept over a restart");
+    failed(&proxy, 1, "other.test");
+
+    front.reload(&authority_alone(&pebble));
+    eventually("the authority is well again", || {
+        proxy.signal(Signal::HUP);
+        status(&proxy)["acme"]["state"] == "fresh"
+    });
+    assert_ne!(pem(&file), kept);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::folder::Folder;
 use crate::reading::{CERTIFICATE_MAX, read_file};
 use crate::schedule::ASKED_MAX;
 use instant_acme::{
+use crate::worth;
     Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
     Identifier, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy,
 };
@@ -25,6 +26,10 @@ use tokio::sync::Mutex;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// RFC 8555 §6.6: whoever asks too often is told so, with whatever it asks for.
+/// What has been signed is fetched so often, and as many seconds lie between as it was fetched before: it counts, and another order
+/// counts again.
+const FETCHES: u64 = 3;
+
 const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
 
 /// How long at most everybody's orders wait when one was too many. RFC 8555 §6.6: it is told when that very order may be tried again,
@@ -56,6 +61,9 @@ pub enum AcmeError {
     #[error("the authority cannot be reached: {0}")]
     Unreachable(String),
 }
+    /// It has signed one, and that counts there.
+    #[error("the authority gave no certificate that can be used: {0}")]
+    Unusable(String),
 
 /// Which authority, and what it and we agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -269,8 +277,25 @@ impl Authority {
         drop(shown);
         ready?;
         let key = order.finalize().await.map_err(|error| self.said(error))?;
-        let chain = order.poll_certificate(&retries()).await.map_err(|error| self.said(error))?;
-        Ok((format!("{chain}\n{key}"), left))
+        let mut fetched = self.fetch(&mut order, host, &key).await;
+        for before in 1..FETCHES {
+            if matches!(fetched, Err(AcmeError::Unusable(_))) {
+                tokio::time::sleep(Duration::from_secs(before)).await;
+                fetched = self.fetch(&mut order, host, &key).await;
+            }
+        }
+        Ok((fetched?, left))
+    }
+
+    /// What the authority has signed, with its key, if it can be used.
+    async fn fetch(&self, order: &mut Order, host: &str, key: &str) -> Result<String, AcmeError> {
+        let chain = order.poll_certificate(&retries()).await.map_err(|error| match self.said(error) {
+            AcmeError::Unreachable(why) => AcmeError::Unusable(why),
+            said => said,
+        })?;
+        let pem = format!("{chain}\n{key}");
+        let looked = worth::look(&chain, &pem, host, (self.clock)());
+        looked.map(|_| pem).map_err(|unfit| AcmeError::Unusable(unfit.to_string()))
     }
 
     /// Shows what the authority wants to see, until it has seen it. Records that it put into the DNS are in `records`.

@@ -16,6 +16,7 @@ mod internal; // an authority of our own
 mod reading; // files that people name
 mod schedule; // when to ask for the next one, and when to ask again
 
+mod worth; // what an authority gave, before it is kept
 pub use authority::{AcmeError, Authority, Clock, Suggestion, Terms};
 pub use caller::{RootError, look_at_root};
 pub use challenge::{Answer, Answers, ChallengeKind, Proof};

@@ -29,8 +29,8 @@ pub struct Pause {
 
 impl Failures {
     /// After one more. Doubling from a second while nobody answers, up to an hour; and four times as long each time from a quarter
-    /// of a minute when the authority said no, up to six hours, because authorities count those: Let's Encrypt allows five
-    /// failures an hour for each host, and this makes four in the first. Never less than the authority asks for. `chance`, from 0
+    /// of a minute when the authority said no, or signed what is of no use, up to six hours, because authorities count those:
+    /// Let's Encrypt allows five failures an hour for each host, and this makes four in the first. Never less than the authority asks for. `chance`, from 0
     /// to 1, keeps many that failed at once from coming back at once.
     pub fn pause(&mut self, error: &AcmeError, chance: f64) -> Pause {
         if let AcmeError::Resting { left, .. } = error {
@@ -41,6 +41,7 @@ impl Failures {
             AcmeError::Refused { retry_after, .. } => {
                 (&mut self.refused, 15, 4_u32, Duration::from_hours(6), *retry_after)
             }
+            AcmeError::Unusable(_) => (&mut self.refused, 15, 4, Duration::from_hours(6), None),
             AcmeError::Dns(_) => (&mut self.dns, 15, 2, Duration::from_hours(1), None),
             AcmeError::Folder(_)
             | AcmeError::Forgetful(_)
@@ -49,7 +50,7 @@ impl Failures {
         };
         *count = count.saturating_add(1);
         let grown = Duration::from_secs(first).saturating_mul(factor.saturating_pow(*count - 1));
-        if matches!(error, AcmeError::Refused { .. } | AcmeError::Dns(_)) {
+        if matches!(error, AcmeError::Refused { .. } | AcmeError::Unusable(_) | AcmeError::Dns(_)) {
             self.unreachable = 0;
         }
         // By a quarter more or less, and all of it within the longest.
@@ -111,6 +112,14 @@ mod tests {
         assert_eq!(after(gone()), 1, "it was there in between");
         assert_eq!(after(AcmeError::Forgetful(String::new())), 2);
         assert_eq!(after(refused(None)), 60, "it counts over an outage");
+    }
+
+    #[test]
+    fn what_was_signed_in_vain_counts_as_what_was_refused() {
+        let mut failures = Failures::default();
+        let mut after = |error: AcmeError| failures.pause(&error, 0.5).whole.as_secs();
+        let useless = || AcmeError::Unusable(String::new());
+        assert_eq!([after(useless()), after(refused(None)), after(useless())], [15, 60, 240]);
     }
 
     #[test]

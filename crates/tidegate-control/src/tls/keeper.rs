@@ -178,7 +178,7 @@ impl Kept {
                 certificate,
                 names: held.map(|held| held.names.clone()).unwrap_or_default(),
                 validity: held.map(|held| held.validity),
-                problem: item.watched.problem.clone().or(refused),
+                problem: refused.or_else(|| item.watched.problem.clone()),
                 lapses: Vec::new(),
                 source: match &item.made {
                     Some(_) => "internal",

@@ -193,11 +193,11 @@ impl Stock {
         if let Some(known) = self.certificates.iter().position(|item| item.files == *files) {
             return Ok(known);
         }
-        let read = || match load_awaited(files, is_awaited) {
-            Err(_) if is_awaited => Ok(None), // a new one will come
-            read => read,
+        let paths = [&files.cert, &files.key];
+        let watched = match Watched::new(paths, || load_awaited(files, is_awaited)) {
+            Err(problem) if is_awaited => Watched::awaiting(paths, &problem), // a new one will come
+            read => read?,
         };
-        let watched = Watched::new([&files.cert, &files.key], read)?;
         self.certificates.push(Item { files: files.clone(), watched, made: None });
         Ok(self.certificates.len() - 1)
     }

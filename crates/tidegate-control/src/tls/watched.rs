@@ -47,6 +47,18 @@ impl Touched {
     }
 }
 
+impl<T> Watched<Option<T>> {
+    /// Of files that something usable is still awaited in.
+    pub(super) fn awaiting<'a>(
+        paths: impl IntoIterator<Item = &'a PathBuf>,
+        problem: &CertificateError,
+    ) -> Self {
+        let paths: Vec<_> = paths.into_iter().cloned().collect();
+        let stamp = Stamp::of(&paths);
+        Self { held: None, problem: Some(problem.to_string()), paths, stamp }
+    }
+}
+
 impl<T> Watched<T> {
     pub(super) fn new<'a>(
         paths: impl IntoIterator<Item = &'a PathBuf>,
