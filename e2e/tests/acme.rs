@@ -1,7 +1,7 @@
 //! Certificates that an authority hands out by itself: `pebble`, a real one for tests.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -191,6 +191,71 @@ fn a_life_that_is_shorter_than_a_minute_is_renewed_in_time() {
     let proxy = site.proxy("");
     let obtained = || proxy.metrics().sum("tidegate_acme_orders_total", &[("outcome", "obtained")]);
     eventually("another one has come", || obtained() > 1.5);
+}
+
+#[test]
+fn what_is_kept_and_makes_no_sense_is_told_of_until_another_has_come_and_a_reload_does_not_hide_it() {
+    let mut site = Site::new();
+    std::fs::create_dir_all(site.certificate().parent().unwrap()).unwrap();
+    std::fs::write(site.certificate(), "<html>502</html>").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (asked, never) = (site.pebble.address().to_string(), silent.local_addr().unwrap().to_string());
+    let config = site.config("").replace(&asked, &never);
+    let proxy = Tidegate::with(&config).start();
+    let is_told =
+        || status(&proxy)["problem"].as_str().is_some_and(|problem| problem.contains("holds no certificate"));
+    assert!(is_told());
+    proxy.reload(&config);
+    eventually("it is read again", || proxy.admin("/status").text().contains("\"generation\":2"));
+    assert!(is_told());
+    site.pebble.start();
+    proxy.reload(&site.config(""));
+    site.wait_for_certificate(&proxy);
+    assert!(status(&proxy)["problem"].is_null());
+}
+
+#[test]
+fn a_certificate_of_another_authority_is_replaced_and_put_back_when_its_own_is_wanted_again() {
+    let mut site = Site::new();
+    let mut production = Pebble::looking_at(site.plain.address().port(), site.tls.address().port());
+    site.pebble.start();
+    production.start();
+    let mut proxy = site.proxy("");
+    site.wait_for_certificate(&proxy);
+    let obtained =
+        |proxy: &Proxy| proxy.metrics().sum("tidegate_acme_orders_total", &[("outcome", "obtained")]);
+    let stored = || std::fs::read(site.certificate()).unwrap();
+    let staged = stored();
+
+    // As it was kept before there were notes: of whoever is asked now.
+    let note = site.certificate().with_extension("from");
+    proxy.kill();
+    std::fs::remove_file(&note).unwrap();
+    proxy.restart();
+    eventually("a note is written", || note.exists() && acme(&proxy)["state"] == "fresh");
+    assert_eq!(stored(), staged);
+    assert!(obtained(&proxy) < 0.5 && !proxy.output().all().contains("another"));
+
+    let staging = site.config("");
+    let switched = staging.replace(&site.pebble.keys(), &production.keys());
+    proxy.reload(&switched);
+    let said = format!(
+        "app.test gets another certificate, as the one before was given by another authority, https://{}/dir",
+        site.pebble.address()
+    );
+    proxy.output().wait_for_stderr(&[&said]);
+    let clients = [site.pebble.client(), production.client()];
+    let is_shown = |of: usize| clients[of].connect(site.tls.address(), "app.test").is_ok();
+    eventually("the other one is shown", || is_shown(1) && acme(&proxy)["state"] == "fresh");
+    assert!((obtained(&proxy) - 1.0).abs() < 0.1);
+    let given = stored();
+
+    for (config, client, expected) in [(&staging, 0, &staged), (&switched, 1, &given)] {
+        proxy.reload(config);
+        eventually("the one of before is back", || is_shown(client) && acme(&proxy)["state"] == "fresh");
+        assert_eq!(stored(), *expected);
+    }
+    assert!((obtained(&proxy) - 1.0).abs() < 0.1, "nobody was asked for it");
 }
 
 #[test]

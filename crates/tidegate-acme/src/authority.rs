@@ -6,10 +6,11 @@ use crate::challenge::{Answer, ChallengeKind, Proof};
 use crate::distrust;
 use crate::dns::{DnsError, Standing, Withdrawals};
 use crate::folder::Folder;
+use crate::origin::Origin;
 use crate::reading::{CERTIFICATE_MAX, read_file};
 use crate::schedule::ASKED_MAX;
-use instant_acme::{
 use crate::worth;
+use instant_acme::{
     Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
     Identifier, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy,
 };
@@ -25,11 +26,11 @@ use tokio::sync::Mutex;
 /// How long an authority may take to look at what is shown, and to sign.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// RFC 8555 §6.6: whoever asks too often is told so, with whatever it asks for.
 /// What has been signed is fetched so often, and as many seconds lie between as it was fetched before: it counts, and another order
 /// counts again.
 const FETCHES: u64 = 3;
 
+/// RFC 8555 §6.6: whoever asks too often is told so, with whatever it asks for.
 const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";
 
 /// How long at most everybody's orders wait when one was too many. RFC 8555 §6.6: it is told when that very order may be tried again,
@@ -60,10 +61,10 @@ pub enum AcmeError {
     Resting { why: String, left: Duration },
     #[error("the authority cannot be reached: {0}")]
     Unreachable(String),
-}
     /// It has signed one, and that counts there.
     #[error("the authority gave no certificate that can be used: {0}")]
     Unusable(String),
+}
 
 /// Which authority, and what it and we agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -150,8 +151,22 @@ impl Authority {
             *account = Some(known); // else the directory is asked for again: what it says may have changed
         }
         let (pem, left) = obtained?;
-        Folder::write(&self.folder.certificate(host), pem.as_bytes()).map_err(AcmeError::Folder)?;
+        self.origin(host).keep(pem.as_bytes()).map_err(AcmeError::Folder)?;
         Ok(left)
+    }
+
+    fn origin<'a>(&'a self, host: &'a str) -> Origin<'a> {
+        Origin { folder: &self.folder, directory: &self.terms.directory, host }
+    }
+
+    /// The directory of the authority that has given the certificate for `host` that is in the folder, if that is another one.
+    pub fn other(&self, host: &str) -> Option<String> {
+        self.origin(host).other()
+    }
+
+    /// Whether there is one of its own from before, which is then in the folder again.
+    pub fn puts_back(&self, host: &str) -> bool {
+        self.origin(host).put_back((self.clock)())
     }
 
     /// Waits until what orders have shown that were given up is taken away.
@@ -185,8 +200,11 @@ impl Authority {
         }
     }
 
-    /// What the authority knows the certificate in the folder by, if there is one (RFC 9773 §4.1).
+    /// What the authority knows the certificate in the folder by, if there is one that it gave (RFC 9773 §4.1).
     fn identifier(&self, host: &str) -> Option<CertificateIdentifier<'static>> {
+        if self.other(host).is_some() {
+            return None;
+        }
         let kept = read_file(&self.folder.certificate(host), CERTIFICATE_MAX).ok()?;
         let certificate = CertificateDer::from_pem_slice(&kept).ok()?;
         CertificateIdentifier::try_from(&certificate).ok().map(CertificateIdentifier::into_owned)

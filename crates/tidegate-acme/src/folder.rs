@@ -19,6 +19,11 @@ impl Folder {
         self.0.join("certificates").join(format!("{}.pem", file_name(host)))
     }
 
+    /// The same of an authority that is not asked for now.
+    pub(crate) fn aside(&self, directory: &str, host: &str) -> PathBuf {
+        self.0.join("aside").join(place(directory)).join(format!("{}.pem", file_name(host)))
+    }
+
     /// An authority of our own: its certificate and its key.
     pub(crate) fn authority(&self) -> PathBuf {
         self.0.join("authority.pem")
@@ -31,8 +36,7 @@ impl Folder {
 
     /// The account at the authority with this directory.
     pub(crate) fn account(&self, directory: &str) -> PathBuf {
-        let place = directory.trim_start_matches("https://");
-        self.0.join("accounts").join(format!("{}.json", file_name(place)))
+        self.0.join("accounts").join(format!("{}.json", place(directory)))
     }
 
     /// Replaces a file whole.
@@ -59,6 +63,10 @@ fn stage(path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
     file.write_all(contents)?;
     file.sync_all()?;
     Ok(staged)
+}
+
+fn place(directory: &str) -> String {
+    file_name(directory.trim_start_matches("https://"))
 }
 
 /// Letters that mean nothing to a file system.
@@ -90,5 +98,7 @@ mod tests {
         assert_eq!(folder.certificate("../../etc/x").to_str(), Some("/state/certificates/_.._etc_x.pem"));
         let account = folder.account("https://ca.test:14000/dir");
         assert_eq!(account.to_str(), Some("/state/accounts/ca.test_14000_dir.json"));
+        let aside = folder.aside("https://../dir", "*.test");
+        assert_eq!(aside.to_str(), Some("/state/aside/_dir/_.test.pem"));
     }
 }

@@ -13,10 +13,11 @@ mod distrust; // why its own certificate is not believed
 mod dns; // records, and whoever can change a zone
 mod folder; // where it is kept
 mod internal; // an authority of our own
+mod origin; // who gave the certificates in it
 mod reading; // files that people name
 mod schedule; // when to ask for the next one, and when to ask again
-
 mod worth; // what an authority gave, before it is kept
+
 pub use authority::{AcmeError, Authority, Clock, Suggestion, Terms};
 pub use caller::{RootError, look_at_root};
 pub use challenge::{Answer, Answers, ChallengeKind, Proof};

@@ -4,7 +4,7 @@
 use super::age::Validity;
 use super::keeper::{Keeper, now};
 use super::progress::Progress;
-use super::renewal::Renewal;
+use super::renewal::{Due, Renewal};
 use crate::chance;
 use crate::overview::Overview;
 use crate::state::state_folder;
@@ -156,21 +156,23 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
     let mut in_a_row = Failures::default();
     loop {
         let validity = keeper.validity(file);
-        if let Some(validity) = validity {
-            consult(&mut renewal, validity, &wanted, &authority).await;
+        let other = validity.and_then(|_| authority.other(&wanted.host));
+        if other.is_some() && authority.puts_back(&wanted.host) {
+            keeper.look(&overview, &voice);
+            continue;
         }
-        let due = renewal.due(validity);
+        let own = validity.filter(|_| other.is_none());
+        if let Some(own) = own {
+            consult(&mut renewal, own, &wanted, &authority).await;
+        }
+        let due = renewal.due(own);
         if now() < due.at {
             keeper.stands(file, Progress::fresh(due), &overview);
             tokio::time::sleep(renewal.looks_again_after()).await;
             continue;
         }
-        if due.is_suggested && failures == 0 {
-            let page = renewal.why().map(|page| format!(": {page}")).unwrap_or_default();
-            voice.note(format_args!(
-                "{} gets another certificate, as its authority suggests{page}",
-                wanted.host
-            ));
+        if let Some(reason) = reason(other.as_deref(), due, &renewal).filter(|_| failures == 0) {
+            voice.note(format_args!("{} gets another certificate, {reason}", wanted.host));
         }
         keeper.stands(file, Progress::asking(failures, why.as_deref()), &overview);
         let asked = authority.obtain(&wanted.host, wanted.proof(failures, &answers)).await;
@@ -211,6 +213,15 @@ async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surround
             }
         }
     }
+}
+
+/// Why a certificate is replaced that would still do.
+fn reason(other: Option<&str>, due: Due, renewal: &Renewal) -> Option<String> {
+    if let Some(other) = other {
+        return Some(format!("as the one before was given by another authority, {other}"));
+    }
+    let page = renewal.why().map(|page| format!(": {page}")).unwrap_or_default();
+    due.is_suggested.then(|| format!("as its authority suggests{page}"))
 }
 
 /// Until it is over, or somebody wants it sooner; but what the authority asks for is not cut short.
