@@ -128,6 +128,10 @@ enum Chooser {
     RoundRobin(RoundRobin),
 }
 
+/// Each that is back after most were away has so many others looked for: they are all found in a few steps, and where they are not back,
+/// few requests are spent on that.
+const SOUGHT: usize = 4;
+
 impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
     /// are the same.
@@ -392,6 +396,16 @@ impl Balancer {
         }
     }
 
+    /// One that could not be connected to is back. Where most could not, what kept them away may have been the same for all: then some
+    /// of the others are tried now, and not when their marks end, so that those who are back first do not have the requests of all until then.
+    fn look_for_more(&self, back: usize, now: Moment) {
+        let open = self.seats.iter().filter(|seat| seat.state.is_open(now)).count();
+        if 2 * open <= self.seats.len() {
+            let others = self.seats.iter().cycle().skip(back + 1).take(self.seats.len());
+            others.filter(|seat| seat.state.hasten_trial(now)).take(SOUGHT).for_each(drop);
+        }
+    }
+
     /// What the end of an attempt tells about its endpoint.
     pub(crate) fn learn(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
         let state = &lease.endpoint().state;
@@ -399,7 +413,11 @@ impl Balancer {
         let failed = failure.is_some();
         match ended {
             Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
-            Ended::Answered { .. } => state.connect_proven(),
+            Ended::Answered { .. } => {
+                if state.connect_proven() {
+                    self.look_for_more(lease.index(), now);
+                }
+            }
             Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
         }
         if let Some(learner) = &self.learner {

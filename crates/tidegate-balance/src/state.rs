@@ -440,16 +440,25 @@ impl EndpointState {
         &self.learned.published
     }
 
-    /// An answer is proof that connecting works.
-    pub(crate) fn connect_proven(&self) {
+    /// An answer is proof that connecting works. `true`: that it did not was believed until now.
+    pub(crate) fn connect_proven(&self) -> bool {
         // Looking first keeps the cache line shared in the common case.
         if self.connect_failures_in_a_row() != 0 {
             self.live.connect_failures_in_a_row.store(0, Relaxed);
         }
-        if self.remarks() & MARKED != 0 {
+        let was_marked = self.remarks() & MARKED != 0;
+        if was_marked {
             self.remark(MARKED, false);
             self.learned.rejoin();
         }
+        was_marked
+    }
+
+    /// The trial that ends a mark by connects, if it has one, is due now. `false`: it was, or has just begun.
+    pub(crate) fn hasten_trial(&self, now: Moment) -> bool {
+        let Some(mark) = self.connect_mark().filter(|mark| mark & !SLOW > now.0) else { return false };
+        let sooner = mark_at(now, mark & SLOW);
+        self.live.connect_mark.compare_exchange(mark, sooner, Relaxed, Relaxed).is_ok()
     }
 
     /// Counts a failed connect and marks the endpoint when there were enough in a row.

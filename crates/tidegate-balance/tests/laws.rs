@@ -165,6 +165,22 @@ proptest! {
     }
 
     #[test]
+    fn when_all_are_back_who_was_found_first_is_not_left_alone(algorithm in any_algorithm(), endpoints in 2_usize..40) {
+        let balancer = cluster(algorithm, &vec![1; endpoints]);
+        (0..endpoints).for_each(|index| fail_connects(&balancer, index, Duration::ZERO));
+        for random in 0..1_000_u64 {
+            let random = random.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let lease = balancer.pick(&pick(MS, random, &[])).unwrap();
+            lease.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, Moment(MS));
+        }
+        let may_be_picked = |state: &tidegate_balance::EndpointState| state.trial_due().is_none_or(|due| due <= Moment(MS));
+        let open = balancer.endpoints().iter().filter(|endpoint| may_be_picked(&endpoint.state)).count();
+        // `first` has no use for any but the first.
+        let is_enough = 2 * open > endpoints || (open > 4 && matches!(algorithm, Algorithm::First { .. }));
+        prop_assert!(is_enough, "{open} of {endpoints}");
+    }
+
+    #[test]
     fn when_every_connect_is_refused_each_endpoint_is_tried_and_then_all_are_down(algorithm in any_algorithm()) {
         let balancer = cluster(algorithm, &[1, 2, 3]);
         (0..3).for_each(|index| fail_connects(&balancer, index, Duration::ZERO));

@@ -243,6 +243,32 @@ fn half_of_a_fleet_that_breaks_in_one_moment_is_left_all_the_same() {
     }
 }
 
+/// Nobody could be connected to, and those who are back first are not to have all requests until the others are tried.
+#[test]
+fn after_all_have_refused_connects_for_a_moment_all_are_used_again_at_once() {
+    let settings = "load = 0.7\nwork = [{ mean = '10ms' }]\nwarm_up = '20500ms'\nlasts = '30s'";
+    let endpoints =
+        "count = 20\nslots = 4\nfails = { part = 1, how = 'refused', from = '20s', until = '20500ms' }";
+    for seed in [61, 62, 63] {
+        let (adaptive, least) = run(&lab(settings, endpoints), seed);
+        let (adaptive, least) = (adaptive.latency_ms.mean, least.latency_ms.mean);
+        println!("mean ms: adaptive {adaptive:.1}, least request {least:.1}");
+        assert!(adaptive < 13.0 && least < 13.0);
+    }
+}
+
+/// With a request now and then, each comes when the next trial is due.
+#[test]
+fn an_endpoint_that_refuses_connects_gets_no_more_than_its_part_of_few_requests() {
+    let settings = "rate = 0.1\nwork = [{ mean = '50ms' }]\nwarm_up = '60s'\nlasts = '3600s'";
+    let endpoints = "count = 3\n[[endpoints]]\nfails = { part = 1, how = 'refused' }";
+    for seed in [71, 72] {
+        let failed = run(&lab(settings, endpoints), seed).0.errors();
+        println!("failed: {failed:.3}");
+        assert!(failed < 0.28);
+    }
+}
+
 #[test]
 fn an_error_rate_that_all_share_ejects_nobody() {
     for (count, seed) in [(4_u32, 31), (20, 32)] {

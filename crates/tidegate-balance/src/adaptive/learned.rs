@@ -260,7 +260,10 @@ impl Learned {
         }
         mind.errors.learn(matches!(evidence, Evidence::Failure), elsewhere, now);
         self.publish_errors(&mind.errors);
-        let Evidence::Success { latency, load, silence } = evidence else { return Lesson::Fits };
+        let Evidence::Success { latency, load, silence } = evidence else {
+            mind.end_failed_probe(state, now);
+            return Lesson::Fits;
+        };
         let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
         mind.gaps.learn(silence);
         self.published.silence.set(mind.gaps.age());
@@ -358,6 +361,16 @@ impl Mind {
             return;
         }
         standing.probe.store(moment_of_probe(now + self.backoff), Relaxed);
+    }
+
+    /// It has told nothing of how slow the endpoint is. One that went to explore has found that it fails, which is priced.
+    fn end_failed_probe(&mut self, state: &EndpointState, now: Moment) {
+        let probe = state.standing().probe.load(Relaxed);
+        if probe & PROBING == 0 {
+            return;
+        }
+        let is_slow = probe & EXPLORING == 0;
+        self.plan_probe(state, is_slow, Lesson::Fits, now);
     }
 }
 
