@@ -352,26 +352,45 @@ fn an_answer_is_whole_though_its_endpoint_says_goodbye_and_closes_behind_it() {
     }
 }
 
-/// One that declines what it said it would take is not asked first for long, and the other one is asked instead.
-#[test]
-fn what_is_declined_is_asked_elsewhere() {
-    let well = Http2Endpoint::start(100);
-    let declines = Endpoint::start(Script::on_accept(|wire: &mut Wire| {
+/// Resets the stream of every request, with this code.
+fn resets_all(code: u32) -> Endpoint {
+    Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
         let _ = wire.exactly(raw::PREFACE.len());
         let _ = wire.write(&raw::settings(&[]));
         while let Ok(head) = wire.exactly(9) {
             let _ = wire.exactly(usize::from(u16::from_be_bytes([head[1], head[2]])));
             if head[3] == raw::kind::HEADERS {
                 let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-                let _ = wire.write(&raw::reset(stream, raw::code::REFUSED_STREAM));
+                let _ = wire.write(&raw::reset(stream, code));
             }
         }
         Then::Close
-    }));
+    }))
+}
+
+/// One that declines what it said it would take is not asked first for long, and the other one is asked instead.
+#[test]
+fn what_is_declined_is_asked_elsewhere() {
+    let (well, declines) = (Http2Endpoint::start(100), resets_all(raw::code::REFUSED_STREAM));
     let to = [well.address().to_string(), declines.address()];
     let proxy = Tidegate::with(format!("to = {to:?}\nendpoint_http2 = true\nworkers = 1\n")).start();
     for _ in 0..200 {
         assert_eq!(proxy.get("/").status, 200);
+    }
+}
+
+/// Whatever brings the request there first, and though the connection that it was reset on stands.
+#[test]
+fn what_is_reset_is_asked_elsewhere() {
+    let (well, resets) = (Http2Endpoint::start(100), resets_all(raw::code::INTERNAL_ERROR));
+    let to = [well.address().to_string(), resets.address()];
+    let by_key = "balance = { algorithm = 'hash', key = { header = 'X-User' } }\nretry = { budget = 'off' }";
+    let proxy =
+        Tidegate::with(format!("to = {to:?}\nendpoint_http2 = true\nworkers = 1\n{by_key}\n")).start();
+    let mut client = proxy.client();
+    for user in 0..100 {
+        client.send(format!("GET / HTTP/1.1\r\nHost: app.test\r\nX-User: {user}\r\n\r\n"));
+        assert_eq!(client.reply().status, 200, "of user {user}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tidegate_testkit::http2::{Http2Client, exchange};
 use tidegate_testkit::process::limit_descriptors;
 use tidegate_testkit::{Client, Endpoint, Gate, Gone, Script, Tidegate, eventually};
 
@@ -191,6 +192,50 @@ fn waiting_for_a_connection_is_not_charged_to_the_endpoint() {
     // One answer took as long as the gate was shut, the other next to nothing.
     let whole = proxy.metrics().sum("tidegate_request_duration_seconds_sum", &[]);
     assert!(endpoints_time < whole * 0.75, "{endpoints_time} s of {whole} s are charged to the endpoint");
+}
+
+/// Its request reaches nobody, and the next one in the line has its place.
+#[test]
+fn a_client_that_leaves_while_it_waits_for_a_connection_leaves_no_trace() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let endpoint = Endpoint::start(Script::new(move |visit| {
+        if visit.request().target == "/first" {
+            held.pass();
+        }
+        visit.answer("x")
+    }));
+    let config = format!(
+        "workers = 1\ntimeout.connect = \"1m\"\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{:?}]\n\
+         limit = {{ upstream_connections = 1, pending_requests = 1 }}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let pending = || proxy.metrics().sum("tidegate_cluster_pending_requests", &[]);
+    let mut first = proxy.client();
+    first.send("GET /first HTTP/1.1\r\nHost: test\r\n\r\n");
+    endpoint.wait_for_requests(1);
+    let mut leaves = proxy.client();
+    leaves.send("GET /leaves HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("it waits", || pending() > 0.5);
+    leaves.reset();
+    eventually("it has left", || pending() < 0.5);
+    let client = Http2Client::clear(proxy.address());
+    client.run(async {
+        let request = Http2Client::request("POST", "test", "/leaves");
+        let leaves = tokio::spawn(exchange(client.sender(), request, Some(vec![7; 65_535].into()), None));
+        eventually("it waits", || pending() > 0.5);
+        leaves.abort();
+        eventually("it has left", || pending() < 0.5);
+    });
+    let mut last = proxy.client();
+    last.send("GET /last HTTP/1.1\r\nHost: test\r\n\r\n");
+    eventually("it waits", || pending() > 0.5);
+    gate.open();
+    assert_eq!((first.reply().status, last.reply().status), (200, 200));
+    let targets: Vec<_> = endpoint.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/first", "/last"]);
+    proxy.wait_for_metric("tidegate_failures_total", &[("cause", "client_gone"), ("stage", "connect")], 2.0);
 }
 
 #[test]

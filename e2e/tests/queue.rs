@@ -297,18 +297,23 @@ fn requests_of_http2_with_bodies_wait_like_all_others_and_may_leave() {
     let (endpoint, gate) = gated();
     let proxy = Tidegate::with(one_at_a_time(&endpoint, "")).start();
     let mut holding = hold(&proxy, &endpoint);
-    let client = Http2Client::clear(proxy.address());
+    let (client, other) = (Http2Client::clear(proxy.address()), Http2Client::clear(proxy.address()));
     client.run(async {
         let bodies = [Vec::new(), b"a body".to_vec(), vec![7; 40_000]].map(Bytes::from);
+        let as_much_as_is_kept = Bytes::from(vec![7; 65_535]);
         let calls = bodies.clone().map(|body| {
             let request = Http2Client::request("POST", "app.test", "/");
             tokio::spawn(exchange(client.sender(), request, Some(body), None))
         });
         let leaves = Http2Client::request("POST", "app.test", "/leaves");
         let leaving = tokio::spawn(exchange(client.sender(), leaves, Some(Bytes::from_static(b"x")), None));
-        eventually("all wait", || queued(&proxy) == 4);
+        let large = Http2Client::request("POST", "app.test", "/leaves");
+        let leaving_too = tokio::spawn(exchange(other.sender(), large, Some(as_much_as_is_kept), None));
+        eventually("all wait", || queued(&proxy) == 5);
         leaving.abort();
-        eventually("one has left", || queued(&proxy) == 3);
+        eventually("one has left", || queued(&proxy) == 4);
+        leaving_too.abort();
+        eventually("whose body fills all that is kept of it has left, too", || queued(&proxy) == 3);
         gate.open();
         for (call, body) in calls.into_iter().zip(bodies) {
             assert_eq!(call.await.unwrap().unwrap().status(), 200, "{} bytes", body.len());

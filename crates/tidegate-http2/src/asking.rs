@@ -36,6 +36,8 @@ pub(crate) struct Asking {
     taken: Option<u32>,
     /// It was asked whether it stays, has said so, and nobody has been told yet.
     stays: bool,
+    /// Something of an answer has come, and nobody has been told yet.
+    answers: bool,
 }
 
 /// What is asked on a stream, and the heads of what is said to it.
@@ -99,8 +101,14 @@ impl Connection {
         connection.stream_window_bytes = asks.window_bytes;
         connection.width = Width::Wide;
         connection.budget = Budget::of_endpoint();
-        connection.asking =
-            Some(Asking { asks, streams_max: None, takes_tunnels: false, taken: None, stays: false });
+        connection.asking = Some(Asking {
+            asks,
+            streams_max: None,
+            takes_tunnels: false,
+            taken: None,
+            stays: false,
+            answers: false,
+        });
         connection
     }
 
@@ -135,6 +143,18 @@ impl Connection {
         if let Some(asking) = &mut self.asking {
             asking.stays = true;
         }
+    }
+
+    /// A head, or a piece of a body.
+    pub(crate) fn handle_answering(&mut self) {
+        if let Some(asking) = &mut self.asking {
+            asking.answers = true;
+        }
+    }
+
+    /// Whether anything of an answer has come since this was asked last.
+    pub fn take_answering(&mut self) -> bool {
+        self.asking.as_mut().is_some_and(|asking| std::mem::take(&mut asking.answers))
     }
 
     /// Whether it has answered that, since this was asked last.

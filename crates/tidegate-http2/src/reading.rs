@@ -95,6 +95,17 @@ impl Connection {
         self.streams.get(slot).is_none_or(|stream| stream.is_reset)
     }
 
+    /// The same, and whoever reads is woken when it happens.
+    pub fn poll_closed(&mut self, slot: Slot, cx: &Context<'_>) -> Poll<()> {
+        match self.streams.get_mut(slot) {
+            Some(stream) if !stream.is_reset => {
+                stream.reader.sleep(cx);
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// What came behind the body, as lines.
     pub fn take_trailers(&mut self, slot: Slot) -> Vec<u8> {
         self.streams.get_mut(slot).map(|stream| std::mem::take(&mut stream.trailers)).unwrap_or_default()

@@ -61,6 +61,9 @@ impl Connection {
         payload: &[u8],
         text: &mut Vec<u8>,
     ) -> Result<Option<Begun>, Fault> {
+        if matches!(header.kind, kind::DATA | kind::HEADERS) {
+            self.handle_answering();
+        }
         match header.kind {
             kind::DATA => self.handle_data(header, payload)?,
             kind::HEADERS => return self.handle_headers(header, payload, text),

@@ -228,13 +228,15 @@ impl<'a> Attempts<'a> {
     }
 
     fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {
-        let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
+        // What is kept for one request at a time may have been closed meanwhile; what many share is closed by saying so.
+        let reused =
+            call.journal.connected.is_none() && failure.stage != Stage::Connect && !view.cluster.http2;
         let is_alone = || !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick());
-        if failure.cause == Cause::StreamUnseen {
+        if failure.cause == Cause::StreamUnseen && (self.unseen < UNSEEN_MAX || is_alone()) {
             self.unseen += 1; // the endpoint is well: it takes the request on another connection
         } else if failure.cause == Cause::StreamRefused && is_alone() {
             // It may take it in a moment.
-        } else if reused && failure.retry() == Retry::Reset {
+        } else if reused && failure.retry() == Retry::Reset && !self.fresh_only {
             self.fresh_only = true;
         } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
             *place = endpoint;

@@ -26,6 +26,7 @@ use crate::upgrade;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
@@ -307,7 +308,11 @@ fn read_head(
 pub(crate) fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(), Failure> {
     while !call.journal.half_closed {
         let room = call.workspace.input.room();
-        if room.is_empty() || call.down.poll_readable(cx).is_pending() {
+        if room.is_empty() {
+            let is_gone = call.down.poll_broken_off(cx).is_ready();
+            return if is_gone { Err(Failure::new(Stage::Await, Cause::ClientGone)) } else { Ok(()) };
+        }
+        if call.down.poll_readable(cx).is_pending() {
             return Ok(());
         }
         match call.down.poll_read(cx, room) {
@@ -320,6 +325,31 @@ pub(crate) fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Waits for `future` until the deadline, or until the client leaves. `Ok(None)`: it is too late.
+pub(crate) async fn while_client_stays<F: Future>(
+    call: &mut Call<'_>,
+    stage: Stage,
+    deadline: Moment,
+    future: F,
+) -> Result<Option<F::Output>, Failure> {
+    let mut future = pin!(future);
+    let mut is_armed = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(Some(output)));
+        }
+        if let Err(gone) = poll_client(call, cx) {
+            return Poll::Ready(Err(Failure::new(stage, gone.cause)));
+        }
+        if !is_armed {
+            is_armed = true;
+            call.alarm.arm(deadline, cx);
+        }
+        if call.alarm.fired() { Poll::Ready(Ok(None)) } else { Poll::Pending }
+    })
+    .await
 }
 
 /// Passes a 1xx answer on; HTTP/1.0 clients do not know them (RFC 9110 §15.2).

@@ -4,7 +4,7 @@ use crate::affinity::affinity;
 use crate::answer;
 use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
 use crate::client::ClientAddress;
-use crate::exchange::{self, Exchanged};
+use crate::exchange::{self, Exchanged, while_client_stays};
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::hedge;
@@ -437,7 +437,7 @@ async fn claim_slot(
     }
     let _pending = wait_for_connection(call, view)?;
     let deadline = after(now(), policy.timeouts.connect).min(call.attempt_deadline);
-    let Ok(slot) = call.alarm.within(deadline, slots.wait()).await else {
+    let Some(slot) = while_client_stays(call, Stage::Connect, deadline, slots.wait()).await? else {
         let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);
         return Err(call.overall_failure(Stage::Connect).unwrap_or(busy));
     };
@@ -501,10 +501,10 @@ async fn share(
             slot = wait_for_room(call, view, endpoint, deadline, slot).await?;
             continue;
         }
-        let dialling = match call.alarm.within(deadline, pool.dial_or_wait()).await {
-            Ok(Some(dialling)) => dialling,
-            Ok(None) if now() < deadline => continue, // with what somebody else has dialled
-            Ok(None) | Err(_) => return Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
+        let dialling = match while_client_stays(call, Stage::Connect, deadline, pool.dial_or_wait()).await? {
+            Some(Some(dialling)) => dialling,
+            Some(None) if now() < deadline => continue, // with what somebody else has dialled
+            Some(None) | None => return Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
         };
         let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
         let (stream, counted) = connection.into_parts();
@@ -531,9 +531,9 @@ async fn wait_for_room(
             one_more = endpoint.pool.http2.wait_for_slot(slots) => one_more,
         }
     };
-    let waited = call.alarm.within(deadline, any).await;
+    let waited = while_client_stays(call, Stage::Connect, deadline, any).await?;
     call.journal.ready = Some(now());
-    waited.map_err(|_| {
+    waited.ok_or_else(|| {
         let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);
         call.overall_failure(Stage::Connect).unwrap_or(busy)
     })

@@ -66,6 +66,14 @@ impl Stream {
         each!(self, inner => inner.poll_readable(cx))
     }
 
+    /// Ready when it has been broken off, as far as that can be told without reading.
+    pub(crate) fn poll_broken_off(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) | Self::Http2Request(_) => Poll::Pending,
+            Self::Http2(stream) => stream.poll_closed(cx),
+        }
+    }
+
     /// Whether there have been bytes, the end or an error since the last read. No system call, no waker, on a socket that
     /// has been quiet.
     #[inline]

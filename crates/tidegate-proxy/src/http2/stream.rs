@@ -79,6 +79,11 @@ impl Http2Stream {
         self.shared.link.connection.borrow_mut().expect_end(self.slot);
     }
 
+    /// Ready when nobody waits for an answer any more.
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.link.connection.borrow_mut().poll_closed(self.slot, cx)
+    }
+
     /// Nobody waits for an answer any more.
     pub(super) fn is_closed(&self) -> bool {
         self.shared.link.connection.borrow().is_closed(self.slot)

@@ -4,6 +4,7 @@ use super::PING_INTERVAL;
 use super::breach::Breach;
 use super::farewells::Farewells;
 use super::guard::Spare;
+use super::inquiry::{Due, Inquiry, Said};
 use super::link::{Link, Taken};
 use super::request::Http2Request;
 use super::sharing::is_their_turn;
@@ -324,7 +325,7 @@ struct Driver {
     alarm: Alarm,
     /// When to look whether anything has moved; `None`: not before there is a request.
     due: Option<Moment>,
-    has_asked: bool,
+    inquiry: Inquiry,
     was_settled: bool,
     has_left: bool,
     /// Requests at once, as the endpoint said last.
@@ -342,7 +343,7 @@ impl Driver {
             spare: Spare::new(),
             alarm,
             due: None,
-            has_asked: false,
+            inquiry: Inquiry::default(),
             was_settled: false,
             has_left: false,
             allowed: 0,
@@ -437,19 +438,19 @@ impl Driver {
             }
             return;
         };
-        if !self.alarm.fired() || now() < due {
+        let now = now();
+        if !self.alarm.fired() || now < due {
             return;
         }
-        let has_heard = link.has_heard.take();
-        match (std::mem::take(&mut self.has_asked), has_heard) {
-            _ if !is_busy => return self.due = None,
-            (true, false) => link.is_gone.set(true), // nobody there
-            (_, true) => {}
-            (false, false) => {
-                link.connection.borrow_mut().ask();
-                self.has_asked = true;
-            }
+        let mut connection = link.connection.borrow_mut();
+        let said = Said { anything: link.has_heard.take(), answers: connection.take_answering() };
+        match self.inquiry.handle_due(is_busy, said, now) {
+            Due::Ask => connection.ask(),
+            Due::End => link.is_gone.set(true),
+            Due::Rest => return self.due = None,
+            Due::Wait => {}
         }
+        drop(connection);
         self.arm(cx);
     }
 
