@@ -345,9 +345,8 @@ fn where_nobody_spills_a_client_waits_for_its_own_endpoint() {
 /// A page whose parts come from two clusters.
 #[test]
 fn clusters_of_one_site_leave_each_other_their_cookies() {
-    let endpoints = ["a", "b", "c", "d", "e", "f"].map(Endpoint::answering);
-    let [a, b, c, d, e, f] = endpoints.each_ref();
-    let (web, api) = (list(&[a, b, c]), list(&[d, e, f]));
+    let (ours, theirs) = (["a", "b", "c"].map(Endpoint::answering), ["d", "e", "f"].map(Endpoint::answering));
+    let (web, api) = (list(&ours.each_ref()), list(&theirs.each_ref()));
     let named = format!(
         "[[route]]\nto = \"web\"\n[[route]]\npath = \"/api/\"\nto = \"api\"\n\
          [cluster.web]\nendpoints = [{web}]\n[cluster.api]\nendpoints = [{api}]\n"
@@ -366,9 +365,8 @@ fn clusters_of_one_site_leave_each_other_their_cookies() {
             let reply = client.reply();
             homes.entry(target).or_default().insert(reply.text());
             let set = cookie(&reply);
-            jar.extend(
-                set.and_then(|set| Some(set.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()))?)),
-            );
+            let pair = set.as_deref().and_then(|set| set.split_once('='));
+            jar.extend(pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         assert!(
             jar.len() == 2 && homes.values().all(|homes| homes.len() == 1),
