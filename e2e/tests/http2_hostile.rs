@@ -108,6 +108,23 @@ fn a_client_that_cancels_answers_that_have_begun_stays() {
     }
 }
 
+/// A route that hangs is not the client's fault, who has others on the same connection.
+#[test]
+fn a_client_that_gives_up_on_what_is_not_answered_stays() {
+    let door = Door::with(Script::is_silent(), "");
+    let mut client = connect(&door);
+    for round in 0..4 {
+        let batch: Vec<u32> = (0..30).map(|number| 60 * round + 2 * number + 1).collect();
+        client.send(batch.iter().flat_map(|one| raw::get(*one, "/")).collect::<Vec<u8>>());
+        door.endpoint.wait_for_requests(30 * (round as usize + 1));
+        std::thread::sleep(std::time::Duration::from_millis(1_050));
+        client.send(batch.iter().flat_map(|one| raw::reset(*one, code::CANCEL)).collect::<Vec<u8>>());
+    }
+    door.endpoint.wait_until_left();
+    assert!(client.send(raw::get(1_001, "/")));
+    door.endpoint.wait_for_requests(121);
+}
+
 /// They may all be sent before the client knows how many are taken at once.
 #[test]
 fn three_hundred_uploads_at_once_are_answered_or_refused() {

@@ -224,8 +224,10 @@ impl<'a> HeadText<'a> {
             }
             None => {}
         }
-        if !has_body && self.length.is_some_and(|length| length > 0) {
-            return Head::Malformed; // RFC 9113 §8.1.1: it says that there is a body
+        // RFC 9113 §8.1.1: it says that there is a body. RFC 9110 §9.3.6: what opens a tunnel has none.
+        let may_have_body = has_body && self.wanted.tunnel.is_none();
+        if !may_have_body && self.length.is_some_and(|length| length > 0) {
+            return Head::Malformed;
         }
         if !self.cookies.is_empty() {
             put_line(self.out, b"cookie", &self.cookies);
@@ -241,9 +243,10 @@ impl<'a> HeadText<'a> {
     }
 }
 
-/// RFC 9110 §7.8, in either case, because it goes on as the value of a field.
+/// RFC 9110 §7.8, in either case, because it goes on as the value of a field. A tunnel to another HTTP would bypass every rule of this one.
 fn is_name_of_protocol(protocol: &[u8]) -> bool {
-    is_name(&protocol.to_ascii_lowercase())
+    let protocol = protocol.to_ascii_lowercase();
+    is_name(&protocol) && !protocol.windows(3).any(|word| word == b"h2c")
 }
 
 #[cfg(test)]
@@ -351,6 +354,23 @@ mod tests {
         for fields in cases {
             assert_eq!(write(&fields, false).0, Head::Malformed, "{fields:?}");
         }
+        let tunnel = |protocol, more: &[(&'static str, &'static str)]| {
+            let head = [
+                (":method", "CONNECT"),
+                (":protocol", protocol),
+                (":scheme", "http"),
+                (":path", "/"),
+                (":authority", "y"),
+            ];
+            [&head, more].concat()
+        };
+        for fields in
+            [tunnel("h2c", &[]), tunnel("H2C", &[]), tunnel("websocket", &[("content-length", "5")])]
+        {
+            assert_eq!(write(&fields, true).0, Head::Malformed, "{fields:?}");
+        }
+        let empty = tunnel("websocket", &[("content-length", "0")]);
+        assert!(matches!(write(&empty, true).0, Head::Whole { .. }));
     }
 
     #[test]

@@ -16,9 +16,13 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 use tidegate_http::request::RequestError;
 use tidegate_http::{Progress, Version};
 use tidegate_http2::{Tunnel, Wanted};
+
+/// Whoever waits for this long before he takes a request back has wanted an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Room behind a head for what arrives of a body.
 const BODY_ROOM: usize = 8 * 1024;
@@ -143,7 +147,8 @@ async fn serve_stream(shared: &Rc<Shared>, new: NewStream, alarm: &Alarm) {
         Ok(fate) => fate,
         Err(failure) if is_one_too_many => turned_away::answer_at_once(&mut call, failure).await,
         Err(failure) => {
-            if failure.cause == Cause::ClientGone && !call.journal.begun {
+            let is_hasty = now().since(call.journal.started) < PATIENCE;
+            if failure.cause == Cause::ClientGone && !call.journal.begun && is_hasty {
                 shared.take_back();
             }
             call.journal.failure = Some(failure);
