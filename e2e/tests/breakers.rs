@@ -84,6 +84,34 @@ fn failures_in_a_row_open_the_breaker_and_a_trial_that_succeeds_closes_it() {
     proxy.output().wait_for_stderr(&["is up again"]);
 }
 
+/// Taken out by failing answers, or by connects.
+#[test]
+fn whoever_is_due_for_a_trial_is_not_called_up_before_it_has_succeeded() {
+    let (moody, mut dead) = (Moody::new(), Moody::new());
+    let passive = "passive = { connect_failures = 1, retry_after = \"100ms\" }\n";
+    let breaker = "{ failures = 1, ejected_percent = 100, retry_after = \"100ms\" }";
+    let proxy = Tidegate::with(config(&[&moody, &dead], breaker) + passive).start();
+    moody.answers(503);
+    statuses(&proxy, 2);
+    dead.endpoint.kill();
+    let are_down = || health_is(&proxy, "down_by_failures") && health_is(&proxy, "down_by_connect");
+    eventually("both are out", || {
+        statuses(&proxy, 1);
+        are_down()
+    });
+    eventually("both are due for a trial", || {
+        proxy.admin("/status").text().matches("its next request is a trial").count() == 2
+    });
+    assert!(are_down() && proxy.metrics().sum("tidegate_endpoint_up", &[]) < 0.5);
+    moody.answers(200);
+    dead.endpoint.revive();
+    eventually("both have been tried", || {
+        statuses(&proxy, 2);
+        proxy.metrics().sum("tidegate_endpoint_up", &[]) > 1.5
+    });
+    assert!(!proxy.admin("/status").text().contains("trial"));
+}
+
 #[test]
 fn a_success_rate_far_below_the_others_opens_the_breaker() {
     let flaky = Endpoint::start({

@@ -157,9 +157,12 @@ fn a_partition_is_noticed_once_and_heals() {
             "{attempts} attempts for {requests} requests"
         );
         network.heal();
-        eventually("all are up again", || up() > 3.5);
+        eventually("all pass their checks again", || {
+            proxy.metrics().sum("tidegate_endpoint_health", &[("state", "down_by_check")]) < 0.5
+        });
         let counts: Vec<_> = endpoints.iter().map(Endpoint::request_count).collect();
         let after = Load::start(proxy.address(), CLIENTS, "/");
+        eventually("all are up again", || up() > 3.5);
         eventually("all serve again", || {
             endpoints.iter().zip(&counts).all(|(endpoint, count)| endpoint.request_count() > count + 20)
         });

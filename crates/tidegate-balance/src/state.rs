@@ -140,6 +140,15 @@ impl EndpointState {
         }
     }
 
+    /// What people are told: as `health`, but an endpoint that is marked is not up again because its trial is due, but when
+    /// one succeeds.
+    pub fn lasting_health(&self, now: Moment) -> Health {
+        match self.health(now) {
+            Health::Up => self.waiting_for_trial().unwrap_or(Health::Up),
+            health => health,
+        }
+    }
+
     /// The mark that the endpoint bears, whether or not its trial is due.
     pub fn waiting_for_trial(&self) -> Option<Health> {
         match self.remarks() {
@@ -547,6 +556,22 @@ mod tests {
         assert!(!state.is_open(due));
         assert!(!state.claim_trial(due, &PASSIVE));
         assert_eq!(state.trial_due(), Some(due + PASSIVE.out_for));
+    }
+
+    #[test]
+    fn people_hear_that_it_is_up_when_a_trial_has_succeeded_and_not_when_one_is_due() {
+        let state = EndpointState::default();
+        fail(&state, 3, Moment(0));
+        let due = Moment(0) + PASSIVE.out_for;
+        assert_eq!((state.health(due), state.lasting_health(due)), (Health::Up, Health::DownByConnect));
+        state.trip(Ejection::Failures);
+        state.connect_proven();
+        assert_eq!(state.lasting_health(due), Health::DownByFailures);
+        state.set_draining(true);
+        assert_eq!(state.lasting_health(due), Health::Draining);
+        state.set_draining(false);
+        state.mend(due);
+        assert_eq!(state.lasting_health(due), Health::Up);
     }
 
     #[test]

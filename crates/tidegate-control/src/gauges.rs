@@ -109,7 +109,7 @@ fn fill_cluster(registry: &Registry, cluster: &Cluster, now: Moment) {
 
 fn fill_endpoint(registry: &Registry, endpoint: &Endpoint, upstream: &Upstream, now: Moment) {
     let labels = [&*endpoint.id.cluster, &*endpoint.id.address];
-    let health = endpoint.state.health(now);
+    let health = endpoint.state.lasting_health(now);
     set(registry, &ENDPOINT_UP, &labels, usize::from(health == Health::Up));
     for state in HEALTH_STATES {
         let holds = usize::from(state == health.word());

@@ -180,7 +180,7 @@ impl EndpointStatus {
         overview: &Overview,
         now: Moment,
     ) -> Self {
-        let health = endpoint.state.health(now);
+        let health = endpoint.state.lasting_health(now);
         Self {
             endpoint: endpoint.id.address.to_string(),
             health: health.word(),
@@ -202,7 +202,7 @@ impl EndpointStatus {
 
     fn with_beliefs(self, state: &EndpointState, now: Moment) -> Self {
         let beliefs = BeliefStatus::read(state, now);
-        let reason = self.reason.or_else(|| beliefs.reason(state.health(now)));
+        let reason = self.reason.or_else(|| beliefs.reason(state.lasting_health(now)));
         Self { beliefs: Some(beliefs), reason, ..self }
     }
 }
@@ -229,7 +229,8 @@ pub(crate) fn reason(
         Health::Up => None,
         Health::DownByCheck => checked(),
         Health::DownByConnect => {
-            Some(format!("{} connects failed in a row", state.connect_failures_in_a_row()))
+            let failures = state.connect_failures_in_a_row();
+            Some(format!("{failures} connects failed in a row") + &tried_again(state))
         }
         Health::DownByFailures => Some(finding(state, Ejection::Failures) + &tried_again(state)),
         Health::DownBySuccessRate => Some(finding(state, Ejection::SuccessRate) + &tried_again(state)),
@@ -251,7 +252,8 @@ fn finding(state: &EndpointState, reason: Ejection) -> String {
 
 /// Of an endpoint that is up though a breaker would take it out.
 fn held_back(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
-    let state = &balancer.endpoints().get(index).filter(|it| it.state.health(now) == Health::Up)?.state;
+    let state =
+        &balancer.endpoints().get(index).filter(|it| it.state.lasting_health(now) == Health::Up)?.state;
     let held = |reason| Some((reason, balancer.held_back(index, reason, now)?));
     let (reason, why) = Ejection::ALL.into_iter().find_map(held)?;
     let why = match why {
@@ -261,7 +263,11 @@ fn held_back(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
     Some(format!("{}; not taken out: {why}", finding(state, reason)))
 }
 
+/// Of an endpoint that is marked. It is not up before the request that tries it has gone well.
 fn tried_again(state: &EndpointState) -> String {
-    let left = state.trial_due().map(|due| due.since(now()).as_secs_f64().ceil());
-    left.filter(|left| *left > 0.0).map(|left| format!("; tried again in {left} s")).unwrap_or_default()
+    match state.trial_due().map(|due| due.since(now()).as_secs_f64().ceil()) {
+        Some(left) if left > 0.0 => format!("; tried again in {left} s"),
+        Some(_) => "; its next request is a trial".to_owned(),
+        None => String::new(),
+    }
 }

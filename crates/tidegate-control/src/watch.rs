@@ -51,7 +51,7 @@ impl Watch {
     }
 
     fn look_at_endpoint(&mut self, endpoint: &Endpoint, overview: &Overview, voice: &Voice, now: Moment) {
-        let health = lasting_health(endpoint, now);
+        let health = endpoint.state.lasting_health(now);
         let before = self.endpoints.insert(endpoint.id.clone(), health).unwrap_or(Health::Up);
         if health == before || [health, before].contains(&Health::Unresolved) && health != Health::Up {
             return; // the look-ups speak for themselves
@@ -66,7 +66,7 @@ impl Watch {
     }
 
     fn look_at_cluster(&mut self, cluster: &Cluster, voice: &Voice, now: Moment) {
-        let is_up = |endpoint: &Endpoint| lasting_health(endpoint, now) == Health::Up;
+        let is_up = |endpoint: &Endpoint| endpoint.state.lasting_health(now) == Health::Up;
         let down = !cluster.balancer.endpoints().iter().any(is_up);
         let before = self.clusters_down.insert(Arc::clone(&cluster.name), down).unwrap_or(false);
         match (before, down) {
@@ -76,13 +76,5 @@ impl Watch {
             (true, false) => voice.note(format_args!("cluster {} serves again", cluster.name)),
             _ => {}
         }
-    }
-}
-
-/// An endpoint that is marked, by failed connects or by a breaker, is not up again because its next trial is due, but when one succeeds.
-fn lasting_health(endpoint: &Endpoint, now: Moment) -> Health {
-    match endpoint.state.health(now) {
-        Health::Up => endpoint.state.waiting_for_trial().unwrap_or(Health::Up),
-        health => health,
     }
 }

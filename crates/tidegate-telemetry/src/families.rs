@@ -150,7 +150,7 @@ families! {
     ENDPOINT_INFO = Gauge "tidegate_endpoint_info" ["cluster", "endpoint", "tier", "zone"]
         "Always 1; the labels say where the endpoint stands: its tier, and its zone or nothing.";
     ENDPOINT_UP = Gauge "tidegate_endpoint_up" ["cluster", "endpoint"]
-        "Whether the endpoint may be picked: 1 or 0.";
+        "Whether the endpoint is up: 1 or 0. One that was taken out is up again when a trial has succeeded, not when one is due.";
     ENDPOINT_HEALTH = Gauge "tidegate_endpoint_health" ["cluster", "endpoint", "state"]
         "1 for the state the endpoint is in (up, down_by_check, down_by_connect, down_by_failures, down_by_success_rate, draining, unresolved), 0 for the others.";
     ENDPOINT_HEALTH_CHECKS = Counter "tidegate_endpoint_health_checks" ["cluster", "endpoint", "outcome"]
