@@ -37,6 +37,10 @@ fn whoever_believes_the_root_is_served_for_all_hosts_and_this_machine_over_resta
         assert_eq!(connection.get(host, "/").unwrap().0, expected, "{name}");
     }
     assert!(client.connect(proxy.address(), "other.test").is_err());
+    let mut connection = client.connect(proxy.address(), "localhost").unwrap();
+    for (host, expected) in [("[::1]", 404), ("[0:0::0:1]:8443", 404), ("127.0.0.1", 404), ("[::2]", 421)] {
+        assert_eq!(connection.get(host, "/").unwrap().0, expected, "{host}, of who asked for localhost");
+    }
 
     let first = leaf(&client, &proxy);
     proxy.kill();

@@ -25,7 +25,7 @@ use crate::view::{ClusterView, EndpointView, View, Views};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
@@ -152,7 +152,17 @@ fn is_misdirected(call: &Call<'_>) -> bool {
     if host.is_empty() || host.eq_ignore_ascii_case(asked.strip_suffix(b".").unwrap_or(asked)) {
         return false;
     }
-    !agreed.covers(&String::from_utf8_lossy(host).to_ascii_lowercase())
+    !agreed.covers(&as_certified(host))
+}
+
+/// A host as certificates have it: in lower case; addresses of IPv6 without brackets, in the one shortest form (RFC 5952).
+fn as_certified(host: &[u8]) -> String {
+    let host = String::from_utf8_lossy(host).to_ascii_lowercase();
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match literal.map(str::parse::<Ipv6Addr>) {
+        Some(Ok(address)) => address.to_string(),
+        _ => host,
+    }
 }
 
 /// RFC 9110 §7.6.2: an OPTIONS request says how often it may be forwarded; counts this time, in the head itself.
