@@ -109,7 +109,9 @@ fn each_name_gets_its_certificate_and_each_client_a_key_that_it_understands() {
     let wild = authority.issue("wild", &["*.wild.test"]);
     let exact = authority.issue("exact", &["exact.wild.test"]);
     let rsa = authority.issue_rsa("rsa", &["first.test"]);
-    let list: Vec<_> = [&wild, &exact, &rsa].map(|issued| format!("{{ {} }}", issued.keys())).into();
+    let wild_rsa = authority.issue_rsa("wild-rsa", &["*.wild.test"]);
+    let list: Vec<_> =
+        [&wild, &exact, &rsa, &wild_rsa].map(|issued| format!("{{ {} }}", issued.keys())).into();
     let proxy = https(&endpoint, &format!("{}, certificates = [{}]", first.keys(), list.join(", ")), "");
     let client = authority.client();
     let leaf = |name: &str| client.connect(proxy.address(), name).unwrap().leaf();
@@ -120,14 +122,26 @@ fn each_name_gets_its_certificate_and_each_client_a_key_that_it_understands() {
         let refused = client.connect(proxy.address(), unknown).unwrap_err();
         assert!(refused.contains("not valid for name"), "{unknown}: {refused}");
     }
-    let status = std::process::Command::new("openssl")
-        .args(["s_client", "-connect", &proxy.address().to_string(), "-servername", "first.test"])
-        .args(["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"])
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&status.stdout).into_owned();
-    assert!(said.contains("ECDHE-RSA-AES128-GCM-SHA256"), "a client that knows RSA alone: {said}");
+    let knows_rsa_alone = [
+        &["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"][..],
+        &["-tls1_3", "-sigalgs", "rsa_pss_rsae_sha256"],
+    ];
+    for (name, why) in [("first.test", "its own"), ("exact.wild.test", "the wildcard's, for want of its own")]
+    {
+        for options in knows_rsa_alone {
+            let output = std::process::Command::new("openssl")
+                .args(["s_client", "-connect", &proxy.address().to_string(), "-servername", name])
+                .args(options)
+                .stdin(std::process::Stdio::null())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(
+                said.contains("Peer signature type: RSA-PSS") || said.contains("ECDHE-RSA-AES128"),
+                "{why}: {said}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -28,8 +28,8 @@ impl Certificate {
         self.names.iter().any(|name| name == host || any.as_ref() == Some(name))
     }
 
-    fn is_ecdsa(&self) -> bool {
-        self.key.key.algorithm() != SignatureAlgorithm::RSA
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.key.algorithm()
     }
 }
 
@@ -56,8 +56,9 @@ impl Certificates {
             }
         }
         for same_name in by_name.values_mut() {
-            same_name.sort_by_key(|certificate| !certificate.is_ecdsa());
+            same_name.sort_by_key(|certificate| certificate.algorithm() == SignatureAlgorithm::RSA);
         }
+        add_other_keys_of_wildcards(&mut by_name);
         // Whoever asks for nobody may still need the other kind of key.
         let default = all.first().map_or_else(Vec::new, |first| {
             let twins = first.names.first().and_then(|name| by_name.get(name));
@@ -66,11 +67,27 @@ impl Certificates {
         Self { default, by_name }
     }
 
-    /// Those for `server_name`, a name in lower case: its own, before those of a wildcard.
+    /// Those for `server_name`, a name in lower case: its own, and behind them those of a wildcard with other keys; or all
+    /// of a wildcard.
     pub fn for_name(&self, server_name: Option<&str>) -> &[Arc<Certificate>] {
         let exact = server_name.and_then(|name| self.by_name.get(name));
         let found = exact.or_else(|| self.by_name.get(&wildcard_of(server_name?)?));
         found.unwrap_or(&self.default)
+    }
+}
+
+/// A client may know none of the keys that a name has certificates of its own for, and one that a wildcard is for.
+fn add_other_keys_of_wildcards(by_name: &mut HashMap<String, Vec<Arc<Certificate>>>) {
+    let wildcards: HashMap<_, _> = by_name
+        .iter()
+        .filter(|(name, _)| name.starts_with("*."))
+        .map(|(name, all)| (name.clone(), all.clone()))
+        .collect();
+    for (name, own) in by_name.iter_mut() {
+        let Some(wider) = wildcard_of(name).and_then(|any| wildcards.get(&any)) else { continue };
+        let is_other = |one: &&Arc<Certificate>| own.iter().all(|known| known.algorithm() != one.algorithm());
+        let others: Vec<_> = wider.iter().filter(is_other).cloned().collect();
+        own.extend(others);
     }
 }
 
@@ -118,4 +135,41 @@ impl ResolvesServerCert for SharedCertificates {
 
 fn can_verify(certificate: &Certificate, offered: &[SignatureScheme]) -> bool {
     certificate.key.key.choose_scheme(offered).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
+    use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+    use rustls::pki_types::PrivateKeyDer;
+
+    fn certificate(names: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Arc<Certificate> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let made = CertificateParams::new(names.clone()).unwrap().self_signed(&key).unwrap();
+        let key = any_supported_type(&PrivateKeyDer::try_from(key.serialize_der()).unwrap()).unwrap();
+        Arc::new(Certificate::new(names, CertifiedKey::new(vec![made.der().clone()], key)))
+    }
+
+    #[test]
+    fn a_name_has_its_own_certificates_first_and_those_of_a_wildcard_for_clients_who_know_only_other_keys() {
+        let wild_rsa = certificate(&["*.w.test"], &PKCS_RSA_SHA256);
+        let wild_short = certificate(&["*.w.test"], &PKCS_ECDSA_P256_SHA256);
+        let exact = certificate(&["x.w.test"], &PKCS_ECDSA_P256_SHA256);
+        let other = certificate(&["y.w.test"], &PKCS_ED25519);
+        let all = [&wild_rsa, &wild_short, &exact, &other].map(Arc::clone);
+        let certificates = Certificates::new(&all);
+        for (name, expected, why) in [
+            ("x.w.test", vec![&exact, &wild_rsa], "its own, and the other key"),
+            ("y.w.test", vec![&other, &wild_short, &wild_rsa], "both others, short keys first"),
+            ("z.w.test", vec![&wild_short, &wild_rsa], "none of its own"),
+            ("a.x.w.test", vec![&wild_short, &wild_rsa], "unknown: the first of the list and its twin"),
+        ] {
+            let found = certificates.for_name(Some(name));
+            let is_same = found.len() == expected.len()
+                && found.iter().zip(&expected).all(|(found, expected)| Arc::ptr_eq(found, expected));
+            assert!(is_same, "{name}: {why}: {found:?}");
+        }
+    }
 }
