@@ -223,3 +223,19 @@ fn the_log_says_whom_a_clients_certificate_is_for_when_it_comes_back_too() {
     assert_eq!(visit(&world.site.client(), proxy.address()), Ok((200, false)));
     proxy.output().wait_for_stdout(&["\"resumed\":false,\"client_subject\":null"]);
 }
+
+/// A ticket holds what the client has shown, and a first message may have no more than 16 KiB.
+#[test]
+fn who_shows_very_long_certificates_is_let_in_again() {
+    let world = World::new();
+    let proxy = world.proxy(&demand("required", &world.staff));
+    for (count, resumes) in [(300, true), (800, false)] {
+        let names: Vec<_> = (0..count).map(|number| format!("member-{number:04}.staff.test")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let client = world.site.client_showing(&world.staff.issue("long", &names), &world.staff);
+        assert_eq!(visit(&client, proxy.address()), Ok((200, false)), "{count}");
+        for _ in 0..2 {
+            assert_eq!(visit(&client, proxy.address()), Ok((200, resumes)), "{count}");
+        }
+    }
+}
