@@ -289,6 +289,28 @@ fn an_error_rate_that_all_share_ejects_nobody() {
     }
 }
 
+/// While slots are free it does not matter who is faster, and beyond them nobody is. What many slots there are is still found.
+#[test]
+fn where_slots_are_many_the_faster_ones_are_not_filled_beyond_theirs() {
+    for (endpoints, load, ratio_max) in [
+        ("count = 4\nslots = 64\nspeed = [2, 1]\ndiscipline = 'shared'", 0.85, 1.05), // 1.4 by drain time alone
+        ("count = 4\nslots = 64\nspeed = [2, 1]", 0.85, 1.05),                        // 1.15
+        ("count = 4\nslots = 64\nspeed = [3, 1, 1, 1]\ndiscipline = 'shared'", 0.85, 1.08), // 1.45
+        ("count = 4\nslots = 16\nspeed = [2, 1]\ndiscipline = 'shared'", 0.85, 1.08), // 1.0 to 1.2
+        ("count = 9\nslots = 32\nspeed = [0.5, 1, 2]", 0.7, 0.9),
+        ("slots = 16\n[[endpoints]]\ncount = 2\nslots = 32\n[[endpoints]]\nslots = 64", 0.9, 0.75),
+    ] {
+        let settings = format!("work = [{{ mean = '20ms' }}]\n{}", between(20, 40, load));
+        let ratio = |seed| {
+            let (adaptive, least) = run(&lab(&settings, endpoints), seed);
+            adaptive.latency_ms.mean / least.latency_ms.mean
+        };
+        let ratio = [75, 76].map(ratio).iter().sum::<f64>() / 2.0;
+        println!("{}: mean {ratio:.3} of least request's", endpoints.replace('\n', ", "));
+        assert!(ratio < ratio_max);
+    }
+}
+
 #[test]
 fn an_endpoint_ten_times_slower_gets_less_than_a_tenth_of_a_share() {
     let text = lab(&between(10, 40, 0.7), "slow = { times = 10 }\n[[endpoints]]\ncount = 9");

@@ -45,6 +45,12 @@ const CLUMPING_MAX: f32 = 10.0;
 /// one that is believed to have fewer does not.
 const FEWER_SLOTS_DOUBT: f32 = 1.5;
 const MORE_SLOTS_DOUBT: f32 = 0.45;
+/// So many slots are taken unevenly by chance: the next request finds one sooner where they are free sooner.
+const FEW_SLOTS: f32 = 8.0;
+/// What has been seen not to wait is known by steps: the root of two.
+const STEP_OF_SLOTS: f32 = 0.35;
+/// Who is up to twice as slow as others is as good a place as they are, while a slot of many is free there.
+const SLOWER_FOR_NOTHING: f32 = 0.7;
 /// Differences of 10 % are not worth acting on however certain: equal costs leave ties, and ties keep everybody in use.
 const INDIFFERENCE: f32 = 0.1;
 /// What one certain failure is worth, in service times, to the request that may wait instead. To everybody it is worth several times
@@ -290,7 +296,24 @@ impl Fleet {
         // become a difference in cost that nobody has measured.
         let measured = published.log_service.get() - self.log_service.get() - kept * difference;
         let believed = (service - parallelism).clamp(measured.min(0.0), measured.max(0.0));
-        believed.exp().clamp(COST_MIN, COST_MAX)
+        let worth = self.among_many_slots(believed, parallelism, published.unhurried.get());
+        worth.exp().clamp(COST_MIN, COST_MAX)
+    }
+
+    /// What a difference in cost is worth where slots are many. As long as one is free nobody waits, and where all are free or taken alike it does
+    /// not matter who is twice as slow; but the drain time fills the faster ones beyond their slots before it uses the free ones of the others.
+    /// Of the slots themselves, which `model` cannot tell from service times there, what has been seen not to wait says more.
+    fn among_many_slots(&self, believed: f32, parallelism: f32, unhurried: f32) -> f32 {
+        let typical = self.unhurried.get();
+        if typical <= FEW_SLOTS || unhurried <= 0.0 {
+            return believed;
+        }
+        let seen = (unhurried / typical).ln();
+        let slots = parallelism.clamp(seen - STEP_OF_SLOTS, seen + STEP_OF_SLOTS);
+        let slower = believed + slots;
+        let matters = (slower.abs() * FEW_SLOTS / typical).max(slower.abs() - SLOWER_FOR_NOTHING);
+        let worth = slower.signum() * matters - slots;
+        worth.clamp(believed.min(0.0), believed.max(0.0))
     }
 
     /// Slow because it has just joined or come back, not because it stands still: it warms by serving.
@@ -420,6 +443,22 @@ mod tests {
         };
         assert!((cost(0.5, 0.5) - 1.0).abs() < f32::EPSILON && (cost(-0.5, -0.5) - 1.0).abs() < f32::EPSILON);
         assert!(cost(0.5, 0.0) > 1.5 && cost(0.0, 0.5) < 0.7);
+    }
+
+    #[test]
+    fn where_slots_are_many_a_difference_is_worth_less_and_none_is_none() {
+        let fleet = Fleet::default();
+        let worth = |typical: f32, believed: f32, parallelism: f32, unhurried: f32| {
+            fleet.unhurried.set(typical);
+            fleet.among_many_slots(believed, parallelism, unhurried)
+        };
+        let is = |one: f32, other: f32| (one - other).abs() < 0.02;
+        assert!(is(worth(6.0, 0.7, 0.0, 6.0), 0.7), "of few slots nothing changes");
+        assert!(is(worth(64.0, 0.0, 0.0, 32.0), 0.0), "nor for equal ones, whatever was seen");
+        assert!(is(worth(64.0, 0.69, 0.0, 64.0), 0.09), "twice as slow");
+        assert!(is(worth(64.0, 2.3, 0.0, 64.0), 1.6), "ten times as slow");
+        assert!(is(worth(64.0, 0.7, -0.7, 32.0), 0.7), "half of the slots, as seen");
+        assert!(worth(64.0, 2.0, -2.1, 16.0) < 1.9, "an eighth, and more has been seen");
     }
 
     #[test]
