@@ -14,6 +14,7 @@ use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
 use crate::{
     Ended, Endpoint, InForce, Lease, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch, StatusSet,
+    Warning,
 };
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
@@ -230,6 +231,12 @@ impl Balancer {
         let seat = self.seats.get(index)?;
         let most = seat.state.published().unhurried.get() / seat.lightness;
         (most > 0.0 && self.learner.is_some()).then_some(most as u32)
+    }
+
+    /// What is held against the endpoint at this position now, because it is silent or was late; `None` where that does not decide.
+    pub fn warning(&self, index: usize, now: Moment) -> Option<Warning> {
+        let learner = self.learner.as_ref().filter(|_| matches!(self.chooser, Chooser::Adaptive))?;
+        Some(learner.warning(self.seats.get(index)?, now))
     }
 
     /// Why the endpoint at this position stays though a breaker would take it out for this reason, by the present configuration;

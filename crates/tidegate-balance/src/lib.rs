@@ -46,7 +46,7 @@ mod status_set;
 #[cfg(test)]
 mod testing;
 
-pub use adaptive::Beliefs;
+pub use adaptive::{Beliefs, Warning};
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick, Second};
 pub use bound::{LoadBound, Spilled};
 pub use breaker::{Breaker, Ejection, HeldBack};

@@ -395,8 +395,12 @@ impl EndpointState {
 
     /// How long it has been silent, in units of the gap that those who wait for it let expect.
     pub(crate) fn silence(&self, now: Moment) -> f32 {
-        let standing = &self.live.standing;
-        standing.silence(self.live.in_flight.waiting() + self.requests_overtaken(), now)
+        self.live.standing.silence(self.unanswered(), now)
+    }
+
+    /// Requests that wait for its answer, and those that were answered elsewhere while they did.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.live.in_flight.waiting() + self.requests_overtaken()
     }
 
     /// An answer came: whoever was silent is so no more.

@@ -16,14 +16,15 @@ use tidegate_telemetry::families::{
     ACME_FAILURES, ACME_NEXT, ACME_STATE, ACME_STATES, BUILD_INFO, CERTIFICATE_EXPIRY, CERTIFICATE_OK,
     CLUSTER_PENDING, CLUSTER_QUEUED, ENDPOINT_CONNECTIONS, ENDPOINT_CONNECTIONS_IDLE, ENDPOINT_COST,
     ENDPOINT_EJECTIONS, ENDPOINT_EJECTIONS_HELD_BACK, ENDPOINT_ERROR_COST, ENDPOINT_ERROR_RATE,
-    ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP, FAILURES,
-    HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT, REQUESTS_IN_SERVICE, WORKERS,
+    ENDPOINT_HEALTH, ENDPOINT_IN_FLIGHT, ENDPOINT_INFO, ENDPOINT_REQUEST_LIMIT, ENDPOINT_UP,
+    ENDPOINT_WARNING, FAILURES, HEALTH_STATES, LISTENER_CONNECTIONS, REQUEST_LIMIT, REQUESTS_IN_SERVICE,
+    WORKERS,
 };
 use tidegate_telemetry::registry::{CONTROL, Labels};
 use tidegate_telemetry::{Family, Registry};
 
 /// Of endpoints of clusters where `adaptive` chooses.
-const BELIEFS: [&Family; 3] = [&ENDPOINT_COST, &ENDPOINT_ERROR_COST, &ENDPOINT_ERROR_RATE];
+const BELIEFS: [&Family; 4] = [&ENDPOINT_COST, &ENDPOINT_ERROR_COST, &ENDPOINT_ERROR_RATE, &ENDPOINT_WARNING];
 
 /// Brings every gauge to what holds now.
 pub(crate) fn fill(overview: &Overview) {
@@ -139,11 +140,11 @@ fn fill_ejections(registry: &Registry, endpoint: &Endpoint) {
 }
 
 fn fill_beliefs(registry: &Registry, cluster: &Cluster, now: Moment) {
-    for endpoint in cluster.balancer.endpoints() {
-        let beliefs = BeliefStatus::read(&endpoint.state, now);
+    for (index, endpoint) in cluster.balancer.endpoints().iter().enumerate() {
+        let Some(beliefs) = BeliefStatus::read(&cluster.balancer, index, now) else { continue };
         let labels = [&*endpoint.id.cluster, &*endpoint.id.address];
-        for (family, value) in BELIEFS.into_iter().zip([beliefs.cost, beliefs.error_cost, beliefs.error_rate])
-        {
+        let values = [beliefs.cost, beliefs.error_cost, beliefs.error_rate, beliefs.warning];
+        for (family, value) in BELIEFS.into_iter().zip(values) {
             registry.gauge(family, &labels).set((value * 1e3).round() as i64);
         }
     }

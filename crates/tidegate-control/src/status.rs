@@ -1,6 +1,6 @@
 //! The state of everything, as facts: what `/status` prints, and what the live view shows.
 
-use crate::beliefs::BeliefStatus;
+use crate::beliefs::{self, BeliefStatus};
 use crate::listening::Listening;
 use crate::overview::Overview;
 use crate::tls::{self, CertificateFacts};
@@ -165,7 +165,7 @@ impl ClusterStatus {
                         reason: status.reason.or_else(|| held_back(&cluster.balancer, index, now)),
                         ..status
                     };
-                    if is_adaptive { status.with_beliefs(&endpoint.state, now) } else { status }
+                    if is_adaptive { status.with_beliefs(&cluster.balancer, index, now) } else { status }
                 })
                 .collect(),
         }
@@ -200,10 +200,13 @@ impl EndpointStatus {
         }
     }
 
-    fn with_beliefs(self, state: &EndpointState, now: Moment) -> Self {
-        let beliefs = BeliefStatus::read(state, now);
-        let reason = self.reason.or_else(|| beliefs.reason(state.lasting_health(now)));
-        Self { beliefs: Some(beliefs), reason, ..self }
+    fn with_beliefs(self, balancer: &Balancer, index: usize, now: Moment) -> Self {
+        let beliefs = BeliefStatus::read(balancer, index, now);
+        let reason = self.reason.or_else(|| {
+            let health = balancer.endpoints().get(index)?.state.lasting_health(now);
+            beliefs::reason(&beliefs?, &balancer.warning(index, now)?, health)
+        });
+        Self { reason, beliefs, ..self }
     }
 }
 

@@ -188,7 +188,9 @@ families! {
     ENDPOINT_ERROR_COST = Fraction "tidegate_endpoint_error_cost" ["cluster", "endpoint"]
         "What adaptive adds to that because the endpoint fails more than others: it is chosen as if so many more requests were under way there.";
     ENDPOINT_ERROR_RATE = Fraction "tidegate_endpoint_error_rate" ["cluster", "endpoint"]
-        "The part of the endpoint's last attempts that failed, as adaptive remembers them: from 0 to 1.";
+        "The part of the endpoint's last attempts that failed, as adaptive remembers them: from 0 to 1, at this moment.";
+    ENDPOINT_WARNING = Fraction "tidegate_endpoint_warning" ["cluster", "endpoint"]
+        "How many times both costs count now because the endpoint's answers are overdue or the last ones came late: 1 where nothing is wrong.";
     ENDPOINT_IN_FLIGHT = Gauge "tidegate_endpoint_in_flight" ["cluster", "endpoint"]
         "Attempts on the endpoint that are under way now.";
     ENDPOINT_LOAD_REPORTS = Counter "tidegate_endpoint_load_reports" ["cluster", "endpoint", "outcome"]

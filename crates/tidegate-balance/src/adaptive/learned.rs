@@ -68,6 +68,11 @@ impl Standing {
         self.age(now) * waiting as f32
     }
 
+    /// Since the last sign of life.
+    pub(crate) fn silent_for(&self, now: Moment) -> Duration {
+        now.since(Moment(self.last_sign.load(Relaxed)))
+    }
+
     /// In nanoseconds; infinite as long as it is not known.
     pub(crate) fn mean_latency(&self) -> f32 {
         1.0 / self.pace.get()

@@ -21,6 +21,7 @@ mod outbreak;
 mod shortlist;
 mod spell;
 mod unhurried;
+mod warning;
 
 use crate::bound::Choice;
 use crate::candidates::Candidates;
@@ -34,18 +35,16 @@ use std::sync::Arc;
 
 pub use learned::Beliefs;
 pub(crate) use learned::{Learned, Published, Standing};
+pub use warning::Warning;
 
 /// Silences that are so many times as old as usual mean something: one Poisson gap in 150 is longer.
 const SILENCE_ALLOWED: f32 = 5.0;
 /// And those that say that an endpoint stands still.
 pub(crate) const SILENCE_STALLED: f32 = hedge::STALLED * SILENCE_ALLOWED;
-/// Suspicion starts at this part of the fleet's noise and adds this much cost per unit of it.
+/// Suspicion starts at this part of the fleet's noise.
 const SUSPICION_FROM: f32 = 0.4;
-const SUSPICION_COST: f32 = 0.5;
 /// Up to so many endpoints are all looked at. With more, a look at some is as good.
 const SCANNED_MAX: usize = 256;
-/// Suspicion halves in this many latencies without news.
-const SUSPICION_HALF_LIFE: f32 = 100.0;
 
 #[derive(Debug)]
 pub(crate) struct Adaptive {
@@ -71,6 +70,11 @@ impl Adaptive {
         let is_probe = is_probe(&seat.state, candidates.now());
         seat.state.standing().claim_probe(candidates.now());
         Some(Choice { is_probe, ..index.into() })
+    }
+
+    /// What is held against this endpoint now.
+    pub(crate) fn warning(&self, seat: &Seat, now: Moment) -> Warning {
+        Warning::read(seat, self.fleet.patience(), now)
     }
 
     /// At 40 of them instead of all. False when too few of these may be picked to tell. Apart, so that the scan of few endpoints
@@ -214,7 +218,7 @@ fn curiosity(seat: &Seat) -> f32 {
 /// What this endpoint offers with its errors and warnings, if that still beats `least`. Apart, so that the scan stays small.
 #[inline(never)]
 fn better(least: &Bid, bid: Bid, seat: &Seat, patience: Patience, now: Moment) -> Option<Bid> {
-    let score = (bid.score + error_cost(&seat.state)) * warning(seat, patience, now);
+    let score = (bid.score + error_cost(&seat.state)) * warning::factor(&seat.state, patience, now);
     let bid = Bid { score: score.min(f32::MAX), ..bid };
     bid.beats(least).then_some(bid)
 }
@@ -252,22 +256,6 @@ fn is_probe(state: &EndpointState, now: Moment) -> bool {
     state.is_probe_wanted() && state.in_flight() == 0 && state.standing().is_probe_due(now)
 }
 
-/// What cannot wait for an answer to arrive: 1, and more the longer answers are overdue and the later the last ones came.
-fn warning(seat: &Seat, patience: Patience, now: Moment) -> f32 {
-    let standing = seat.state.standing();
-    let mut warning = 1.0;
-    let silence = seat.state.silence(now);
-    if silence > patience.silence && !is_probe(&seat.state, now) {
-        warning += silence - patience.silence;
-    }
-    let recent = standing.recent.get();
-    if recent > patience.lateness {
-        let remembered = recent * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
-        warning *= 1.0 + SUSPICION_COST * (remembered - patience.lateness).max(0.0);
-    }
-    warning
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,8 +278,8 @@ mod tests {
         let unanswered = waiting + state.requests_overtaken();
         let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);
         let silence = if is_probe { 1.0 } else { silence };
-        let remembered = standing.recent.get() * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
-        let suspicion = 1.0 + SUSPICION_COST * (remembered - patience.lateness).max(0.0);
+        let remembered = standing.recent.get() * (-standing.age(now) / 100.0).exp2();
+        let suspicion = 1.0 + 0.5 * (remembered - patience.lateness).max(0.0);
         ((load + 1.0) * cost * (seat.price * 8.0) + errors) * (silence * suspicion)
     }
 

@@ -1,0 +1,94 @@
+//! What cannot wait for an answer to arrive: that answers are overdue, and that the last few came late. Knows no score.
+
+use super::{Patience, is_probe};
+use crate::seat::Seat;
+use crate::{EndpointState, Moment};
+use std::time::Duration;
+
+/// Adds this much cost per unit of suspicion.
+const SUSPICION_COST: f32 = 0.5;
+/// Suspicion halves in this many latencies without news.
+const SUSPICION_HALF_LIFE: f32 = 100.0;
+
+/// What is held against an endpoint now, for people to see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Warning {
+    /// Its cost counts so many times because it is silent; 1 where it is not.
+    pub by_silence: f32,
+    /// And so many times because its last answers came late; 1 where they did not.
+    pub by_lateness: f32,
+    /// Since its last sign of life.
+    pub silent_for: Duration,
+    /// Requests that wait for it, or did until they were answered elsewhere.
+    pub unanswered: u32,
+}
+
+impl Warning {
+    pub(super) fn read(seat: &Seat, patience: Patience, now: Moment) -> Self {
+        let state = &seat.state;
+        Self {
+            by_silence: by_silence(state, patience, now),
+            by_lateness: by_lateness(state, patience, now),
+            silent_for: state.standing().silent_for(now),
+            unanswered: state.unanswered(),
+        }
+    }
+
+    /// How many times its cost counts: 1 where nothing is wrong.
+    pub fn factor(&self) -> f32 {
+        self.by_silence * self.by_lateness
+    }
+}
+
+/// 1, and more the longer answers are overdue and the later the last ones came.
+#[inline]
+pub(super) fn factor(state: &EndpointState, patience: Patience, now: Moment) -> f32 {
+    by_silence(state, patience, now) * by_lateness(state, patience, now)
+}
+
+#[inline]
+fn by_silence(state: &EndpointState, patience: Patience, now: Moment) -> f32 {
+    let silence = state.silence(now);
+    if silence > patience.silence && !is_probe(state, now) { 1.0 + (silence - patience.silence) } else { 1.0 }
+}
+
+#[inline]
+fn by_lateness(state: &EndpointState, patience: Patience, now: Moment) -> f32 {
+    let standing = state.standing();
+    let recent = standing.recent.get();
+    if recent <= patience.lateness {
+        return 1.0;
+    }
+    let remembered = recent * (-standing.age(now) / SUSPICION_HALF_LIFE).exp2();
+    1.0 + SUSPICION_COST * (remembered - patience.lateness).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Fleet;
+    use crate::{Algorithm, Ended, Moment};
+    use std::time::Duration;
+
+    #[test]
+    fn whoever_is_silent_is_told_of_until_it_answers() {
+        let fleet = Fleet::even(Algorithm::Adaptive { peers: 1 }, 2);
+        let (latency, mut now) = (Duration::from_millis(10), Moment(1));
+        let answered = Ended::Answered { status: 200, first_byte: latency };
+        for _ in 0..200 {
+            let lease = fleet.pick_at(now);
+            now = now + latency;
+            lease.settle(answered, now);
+        }
+        let held: Vec<_> = (0..6).map(|_| fleet.pick_at(now)).collect();
+        let warning = |now| fleet.warning(0, now).expect("adaptive chooses");
+        assert_eq!((warning(now).by_silence, warning(now).by_lateness), (1.0, 1.0));
+        let later = now + Duration::from_secs(1);
+        let silent = warning(later);
+        assert!(silent.by_silence > 10.0 && silent.factor() >= silent.by_silence, "{silent:?}");
+        assert_eq!((silent.silent_for, silent.unanswered), (Duration::from_secs(1), 3));
+        let late = Ended::Answered { status: 200, first_byte: Duration::from_secs(1) };
+        held.into_iter().filter(|lease| lease.index() == 0).for_each(|lease| lease.settle(late, later));
+        let late = warning(later);
+        assert!((late.by_silence - 1.0).abs() < f32::EPSILON && late.by_lateness > 1.0, "{late:?}");
+    }
+}
