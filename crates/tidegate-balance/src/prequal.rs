@@ -17,6 +17,11 @@ use std::time::Duration;
 /// The paper's pool.
 const POOL: usize = 16;
 const HOT_QUANTILE: f64 = 0.84;
+/// Of more endpoints than this the pool is drawn, without a look at all of them.
+const ALL_LOOKED_AT: usize = 4 * POOL;
+/// Draws may land on endpoints that are out or drawn already; a pool of so few is none.
+const DRAWS_MAX: usize = 2 * POOL;
+const DRAWN_MIN: usize = POOL / 2;
 const MEMORY_SECONDS: f32 = 10.0;
 const PROBE_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -85,9 +90,15 @@ pub(crate) fn choose(candidates: &Candidates<'_>, random: u64) -> Option<usize> 
     cold.min_by(|a, b| a.latency.total_cmp(&b.latency)).map(|signal| signal.index)
 }
 
-/// All endpoints that may be picked when the pool holds them, else as many draws as it holds.
+/// All endpoints that may be picked when the pool holds them, else as many of them as it holds, at random.
 fn fill(pool: &mut [Signal; POOL], candidates: &Candidates<'_>, random: u64) -> usize {
     let mut stream = Stream::new(random);
+    if candidates.positions() > ALL_LOOKED_AT {
+        let drawn = draw(pool, candidates, &mut stream);
+        if drawn >= DRAWN_MIN {
+            return drawn;
+        }
+    }
     let mut seen = 0_u64;
     candidates.visit_from_random(random, |index, seat, _| {
         // A reservoir (Vitter's algorithm R, 1985): each endpoint ends up in the pool with the same probability.
@@ -100,11 +111,25 @@ fn fill(pool: &mut [Signal; POOL], candidates: &Candidates<'_>, random: u64) -> 
     POOL.min(seen as usize)
 }
 
+/// How many were found.
+fn draw(pool: &mut [Signal; POOL], candidates: &Candidates<'_>, stream: &mut Stream) -> usize {
+    let mut found = 0;
+    for (index, seat) in (0..DRAWS_MAX).filter_map(|_| candidates.at_random(stream)) {
+        let is_known = pool.iter().take(found).any(|signal| signal.index == index);
+        if let Some(slot) = pool.get_mut(found).filter(|_| !is_known) {
+            *slot = Signal::of(index, seat, candidates.now());
+            found += 1;
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entropy::mix;
     use crate::testing::Fleet;
-    use crate::{Algorithm, Pick};
+    use crate::{Algorithm, CheckVerdict, Pick};
     use proptest::prelude::*;
 
     proptest! {
@@ -123,6 +148,21 @@ mod tests {
             let hot_from = loads[((probes.len() - 1) as f64 * HOT_QUANTILE) as usize];
             prop_assert!(in_flight <= hot_from);
             prop_assert!(probes.iter().all(|probe| probe.0 > hot_from || probe.1 >= millis));
+        }
+    }
+
+    #[test]
+    fn of_many_endpoints_each_is_picked_in_its_turn_and_the_few_that_are_up_are_found() {
+        let fleet = Fleet::even(Algorithm::Prequal, 200);
+        let held: Vec<_> = (0..600).map(|request| fleet.pick_with(Moment(0), mix(request))).collect();
+        assert!(fleet.in_flight().iter().all(|count| (1..=8).contains(count)), "{:?}", fleet.in_flight());
+        drop(held);
+        let is_up = |index: usize| index % 70 == 3;
+        for (_, endpoint) in fleet.endpoints().iter().enumerate().filter(|(index, _)| !is_up(*index)) {
+            endpoint.state.mark_check(CheckVerdict::Down);
+        }
+        for request in 0..100 {
+            assert!(is_up(fleet.pick_with(Moment(0), mix(request)).index()));
         }
     }
 
