@@ -385,7 +385,7 @@ fn what_a_proxy_in_front_said_is_passed_on() {
     assert_eq!((&*destination, app.headers().len()), ("203.0.113.2:443", 2));
     // A client without an address is known by nothing: each request has a connection of its own.
     let header = ask(&binary(0x21, 0x31, &[b'/'; 216]));
-    assert_eq!(&header[..16], [SIGNATURE, b"\x21\0\0\x13"].concat());
+    assert_eq!(&header[..16], [SIGNATURE, b"\x20\0\0\x13"].concat(), "LOCAL");
     assert_eq!(app.headers().len(), 4);
 }
 

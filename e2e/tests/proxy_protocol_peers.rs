@@ -1,9 +1,10 @@
 //! The PROXY protocol with programs that no one here wrote: HAProxy in front, HAProxy and nginx behind.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use tidegate_testkit::{Client, Endpoint, Port, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Port, Reply, Tidegate, Wire, eventually};
 
 /// A running peer, ended with the value.
 struct Peer {
@@ -99,6 +100,9 @@ fn expect_introduction(behind: &Port) {
          [log]\naccess = \"stdout\"\n",
         behind.address().to_string()
     );
+    let sockets = tempfile::tempdir().unwrap();
+    let path = sockets.path().join("app.sock");
+    let config = format!("listen = [\"{{listen}}\", \"unix:{}\"]\n{config}", path.display());
     let proxy = Tidegate::with(config).start();
     let mut connection = Client::connect_from("127.0.0.3", proxy.address());
     let first = connection.get("/").text();
@@ -108,6 +112,12 @@ fn expect_introduction(behind: &Port) {
     assert!(id == "-" || !proxy.output().wait_for_stdout(&[id]).is_empty());
     assert_eq!(connection.get("/").text(), first, "the same connection");
     proxy.wait_for_metric("tidegate_endpoint_health_checks_total", &[("outcome", "passed")], 2.0);
+    // A client that has no address is served, too.
+    let mut wire = Wire::from(UnixStream::connect(&path).unwrap());
+    for _ in 0..2 {
+        wire.write(b"GET / HTTP/1.1\r\nHost: app.test\r\n\r\n").unwrap();
+        assert_eq!(Reply::read(&mut wire, "GET").unwrap().status, 200);
+    }
 }
 
 #[test]

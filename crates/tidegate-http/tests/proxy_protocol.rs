@@ -117,6 +117,7 @@ fn headers_of_version_2_say_who_the_client_is() {
         (binary(0x20, 0x11, INET), Origin::Peer, "LOCAL: its addresses are ignored"),
         (binary(0x20, 0xff, b"\x01\xff"), Origin::Peer, "LOCAL: whatever it brings is skipped"),
         (binary(0x21, 0, b"anything"), Origin::Peer, "UNSPEC"),
+        (binary(0x20, 0, b"\x02\xff"), Origin::Peer, "LOCAL: what makes no sense is skipped there, too"),
         (LOCAL.to_vec(), Origin::Peer, "what we send ourselves"),
     ];
     for (header, origin, why) in cases {
@@ -189,9 +190,14 @@ fn values_of_a_header_are_read_once_and_within_their_length() {
         assert_eq!(any_way(&told(&values)), Err(ProxyHeaderError::TlvInvalid), "{why}");
     }
     // Whoever has no address has an id all the same.
-    let nameless = binary(0x21, 0, &value(5, b"id"));
-    let values = Values { unique_id: Some(b"id"), ..Values::default() };
-    assert_eq!(any_way(&nameless), Ok(Some(Header { origin: Origin::Peer, values, length: nameless.len() })));
+    for command in [0x20, 0x21] {
+        let nameless = binary(command, 0, &value(5, b"id"));
+        let values = Values { unique_id: Some(b"id"), ..Values::default() };
+        assert_eq!(
+            any_way(&nameless),
+            Ok(Some(Header { origin: Origin::Peer, values, length: nameless.len() }))
+        );
+    }
     let local = binary(0x20, 0x11, &[INET, &value(2, b"app.test")].concat());
     assert_eq!(any_way(&local), Ok(Some(alone(Origin::Peer, local.len()))));
 }
@@ -277,6 +283,7 @@ proptest! {
             authority: authority.as_deref(),
         };
         write(ends, &values, &mut bytes);
+        prop_assert_eq!(bytes[12], if ends.is_some() { 0x21 } else { 0x20 }, "PROXY, or LOCAL");
         let length = bytes.len();
         bytes.extend_from_slice(&behind);
         let origin = match ends {

@@ -60,10 +60,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header<'_>>, ProxyHeaderError
     let Some(header) = bytes.get(..length) else { return Ok(None) };
     let rest = header.get(FIXED_BYTES..).unwrap_or_default();
     let (origin, values) = match (command, family, transport) {
-        (COMMAND_LOCAL, ..) => (Origin::Peer, Values::default()),
         // Whoever does not say what it is about may have put anything there.
         (_, FAMILY_UNSPEC, _) => (Origin::Peer, read_values(header, rest).unwrap_or_default()),
-        (_, _, TRANSPORT_UNSPEC) => (Origin::Peer, Values::default()),
+        (COMMAND_LOCAL, ..) | (_, _, TRANSPORT_UNSPEC) => (Origin::Peer, Values::default()),
         _ => {
             let (origin, values) = origin(rest, family)?;
             (origin, read_values(header, values)?)
@@ -158,11 +157,11 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Appends the header of a connection of one client: where it comes from and which address it connected to (`None`: it has
-/// no IP address), and what else is known.
+/// Appends the header of a connection of one client: where it comes from and which address it connected to, and what else is
+/// known. `None`: it has no IP address, and the header is LOCAL, which everybody takes; HAProxy refuses others without one.
 pub fn write(client: Option<(SocketAddr, SocketAddr)>, values: &Values<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(SIGNATURE);
-    out.push(VERSION << 4 | COMMAND_PROXY);
+    out.push(VERSION << 4 | if client.is_some() { COMMAND_PROXY } else { COMMAND_LOCAL });
     let value_bytes: usize = values.all().map(|(_, value)| 3 + value.len()).sum();
     let length = |addresses: usize| ((addresses + value_bytes) as u16).to_be_bytes();
     let canonical = client.map(|(source, destination)| (plain(source), plain(destination)));
