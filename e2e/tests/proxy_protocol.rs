@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Delivery, Endpoint, Gone, Proxy, Script, Then, Tidegate, Wire, eventually};
 
@@ -383,10 +384,40 @@ fn what_a_proxy_in_front_said_is_passed_on() {
     // The same client's address to another of ours is another connection.
     let (_, destination, _) = read(&ask(b"PROXY TCP4 198.51.100.7 203.0.113.2 4711 443\r\n"));
     assert_eq!((&*destination, app.headers().len()), ("203.0.113.2:443", 2));
-    // A client without an address is known by nothing: each request has a connection of its own.
     let header = ask(&binary(0x21, 0x31, &[b'/'; 216]));
     assert_eq!(&header[..16], [SIGNATURE, b"\x20\0\0\x13"].concat(), "LOCAL");
-    assert_eq!(app.headers().len(), 4);
+    assert_eq!(app.headers().len(), 3);
+}
+
+/// As a proxy in front does that opens another connection for the same client, and as clients do whose port is free again.
+#[test]
+fn another_connection_from_the_same_address_has_a_header_of_its_own_and_nobody_waits_for_those_that_are_gone()
+{
+    let app = Introduced::start();
+    let proxy = app.before("proxy_protocol_from = \"127.0.0.1\"\n");
+    let addresses = b"\xc6\x33\x64\x07\xcb\x00\x71\x01\x12\x67\x01\xbb";
+    for told in [[value(5, b"one"), value(2, b"one.test")], [value(5, b"two"), value(2, b"two.test")]] {
+        let mut connection = proxy.client();
+        connection.send(binary(0x21, 0x11, &[addresses, &told.concat()[..]].concat()));
+        for _ in 0..2 {
+            assert_eq!(connection.get("/").status, 200);
+        }
+        let header = app.headers().pop().unwrap();
+        assert_eq!(header[28..].escape_ascii().to_string(), told.concat().escape_ascii().to_string());
+    }
+    assert_eq!(app.headers().len(), 2);
+    eventually("what nobody can use any more is closed", || app.endpoint.open_connections() == 0);
+}
+
+#[test]
+fn the_streams_of_one_connection_of_http2_share_what_names_its_client() {
+    let app = Introduced::start();
+    let proxy = app.before("");
+    let client = Http2Client::clear(proxy.address());
+    for _ in 0..3 {
+        assert_eq!(client.get("app.test", "/").unwrap().status(), 200);
+    }
+    assert_eq!(app.headers().len(), 1);
 }
 
 fn value(kind: u8, bytes: &[u8]) -> Vec<u8> {

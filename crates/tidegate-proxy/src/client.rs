@@ -5,9 +5,8 @@ use crate::entrance::Entrance;
 use crate::snapshot::{Listener, PerClient};
 use crate::stream::Stream;
 use crate::tls::client_hello::{ClientHello, host_name};
-use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use tidegate_http::proxy_protocol::{Origin, Values};
 
 /// An address and a port, or neither, without what a `SocketAddr` carries besides: idle connections hold one.
@@ -36,6 +35,7 @@ pub(crate) struct Client {
     pub(crate) peer: Peer,
     /// What has to come before the first request.
     pub(crate) entrance: Entrance,
+    mark: Rc<()>,
     /// Most connections have none of it, and idle ones are to be small.
     more: Option<Box<More>>,
 }
@@ -79,7 +79,7 @@ impl Heard {
 
 impl Client {
     pub(crate) fn new(peer: Peer, entrance: Entrance) -> Self {
-        Self { peer, entrance, more: None }
+        Self { peer, entrance, mark: Rc::default(), more: None }
     }
 
     /// Counts the connection as one of its client's, once. `false`: the client has all that it may have.
@@ -118,6 +118,26 @@ impl Client {
     }
 }
 
+/// By which one client's connection is told from all others, those that came from the same address among them: no other one gets
+/// the same as long as anybody has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark(Weak<()>);
+
+impl Mark {
+    /// Whether the connection is still open.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl PartialEq for Mark {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+}
+
+impl Eq for Mark {}
+
 /// Where a client's connection comes from, and where it goes to.
 pub(crate) type Ends = (SocketAddr, SocketAddr);
 
@@ -130,8 +150,7 @@ pub(crate) struct ClientAddress {
     peer: Peer,
     destination: Option<SocketAddr>,
     heard: Option<Rc<Heard>>,
-    /// Found out when it is first asked for.
-    ends: OnceCell<Option<Ends>>,
+    mark: Rc<()>,
     node: [u8; NODE_TEXT_MAX],
     length: u8,
 }
@@ -151,7 +170,7 @@ impl ClientAddress {
         let more = client.more.as_ref();
         let (destination, heard) =
             (more.and_then(|more| more.destination), more.and_then(|more| more.heard.clone()));
-        Self { peer: client.peer, destination, heard, ends: OnceCell::new(), node, length }
+        Self { peer: client.peer, destination, heard, mark: Rc::clone(&client.mark), node, length }
     }
 
     pub(crate) fn ip(&self) -> Option<IpAddr> {
@@ -176,7 +195,28 @@ impl ClientAddress {
 
     /// `stream` is the client's connection itself. `None`: it has no addresses.
     pub(crate) fn ends(&self, stream: &Stream) -> Option<Ends> {
-        let find = || self.peer.socket_address().zip(self.destination.or_else(|| stream.local_address()));
-        *self.ends.get_or_init(find)
+        self.peer.socket_address().zip(self.destination.or_else(|| stream.local_address()))
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(Rc::downgrade(&self.mark))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_told_from_a_later_one_of_the_same_address() {
+        let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 4711)));
+        let mut marks: Vec<Mark> = Vec::new();
+        for _ in 0..100 {
+            let client = Client::new(peer, Entrance::Open);
+            let [first, second] = [(); 2].map(|()| ClientAddress::new(&client).mark());
+            assert!(first == second && first.is_in_use());
+            assert!(marks.iter().all(|earlier| *earlier != first && !earlier.is_in_use()));
+            marks.push(first);
+        }
     }
 }

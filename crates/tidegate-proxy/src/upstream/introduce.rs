@@ -2,7 +2,7 @@
 //! requests of that client alone. Knows no pools.
 
 use super::{Connection, Upstream};
-use crate::client::Ends;
+use crate::client::Mark;
 use crate::request::Call;
 use tidegate_http::proxy_protocol::{self, Values};
 
@@ -10,9 +10,9 @@ use tidegate_http::proxy_protocol::{self, Values};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
     Anyone,
-    /// Those that come over the client's connection between these ends.
-    Client(Box<Ends>),
-    /// The one that it was opened for, whose client has no address to know it again by.
+    /// Those that come over this client's connection, and no other one from the same address: each has a header of its own.
+    Client(Mark),
+    /// The one that it was opened for.
     OneRequest,
 }
 
@@ -21,17 +21,22 @@ impl Carries {
         if !upstream.introduces_clients {
             return Self::Anyone;
         }
-        call.address.ends(call.down).map_or(Self::OneRequest, |ends| Self::Client(Box::new(ends)))
+        Self::Client(call.address.mark())
+    }
+
+    /// Whether there may be another request for it.
+    pub(super) fn may_be_asked_for(&self) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Client(mark) => mark.is_in_use(),
+            Self::OneRequest => false,
+        }
     }
 }
 
 /// The header that a new connection begins with, or nothing.
 pub(crate) fn introduction(call: &Call<'_>, carries: &Carries) -> Vec<u8> {
-    let client = match carries {
-        Carries::Anyone => return Vec::new(),
-        Carries::Client(ends) => Some(**ends),
-        Carries::OneRequest => None,
-    };
+    let Carries::Client(_) = carries else { return Vec::new() };
     let mut header = Vec::new();
     // What was agreed on here counts; of what was not, somebody in front may know.
     let heard = call.address.heard();
@@ -42,7 +47,7 @@ pub(crate) fn introduction(call: &Call<'_>, carries: &Carries) -> Vec<u8> {
         protocol: call.down.protocol().or(heard.and_then(|heard| heard.protocol.as_deref())),
         authority: asked.map(str::as_bytes),
     };
-    proxy_protocol::write(client, &values, &mut header);
+    proxy_protocol::write(call.address.ends(call.down), &values, &mut header);
     header
 }
 

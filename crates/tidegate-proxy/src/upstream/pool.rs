@@ -91,12 +91,16 @@ impl EndpointPool {
         self.upstream.idle.fetch_sub(kept.len(), Relaxed);
     }
 
-    /// Closes what has aged out, or what the endpoint has closed.
+    /// Closes what has aged out, what the endpoint has closed, and what was a client's that has gone.
     pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
         self.http2.sweep(now, idle_timeout);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain(|idle| after(idle.since, idle_timeout) > now && is_quiet(&idle.connection.stream));
+        idle.retain(|Idle { connection, since }| {
+            after(*since, idle_timeout) > now
+                && is_quiet(&connection.stream)
+                && connection.carries.may_be_asked_for()
+        });
         self.upstream.idle.fetch_sub(before - idle.len(), Relaxed);
     }
 }
