@@ -394,6 +394,41 @@ fn what_is_reset_is_asked_elsewhere() {
     }
 }
 
+/// As one behind something that forgets connections on which nothing has moved for long: they stand here, and are dead.
+#[test]
+fn connections_that_have_died_while_they_were_kept_cost_no_request() {
+    let dies = || {
+        Endpoint::start(Script::on_accept(|wire: &mut Wire| {
+            let _ = wire.exactly(raw::PREFACE.len());
+            let _ = wire.write(&raw::settings(&[]));
+            let mut requests = 0;
+            while let Ok(head) = wire.exactly(9) {
+                let _ = wire.exactly(usize::from(u16::from_be_bytes([head[1], head[2]])));
+                if head[3] == raw::kind::HEADERS {
+                    requests += 1;
+                    if requests > 1 {
+                        return Then::Reset;
+                    }
+                    let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+                    let head = raw::headers(stream, &raw::block(&[(":status", "200")]));
+                    let _ = wire.write(&[head, raw::last_data(stream, "well")].concat());
+                }
+            }
+            Then::Close
+        }))
+    };
+    let (one, other) = (dies(), dies());
+    for to in [vec![one.address()], vec![one.address(), other.address()]] {
+        let config = format!("to = {to:?}\nendpoint_http2 = true\nworkers = 1\nlog.access = 'stdout'\n");
+        let proxy = Tidegate::with(config).start();
+        let mut client = proxy.client();
+        for request in 0..20 {
+            let reply = client.get("/");
+            assert_eq!(reply.status, 200, "request {request} of {} endpoints: {reply:?}", to.len());
+        }
+    }
+}
+
 #[test]
 fn an_endpoint_may_reset_what_is_still_being_said() {
     let settings = raw::settings(&[(raw::setting::ENABLE_CONNECT_PROTOCOL, 1)]);

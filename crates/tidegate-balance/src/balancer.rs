@@ -131,7 +131,7 @@ enum Chooser {
 
 /// Each that is back after most were away has so many others looked for: they are all found in a few steps, and where they are not back,
 /// few requests are spent on that.
-const SOUGHT: usize = 4;
+const SOUGHT: usize = 2;
 
 impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints

@@ -228,15 +228,17 @@ impl<'a> Attempts<'a> {
     }
 
     fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {
-        // What is kept for one request at a time may have been closed meanwhile; what many share is closed by saying so.
-        let reused =
-            call.journal.connected.is_none() && failure.stage != Stage::Connect && !view.cluster.http2;
+        let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
         let is_alone = || !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick());
         if failure.cause == Cause::StreamUnseen && (self.unseen < UNSEEN_MAX || is_alone()) {
             self.unseen += 1; // the endpoint is well: it takes the request on another connection
         } else if failure.cause == Cause::StreamRefused && is_alone() {
             // It may take it in a moment.
-        } else if reused && failure.retry() == Retry::Reset && !self.fresh_only {
+        } else if reused
+            && failure.retry() == Retry::Reset
+            && (!self.fresh_only || (view.cluster.http2 && is_alone()))
+        {
+            // What was kept may have died meanwhile, and of connections that many share more than one: who knows no other takes them all.
             self.fresh_only = true;
         } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
             *place = endpoint;
