@@ -3,13 +3,14 @@
 //! With few requests at a time the cheapest endpoint is always free and gets them all: nothing would tell that another has become
 //! better, or is back, or only looked worse by chance.
 
-use crate::{EndpointState, Moment};
+use crate::Moment;
+use crate::seat::Seat;
 
 /// Periods with traffic after which an idle endpoint that costs no more than the cheapest is asked, whatever is believed of it. One
 /// that costs more waits as many times longer: its answers take as many times longer, too. At low rates each answer is a
 /// period: then it is one request in so many.
 const PERIODS: f32 = 20.0;
-/// So many times longer at most, about half a minute.
+/// So many times longer at most, about half a minute; and as many times that as its weight is smaller.
 const PATIENCE_MAX: f32 = 16.0;
 
 /// So many times the cheapest's cost is near enough for it to matter soon that less is believed of an endpoint than is true. Those
@@ -17,18 +18,44 @@ const PATIENCE_MAX: f32 = 16.0;
 /// others", and each answer of one that is not says so again.
 const PROMISING: f32 = 2.0;
 
+/// Whoever gets the requests while nobody has anything to do.
+#[derive(Clone, Copy)]
+pub(super) struct Cheapest {
+    cost: f32,
+    lightness: f32,
+}
+
+impl Cheapest {
+    /// `None` where there is nobody.
+    pub(super) fn of<'a>(seats: impl Iterator<Item = &'a Seat>) -> Option<Self> {
+        let offers = seats.map(|seat| Self { cost: cost(seat), lightness: seat.lightness });
+        offers.min_by(|one, other| one.cost.total_cmp(&other.cost))
+    }
+
+    /// As many times longer as this one costs more, its weight included: whoever is to get one request in a hundred is asked so rarely.
+    fn patience(self, seat: &Seat) -> f32 {
+        let lighter = (seat.lightness / self.lightness).max(1.0);
+        (cost(seat) / self.cost).clamp(1.0, PATIENCE_MAX * lighter)
+    }
+}
+
+/// What a request costs there that is alone.
+fn cost(seat: &Seat) -> f32 {
+    seat.state.standing().cost.get() * seat.lightness
+}
+
 /// Once a period, for each endpoint. One that has just joined or come back is asked at once; one whose last answer was better than
 /// believed, and promises to be near the cheapest, is asked again, until what is believed has followed.
-pub(super) fn explore_if_due(state: &EndpointState, cheapest: f32, now: Moment) {
+pub(super) fn explore_if_due(seat: &Seat, cheapest: Cheapest, now: Moment) {
+    let state = &seat.state;
     if state.in_flight() > 0 || !state.is_open(now) {
         return;
     }
     let published = state.published();
     let unheard = published.another_period_unheard() as f32;
-    let cost = state.standing().cost.get();
-    let patience = (cost / cheapest).clamp(1.0, PATIENCE_MAX);
-    let is_promising = published.promised(cost).is_some_and(|cost| cost <= PROMISING * cheapest);
-    if published.joins() || is_promising || unheard >= PERIODS * patience {
+    let promised = published.promised(cost(seat));
+    let is_promising = promised.is_some_and(|cost| cost <= PROMISING * cheapest.cost);
+    if published.joins() || is_promising || unheard >= PERIODS * cheapest.patience(seat) {
         state.learned().explore(state, now);
     }
 }
@@ -49,7 +76,11 @@ mod tests {
 
     impl Sequence {
         fn new(micros: &[u64]) -> Self {
-            let fleet = Fleet::even(Algorithm::Adaptive { peers: 1 }, micros.len());
+            Self::weighted(micros, &vec![1; micros.len()])
+        }
+
+        fn weighted(micros: &[u64], weights: &[u32]) -> Self {
+            let fleet = Fleet::new(Algorithm::Adaptive { peers: 1 }, weights);
             let latencies = micros.iter().copied().map(Duration::from_micros).collect();
             Self { fleet, latencies, now: Moment(1) }
         }
@@ -92,6 +123,27 @@ mod tests {
                 // is: the most in some thousand fleets was 2.7 %.
                 prop_assert!(f64::from(count) <= 1.0 + f64::from(total) / 25.0, "{count} of {total} took {micros}");
             }
+        }
+
+        /// Each weighs so many times as much as the canary. All take about as long.
+        #[test]
+        fn a_canary_gets_no_more_than_its_share_and_is_not_forgotten(
+            others in 1_usize..6,
+            weight in 20_u32..200,
+            percent in prop::collection::vec(80_u64..125, 6),
+            pause_ms in 0_u64..300,
+        ) {
+            let micros: Vec<_> = percent[..=others].iter().map(|percent| percent * 100).collect();
+            let weights: Vec<_> = (0..=others).map(|index| if index == 0 { 1 } else { weight }).collect();
+            let mut sequence = Sequence::weighted(&micros, &weights);
+            let pause = Duration::from_millis(pause_ms);
+            sequence.run(MINUTE, pause);
+            let asked = sequence.run(10 * MINUTE, pause);
+            let total: u32 = asked.iter().sum();
+            let fair = f64::from(total) / f64::from(weights.iter().sum::<u32>());
+            prop_assert!(f64::from(asked[0]) <= 1.0 + fair, "{asked:?} by {weights:?}");
+            let rarely = f64::from(total.min(6_000)) / f64::from(40 * weight);
+            prop_assert!(f64::from(asked[0]) >= rarely.floor(), "{asked:?} by {weights:?}");
         }
 
         #[test]

@@ -7,7 +7,7 @@
 //! policy is least request.
 
 use super::errors::{Elsewhere, NOISE_GAIN};
-use super::explore::explore_if_due;
+use super::explore::{Cheapest, explore_if_due};
 use super::model::{DEVIATION, FleetLevel, remembered};
 use super::{Patience, Published, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
@@ -173,9 +173,9 @@ impl Fleet {
             }
         }
         let open = turn.seats().filter(|seat| seat.state.is_open(now));
-        let cheapest = open.map(|seat| seat.state.standing().cost.get()).fold(COST_MAX, f32::min);
+        let Some(cheapest) = Cheapest::of(open) else { return };
         for seat in turn.seats() {
-            explore_if_due(&seat.state, cheapest, now);
+            explore_if_due(seat, cheapest, now);
         }
     }
 
