@@ -18,6 +18,7 @@ use crate::{
 };
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Which algorithm, with its parameters.
@@ -112,6 +113,8 @@ pub struct Balancer {
     breakers: Option<Breakers>,
     /// Present when requests in flight are limited.
     rooms: Option<Rooms>,
+    /// When nobody was up last; 0: never.
+    deserted_at: AtomicU64,
 }
 
 /// An enum, not a trait object: the set is closed, and a pick inlines.
@@ -129,7 +132,7 @@ enum Chooser {
     RoundRobin(RoundRobin),
 }
 
-/// Each that is back after most were away has so many others looked for: they are all found in a few steps, and where they are not back,
+/// Each that is back after all were away has so many others looked for: they are all found in a few steps, and where they are not back,
 /// few requests are spent on that.
 const SOUGHT: usize = 2;
 
@@ -153,6 +156,7 @@ impl Balancer {
             failures: StatusSet::failures(),
             breakers: None,
             rooms: None,
+            deserted_at: AtomicU64::new(0),
         }
     }
 
@@ -260,6 +264,9 @@ impl Balancer {
     }
 
     fn last_resort(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
+        if !self.seats.iter().any(|seat| seat.state.is_open(pick.now)) {
+            self.deserted_at.store(pick.now.0, Relaxed);
+        }
         self.pick_by(pick, Standard::LastResort, None)
     }
 
@@ -403,9 +410,13 @@ impl Balancer {
         }
     }
 
-    /// One that could not be connected to is back. Where most could not, what kept them away may have been the same for all: then some
-    /// of the others are tried now, and not when their marks end, so that those who are back first do not have the requests of all until then.
+    /// One that could not be connected to is back. Where nobody was up a moment ago, what kept it away was the same for all: then some of the
+    /// others are tried now, and not when their marks end, so that those who are back first do not have the requests of all until then.
     fn look_for_more(&self, back: usize, now: Moment) {
+        let deserted_at = self.deserted_at.load(Relaxed);
+        if deserted_at == 0 || now.since(Moment(deserted_at)) > self.passive.out_for {
+            return;
+        }
         let open = self.seats.iter().filter(|seat| seat.state.is_open(now)).count();
         if 2 * open <= self.seats.len() {
             let others = self.seats.iter().cycle().skip(back + 1).take(self.seats.len());
