@@ -4,7 +4,7 @@ use crate::affinity::affinity;
 use crate::answer;
 use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
 use crate::client::ClientAddress;
-use crate::exchange::{self, Exchanged, while_client_stays};
+use crate::exchange::{self, Exchanged, poll_client, while_client_stays};
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::hedge;
@@ -30,6 +30,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 use tidegate_balance::{Ended, Lease, Moment, NoEndpoint};
 use tidegate_http::client::{self, Told};
@@ -576,7 +577,9 @@ pub(crate) async fn dial(
             endpoint.metrics().connected(Duration::from_nanos(now.0 - start.0));
             endpoint.metrics().handshake(&connection.stream);
             introduce(call, &connection, introduction);
-            Ok(connection)
+            // Whoever has left meanwhile asks for nothing any more.
+            let stays = poll_fn(|cx| Poll::Ready(poll_client(call, cx))).await;
+            stays.map(|()| connection).map_err(|gone| Failure::new(Stage::Connect, gone.cause))
         }
         Err(cause) => {
             call.journal.connect_failed = Some(now);

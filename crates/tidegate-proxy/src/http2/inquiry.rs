@@ -8,12 +8,17 @@ use tidegate_balance::Moment;
 /// third time within five minutes while they answer nothing (gRFC A8, gRFC A9).
 const REST: Duration = Duration::from_secs(310);
 
+/// But twice in a row sooner, where there are requests that have come since: what they wait for may be gone.
+const SOONER_MAX: u8 = 2;
+
 /// What has come since this was looked at last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) anything: bool,
     /// A head of an answer, or a piece of its body.
     pub(super) answers: bool,
+    /// Requests that were ever made.
+    pub(super) requests: u32,
 }
 
 /// What is to be done now.
@@ -33,13 +38,16 @@ pub(super) struct Inquiry {
     awaits_pong: bool,
     /// Since anything of an answer came.
     asked_at: Option<Moment>,
+    /// Requests that had been made then.
+    requests: u32,
+    sooner: u8,
 }
 
 impl Inquiry {
     /// Once in a while, as long as there are requests.
     pub(super) fn handle_due(&mut self, is_busy: bool, said: Said, now: Moment) -> Due {
         if said.answers {
-            self.asked_at = None;
+            (self.asked_at, self.sooner) = (None, 0);
         }
         let awaited = std::mem::take(&mut self.awaits_pong);
         if !is_busy {
@@ -48,12 +56,19 @@ impl Inquiry {
             Due::Wait
         } else if awaited {
             Due::End
-        } else if self.asked_at.is_some_and(|asked| now < after(asked, REST)) {
-            Due::Wait
+        } else if !self.asked_at.is_some_and(|asked| now < after(asked, REST)) {
+            self.ask(said, now)
+        } else if said.requests != self.requests && self.sooner < SOONER_MAX {
+            self.sooner += 1;
+            self.ask(said, now)
         } else {
-            (self.awaits_pong, self.asked_at) = (true, Some(now));
-            Due::Ask
+            Due::Wait
         }
+    }
+
+    fn ask(&mut self, said: Said, now: Moment) -> Due {
+        (self.awaits_pong, self.asked_at, self.requests) = (true, Some(now), said.requests);
+        Due::Ask
     }
 }
 
@@ -61,9 +76,9 @@ impl Inquiry {
 mod tests {
     use super::*;
 
-    const NOTHING: Said = Said { anything: false, answers: false };
-    const PONG: Said = Said { anything: true, answers: false };
-    const ANSWER: Said = Said { anything: true, answers: true };
+    const NOTHING: Said = Said { anything: false, answers: false, requests: 1 };
+    const PONG: Said = Said { anything: true, ..NOTHING };
+    const ANSWER: Said = Said { anything: true, answers: true, ..NOTHING };
     const INTERVAL: Duration = Duration::from_secs(20);
 
     #[test]
@@ -93,6 +108,26 @@ mod tests {
         assert!(
             asked.len() >= 3 && asked.windows(2).all(|pair| pair[1].since(pair[0]) > Duration::from_mins(5))
         );
+    }
+
+    /// A quiet stream, whose connection dies behind its first pong; and one of a server that lives, which is asked no more than it takes.
+    #[test]
+    fn where_requests_have_come_since_it_is_asked_twice_sooner() {
+        let at = |step| Moment(1) + step * INTERVAL;
+        let with_requests = |said: Said, requests| Said { requests, ..said };
+        let mut inquiry = Inquiry::default();
+        assert_eq!(inquiry.handle_due(true, NOTHING, at(1)), Due::Ask);
+        assert_eq!(inquiry.handle_due(true, PONG, at(2)), Due::Wait);
+        assert_eq!(inquiry.handle_due(true, NOTHING, at(3)), Due::Wait);
+        assert_eq!(inquiry.handle_due(true, with_requests(NOTHING, 2), at(4)), Due::Ask);
+        assert_eq!(inquiry.handle_due(true, with_requests(NOTHING, 2), at(5)), Due::End);
+
+        let (mut inquiry, mut asked) = (Inquiry::default(), 0);
+        for step in 1..15 {
+            let said = with_requests(if step % 2 == 0 { PONG } else { NOTHING }, step);
+            asked += u32::from(inquiry.handle_due(true, said, at(step)) == Due::Ask);
+        }
+        assert_eq!(asked, 3, "in five minutes");
     }
 
     #[test]

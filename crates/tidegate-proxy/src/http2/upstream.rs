@@ -443,7 +443,11 @@ impl Driver {
             return;
         }
         let mut connection = link.connection.borrow_mut();
-        let said = Said { anything: link.has_heard.take(), answers: connection.take_answering() };
+        let said = Said {
+            anything: link.has_heard.take(),
+            answers: connection.take_answering(),
+            requests: connection.begun(),
+        };
         match self.inquiry.handle_due(is_busy, said, now) {
             Due::Ask => connection.ask(),
             Due::End => link.is_gone.set(true),
