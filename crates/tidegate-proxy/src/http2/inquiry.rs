@@ -56,7 +56,7 @@ impl Inquiry {
             Due::Wait
         } else if awaited {
             Due::End
-        } else if !self.asked_at.is_some_and(|asked| now < after(asked, REST)) {
+        } else if self.asked_at.is_none_or(|asked| now >= after(asked, REST)) {
             self.ask(said, now)
         } else if said.requests != self.requests && self.sooner < SOONER_MAX {
             self.sooner += 1;
