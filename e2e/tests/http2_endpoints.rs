@@ -352,20 +352,28 @@ fn an_answer_is_whole_though_its_endpoint_says_goodbye_and_closes_behind_it() {
     }
 }
 
-/// Resets the stream of every request, with this code.
-fn resets_all(code: u32) -> Endpoint {
+/// Does this with each request: its stream, and which one of its connection it is, from 1; until `false`, which breaks the connection.
+fn on_requests(act: impl Fn(&mut Wire, u32, u32) -> bool + Send + Sync + 'static) -> Endpoint {
     Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
         let _ = wire.exactly(raw::PREFACE.len());
         let _ = wire.write(&raw::settings(&[]));
+        let mut number = 0;
         while let Ok(head) = wire.exactly(9) {
             let _ = wire.exactly(usize::from(u16::from_be_bytes([head[1], head[2]])));
             if head[3] == raw::kind::HEADERS {
-                let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-                let _ = wire.write(&raw::reset(stream, code));
+                number += 1;
+                if !act(wire, u32::from_be_bytes([head[5], head[6], head[7], head[8]]), number) {
+                    return Then::Reset;
+                }
             }
         }
         Then::Close
     }))
+}
+
+/// Resets the stream of every request, with this code.
+fn resets_all(code: u32) -> Endpoint {
+    on_requests(move |wire, stream, _| wire.write(&raw::reset(stream, code)).is_ok())
 }
 
 /// One that declines what it said it would take is not asked first for long, and the other one is asked instead.
@@ -398,24 +406,10 @@ fn what_is_reset_is_asked_elsewhere() {
 #[test]
 fn connections_that_have_died_while_they_were_kept_cost_no_request() {
     let dies = || {
-        Endpoint::start(Script::on_accept(|wire: &mut Wire| {
-            let _ = wire.exactly(raw::PREFACE.len());
-            let _ = wire.write(&raw::settings(&[]));
-            let mut requests = 0;
-            while let Ok(head) = wire.exactly(9) {
-                let _ = wire.exactly(usize::from(u16::from_be_bytes([head[1], head[2]])));
-                if head[3] == raw::kind::HEADERS {
-                    requests += 1;
-                    if requests > 1 {
-                        return Then::Reset;
-                    }
-                    let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-                    let head = raw::headers(stream, &raw::block(&[(":status", "200")]));
-                    let _ = wire.write(&[head, raw::last_data(stream, "well")].concat());
-                }
-            }
-            Then::Close
-        }))
+        on_requests(|wire, stream, number| {
+            let head = raw::headers(stream, &raw::block(&[(":status", "200")]));
+            number == 1 && wire.write(&[head, raw::last_data(stream, "well")].concat()).is_ok()
+        })
     };
     let (one, other) = (dies(), dies());
     for to in [vec![one.address()], vec![one.address(), other.address()]] {

@@ -156,17 +156,23 @@ fn a_worker_that_keeps_an_idle_connection_does_not_starve_the_others() {
     assert!(endpoint.accepted() > 1, "both workers took part");
 }
 
-/// Waiting for one of `upstream_connections` is time in the queue: the endpoint did not cause it.
-#[test]
-fn waiting_for_a_connection_is_not_charged_to_the_endpoint() {
+/// An endpoint that lets requests for `/first` wait at a gate, and answers all others.
+fn gated() -> (Endpoint, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
-    let endpoint = Endpoint::start(Script::new(move |visit| {
+    let script = Script::new(move |visit| {
         if visit.request().target == "/first" {
             held.pass();
         }
         visit.answer("x")
-    }));
+    });
+    (Endpoint::start(script), gate)
+}
+
+/// Waiting for one of `upstream_connections` is time in the queue: the endpoint did not cause it.
+#[test]
+fn waiting_for_a_connection_is_not_charged_to_the_endpoint() {
+    let (endpoint, gate) = gated();
     let config = format!(
         "[log]\naccess = \"stdout\"\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{:?}]\n\
          limit = {{ upstream_connections = 1 }}\n",
@@ -197,14 +203,7 @@ fn waiting_for_a_connection_is_not_charged_to_the_endpoint() {
 /// Its request reaches nobody, and the next one in the line has its place.
 #[test]
 fn a_client_that_leaves_while_it_waits_for_a_connection_leaves_no_trace() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let endpoint = Endpoint::start(Script::new(move |visit| {
-        if visit.request().target == "/first" {
-            held.pass();
-        }
-        visit.answer("x")
-    }));
+    let (endpoint, gate) = gated();
     let config = format!(
         "workers = 1\ntimeout.connect = \"1m\"\n[[route]]\nto = \"app\"\n[cluster.app]\nendpoints = [{:?}]\n\
          limit = {{ upstream_connections = 1, pending_requests = 1 }}\n",

@@ -327,29 +327,22 @@ pub(crate) fn poll_client(call: &mut Call<'_>, cx: &mut Context<'_>) -> Result<(
     Ok(())
 }
 
-/// Waits for `future` until the deadline, or until the client leaves. `Ok(None)`: it is too late.
+/// Waits for `future`, which leads to an endpoint, until the deadline, or until the client leaves. `Ok(None)`: it is too late.
 pub(crate) async fn while_client_stays<F: Future>(
     call: &mut Call<'_>,
-    stage: Stage,
     deadline: Moment,
     future: F,
 ) -> Result<Option<F::Output>, Failure> {
+    let alarm = call.alarm;
     let mut future = pin!(future);
-    let mut is_armed = false;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(Some(output)));
-        }
-        if let Err(gone) = poll_client(call, cx) {
-            return Poll::Ready(Err(Failure::new(stage, gone.cause)));
-        }
-        if !is_armed {
-            is_armed = true;
-            call.alarm.arm(deadline, cx);
-        }
-        if call.alarm.fired() { Poll::Ready(Ok(None)) } else { Poll::Pending }
-    })
-    .await
+    let watched = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => match poll_client(call, cx) {
+            Ok(()) => Poll::Pending,
+            Err(gone) => Poll::Ready(Err(Failure::new(Stage::Connect, gone.cause))),
+        },
+    });
+    alarm.within(deadline, watched).await.map_or(Ok(None), |waited| waited.map(Some))
 }
 
 /// Passes a 1xx answer on; HTTP/1.0 clients do not know them (RFC 9110 §15.2).

@@ -448,7 +448,7 @@ async fn claim_slot(
     }
     let _pending = wait_for_connection(call, view)?;
     let deadline = after(now(), policy.timeouts.connect).min(call.attempt_deadline);
-    let Some(slot) = while_client_stays(call, Stage::Connect, deadline, slots.wait()).await? else {
+    let Some(slot) = while_client_stays(call, deadline, slots.wait()).await? else {
         let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);
         return Err(call.overall_failure(Stage::Connect).unwrap_or(busy));
     };
@@ -512,7 +512,7 @@ async fn share(
             slot = wait_for_room(call, view, endpoint, deadline, slot).await?;
             continue;
         }
-        let dialling = match while_client_stays(call, Stage::Connect, deadline, pool.dial_or_wait()).await? {
+        let dialling = match while_client_stays(call, deadline, pool.dial_or_wait()).await? {
             Some(Some(dialling)) => dialling,
             Some(None) if now() < deadline => continue, // with what somebody else has dialled
             Some(None) | None => return Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
@@ -542,7 +542,7 @@ async fn wait_for_room(
             one_more = endpoint.pool.http2.wait_for_slot(slots) => one_more,
         }
     };
-    let waited = while_client_stays(call, Stage::Connect, deadline, any).await?;
+    let waited = while_client_stays(call, deadline, any).await?;
     call.journal.ready = Some(now());
     waited.ok_or_else(|| {
         let busy = Failure::new(Stage::Connect, Cause::EndpointBusy);

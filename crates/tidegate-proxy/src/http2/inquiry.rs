@@ -4,8 +4,8 @@ use crate::timers::after;
 use std::time::Duration;
 use tidegate_balance::Moment;
 
-/// Until an endpoint that says nothing but that it is there is asked again: servers of gRPC end the connection of whoever asks for the
-/// third time within five minutes while they answer nothing (gRFC A8, gRFC A9).
+/// Until an endpoint that says nothing but that it is there is asked again: servers of gRPC bear to be asked twice within five minutes of having
+/// been asked while they answer nothing, and end the connection the next time (gRFC A8, gRFC A9).
 const REST: Duration = Duration::from_secs(310);
 
 /// But twice in a row sooner, where there are requests that have come since: what they wait for may be gone.
