@@ -461,6 +461,35 @@ fn a_learned_limit_lets_as_many_in_as_the_endpoint_serves_at_once() {
     load.stop().expect_no_failures();
 }
 
+/// Long answers are not what others wait for: neither event streams nor tunnels use up a limit that is learned from how soon answers
+/// begin.
+#[test]
+fn answers_that_have_begun_do_not_count_where_the_limit_is_learned() {
+    const MANY: usize = 40;
+    let gate = Gate::default();
+    let held = gate.clone();
+    let script = Script::new(move |visit| {
+        if visit.request().target == "/brief" {
+            return visit.answer("x");
+        }
+        visit.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+        held.pass();
+        visit.write("1\r\nb\r\n0\r\n\r\n");
+        Then::KeepAlive
+    });
+    let endpoint = Endpoint::start(script);
+    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nqueue = \"15s\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    let mut streams: Vec<_> = (0..MANY).map(|_| asks(&proxy, "/events")).collect();
+    endpoint.wait_for_requests(MANY);
+    assert_eq!(proxy.get("/brief").text(), "x");
+    let in_flight = || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]);
+    assert!(in_flight() as usize == MANY, "{}", in_flight());
+    gate.open();
+    assert!(streams.iter_mut().all(|stream| stream.reply().text() == "ab"));
+    eventually("all have left", || in_flight() < 0.5);
+}
+
 /// Who would be cut in the middle of being served is not served at all: under overload nothing else would be done.
 #[test]
 fn a_request_that_could_not_be_answered_in_time_takes_no_place() {

@@ -4,6 +4,7 @@ use crate::adaptive::Adaptive;
 use crate::bound::{Choice, LoadBound};
 use crate::breaker::{Breaker, Breakers, Ejection, Finding, HeldBack, Told, UNANSWERED};
 use crate::candidates::{Candidates, Standard};
+use crate::in_flight::Most;
 use crate::least_request::LeastRequest;
 use crate::maglev::Maglev;
 use crate::places::{Place, Tiers};
@@ -204,7 +205,7 @@ impl Balancer {
         }
     }
 
-    /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears of each that ends.
+    /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears when there may be room.
     #[must_use]
     pub fn with_request_limits(self, limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Self {
         Self { rooms: Rooms::new(limits, watch), ..self }
@@ -224,9 +225,16 @@ impl Balancer {
         matches!(self.chooser, Chooser::Maglev(_) | Chooser::Rendezvous(_))
     }
 
-    /// The most requests that the endpoint at this position may have in flight now; `None`: any number.
+    /// The most requests that the endpoint at this position may have in flight now, of those that count (`RequestLimit`); `None`: any
+    /// number.
     pub fn request_limit(&self, index: usize, now: Moment) -> Option<u32> {
-        self.most_in_flight(index, self.seats.get(index)?, now).filter(|most| *most != u32::MAX)
+        self.most_in_flight(index, self.seats.get(index)?, now).map(Most::number)
+    }
+
+    /// Whether it has as many as that.
+    pub fn is_full(&self, index: usize, now: Moment) -> bool {
+        let is_full = |seat| self.rooms.as_ref().is_some_and(|rooms| !rooms.has_room(index, seat, now));
+        self.seats.get(index).is_some_and(is_full)
     }
 
     /// How many requests at a time have been seen not to wait at this position, or have not been tried yet, and so do not spill where a
@@ -384,8 +392,16 @@ impl Balancer {
     }
 
     #[inline]
-    pub(crate) fn most_in_flight(&self, index: usize, seat: &Seat, now: Moment) -> Option<u32> {
-        Some(self.rooms.as_ref()?.most(index, seat, now))
+    pub(crate) fn most_in_flight(&self, index: usize, seat: &Seat, now: Moment) -> Option<Most> {
+        self.rooms.as_ref()?.most(index, seat, now)
+    }
+
+    /// The answer to a request at this position has begun, and goes on.
+    #[inline]
+    pub(crate) fn begun(&self, index: usize) {
+        if let Some(rooms) = &self.rooms {
+            rooms.begun(index);
+        }
     }
 
     /// One request less is in flight.
@@ -447,7 +463,7 @@ impl Balancer {
             && !lease.has_answered()
             && let Some(seat) = self.seats.get(lease.index())
         {
-            rooms.learn(lease.index(), seat, first_byte, lease.load_in_requests());
+            rooms.learn(lease.index(), seat, first_byte, lease.before());
         }
         if let (Chooser::PeakEwma, Ended::Answered { first_byte, .. }) = (&self.chooser, ended)
             && !lease.has_answered()

@@ -14,16 +14,64 @@ const STREAMING: u64 = REQUEST | 1;
 #[derive(Debug, Default)]
 pub(crate) struct InFlight(AtomicU64);
 
-impl InFlight {
-    /// One more that waits for its answer. Says how many requests there were before.
-    pub(crate) fn enter(&self) -> u32 {
-        requests(self.0.fetch_add(WAITING, Relaxed))
+/// What was in flight at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts(u64);
+
+/// The most that may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Most {
+    Requests(u32),
+    /// Of those whose answer has not begun: the others may be as many as they like.
+    Waiting(u32),
+}
+
+impl Most {
+    pub(crate) fn number(self) -> u32 {
+        let (Self::Requests(most) | Self::Waiting(most)) = self;
+        most
     }
 
-    /// As `enter`, unless there are so many requests already: `None` then. Exact for any number of callers.
-    pub(crate) fn enter_below(&self, most: u32) -> Option<u32> {
-        let one_more = |counts: u64| (requests(counts) < most).then(|| counts + WAITING);
-        self.0.fetch_update(Relaxed, Relaxed, one_more).ok().map(requests)
+    fn has_room(self, counts: Counts) -> bool {
+        match self {
+            Self::Requests(most) => counts.requests() < most,
+            Self::Waiting(most) => counts.waiting() < most,
+        }
+    }
+}
+
+impl Counts {
+    #[inline]
+    pub(crate) fn requests(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// What they are worth, in eighths of a waiting request.
+    #[inline]
+    fn eighths(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Those whose answer has not begun.
+    pub(crate) fn waiting(self) -> u32 {
+        (self.eighths() - self.requests()) / 7
+    }
+}
+
+impl InFlight {
+    /// One more that waits for its answer. Says what there was before.
+    pub(crate) fn enter(&self) -> Counts {
+        Counts(self.0.fetch_add(WAITING, Relaxed))
+    }
+
+    /// As `enter`, unless there is as much as may be: `None` then. Exact for any number of callers.
+    pub(crate) fn enter_below(&self, most: Most) -> Option<Counts> {
+        let one_more = |counts: u64| most.has_room(Counts(counts)).then(|| counts + WAITING);
+        self.0.fetch_update(Relaxed, Relaxed, one_more).ok().map(Counts)
+    }
+
+    pub(crate) fn is_below(&self, most: Most) -> bool {
+        most.has_room(self.counts())
     }
 
     /// The answer to one of those that wait has begun.
@@ -36,34 +84,30 @@ impl InFlight {
     }
 
     #[inline]
+    fn counts(&self) -> Counts {
+        Counts(self.0.load(Relaxed))
+    }
+
+    #[inline]
     pub(crate) fn requests(&self) -> u32 {
-        requests(self.0.load(Relaxed))
+        self.counts().requests()
     }
 
     /// What they are worth, in eighths of a waiting request.
     #[inline]
     pub(crate) fn eighths(&self) -> u32 {
-        eighths(self.0.load(Relaxed))
+        self.counts().eighths()
     }
 
     /// Those whose answer has not begun.
     pub(crate) fn waiting(&self) -> u32 {
-        let counts = self.0.load(Relaxed);
-        (eighths(counts) - requests(counts)) / 7
+        self.counts().waiting()
     }
 
     pub(crate) fn streaming(&self) -> u32 {
-        let counts = self.0.load(Relaxed);
-        requests(counts) - (eighths(counts) - requests(counts)) / 7
+        let counts = self.counts();
+        counts.requests() - counts.waiting()
     }
-}
-
-const fn requests(counts: u64) -> u32 {
-    (counts >> 32) as u32
-}
-
-const fn eighths(counts: u64) -> u32 {
-    counts as u32
 }
 
 #[cfg(test)]
@@ -79,7 +123,8 @@ mod tests {
             for step in steps {
                 match step {
                     0 => {
-                        prop_assert_eq!(in_flight.enter(), waiting + streaming);
+                        let before = in_flight.enter();
+                        prop_assert_eq!((before.requests(), before.waiting()), (waiting + streaming, waiting));
                         waiting += 1;
                     }
                     1 if waiting > 0 => {
@@ -100,6 +145,10 @@ mod tests {
                 prop_assert_eq!(in_flight.waiting(), waiting);
                 prop_assert_eq!(in_flight.streaming(), streaming);
                 prop_assert_eq!(in_flight.eighths(), 8 * waiting + streaming);
+                for most in 0..8 {
+                    prop_assert_eq!(in_flight.is_below(Most::Requests(most)), waiting + streaming < most);
+                    prop_assert_eq!(in_flight.is_below(Most::Waiting(most)), waiting < most);
+                }
             }
         }
     }

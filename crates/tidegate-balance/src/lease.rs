@@ -1,5 +1,6 @@
 //! The right to use one endpoint for one attempt, which reports back when it ends. Knows nothing of how it was chosen.
 
+use crate::in_flight::Counts;
 use crate::seat::Seat;
 use crate::{Balancer, Endpoint, Moment, Spilled};
 use std::num::NonZeroU32;
@@ -43,8 +44,8 @@ pub struct Lease<'a> {
     endpoint: &'a Endpoint,
     index: usize,
     picked_at: Moment,
-    /// Requests in flight there when this one was picked, this one included.
-    load: u32,
+    /// What was in flight there when this one was picked.
+    before: Counts,
     lightness: f32,
     has_answered: bool,
     /// What has been answered says at its end how it went.
@@ -66,7 +67,7 @@ impl<'a> Lease<'a> {
         seat: &Seat,
         now: Moment,
     ) -> Option<Self> {
-        let load = match balancer.most_in_flight(index, seat, now) {
+        let before = match balancer.most_in_flight(index, seat, now) {
             None => endpoint.state.enter(now),
             Some(most) => endpoint.state.enter_below(most, now)?,
         };
@@ -75,7 +76,7 @@ impl<'a> Lease<'a> {
             endpoint,
             index,
             picked_at: now,
-            load,
+            before,
             lightness: seat.lightness,
             has_answered: false,
             owes_verdict: false,
@@ -125,14 +126,14 @@ impl<'a> Lease<'a> {
         self.picked_at
     }
 
-    /// Requests in flight there when this one was picked, for each unit of the cluster's smallest weight.
+    /// Requests in flight there when this one was picked, this one included, for each unit of the cluster's smallest weight.
     pub(crate) fn load(&self) -> f64 {
-        f64::from(self.load) * f64::from(self.lightness)
+        (f64::from(self.before.requests()) + 1.0) * f64::from(self.lightness)
     }
 
-    /// Requests in flight there when this one was picked.
-    pub(crate) fn load_in_requests(&self) -> u32 {
-        self.load
+    /// What was in flight there when this one was picked.
+    pub(crate) fn before(&self) -> Counts {
+        self.before
     }
 
     /// The endpoint was out by a breaker when this one was picked, and is so since. One that was put in and taken out again
@@ -157,6 +158,7 @@ impl<'a> Lease<'a> {
             self.balancer.learn(self, Ended::Answered { status, first_byte }, now);
             self.has_answered = true;
             self.endpoint.state.begin_streaming();
+            self.balancer.begun(self.index);
         }
     }
 

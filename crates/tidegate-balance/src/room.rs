@@ -4,6 +4,7 @@
 //! The count is exact: a unit is only taken below the limit, in one step, so that no number of workers exceeds it.
 
 use crate::Moment;
+use crate::in_flight::{Counts, Most};
 use crate::seat::Seat;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,16 +13,18 @@ use std::time::Duration;
 /// The most requests that may be in flight on one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestLimit {
-    /// A little more than the endpoint serves at once, learned from its answers.
+    /// A little more than the endpoint serves at once, learned from how soon its answers begin. Those that have begun do not
+    /// count: an event stream or a download is not what the others wait for, and one that goes on for hours teaches nothing.
     Learned,
     Most(u32),
     #[default]
     None,
 }
 
-/// Somebody who wants to hear of every request that ends on an endpoint with a limit: there may be room now.
+/// Somebody who wants to hear when there may be room on an endpoint with a limit: of every request that ends there, and where
+/// only those count whose answer has not begun, of each that begins, too.
 pub trait RoomWatch: Debug + Send + Sync {
-    /// Called after the unit has been given back, from whatever thread that happens on.
+    /// Called after the request has ceased to count, from whatever thread that happens on.
     fn freed(&self);
 }
 
@@ -39,23 +42,35 @@ impl Rooms {
         is_limited.then(|| Self { limits: limits.into(), watch })
     }
 
-    pub(crate) fn most(&self, index: usize, seat: &Seat, now: Moment) -> u32 {
+    /// `None`: any number.
+    pub(crate) fn most(&self, index: usize, seat: &Seat, now: Moment) -> Option<Most> {
         match self.limits.get(index) {
-            Some(RequestLimit::Learned) => seat.state.capacity().limit(now),
-            Some(RequestLimit::Most(most)) => *most,
-            Some(RequestLimit::None) | None => u32::MAX,
+            Some(RequestLimit::Learned) => Some(Most::Waiting(seat.state.capacity().limit(now))),
+            Some(RequestLimit::Most(most)) => Some(Most::Requests(*most)),
+            Some(RequestLimit::None) | None => None,
         }
     }
 
     pub(crate) fn has_room(&self, index: usize, seat: &Seat, now: Moment) -> bool {
-        seat.state.in_flight() < self.most(index, seat, now)
+        self.most(index, seat, now).is_none_or(|most| seat.state.load().is_below(most))
     }
 
-    /// An answer came.
-    pub(crate) fn learn(&self, index: usize, seat: &Seat, latency: Duration, load: u32) {
-        if self.limits.get(index) == Some(&RequestLimit::Learned) {
-            seat.state.capacity().learn(latency, load);
+    /// An answer came to a request that had this before it.
+    pub(crate) fn learn(&self, index: usize, seat: &Seat, latency: Duration, before: Counts) {
+        if self.is_learned(index) {
+            seat.state.capacity().learn(latency, before.waiting().saturating_add(1));
         }
+    }
+
+    /// An answer has begun, and goes on.
+    pub(crate) fn begun(&self, index: usize) {
+        if self.is_learned(index) {
+            self.freed();
+        }
+    }
+
+    fn is_learned(&self, index: usize) -> bool {
+        self.limits.get(index) == Some(&RequestLimit::Learned)
     }
 
     pub(crate) fn freed(&self) {

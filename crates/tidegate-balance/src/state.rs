@@ -8,7 +8,7 @@ use crate::adaptive::{Beliefs, Learned, Published, Standing};
 use crate::breaker::{Ejection, HeldBack};
 use crate::capacity::Capacity;
 use crate::circuit::Circuit;
-use crate::in_flight::InFlight;
+use crate::in_flight::{Counts, InFlight, Most};
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
 use crate::reported::{LoadReport, ReportedWeight};
@@ -350,21 +350,21 @@ impl EndpointState {
     }
 
     /// Counts one more request in flight and says how many there are now.
-    pub(crate) fn enter(&self, now: Moment) -> u32 {
+    pub(crate) fn enter(&self, now: Moment) -> Counts {
         self.entered(self.live.in_flight.enter(), now)
     }
 
-    /// As `enter`, unless so many are in flight already: `None` then.
-    pub(crate) fn enter_below(&self, most: u32, now: Moment) -> Option<u32> {
+    /// As `enter`, unless as much as may be is in flight already: `None` then.
+    pub(crate) fn enter_below(&self, most: Most, now: Moment) -> Option<Counts> {
         Some(self.entered(self.live.in_flight.enter_below(most)?, now))
     }
 
-    fn entered(&self, before: u32, now: Moment) -> u32 {
+    fn entered(&self, before: Counts, now: Moment) -> Counts {
         self.live.last_picked.store(now.0, Relaxed);
-        if before == 0 && self.requests_overtaken() == 0 {
+        if before.requests() == 0 && self.requests_overtaken() == 0 {
             self.live.standing.sign_of_life(now);
         }
-        before.saturating_add(1)
+        before
     }
 
     /// Counts one of those in flight as streaming its answer.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, Breaker, CheckVerdict, Ended, Moment, NoEndpoint, Pick, RequestLimit, RoomWatch,
+    Algorithm, Balancer, Breaker, CheckVerdict, Ended, Lease, Moment, NoEndpoint, Pick, RequestLimit,
+    RoomWatch,
 };
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -140,14 +141,37 @@ fn a_limit_of_one_endpoint_leaves_the_others_unlimited() {
     assert_eq!([0, 1].map(|index| balancer.request_limit(index, Moment(1))), [Some(1), None]);
 }
 
+#[test]
+fn what_has_begun_to_answer_does_not_count_where_the_limit_is_learned_and_does_where_it_is_given() {
+    for (limit, frees) in [(RequestLimit::Learned, true), (RequestLimit::Most(8), false)] {
+        let watch = Arc::new(Watch::default());
+        let balancer = cluster(Algorithm::LeastRequest, &[limit], Some(Arc::clone(&watch) as _));
+        let heard = || watch.0.load(Ordering::Relaxed);
+        let mut held: Vec<_> = std::iter::from_fn(|| balancer.pick(&pick(7, &[])).ok()).take(100).collect();
+        assert!(held.len() < 100 && balancer.is_full(0, Moment(1)) && !balancer.has_room(Moment(1)));
+        let mut streams = held.split_off(1);
+        for stream in &mut streams {
+            stream.begun(200, Duration::from_millis(1), Moment(2));
+            stream.begun(200, Duration::from_millis(1), Moment(2));
+        }
+        assert_eq!(heard(), if frees { streams.len() } else { 0 }, "{limit:?}");
+        assert_eq!(balancer.is_full(0, Moment(1)), !frees, "{limit:?}");
+        assert_eq!(balancer.pick(&pick(7, &[])).is_ok(), frees, "{limit:?}");
+        drop((held, streams));
+        assert_eq!(balancer.endpoints()[0].state.in_flight(), 0);
+        assert!(!balancer.is_full(0, Moment(1)) && heard() > 1, "{limit:?}");
+    }
+}
+
 /// An endpoint with slots, each busy for a while with a request, and a queue before them; it gets as much as may be in
-/// flight. Which part of the time the slots are busy, and the most in flight, both once it has been learned.
-fn busy_and_most_in_flight(slots: usize, service: impl Fn(f64) -> f64) -> (f64, u32) {
+/// flight. Which part of the time the slots are busy, and the most in flight, both once it has been learned. The answer begins when a part
+/// of its service is over: 1, at its end.
+fn busy_and_most_in_flight(slots: usize, begins: f64, service: impl Fn(f64) -> f64) -> (f64, u32) {
     let balancer = cluster(Algorithm::LeastRequest, &[RequestLimit::Learned], None);
     let mut noise = 7_u64;
     let (mut now, mut work, mut most) = (0_u64, 0, 0);
     // Requests that are being served, by when they will be done, and those that wait inside the endpoint.
-    let (mut busy, mut inside) = (Vec::new(), std::collections::VecDeque::new());
+    let (mut busy, mut inside) = (Vec::<Served<'_>>::new(), std::collections::VecDeque::new());
     let second = 1_000_000_000;
     while now < 20 * second {
         while let Ok(lease) = balancer.pick(&Pick { now: Moment(now), ..pick(now, &[]) }) {
@@ -163,15 +187,32 @@ fn busy_and_most_in_flight(slots: usize, service: impl Fn(f64) -> f64) -> (f64, 
             let uniform = ((noise >> 33) as f64 + 0.5) / (1_u64 << 31) as f64;
             let service = Duration::from_secs_f64(service(uniform)).as_nanos() as u64;
             work += if now > 10 * second { service } else { 0 };
-            busy.push((now + service, lease));
+            let begins = now + (service as f64 * begins) as u64;
+            busy.push(Served { begins: Some(begins), ends: now + service, lease });
         }
-        let next = (0..busy.len()).min_by_key(|&index| busy[index].0).expect("the limit is at least one");
-        let (done, lease): (u64, tidegate_balance::Lease<'_>) = busy.swap_remove(next);
-        now = done;
-        let first_byte = Duration::from_nanos(now - lease.picked_at().0);
-        lease.settle(Ended::Answered { status: 200, first_byte }, Moment(now));
+        let next =
+            (0..busy.len()).min_by_key(|&index| busy[index].next()).expect("the limit is at least one");
+        now = busy[next].next();
+        let first_byte = Duration::from_nanos(now - busy[next].lease.picked_at().0);
+        if busy[next].begins.take().is_some_and(|begins| begins < busy[next].ends) {
+            busy[next].lease.begun(200, first_byte, Moment(now));
+        } else {
+            busy.swap_remove(next).lease.settle(Ended::Answered { status: 200, first_byte }, Moment(now));
+        }
     }
     (work as f64 / (slots as u64 * 10 * second) as f64, most)
+}
+
+struct Served<'a> {
+    begins: Option<u64>,
+    ends: u64,
+    lease: Lease<'a>,
+}
+
+impl Served<'_> {
+    fn next(&self) -> u64 {
+        self.begins.unwrap_or(self.ends)
+    }
 }
 
 #[test]
@@ -181,12 +222,26 @@ fn a_learned_limit_keeps_the_slots_busy_and_the_queue_inside_short() {
     let constant = |_| 0.01;
     for slots in [1, 2, 4, 8, 32, 100] {
         for (busy, most) in [
-            busy_and_most_in_flight(slots, spread),
-            busy_and_most_in_flight(slots, exponential),
-            busy_and_most_in_flight(slots, constant),
+            busy_and_most_in_flight(slots, 1.0, spread),
+            busy_and_most_in_flight(slots, 1.0, exponential),
+            busy_and_most_in_flight(slots, 1.0, constant),
         ] {
             assert!(busy > 0.92, "{slots} slots are {:.0} % busy", busy * 100.0);
             assert!(most as usize <= 3 * slots + 12, "{slots} slots have {most} in flight");
+        }
+    }
+    // Slots that are busy until their answer ends: it is the wait for its beginning that tells.
+    for (slots, begins) in [1, 2, 4, 8, 32, 100].into_iter().flat_map(|slots| [(slots, 0.5), (slots, 0.1)]) {
+        for (busy, most) in [
+            busy_and_most_in_flight(slots, begins, spread),
+            busy_and_most_in_flight(slots, begins, exponential),
+            busy_and_most_in_flight(slots, begins, constant),
+        ] {
+            assert!(busy > 0.9, "{slots} slots are {:.0} % busy, begun at {begins}", busy * 100.0);
+            assert!(
+                most as usize <= 3 * slots + 32,
+                "{slots} slots have {most} in flight, begun at {begins}"
+            );
         }
     }
 }

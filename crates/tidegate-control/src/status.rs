@@ -84,7 +84,7 @@ pub struct EndpointStatus {
     pub tier: u8,
     pub zone: Option<String>,
     pub in_flight: u32,
-    /// How many may be in flight, where that is limited.
+    /// How many may be in flight, where that is limited; by `auto`, without those whose answer has begun.
     pub request_limit: Option<u32>,
     /// How many may be, as far as has been seen, before one waits, where something is learned: within that nobody spills, where a bound goes by drain time.
     pub unhurried: Option<u32>,

@@ -205,11 +205,9 @@ impl Visit {
 
     fn elsewhere(home: usize, balancer: &Balancer, pick: &Pick<'_>) -> Self {
         let Some(endpoint) = balancer.endpoints().get(home) else { return Self::Unknown };
-        let is_full =
-            || balancer.request_limit(home, pick.now).is_some_and(|most| endpoint.state.in_flight() >= most);
         match endpoint.state.health(pick.now) {
             _ if pick.tried.contains(&home) => Self::Moved(Moved::Tried),
-            Health::Up if is_full() => Self::Spilled(Spilled::Full),
+            Health::Up if balancer.is_full(home, pick.now) => Self::Spilled(Spilled::Full),
             Health::Up => Self::Spilled(Spilled::Bound),
             down => Self::Moved(Moved::Down(down)),
         }

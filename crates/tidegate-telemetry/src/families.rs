@@ -182,7 +182,7 @@ families! {
     ENDPOINT_CONNECTIONS_REUSED = Counter "tidegate_endpoint_connections_reused" ["cluster", "endpoint"]
         "Attempts that took a waiting connection from the pool instead of opening one.";
     ENDPOINT_REQUEST_LIMIT = Gauge "tidegate_endpoint_request_limit" ["cluster", "endpoint"]
-        "Attempts that may be under way on the endpoint at once, now; 0 without a limit.";
+        "Attempts that may be under way on the endpoint at once, now; 0 without a limit. Where it is learned (auto), those whose answer has begun do not count.";
     ENDPOINT_COST = Fraction "tidegate_endpoint_cost" ["cluster", "endpoint"]
         "What adaptive believes that one more request costs there, in units of the cluster's typical endpoint.";
     ENDPOINT_ERROR_COST = Fraction "tidegate_endpoint_error_cost" ["cluster", "endpoint"]

@@ -14,7 +14,7 @@ const BODY_RATE_DOC: &str = "Bytes a second of a request's body that a client mu
 const BODY_BYTES_DOC: &str = "A request body; beyond it the answer is 413.";
 const ENDPOINT_REQUESTS: Kind = Kind::AnyOf(&[CONNECTIONS, Kind::Words(&["auto", "off"])]);
 const ENDPOINT_REQUESTS_DOC: &str = "Requests in flight at once, per endpoint; when all endpoints have that many, requests \
-    wait for the first that has one less. `auto`: as many as keep it busy, learned from its answers.";
+    wait for the first that has one less. `auto`: as many as keep it busy, learned from its answers; those whose answer has begun do not count.";
 const REQUESTS: Kind = Kind::AnyOf(&[CONNECTIONS, Kind::Words(&["auto"])]);
 const REQUESTS_DOC: &str = "Requests in service at once, tunnels among them; beyond it the answer is 503. `auto`: as many as fit \
     the memory that the process may use, each at its worst, and no more than `connections`.";
