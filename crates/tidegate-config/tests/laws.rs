@@ -3,7 +3,7 @@
 //! It knows nothing of the insides of the crate.
 
 use proptest::prelude::*;
-use tidegate_config::{Action, Config, Flag, Report, Style, reference, schema};
+use tidegate_config::{Action, Cluster, Config, Flag, Report, Style, reference, schema};
 
 const RICH: &str = include_str!("rich.toml");
 
@@ -219,6 +219,80 @@ fn is_unknown(text: &str, key: &str) -> bool {
         .any(|diagnostic| diagnostic.title().starts_with(&title))
 }
 
+/// What is said of one cluster, and where: at the top for all, or beside its endpoints.
+#[derive(Clone, Debug)]
+struct Said {
+    endpoint: &'static str,
+    /// Keys of the top alone, of a cluster and of a route; each with whether it stands at the top where it may stand lower.
+    top: &'static str,
+    of_cluster: Vec<(&'static str, bool)>,
+    hedge: (&'static str, bool),
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let one = proptest::sample::select::<&'static str>;
+    let keys = [
+        vec!["", "balance = 'random'", "balance = 'adaptive'"],
+        vec!["", "health = '/up'", "health = { type = 'grpc' }"],
+        vec!["", "endpoint_http2 = true", "endpoint_http2 = false"],
+        vec!["", "send_proxy_protocol = 'v2'", "send_proxy_protocol = 'off'"],
+    ];
+    let keys = keys.map(|lines| (one(lines), any::<bool>())).to_vec();
+    let endpoint = one(vec!["'a:1'", "'unix:/run/a'", "'https://a'", "{ address = 'a:1', zone = 'x' }"]);
+    let (top, hedge) = (one(vec!["", "zone = 'x'"]), (one(vec!["", "hedge = true"]), any::<bool>()));
+    (endpoint, top, keys, hedge).prop_map(|(endpoint, top, of_cluster, hedge)| Said {
+        endpoint,
+        top,
+        of_cluster,
+        hedge,
+    })
+}
+
+impl Said {
+    /// The texts that mean the same.
+    fn ways(&self) -> Vec<String> {
+        let Self { endpoint, top, of_cluster, hedge } = self;
+        let lines = |wanted: &dyn Fn(bool) -> bool| {
+            let wanted = of_cluster.iter().filter(|(_, is_high)| wanted(*is_high));
+            wanted.map(|(line, _)| format!("{line}\n")).collect::<String>()
+        };
+        let (all, high, low) = (lines(&|_| true), lines(&|is_high| is_high), lines(&|is_high| !is_high));
+        let (hedge, is_high) = *hedge;
+        let (high_hedge, low_hedge) = if is_high { (hedge, "") } else { ("", hedge) };
+        let top = format!("listen = ':80'\n{top}\n");
+        let cluster = format!("[cluster.a]\nendpoints = [{endpoint}]\n");
+        let list = format!("to = [{endpoint}]\n");
+        let mut ways = vec![
+            format!("{top}{hedge}\nto = 'a'\n{cluster}{all}"),
+            format!("{top}{hedge}\nto = 'a'\n{high}{cluster}{low}"),
+            format!("{top}{hedge}\nto = 'a'\n{all}{cluster}"),
+            format!("{top}{high}{high_hedge}\n[[route]]\nto = 'a'\n{low_hedge}\n{cluster}{low}"),
+            format!("{top}{hedge}\n{all}{list}"),
+            format!("{top}{hedge}\n{all}[[route]]\n{list}"),
+            format!("{top}{high}{high_hedge}\n[[route]]\n{list}{low}{low_hedge}\n"),
+            format!("{top}[[route]]\n{list}{all}{hedge}\n"),
+        ];
+        if endpoint.starts_with('\'') {
+            let single = format!("to = {endpoint}\n");
+            ways.push(format!("{top}{hedge}\n{all}{single}"));
+            ways.push(format!("{top}{high}{high_hedge}\n[[route]]\n{single}{low}{low_hedge}\n"));
+        }
+        ways
+    }
+}
+
+/// What is remarked, in order; and the cluster, if there is one, but for the name.
+fn verdict(text: &str) -> (Vec<String>, Option<Cluster>) {
+    let (remarks, config) = match Config::parse("test.toml", text, &|_| None) {
+        Ok((config, remarks)) => (remarks, Some(config)),
+        Err(report) => (report.diagnostics().to_vec(), None),
+    };
+    let mut titles: Vec<_> = remarks.iter().map(|remark| remark.title().to_owned()).collect();
+    titles.sort_unstable();
+    let cluster = config.and_then(|config| config.clusters.into_iter().next());
+    (titles, cluster.map(|cluster| Cluster { name: String::new(), ..cluster }))
+}
+
 /// Lines that fit together often enough to get past the syntax.
 fn lines() -> impl Strategy<Value = String> {
     let pieces: Vec<String> = RICH.lines().map(str::to_owned).collect();
@@ -259,6 +333,15 @@ proptest! {
         never_panics(&text);
         if let Ok(config) = parse(&text) {
             reads_back(&config);
+        }
+    }
+
+    #[test]
+    fn however_a_cluster_is_written_it_is_the_same_and_so_is_what_is_said_of_it(said in said()) {
+        let ways = said.ways();
+        let expected = verdict(&ways[0]);
+        for way in &ways {
+            prop_assert_eq!(&verdict(way), &expected, "{}\n{}", &ways[0], way);
         }
     }
 

@@ -139,6 +139,11 @@ mistakes! {
     a_network_that_is_none: "listen = ':80'\nto = 'a:1'\ntrusted_proxies = ['10.0.0.0/33', 'lan']\n",
     a_version_of_the_proxy_protocol_that_is_not_sent:
         "listen = ':80'\nto = 'a:1'\nsend_proxy_protocol = 'v1'\n[[route]]\npath = '/x'\nanswer = {}\nsend_proxy_protocol = true\n",
+    protocols_that_exclude_each_other: "listen = ':80'\nsend_proxy_protocol = 'v2'\nendpoint_http2 = true\nto = 'a:1'\n\
+        [[route]]\npath = '/b'\nto = ['b:1']\n[[route]]\npath = '/c'\nto = 'c'\n[cluster.c]\nendpoints = ['c:1']\n\
+        [[route]]\npath = '/d'\nto = 'd:1'\nsend_proxy_protocol = 'off'\nhealth = { type = 'grpc' }\n",
+    checks_of_a_protocol_that_is_not_spoken: "listen = ':80'\nhealth = { type = 'grpc' }\nto = 'a:1'\n\
+        [[route]]\npath = '/b'\nto = 'b:1'\nendpoint_http2 = true\n",
     rates_that_are_none: "listen = ':80'\nto = 'a:1'\nrate_limit = '100'\n[[route]]\npath = '/a'\nto = 'a:1'\nrate_limit = 'x/s'\n\
         [[route]]\npath = '/b'\nto = 'a:1'\nrate_limit = '5/fortnight'\n[[route]]\npath = '/c'\nto = 'a:1'\nrate_limit = 5\n\
         [[route]]\npath = '/d'\nto = 'a:1'\nrate_limit = '5000000/s'\n",

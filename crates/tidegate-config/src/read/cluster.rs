@@ -44,12 +44,10 @@ pub(crate) fn is_cluster_name(name: &str) -> bool {
 }
 
 fn cluster(walk: &mut Walk, name: &str, node: &Node, inherited: &Inherited) -> Cluster {
-    let mut cluster = inline(Vec::new(), inherited);
-    name.clone_into(&mut cluster.name);
     let Some(section) = Section::open(walk, &CLUSTER, &format!("cluster.{name}"), node) else {
         let title = format!("`cluster.{name}` takes a table");
         walk.report(Problem::error(node.span.clone(), title).label(format!("found {}", node.value)));
-        return cluster;
+        return Cluster { name: name.to_owned(), ..inline(Vec::new(), inherited) };
     };
     let mut listed = Listed::default();
     match section.field("endpoints") {
@@ -60,18 +58,40 @@ fn cluster(walk: &mut Walk, name: &str, node: &Node, inherited: &Inherited) -> C
             walk.report(problem.help("add `endpoints = [\"127.0.0.1:8001\"]`"));
         }
     }
-    cluster.tls = endpoint_tls(walk, Some(&section), &listed.places);
-    cluster.endpoints = listed.endpoints;
-    override_inherited(walk, &section, &mut cluster);
+    let mut cluster = of(walk, Some(&section), &section.span, listed, inherited);
+    name.clone_into(&mut cluster.name);
     if let Some(section) = section.section(walk, "limit") {
         cluster_limits(walk, &section, &mut cluster.limit);
     }
-    check_zones(walk, &section.span, &cluster, inherited);
     cluster
 }
 
+/// The cluster of these endpoints, wherever they are listed: by `[cluster.NAME]`, by a route, or at the top, where no section says
+/// more of them than what all inherit. `span` is what to underline when it does not fit together.
+pub(super) fn of(
+    walk: &mut Walk,
+    section: Option<&Section<'_>>,
+    span: &Span,
+    listed: Listed,
+    inherited: &Inherited,
+) -> Cluster {
+    let tls = endpoint_tls(walk, section, &listed.places);
+    let mut cluster = Cluster { tls, ..inline(listed.endpoints, inherited) };
+    if let Some(section) = section {
+        override_inherited(walk, section, &mut cluster);
+    }
+    check_protocols(walk, span, &cluster);
+    check_zones(walk, span, &cluster, inherited);
+    cluster
+}
+
+/// The mistakes in what a route says of endpoints that nobody knows.
+pub(super) fn of_nobody(walk: &mut Walk, section: &Section<'_>, inherited: &Inherited) {
+    of(walk, Some(section), &section.span, Listed::default(), inherited);
+}
+
 /// A cluster without a name, as the top of the file wants it.
-pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster {
+fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster {
     Cluster {
         name: String::new(),
         endpoints,
@@ -89,7 +109,7 @@ pub(super) fn inline(endpoints: Vec<Endpoint>, inherited: &Inherited) -> Cluster
 }
 
 /// `balance`, `sticky`, `health`, `passive`, `breaker` and their like of a cluster or of a route with endpoints on the spot.
-pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster: &mut Cluster) {
+fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster: &mut Cluster) {
     set(&mut cluster.balance, balance(walk, section));
     set(&mut cluster.sticky, sticky(walk, section));
     set(&mut cluster.health, health(walk, section));
@@ -98,17 +118,21 @@ pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster
     set(&mut cluster.failure_statuses, failure_statuses(walk, section));
     set(&mut cluster.send_proxy_protocol, send_proxy_protocol(walk, section));
     set(&mut cluster.http2, section.boolean(walk, "endpoint_http2"));
+}
+
+/// What is not spoken over HTTP/2, and what over nothing else.
+fn check_protocols(walk: &mut Walk, span: &Span, cluster: &Cluster) {
     if !cluster.http2
         && let Some(HealthCheck { probe: Probe::Grpc { .. }, .. }) = &cluster.health
     {
         let title = "checks by gRPC need `endpoint_http2 = true`";
-        walk.report(Problem::error(section.span.clone(), title).help("gRPC is spoken over HTTP/2 alone"));
+        walk.report(Problem::error(span.clone(), title).help("gRPC is spoken over HTTP/2 alone"));
     }
     if cluster.http2 && cluster.send_proxy_protocol {
         let title = "`endpoint_http2` and `send_proxy_protocol` exclude each other";
         let help =
             "a connection of HTTP/2 carries the requests of many clients: X-Forwarded-For names each of them";
-        walk.report(Problem::error(section.span.clone(), title).help(help));
+        walk.report(Problem::error(span.clone(), title).help(help));
     }
 }
 
@@ -117,6 +141,12 @@ pub(super) fn override_inherited(walk: &mut Walk, section: &Section<'_>, cluster
 pub(super) struct Listed {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) places: Vec<Place>,
+}
+
+impl Listed {
+    pub(super) fn one(written: Written, span: Span) -> Self {
+        Self { endpoints: vec![Endpoint::new(written.address.clone())], places: vec![(written, span)] }
+    }
 }
 
 /// A list of addresses and tables.
@@ -174,7 +204,7 @@ pub(super) fn zone(walk: &mut Walk, section: &Section<'_>) -> Option<String> {
 }
 
 /// Zones that change nothing are said in vain.
-pub(super) fn check_zones(walk: &mut Walk, span: &Span, cluster: &Cluster, inherited: &Inherited) {
+fn check_zones(walk: &mut Walk, span: &Span, cluster: &Cluster, inherited: &Inherited) {
     if cluster.endpoints.iter().all(|endpoint| endpoint.zone.is_none()) {
         return;
     }

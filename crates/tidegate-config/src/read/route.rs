@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use crate::document::{Node, Value};
 use crate::keys::ROUTE;
 use crate::problem::{Problem, Span};
-use crate::read::endpoint_tls::endpoint_tls;
 use crate::read::matcher::{is_field_value, matcher};
 use crate::read::rate_limit::rate_limit;
 use crate::read::{Inherited, Placed, cluster, is_table};
@@ -15,7 +14,7 @@ use crate::scheme::Written;
 use crate::suggest::did_you_mean;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
-    Address, Answer, Cluster, Endpoint, GrpcStatus, Hedge, Matcher, Priority, Redirect, RedirectPart, Retry,
+    Address, Answer, Cluster, GrpcStatus, Hedge, Matcher, Priority, Redirect, RedirectPart, Retry,
     RetryBudget, RetryOn, RouteLimits, RouteRate, RouteTimeouts, StatusRange,
 };
 
@@ -77,11 +76,7 @@ pub(super) fn routes(
         }
     }
     if let Some(field) = root.field("to") {
-        let target = target(walk, &field, None, inherited, clusters);
-        if let Some(Target::Inline(cluster)) = &target {
-            cluster::check_zones(walk, &field.span(), cluster, inherited);
-        }
-        let action = target.map(|target| {
+        let action = target(walk, &field, None, inherited, clusters).map(|target| {
             let timeout = inherited.timeout.route.clone();
             let (limit, retry) = (inherited.limit.route.clone(), inherited.retry.clone());
             let (hedge, priority) = (inherited.hedge, Priority::default());
@@ -154,8 +149,7 @@ fn action(
         without_upstream(walk, section, field.key.name);
     }
     if given.is_empty() {
-        let mut nowhere = cluster::inline(Vec::new(), inherited);
-        cluster::override_inherited(walk, section, &mut nowhere);
+        cluster::of_nobody(walk, section, inherited);
         forward_to(walk, section, inherited, None);
     }
     let mut action = None;
@@ -220,14 +214,11 @@ fn forward(
     inherited: &Inherited,
     clusters: &BTreeSet<&str>,
 ) -> Option<ActionDraft> {
-    let mut target = target(walk, to, Some(section), inherited, clusters);
-    match &mut target {
-        Some(Target::Inline(cluster)) => {
-            cluster::override_inherited(walk, section, cluster);
-            cluster::check_zones(walk, &to.span(), cluster, inherited);
-        }
+    let target = target(walk, to, Some(section), inherited, clusters);
+    match &target {
+        Some(Target::Inline(_)) => {}
         Some(Target::Named(name)) => without_inline(walk, section, name),
-        None => cluster::override_inherited(walk, section, &mut cluster::inline(Vec::new(), inherited)),
+        None => cluster::of_nobody(walk, section, inherited),
     }
     forward_to(walk, section, inherited, target).map(|forward| ActionDraft::Forward(Box::new(forward)))
 }
@@ -286,10 +277,11 @@ fn target(
         Value::Text { text, .. } => text,
         Value::List(_) => {
             let listed = cluster::endpoints(walk, field);
-            let tls = endpoint_tls(walk, section, &listed.places);
-            return (!listed.endpoints.is_empty()).then(|| {
-                Target::Inline(Box::new(Cluster { tls, ..cluster::inline(listed.endpoints, inherited) }))
-            });
+            if listed.endpoints.is_empty() {
+                return None;
+            }
+            let cluster = cluster::of(walk, section, &field.span(), listed, inherited);
+            return Some(Target::Inline(Box::new(cluster)));
         }
         _ => return field.refuse(walk),
     };
@@ -301,9 +293,9 @@ fn target(
         return None;
     }
     let written = field.parse::<Written>(walk, "address")?;
-    let endpoints = vec![Endpoint::new(written.address.clone())];
-    let tls = endpoint_tls(walk, section, &[(written, field.span())]);
-    Some(Target::Inline(Box::new(Cluster { tls, ..cluster::inline(endpoints, inherited) })))
+    let listed = cluster::Listed::one(written, field.span());
+    let cluster = cluster::of(walk, section, &field.span(), listed, inherited);
+    Some(Target::Inline(Box::new(cluster)))
 }
 
 pub(super) fn undefined(node: &Node, name: &str, clusters: &BTreeSet<&str>) -> Problem {
