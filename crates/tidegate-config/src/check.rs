@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::automatic::{listen_for_public_hosts, name_hosts};
 use crate::problem::Problem;
 use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
+use crate::shared_cookies;
 use crate::walk::Walk;
 use crate::{
     Action, Balance, Bind, Cluster, Config, Course, Forward, HeaderMatch, HostPattern, Listener, Matcher,
@@ -28,9 +29,13 @@ pub(crate) fn check(walk: &mut Walk, mut draft: Draft) -> Config {
         let clusters =
             draft.clusters.iter().map(|placed| (placed.value.name.as_str(), &placed.value)).collect();
         hedges_can_happen(walk, &draft.routes, &clusters);
-        cookies_apart(walk, &draft.routes, &clusters);
     }
-    complete(draft)
+    let spans: Vec<_> = draft.routes.iter().map(|route| route.span.clone()).collect();
+    let config = complete(draft);
+    if walk.error_count() == 0 {
+        shared_cookies::told(walk, &config, &spans);
+    }
+    config
 }
 
 fn something_to_do(walk: &mut Walk, draft: &Draft) {
@@ -75,29 +80,6 @@ fn cluster_of<'d>(forward: &'d ForwardDraft, clusters: &HashMap<&str, &'d Cluste
     match &forward.target {
         Target::Inline(cluster) => Some(cluster),
         Target::Named(name) => clusters.get(name.as_str()).copied(),
-    }
-}
-
-/// A client keeps one cookie of a name for a host: that of the cluster that set it last.
-fn cookies_apart(walk: &mut Walk, routes: &[RouteDraft], clusters: &HashMap<&str, &Cluster>) {
-    let mut first: HashMap<(&str, Option<&HostPattern>), (&RouteDraft, &Cluster)> = HashMap::new();
-    let mut told = BTreeSet::new();
-    for route in routes {
-        let Some(ActionDraft::Forward(forward)) = &route.action else { continue };
-        let Some(cluster) = cluster_of(forward, clusters) else { continue };
-        let Some(sticky) = cluster.sticky.as_ref().filter(|sticky| !sticky.cookie.is_empty()) else {
-            continue;
-        };
-        for host in hosts_of(&route.matcher) {
-            let (other, owner) = *first.entry((&sticky.cookie, host)).or_insert((route, cluster));
-            if !std::ptr::eq(owner, cluster) && told.insert(&sticky.cookie) {
-                let title = format!("two clusters of one site share the sticky cookie `{}`", sticky.cookie);
-                let problem = Problem::warning(route.span.clone(), title)
-                    .context(other.span.clone(), "this route leads to the other cluster")
-                    .help("leave `cookie` out, and each cluster has its own; or give them different ones");
-                walk.report(problem.label("a client of both loses its endpoint each time"));
-            }
-        }
     }
 }
 

@@ -36,6 +36,7 @@ mod reference;
 mod route;
 mod schema;
 mod scheme;
+mod shared_cookies;
 mod show;
 mod sticky;
 mod suggest;

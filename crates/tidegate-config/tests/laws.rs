@@ -77,6 +77,61 @@ fn clusters_of_one_site_that_share_a_cookie_are_told_once() {
     assert!(remarks("true", same).is_empty());
 }
 
+/// A request comes to the routes of its host, then to those of wildcards, longer ones first, then to those for any, up to
+/// the first that fits.
+#[test]
+fn a_shared_cookie_is_told_of_where_a_request_for_one_host_may_come_to_both_clusters() {
+    let text = |[one, other, more]: [&str; 3]| {
+        let sticky = "sticky = { cookie = 'own' }";
+        format!(
+            "listen = ':80'\n[[route]]\n{one}\nto = 'a:1'\n{sticky}\n[[route]]\n{other}\nto = 'b:1'\n{sticky}\n{more}"
+        )
+    };
+    let (exact, api) = ("host = 'www.a.example'", "host = 'www.a.example'\npath = '/api/'");
+    let taken = "[[route]]\nhost = '*.a.example'\nanswer = {}\n";
+    for (routes, expected, why) in [
+        ([api, "host = '*.a.example'", ""], 1, "what is not below /api/ comes to the wildcard"),
+        ([api, "host = '*.example'", ""], 1, "or to a shorter one"),
+        (["host = '*.example'", api, ""], 1, "in whichever order they stand"),
+        ([api, "", ""], 1, "or to the route for any host"),
+        (
+            ["host = '*.a.example'\nmethod = 'GET'", "host = '*.example'", ""],
+            1,
+            "from one wildcard to another",
+        ),
+        ([api, "host = ['b.example', '*.a.example']", ""], 1, "of several hosts one is enough"),
+        (
+            [exact, "host = '*.a.example'", ""],
+            0,
+            "a host of which a route takes everything comes nowhere else",
+        ),
+        ([exact, "", ""], 0, "nor to the route for any host"),
+        ([api, "host = '*.example'", taken], 0, "what stands between takes everything"),
+        ([api, "", taken], 0, "before the route for any host, too"),
+        ([api, "host = '*.www.a.example'", ""], 0, "the wildcard is for what is below"),
+        ([api, "host = '*.b.example'", ""], 0, "another site"),
+    ] {
+        let (_, remarks) = Config::parse("test.toml", &text(routes), &|_| None).unwrap();
+        assert_eq!(remarks.len(), expected, "{why}: {remarks:?}");
+    }
+}
+
+#[test]
+fn a_cookie_that_is_called_as_another_cluster_s_is_by_itself_is_told_of() {
+    let text = |cookie: &str| {
+        format!(
+            "listen = ':80'\nto = 'web'\n[[route]]\npath = '/api/'\nto = 'api:1'\nsticky = {{ cookie = '{cookie}' }}\n\
+             [cluster.web]\nendpoints = ['web:1']\nsticky = true\n"
+        )
+    };
+    let titles = |cookie: &str| {
+        let (_, remarks) = Config::parse("test.toml", &text(cookie), &|_| None).unwrap();
+        remarks.iter().map(|remark| remark.title().to_owned()).collect::<Vec<_>>()
+    };
+    let shared = "two clusters of one site share the sticky cookie `tidegate_web`";
+    assert_eq!((titles("tidegate_web"), titles("own")), (vec![shared.to_owned()], vec![]));
+}
+
 #[test]
 fn what_the_top_says_is_inherited_and_can_be_overridden() {
     let config = parse(RICH).unwrap();
@@ -254,7 +309,7 @@ impl Said {
         let Self { endpoint, top, of_cluster, hedge } = self;
         let lines = |wanted: &dyn Fn(bool) -> bool| {
             let wanted = of_cluster.iter().filter(|(_, is_high)| wanted(*is_high));
-            wanted.map(|(line, _)| format!("{line}\n")).collect::<String>()
+            wanted.map(|(line, _)| *line).collect::<Vec<_>>().join("\n") + "\n"
         };
         let (all, high, low) = (lines(&|_| true), lines(&|is_high| is_high), lines(&|is_high| !is_high));
         let (hedge, is_high) = *hedge;

@@ -232,7 +232,8 @@ fn ten_thousand_routes_are_checked_at_once() {
     let mut text = String::from("listen = ':80'\n");
     for number in 0..10_000 {
         let _ = write!(text, "[[route]]\nhost = 'h{number}.example.com'\nto = 'c{number}'\n");
-        let _ = write!(text, "[cluster.c{number}]\nendpoints = ['10.0.0.1:80']\n");
+        let _ =
+            write!(text, "[cluster.c{number}]\nendpoints = ['10.0.0.1:80']\nsticky = {{ cookie = 'own' }}\n");
     }
     assert_eq!(report(&text), "");
 }
