@@ -144,7 +144,7 @@ impl Balancer {
         let seats: Arc<[Seat]> = Seat::all(&endpoints, &[]).into();
         let chooser = Chooser::new(algorithm, &endpoints, &seats, previous.map(|previous| &previous.chooser));
         let taught = previous.and_then(|previous| previous.learner.as_ref());
-        let learner = algorithm.learner(taught);
+        let learner = algorithm.learner(&seats, taught);
         let passive = PassiveMarking::default();
         let tiers = Tiers::default();
         Self {
@@ -180,7 +180,7 @@ impl Balancer {
         let taught = previous.and_then(|previous| previous.learner.as_ref());
         let learner = match self.learner {
             learner if !bound.needs_learning() => learner,
-            learner => Some(learner.unwrap_or_else(|| Adaptive::new(1, taught))),
+            learner => Some(learner.unwrap_or_else(|| Adaptive::new(1, &self.seats, taught))),
         };
         Self { learner, ..self }
     }
@@ -526,12 +526,12 @@ impl Balancer {
 
 impl Algorithm {
     /// When this algorithm depends on learning. `taught`: who has learned about the same cluster so far.
-    fn learner(self, taught: Option<&Adaptive>) -> Option<Adaptive> {
+    fn learner(self, seats: &[Seat], taught: Option<&Adaptive>) -> Option<Adaptive> {
         match self {
-            Self::Adaptive { peers } => Some(Adaptive::new(peers, taught)),
-            Self::Prequal => Some(Adaptive::new(1, taught)),
+            Self::Adaptive { peers } => Some(Adaptive::new(peers, seats, taught)),
+            Self::Prequal => Some(Adaptive::new(1, seats, taught)),
             Self::Maglev { bound: Some(bound) } | Self::Rendezvous { bound: Some(bound) } => {
-                bound.needs_learning().then(|| Adaptive::new(1, taught))
+                bound.needs_learning().then(|| Adaptive::new(1, seats, taught))
             }
             _ => None,
         }

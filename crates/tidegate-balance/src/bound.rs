@@ -64,7 +64,7 @@ impl LoadBound {
             least = score.min(least);
             if error_cost(&seat.state) <= 0.0 {
                 least_well = score.min(least_well);
-                even.take(score.min(typical_drain_time(seat, seat.at_once())));
+                even.take(score.min(typical_drain_time(seat, seat.at_once())), seat.share);
             }
         }
         // What failing costs is a price, not a load to have so much more than: it is not waited for any longer than it is worth.
@@ -95,22 +95,23 @@ impl LoadBound {
     }
 }
 
+/// By weight: one more request takes a small endpoint long, which is no reason for a large one to have a queue.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mean {
     sum: f32,
-    count: f32,
+    weights: f32,
 }
 
 impl Mean {
     #[inline]
-    fn take(&mut self, value: f32) {
-        self.sum += value;
-        self.count += 1.0;
+    fn take(&mut self, value: f32, weight: u32) {
+        self.sum += value * weight as f32;
+        self.weights += weight as f32;
     }
 
     /// Of nothing: then the least of all decides.
     fn or_zero(self) -> f32 {
-        self.sum / self.count.max(1.0)
+        self.sum / self.weights.max(1.0)
     }
 }
 
@@ -445,7 +446,7 @@ mod tests {
                 let most = fleet.unhurried(0).unwrap_or(1);
                 let load = 1.0 + (stream.next_unit() * f64::from(most)).floor();
                 let latency = 0.04 * load * (1.5 * stream.next_normal()).exp();
-                state.learned().watch_waiting(Duration::from_secs_f64(latency), load);
+                state.learned().watch_waiting(Duration::from_secs_f64(latency), load as f32, 1.0);
                 mean += f64::from(most) / 4e3;
             }
             assert!(mean < 3.0, "{mean} at once, seed {seed}");

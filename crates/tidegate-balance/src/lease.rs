@@ -128,7 +128,16 @@ impl<'a> Lease<'a> {
 
     /// Requests in flight there when this one was picked, this one included, for each unit of the cluster's smallest weight.
     pub(crate) fn load(&self) -> f64 {
-        (f64::from(self.before.requests()) + 1.0) * f64::from(self.lightness)
+        f64::from(self.requests()) * f64::from(self.lightness)
+    }
+
+    /// Requests in flight there when this one was picked, this one included.
+    pub(crate) fn requests(&self) -> f32 {
+        self.before.requests() as f32 + 1.0
+    }
+
+    pub(crate) fn lightness(&self) -> f32 {
+        self.lightness
     }
 
     /// What was in flight there when this one was picked.

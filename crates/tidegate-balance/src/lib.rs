@@ -45,6 +45,7 @@ mod states;
 mod status_set;
 #[cfg(test)]
 mod testing;
+mod weights;
 
 pub use adaptive::{Beliefs, Warning};
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick, Second};

@@ -8,25 +8,17 @@
 use crate::candidates::Candidates;
 use crate::entropy::Stream;
 use crate::seat::Seat;
-
-/// Draws that may land on endpoints that are out or drawn already, before a look over all endpoints decides.
-const MISSES_MAX: u32 = 16;
+use crate::weights::Weights;
 
 #[derive(Debug)]
 pub(crate) struct Random {
     choices: u32,
-    /// Weights summed up to and including each endpoint.
-    weights_up_to: Box<[u64]>,
+    weights: Weights,
 }
 
 impl Random {
     pub(crate) fn new(choices: u32, endpoints: &[Seat]) -> Self {
-        let mut sum = 0;
-        let running_sum = |endpoint: &Seat| {
-            sum += u64::from(endpoint.share);
-            sum
-        };
-        Self { choices: choices.max(1), weights_up_to: endpoints.iter().map(running_sum).collect() }
+        Self { choices: choices.max(1), weights: Weights::of(endpoints) }
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
@@ -34,7 +26,7 @@ impl Random {
         let (mut best, endpoint) = self.draw(candidates, &mut stream)?;
         let mut least = endpoint;
         for _ in 1..self.choices {
-            let other = self.draw_other(candidates, &mut stream, best);
+            let other = self.weights.draw_other(candidates, &mut stream, best);
             if let Some((index, endpoint)) = other.filter(|(_, endpoint)| is_less_loaded(endpoint, least)) {
                 (best, least) = (index, endpoint);
             }
@@ -43,26 +35,10 @@ impl Random {
     }
 
     fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
-        let drawn = (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream));
-        drawn.or_else(|| {
+        self.weights.draw(candidates, stream).or_else(|| {
             let index = candidates.by_weight(stream.next_below(u64::MAX), |_| true)?;
             Some((index, candidates.get(index)?))
         })
-    }
-
-    fn draw_other<'a>(
-        &self,
-        candidates: &Candidates<'a>,
-        stream: &mut Stream,
-        not: usize,
-    ) -> Option<(usize, &'a Seat)> {
-        (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream).filter(|&(index, _)| index != not))
-    }
-
-    fn draw_once<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
-        let point = stream.next_below(*self.weights_up_to.last()?);
-        let index = self.weights_up_to.partition_point(|&sum| sum <= point);
-        Some((index, candidates.get(index)?))
     }
 }
 

@@ -43,14 +43,22 @@ impl Seat {
         self.price * 8.0 > self.lightness
     }
 
+    pub(crate) fn is_farther_than(&self, other: &Seat) -> bool {
+        self.price * other.lightness > other.price * self.lightness * 1.001
+    }
+
     /// One more request would be served at once, by what `adaptive` has learned.
     pub(crate) fn has_free_slot(&self) -> bool {
         self.state.in_flight() as f32 + 1.0 <= self.slots()
     }
 
-    /// Requests that are served at once, by what `adaptive` has learned.
+    /// Requests that are served at once, by what `adaptive` has learned. No fewer than one for each unit of weight are believed, which for a
+    /// large weight beside a small one may be many more than there are: then what has been seen not to wait says more.
     pub(crate) fn slots(&self) -> f32 {
-        self.state.published().log_parallelism.get().exp() / self.lightness
+        let believed = self.state.published().log_parallelism.get().exp();
+        let unhurried = self.state.published().unhurried.get();
+        let believed = if believed <= 1.0 && unhurried > 0.0 { unhurried.min(believed) } else { believed };
+        (believed / self.lightness).max(1.0)
     }
 
     /// Requests that have not been seen to wait. What is believed of slots counts before the first answer only: where a bound holds the load

@@ -382,6 +382,36 @@ fn weights_that_tell_the_cores_are_not_counted_twice() {
     assert_p99(&lab(&between(20, 60, 0.9), endpoints), [1, 2], 1.05);
 }
 
+/// Everything is learned for each unit of the smallest weight. With one as small as that of a canary, an endpoint of a hundred times as much
+/// must not be believed to serve a hundred requests at once.
+#[test]
+fn a_canary_changes_nothing_for_the_others() {
+    let settings = |algorithm: &str, rate: u32| {
+        format!(
+            "rate = {rate}\nkeys = 1\nalgorithms = ['{algorithm}', 'least_request']\n[[work]]\nmean = '50ms'"
+        )
+    };
+    let mean = |text: &str| {
+        let scenario = Scenario::parse(text).unwrap();
+        let [ours, least] =
+            <[Outcome; 2]>::try_from(scenario.compare(83, 2, &Progress::of(&scenario)).outcomes).unwrap();
+        println!("mean ms: {:.1}, least request {:.1}", ours.latency_ms.mean, least.latency_ms.mean);
+        ours.latency_ms.mean
+    };
+    let canary = "\n[[endpoints]]\nslots = 1\nweight = 1";
+    let fails = "\nfails = { part = 0.1 }";
+    for (algorithm, rate, fails) in [("rendezvous_drain_time:125", 120, ""), ("adaptive", 240, fails)] {
+        let others = |weight: u32| {
+            let two = format!("[[endpoints]]\ncount = 2\nslots = 4\nweight = {weight}");
+            format!("{two}\n{two}{fails}")
+        };
+        let top = format!("name = 'test'\ntitle = 'test'\n{}\n", settings(algorithm, rate));
+        let alone = mean(&format!("{top}{}", others(1)));
+        let with_canary = mean(&format!("{top}{}{canary}", others(100)));
+        assert!(with_canary < 1.25 * alone, "{algorithm}: {with_canary:.1} ms, {alone:.1} without");
+    }
+}
+
 #[test]
 fn latencies_of_all_sizes_degrade_to_least_request_and_not_below() {
     let settings = format!("{}\nwork = [{{ mean = '10ms', sigma = 2 }}]", between(0, 40, 0.7));

@@ -120,14 +120,14 @@ mod tests {
             let total: u32 = asked.iter().sum();
             for (&count, &micros) in asked.iter().zip(&micros).filter(|of| *of.1 > 3 * fastest) {
                 // One in twenty for each time that it is slower is a sixtieth. But at first it is believed to be less slow than it
-                // is: the most in some thousand fleets was 2.7 %.
-                prop_assert!(f64::from(count) <= 1.0 + f64::from(total) / 25.0, "{count} of {total} took {micros}");
+                // is: the most in some thousand fleets was 4.3 %.
+                prop_assert!(f64::from(count) <= 1.0 + f64::from(total) / 20.0, "{count} of {total} took {micros}");
             }
         }
 
         /// Each weighs so many times as much as the canary. All take about as long.
         #[test]
-        fn a_canary_gets_no_more_than_its_share_and_is_not_forgotten(
+        fn a_canary_gets_its_share_and_no_more_and_is_not_forgotten(
             others in 1_usize..6,
             weight in 20_u32..200,
             percent in prop::collection::vec(80_u64..125, 6),
@@ -141,7 +141,7 @@ mod tests {
             let asked = sequence.run(10 * MINUTE, pause);
             let total: u32 = asked.iter().sum();
             let fair = f64::from(total) / f64::from(weights.iter().sum::<u32>());
-            prop_assert!(f64::from(asked[0]) <= 1.0 + fair, "{asked:?} by {weights:?}");
+            prop_assert!(f64::from(asked[0]) <= 1.0 + fair + 4.0 * fair.sqrt(), "{asked:?} by {weights:?}");
             let rarely = f64::from(total.min(6_000)) / f64::from(40 * weight);
             prop_assert!(f64::from(asked[0]) >= rarely.floor(), "{asked:?} by {weights:?}");
         }

@@ -91,8 +91,10 @@ pub(crate) struct Fleet {
     sway: AtomicF32,
     spread: AtomicF32,
     silence: AtomicF32,
-    /// The most requests in flight that nobody has been seen to wait among.
+    /// The most requests in flight that nobody has been seen to wait among, for each unit of weight.
     unhurried: AtomicF32,
+    /// What one request is for each unit of weight: 1 where weights are equal, and little where one is far smaller than the others.
+    lightness: AtomicF32,
     clumping: AtomicF32,
     /// Made of the others, and kept because every pick asks.
     silence_allowed: AtomicF32,
@@ -100,9 +102,17 @@ pub(crate) struct Fleet {
     normal_errors: AtomicF32,
     /// When many were last seen to fail in one moment.
     shared_at: AtomicU64,
-    scratch: Mutex<Vec<f32>>,
+    scratch: Mutex<Scratch>,
     /// Where the next turn begins.
     cursor: AtomicUsize,
+}
+
+/// Kept so that no median allocates.
+#[derive(Debug, Default)]
+struct Scratch {
+    values: Vec<f32>,
+    /// Each with its weight.
+    weighed: Vec<(f32, u32)>,
 }
 
 impl Fleet {
@@ -157,13 +167,13 @@ impl Fleet {
         }
     }
 
-    fn shrink(&self, seats: &[Seat], peers: u32, now: Moment, scratch: &mut Vec<f32>) {
+    fn shrink(&self, seats: &[Seat], peers: u32, now: Moment, scratch: &mut Scratch) {
         if self.founded.load(Relaxed) == 0 {
             self.founded.store(now.0.max(1), Relaxed);
         }
         let turn = Turn { seats, start: self.cursor.load(Relaxed) };
         self.cursor.store((turn.start + TURN) % seats.len().max(1), Relaxed);
-        self.measure_errors(&turn, now, scratch);
+        self.measure_errors(&turn, now, &mut scratch.values);
         self.look_for_shared_failures(&turn, now);
         let measured = self.measure(&turn, now, scratch);
         for seat in turn.seats() {
@@ -180,9 +190,9 @@ impl Fleet {
     }
 
     /// The medians over the endpoints that are up and have answered. False when there are none.
-    fn measure(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) -> bool {
+    fn measure(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) -> bool {
         let mut median_of = |field: fn(&Published) -> &AtomicF32| {
-            median(turn.gather(now, scratch, |state| heard(state, field)))
+            median(turn.gather(now, &mut scratch.values, |state| heard(state, field)))
         };
         let service = median_of(|published| &published.log_service);
         let parallelism = median_of(|published| &published.log_parallelism);
@@ -192,9 +202,11 @@ impl Fleet {
         let silence = median_of(|published| &published.silence);
         // Of one that fails, much of what is in flight waits for nothing.
         let sound = |state: &EndpointState| state.standing().error_cost.get() <= 0.0;
-        let unhurried = median(turn.gather(now, scratch, |state| {
-            heard(state, |published| &published.unhurried).filter(|_| sound(state))
-        }));
+        let of_seat = |seat: &Seat| heard(&seat.state, |published| &published.unhurried);
+        let of_sound_seat = |seat: &Seat| of_seat(seat).filter(|_| sound(&seat.state));
+        let unhurried = median_by_weight(turn.weigh(now, &mut scratch.weighed, of_sound_seat));
+        let of_heard_seat = |seat: &Seat| of_seat(seat).map(|_| seat.lightness);
+        let lightness = median_by_weight(turn.weigh(now, &mut scratch.weighed, of_heard_seat));
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
@@ -207,6 +219,7 @@ impl Fleet {
             (&self.spread, spread.unwrap_or_default()),
             (&self.silence, silence.unwrap_or_default()),
             (&self.unhurried, unhurried.unwrap_or_default()),
+            (&self.lightness, lightness.unwrap_or(1.0)),
         ] {
             level.set(level.get() + gain * (median - level.get()));
         }
@@ -267,12 +280,18 @@ impl Fleet {
         state.standing().error_cost.set((FAILURE_COST * excess).min(TOLL_MAX) * self.at_once());
     }
 
-    /// Requests that a typical endpoint serves in one service time. What is believed of slots is far too little well below saturation, and where
+    /// Requests that a typical endpoint serves in one service time, for each unit of weight: typical of those that serve most requests, not of most
+    /// endpoints, which may all be canaries. What is believed of slots is far too little well below saturation, and where
     /// a queue lasts for minutes, which passes for slots then, far too much; what has been seen not to wait is a little too small where hardly
     /// anything has been tried.
     fn at_once(&self) -> f32 {
         let unhurried = self.unhurried.get();
-        self.log_parallelism.get().exp().clamp(unhurried, SLOTS_UNSEEN_MAX * unhurried.max(1.0))
+        // Before the first median it is 0.
+        let one = if self.is_measured.load(Relaxed) { self.lightness.get() } else { 1.0 };
+        // No fewer slots are believed than one for each unit of weight: by itself that says nothing of a large weight.
+        let believed = self.log_parallelism.get().exp();
+        let believed = if believed > 1.0 { believed } else { one };
+        believed.clamp(unhurried, SLOTS_UNSEEN_MAX * unhurried.max(one))
     }
 
     /// What is left of an endpoint's difference once chance is taken out of it.
@@ -304,14 +323,14 @@ impl Fleet {
     /// not matter who is twice as slow; but the drain time fills the faster ones beyond their slots before it uses the free ones of the others.
     /// Of the slots themselves, which `model` cannot tell from service times there, what has been seen not to wait says more.
     fn among_many_slots(&self, believed: f32, parallelism: f32, unhurried: f32) -> f32 {
-        let typical = self.unhurried.get();
-        if typical <= FEW_SLOTS || unhurried <= 0.0 {
+        let (typical, few) = (self.unhurried.get(), FEW_SLOTS * self.lightness.get());
+        if typical <= few || unhurried <= 0.0 {
             return believed;
         }
         let seen = (unhurried / typical).ln();
         let slots = parallelism.clamp(seen - STEP_OF_SLOTS, seen + STEP_OF_SLOTS);
         let slower = believed + slots;
-        let matters = (slower.abs() * FEW_SLOTS / typical).max(slower.abs() - SLOWER_FOR_NOTHING);
+        let matters = (slower.abs() * few / typical).max(slower.abs() - SLOWER_FOR_NOTHING);
         let worth = slower.signum() * matters - slots;
         worth.clamp(believed.min(0.0), believed.max(0.0))
     }
@@ -354,6 +373,19 @@ impl<'a> Turn<'a> {
         let open = self.seats().filter(|seat| seat.state.is_open(now));
         scratch.clear();
         scratch.extend(open.filter_map(|seat| value(&seat.state)));
+        scratch
+    }
+
+    /// The same, each value with its endpoint's weight.
+    fn weigh<'s>(
+        &self,
+        now: Moment,
+        scratch: &'s mut Vec<(f32, u32)>,
+        value: impl Fn(&Seat) -> Option<f32>,
+    ) -> &'s mut [(f32, u32)] {
+        let open = self.seats().filter(|seat| seat.state.is_open(now));
+        scratch.clear();
+        scratch.extend(open.filter_map(|seat| Some((value(seat)?, seat.share))));
         scratch
     }
 }
@@ -406,11 +438,38 @@ fn median(values: &mut [f32]) -> Option<f32> {
     Some(f32::midpoint(nth(values, lower)?, nth(values, upper)?))
 }
 
+/// Half of all weight is on either side: with equal weights, the median.
+fn median_by_weight(values: &mut [(f32, u32)]) -> Option<f32> {
+    values.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+    let whole: u64 = values.iter().map(|value| u64::from(value.1)).sum();
+    let mut sum = 0;
+    let mut reached = values.iter().map(|&(value, weight)| {
+        sum += 2 * u64::from(weight);
+        (value, sum)
+    });
+    let (lower, sum) = reached.find(|&(_, sum)| sum >= whole)?;
+    let upper = if sum == whole { reached.next().map_or(lower, |next| next.0) } else { lower };
+    Some(f32::midpoint(lower, upper))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Algorithm;
     use crate::testing::Fleet as Cluster;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_median_by_weight_is_the_median_of_as_many_as_the_weights_say(
+            values in prop::collection::vec((0_u8..100, 1_u32..5), 0..20),
+        ) {
+            let mut weighed: Vec<_> = values.iter().map(|&(value, weight)| (f32::from(value), weight)).collect();
+            let repeat = |&(value, weight): &(f32, u32)| std::iter::repeat_n(value, weight as usize);
+            let mut repeated: Vec<_> = weighed.iter().flat_map(repeat).collect();
+            prop_assert_eq!(median_by_weight(&mut weighed), median(&mut repeated));
+        }
+    }
 
     #[test]
     fn turns_take_every_endpoint_of_a_large_cluster_once() {
@@ -450,6 +509,7 @@ mod tests {
         let fleet = Fleet::default();
         let worth = |typical: f32, believed: f32, parallelism: f32, unhurried: f32| {
             fleet.unhurried.set(typical);
+            fleet.lightness.set(1.0);
             fleet.among_many_slots(believed, parallelism, unhurried)
         };
         let is = |one: f32, other: f32| (one - other).abs() < 0.02;

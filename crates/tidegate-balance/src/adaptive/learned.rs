@@ -281,11 +281,12 @@ impl Learned {
         lesson
     }
 
-    /// What an answer tells of whether it waited. `load`: requests in flight at its pick, for each unit of weight.
-    pub(crate) fn watch_waiting(&self, latency: Duration, load: f64) {
+    /// What an answer tells of whether it waited. `requests`: how many were in flight at its pick, itself included; `lightness`: what one is
+    /// for each unit of weight.
+    pub(crate) fn watch_waiting(&self, latency: Duration, requests: f32, lightness: f32) {
         let Ok(mut unhurried) = self.unhurried.try_lock() else { return };
         let log_latency = latency.as_secs_f32().max(1e-6).ln();
-        self.published.unhurried.set(unhurried.learn(log_latency, load as f32));
+        self.published.unhurried.set(unhurried.learn(log_latency, requests) * lightness);
     }
 
     /// Nothing is heard of the endpoint: a request now and then finds out whether that has changed.

@@ -15,6 +15,7 @@ mod explore;
 mod fleet;
 mod gaps;
 mod hedge;
+mod idle;
 mod learned;
 mod model;
 mod outbreak;
@@ -28,6 +29,7 @@ use crate::candidates::Candidates;
 use crate::seat::Seat;
 use crate::{Ended, EndpointState, Lease, Moment};
 use fleet::Fleet;
+use idle::Idle;
 use learned::Evidence;
 use model::Lesson;
 use shortlist::{OPEN_MIN, RunnersUp, Shortlist};
@@ -51,13 +53,14 @@ pub(crate) struct Adaptive {
     peers: u32,
     fleet: Arc<Fleet>,
     shortlist: Shortlist,
+    idle: Option<Idle>,
 }
 
 impl Adaptive {
     /// `previous`: who has learned about the same cluster so far.
-    pub(crate) fn new(peers: u32, previous: Option<&Adaptive>) -> Self {
+    pub(crate) fn new(peers: u32, seats: &[Seat], previous: Option<&Adaptive>) -> Self {
         let fleet = previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default();
-        Self { peers, fleet, shortlist: Shortlist::default() }
+        Self { peers, fleet, shortlist: Shortlist::default(), idle: Idle::of(seats) }
     }
 
     #[inline(never)]
@@ -66,10 +69,21 @@ impl Adaptive {
         if candidates.positions() <= SCANNED_MAX || !self.look_at_some(&mut search, candidates, random) {
             candidates.visit_from_random(random, |index, seat, is_plain| search.look(index, seat, is_plain));
         }
-        let (index, seat) = search.best?;
+        let best = search.best?;
+        let (index, seat) = self.as_good_as(best, candidates, random).unwrap_or(best);
         let is_probe = is_probe(&seat.state, candidates.now());
         seat.state.standing().claim_probe(candidates.now());
         Some(Choice { is_probe, ..index.into() })
+    }
+
+    fn as_good_as<'a>(
+        &self,
+        (_, best): (usize, &'a Seat),
+        candidates: &Candidates<'a>,
+        random: u64,
+    ) -> Option<(usize, &'a Seat)> {
+        let idle = self.idle.as_ref().filter(|_| !is_probe(&best.state, candidates.now()))?;
+        idle.draw(candidates, best, self.fleet.patience(), random)
     }
 
     /// What is held against this endpoint now.
@@ -111,8 +125,8 @@ impl Adaptive {
             if state.learned().learn(state, evidence, level.as_ref(), elsewhere, now) == Lesson::Jumped {
                 self.fleet.jumped(state, self.peers, now);
             }
-            if let Evidence::Success { latency, load, .. } = evidence {
-                state.learned().watch_waiting(latency, load);
+            if let Evidence::Success { latency, .. } = evidence {
+                state.learned().watch_waiting(latency, lease.requests(), lease.lightness());
             }
             if self.fleet.may_be_cold(state, now) {
                 state.standing().forgive();
@@ -293,7 +307,8 @@ mod tests {
     impl World {
         fn of(cluster: &Cluster) -> Self {
             let seats = Seat::all(cluster.endpoints(), &[]);
-            Self { seats, adaptive: Adaptive::new(1, None), now: Moment(1) }
+            let adaptive = Adaptive::new(1, &seats, None);
+            Self { seats, adaptive, now: Moment(1) }
         }
 
         /// The first endpoint always takes 20 times as long.
@@ -316,6 +331,22 @@ mod tests {
             self.adaptive.choose(&candidates, random).map(|choice| choice.index)
         }
 
+        /// Those that may be drawn though they are not the best, or not the only one.
+        fn as_good(&self, bids: &[(usize, f32, Moment)]) -> Vec<usize> {
+            if Seat::is_even(&self.seats) {
+                return Vec::new();
+            }
+            let least = bids.iter().map(|bid| bid.1).fold(f32::INFINITY, f32::min);
+            let best: Vec<_> =
+                bids.iter().filter(|bid| bid.1 <= least * 1.000_001).map(|bid| bid.0).collect();
+            let (patience, now) = (self.adaptive.fleet.patience(), self.now);
+            let is_as_good = |index: &usize| {
+                let seat = &self.seats[*index];
+                best.iter().any(|best| idle::is_as_good(seat, &self.seats[*best], patience, now))
+            };
+            bids.iter().map(|bid| bid.0).filter(is_as_good).collect()
+        }
+
         /// Whoever may be picked, with the score and the last use.
         fn bids(&self) -> Vec<(usize, f32, Moment)> {
             let patience = self.adaptive.fleet.patience();
@@ -328,7 +359,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_pick_is_what_a_plain_comparison_of_all_scores_gives(
-            weights in prop::collection::vec(1_u32..3, 1..12),
+            weights in prop_oneof![prop::collection::vec(1_u32..3, 1..12), prop::collection::vec(Just(1), 1..12)],
             steps in prop::collection::vec((0_u8..16, 0_u8..20, 1_u64..40_000, any::<u64>()), 1..300),
         ) {
             let cluster = Cluster::new(Algorithm::LeastRequest, &weights);
@@ -347,10 +378,11 @@ mod tests {
                     4..=8 => held.pop_front().into_iter().for_each(|lease| world.end(lease, how, latency)),
                     _ => {
                         let bids = world.bids();
+                        let as_good = world.as_good(&bids);
                         let picked = world.pick(random);
                         prop_assert_eq!(picked.is_some(), !bids.is_empty());
                         let Some(ours) = bids.iter().find(|bid| Some(bid.0) == picked) else { continue };
-                        for theirs in &bids {
+                        for theirs in bids.iter().filter(|_| !as_good.contains(&ours.0)) {
                             prop_assert!(ours.1 <= theirs.1 * 1.000_001, "{:?} of {:?}", ours, bids);
                             let ties = ours.1.total_cmp(&theirs.1).is_eq();
                             prop_assert!(!ties || ours.2 <= theirs.2, "{:?} of {:?}", ours, bids);
