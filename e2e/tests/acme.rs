@@ -258,6 +258,43 @@ fn a_certificate_of_another_authority_is_replaced_and_put_back_when_its_own_is_w
     assert!((obtained(&proxy) - 1.0).abs() < 0.1, "nobody was asked for it");
 }
 
+/// Each wants to see the host while the other one looks at it.
+#[test]
+fn two_authorities_are_asked_for_one_host_at_once_and_each_listener_shows_what_its_own_one_gave() {
+    for challenge in ["http-01", "tls-alpn-01"] {
+        let mut site = Site::new();
+        let mut staging = Pebble::looking_at(site.plain.address().port(), site.tls.address().port());
+        let beside = Port::free();
+        let listener = |folder: &str| {
+            format!(
+                "[[listener]]\nbind = '{}'\ntls = {{ acme = {{ {}, challenge = '{challenge}', folder = '{}' }} }}\n",
+                beside.address(),
+                staging.keys(),
+                site.folder.path().join(folder).display(),
+            )
+        };
+        let config =
+            format!("{}{}", site.config(&format!(", challenge = '{challenge}'")), listener("staging"));
+        let shared = site.config("") + &listener("acme");
+        site.pebble.start();
+        staging.start();
+        let proxy = Tidegate::with(config).start();
+        proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "obtained")], 2.0);
+        let failed = proxy.metrics().sum("tidegate_acme_orders_total", &[("outcome", "failed")]);
+        assert!(failed < 0.5, "{challenge}: {}", proxy.output().all());
+        let shows =
+            |pebble: &Pebble, port: &Port| pebble.client().connect(port.address(), "app.test").is_ok();
+        eventually("each shows its own", || shows(&site.pebble, &site.tls) && shows(&staging, &beside));
+        assert!(!shows(&staging, &site.tls) && !shows(&site.pebble, &beside), "{challenge}");
+
+        let file = site.folder.path().join("shared.toml");
+        std::fs::write(&file, shared.replace("{listen}", "127.0.0.1:0")).unwrap();
+        let refused = Command::new(program()).arg("check").arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("two authorities are asked for certificates for \"app.test\""), "{said}");
+    }
+}
+
 #[test]
 fn a_root_or_a_key_that_is_none_is_refused_beside_the_line_that_names_it() {
     let folder = tempfile::tempdir().unwrap();

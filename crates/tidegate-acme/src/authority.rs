@@ -285,6 +285,10 @@ impl Authority {
         host: &str,
         proof: Proof<'_>,
     ) -> Result<(String, Option<DnsError>), AcmeError> {
+        let turn = match proof {
+            Proof::Shown(_, answers) => Some(answers.turn(host).await),
+            Proof::Dns(_) => None, // records stand beside each other
+        };
         let shown = Forgotten { host, proof };
         let mut records = Vec::new();
         let ready = self.show(&mut order, host, proof, &mut records).await;
@@ -293,6 +297,7 @@ impl Authority {
             left = record.withdraw().await.err().or(left);
         }
         drop(shown);
+        drop(turn);
         ready?;
         let key = order.finalize().await.map_err(|error| self.said(error))?;
         let mut fetched = self.fetch(&mut order, host, &key).await;

@@ -2,6 +2,8 @@
 
 use crate::dns::Dns;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use std::pin::Pin;
+use tokio::sync::OwnedMutexGuard;
 
 /// The ways of showing it.
 #[derive(Clone, Copy)]
@@ -39,8 +41,14 @@ pub enum Answer {
     Tls { certificate: Vec<u8>, key: Vec<u8> },
 }
 
+/// Keeps others waiting until it is dropped.
+pub type Turn = OwnedMutexGuard<()>;
+
 /// Whoever can be seen from outside.
 pub trait Answers: Send + Sync {
+    /// Comes when nobody else shows anything for the host: two authorities may want to see it at the same time, and who asks for
+    /// it does not say which one it is.
+    fn turn(&self, host: &str) -> Pin<Box<dyn Future<Output = Turn> + Send>>;
     fn show(&self, host: &str, answer: Answer);
     fn forget(&self, host: &str);
 }

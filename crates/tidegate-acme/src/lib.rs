@@ -20,7 +20,7 @@ mod worth; // what an authority gave, before it is kept
 
 pub use authority::{AcmeError, Authority, Clock, Suggestion, Terms};
 pub use caller::{RootError, look_at_root};
-pub use challenge::{Answer, Answers, ChallengeKind, Proof};
+pub use challenge::{Answer, Answers, ChallengeKind, Proof, Turn};
 pub use dns::{Dns, DnsError, KeyError, Through, look_at_key};
 pub use folder::Folder;
 pub use internal::{Internal, InternalError};

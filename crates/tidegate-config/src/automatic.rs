@@ -6,6 +6,7 @@ use crate::read::{Draft, Placed, RouteDraft};
 use crate::tls::ACME_CA;
 use crate::walk::Walk;
 use crate::{Acme, Bind, HostPattern, Listener, Tls};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// Names that mean nothing on the internet (RFC 6761, RFC 8375, and what people use in their place).
@@ -62,6 +63,28 @@ pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
             let help = "add `host = \"example.com\"` to a route, or `hosts = [\"example.com\"]` to `acme`; for all hosts below \
                         one, `dns`; for hosts that the internet does not know, `tls = \"internal\"`";
             walk.report(Problem::error(listener.span.clone(), title).help(help));
+        }
+    }
+}
+
+/// What an authority gives for a host has one place in a folder, and would be shown as what another one gave.
+pub(crate) fn authorities_apart(walk: &mut Walk, listeners: &[Placed<Listener>]) {
+    let mut first: HashMap<_, (&Placed<Listener>, &Acme)> = HashMap::new();
+    for listener in listeners {
+        let Some(acme) = listener.value.tls.as_ref().and_then(|tls| tls.acme.as_ref()) else { continue };
+        let contested = acme.hosts.iter().find_map(|host| {
+            let place = first.entry((&acme.folder, host)).or_insert((listener, acme));
+            (place.1.ca != acme.ca).then_some((host, *place))
+        });
+        if let Some((host, (other, asked))) = contested {
+            let title = format!(
+                "two authorities are asked for certificates for {host:?}, which are kept in one place"
+            );
+            let help = "give one of the two a `folder` of its own: `acme = { folder = \"/var/lib/tidegate/staging\", … }`";
+            let problem = Problem::error(listener.span.clone(), title)
+                .label(format!("here it is {}", acme.ca))
+                .context(other.span.clone(), format!("here it is {}", asked.ca));
+            walk.report(problem.help(help));
         }
     }
 }
@@ -147,6 +170,28 @@ mod tests {
         let config = parse(&text("dns = { command = [\"hook\"] }")).unwrap();
         assert_eq!(hosts(&config.listeners[0]), ["*.example.com", "example.com"]);
         assert_eq!(parse(&config.to_toml(1)).unwrap(), config, "and can be shown and read again");
+    }
+
+    #[test]
+    fn two_authorities_give_certificates_for_one_host_only_to_folders_of_their_own() {
+        let text = |first: &str, second: &str| {
+            format!(
+                "[[route]]\nhost = \"example.com\"\nto = \"h:1\"\n[[listener]]\nbind = \":443\"\ntls = {{ acme = {first} }}\n\
+                 [[listener]]\nbind = \":8443\"\ntls = {{ acme = {second} }}\n"
+            )
+        };
+        for (first, second, are_apart) in [
+            ("true", "{ ca = \"https://staging.test/dir\" }", false),
+            ("true", "{ ca = \"https://staging.test/dir\", folder = \"/srv/staging\" }", true),
+            ("true", "{ ca = \"https://staging.test/dir\", hosts = [\"www.example.com\"] }", true),
+            ("true", "{ email = \"ops@example.com\" }", true),
+            ("{ folder = \"/srv/a\" }", "{ folder = \"/srv/a/\", ca = \"https://staging.test/dir\" }", false),
+        ] {
+            let parsed = parse(&text(first, second));
+            let is_told =
+                parsed.is_err_and(|report| report.contains("two authorities") && report.contains(":8443"));
+            assert_eq!(!is_told, are_apart, "{first} {second}");
+        }
     }
 
     #[test]

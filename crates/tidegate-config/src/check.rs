@@ -5,7 +5,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
-use crate::automatic::{listen_for_public_hosts, name_hosts};
+use crate::automatic::{authorities_apart, listen_for_public_hosts, name_hosts};
 use crate::problem::Problem;
 use crate::read::{ActionDraft, Draft, ForwardDraft, Placed, RouteDraft, Target};
 use crate::shared_cookies;
@@ -21,6 +21,7 @@ pub(crate) fn check(walk: &mut Walk, mut draft: Draft) -> Config {
     name_hosts(walk, &mut draft);
     something_to_do(walk, &draft);
     listeners_apart(walk, &draft.listeners, draft.admin.as_ref());
+    authorities_apart(walk, &draft.listeners);
     names_apart(walk, &draft.routes);
     routes_reachable(walk, &draft.routes);
     passages_fit(walk, &draft);

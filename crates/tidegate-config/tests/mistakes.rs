@@ -46,6 +46,8 @@ mistakes! {
         [[listener]]\nbind = ':445'\ntls = { acme = { hosts = ['a.*.test'], dns = { server = 'ns.test', command = ['hook'] } } }\n\
         [[listener]]\nbind = ':446'\ntls = { acme = { hosts = ['a.test'], dns = { command = [] } } }\n\
         [[listener]]\nbind = ':447'\ntls = { acme = { hosts = ['a.test'], dns = { server = 'ns test' } } }\n",
+    authorities_that_share_a_place: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['a.test', 'b.test'] } }\n\
+        [[listener]]\nbind = ':8443'\ntls = { acme = { hosts = ['b.test'], ca = 'https://acme-staging-v02.api.letsencrypt.org/directory' } }\n",
     updates_that_nobody_signs: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['a.test'], dns = { server = 'ns.test' } } }\n\
         [[listener]]\nbind = ':444'\ntls = { acme = { hosts = ['a.test'], dns = { command = ['hook'], key = 'k' } } }\n",
     clients_that_nobody_vouches_for: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_auth = 'required'\n[[listener]]\nbind = ':444'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_crl = ['c', 4]\n[[listener]]\nbind = ':445'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_ca = 'c'\nclient_auth = 'off'\n",

@@ -14,10 +14,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerConfig;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::collections::HashMap;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_acme::{
-    AcmeError, Answer, Answers, Authority, ChallengeKind, Dns, Failures, Folder, Pause, Proof, Terms, Through,
+    AcmeError, Answer, Answers, Authority, ChallengeKind, Dns, Failures, Folder, Pause, Proof, Terms,
+    Through, Turn,
 };
 use tidegate_config::{Acme, AcmeChallenge, AcmeDns, CertificateFiles, DnsThrough};
 use tidegate_proxy::tls::challenges::{ACME_TLS, Challenges, Shown};
@@ -87,6 +88,7 @@ fn dns(configured: &AcmeDns) -> Dns {
 pub(crate) struct Automatic {
     tasks: HashMap<Wanted, Task>,
     authorities: HashMap<(Terms, Folder), Arc<Authority>>,
+    turns: Arc<Turns>,
 }
 
 /// Ends when it is dropped.
@@ -124,9 +126,11 @@ impl Automatic {
                 Arc::new(Authority::new(terms.clone(), folder.clone(), now))
             });
             let (authority, surroundings) = (Arc::clone(authority), surroundings.clone());
+            let answers =
+                Door { challenges: Arc::clone(&surroundings.challenges), turns: Arc::clone(&self.turns) };
             let task = self.tasks.entry(wanted).or_insert_with_key(|wanted| {
                 let nudge = Arc::<Notify>::default();
-                let renews = renew(wanted.clone(), authority, surroundings, Arc::clone(&nudge));
+                let renews = renew(wanted.clone(), authority, surroundings, answers, Arc::clone(&nudge));
                 Task { renews: tokio::spawn(renews), nudge }
             });
             task.nudge.notify_waiters(); // nothing is kept for a failure that is yet to come
@@ -148,9 +152,14 @@ impl Automatic {
 }
 
 /// Keeps one certificate fresh for as long as the task lives.
-async fn renew(wanted: Wanted, authority: Arc<Authority>, surroundings: Surroundings, nudge: Arc<Notify>) {
-    let Surroundings { keeper, overview, challenges, voice } = surroundings;
-    let answers = Door(challenges);
+async fn renew(
+    wanted: Wanted,
+    authority: Arc<Authority>,
+    surroundings: Surroundings,
+    answers: Door,
+    nudge: Arc<Notify>,
+) {
+    let Surroundings { keeper, overview, voice, .. } = surroundings;
     let file = wanted.files.cert.as_path();
     let (mut renewal, mut failures, mut why) = (Renewal::default(), 0, None);
     let mut in_a_row = Failures::default();
@@ -244,21 +253,40 @@ async fn consult(renewal: &mut Renewal, validity: Validity, wanted: &Wanted, aut
 }
 
 /// What the workers show.
-struct Door(Arc<Challenges>);
+struct Door {
+    challenges: Arc<Challenges>,
+    turns: Arc<Turns>,
+}
+
+/// Hosts for which something is shown, or is to be.
+#[derive(Debug, Default)]
+struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, host: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1); // somebody has it, or waits for it
+        Arc::clone(turns.entry(host.to_owned()).or_default())
+    }
+}
 
 impl Answers for Door {
+    fn turn(&self, host: &str) -> Pin<Box<dyn Future<Output = Turn> + Send>> {
+        Box::pin(self.turns.of(host).lock_owned())
+    }
+
     fn show(&self, host: &str, answer: Answer) {
         let shown = match answer {
             Answer::Http { token, text } => Some(Shown::Text { token, text: text.into_bytes().into() }),
             Answer::Tls { certificate, key } => proof(certificate, key).map(Shown::Certificate),
         };
         if let Some(shown) = shown {
-            self.0.show(host, &shown);
+            self.challenges.show(host, &shown);
         }
     }
 
     fn forget(&self, host: &str) {
-        self.0.forget(host);
+        self.challenges.forget(host);
     }
 }
 
