@@ -143,7 +143,7 @@ fn the_endpoint_of_a_call_that_has_waited_hears_how_much_time_is_left() {
         text.strip_suffix('m').expect("in milliseconds").parse::<u64>().expect("a number")
     });
     let left: Vec<_> = left.collect();
-    assert!(left[0] == 8_000 && (1_000..8_000).contains(&left[1]), "{left:?}");
+    assert!(left[0] > left[1] && left[1] > 1_000, "{left:?}");
 }
 
 /// A reset would be INTERNAL to clients, which they do not try again.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_testkit::http2::{Http2Client, Http2Endpoint, Open, exchange};
 use tidegate_testkit::http2_raw as raw;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Client, Endpoint, Gone, Load, Proxy, Script, Then, Tidegate, Wire, eventually};
+use tidegate_testkit::{Client, Endpoint, Gate, Gone, Load, Proxy, Script, Then, Tidegate, Wire, eventually};
 
 use crate::favourite;
 
@@ -333,6 +333,63 @@ fn an_endpoint_that_agrees_on_no_http_2_does_not_speak_it() {
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let to = format!("https://{}", agrees_on_nothing.address());
     assert_eq!(cause_of(upgrade, &to, &ca), "http2_not_spoken", "before it could say that it takes tunnels");
+}
+
+/// A proxy before an endpoint whose handshake ends when the gate is opened; requests wait for one connection until then.
+fn gated() -> (Proxy, Http2Endpoint, Gate) {
+    let (authority, gate) = (Authority::new(), Gate::default());
+    let endpoint = Http2Endpoint::behind(&gate, &authority.issue("app", &["127.0.0.1"]));
+    let config = format!(
+        "workers = 1\n[[route]]\nto = \"https://{}\"\nendpoint_http2 = true\ntimeout.connect = '1m'\ntls = {{ ca = '{}' }}\n",
+        endpoint.address(),
+        authority.cert().display()
+    );
+    (Tidegate::with(config).start(), endpoint, gate)
+}
+
+fn wait_for_in_flight(proxy: &Proxy, count: usize) {
+    let in_flight = || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]);
+    eventually("so many requests are in flight", || in_flight().round() as usize == count);
+}
+
+/// Those who wait for the connection would have to make another one, with what is left of their time.
+#[test]
+fn a_connection_that_others_wait_for_is_theirs_though_the_client_has_left_that_it_was_made_for() {
+    let (proxy, endpoint, gate) = gated();
+    let [mut leaves, mut stays] = [proxy.client(), proxy.client()];
+    for (client, count) in [(&mut leaves, 1), (&mut stays, 2)] {
+        client.send("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n");
+        wait_for_in_flight(&proxy, count);
+    }
+    leaves.reset();
+    gate.open();
+    assert_eq!(stays.reply().status, 200);
+    proxy.wait_for_metric("tidegate_failures_total", &[("cause", "client_gone"), ("stage", "connect")], 1.0);
+    assert_eq!((endpoint.connections(), endpoint.requests().len()), (1, 1));
+}
+
+#[test]
+fn the_endpoint_of_a_call_that_has_waited_for_its_connection_hears_how_much_time_is_left() {
+    let (proxy, endpoint, gate) = gated();
+    let client = Http2Client::clear(proxy.address());
+    client.run(async {
+        let calls = [(); 2].map(|()| {
+            let mut request = Http2Client::request("GET", "app.test", "/");
+            request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("60000000u"));
+            tokio::spawn(exchange(client.sender(), request, None, None))
+        });
+        wait_for_in_flight(&proxy, 2);
+        gate.open();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap().status(), 200);
+        }
+    });
+    let left = endpoint.requests().into_iter().map(|request| {
+        let text = request.headers()["grpc-timeout"].to_str().unwrap().to_owned();
+        text.strip_suffix('u').expect("in microseconds").parse::<u64>().expect("a number")
+    });
+    let left: Vec<_> = left.collect();
+    assert!(left.len() == 2 && left.iter().all(|left| (1..60_000_000).contains(left)), "{left:?}");
 }
 
 /// What closes behind an answer has given it, and what closes amid one has not.

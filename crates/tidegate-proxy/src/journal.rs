@@ -86,6 +86,11 @@ impl Journal {
         self.connected.or(self.ready).or(self.picked)
     }
 
+    /// The last attempt had its connection later than it had its endpoint.
+    pub(crate) fn has_waited_for_connection(&self) -> bool {
+        self.connected.or(self.ready).is_some()
+    }
+
     /// How far it has come, for who knows nothing more exact.
     pub(crate) fn stage(&self) -> Stage {
         match self {

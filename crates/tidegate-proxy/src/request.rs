@@ -239,6 +239,9 @@ async fn forward<'a>(
         start_upload(call, policy, view, &endpoint.pool.upstream.authority);
         let failure = match board(call, policy, view, endpoint, attempts.fresh_only).await {
             Ok((slot, connection)) => {
+                if call.journal.has_waited_for_connection() && grpc::timeout(call).is_some() {
+                    start_upload(call, policy, view, &endpoint.pool.upstream.authority);
+                }
                 let mut flight = Flight { lease, endpoint, connection, slot };
                 let ended = attempt(call, &mut flight, policy, view, &attempts).await;
                 match land(call, flight, view, ended) {
@@ -391,7 +394,8 @@ fn prepare_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, atte
 
 /// Writes the head for the endpoint, and behind it what earlier attempts have taken of the body.
 fn start_upload(call: &mut Call<'_>, policy: &Policy, view: &ClusterView, authority: &str) {
-    if call.journal.attempts > 1 || call.journal.queued.is_some() {
+    let journal = &call.journal;
+    if journal.attempts > 1 || journal.queued.is_some() || journal.has_waited_for_connection() {
         grpc::tell_time_left(call);
     }
     let is_tunnel = upgrade::opens_tunnel(call);
@@ -487,10 +491,13 @@ async fn checkout(
         endpoint.metrics().reused.increment();
         return Ok(connection);
     }
-    dial(call, policy, view, endpoint, carries, None).await
+    let connection = dial(call, policy, view, endpoint, carries, None).await?;
+    must_stay(call).await?;
+    Ok(connection)
 }
 
-/// One of the streams of a connection that is there, or of a new one: of all who need that, one dials.
+/// One of the streams of a connection that is there, or of a new one: of all who need that, one dials. It goes on when its client
+/// leaves, for those who wait for the same connection.
 async fn share(
     call: &mut Call<'_>,
     policy: &Policy,
@@ -501,10 +508,13 @@ async fn share(
     let late = Failure::new(Stage::Connect, Cause::ConnectTimeout);
     let deadline = after(start, policy.timeouts.connect).min(call.attempt_deadline);
     let (pool, slots) = (&endpoint.pool.http2, endpoint.pool.upstream.slots.as_ref());
-    let mut slot = None;
+    let (mut slot, mut has_waited) = (None, false);
     loop {
         if let Some(request) = pool.checkout(slots, &mut slot) {
             endpoint.metrics().reused.increment();
+            if has_waited {
+                call.journal.ready = Some(now());
+            }
             return Ok(request);
         }
         slot = slot.or_else(|| slots?.take());
@@ -514,15 +524,25 @@ async fn share(
         }
         let dialling = match while_client_stays(call, deadline, pool.dial_or_wait()).await? {
             Some(Some(dialling)) => dialling,
-            Some(None) if now() < deadline => continue, // with what somebody else has dialled
+            Some(None) if now() < deadline => {
+                has_waited = true;
+                continue; // with what somebody else has dialled
+            }
             Some(None) | None => return Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
         };
         let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
         let (stream, counted) = connection.into_parts();
         let adopted = pool.adopt(call.worker, stream, view.cluster.head_limits.head_bytes_max, slot, counted);
         drop(dialling);
+        must_stay(call).await?;
         return Ok(adopted);
     }
+}
+
+/// Whoever has left while a connection was made asks for nothing any more.
+pub(crate) async fn must_stay(call: &mut Call<'_>) -> Result<(), Failure> {
+    let stays = poll_fn(|cx| Poll::Ready(poll_client(call, cx))).await;
+    stays.map_err(|gone| Failure::new(Stage::Connect, gone.cause))
 }
 
 /// Until there may be room for a request on a connection that is in use, or one more may be used: then with the right to that, which
@@ -577,9 +597,7 @@ pub(crate) async fn dial(
             endpoint.metrics().connected(Duration::from_nanos(now.0 - start.0));
             endpoint.metrics().handshake(&connection.stream);
             introduce(call, &connection, introduction);
-            // Whoever has left meanwhile asks for nothing any more.
-            let stays = poll_fn(|cx| Poll::Ready(poll_client(call, cx))).await;
-            stays.map(|()| connection).map_err(|gone| Failure::new(Stage::Connect, gone.cause))
+            Ok(connection)
         }
         Err(cause) => {
             call.journal.connect_failed = Some(now);

@@ -3,7 +3,7 @@
 
 use crate::failure::{Cause, Failure, Stage};
 use crate::http2::Http2Request;
-use crate::request::{Call, dial};
+use crate::request::{Call, dial, must_stay};
 use crate::snapshot::Policy;
 use crate::timers::after;
 use crate::upstream::{Carries, Connection};
@@ -53,6 +53,7 @@ pub(crate) async fn aboard(
     let upstream = &endpoint.pool.upstream;
     let originator = upstream.tls.as_ref().ok_or(failed(Cause::UpgradeUnsupported))?.speaking(b"http/1.1");
     let mut connection = dial(call, policy, view, endpoint, Carries::Anyone, Some(&originator)).await?;
+    must_stay(call).await?;
     connection.carries = Carries::OneRequest; // the others are for HTTP/2
     Ok(connection)
 }

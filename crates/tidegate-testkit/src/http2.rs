@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
+use crate::gate::Gate;
 use crate::patience::PATIENCE;
 use crate::tls::{Issued, TlsClient};
 
@@ -234,6 +235,20 @@ impl Http2Endpoint {
                 }
                 let Ok(mut other) = TcpStream::connect(other).await else { return };
                 let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await; // until one side breaks off
+            }
+        })
+    }
+
+    /// Speaks TLS, as soon as the gate is open.
+    pub fn behind(gate: &Gate, issued: &Issued) -> Self {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(issued.server_config()));
+        let gate = gate.clone();
+        Self::serving(move |socket, facts| {
+            let (acceptor, gate) = (acceptor.clone(), gate.clone());
+            async move {
+                let _ = tokio::task::spawn_blocking(move || gate.pass()).await;
+                let Ok(stream) = acceptor.accept(socket).await else { return };
+                serve(stream, 100, false, facts).await;
             }
         })
     }
