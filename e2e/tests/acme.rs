@@ -392,3 +392,26 @@ fn an_authority_is_not_asked_where_what_it_gives_could_not_be_kept() {
     proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 1.0);
     assert!(status(&proxy).to_string().contains("cannot be kept"), "{}", status(&proxy));
 }
+
+/// A full disk takes empty files.
+#[test]
+fn an_authority_is_not_asked_while_the_disk_has_no_room_for_what_it_gives() {
+    apart("acme::an_authority_is_not_asked_while_the_disk_has_no_room_for_what_it_gives", |machine| {
+        let mut site = Site::new();
+        let folder = site.folder.path().join("acme");
+        std::fs::create_dir(&folder).unwrap();
+        let disk = machine.mount_disk(&folder, 256 * 1024);
+        let fill = disk.fill();
+        let proxy = site.proxy(""); // whose authority would not answer
+        proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 2.0);
+        let said = status(&proxy).to_string();
+        assert!(said.contains("cannot be kept: No space left on device"), "{said}");
+        site.pebble.start();
+        std::fs::remove_file(fill).unwrap();
+        site.wait_for_certificate(&proxy);
+        let kept = std::fs::read_dir(site.certificate().parent().unwrap()).unwrap();
+        let mut kept: Vec<_> = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        kept.sort();
+        assert_eq!(kept, ["app.test.from", "app.test.pem"], "no room is left taken");
+    });
+}

@@ -1,7 +1,7 @@
 //! Our account at an authority: the one that is kept, a new one, and the same again where the authority has forgotten it.
 
 use crate::caller::Caller;
-use crate::folder::Folder;
+use crate::folder::Room;
 use crate::reading::{CERTIFICATE_MAX, read_file};
 use instant_acme::{Account, AccountBuilder, AccountCredentials, Error, Key, NewAccount};
 use rustls::pki_types::PrivateKeyDer;
@@ -24,6 +24,8 @@ pub(crate) enum AccountError {
     Asked(Error),
     /// A new one was.
     Registered(Error),
+    /// There is one, and it could not be written.
+    Unkept(io::Error),
 }
 
 /// What a refusal means for the account that it was said to.
@@ -65,13 +67,13 @@ impl Place<'_> {
     }
 
     async fn create(self, caller: Caller) -> Result<Account, AccountError> {
-        Folder::may_write(self.file).map_err(AccountError::Folder)?;
+        let room = self.room()?;
         let contact = self.contact();
         let contact: Vec<_> = contact.iter().map(String::as_str).collect();
         let wanted =
             NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let created = builder(caller).create(&wanted, self.directory.to_owned(), None).await;
-        self.keep(created.map_err(AccountError::Registered)?)
+        keep(room, created.map_err(AccountError::Registered)?)
     }
 
     /// After it was said that `known` is no account: another one of the same key, or of a new one where none is kept. `None`: it is
@@ -98,15 +100,15 @@ impl Place<'_> {
             // RFC 8555 §7.3.1: whose key this is, and no new account. Who has been shut out (§7.3.6) is told so, and stays so.
             match builder(caller.clone()).from_key(one, directory()).await {
                 Ok(found) if found.0.id() == known.id() => return Ok(None),
-                Ok(found) => return self.keep(found).map(Some),
+                Ok(found) => return keep(self.room()?, found).map(Some),
                 Err(error) if Recognition::after(&error) == Recognition::Forgotten => {}
                 Err(_) => return Ok(None),
             }
         }
         let Some(one) = key() else { return Ok(None) };
-        Folder::may_write(self.file).map_err(AccountError::Folder)?;
+        let room = self.room()?;
         let created = builder(caller.clone()).create_from_key(one, directory()).await;
-        let account = self.keep(created.map_err(AccountError::Registered)?)?;
+        let account = keep(room, created.map_err(AccountError::Registered)?)?;
         let contact = self.contact();
         if !contact.is_empty() {
             // It has no say in whether there are certificates.
@@ -115,17 +117,20 @@ impl Place<'_> {
         Ok(Some(account))
     }
 
-    /// What was kept before is there until this is.
-    fn keep(self, (account, credentials): (Account, AccountCredentials)) -> Result<Account, AccountError> {
-        let text = serde_json::to_vec_pretty(&credentials);
-        let text = text.map_err(|error| AccountError::Folder(error.into()))?;
-        Folder::write(self.file, &text).map_err(AccountError::Folder)?;
-        Ok(account)
+    fn room(self) -> Result<Room, AccountError> {
+        Room::beside(self.file).map_err(AccountError::Folder)
     }
 
     fn contact(self) -> Vec<String> {
         self.email.iter().map(|email| format!("mailto:{email}")).collect()
     }
+}
+
+/// What was kept before is there until this is.
+fn keep(room: Room, (account, credentials): (Account, AccountCredentials)) -> Result<Account, AccountError> {
+    let text = serde_json::to_vec_pretty(&credentials);
+    let kept = text.map_err(io::Error::from).and_then(|text| room.fill(&text));
+    kept.map(|()| account).map_err(AccountError::Unkept)
 }
 
 fn builder(caller: Caller) -> AccountBuilder {

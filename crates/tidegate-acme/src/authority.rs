@@ -5,7 +5,7 @@ use crate::caller::{Caller, Later};
 use crate::challenge::{Answer, ChallengeKind, Proof};
 use crate::distrust;
 use crate::dns::{DnsError, Standing, Withdrawals};
-use crate::folder::Folder;
+use crate::folder::{Folder, Room};
 use crate::origin::Origin;
 use crate::reading::{CERTIFICATE_MAX, read_file};
 use crate::schedule::ASKED_MAX;
@@ -16,6 +16,7 @@ use instant_acme::{
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -45,6 +46,7 @@ const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 pub enum AcmeError {
     #[error("the record in the DNS cannot be shown: {0}")]
     Dns(#[from] DnsError),
+    /// Nothing that counts is lost: nothing was asked for, or it is at hand for the next time.
     #[error("it cannot be kept: {0}")]
     Folder(io::Error),
     /// Has been tried again at once, and in vain (RFC 8555 §6.5: a client should).
@@ -59,6 +61,9 @@ pub enum AcmeError {
     /// Nobody was asked: it has said to somebody else, a moment ago, that it is asked too often.
     #[error("the authority is not asked for now: {why}")]
     Resting { why: String, left: Duration },
+    /// There is a new account, and that counts there.
+    #[error("the account that the authority has opened cannot be kept: {0}")]
+    Unkept(io::Error),
     #[error("the authority cannot be reached: {0}")]
     Unreachable(String),
     /// It has signed one, and that counts there.
@@ -103,6 +108,17 @@ pub struct Authority {
     news: std::sync::Mutex<Option<String>>,
     rest: std::sync::Mutex<Option<Rest>>,
     withdrawals: Arc<Withdrawals>,
+    /// What was given for a host and could not be written.
+    unkept: std::sync::Mutex<HashMap<String, Given>>,
+}
+
+/// A certificate, its chain and its key.
+struct Given(String);
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Given")
+    }
 }
 
 /// It is asked too often, and why it says so.
@@ -132,15 +148,20 @@ impl Authority {
             news: std::sync::Mutex::default(),
             rest: std::sync::Mutex::default(),
             withdrawals: Arc::default(),
+            unkept: std::sync::Mutex::default(),
         }
     }
 
-    /// Gets a certificate for `host`, with a new key, and puts both into the folder. Says why what was shown is still there, if
-    /// it is.
+    /// Gets a certificate for `host`, with a new key, and puts both into the folder, where there is room for them before anything is
+    /// asked for. Says why what was shown is still there, if it is.
     pub async fn obtain(&self, host: &str, proof: Proof<'_>) -> Result<Option<DnsError>, AcmeError> {
         let mut account = self.account.lock().await;
+        let origin = self.origin(host);
+        if let Some(pem) = self.given_before(origin) {
+            return self.keep(origin, origin.room(), pem).map(|()| None);
+        }
         self.may_be_asked()?;
-        Folder::may_write(&self.folder.certificate(host)).map_err(AcmeError::Folder)?;
+        let room = origin.room().map_err(AcmeError::Folder)?;
         let known = match account.take() {
             Some(known) => known,
             None => Known(self.register().await?),
@@ -151,8 +172,24 @@ impl Authority {
             *account = Some(known); // else the directory is asked for again: what it says may have changed
         }
         let (pem, left) = obtained?;
-        self.origin(host).keep(pem.as_bytes()).map_err(AcmeError::Folder)?;
+        self.keep(origin, Ok(room), pem)?;
         Ok(left)
+    }
+
+    /// What was given and could not be written, unless it has become too old.
+    fn given_before(&self, origin: Origin<'_>) -> Option<String> {
+        let Given(pem) = self.unkept.lock().unwrap_or_else(PoisonError::into_inner).remove(origin.host)?;
+        origin.is_fresh(pem.as_bytes(), (self.clock)()).then_some(pem)
+    }
+
+    /// What cannot be written is at hand for the next time: another order would count again.
+    fn keep(&self, origin: Origin<'_>, room: io::Result<Room>, pem: String) -> Result<(), AcmeError> {
+        let kept = room.and_then(|room| origin.keep(room, pem.as_bytes()));
+        kept.map_err(|error| {
+            let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+            unkept.insert(origin.host.to_owned(), Given(pem));
+            AcmeError::Folder(error)
+        })
     }
 
     fn origin<'a>(&'a self, host: &'a str) -> Origin<'a> {
@@ -275,6 +312,7 @@ impl Authority {
             AccountError::Asked(error) => self.said(error),
             // Whoever comes next would ask for the same.
             AccountError::Registered(error) => self.said_to_all(error, Duration::MAX),
+            AccountError::Unkept(error) => AcmeError::Unkept(error),
         }
     }
 
@@ -475,6 +513,23 @@ async fn what_was_wrong(order: &mut Order) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_at_hand_until_it_is_or_has_become_too_old() {
+        let given = rcgen::generate_simple_self_signed(["app.test".to_owned()]).unwrap();
+        let pem = format!("{}{}", given.cert.pem(), given.signing_key.serialize_pem());
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("certificates"), "in the way").unwrap();
+        let terms = Terms { directory: "https://ca.test/dir".to_owned(), root: None, email: None };
+        for (clock, expected) in [((|| 1_800_000_000) as Clock, Some(pem.clone())), (|| i64::MAX / 2, None)] {
+            let authority = Authority::new(terms.clone(), Folder::new(scratch.path()), clock);
+            let origin = authority.origin("app.test");
+            let failed = authority.keep(origin, origin.room(), pem.clone());
+            assert!(matches!(failed, Err(AcmeError::Folder(_))));
+            assert_eq!(authority.given_before(authority.origin("other.test")), None);
+            assert_eq!(authority.given_before(origin), expected);
+        }
+    }
 
     #[test]
     fn an_authority_may_say_when_in_seconds_and_by_date() {

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// What a key, a certificate and its chain take, and more: 4 to 8 KiB as a rule.
+const ROOM_BYTES: usize = 32 * 1024;
+
 /// A folder of our own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Folder(PathBuf);
@@ -41,28 +44,58 @@ impl Folder {
 
     /// Replaces a file whole.
     pub(crate) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-        let staged = stage(path, contents)?;
+        let staged = path.with_extension("new");
+        stage(&staged, contents)?;
         std::fs::rename(&staged, path)
     }
+}
 
-    /// Whether that could be done, as far as can be told: what an authority gives must not be lost, since it counts.
-    pub(crate) fn may_write(path: &Path) -> io::Result<()> {
-        let staged = stage(path, b"")?;
-        std::fs::remove_file(staged)
+/// Room on the disk for a file that is yet to come: what an authority gives must not be lost, since it counts.
+#[derive(Debug)]
+pub(crate) struct Room {
+    path: PathBuf,
+    staged: PathBuf,
+}
+
+impl Room {
+    /// Takes it, where the file is to be.
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
+        let room = Self { path: path.to_owned(), staged: path.with_extension("room") };
+        stage(&room.staged, &vec![b'\n'; ROOM_BYTES])?;
+        Ok(room)
+    }
+
+    /// Puts this into it, and that in the place of what was there.
+    pub(crate) fn fill(self, contents: &[u8]) -> io::Result<()> {
+        // Written over, not anew. It may be gone, if another process has the same folder.
+        let mut room = OpenOptions::new();
+        let mut file = room.write(true).create(true).truncate(false).mode(0o600).open(&self.staged)?;
+        file.write_all(contents)?;
+        file.set_len(contents.len() as u64)?;
+        file.sync_all()?;
+        std::fs::rename(&self.staged, &self.path)
+    }
+}
+
+impl Drop for Room {
+    /// Nothing has come, or it lies where it belongs.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.staged);
     }
 }
 
 /// Beside where it is to be.
-fn stage(path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
-    if let Some(folder) = path.parent() {
+fn stage(staged: &Path, contents: &[u8]) -> io::Result<()> {
+    if let Some(folder) = staged.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let staged = path.with_extension("new");
-    let _ = std::fs::remove_file(&staged); // of an earlier attempt: its permissions would stay
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    Ok(staged)
+    let _ = std::fs::remove_file(staged); // of an earlier attempt: its permissions would stay
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(staged)?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = std::fs::remove_file(staged); // others need what there is
+    }
+    written
 }
 
 fn place(directory: &str) -> String {
@@ -78,7 +111,7 @@ fn file_name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
     fn nobody_else_may_read_it_even_where_an_earlier_attempt_was_open_to_all() {
@@ -90,6 +123,32 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn what_comes_takes_the_room_that_was_kept_for_it_and_none_is_left_taken() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = Folder::new(scratch.path().join("acme")).certificate("app.test");
+        let names = || {
+            let entries = std::fs::read_dir(path.parent().unwrap()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        drop(Room::beside(&path).unwrap());
+        assert!(names().is_empty(), "nothing came");
+        let room = Room::beside(&path).unwrap();
+        let staged = std::fs::metadata(&room.staged).unwrap();
+        assert_eq!(staged.len(), ROOM_BYTES as u64);
+        Folder::write(&path.with_extension("from"), b"a note of it").unwrap();
+        room.fill(b"one").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(std::fs::metadata(&path).unwrap().ino(), staged.ino(), "the very room");
+        std::fs::remove_file(path.with_extension("from")).unwrap();
+        let (first, second) = (Room::beside(&path).unwrap(), Room::beside(&path).unwrap());
+        second.fill(b"two").unwrap();
+        first.fill(b"three").unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((std::fs::read(&path).unwrap(), mode), (b"three".to_vec(), 0o600));
+        assert_eq!(names(), ["app.test.pem"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! By which authority the certificate of a host was given: written beside it, with what it is said of. Those of other authorities are
 //! set aside for when they are wanted again. Knows not how one is asked for.
 
-use crate::folder::Folder;
+use crate::folder::{Folder, Room};
 use crate::reading::{CERTIFICATE_MAX, read_file};
 use crate::schedule::renewal_due;
 use crate::worth;
@@ -31,8 +31,13 @@ impl Origin<'_> {
         (directory != self.directory).then_some(directory)
     }
 
+    /// Room for what this authority is yet to give.
+    pub(crate) fn room(self) -> io::Result<Room> {
+        Room::beside(&self.folder.certificate(self.host))
+    }
+
     /// Puts what this authority gave in the place of what was there.
-    pub(crate) fn keep(self, pem: &[u8]) -> io::Result<()> {
+    pub(crate) fn keep(self, room: Room, pem: &[u8]) -> io::Result<()> {
         let file = self.folder.certificate(self.host);
         if let Some(other) = self.other() {
             // Else it is asked for anew when it is wanted again.
@@ -44,7 +49,7 @@ impl Origin<'_> {
         }
         // Before it is there: what nothing is said of counts as given by whoever asks next.
         let _ = sign(&file, self.directory, pem);
-        Folder::write(&file, pem)
+        room.fill(pem)
     }
 
     /// Puts back what this authority gave before another one did, unless it is time to replace that.
@@ -52,7 +57,7 @@ impl Origin<'_> {
         let aside = self.folder.aside(self.directory, self.host);
         let Ok(pem) = read_file(&aside, CERTIFICATE_MAX) else { return false };
         let is_good = giver(&aside, &pem).as_deref() == Some(self.directory) && self.is_fresh(&pem, now);
-        let is_back = is_good && self.keep(&pem).is_ok();
+        let is_back = is_good && self.room().and_then(|room| self.keep(room, &pem)).is_ok();
         if is_back || !is_good {
             let _ = std::fs::remove_file(note(&aside));
             let _ = std::fs::remove_file(aside);
@@ -60,7 +65,8 @@ impl Origin<'_> {
         is_back
     }
 
-    fn is_fresh(self, pem: &[u8], now: i64) -> bool {
+    /// It is for the host, and it is not time to replace it.
+    pub(crate) fn is_fresh(self, pem: &[u8], now: i64) -> bool {
         let Ok(text) = std::str::from_utf8(pem) else { return false };
         worth::look(text, text, self.host, now).is_ok_and(|(from, to)| now < renewal_due(from, to))
     }
@@ -131,7 +137,7 @@ mod tests {
         Folder::write(&file, pem().as_bytes()).unwrap();
         assert_eq!(staging.other(), None, "of before there were notes");
         assert_eq!(production.other().as_deref(), Some(STAGING), "which is remembered");
-        production.keep(pem().as_bytes()).unwrap();
+        production.keep(production.room().unwrap(), pem().as_bytes()).unwrap();
         assert_eq!((production.other(), staging.other().as_deref()), (None, Some(PRODUCTION)));
         std::fs::write(&file, pem()).unwrap();
         assert_eq!(staging.other(), None, "the note is about another one");
@@ -148,9 +154,9 @@ mod tests {
         let [staging, production] = [STAGING, PRODUCTION].map(|directory| at(&folder, directory));
         let (first, second) = (pem(), pem());
         let kept = || std::fs::read_to_string(folder.certificate("app.test")).unwrap();
-        staging.keep(first.as_bytes()).unwrap();
+        staging.keep(staging.room().unwrap(), first.as_bytes()).unwrap();
         assert!(!production.put_back(NOW));
-        production.keep(second.as_bytes()).unwrap();
+        production.keep(production.room().unwrap(), second.as_bytes()).unwrap();
         assert!(staging.put_back(NOW));
         assert_eq!((kept(), staging.other()), (first, None));
         assert!(!staging.put_back(NOW), "it is no longer aside");

@@ -29,7 +29,7 @@ pub struct Pause {
 
 impl Failures {
     /// After one more. Doubling from a second while nobody answers, up to an hour; and four times as long each time from a quarter
-    /// of a minute when the authority said no, or signed what is of no use, up to six hours, because authorities count those:
+    /// of a minute when the authority said no, or gave what is of no use, up to six hours, because authorities count those:
     /// Let's Encrypt allows five failures an hour for each host, and this makes four in the first. Never less than the authority asks for. `chance`, from 0
     /// to 1, keeps many that failed at once from coming back at once.
     pub fn pause(&mut self, error: &AcmeError, chance: f64) -> Pause {
@@ -41,7 +41,9 @@ impl Failures {
             AcmeError::Refused { retry_after, .. } => {
                 (&mut self.refused, 15, 4_u32, Duration::from_hours(6), *retry_after)
             }
-            AcmeError::Unusable(_) => (&mut self.refused, 15, 4, Duration::from_hours(6), None),
+            AcmeError::Unkept(_) | AcmeError::Unusable(_) => {
+                (&mut self.refused, 15, 4, Duration::from_hours(6), None)
+            }
             AcmeError::Dns(_) => (&mut self.dns, 15, 2, Duration::from_hours(1), None),
             AcmeError::Folder(_)
             | AcmeError::Forgetful(_)
@@ -50,7 +52,7 @@ impl Failures {
         };
         *count = count.saturating_add(1);
         let grown = Duration::from_secs(first).saturating_mul(factor.saturating_pow(*count - 1));
-        if matches!(error, AcmeError::Refused { .. } | AcmeError::Unusable(_) | AcmeError::Dns(_)) {
+        if !matches!(error, AcmeError::Folder(_) | AcmeError::Forgetful(_) | AcmeError::Unreachable(_)) {
             self.unreachable = 0;
         }
         // By a quarter more or less, and all of it within the longest.
@@ -115,11 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_in_vain_counts_as_what_was_refused() {
+    fn what_was_given_in_vain_counts_as_what_was_refused() {
         let mut failures = Failures::default();
-        let mut after = |error: AcmeError| failures.pause(&error, 0.5).whole.as_secs();
+        let after = |error: AcmeError| failures.pause(&error, 0.5).whole.as_secs();
         let useless = || AcmeError::Unusable(String::new());
-        assert_eq!([after(useless()), after(refused(None)), after(useless())], [15, 60, 240]);
+        let lost = || AcmeError::Unkept(std::io::ErrorKind::StorageFull.into());
+        assert_eq!([useless(), refused(None), useless(), lost()].map(after), [15, 60, 240, 960]);
     }
 
     #[test]

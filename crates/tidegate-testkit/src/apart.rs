@@ -1,10 +1,11 @@
-//! A test in a network of its own, where ports can run out and packets get lost without anybody else noticing.
+//! A test in a network of its own, where ports can run out, packets get lost and disks are full without anybody else noticing.
 //!
 //! The test program runs itself again, for that one test, in a network namespace (`unshare` of util-linux) with nothing but
-//! a loopback interface: as root directly, else as the root of a user namespace. Knows how to break that network, not
-//! what is sent over it.
+//! a loopback interface, where what is mounted is for itself, too: as root directly, else as the root of a user namespace. Knows how
+//! to break that network, not what is sent over it.
 
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::proxy::program;
@@ -22,7 +23,7 @@ pub fn apart(name: &str, body: impl FnOnce(&Network)) {
     }
     let own = std::env::current_exe().expect("a test knows where it is");
     let mut command = Command::new("unshare");
-    command.arg("--net");
+    command.args(["--net", "--mount"]);
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
@@ -45,6 +46,29 @@ pub fn apart(name: &str, body: impl FnOnce(&Network)) {
 /// The network that a test has for itself; gone with the inner run.
 #[derive(Debug)]
 pub struct Network(());
+
+/// What lies on it is gone when it is dropped.
+#[derive(Debug)]
+pub struct Disk(PathBuf);
+
+impl Disk {
+    /// Leaves no room on it. Gives the file that takes it.
+    ///
+    /// # Panics
+    /// When there is no end of it.
+    pub fn fill(&self) -> PathBuf {
+        let file = self.0.join("fill");
+        let filled = std::fs::write(&file, vec![1; 64 * 1024 * 1024]);
+        assert!(filled.is_err(), "it is no small disk");
+        file
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
 
 /// What becomes of packets to and from a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +96,21 @@ impl Network {
     pub fn add_address(&self, address: Ipv4Addr) {
         let status = Command::new("ip").args(["addr", "add", &format!("{address}/8"), "dev", "lo"]).status();
         assert!(status.is_ok_and(|status| status.success()), "{address} cannot be had");
+    }
+
+    /// A small disk, of so many bytes, in an empty folder.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn mount_disk(&self, at: &Path, bytes: u64) -> Disk {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "tmpfs"]).arg(at);
+        assert!(
+            mount.status().is_ok_and(|status| status.success()),
+            "no disk can be had at {}",
+            at.display()
+        );
+        Disk(at.to_owned())
     }
 
     /// Loses packets from now on, in both directions, until [`Network::heal`].

@@ -54,7 +54,7 @@ pub mod tls;
 /// A byte stream with deadlines.
 pub mod wire;
 
-pub use apart::{Loss, Network, apart};
+pub use apart::{Disk, Loss, Network, apart};
 pub use client::{Client, Delivery};
 pub use clock::WallClock;
 pub use endpoint::{Endpoint, Received, Script, Then, Visit};
