@@ -14,8 +14,8 @@ use crate::room::Rooms;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
 use crate::{
-    Ended, Endpoint, InForce, Lease, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch, StatusSet,
-    Warning,
+    Ended, Endpoint, EndpointState, InForce, Lease, Moment, Occasion, PassiveMarking, RequestLimit,
+    RoomWatch, StatusSet, Warning,
 };
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
@@ -136,6 +136,8 @@ enum Chooser {
 /// Each that is back after all were away has so many others looked for: they are all found in a few steps, and where they are not back,
 /// few requests are spent on that.
 const SOUGHT: usize = 2;
+/// The first trial of who is out with most others comes so many times sooner.
+const HASTENED: u32 = 8;
 
 impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
@@ -433,11 +435,32 @@ impl Balancer {
         if deserted_at == 0 || now.since(Moment(deserted_at)) > self.passive.out_for {
             return;
         }
-        let open = self.seats.iter().filter(|seat| seat.state.is_open(now)).count();
-        if 2 * open <= self.seats.len() {
+        if self.is_mostly_out(now) {
             let others = self.seats.iter().cycle().skip(back + 1).take(self.seats.len());
             others.filter(|seat| seat.state.hasten_trial(now)).take(SOUGHT).for_each(drop);
         }
+    }
+
+    /// A connect failed at once, and perhaps one too many. Where most are out, what keeps them away is likely the same for all, and soon over,
+    /// while the few that are left have the requests of all: then its first trials come sooner, the first at an eighth of the usual time, and each
+    /// takes twice as long as the one before.
+    fn look_again_soon(&self, failed: &EndpointState, now: Moment) {
+        let trials = |state: &EndpointState| {
+            let trials = state.connect_failures_in_a_row().checked_sub(self.passive.failures.max(1));
+            trials.filter(|trials| *trials < HASTENED.ilog2())
+        };
+        let Some(mine) = trials(failed).filter(|_| self.is_mostly_out(now)) else { return };
+        let after = |trials: u32| now + self.passive.out_for * (1 << trials) / HASTENED;
+        failed.hasten_trial(after(mine));
+        // Those that went before it, when it did not look like that yet.
+        for seat in self.seats.iter().filter(|seat| trials(&seat.state) == Some(0)) {
+            seat.state.hasten_trial(after(0));
+        }
+    }
+
+    fn is_mostly_out(&self, now: Moment) -> bool {
+        let open = self.seats.iter().filter(|seat| seat.state.is_open(now)).count();
+        2 * open <= self.seats.len()
     }
 
     /// What the end of an attempt tells about its endpoint.
@@ -452,7 +475,13 @@ impl Balancer {
                     self.look_for_more(lease.index(), now);
                 }
             }
-            Ended::ConnectFailed => state.connect_failed(now.since(lease.picked_at()), now, &self.passive),
+            Ended::ConnectFailed => {
+                let took = now.since(lease.picked_at());
+                state.connect_failed(took, now, &self.passive);
+                if took < self.passive.slow_from && lease.occasion() != Some(Occasion::LastResort) {
+                    self.look_again_soon(state, now);
+                }
+            }
         }
         if let Some(learner) = &self.learner {
             learner.learn(&self.seats, lease, ended, failed, now);

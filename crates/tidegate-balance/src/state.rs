@@ -467,10 +467,10 @@ impl EndpointState {
         was_marked
     }
 
-    /// The trial that ends a mark by connects, if it has one, is due now. `false`: it was, or has just begun.
-    pub(crate) fn hasten_trial(&self, now: Moment) -> bool {
-        let Some(mark) = self.connect_mark().filter(|mark| mark & !SLOW > now.0) else { return false };
-        let sooner = mark_at(now, mark & SLOW);
+    /// The trial that ends a mark by connects, if it has one, is due then. `false`: it was due sooner.
+    pub(crate) fn hasten_trial(&self, due: Moment) -> bool {
+        let Some(mark) = self.connect_mark().filter(|mark| mark & !SLOW > due.0) else { return false };
+        let sooner = mark_at(due, mark & SLOW);
         self.live.connect_mark.compare_exchange(mark, sooner, Relaxed, Relaxed).is_ok()
     }
 

@@ -257,6 +257,20 @@ fn after_all_have_refused_connects_for_a_moment_all_are_used_again_at_once() {
     }
 }
 
+/// Most could not be connected to, and the few that could are not to have all requests for seconds after that.
+#[test]
+fn after_most_have_refused_connects_for_a_moment_they_are_used_again_soon() {
+    let settings = "load = 0.5\nwork = [{ mean = '20ms' }]\nwarm_up = '20300ms'\nlasts = '30s'";
+    let endpoints = "count = 2\nslots = 4\n[[endpoints]]\ncount = 18\nslots = 4\n\
+        fails = { part = 1, how = 'refused', from = '20s', until = '20300ms' }";
+    for seed in [61, 62, 63] {
+        let (adaptive, least) = run(&lab(settings, endpoints), seed);
+        let (adaptive, least) = (adaptive.latency_ms.mean, least.latency_ms.mean);
+        println!("mean ms: adaptive {adaptive:.1}, least request {least:.1}");
+        assert!(adaptive < 100.0 && least < 150.0, "800 where all wait for two seconds");
+    }
+}
+
 /// With a request now and then, each comes when the next trial is due.
 #[test]
 fn an_endpoint_that_refuses_connects_gets_no_more_than_its_part_of_few_requests() {
