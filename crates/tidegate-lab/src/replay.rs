@@ -12,7 +12,7 @@ use crate::comparison::{Progress, compared, run_all};
 use crate::contender::Contender;
 use crate::machine::{Failing, Fails, Machine, Part};
 use crate::outcome::{Comparison, ExtraAttempts, Outcome, RECORDED};
-use crate::random::{Random, mix};
+use crate::random::mix;
 use crate::recorder::{Done, Recorder};
 use crate::simulation::Plan;
 use crate::span::Span;
@@ -46,6 +46,14 @@ pub struct AccessLog {
     pub bad: u64,
     /// The first of them: its number, and what is wrong.
     pub first_bad: Option<(u64, Flaw)>,
+    second: Second,
+}
+
+/// The last second of a log that tells no more: the entries from there on ended in it.
+#[derive(Debug, Default)]
+struct Second {
+    ended_in: Option<u64>,
+    from: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +122,7 @@ impl AccessLog {
             log.lines += 1;
             log.take(line.trim_ascii());
         }
+        log.end_second();
         log.entries.sort_by_key(|entry| entry.at);
         Ok(log)
     }
@@ -126,10 +135,12 @@ impl AccessLog {
                 if endpoint as usize == self.endpoints.len() {
                     self.endpoints.push(name.to_owned());
                 }
-                // Whole seconds are spread over the second that they may stand for.
-                let spread = if told.is_coarse { Random::new(self.lines).below(1_000_000_000) } else { 0 };
+                if told.ended_in != self.second.ended_in {
+                    self.end_second();
+                    self.second = Second { ended_in: told.ended_in, from: self.entries.len() };
+                }
                 self.entries.push(Entry {
-                    at: told.at + spread,
+                    at: told.at,
                     latency: told.latency,
                     key: mix(told.client.bytes().fold(1, |hash: u64, byte| mix(hash ^ u64::from(byte)))),
                     endpoint,
@@ -141,6 +152,17 @@ impl AccessLog {
                 self.bad += 1;
                 self.first_bad.get_or_insert((self.lines, flaw));
             }
+        }
+    }
+
+    /// Those that ended in one second did so in the order of their lines: at even distances, as far as anybody knows.
+    fn end_second(&mut self) {
+        const SECOND: u64 = 1_000_000_000;
+        let Second { ended_in: Some(_), from } = self.second else { return };
+        let ended = self.entries.get_mut(from..).unwrap_or_default();
+        let count = ended.len() as u64;
+        for (place, entry) in (0..count).zip(ended) {
+            entry.at += SECOND * (2 * place + 1) / (2 * count);
         }
     }
 
@@ -395,6 +417,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
     use std::fmt::Write as _;
 
     fn options(names: &[&str]) -> ReplayOptions {
@@ -449,6 +472,36 @@ mod tests {
         let error = replay("garbage\n", &options(&["adaptive"])).unwrap_err();
         assert!(error.to_string().contains("line 1, column 1: expected JSON"), "{error}");
         assert_eq!(replay("", &options(&["adaptive"])).unwrap_err(), ReplayError::Nothing);
+    }
+
+    /// A queue before four slots, busy for nine tenths of the time, as nginx logs it: in whole seconds, in the order of the ends.
+    #[test]
+    fn slots_are_found_in_a_log_of_whole_seconds() {
+        let mut random = Random::new(5);
+        let (mut free, mut now) = ([0.0_f64; 4], 0.0);
+        let mut ended: Vec<_> = (0..20_000)
+            .map(|_| {
+                now += 0.01 / 3.6 * random.exponential();
+                let slot = free.iter_mut().min_by(|one, other| one.total_cmp(other)).unwrap();
+                *slot = slot.max(now) + 0.01 * random.exponential();
+                (*slot, *slot - now)
+            })
+            .collect();
+        ended.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let text = ended.into_iter().fold(String::new(), |mut text, (end, took)| {
+            let (minute, second) = (end as u64 / 60, end as u64 % 60);
+            let _ = writeln!(
+                text,
+                "c - - [10/Oct/2026:13:{minute:02}:{second:02} +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\" {took:.3} {took:.3} e:1"
+            );
+            text
+        });
+        let replay = replay(&text, &options(&["least_request"])).unwrap();
+        assert!(
+            ["3 slots", "4 slots", "5 slots"].iter().any(|slots| replay.assumed[0].contains(slots)),
+            "{:?}",
+            replay.assumed
+        );
     }
 
     #[test]

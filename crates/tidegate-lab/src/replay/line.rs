@@ -11,8 +11,8 @@ use std::borrow::Cow;
 pub(super) struct Told<'l> {
     /// Nanoseconds since 1970.
     pub(super) at: u64,
-    /// The log writes whole seconds only.
-    pub(super) is_coarse: bool,
+    /// The whole second in which it ended, where the log says no more. Its lines are in the order of the ends.
+    pub(super) ended_in: Option<u64>,
     /// From sending the request to the endpoint to its answer, in nanoseconds.
     pub(super) latency: u64,
     /// Which one the endpoint is of, where the log says so.
@@ -63,7 +63,7 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     };
     Ok(Some(Told {
         at: began + nanoseconds(ours.queue_ms.unwrap_or_default()),
-        is_coarse: false,
+        ended_in: None,
         latency: nanoseconds(first_byte_ms),
         cluster: ours.cluster,
         endpoint: Some(endpoint),
@@ -94,7 +94,7 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let endpoint = last_endpoint(&mut scan).map(Cow::Borrowed);
     Ok(upstream.map(|latency| Told {
         at: ended.saturating_sub(request_time),
-        is_coarse: true,
+        ended_in: Some(ended),
         latency,
         cluster: None,
         endpoint,
@@ -153,7 +153,7 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let client = client.and_then(|word| word.rsplit_once(':')).map_or("", |(address, _)| address);
     Ok((server != "<NOSRV>").then(|| Told {
         at: at + waited.max(0).unsigned_abs() * 1_000_000,
-        is_coarse: false,
+        ended_in: None,
         latency: response * 1_000_000,
         cluster: Some(Cow::Owned(backend)),
         endpoint: Some(Cow::Owned(server)),
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!((ours.endpoint.as_deref(), ours.status), (Some("10.0.0.1:8001"), 200));
         let nginx = told(NGINX);
         assert_eq!((nginx.at, nginx.latency), (BEGAN - 655_000_000 - 123_000_000, 120_000_000));
-        assert_eq!((nginx.endpoint.as_deref(), nginx.is_coarse), (Some("10.0.0.1:8001"), true));
+        assert_eq!((nginx.endpoint.as_deref(), nginx.ended_in.is_some()), (Some("10.0.0.1:8001"), true));
         let haproxy = told(HAPROXY);
         assert_eq!((haproxy.at, haproxy.latency), (BEGAN + 2_000_000, 69_000_000));
         assert_eq!((haproxy.endpoint.as_deref(), haproxy.status), (Some("s1"), 200));
