@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustls::pki_types::ServerName;
@@ -97,6 +98,48 @@ fn bytes_pass_both_ways_whoever_speaks_first_and_each_end_is_passed_on() {
     assert!(metrics.sum("tidegate_tcp_connections_total", &[("outcome", "passed")]) > 0.5);
     assert!((metrics.sum("tidegate_tcp_bytes_total", &[("direction", "in")]) - 3e6).abs() < 0.5);
     assert!(metrics.sum("tidegate_requests_total", &[]) < 0.5, "it is no request");
+}
+
+/// It has not read all that it was sent: its kernel resets the connection right behind what it said.
+#[test]
+fn the_last_words_of_an_endpoint_that_leaves_while_the_client_sends_arrive() {
+    let endpoint = Endpoint::start(Script::on_accept(|wire: &mut Wire| {
+        let _ = wire.exactly(1000);
+        let _ = wire.write(b"421 too much\r\n");
+        Then::Close
+    }));
+    let proxy = passing_on(&endpoint, "");
+    for _ in 0..50 {
+        let mut client = proxy.client();
+        let sending = client.send_aside(vec![b'x'; 2_000_000]);
+        assert_eq!(client.wire().line().unwrap(), b"421 too much");
+        let _ = sending.join();
+    }
+}
+
+#[test]
+fn the_last_words_of_a_client_that_leaves_while_the_endpoint_sends_arrive() {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&heard);
+    let endpoint = Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
+        let mut writing = wire.duplicate();
+        let flood = std::thread::spawn(move || while writing.write(&[b'q'; 16 * 1024]).is_ok() {});
+        if wire.rest().0 == b"last words" {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        wire.end();
+        let _ = flood.join();
+        Then::Close
+    }));
+    let proxy = passing_on(&endpoint, "");
+    for _ in 0..50 {
+        let mut client = proxy.client();
+        client.wire().exactly(1000).unwrap();
+        client.send("last words");
+        client.reset();
+    }
+    eventually("all were heard", || heard.load(Ordering::Relaxed) == 50);
+    eventually("nothing is open", || proxy.metrics().sum("tidegate_tunnels", &[]) < 0.5);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tidegate_testkit::http2::Http2Client;
+use tidegate_testkit::http2_raw::{self as raw, Fate, RawHttp2};
 use tidegate_testkit::python::script;
 use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Endpoint, Gone, Port, Proxy, Script, Then, Tidegate, eventually};
@@ -99,7 +100,7 @@ fn the_same_holds_where_the_endpoint_speaks_http_2() {
 fn a_websocket_that_one_side_has_closed_has_ended_well_whatever_becomes_of_its_connections() {
     const CLOSE: &[u8] = b"\x88\x02\x03\xe8";
     let server = Endpoint::start(Script::new(|visit| {
-        visit.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        visit.write(SWITCHED);
         visit.write(if visit.request().target == "/open" { b"\x81\x02hi" } else { CLOSE });
         let _ = visit.wire().exactly(8);
         Then::Reset
@@ -126,6 +127,69 @@ fn a_websocket_that_one_side_has_closed_has_ended_well_whatever_becomes_of_its_c
         "\"ended_by\":\"upstream\",\"stage\":\"tunnel\",\"cause\":\"tunnel_endpoint_gone\"",
     ]);
 }
+
+/// RFC 6455 §7.4.1: 1009 is said to whoever is still sending the message that is too big.
+#[test]
+fn the_close_of_a_server_that_leaves_while_the_client_sends_arrives() {
+    const TOO_BIG: &[u8] = b"\x88\x02\x03\xf1";
+    let server = Endpoint::start(Script::new(|visit| {
+        visit.write(SWITCHED);
+        let _ = visit.wire().exactly(14);
+        visit.write(TOO_BIG);
+        Then::Close
+    }));
+    let proxy = Tidegate::to(&[&server], "").start();
+    for _ in 0..50 {
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: app.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        assert_eq!(client.reply().status, 101);
+        let message = [b"\x82\xff\0\0\0\0\x01\0\0\0abcd".to_vec(), vec![b'x'; 2_000_000]].concat();
+        let sending = client.send_aside(message);
+        assert_eq!(client.wire().exactly(TOO_BIG.len()), Ok(TOO_BIG.to_vec()));
+        let _ = sending.join();
+    }
+}
+
+/// Its connection is reset while what it said waits for the client.
+#[test]
+fn what_a_server_said_before_it_left_reaches_a_client_of_http_2_that_reads_later() {
+    let said = [vec![b'z'; 100_000], b"\x88\x02\x03\xe8".to_vec()].concat();
+    let says = [SWITCHED.as_bytes(), &said].concat();
+    let server = Endpoint::start(Script::new(move |visit| {
+        visit.write(&says);
+        Then::Close
+    }));
+    let proxy = Tidegate::to(&[&server], "").start();
+    let mut client = RawHttp2::connect(proxy.address());
+    let head = raw::block(&[
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "app.test"),
+    ]);
+    client.send(raw::headers(1, &head));
+    let mut came = Vec::new();
+    for word in 0..5 {
+        client.send([raw::data(1, b"\x82\x81abcdq"), raw::ping(word)].concat());
+        loop {
+            let frame = client.frame().unwrap();
+            match frame.kind {
+                raw::kind::PING if frame.flags & raw::flag::ACK != 0 => break,
+                raw::kind::DATA => came.extend_from_slice(&frame.payload),
+                _ => {}
+            }
+        }
+        server.wait_until_left();
+    }
+    client.send([raw::window_update(0, 1 << 20), raw::window_update(1, 1 << 20)].concat());
+    let Fate::Answer { body, .. } = client.fate(1) else { panic!("it was broken off") };
+    came.extend_from_slice(&body);
+    assert!(came == said, "{} bytes came of {}", came.len(), said.len());
+}
+
+const SWITCHED: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 /// What the bridge says where a server proves that it has read the key, of which HTTP/2 knows nothing.
 const ACCEPT: &str = "bridge";

@@ -34,8 +34,7 @@ impl Connection {
     pub(crate) fn close(&mut self, id: u32, ending: Ending) {
         if let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) {
             stream.end(ending);
-            // What has come of an answer before it broke off is worth reading.
-            let unread = if stream.question.is_none() { stream.arrived.clear() } else { 0 };
+            let unread = if stream.is_worth_reading() { 0 } else { stream.arrived.clear() };
             self.give_back(unread);
         }
     }
@@ -91,7 +90,7 @@ impl Connection {
             let is_unsaid = |question: &Question| question.is_unsaid(left);
             let is_unseen = stream.is_unsaid() || stream.question.as_deref().is_some_and(is_unsaid);
             stream.end(if is_unseen { Ending::Unseen } else { Ending::Lost });
-            if stream.question.is_none() {
+            if !stream.is_worth_reading() {
                 stream.arrived.clear();
             }
         }

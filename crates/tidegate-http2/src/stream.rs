@@ -143,6 +143,11 @@ impl Stream {
         self.writer.wake();
     }
 
+    /// Though it broke off: what has come of an answer, or out of a tunnel. A request that is taken back is not.
+    pub(crate) fn is_worth_reading(&self) -> bool {
+        self.question.is_some() || self.wanted.tunnel.is_some()
+    }
+
     /// All of the message has come.
     pub(crate) fn end_body(&mut self) {
         self.body = if self.wanted.is_unmeasured { Body::Over } else { Body::Read };

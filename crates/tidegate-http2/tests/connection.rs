@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Wake, Waker};
-use tidegate_http2::{Code, Connection, Progress, Slot, UNSENT_BYTES_MAX};
+use tidegate_http2::{Closed, Code, Connection, Progress, Slot, UNSENT_BYTES_MAX};
 
 #[test]
 fn a_request_and_its_answer_go_through() {
@@ -38,6 +38,34 @@ fn a_request_and_its_answer_go_through() {
     let left: Vec<_> = left.iter().map(|(kind, flags, stream, _)| (*kind, *flags, *stream)).collect();
     assert_eq!(left, [(HEADERS, END_HEADERS, 1), (DATA, END_STREAM, 1)]);
     assert_eq!(connection.stream_count(), 0);
+}
+
+/// RFC 8441 §5: a reset is what the RST of TCP is, behind which what came before is still read.
+#[test]
+fn what_has_come_out_of_a_tunnel_is_read_though_it_broke_off_and_a_request_that_is_taken_back_is_not() {
+    let tunnel = head(
+        1,
+        &[
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "test"),
+        ],
+        END_HEADERS,
+    );
+    for (asked, expected) in [(tunnel, Ok(4)), (request(1, "POST", &[], 0), Err(Closed))] {
+        let mut connection = begun();
+        let slot = take(&mut connection, &asked).0[0].0;
+        sends(
+            &mut connection,
+            slot,
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        );
+        take(&mut connection, &[frame(DATA, 0, 1, b"last"), frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])].concat());
+        assert_eq!(connection.try_read(slot, &mut [0; 10]), Poll::Ready(expected));
+        assert_eq!(connection.try_read(slot, &mut [0; 10]), Poll::Ready(Err(Closed)));
+    }
 }
 
 #[test]

@@ -230,7 +230,7 @@ pub(crate) fn poll_upload(
     }
     let cause = match uploaded {
         Poll::Pending | Poll::Ready(Ok(())) => return Ok(Upload::Moving),
-        Poll::Ready(Err(PumpError::SinkBroken)) => return Ok(Upload::Broken),
+        Poll::Ready(Err(PumpError::SinkBroken(_))) => return Ok(Upload::Broken),
         Poll::Ready(Err(PumpError::Chunk(error))) => Cause::Chunk(error),
         Poll::Ready(Err(PumpError::TooLarge)) => Cause::BodyTooLarge,
         Poll::Ready(Err(PumpError::SourceBroken | PumpError::SourceEnded)) => Cause::ClientGone,
@@ -461,7 +461,7 @@ async fn relay(
         let workspace = &mut *call.workspace;
         let cause = match downloaded {
             Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-            Poll::Ready(Err(PumpError::SinkBroken)) => Cause::ClientGone,
+            Poll::Ready(Err(PumpError::SinkBroken(_))) => Cause::ClientGone,
             Poll::Ready(Err(_)) => {
                 // What broke together with its head has not begun for the client: it can be told.
                 call.journal.begun = workspace.download.sent_bytes > 0;

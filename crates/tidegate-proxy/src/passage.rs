@@ -300,5 +300,5 @@ async fn tunnelled(call: &mut Call<'_>, flight: Flight<'_>, policy: &Policy) -> 
         connection.abort();
     }
     drop(slot);
-    ended.map(|()| Fate::Close)
+    ended
 }

@@ -5,7 +5,7 @@
 
 use crate::buffer::Buffer;
 use crate::stream::Stream;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::task::{Context, Poll, ready};
 use tidegate_http::BodyLength;
 use tidegate_http::chunked::{CHUNK_PREFIX, ChunkError, ChunkedDecoder, frame};
@@ -18,13 +18,13 @@ const COPY_BYTES_MAX: usize = 4096;
 const ROOM_KEPT_BYTES: usize = 4 * COPY_BYTES_MAX;
 
 /// What one connection may move before others of its worker have a turn: about a third of a millisecond.
-const TURN_BYTES: u64 = 1024 * 1024;
+pub(crate) const TURN_BYTES: u64 = 1024 * 1024;
 
 /// Why a pump stopped.
 #[derive(Debug)]
 pub(crate) enum PumpError {
     Chunk(ChunkError),
-    SinkBroken,
+    SinkBroken(ErrorKind),
     SourceBroken,
     /// The source ended before its body did.
     SourceEnded,
@@ -399,10 +399,13 @@ impl Pump {
         if !self.has_bytes() {
             self.owes_end = false;
             self.steps += 1;
-            return Poll::Ready(to.end_message(&self.trailers).map_err(|_| PumpError::SinkBroken));
+            return Poll::Ready(
+                to.end_message(&self.trailers).map_err(|error| PumpError::SinkBroken(error.kind())),
+            );
         }
         let sent = match ready!(self.poll_send(cx, buffer, to)) {
-            Ok(0) | Err(_) => return Poll::Ready(Err(PumpError::SinkBroken)),
+            Ok(0) => return Poll::Ready(Err(PumpError::SinkBroken(ErrorKind::WriteZero))),
+            Err(error) => return Poll::Ready(Err(PumpError::SinkBroken(error.kind()))),
             Ok(sent) => sent,
         };
         self.steps += 1;

@@ -788,7 +788,7 @@ impl<'a> Call<'a> {
         let flush = poll_fn(|cx| workspace.download.poll_flush_all(cx, &mut workspace.answer, down));
         match self.alarm.within(deadline, flush).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(PumpError::SinkBroken)) => Err(Failure::new(Stage::Body, Cause::ClientGone)),
+            Ok(Err(PumpError::SinkBroken(_))) => Err(Failure::new(Stage::Body, Cause::ClientGone)),
             Ok(Err(_)) => Err(Failure::new(Stage::Body, Cause::AnswerBroken)),
             Err(_) => {
                 let stalled = Failure::new(Stage::Body, Cause::ClientStalled);

@@ -4,18 +4,24 @@
 use crate::exchange::Exchanged;
 use crate::failure::{Cause, Failure, Stage};
 use crate::patience::Patience;
-use crate::pump::PumpError;
+use crate::pump::{PumpError, TURN_BYTES};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
-use crate::timers::{NEVER, now};
+use crate::timers::{NEVER, after, now};
+use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::io::ErrorKind;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tidegate_balance::Lease;
 use tidegate_http::field::elements;
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
+
+/// How long an endpoint is heard out that a client has left.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Passes the 101 on and becomes the tunnel that it opens.
 pub(crate) async fn run(
@@ -29,37 +35,36 @@ pub(crate) async fn run(
         // How it ends is for those who use it to say.
         lease.answered(call.journal.status, opened.since(lease.picked_at()), opened);
     }
-    relay(call, up, policy).await?;
-    Ok(Exchanged { downstream: Fate::Close, upstream_reusable: false })
+    let downstream = relay(call, up, policy).await?;
+    Ok(Exchanged { downstream, upstream_reusable: false })
 }
 
 /// Bytes both ways until both sides have ended. Each side's end is passed on to the other (half-close).
-pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<(), Failure> {
+pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<Fate, Failure> {
+    let ways = carry(call, up, policy).await?;
+    call.journal.ended = Some(now());
+    if ways.downward != Way::Over {
+        linger(call, up).await;
+    }
+    Ok(if ways.upward == Way::Over { Fate::Close } else { Fate::Linger })
+}
+
+async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<Ways, Failure> {
     let _open = call.worker.metrics.tunnel();
     // A tunnel lives as long as it is used: the total deadline is for requests.
     let mut patience = Patience::new(NEVER, None);
-    let (mut upward_ended, mut downward_ended) = (false, false);
+    let mut ways = Ways::default();
     let mut upward_first = true;
     poll_fn(|cx| {
         // In turn: a direction that never has to wait uses up what a task may do at a time.
         for upward in [upward_first, !upward_first] {
-            let (this_ended, other_ended) =
-                if upward { (upward_ended, downward_ended) } else { (downward_ended, upward_ended) };
-            if this_ended {
-                continue;
-            }
-            let polled = if upward { poll_upward(call, cx, up) } else { poll_downward(call, cx, up) };
-            if polled.is_err() && is_closing(call) {
-                end_both(call, cx, up);
-                return Poll::Ready(Ok(()));
-            }
-            let has_ended = has_ended(polled, other_ended)?;
-            *(if upward { &mut upward_ended } else { &mut downward_ended }) = has_ended;
+            ways.poll(call, cx, up, upward);
         }
         upward_first = !upward_first;
-        if upward_ended && downward_ended {
-            return Poll::Ready(Ok(()));
+        if ways.are_done() {
+            return Poll::Ready(ways.broken.filter(|_| !is_closing(call)).map_or(Ok(()), Err));
         }
+        // What is thrown away is no step: nobody keeps a tunnel up with that.
         let steps = call.workspace.upload.steps.wrapping_add(call.workspace.download.steps);
         let late = patience.poll(call, cx, steps, policy.timeouts.tunnel_idle);
         late.map(|()| {
@@ -68,8 +73,119 @@ pub(crate) async fn relay(call: &mut Call<'_>, up: &mut Stream, policy: &Policy)
         })
     })
     .await?;
-    call.journal.ended = Some(now());
-    Ok(())
+    // Each side hears of the end if it can.
+    let _ = poll_fn(|cx| Poll::Ready((call.down.poll_shutdown(cx), up.poll_shutdown(cx)))).await;
+    Ok(ways)
+}
+
+/// How one direction stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Open,
+    /// Nobody takes what its source says any more: it is read and thrown away, so that the source gets to read what still comes.
+    Vain,
+    /// Its source has ended.
+    Over,
+}
+
+/// Both directions, and the first side that broke off before it had ended.
+#[derive(Debug, Default)]
+struct Ways {
+    upward: Way,
+    downward: Way,
+    broken: Option<Failure>,
+}
+
+impl Ways {
+    fn are_done(&self) -> bool {
+        self.upward != Way::Open && self.downward != Way::Open
+    }
+
+    fn poll(&mut self, call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream, upward: bool) {
+        let way = if upward { self.upward } else { self.downward };
+        let way = match way {
+            Way::Over => Way::Over,
+            Way::Vain => {
+                let source = if upward { &*call.down } else { &*up };
+                if poll_forget(call.worker, cx, source).is_ready() { Way::Over } else { Way::Vain }
+            }
+            Way::Open => match poll_pump(call, cx, up, upward) {
+                Poll::Pending => Way::Open,
+                Poll::Ready(Ok(())) => self.pass_end(call, cx, up, upward),
+                Poll::Ready(Err(PumpError::SinkBroken(kind))) => {
+                    cx.waker().wake_by_ref(); // to look at the other direction, and at what is thrown away
+                    let sink = if upward { &*up } else { &*call.down };
+                    self.handle_broken_sink(kind, sink, upward)
+                }
+                Poll::Ready(Err(_)) => self.handle_broken_source(upward),
+            },
+        };
+        *(if upward { &mut self.upward } else { &mut self.downward }) = way;
+    }
+
+    /// A side that ended in good order ends the other's reading; one that broke off does not, unless it had said its last before.
+    fn pass_end(&self, call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream, upward: bool) -> Way {
+        if self.broken.is_some() && !is_closing(call) {
+            return Way::Over;
+        }
+        let sink = if upward { up } else { &mut *call.down };
+        if sink.poll_shutdown(cx).is_ready() { Way::Over } else { Way::Open }
+    }
+
+    /// What that side has said before is still to be had, and is passed on: its connection ends by itself behind that. How, is
+    /// seen in the reading, unless the write was told; a reset behind an orderly end is no more than a broken pipe (Linux).
+    fn handle_broken_sink(&mut self, kind: ErrorKind, sink: &Stream, upward: bool) -> Way {
+        let opposite = if upward { self.downward } else { self.upward };
+        let is_told =
+            !matches!(kind, ErrorKind::BrokenPipe | ErrorKind::NotConnected) && !sink.ends_messages();
+        if opposite == Way::Vain || opposite == Way::Open && is_told {
+            self.broken.get_or_insert(gone(upward));
+        }
+        Way::Vain
+    }
+
+    /// All that it has said has been passed on, and what it was to be told is in vain. One that has been told the other's last
+    /// word may go as it likes.
+    fn handle_broken_source(&mut self, upward: bool) -> Way {
+        let opposite = if upward { &mut self.downward } else { &mut self.upward };
+        if *opposite != Way::Over {
+            *opposite = Way::Vain;
+            self.broken.get_or_insert(gone(!upward));
+        }
+        Way::Over
+    }
+}
+
+fn gone(is_endpoint: bool) -> Failure {
+    let cause = if is_endpoint { Cause::TunnelEndpointGone } else { Cause::TunnelClientGone };
+    Failure::new(Stage::Tunnel, cause)
+}
+
+/// Reads and throws away until the source ends, or it is somebody else's turn.
+fn poll_forget(worker: &Worker, cx: &mut Context<'_>, source: &Stream) -> Poll<()> {
+    let mut left = TURN_BYTES;
+    while left > 0 {
+        match ready!(worker.workspaces.with_scratch(|room| source.poll_read(cx, room))) {
+            Ok(length) if length > 0 => left = left.saturating_sub(length as u64),
+            _ => return Poll::Ready(()),
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// An endpoint that still sends is heard out for a while: closing over unread bytes would reset the connection, and take with it
+/// what the client has said last.
+async fn linger(call: &mut Call<'_>, up: &mut Stream) {
+    let worker = call.worker;
+    let heard_out = async {
+        if poll_fn(|cx| up.poll_shutdown(cx)).await.is_ok() {
+            poll_fn(|cx| poll_forget(worker, cx, up)).await;
+        }
+    };
+    // Late or not, the connection ends here.
+    let _ = call.alarm.within(after(now(), LINGER), heard_out).await;
 }
 
 /// RFC 9110 §7.8: the endpoint says what it switches to, and that is something that the client offered.
@@ -110,51 +226,22 @@ fn open(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn poll_upward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Poll<()>, Failure> {
-    let workspace = &mut *call.workspace;
-    let polled = workspace.upload.poll(cx, call.down, &mut workspace.input, up);
-    let broken = |error| if is_sinks(&error) { Cause::TunnelEndpointGone } else { Cause::TunnelClientGone };
-    pass_end(polled.map_err(broken), cx, up)
-}
-
-fn poll_downward(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) -> Result<Poll<()>, Failure> {
-    let workspace = &mut *call.workspace;
-    let polled = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
-    let broken = |error| if is_sinks(&error) { Cause::TunnelClientGone } else { Cause::TunnelEndpointGone };
-    pass_end(polled.map_err(broken), cx, call.down)
-}
-
-fn is_sinks(error: &PumpError) -> bool {
-    matches!(error, PumpError::SinkBroken)
+fn poll_pump(
+    call: &mut Call<'_>,
+    cx: &mut Context<'_>,
+    up: &Stream,
+    upward: bool,
+) -> Poll<Result<(), PumpError>> {
+    let (workspace, down) = (&mut *call.workspace, &*call.down);
+    if upward {
+        workspace.upload.poll(cx, down, &mut workspace.input, up)
+    } else {
+        workspace.download.poll(cx, up, &mut workspace.answer, down)
+    }
 }
 
 /// One side of a WebSocket has closed it, and the other one may just say so as well (RFC 6455 §5.5.1): from then on the
 /// connections may end in any way, and servers of asyncio forget theirs as soon as they have said their last.
 fn is_closing(call: &Call<'_>) -> bool {
     call.workspace.upload.has_closed() || call.workspace.download.has_closed()
-}
-
-/// Each side hears of the end if it can.
-fn end_both(call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream) {
-    let _ = (call.down.poll_shutdown(cx), up.poll_shutdown(cx));
-}
-
-/// What is on its way to a side that has said its last word may find it gone: that is an end as well.
-fn has_ended(polled: Result<Poll<()>, Failure>, other_ended: bool) -> Result<bool, Failure> {
-    match polled {
-        Err(_) if other_ended => Ok(true),
-        polled => Ok(polled?.is_ready()),
-    }
-}
-
-/// A side that ended in good order ends the other's reading; one that broke breaks the tunnel.
-fn pass_end(
-    polled: Poll<Result<(), Cause>>,
-    cx: &mut Context<'_>,
-    to: &mut Stream,
-) -> Result<Poll<()>, Failure> {
-    let Poll::Ready(ended) = polled else { return Ok(Poll::Pending) };
-    ended.map_err(|cause| Failure::new(Stage::Tunnel, cause))?;
-    let Poll::Ready(_) = to.poll_shutdown(cx) else { return Ok(Poll::Pending) };
-    Ok(Poll::Ready(()))
 }
