@@ -548,5 +548,5 @@ fn no_worker_keeps_a_connection_from_the_others() {
     for load in loads {
         load.stop().expect_no_failures();
     }
-    assert_eq!(proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) as u64, 0);
+    eventually("none is in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
 }

@@ -11,7 +11,7 @@ use tidegate_testkit::http2::Http2Client;
 use tidegate_testkit::http2_raw::{self as raw, Fate, RawHttp2};
 use tidegate_testkit::python::script;
 use tidegate_testkit::tls::Authority;
-use tidegate_testkit::{Endpoint, Gone, Port, Proxy, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Gate, Gone, Port, Proxy, Script, Then, Tidegate, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -186,6 +186,46 @@ fn what_a_server_said_before_it_left_reaches_a_client_of_http_2_that_reads_later
     let Fate::Answer { body, .. } = client.fate(1) else { panic!("it was broken off") };
     came.extend_from_slice(&body);
     assert!(came == said, "{} bytes came of {}", came.len(), said.len());
+}
+
+/// Nothing is read of such a client any more that could tell, since there is no room for it.
+#[test]
+fn a_client_of_http_2_that_leaves_a_tunnel_whose_endpoint_takes_nothing_is_noticed() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let server = Endpoint::start(Script::new(move |visit| {
+        visit.write(SWITCHED);
+        held.pass();
+        Then::Close
+    }));
+    let proxy = Tidegate::to(&[&server], "").start();
+    let tunnels = || proxy.metrics().sum("tidegate_tunnels", &[]);
+    for closes in [false, true] {
+        let client = Http2Client::clear(proxy.address());
+        client.run(async {
+            let mut request = Http2Client::request("CONNECT", "app.test", "/");
+            request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+            let mut sender = client.sender().ready().await.unwrap();
+            let (answer, mut send) = sender.send_request(request, false).unwrap();
+            assert_eq!(answer.await.unwrap().status(), 200);
+            loop {
+                send.reserve_capacity(16 * 1024);
+                let room = std::future::poll_fn(|cx| send.poll_capacity(cx));
+                let Ok(room) = tokio::time::timeout(Duration::from_secs(1), room).await else { break };
+                send.send_data(vec![7; room.unwrap().unwrap()].into(), false).unwrap();
+            }
+            if !closes {
+                send.send_reset(h2::Reason::CANCEL);
+            }
+        });
+        if closes {
+            drop(client);
+        } else {
+            eventually("the tunnel of a stream that was reset has ended", || tunnels() < 0.5);
+        }
+    }
+    eventually("the tunnel of a connection that was closed has ended", || tunnels() < 0.5);
+    gate.open();
 }
 
 const SWITCHED: &str =

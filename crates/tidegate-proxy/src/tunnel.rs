@@ -20,7 +20,7 @@ use tidegate_http::field::elements;
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
 
-/// How long an endpoint is heard out that a client has left.
+/// How long an endpoint is heard out that a client has left, and how long it may take none of what that one has said last.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Passes the 101 on and becomes the tunnel that it opens.
@@ -55,6 +55,7 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
     let mut patience = Patience::new(NEVER, None);
     let mut ways = Ways::default();
     let mut upward_first = true;
+    let mut has_left = false;
     poll_fn(|cx| {
         // In turn: a direction that never has to wait uses up what a task may do at a time.
         for upward in [upward_first, !upward_first] {
@@ -64,11 +65,20 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         if ways.are_done() {
             return Poll::Ready(ways.broken.filter(|_| !is_closing(call)).map_or(Ok(()), Err));
         }
+        if !has_left && call.down.poll_broken_off(cx).is_ready() {
+            has_left = true;
+            patience.restart();
+        }
         // What is thrown away is no step: nobody keeps a tunnel up with that.
         let steps = call.workspace.upload.steps.wrapping_add(call.workspace.download.steps);
-        let late = patience.poll(call, cx, steps, policy.timeouts.tunnel_idle);
+        let idle = policy.timeouts.tunnel_idle;
+        let late = patience.poll(call, cx, steps, if has_left { idle.min(LINGER) } else { idle });
         late.map(|()| {
-            let cause = if call.worker.is_stopping() { Cause::DrainDeadline } else { Cause::TunnelIdle };
+            let cause = match has_left {
+                _ if call.worker.is_stopping() => Cause::DrainDeadline,
+                true => Cause::TunnelClientGone,
+                false => Cause::TunnelIdle,
+            };
             Err(Failure::new(Stage::Tunnel, cause))
         })
     })
