@@ -62,7 +62,7 @@ pub use front::{Front, Meeting};
 pub use gate::Gate;
 pub use load::{Load, Report};
 pub use metrics::Metrics;
-pub use patience::eventually;
+pub use patience::{comes_true, eventually};
 pub use port::Port;
 pub use proxy::{Proxy, Tidegate};
 pub use reply::{Fields, Reply};
