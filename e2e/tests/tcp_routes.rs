@@ -142,6 +142,24 @@ fn the_last_words_of_a_client_that_leaves_while_the_endpoint_sends_arrive() {
     eventually("nothing is open", || proxy.metrics().sum("tidegate_tunnels", &[]) < 0.5);
 }
 
+/// Half an answer must not pass for a whole one.
+#[test]
+fn what_breaks_off_is_reset_though_the_other_side_has_said_its_last_word() {
+    let endpoint = Endpoint::start(Script::on_accept(|wire: &mut Wire| {
+        if wire.rest().0.is_empty() {
+            return Then::Close;
+        }
+        let _ = wire.write(b"half");
+        Then::Reset
+    }));
+    let proxy = passing_on(&endpoint, "");
+    let mut client = proxy.client();
+    client.send("question");
+    client.finish();
+    assert_eq!(client.wire().exactly(4), Ok(b"half".to_vec()));
+    assert_eq!(client.rest().1, Gone::Reset);
+}
+
 #[test]
 fn connections_are_balanced_and_one_that_cannot_be_opened_is_tried_elsewhere() {
     let dead = Endpoint::down(greets_and_echoes());

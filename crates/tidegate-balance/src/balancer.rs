@@ -116,6 +116,8 @@ pub struct Balancer {
     rooms: Option<Rooms>,
     /// When nobody was up last; 0: never.
     deserted_at: AtomicU64,
+    /// When most began to be out, the last time that trials came sooner for it; 0: never.
+    mostly_out_from: AtomicU64,
 }
 
 /// An enum, not a trait object: the set is closed, and a pick inlines.
@@ -138,6 +140,8 @@ enum Chooser {
 const SOUGHT: usize = 2;
 /// The first trial of who is out with most others comes so many times sooner.
 const HASTENED: u32 = 8;
+/// And that happens once in as many times the usual time.
+const HASTENED_AGAIN: u32 = 16;
 
 impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
@@ -160,6 +164,7 @@ impl Balancer {
             breakers: None,
             rooms: None,
             deserted_at: AtomicU64::new(0),
+            mostly_out_from: AtomicU64::new(0),
         }
     }
 
@@ -449,13 +454,27 @@ impl Balancer {
             let trials = state.connect_failures_in_a_row().checked_sub(self.passive.failures.max(1));
             trials.filter(|trials| *trials < HASTENED.ilog2())
         };
-        let Some(mine) = trials(failed).filter(|_| self.is_mostly_out(now)) else { return };
+        let Some(mine) = trials(failed) else { return };
+        if !self.is_mostly_out(now) || !self.has_just_begun(now) {
+            return;
+        }
         let after = |trials: u32| now + self.passive.out_for * (1 << trials) / HASTENED;
         failed.hasten_trial(after(mine));
         // Those that went before it, when it did not look like that yet.
         for seat in self.seats.iter().filter(|seat| trials(&seat.state) == Some(0)) {
             seat.state.hasten_trial(after(0));
         }
+    }
+
+    /// Most have been out for no longer than a mark lasts, after a time in which they were not. Where most refuse some connects all the time, they
+    /// are out and in again all the time as well, and to ask them sooner would only mean more failures.
+    fn has_just_begun(&self, now: Moment) -> bool {
+        let begun = Moment(self.mostly_out_from.load(Relaxed));
+        if begun == Moment(0) || now.since(begun) > self.passive.out_for * HASTENED_AGAIN {
+            self.mostly_out_from.store(now.0, Relaxed);
+            return true;
+        }
+        now.since(begun) <= self.passive.out_for
     }
 
     fn is_mostly_out(&self, now: Moment) -> bool {

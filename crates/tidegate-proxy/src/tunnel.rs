@@ -155,14 +155,14 @@ impl Ways {
         Way::Vain
     }
 
-    /// All that it has said has been passed on, and what it was to be told is in vain. One that has been told the other's last
-    /// word may go as it likes.
+    /// All that it has said has been passed on, and what it was to be told is in vain. What it has not said is missing, and an end in good
+    /// order would hide that, though the other side may have said its last word.
     fn handle_broken_source(&mut self, upward: bool) -> Way {
         let opposite = if upward { &mut self.downward } else { &mut self.upward };
         if *opposite != Way::Over {
             *opposite = Way::Vain;
-            self.broken.get_or_insert(gone(!upward));
         }
+        self.broken.get_or_insert(gone(!upward));
         Way::Over
     }
 }

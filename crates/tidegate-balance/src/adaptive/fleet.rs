@@ -323,14 +323,14 @@ impl Fleet {
     /// not matter who is twice as slow; but the drain time fills the faster ones beyond their slots before it uses the free ones of the others.
     /// Of the slots themselves, which `model` cannot tell from service times there, what has been seen not to wait says more.
     fn among_many_slots(&self, believed: f32, parallelism: f32, unhurried: f32) -> f32 {
-        let (typical, few) = (self.unhurried.get(), FEW_SLOTS * self.lightness.get());
-        if typical <= few || unhurried <= 0.0 {
+        let typical = self.unhurried.get();
+        if typical <= FEW_SLOTS || unhurried <= 0.0 {
             return believed;
         }
         let seen = (unhurried / typical).ln();
         let slots = parallelism.clamp(seen - STEP_OF_SLOTS, seen + STEP_OF_SLOTS);
         let slower = believed + slots;
-        let matters = (slower.abs() * few / typical).max(slower.abs() - SLOWER_FOR_NOTHING);
+        let matters = (slower.abs() * FEW_SLOTS / typical).max(slower.abs() - SLOWER_FOR_NOTHING);
         let worth = slower.signum() * matters - slots;
         worth.clamp(believed.min(0.0), believed.max(0.0))
     }
@@ -509,7 +509,6 @@ mod tests {
         let fleet = Fleet::default();
         let worth = |typical: f32, believed: f32, parallelism: f32, unhurried: f32| {
             fleet.unhurried.set(typical);
-            fleet.lightness.set(1.0);
             fleet.among_many_slots(believed, parallelism, unhurried)
         };
         let is = |one: f32, other: f32| (one - other).abs() < 0.02;
