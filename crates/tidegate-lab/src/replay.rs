@@ -46,14 +46,10 @@ pub struct AccessLog {
     pub bad: u64,
     /// The first of them: its number, and what is wrong.
     pub first_bad: Option<(u64, Flaw)>,
-    second: Second,
-}
-
-/// The last second of a log that tells no more: the entries from there on ended in it.
-#[derive(Debug, Default)]
-struct Second {
-    ended_in: Option<u64>,
-    from: usize,
+    /// Of entries of which only the second is known in which they ended: that, and their position. While the log is read.
+    ends: Vec<(u64, usize)>,
+    /// There were such.
+    tells_seconds: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +118,7 @@ impl AccessLog {
             log.lines += 1;
             log.take(line.trim_ascii());
         }
-        log.end_second();
+        log.tell_ends_apart();
         log.entries.sort_by_key(|entry| entry.at);
         Ok(log)
     }
@@ -135,9 +131,9 @@ impl AccessLog {
                 if endpoint as usize == self.endpoints.len() {
                     self.endpoints.push(name.to_owned());
                 }
-                if told.ended_in != self.second.ended_in {
-                    self.end_second();
-                    self.second = Second { ended_in: told.ended_in, from: self.entries.len() };
+                if let Some(second) = told.ended_in {
+                    self.ends.push((second, self.entries.len()));
+                    self.tells_seconds = true;
                 }
                 self.entries.push(Entry {
                     at: told.at,
@@ -155,14 +151,17 @@ impl AccessLog {
         }
     }
 
-    /// Those that ended in one second did so in the order of their lines: at even distances, as far as anybody knows.
-    fn end_second(&mut self) {
+    /// Those that ended in one second did so in the order of their lines: at even distances, as far as anybody knows. Lines of other seconds may
+    /// be between them, where several processes write.
+    fn tell_ends_apart(&mut self) {
         const SECOND: u64 = 1_000_000_000;
-        let Second { ended_in: Some(_), from } = self.second else { return };
-        let ended = self.entries.get_mut(from..).unwrap_or_default();
-        let count = ended.len() as u64;
-        for (place, entry) in (0..count).zip(ended) {
-            entry.at += SECOND * (2 * place + 1) / (2 * count);
+        let mut ends = mem::take(&mut self.ends);
+        ends.sort_by_key(|end| end.0);
+        for ended in ends.chunk_by(|one, other| one.0 == other.0) {
+            let count = ended.len() as u64;
+            for (place, &(_, entry)) in (0..count).zip(ended) {
+                self.entries[entry].at += SECOND * (2 * place + 1) / (2 * count);
+            }
         }
     }
 
@@ -347,6 +346,12 @@ impl Fleet {
                 (Some(slots), ..) => format!("{slots} slots, as given"),
                 (None, true, _) => {
                     format!("{} slots, from how latency rises with requests in flight", machine.slots)
+                }
+                (None, false, Some(_)) if log.tells_seconds => {
+                    format!(
+                        "{} slots, the most that were in flight, as far as whole seconds tell",
+                        machine.slots
+                    )
                 }
                 (None, false, Some(_)) => {
                     format!("{} slots, the most that were in flight: they never ran out", machine.slots)

@@ -408,6 +408,17 @@ fn weights_that_tell_the_cores_are_not_counted_twice() {
     assert_p99(&lab(&between(20, 60, 0.9), endpoints), [1, 2], 1.05);
 }
 
+/// More than three quarters of the endpoints fail, which have a part of the weight: that is not what is normal.
+#[test]
+fn canaries_that_all_fail_do_not_pass_for_normal() {
+    let endpoints = "count = 4\nslots = 8\nweight = 10\n[[endpoints]]\ncount = 16\nfails = { part = 1 }";
+    for seed in [85, 86] {
+        let (adaptive, least) = run(&lab(&between(5, 30, 0.3), endpoints), seed);
+        println!("failed: adaptive {:.4}, least request {:.3}", adaptive.errors(), least.errors());
+        assert!(adaptive.errors() < 0.02 && least.errors() > 0.2);
+    }
+}
+
 /// Everything is learned for each unit of the smallest weight. With one as small as that of a canary, an endpoint of a hundred times as much
 /// must not be believed to serve a hundred requests at once.
 #[test]

@@ -20,8 +20,10 @@ use tidegate_http::field::elements;
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
 
-/// How long an endpoint is heard out that a client has left, and how long it may take none of what that one has said last.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long an endpoint may take none of what a client has said last that has left.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long it is heard out behind that, so that they arrive. The request keeps its places until then: a few round trips are enough.
+const HEARD_OUT: Duration = Duration::from_millis(500);
 
 /// Passes the 101 on and becomes the tunnel that it opens.
 pub(crate) async fn run(
@@ -72,7 +74,7 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         // What is thrown away is no step: nobody keeps a tunnel up with that.
         let steps = call.workspace.upload.steps.wrapping_add(call.workspace.download.steps);
         let idle = policy.timeouts.tunnel_idle;
-        let late = patience.poll(call, cx, steps, if has_left { idle.min(LINGER) } else { idle });
+        let late = patience.poll(call, cx, steps, if has_left { idle.min(LAST_WORDS) } else { idle });
         late.map(|()| {
             let cause = match has_left {
                 _ if call.worker.is_stopping() => Cause::DrainDeadline,
@@ -195,7 +197,7 @@ async fn linger(call: &mut Call<'_>, up: &mut Stream) {
         }
     };
     // Late or not, the connection ends here.
-    let _ = call.alarm.within(after(now(), LINGER), heard_out).await;
+    let _ = call.alarm.within(after(now(), HEARD_OUT), heard_out).await;
 }
 
 /// RFC 9110 §7.8: the endpoint says what it switches to, and that is something that the client offered.

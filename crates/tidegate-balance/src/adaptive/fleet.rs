@@ -173,7 +173,7 @@ impl Fleet {
         }
         let turn = Turn { seats, start: self.cursor.load(Relaxed) };
         self.cursor.store((turn.start + TURN) % seats.len().max(1), Relaxed);
-        self.measure_errors(&turn, now, &mut scratch.values);
+        self.measure_errors(&turn, now, scratch);
         self.look_for_shared_failures(&turn, now);
         let measured = self.measure(&turn, now, scratch);
         for seat in turn.seats() {
@@ -233,13 +233,16 @@ impl Fleet {
 
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
-    /// quartile is what all do. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a
+    /// quartile is what all do. Of endpoints and of weight: neither many canaries that fail nor one large endpoint says what is normal. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a
     /// minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
-    fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Vec<f32>) {
+    fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) {
         let mut quartile_of = |rate: fn(&Published, Moment) -> f32| {
             let rate =
                 |state: &EndpointState| state.published().is_heard().then(|| rate(state.published(), now));
-            lower_quartile(turn.gather(now, scratch, rate)).unwrap_or_default()
+            let of_endpoints = lower_quartile(turn.gather(now, &mut scratch.values, rate));
+            let weighed = turn.weigh(now, &mut scratch.weighed, |seat| rate(&seat.state));
+            let of_weight = lower_quartile_by_weight(weighed);
+            of_endpoints.zip(of_weight).map_or(0.0, |(endpoints, weight)| endpoints.min(weight))
         };
         let momentary = quartile_of(Published::error_rate);
         let remembered = quartile_of(|published, _| published.record().share());
@@ -438,6 +441,18 @@ fn median(values: &mut [f32]) -> Option<f32> {
     Some(f32::midpoint(nth(values, lower)?, nth(values, upper)?))
 }
 
+/// With equal weights, the lower quartile.
+fn lower_quartile_by_weight(values: &mut [(f32, u32)]) -> Option<f32> {
+    values.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
+    let whole: u64 = values.iter().map(|value| u64::from(value.1)).sum();
+    let mut sum = 0;
+    let reached = values.iter().find(|&&(_, weight)| {
+        sum += u64::from(weight);
+        4 * sum + u64::from(weight) > whole
+    });
+    reached.map(|&(value, _)| value)
+}
+
 /// Half of all weight is on either side: with equal weights, the median.
 fn median_by_weight(values: &mut [(f32, u32)]) -> Option<f32> {
     values.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
@@ -468,6 +483,9 @@ mod tests {
             let repeat = |&(value, weight): &(f32, u32)| std::iter::repeat_n(value, weight as usize);
             let mut repeated: Vec<_> = weighed.iter().flat_map(repeat).collect();
             prop_assert_eq!(median_by_weight(&mut weighed), median(&mut repeated));
+            let mut even: Vec<_> = values.iter().map(|&(value, _)| (f32::from(value), 7)).collect();
+            let mut plain: Vec<_> = even.iter().map(|value| value.0).collect();
+            prop_assert_eq!(lower_quartile_by_weight(&mut even), lower_quartile(&mut plain));
         }
     }
 
