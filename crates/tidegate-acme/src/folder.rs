@@ -89,7 +89,10 @@ fn stage(staged: &Path, contents: &[u8]) -> io::Result<()> {
     if let Some(folder) = staged.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let _ = std::fs::remove_file(staged); // of an earlier attempt: its permissions would stay
+    match std::fs::remove_file(staged) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {} // of an earlier attempt: its permissions would stay
+    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(staged)?;
     let written = file.write_all(contents).and_then(|()| file.sync_all());
     if written.is_err() {
@@ -123,6 +126,15 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn what_cannot_be_taken_away_is_told_with_its_own_reason() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = Folder::new(scratch.path().join("acme")).certificate("app.test");
+        std::fs::create_dir_all(path.with_extension("room")).unwrap();
+        let reason = std::fs::remove_file(path.with_extension("room")).unwrap_err().to_string();
+        assert_eq!(Room::beside(&path).unwrap_err().to_string(), reason, "and not that it exists");
     }
 
     #[test]
