@@ -6,7 +6,7 @@ use crate::read::{Draft, Placed, RouteDraft};
 use crate::tls::ACME_CA;
 use crate::walk::Walk;
 use crate::{Acme, Bind, HostPattern, Listener, Tls};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 /// Names that mean nothing on the internet (RFC 6761, RFC 8375, and what people use in their place).
@@ -42,7 +42,8 @@ const HERE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// Hosts that `acme` and `internal` do not name are those of the routes.
 pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
     let (named, all) = (hosts(&draft.routes), all_hosts(&draft.routes));
-    let is_provable = |host: &&String| host.starts_with("*.") || named.contains(host);
+    let known: HashSet<_> = named.iter().collect();
+    let is_provable = |host: &&String| host.starts_with("*.") || known.contains(host);
     let provable: Vec<_> = all.iter().filter(is_provable).cloned().collect();
     for listener in &mut draft.listeners {
         if let Some(internal) = listener.value.tls.as_mut().and_then(|tls| tls.internal.as_mut())
@@ -91,27 +92,23 @@ pub(crate) fn authorities_apart(walk: &mut Walk, listeners: &[Placed<Listener>])
 
 /// Of all routes, each once, in order; an authority hands out none for others.
 fn hosts(routes: &[RouteDraft]) -> Vec<String> {
-    let mut hosts = Vec::new();
-    for host in routes.iter().flat_map(|route| &route.matcher.hosts) {
-        match host {
-            HostPattern::Exact(name) if !hosts.contains(name) && is_name(name) => hosts.push(name.clone()),
-            HostPattern::Exact(_) | HostPattern::Wildcard(_) => {}
-        }
-    }
-    hosts
+    let name = |host: &HostPattern| match host {
+        HostPattern::Exact(name) if is_name(name) => Some(name.clone()),
+        HostPattern::Exact(_) | HostPattern::Wildcard(_) => None,
+    };
+    each_once(routes.iter().flat_map(|route| &route.matcher.hosts).filter_map(name))
 }
 
 /// Whoever makes certificates itself is not choosy.
 fn all_hosts(routes: &[RouteDraft]) -> Vec<String> {
-    let mut hosts = Vec::new();
     let named = routes.iter().flat_map(|route| &route.matcher.hosts).map(print_host);
-    for host in named.chain(HERE.map(str::to_owned)) {
-        let host = host.trim_matches(['[', ']']).to_owned();
-        if !hosts.contains(&host) {
-            hosts.push(host);
-        }
-    }
-    hosts
+    let all = named.chain(HERE.map(str::to_owned));
+    each_once(all.map(|host| host.trim_matches(['[', ']']).to_owned()))
+}
+
+fn each_once(hosts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    hosts.filter(|host| seen.insert(host.clone())).collect()
 }
 
 fn is_name(host: &str) -> bool {

@@ -3,7 +3,7 @@
 //! It turns a [`Draft`] into a [`Config`]; it does not know the text.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::automatic::{authorities_apart, listen_for_public_hosts, name_hosts};
 use crate::problem::Problem;
@@ -255,15 +255,15 @@ fn complete(draft: Draft) -> Config {
 
 /// Gives names to routes and to endpoints on the spot, which become clusters; sorts the clusters.
 fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>, Vec<Cluster>) {
-    let mut cluster_names: BTreeSet<String> = clusters.iter().map(|cluster| cluster.name.clone()).collect();
+    let mut cluster_names = Names::given(clusters.iter().map(|cluster| &cluster.name));
     let given = drafts.iter().filter_map(|route| route.name.as_ref());
-    let mut route_names: BTreeSet<String> = given.map(|name| name.value.clone()).collect();
+    let mut route_names = Names::given(given.map(|name| &name.value));
     let mut routes = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let Some(action) = draft.action else { continue }; // why was told, and nothing comes of the rest
         let name = match draft.name {
             Some(name) => name.value,
-            None => unused(&mut route_names, &route_name(&draft.matcher)),
+            None => route_names.unused(&route_name(&draft.matcher)),
         };
         let action = match action {
             ActionDraft::Answer(answer) => Action::Answer(answer),
@@ -271,7 +271,7 @@ fn name_all(drafts: Vec<RouteDraft>, mut clusters: Vec<Cluster>) -> (Vec<Route>,
                 let ForwardDraft { target, preserve_host, timeout, limit, retry, hedge, priority } = *forward;
                 let cluster = match target {
                     Target::Inline(inline) => {
-                        let name = unused(&mut cluster_names, &cluster_name(&name));
+                        let name = cluster_names.unused(&cluster_name(&name));
                         clusters.push(Cluster { name: name.clone(), ..*inline });
                         name
                     }
@@ -294,15 +294,31 @@ fn name_cookie(cluster: &mut Cluster) {
     }
 }
 
-/// `name`, or `name-2` and so on when that is taken.
-fn unused(taken: &mut BTreeSet<String>, name: &str) -> String {
-    let mut candidate = name.to_owned();
-    let mut number = 2;
-    while !taken.insert(candidate.clone()) {
-        candidate = format!("{name}-{number}");
-        number += 1;
+/// Names that are taken, and how far those alike are numbered.
+struct Names {
+    taken: HashSet<String>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Names {
+    fn given<'n>(names: impl Iterator<Item = &'n String>) -> Self {
+        Self { taken: names.cloned().collect(), numbers: HashMap::new() }
     }
-    candidate
+
+    /// `name`, or `name-2` and so on when that is taken.
+    fn unused(&mut self, name: &str) -> String {
+        if self.taken.insert(name.to_owned()) {
+            return name.to_owned();
+        }
+        let number = self.numbers.entry(name.to_owned()).or_insert(1);
+        loop {
+            *number += 1;
+            let candidate = format!("{name}-{number}");
+            if self.taken.insert(candidate.clone()) {
+                return candidate;
+            }
+        }
+    }
 }
 
 /// `GET example.com/api/`; "default" for the route that takes everything.

@@ -241,6 +241,27 @@ fn ten_thousand_routes_are_checked_at_once() {
 }
 
 #[test]
+fn a_hundred_thousand_hosts_are_checked_at_once() {
+    for (routes, hosts) in [(20_000, 5), (1, 100_000)] {
+        let host = |route, number: usize| format!("'h{route}-{number}.example.com', ");
+        let route = |route: usize| {
+            let hosts: String = (0..hosts).map(|number| host(route, number)).collect();
+            format!("[[route]]\nhost = [{hosts}]\nto = '10.0.0.1:80'\n")
+        };
+        let routes: String = (0..routes).map(route).collect();
+        assert_eq!(report(&format!("listen = ':80'\n{routes}")), "");
+    }
+}
+
+#[test]
+fn ten_thousand_routes_are_told_apart_though_what_they_would_be_called_is_cut() {
+    let labels = "a.".repeat(60);
+    let route = |number| format!("[[route]]\nhost = '{labels}h{number}.test'\nto = '10.0.0.1:80'\n");
+    let routes: String = (0..10_000).map(route).collect();
+    assert_eq!(report(&format!("listen = ':80'\n{routes}")), "");
+}
+
+#[test]
 fn ten_thousand_mistakes_are_counted_and_the_first_fifty_shown() {
     let text =
         format!("listen = ':80'\n{}", "[[route]]\npaht = '/'\nto = 'localhost:99999'\n".repeat(10_000));

@@ -2,6 +2,8 @@
 //!
 //! It does not know what is done with a request that does.
 
+use std::collections::HashSet;
+
 use tidegate_http::path::PathError;
 
 use crate::address::is_host_name;
@@ -32,17 +34,17 @@ fn some_of<'a>(walk: &mut Walk, field: &Field<'a>) -> &'a [Node] {
 }
 
 fn hosts(walk: &mut Walk, field: &Field<'_>) -> Vec<HostPattern> {
-    let mut hosts: Vec<HostPattern> = Vec::new();
+    let (mut hosts, mut seen) = (Vec::new(), HashSet::new());
     for node in some_of(walk, field) {
         let Some(text) = node.value.as_text() else {
             walk.report(field.wrong_at(node));
             continue;
         };
         match host(text) {
-            Ok(host) if hosts.contains(&host) => {
+            Ok(host) if seen.insert(host.clone()) => hosts.push(host),
+            Ok(_) => {
                 walk.report(Problem::error(node.span.clone(), format!("the host {text:?} is listed twice")));
             }
-            Ok(host) => hosts.push(host),
             Err((label, help)) => walk.report(field.is_no("host to match", node).label(label).help(help)),
         }
     }
