@@ -187,6 +187,28 @@ fn cut(front: &Front, until: Until, last_words: &'static [u8], then: Then) -> En
 }
 
 /// H6.
+/// Each attempt would have taken its time, for nobody.
+#[test]
+fn nothing_is_tried_again_for_a_client_that_has_left() {
+    let silent = Endpoint::start(Script::on_accept(|wire| {
+        let _ = wire.rest();
+        Then::Close
+    }));
+    let port = silent.socket_address().port();
+    let proxy = Tidegate::with(format!(
+        "timeout.connect = '1s'\npassive = 'off'\nto = 'https://localhost:{port}'\n[log]\naccess = 'stdout'\n"
+    ))
+    .start();
+    let accepted = silent.accepted();
+    let mut client = proxy.client();
+    client.send("GET /leaves HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the endpoint is asked", || silent.accepted() > accepted);
+    client.reset();
+    let line = proxy.output().wait_for_stdout(&["/leaves"]);
+    assert!(line.contains("client_gone"), "{line}");
+    assert_eq!(silent.accepted(), accepted + 1);
+}
+
 #[test]
 fn a_handshake_that_breaks_off_stalls_or_turns_into_something_else_is_a_failure_with_a_cause() {
     let site = Site::new(Script::answers("hello"));

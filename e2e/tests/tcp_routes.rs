@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tidegate_testkit::tls::Authority;
@@ -139,6 +140,28 @@ fn the_last_words_of_a_client_that_leaves_while_the_endpoint_sends_arrive() {
         client.reset();
     }
     eventually("all were heard", || heard.load(Ordering::Relaxed) == 50);
+    eventually("nothing is open", || proxy.metrics().sum("tidegate_tunnels", &[]) < 0.5);
+}
+
+/// The endpoint takes nothing, so that nothing is read of the client any more that could tell.
+#[test]
+fn a_client_that_leaves_is_noticed_though_the_endpoint_only_sends() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ended);
+    let endpoint = Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
+        if wire.exactly(1).is_err() {
+            return Then::Close; // the look whether it listens
+        }
+        while wire.write(&[b'q'; 16 * 1024]).is_ok() {}
+        count.fetch_add(1, Ordering::Relaxed);
+        Then::Close
+    }));
+    let proxy = passing_on(&endpoint, "");
+    let mut client = TcpStream::connect(proxy.address()).unwrap();
+    client.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    while client.write(&[b'x'; 16 * 1024]).is_ok() {}
+    drop(client); // over what it has not read: a reset
+    eventually("the endpoint has heard of it", || ended.load(Ordering::Relaxed) == 1);
     eventually("nothing is open", || proxy.metrics().sum("tidegate_tunnels", &[]) < 0.5);
 }
 

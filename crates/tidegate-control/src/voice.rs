@@ -33,11 +33,11 @@ impl Voice {
     }
 
     pub(crate) fn error(&self, line: impl fmt::Display) {
-        (self.0)(Level::Error, &line.to_string());
+        (self.0)(Level::Error, &on_one_line(&line.to_string()));
     }
 
     pub(crate) fn note(&self, line: impl fmt::Display) {
-        (self.0)(Level::Note, &line.to_string());
+        (self.0)(Level::Note, &on_one_line(&line.to_string()));
     }
 
     pub(crate) fn report(&self, lines: &str) {
@@ -45,12 +45,35 @@ impl Voice {
     }
 
     pub(crate) fn warning(&self, line: impl fmt::Display) {
-        (self.0)(Level::Warning, &line.to_string());
+        (self.0)(Level::Warning, &on_one_line(&line.to_string()));
     }
+}
+
+/// Authorities, endpoints and files have words of theirs in it: none of them begins a line of its own, or moves a cursor.
+fn on_one_line(line: &str) -> String {
+    line.chars().fold(String::with_capacity(line.len()), |mut said, letter| {
+        if letter.is_control() {
+            said.extend(letter.escape_default());
+        } else {
+            said.push(letter);
+        }
+        said
+    })
 }
 
 impl fmt::Debug for Voice {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Voice")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_begins_a_line() {
+        let said = on_one_line("it says \"no\r\nerror: fake \u{1b}[31m\" für 日本");
+        assert_eq!(said, "it says \"no\\r\\nerror: fake \\u{1b}[31m\" für 日本");
     }
 }

@@ -256,6 +256,7 @@ async fn forward<'a>(
         };
         let last = call.journal.endpoint.unwrap_or_default();
         attempts.another(call, view, failure, last)?;
+        must_stay(call).await?;
         attempts.back_off(call, view).await?;
     }
 }
@@ -539,7 +540,7 @@ async fn share(
     }
 }
 
-/// Whoever has left while a connection was made asks for nothing any more.
+/// Whoever has left while a connection was made, or an attempt failed, asks for nothing any more.
 pub(crate) async fn must_stay(call: &mut Call<'_>) -> Result<(), Failure> {
     let stays = poll_fn(|cx| Poll::Ready(poll_client(call, cx))).await;
     stays.map_err(|gone| Failure::new(Stage::Connect, gone.cause))

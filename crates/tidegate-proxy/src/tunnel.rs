@@ -20,8 +20,9 @@ use tidegate_http::field::elements;
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
 
-/// How long an endpoint may take none of what a client has said last that has left.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long an endpoint may take none of what a client has said last that has left, and the other way round: people's clients pause.
+const LAST_WORDS_UP: Duration = Duration::from_secs(2);
+const LAST_WORDS_DOWN: Duration = Duration::from_secs(30);
 /// How long it is heard out behind that, so that they arrive. The request keeps its places until then: a few round trips are enough.
 const HEARD_OUT: Duration = Duration::from_millis(500);
 
@@ -57,7 +58,7 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
     let mut patience = Patience::new(NEVER, None);
     let mut ways = Ways::default();
     let mut upward_first = true;
-    let mut has_left = false;
+    let mut left = None;
     poll_fn(|cx| {
         // In turn: a direction that never has to wait uses up what a task may do at a time.
         for upward in [upward_first, !upward_first] {
@@ -67,27 +68,45 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         if ways.are_done() {
             return Poll::Ready(ways.broken.filter(|_| !is_closing(call)).map_or(Ok(()), Err));
         }
-        if !has_left && call.down.poll_broken_off(cx).is_ready() {
-            has_left = true;
-            patience.restart();
+        if left.is_none() {
+            left = ways.who_has_left(call, cx);
+            if left.is_some() {
+                patience.restart();
+            }
         }
         // What is thrown away is no step: nobody keeps a tunnel up with that.
         let steps = call.workspace.upload.steps.wrapping_add(call.workspace.download.steps);
         let idle = policy.timeouts.tunnel_idle;
-        let late = patience.poll(call, cx, steps, if has_left { idle.min(LAST_WORDS) } else { idle });
+        let timeout = left.map_or(idle, |side| idle.min(side.last_words()));
+        let late = patience.poll(call, cx, steps, timeout);
         late.map(|()| {
-            let cause = match has_left {
-                _ if call.worker.is_stopping() => Cause::DrainDeadline,
-                true => Cause::TunnelClientGone,
-                false => Cause::TunnelIdle,
-            };
-            Err(Failure::new(Stage::Tunnel, cause))
+            Err(match left {
+                _ if call.worker.is_stopping() => Failure::new(Stage::Tunnel, Cause::DrainDeadline),
+                Some(side) => gone(side == Side::Endpoint),
+                None => Failure::new(Stage::Tunnel, Cause::TunnelIdle),
+            })
         })
     })
     .await?;
     // Each side hears of the end if it can.
     let _ = poll_fn(|cx| Poll::Ready((call.down.poll_shutdown(cx), up.poll_shutdown(cx)))).await;
     Ok(ways)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Client,
+    Endpoint,
+}
+
+impl Side {
+    /// How long the other one may take none of what it has said last.
+    fn last_words(self) -> Duration {
+        match self {
+            Self::Client => LAST_WORDS_UP,
+            Self::Endpoint => LAST_WORDS_DOWN,
+        }
+    }
 }
 
 /// How one direction stands.
@@ -112,6 +131,15 @@ struct Ways {
 impl Ways {
     fn are_done(&self) -> bool {
         self.upward != Way::Open && self.downward != Way::Open
+    }
+
+    /// Nothing can be said to it any more. It may not be read either, where the other side does not take what it said before.
+    fn who_has_left(&self, call: &Call<'_>, cx: &mut Context<'_>) -> Option<Side> {
+        match (self.upward, self.downward) {
+            (_, Way::Vain) => Some(Side::Client),
+            (Way::Vain, _) => Some(Side::Endpoint),
+            _ => call.down.poll_broken_off(cx).is_ready().then_some(Side::Client),
+        }
     }
 
     fn poll(&mut self, call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream, upward: bool) {

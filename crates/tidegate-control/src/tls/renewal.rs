@@ -55,9 +55,12 @@ impl Renewal {
             (self.suggested, self.ask_at) = (None, now + seconds(ASK_AGAIN.1));
             return;
         };
+        if said.end <= said.start {
+            return self.hears_nothing(now); // it says nothing that could be meant (RFC 9773 §4.2)
+        }
         self.ask_at = now + seconds(said.ask_again.clamp(ASK_AGAIN.0, ASK_AGAIN.1));
         self.why.clone_from(&said.why);
-        let window = (said.start, said.end.max(said.start));
+        let window = (said.start, said.end);
         // A moment is chosen once for each window, or whoever asks often would be early every time (RFC 9773 §4.2).
         if self.suggested.is_none_or(|suggested| suggested.window != window) {
             let moment = window.0 + ((window.1 - window.0) as f64 * chance.clamp(0.0, 1.0)) as i64;
@@ -151,6 +154,17 @@ mod tests {
         assert_eq!(renewal.due(Some(LIFE)).at, -1500, "all certificates of the authority are to go at once");
         renewal.hears(Some(&suggestion(2_000_000, 3_000_000, 21_600)), 40, 0.5);
         assert_eq!(renewal.due(Some(LIFE)).at, 810_000, "never so late that nothing may go wrong");
+    }
+
+    #[test]
+    fn a_window_that_ends_before_it_begins_is_as_good_as_no_answer() {
+        for end in [1000, 999, -5] {
+            let mut renewal = asked(0);
+            renewal.hears(Some(&suggestion(1000, end, 21_600)), 0, 0.5);
+            assert_eq!(renewal.due(Some(LIFE)), Due { at: 600_000, is_suggested: false });
+            let again = seconds(AFTER_FAILURE);
+            assert!(!renewal.wants_to_ask(LIFE, again - 1) && renewal.wants_to_ask(LIFE, again));
+        }
     }
 
     #[test]
