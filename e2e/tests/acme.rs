@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tidegate_testkit::pebble::Pebble;
@@ -293,6 +293,39 @@ fn two_authorities_are_asked_for_one_host_at_once_and_each_listener_shows_what_i
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(said.contains("two authorities are asked for certificates for \"app.test\""), "{said}");
     }
+}
+
+/// `check` cannot know what is written differently and leads there.
+#[test]
+fn two_authorities_are_not_asked_for_one_host_whose_certificates_would_lie_in_one_place() {
+    let (scratch, endpoint) = (tempfile::tempdir().unwrap(), Endpoint::answering("hello"));
+    let folder = scratch.path().join("acme");
+    symlink(&folder, scratch.path().join("link")).unwrap();
+    let listener = |ca: &str, folder: &Path| {
+        let (port, folder) = (Port::free(), folder.display());
+        let acme = format!("hosts = ['app.test'], ca = 'https://127.0.0.1:9/{ca}', folder = '{folder}'");
+        format!("[[listener]]\nbind = '{}'\ntls = {{ acme = {{ {acme} }} }}\n", port.address())
+    };
+    let config = |ca: &str, beside: &Path| {
+        let plain = format!("listen = '{{listen}}'\nto = '{}'\n", endpoint.address());
+        plain + &listener("one", &folder) + &listener(ca, beside)
+    };
+    let count = |proxy: &Proxy| {
+        let status: serde_json::Value = serde_json::from_str(&proxy.admin("/status").text()).unwrap();
+        status["certificates"].as_array().map(Vec::len)
+    };
+    let told =
+        ["two authorities are asked for certificates for \"app.test\"", "/one and https", "/two; give"];
+    for beside in ["link", "acme/../acme", "new/../acme"] {
+        let said = Tidegate::with(config("two", &scratch.path().join(beside))).refuses_to_start();
+        assert!(told.iter().all(|words| said.contains(words)), "{beside}: {said}");
+    }
+    let proxy = Tidegate::with(config("two", &scratch.path().join("other"))).start();
+    proxy.reload(&config("two", &scratch.path().join("link")));
+    proxy.output().wait_for_stderr(&told);
+    assert_eq!(count(&proxy), Some(2), "the one before is in force");
+    proxy.reload(&config("one", &scratch.path().join("link")));
+    eventually("one authority gives one certificate", || count(&proxy) == Some(1));
 }
 
 #[test]

@@ -19,7 +19,12 @@ impl Folder {
 
     /// Certificate, chain and key of a host, in one file, so that they are replaced together.
     pub fn certificate(&self, host: &str) -> PathBuf {
-        self.0.join("certificates").join(format!("{}.pem", file_name(host)))
+        self.certificates().join(format!("{}.pem", file_name(host)))
+    }
+
+    /// Where those are.
+    pub fn certificates(&self) -> PathBuf {
+        self.0.join("certificates")
     }
 
     /// The same of an authority that is not asked for now.

@@ -11,6 +11,7 @@ mod lapse; // when what others are vouched for by has had its time
 mod look; // into files, before anything starts
 mod originators; // what the endpoints of a cluster are spoken TLS with
 mod progress; // where asking for a certificate stands
+mod real_path; // one place on the disk, however it is written
 mod renewal; // when the next one is asked for
 mod stock; // every certificate of a configuration, and who shows it
 mod terminator; // what one listener is given

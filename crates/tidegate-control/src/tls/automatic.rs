@@ -2,8 +2,10 @@
 //! what it wants to see. What comes lies in files, which are looked after as all others are.
 
 use super::age::Validity;
+use super::files::CertificateError;
 use super::keeper::{Keeper, now};
 use super::progress::Progress;
+use super::real_path::real_path;
 use super::renewal::{Due, Renewal};
 use crate::chance;
 use crate::overview::Overview;
@@ -13,7 +15,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerConfig;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_acme::{
@@ -31,6 +34,8 @@ use tokio::task::JoinHandle;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Wanted {
     pub(super) files: CertificateFiles,
+    /// The one on the disk: whatever leads to it is the same.
+    pub(super) place: PathBuf,
     host: String,
     terms: Terms,
     folder: Folder,
@@ -44,17 +49,35 @@ impl Wanted {
         let terms =
             Terms { directory: acme.ca.clone(), root: acme.ca_root.clone(), email: acme.email.clone() };
         let (challenge, dns) = (acme.challenge, acme.dns.as_ref().map(dns));
+        let real = real_path(&folder.certificates());
         acme.hosts.iter().map(move |host| {
             let file = folder.certificate(host);
+            let place = file.file_name().map(|name| real.join(name)).unwrap_or_default();
             let files = CertificateFiles { cert: file.clone(), key: file };
             Self {
                 files,
+                place,
                 host: host.clone(),
                 terms: terms.clone(),
                 folder: folder.clone(),
                 challenge,
                 dns: dns.clone(),
             }
+        })
+    }
+
+    /// This one, if `later` may be kept in the same place: what one authority gives must not be shown as another's.
+    pub(super) fn shared_with(&self, later: &Self) -> Result<&Self, CertificateError> {
+        let directories = [&self.terms.directory, &later.terms.directory];
+        if directories[0] == directories[1] {
+            return Ok(self);
+        }
+        let [first, second] = directories.map(String::clone);
+        Err(CertificateError::TwoAuthorities {
+            host: later.host.clone(),
+            place: later.place.clone(),
+            first,
+            second,
         })
     }
 
@@ -119,7 +142,8 @@ impl Automatic {
     /// again now.
     pub(crate) fn follow(&mut self, surroundings: &Surroundings) {
         let wanted = surroundings.keeper.wanted();
-        self.tasks.retain(|known, _| wanted.contains(known));
+        let all: HashSet<_> = wanted.iter().collect();
+        self.tasks.retain(|known, _| all.contains(known));
         for wanted in wanted {
             let place = (wanted.terms.clone(), wanted.folder.clone());
             let authority = self.authorities.entry(place).or_insert_with_key(|(terms, folder)| {

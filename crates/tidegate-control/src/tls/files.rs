@@ -35,6 +35,11 @@ pub enum CertificateError {
     NoRevocations { path: PathBuf },
     #[error("TLS is not possible here: {0}")]
     Library(rustls::Error),
+    #[error(
+        "two authorities are asked for certificates for {host:?}, and both would be kept in {place}: {first} and \
+         {second}; give one of the two a `folder` of its own: `acme = {{ folder = \"/var/lib/tidegate/staging\", … }}`"
+    )]
+    TwoAuthorities { host: String, place: PathBuf, first: String, second: String },
     #[error("{path} cannot be read: {error}")]
     Unreadable { path: PathBuf, error: String },
     #[error("the key in {path} cannot be used: {error}")]

@@ -171,7 +171,7 @@ impl Kept {
     fn publish(&self, overview: &Overview) {
         let shown = self.stock.certificates.iter().map(|item| {
             let (certificate, held) = (item.files.cert.display().to_string(), item.watched.held.as_ref());
-            let is_automatic = self.stock.is_automatic(&item.files);
+            let is_automatic = item.is_automatic;
             let progress = self.progress.get(&certificate).filter(|_| is_automatic);
             let refused = progress.and_then(|progress| progress.why.clone());
             CertificateFacts {

@@ -10,6 +10,8 @@ use super::terminator::server_config;
 use super::tickets::Tickets;
 use super::watched::{Change, Touched, Watched};
 use arc_swap::ArcSwap;
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_acme::renewal_due;
@@ -35,7 +37,16 @@ pub(crate) struct Stock {
     listeners: Vec<Option<Showcase>>,
     /// Which of the certificates somebody has to be asked for.
     pub(super) automatic: Vec<Wanted>,
+    known: Known,
     lasting: Arc<Lasting>,
+}
+
+/// Where what is given again is found: by position, or ten thousand hosts would take a minute.
+#[derive(Debug, Default)]
+struct Known {
+    certificates: HashMap<CertificateFiles, usize>,
+    /// By the place on the disk, however its path is written.
+    automatic: HashMap<PathBuf, usize>,
 }
 
 /// A pair of files, and what they held when they last made sense.
@@ -46,6 +57,8 @@ pub(super) struct Item {
     pub(super) watched: Watched<Option<Loaded>>,
     /// It is made here, whatever the files say.
     pub(super) made: Option<Made>,
+    /// An authority is asked for it.
+    pub(super) is_automatic: bool,
 }
 
 /// What one listener shows and demands, by positions.
@@ -60,7 +73,7 @@ struct Showcase {
 
 impl Item {
     fn refresh(&mut self, now: i64) -> Option<Change> {
-        let Self { files, watched, made } = self;
+        let Self { files, watched, made, .. } = self;
         let Some(made) = made else {
             let is_awaited = watched.held.is_none();
             return watched.refresh(|| load_awaited(files, is_awaited));
@@ -102,11 +115,6 @@ impl Stock {
     pub(crate) fn terminator(&self, listener: usize) -> Option<Arc<Terminator>> {
         let showcase = self.listeners.get(listener)?.as_ref()?;
         Some(Arc::clone(&showcase.terminator))
-    }
-
-    /// Whether an authority is asked for these.
-    pub(super) fn is_automatic(&self, files: &CertificateFiles) -> bool {
-        self.automatic.iter().any(|wanted| wanted.files == *files)
     }
 
     /// Reads what has changed, and puts it in force. Says of each file that was touched what came of it.
@@ -164,11 +172,7 @@ impl Stock {
         let certificates = tls.certificates.iter().map(|files| self.certificate(files, false));
         let mut certificates = certificates.collect::<Result<Vec<_>, _>>()?;
         for wanted in tls.acme.iter().flat_map(Wanted::of) {
-            certificates.push(self.certificate(&wanted.files, true)?);
-            // The first listener says how, or two would ask for the same.
-            if !self.is_automatic(&wanted.files) {
-                self.automatic.push(wanted);
-            }
+            certificates.push(self.asked_for(wanted)?);
         }
         if let Some(wanted) = &tls.internal {
             certificates.push(self.made(wanted)?);
@@ -188,30 +192,55 @@ impl Stock {
         Ok(Showcase { tls: tls.clone(), protocols, certificates, clients, terminator })
     }
 
+    /// The position of one that an authority gives.
+    fn asked_for(&mut self, wanted: Wanted) -> Result<usize, CertificateError> {
+        let first = self.known.automatic.get(&wanted.place).and_then(|known| self.automatic.get(*known));
+        // The first listener says how, or two would ask for the same.
+        let files = match first {
+            Some(first) => first.shared_with(&wanted)?.files.clone(),
+            None => wanted.files.clone(),
+        };
+        let is_first = first.is_none();
+        let position = self.certificate(&files, true)?;
+        if is_first {
+            self.known.automatic.insert(wanted.place.clone(), self.automatic.len());
+            self.automatic.push(wanted);
+        }
+        if let Some(item) = self.certificates.get_mut(position) {
+            item.is_automatic = true;
+        }
+        Ok(position)
+    }
+
     /// The position of these files.
     fn certificate(&mut self, files: &CertificateFiles, is_awaited: bool) -> Result<usize, CertificateError> {
-        if let Some(known) = self.certificates.iter().position(|item| item.files == *files) {
-            return Ok(known);
+        if let Some(known) = self.known.certificates.get(files) {
+            return Ok(*known);
         }
         let paths = [&files.cert, &files.key];
         let watched = match Watched::new(paths, || load_awaited(files, is_awaited)) {
             Err(problem) if is_awaited => Watched::awaiting(paths, &problem), // a new one will come
             read => read?,
         };
-        self.certificates.push(Item { files: files.clone(), watched, made: None });
-        Ok(self.certificates.len() - 1)
+        Ok(self.push(Item { files: files.clone(), watched, made: None, is_automatic: false }))
+    }
+
+    fn push(&mut self, item: Item) -> usize {
+        let position = self.certificates.len();
+        self.known.certificates.insert(item.files.clone(), position);
+        self.certificates.push(item);
+        position
     }
 
     /// The position of one that is made here.
     fn made(&mut self, wanted: &config::Internal) -> Result<usize, CertificateError> {
         let made = self.lasting.internals.made(wanted)?;
         let files = made.files();
-        if let Some(known) = self.certificates.iter().position(|item| item.files == files) {
-            return Ok(known);
+        if let Some(known) = self.known.certificates.get(&files) {
+            return Ok(*known);
         }
         let watched = Watched::new([], || made.load(now()).map(Some))?;
-        self.certificates.push(Item { files, watched, made: Some(made) });
-        Ok(self.certificates.len() - 1)
+        Ok(self.push(Item { files, watched, made: Some(made), is_automatic: false }))
     }
 
     /// The same for those who vouch for clients.
