@@ -37,7 +37,7 @@ pub(crate) static RETRY: Table = Table {
                     no answer began within `timeout.first_byte` or `timeout.attempt`. A status: the endpoint answered with \
                     it, and somebody else can be asked. All but `connect` hold only for what may be done twice: by its \
                     method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`. `grpc_…`: a gRPC call \
-                    ended with that status before any message: nothing was done, so somebody else is asked.",
+                    ended with that status and nothing before it, not even metadata: nothing was done, so somebody else is asked.",
         ),
         key(
             "budget",
