@@ -43,10 +43,6 @@ impl Seat {
         self.price * 8.0 > self.lightness
     }
 
-    pub(crate) fn is_farther_than(&self, other: &Seat) -> bool {
-        self.price * other.lightness > other.price * self.lightness * 1.001
-    }
-
     /// One more request would be served at once, by what `adaptive` has learned.
     pub(crate) fn has_free_slot(&self) -> bool {
         self.state.in_flight() as f32 + 1.0 <= self.slots()

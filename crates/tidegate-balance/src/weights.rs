@@ -1,7 +1,7 @@
 //! Draws endpoints in proportion to their weights. Knows no load and no algorithm.
 
 use crate::candidates::Candidates;
-use crate::entropy::Stream;
+use crate::entropy::{Stream, below};
 use crate::seat::Seat;
 
 /// Draws that may land on endpoints that are out or drawn already.
@@ -32,6 +32,16 @@ impl Weights {
         self.draw_suiting(candidates, stream, |_| true)
     }
 
+    /// The same with numbers of the caller's own.
+    pub(crate) fn take<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        mut number: impl FnMut() -> u64,
+    ) -> Option<(usize, &'a Seat)> {
+        let whole = *self.up_to.last()?;
+        (0..MISSES_MAX).find_map(|_| self.at(candidates, below(number(), whole)))
+    }
+
     pub(crate) fn draw_other<'a>(
         &self,
         candidates: &Candidates<'a>,
@@ -51,7 +61,10 @@ impl Weights {
     }
 
     fn draw_once<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
-        let point = stream.next_below(*self.up_to.last()?);
+        self.at(candidates, stream.next_below(*self.up_to.last()?))
+    }
+
+    fn at<'a>(&self, candidates: &Candidates<'a>, point: u64) -> Option<(usize, &'a Seat)> {
         let index = self.up_to.partition_point(|&sum| sum <= point);
         Some((index, candidates.get(index)?))
     }

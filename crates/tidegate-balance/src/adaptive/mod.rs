@@ -70,7 +70,7 @@ impl Adaptive {
             candidates.visit_from_random(random, |index, seat, is_plain| search.look(index, seat, is_plain));
         }
         let best = search.best?;
-        let (index, seat) = self.as_good_as(best, candidates, random).unwrap_or(best);
+        let (index, seat) = self.as_good_as(best, candidates).unwrap_or(best);
         let is_probe = is_probe(&seat.state, candidates.now());
         seat.state.standing().claim_probe(candidates.now());
         Some(Choice { is_probe, ..index.into() })
@@ -80,10 +80,9 @@ impl Adaptive {
         &self,
         (_, best): (usize, &'a Seat),
         candidates: &Candidates<'a>,
-        random: u64,
     ) -> Option<(usize, &'a Seat)> {
         let idle = self.idle.as_ref().filter(|_| !is_probe(&best.state, candidates.now()))?;
-        idle.draw(candidates, best, self.fleet.patience(), random)
+        idle.next(candidates, best, self.fleet.patience())
     }
 
     /// What is held against this endpoint now.
