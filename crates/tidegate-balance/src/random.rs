@@ -26,7 +26,8 @@ impl Random {
         let (mut best, endpoint) = self.draw(candidates, &mut stream)?;
         let mut least = endpoint;
         for _ in 1..self.choices {
-            let other = self.weights.draw_other(candidates, &mut stream, best);
+            let other =
+                self.weights.draw(candidates, |whole| stream.next_below(whole), |index| index != best);
             if let Some((index, endpoint)) = other.filter(|(_, endpoint)| is_less_loaded(endpoint, least)) {
                 (best, least) = (index, endpoint);
             }
@@ -35,7 +36,7 @@ impl Random {
     }
 
     fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
-        self.weights.draw(candidates, stream).or_else(|| {
+        self.weights.draw(candidates, |whole| stream.next_below(whole), |_| true).or_else(|| {
             let index = candidates.by_weight(stream.next_below(u64::MAX), |_| true)?;
             Some((index, candidates.get(index)?))
         })

@@ -1,7 +1,6 @@
 //! Draws endpoints in proportion to their weights. Knows no load and no algorithm.
 
 use crate::candidates::Candidates;
-use crate::entropy::{Stream, below};
 use crate::seat::Seat;
 
 /// Draws that may land on endpoints that are out or drawn already.
@@ -23,49 +22,18 @@ impl Weights {
         Self { up_to: seats.iter().map(running_sum).collect() }
     }
 
-    /// One that may be picked; `None` when that takes too many draws, because few may be.
+    /// One that may be picked and suits; `None` when that takes too many draws, because few do. `below` gives a number below another one.
     pub(crate) fn draw<'a>(
         &self,
         candidates: &Candidates<'a>,
-        stream: &mut Stream,
-    ) -> Option<(usize, &'a Seat)> {
-        self.draw_suiting(candidates, stream, |_| true)
-    }
-
-    /// The same with numbers of the caller's own.
-    pub(crate) fn take<'a>(
-        &self,
-        candidates: &Candidates<'a>,
-        mut number: impl FnMut() -> u64,
-    ) -> Option<(usize, &'a Seat)> {
-        let whole = *self.up_to.last()?;
-        (0..MISSES_MAX).find_map(|_| self.at(candidates, below(number(), whole)))
-    }
-
-    pub(crate) fn draw_other<'a>(
-        &self,
-        candidates: &Candidates<'a>,
-        stream: &mut Stream,
-        not: usize,
-    ) -> Option<(usize, &'a Seat)> {
-        self.draw_suiting(candidates, stream, |index| index != not)
-    }
-
-    fn draw_suiting<'a>(
-        &self,
-        candidates: &Candidates<'a>,
-        stream: &mut Stream,
+        mut below: impl FnMut(u64) -> u64,
         suits: impl Fn(usize) -> bool,
     ) -> Option<(usize, &'a Seat)> {
-        (0..MISSES_MAX).find_map(|_| self.draw_once(candidates, stream).filter(|&(index, _)| suits(index)))
-    }
-
-    fn draw_once<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
-        self.at(candidates, stream.next_below(*self.up_to.last()?))
-    }
-
-    fn at<'a>(&self, candidates: &Candidates<'a>, point: u64) -> Option<(usize, &'a Seat)> {
-        let index = self.up_to.partition_point(|&sum| sum <= point);
-        Some((index, candidates.get(index)?))
+        let whole = *self.up_to.last()?;
+        (0..MISSES_MAX).find_map(|_| {
+            let point = below(whole);
+            let index = self.up_to.partition_point(|&sum| sum <= point);
+            candidates.get(index).filter(|_| suits(index)).map(|seat| (index, seat))
+        })
     }
 }

@@ -82,7 +82,7 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         late.map(|()| {
             Err(match left {
                 _ if call.worker.is_stopping() => Failure::new(Stage::Tunnel, Cause::DrainDeadline),
-                Some(side) => gone(side == Side::Endpoint),
+                Some(side) => side.gone(),
                 None => Failure::new(Stage::Tunnel, Cause::TunnelIdle),
             })
         })
@@ -106,6 +106,14 @@ impl Side {
             Self::Client => LAST_WORDS_UP,
             Self::Endpoint => LAST_WORDS_DOWN,
         }
+    }
+
+    fn gone(self) -> Failure {
+        let cause = match self {
+            Self::Client => Cause::TunnelClientGone,
+            Self::Endpoint => Cause::TunnelEndpointGone,
+        };
+        Failure::new(Stage::Tunnel, cause)
     }
 }
 
@@ -180,7 +188,8 @@ impl Ways {
         let is_told =
             !matches!(kind, ErrorKind::BrokenPipe | ErrorKind::NotConnected) && !sink.ends_messages();
         if opposite == Way::Vain || opposite == Way::Open && is_told {
-            self.broken.get_or_insert(gone(upward));
+            let sink = if upward { Side::Endpoint } else { Side::Client };
+            self.broken.get_or_insert(sink.gone());
         }
         Way::Vain
     }
@@ -192,14 +201,10 @@ impl Ways {
         if *opposite != Way::Over {
             *opposite = Way::Vain;
         }
-        self.broken.get_or_insert(gone(!upward));
+        let source = if upward { Side::Client } else { Side::Endpoint };
+        self.broken.get_or_insert(source.gone());
         Way::Over
     }
-}
-
-fn gone(is_endpoint: bool) -> Failure {
-    let cause = if is_endpoint { Cause::TunnelEndpointGone } else { Cause::TunnelClientGone };
-    Failure::new(Stage::Tunnel, cause)
 }
 
 /// Reads and throws away until the source ends, or it is somebody else's turn.

@@ -233,8 +233,8 @@ impl Fleet {
 
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
-    /// quartile is what all do. Of endpoints and of weight: neither many canaries that fail nor one large endpoint says what is normal. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a
-    /// minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
+    /// quartile is what all do. Of endpoints and of weight: neither many canaries that fail nor one large endpoint says what is
+    /// normal. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
     fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) {
         let mut quartile_of = |rate: fn(&Published, Moment) -> f32| {
             let rate =

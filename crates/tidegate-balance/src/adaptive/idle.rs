@@ -7,6 +7,7 @@
 use super::{Patience, error_cost, warning};
 use crate::Moment;
 use crate::candidates::Candidates;
+use crate::entropy::below;
 use crate::seat::Seat;
 use crate::weights::Weights;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -36,7 +37,11 @@ impl Idle {
         best: &Seat,
         patience: Patience,
     ) -> Option<(usize, &'a Seat)> {
-        let (index, seat) = self.weights.take(candidates, || self.turns.fetch_add(GOLDEN, Relaxed))?;
+        let (index, seat) = self.weights.draw(
+            candidates,
+            |whole| below(self.turns.fetch_add(GOLDEN, Relaxed), whole),
+            |_| true,
+        )?;
         is_as_good(seat, best, patience, candidates.now()).then_some((index, seat))
     }
 }
