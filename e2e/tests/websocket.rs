@@ -157,6 +157,7 @@ fn what_a_server_said_before_it_left_reaches_a_client_of_http_2_that_reads_later
     let says = [SWITCHED.as_bytes(), &said].concat();
     let server = Endpoint::start(Script::new(move |visit| {
         visit.write(&says);
+        visit.wire().finish(); // closing over what it has not read would say nothing but the reset
         Then::Close
     }));
     let proxy = Tidegate::to(&[&server], "").start();
