@@ -51,7 +51,11 @@ fn hosts(walk: &mut Walk, field: &Field<'_>) -> Vec<HostPattern> {
     hosts
 }
 
-pub(super) fn host(text: &str) -> Result<HostPattern, (&'static str, String)> {
+/// Why a text is no host, and what to do about it.
+pub(super) type NoHost = (&'static str, String);
+
+/// In lower case and without the root's dot, as the hosts of requests are compared.
+pub(super) fn host(text: &str) -> Result<HostPattern, NoHost> {
     let lower = text.to_ascii_lowercase();
     if let Some((_, rest)) = lower.split_once("://") {
         let host = rest.split(['/', ':']).next().unwrap_or(rest);
@@ -60,7 +64,7 @@ pub(super) fn host(text: &str) -> Result<HostPattern, (&'static str, String)> {
     if let Some(base) = lower.strip_prefix("*.") {
         let help = "write \"*.example.com\"".to_owned();
         return if is_host_name(base) {
-            Ok(HostPattern::Wildcard(base.to_owned()))
+            Ok(HostPattern::Wildcard(without_root(base)))
         } else {
             Err(("no host", help))
         };
@@ -74,7 +78,7 @@ pub(super) fn host(text: &str) -> Result<HostPattern, (&'static str, String)> {
         return Err(("not ASCII", "write an international name in its ASCII form, `xn--...`".into()));
     }
     if let Ok(host) = lower.parse::<crate::Host>() {
-        return Ok(HostPattern::Exact(host.to_string().trim_end_matches('.').to_owned()));
+        return Ok(HostPattern::Exact(without_root(&host.to_string())));
     }
     match lower.rsplit_once(':') {
         Some((host, port))
@@ -84,6 +88,10 @@ pub(super) fn host(text: &str) -> Result<HostPattern, (&'static str, String)> {
         }
         _ => Err(("no host name and no IP address", "write a name like \"example.com\"".into())),
     }
+}
+
+fn without_root(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_owned()
 }
 
 fn path(walk: &mut Walk, field: &Field<'_>) -> Option<PathMatch> {
@@ -238,6 +246,20 @@ pub(super) fn is_field_value(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::print_host;
+
+    #[test]
+    fn a_host_is_held_without_the_dot_of_the_root() {
+        for (text, expected) in [
+            ("A.Example.com.", Some("a.example.com")),
+            ("*.example.com.", Some("*.example.com")),
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("example.com..", None),
+            (".", None),
+        ] {
+            assert_eq!(host(text).ok().map(|host| print_host(&host)).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_path_is_held_as_requests_have_it() {

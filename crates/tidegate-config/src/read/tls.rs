@@ -1,8 +1,12 @@
 //! `tls` of a listener. It opens no file.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::matcher::{NoHost, host};
+use crate::check::print_host;
 use crate::document::{Node, Value};
 use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
@@ -65,11 +69,8 @@ fn acme(walk: &mut Walk, field: &Field<'_>) -> Option<Acme> {
     }
     let Some(table) = field.section(walk) else { return field.refuse(walk) };
     let mut acme = Acme::default();
-    if let Some(hosts) = table.field("hosts") {
-        acme.hosts = hosts.items(walk).iter().filter_map(|node| host(walk, &hosts, node)).collect();
-        if hosts.one_or_many().is_empty() {
-            walk.report(Problem::error(hosts.span(), format!("`{}` names nobody", hosts.path)));
-        }
+    if let Some(field) = table.field("hosts") {
+        acme.hosts = hosts(walk, &field, name);
     }
     acme.email = table.text(walk, "email").map(str::to_owned);
     if let Some(ca) = table.field("ca") {
@@ -112,11 +113,8 @@ fn internal(walk: &mut Walk, field: &Field<'_>) -> Option<Internal> {
     }
     let Some(table) = field.section(walk) else { return field.refuse(walk) };
     let mut internal = Internal::default();
-    if let Some(hosts) = table.field("hosts") {
-        internal.hosts = hosts.items(walk).iter().filter_map(|node| any_host(walk, &hosts, node)).collect();
-        if hosts.one_or_many().is_empty() {
-            walk.report(Problem::error(hosts.span(), format!("`{}` names nobody", hosts.path)));
-        }
+    if let Some(field) = table.field("hosts") {
+        internal.hosts = hosts(walk, &field, any_host);
     }
     internal.folder = file(walk, &table, "folder");
     Some(internal)
@@ -130,35 +128,41 @@ fn challenge(word: &str) -> AcmeChallenge {
     }
 }
 
-fn host(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<String> {
-    let is_host = |text: &&str| is_name(text.strip_prefix("*.").unwrap_or(text));
-    let name = node.value.as_text().filter(is_host).map(str::to_ascii_lowercase);
-    if name.is_none() {
-        walk.report(field.is_no("host", node).help("write a name, or `*.` and a name, without a port"));
+/// Each once, as the hosts of routes are written.
+fn hosts(walk: &mut Walk, field: &Field<'_>, read: fn(&str) -> Result<String, NoHost>) -> Vec<String> {
+    let (mut hosts, mut seen) = (Vec::new(), HashSet::new());
+    for node in field.items(walk) {
+        let Some(text) = node.value.as_text() else {
+            walk.report(field.wrong_at(node));
+            continue;
+        };
+        match read(text) {
+            Ok(host) if seen.insert(host.clone()) => hosts.push(host),
+            Ok(_) => {} // it has its certificate
+            Err((label, help)) => walk.report(field.is_no("host", node).label(label).help(help)),
+        }
     }
-    name
+    if field.one_or_many().is_empty() {
+        walk.report(Problem::error(field.span(), format!("`{}` names nobody", field.path)));
+    }
+    hosts
 }
 
-/// As `host`, or an address.
-fn any_host(walk: &mut Walk, field: &Field<'_>, node: &Node) -> Option<String> {
-    let is_any = |text: &&str| {
-        is_name(text.strip_prefix("*.").unwrap_or(text)) || text.parse::<std::net::IpAddr>().is_ok()
-    };
-    let name = node.value.as_text().filter(is_any).map(str::to_ascii_lowercase);
-    if name.is_none() {
-        walk.report(
-            field.is_no("host", node).help("write a name, `*.` and a name, or an address, without a port"),
-        );
+fn name(text: &str) -> Result<String, NoHost> {
+    let host = any_host(text)?;
+    if host.parse::<IpAddr>().is_ok() {
+        return Err(("an address", "write a name, or `*.` and a name, without a port".into()));
     }
-    name
+    Ok(host)
 }
 
-fn is_name(text: &str) -> bool {
-    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    !text.is_empty()
-        && text.len() <= 253
-        && text.chars().all(letters)
-        && text.parse::<std::net::IpAddr>().is_err()
+/// A name, `*.` and a name, or an address, which needs no brackets.
+fn any_host(text: &str) -> Result<String, NoHost> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let host = print_host(&host(text)?);
+    Ok(host.trim_matches(['[', ']']).to_owned())
 }
 
 fn hsts(walk: &mut Walk, field: &Field<'_>) -> Option<Hsts> {
@@ -277,4 +281,38 @@ fn path(text: &str) -> Option<PathBuf> {
 
 pub(super) fn version(word: &str) -> TlsVersion {
     if word == "1.3" { TlsVersion::Tls13 } else { TlsVersion::Tls12 }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    #[test]
+    fn hosts_of_certificates_are_held_as_those_of_routes() {
+        let hosts = |tls: &str| {
+            let text = format!("to = \"h:1\"\n[[listener]]\nbind = \":443\"\ntls = {{ {tls} }}\n");
+            let (config, _) =
+                Config::parse("test.toml", &text, &|_| None).map_err(|report| report.to_string())?;
+            let tls = config.listeners.into_iter().find_map(|listener| listener.tls).unwrap_or_default();
+            let acme = tls.acme.map(|acme| acme.hosts);
+            Ok(acme.or(tls.internal.map(|internal| internal.hosts)).unwrap_or_default())
+        };
+        let held =
+            |tls: &str| hosts(tls).map_err(|error: String| panic!("{tls}: {error}")).unwrap_or_default();
+        let acme = "acme = { hosts = [\"A.example.com.\", \"a.example.com\", \"*.example.com.\"], dns = { command = [\"hook\"] } }";
+        assert_eq!(held(acme), ["a.example.com", "*.example.com"]);
+        let internal =
+            "internal = { hosts = [\"a.test.\", \"*.a.test\", \"::1\", \"[::0:1]\", \"10.0.0.1\"] }";
+        assert_eq!(held(internal), ["a.test", "*.a.test", "::1", "10.0.0.1"]);
+        for (wrong, words) in [
+            ("10.0.0.1", "an address"),
+            ("[::1]", "an address"),
+            ("a.example.com:443", "without its port"),
+            ("https://a.example.com/", "this is a URL"),
+            ("a..example.com", "no host name"),
+        ] {
+            let said = hosts(&format!("acme = {{ hosts = [\"{wrong}\"] }}")).unwrap_err();
+            assert!(said.contains(words), "{wrong}: {said}");
+        }
+    }
 }
