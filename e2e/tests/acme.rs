@@ -332,7 +332,7 @@ fn two_authorities_are_not_asked_for_one_host_whose_certificates_would_lie_in_on
 fn a_root_or_a_key_that_is_none_is_refused_beside_the_line_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("poem"), "Shall I compare thee").unwrap();
-    let config = "to = 'localhost:8001'\n[[listener]]\nbind = ':0'\n[listener.tls.acme]\nhosts = ['app.test']\n\
+    let config = "to = 'localhost:8001'\n[[listener]]\nbind = ':0'\n[listener.tls.acme]\nhosts = ['app.example.com']\n\
                   ca_root = 'poem'\ndns = { server = 'ns.test', key = 'nowhere' }\n";
     std::fs::write(folder.path().join("tidegate.toml"), config).unwrap();
     for command in ["check", "run"] {

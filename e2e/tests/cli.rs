@@ -102,9 +102,25 @@ fn what_config_show_prints_is_a_configuration_that_means_the_same() {
 }
 
 #[test]
+fn hosts_of_certificates_are_those_that_an_authority_can_vouch_for() {
+    let listener = "[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['A.example.com.'] } }\n";
+    let dotted = folder(&format!("to = 'h:1'\n{listener}"));
+    let shown = tidegate_in(dotted.path(), &["config", "show"]);
+    assert!(stdout(&shown).contains("\"a.example.com\""), "{}{}", stdout(&shown), stderr(&shown));
+    let named = folder(&format!("to = 'h:1'\n{}", listener.replace("A.example.com.", "app.internal")));
+    let checked = tidegate_in(named.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(78));
+    assert!(stderr(&checked).contains("names below `.internal`"), "{}", stderr(&checked));
+    let routed = folder("[[route]]\nhost = ['a.example.com', 'my_app.example.com']\nto = 'h:1'\n");
+    let checked = tidegate_in(routed.path(), &["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    assert!(stderr(&checked).contains("no certificate for \"my_app.example.com\""), "{}", stderr(&checked));
+}
+
+#[test]
 fn config_show_needs_no_file_that_is_named_and_check_does() {
     let folder = folder(
-        "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\nca_root = 'nowhere.pem'\n\
+        "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.example.com']\nca_root = 'nowhere.pem'\n\
          dns = { server = 'ns.test', key = 'nowhere.key' }\n\
          [[listener]]\nbind = ':444'\ntls = { cert = 'no.pem', key = 'no.key', client_ca = 'nobody.pem' }\n\
          [[route]]\nhost = 'c.test'\nto = 'c'\n[cluster.c]\nendpoints = ['h:2']\n\

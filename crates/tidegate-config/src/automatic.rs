@@ -6,12 +6,28 @@ use crate::read::{Draft, Placed, RouteDraft};
 use crate::tls::ACME_CA;
 use crate::walk::Walk;
 use crate::{Acme, Bind, HostPattern, Listener, Tls};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
-/// Names that mean nothing on the internet (RFC 6761, RFC 8375, and what people use in their place).
-const PRIVATE: [&str; 9] =
-    ["arpa", "example", "home", "internal", "invalid", "lan", "local", "localhost", "test"];
+/// No public authority vouches for what is below these (RFC 6761, 6762 appendix G, 7686, 8375, 9476, and what people use in
+/// their place).
+const PRIVATE: [&str; 15] = [
+    "alt",
+    "arpa",
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "onion",
+    "private",
+    "test",
+];
 
 /// A public host and no listener: HTTPS with automatic certificates, and what leads there.
 pub(crate) fn listen_for_public_hosts(draft: &mut Draft) {
@@ -21,11 +37,7 @@ pub(crate) fn listen_for_public_hosts(draft: &mut Draft) {
     {
         return;
     }
-    let acme = Acme {
-        hosts: hosts(&draft.routes).into_iter().filter(|host| is_public(host)).collect(),
-        ..Acme::default()
-    };
-    let tls = Tls { acme: Some(acme), ..Tls::default() };
+    let tls = Tls { acme: Some(Acme::default()), ..Tls::default() };
     let listener = |port, tls, redirect_https| Listener {
         bind: Bind::Tcp { host: None, port },
         tls,
@@ -45,6 +57,7 @@ pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
     let known: HashSet<_> = named.iter().collect();
     let is_provable = |host: &&String| host.starts_with("*.") || known.contains(host);
     let provable: Vec<_> = all.iter().filter(is_provable).cloned().collect();
+    let mut left_out = BTreeSet::new();
     for listener in &mut draft.listeners {
         if let Some(internal) = listener.value.tls.as_mut().and_then(|tls| tls.internal.as_mut())
             && internal.hosts.is_empty()
@@ -57,7 +70,7 @@ pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
         }
         acme.hosts.clone_from(if acme.dns.is_some() { &provable } else { &named });
         if acme.ca == ACME_CA {
-            acme.hosts.retain(|host| is_public(host)); // it knows no others
+            left_out.extend(acme.hosts.extract_if(.., |host| !is_public(host))); // it knows no others
         }
         if acme.hosts.is_empty() {
             let title = "nothing says for which hosts there should be certificates";
@@ -65,6 +78,19 @@ pub(crate) fn name_hosts(walk: &mut Walk, draft: &mut Draft) {
                         one, `dns`; for hosts that the internet does not know, `tls = \"internal\"`";
             walk.report(Problem::error(listener.span.clone(), title).help(help));
         }
+    }
+    tell_of(walk, &left_out, &draft.routes);
+}
+
+/// Whoever names `app.internal` knows that; but these look like any other host.
+fn tell_of(walk: &mut Walk, left_out: &BTreeSet<String>, routes: &[RouteDraft]) {
+    let surprises = |host: &&String| host.contains('_') || host.rsplit('.').next() == Some("onion");
+    for host in left_out.iter().filter(surprises) {
+        let names = |route: &&RouteDraft| route.matcher.hosts.iter().any(|one| print_host(one) == *host);
+        let span = routes.iter().find(names).map_or(0..0, |route| route.span.clone());
+        let why = unknown_to_public_authorities(host).unwrap_or_default();
+        let title = format!("there will be no certificate for {host:?}: {why}");
+        walk.report(Problem::warning(span, title).help(ELSEWHERE));
     }
 }
 
@@ -116,8 +142,24 @@ fn is_name(host: &str) -> bool {
 }
 
 fn is_public(host: &str) -> bool {
-    let last = host.trim_end_matches('.').rsplit_once('.').map(|(_, last)| last);
-    last.is_some_and(|last| !PRIVATE.contains(&last))
+    unknown_to_public_authorities(host).is_none()
+}
+
+/// What to do about a host that they do not know.
+pub(crate) const ELSEWHERE: &str = "name the authority that does give certificates for it, `ca = \"https://ca.internal/directory\"`, or have one made here, \
+                                    `tls = \"internal\"`";
+
+/// Why an order for this host would always be in vain; `None`: it would not.
+pub(crate) fn unknown_to_public_authorities(host: &str) -> Option<String> {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let Some((_, last)) = name.rsplit_once('.') else {
+        return Some("no public authority vouches for a name of one label".to_owned());
+    };
+    if PRIVATE.contains(&last) {
+        return Some(format!("no public authority vouches for names below `.{last}`"));
+    }
+    // RFC 5280 §4.2.1.6: names of hosts, and those have letters, digits and hyphens.
+    name.contains('_').then(|| "public authorities put no `_` into certificates".to_owned())
 }
 
 #[cfg(test)]
@@ -149,9 +191,66 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_for_hosts_that_mean_nothing_on_the_internet() {
-        for host in ["localhost", "app.test", "app.internal", "10.0.0.1", "*.example.com"] {
+        for host in [
+            "localhost",
+            "app.test",
+            "app.internal",
+            "10.0.0.1",
+            "*.example.com",
+            "my_app.example.com",
+            "expyuzz4wqqyqhjn.onion",
+        ] {
             let report = parse(&format!("[[route]]\nhost = \"{host}\"\nto = \"h:1\"\n")).unwrap_err();
             assert!(report.contains("nothing listens"), "{host}: {report}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_no_public_authority_certifies_are_left_out_and_told_of_where_that_surprises() {
+        let route = "[[route]]\nhost = [\"a.example.com\", \"my_app.example.com\", \"x.onion\", \"app.internal\"]\nto = \"h:1\"\n";
+        let listener = |acme: &str| format!("[[listener]]\nbind = \":443\"\ntls = {{ acme = {acme} }}\n");
+        for (listeners, asked, told) in [
+            (String::new(), vec!["a.example.com"], 2),
+            (listener("true"), vec!["a.example.com"], 2),
+            (
+                listener("{ ca = \"https://ca.test/dir\" }"),
+                vec!["a.example.com", "my_app.example.com", "x.onion", "app.internal"],
+                0,
+            ),
+        ] {
+            let text = format!("{route}{listeners}");
+            let (config, warnings) = Config::parse("test.toml", &text, &|_| None).unwrap();
+            assert_eq!(hosts(&config.listeners[0]), asked, "{text}");
+            let titles: Vec<_> = warnings.iter().map(crate::Diagnostic::title).collect();
+            assert_eq!(titles.len(), told, "{text}: {titles:?}");
+            assert!(titles.iter().all(|title| title.contains("no certificate")), "{titles:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_the_usual_authority_would_always_refuse_cannot_be_named() {
+        for (host, is_public) in [
+            ("a.example.com", true),
+            ("xn--bcher-kva.example", false),
+            ("localhost", false),
+            ("*.com", false),
+            ("my_app.example.com", false),
+            ("app.test", false),
+            ("x.onion", false),
+        ] {
+            let text = |ca: &str| {
+                format!(
+                    "to = \"h:1\"\n[[listener]]\nbind = \":443\"\ntls = {{ acme = {{ {ca} hosts = [\"{host}\"], \
+                     dns = {{ command = [\"hook\"] }} }} }}\n"
+                )
+            };
+            let said = parse(&text(""));
+            assert_eq!(said.is_ok(), is_public, "{host}");
+            assert!(
+                said.err().is_none_or(|said| said.contains("public authorit") && said.contains("`ca = "))
+            );
+            let own = parse(&text("ca = \"https://ca.test/dir\","));
+            assert_eq!(hosts(&own.unwrap().listeners[0]), [host], "an authority of one's own knows them");
         }
     }
 

@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_hold_what_it_has_to_is_told_of_where_it_is_named() {
-        let text = "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\nca_root = 'a.pem'\n\
+        let text = "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.example.com']\nca_root = 'a.pem'\n\
                     dns = { server = 'ns.test', key = 'b.key' }\n";
         let look = |holds: &Holds| match holds {
             Holds::Roots(path) => Err(format!("{} holds a poem", path.display())),

@@ -233,10 +233,10 @@ mod tests {
             ("tls", "key") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'c'\n",
             ("acme", "hosts") => "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\n",
             ("dns", "command" | "server") => {
-                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\n[listener.tls.acme.dns]\n"
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.example.com']\n[listener.tls.acme.dns]\n"
             }
             ("dns", _) => {
-                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.test']\n[listener.tls.acme.dns]\n\
+                "to = 'h:1'\n[[listener]]\nbind = ':443'\n[listener.tls.acme]\nhosts = ['a.example.com']\n[listener.tls.acme.dns]\n\
                  server = 'ns.test'\n"
             }
             ("acme", _) => {

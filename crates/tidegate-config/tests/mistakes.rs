@@ -41,15 +41,16 @@ mistakes! {
         "listen = ':80'\nto = 'a'\n[cluster.a]\nendpoints = ['10.0.0.1:80']\ninterval = '5s'\n",
     a_top_key_below_a_table_is_sent_up: "[timeout]\nconnect = '1s'\nlisten = ':80'\nto = 'localhost:8001'\n",
     tls_without_a_certificate: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = true\n[[listener]]\nbind = ':444'\n[listener.tls]\ncert = 'a.pem'\n[[listener]]\nbind = ':445'\ntls = { min_version = '1.1' }\n",
-    records_that_nobody_can_show: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['*.a.test'], challenge = 'dns-01' } }\n\
-        [[listener]]\nbind = ':444'\ntls = { acme = { hosts = ['a.test'], dns = { wait = '1m', resolver = 'ns' } } }\n\
+    records_that_nobody_can_show: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['*.a.example.com'], challenge = 'dns-01' } }\n\
+        [[listener]]\nbind = ':444'\ntls = { acme = { hosts = ['a.example.com'], dns = { wait = '1m', resolver = 'ns' } } }\n\
         [[listener]]\nbind = ':445'\ntls = { acme = { hosts = ['a.*.test'], dns = { server = 'ns.test', command = ['hook'] } } }\n\
-        [[listener]]\nbind = ':446'\ntls = { acme = { hosts = ['a.test'], dns = { command = [] } } }\n\
-        [[listener]]\nbind = ':447'\ntls = { acme = { hosts = ['a.test'], dns = { server = 'ns test' } } }\n",
-    authorities_that_share_a_place: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['a.test', 'b.test'] } }\n\
-        [[listener]]\nbind = ':8443'\ntls = { acme = { hosts = ['b.test'], ca = 'https://acme-staging-v02.api.letsencrypt.org/directory' } }\n",
-    updates_that_nobody_signs: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['a.test'], dns = { server = 'ns.test' } } }\n\
-        [[listener]]\nbind = ':444'\ntls = { acme = { hosts = ['a.test'], dns = { command = ['hook'], key = 'k' } } }\n",
+        [[listener]]\nbind = ':446'\ntls = { acme = { hosts = ['a.example.com'], dns = { command = [] } } }\n\
+        [[listener]]\nbind = ':447'\ntls = { acme = { hosts = ['a.example.com'], dns = { server = 'ns test' } } }\n",
+    authorities_that_share_a_place: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['a.example.com', 'b.example.com'] } }\n\
+        [[listener]]\nbind = ':8443'\ntls = { acme = { hosts = ['b.example.com'], ca = 'https://acme-staging-v02.api.letsencrypt.org/directory' } }\n",
+    hosts_that_no_public_authority_knows: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['app.internal', 'my_app.example.com', 'www.example.com'] } }\n",
+    updates_that_nobody_signs: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\ntls = { acme = { hosts = ['a.example.com'], dns = { server = 'ns.test' } } }\n\
+        [[listener]]\nbind = ':444'\ntls = { acme = { hosts = ['a.example.com'], dns = { command = ['hook'], key = 'k' } } }\n",
     clients_that_nobody_vouches_for: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_auth = 'required'\n[[listener]]\nbind = ':444'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_crl = ['c', 4]\n[[listener]]\nbind = ':445'\n[listener.tls]\ncert = 'a'\nkey = 'b'\nclient_ca = 'c'\nclient_auth = 'off'\n",
     https_that_leads_to_itself: "to = 'localhost:8001'\n[[listener]]\nbind = ':443'\nredirect_https = true\ntls = { cert = 'a', key = 'b', hsts = 5 }\n[[listener]]\nbind = ':80'\nredirect_https = 'yes'\n",
     a_duration_without_a_unit: "listen = ':80'\nto = 'a:1'\n[timeout]\nconnect = 3\ntotal = '60'\n",

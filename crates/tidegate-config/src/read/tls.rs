@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::matcher::{NoHost, host};
+use crate::automatic::{ELSEWHERE, unknown_to_public_authorities};
 use crate::check::print_host;
 use crate::document::{Node, Value};
 use crate::keys::CERTIFICATE;
 use crate::problem::Problem;
+use crate::tls::ACME_CA;
 use crate::walk::{Field, Section, Walk, set};
 use crate::{
     Acme, AcmeChallenge, CertificateFiles, ClientAuth, ClientDemand, Holds, Hsts, Internal, Tls, TlsVersion,
@@ -84,7 +86,21 @@ fn acme(walk: &mut Walk, field: &Field<'_>) -> Option<Acme> {
     acme.challenge = table.field("challenge").and_then(|field| field.word(walk)).map(challenge);
     acme.dns = super::acme_dns::acme_dns(walk, &table);
     needs_dns(walk, &table, &acme);
+    needs_another_authority(walk, &table);
     Some(acme)
+}
+
+/// The usual authority would refuse every order for some hosts, for ever.
+fn needs_another_authority(walk: &mut Walk, table: &Section<'_>) {
+    let is_usual = table.field("ca").is_none_or(|ca| ca.text() == Some(ACME_CA));
+    let Some(hosts) = table.field("hosts").filter(|_| is_usual) else { return };
+    for node in hosts.one_or_many() {
+        let Some(host) = node.value.as_text().and_then(|text| name(text).ok()) else { continue };
+        if let Some(why) = unknown_to_public_authorities(&host) {
+            let title = format!("Let's Encrypt gives no certificate for {host:?}");
+            walk.report(Problem::error(node.span.clone(), title).label(why).help(ELSEWHERE));
+        }
+    }
 }
 
 /// Nothing else shows that everything below a name is ours.
