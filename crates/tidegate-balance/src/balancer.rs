@@ -7,6 +7,7 @@ use crate::candidates::{Candidates, Standard};
 use crate::in_flight::Most;
 use crate::least_request::LeastRequest;
 use crate::maglev::Maglev;
+use crate::outage::Outage;
 use crate::places::{Place, Tiers};
 use crate::random::Random;
 use crate::rendezvous::Rendezvous;
@@ -14,12 +15,11 @@ use crate::room::Rooms;
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
 use crate::{
-    Ended, Endpoint, EndpointState, InForce, Lease, Moment, Occasion, PassiveMarking, RequestLimit,
-    RoomWatch, StatusSet, Warning,
+    Ended, Endpoint, InForce, Lease, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch, StatusSet,
+    Warning,
 };
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Which algorithm, with its parameters.
@@ -114,10 +114,7 @@ pub struct Balancer {
     breakers: Option<Breakers>,
     /// Present when requests in flight are limited.
     rooms: Option<Rooms>,
-    /// When nobody was up last; 0: never.
-    deserted_at: AtomicU64,
-    /// When most began to be out, the last time that trials came sooner for it; 0: never.
-    mostly_out_from: AtomicU64,
+    outage: Outage,
 }
 
 /// An enum, not a trait object: the set is closed, and a pick inlines.
@@ -134,14 +131,6 @@ enum Chooser {
     Rendezvous(Rendezvous),
     RoundRobin(RoundRobin),
 }
-
-/// Each that is back after all were away has so many others looked for: they are all found in a few steps, and where they are not back,
-/// few requests are spent on that.
-const SOUGHT: usize = 2;
-/// The first trial of who is out with most others comes so many times sooner.
-const HASTENED: u32 = 8;
-/// And that happens once in as many times the usual time.
-const HASTENED_AGAIN: u32 = 16;
 
 impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
@@ -163,8 +152,7 @@ impl Balancer {
             failures: StatusSet::failures(),
             breakers: None,
             rooms: None,
-            deserted_at: AtomicU64::new(0),
-            mostly_out_from: AtomicU64::new(0),
+            outage: previous.map(|previous| Outage::after(&previous.outage)).unwrap_or_default(),
         }
     }
 
@@ -279,9 +267,7 @@ impl Balancer {
     }
 
     fn last_resort(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
-        if !self.seats.iter().any(|seat| seat.state.is_open(pick.now)) {
-            self.deserted_at.store(pick.now.0, Relaxed);
-        }
+        self.outage.last_resort(&self.seats, pick.now);
         self.pick_by(pick, Standard::LastResort, None)
     }
 
@@ -433,55 +419,6 @@ impl Balancer {
         }
     }
 
-    /// One that could not be connected to is back. Where nobody was up a moment ago, what kept it away was the same for all: then some of the
-    /// others are tried now, and not when their marks end, so that those who are back first do not have the requests of all until then.
-    fn look_for_more(&self, back: usize, now: Moment) {
-        let deserted_at = self.deserted_at.load(Relaxed);
-        if deserted_at == 0 || now.since(Moment(deserted_at)) > self.passive.out_for {
-            return;
-        }
-        if self.is_mostly_out(now) {
-            let others = self.seats.iter().cycle().skip(back + 1).take(self.seats.len());
-            others.filter(|seat| seat.state.hasten_trial(now)).take(SOUGHT).for_each(drop);
-        }
-    }
-
-    /// A connect failed at once, and perhaps one too many. Where most are out, what keeps them away is likely the same for all, and soon over,
-    /// while the few that are left have the requests of all: then its first trials come sooner, the first at an eighth of the usual time, and each
-    /// takes twice as long as the one before.
-    fn look_again_soon(&self, failed: &EndpointState, now: Moment) {
-        let trials = |state: &EndpointState| {
-            let trials = state.connect_failures_in_a_row().checked_sub(self.passive.failures.max(1));
-            trials.filter(|trials| *trials < HASTENED.ilog2())
-        };
-        let Some(mine) = trials(failed) else { return };
-        if !self.is_mostly_out(now) || !self.has_just_begun(now) {
-            return;
-        }
-        let after = |trials: u32| now + self.passive.out_for * (1 << trials) / HASTENED;
-        failed.hasten_trial(after(mine));
-        // Those that went before it, when it did not look like that yet.
-        for seat in self.seats.iter().filter(|seat| trials(&seat.state) == Some(0)) {
-            seat.state.hasten_trial(after(0));
-        }
-    }
-
-    /// Most have been out for no longer than a mark lasts, after a time in which they were not. Where most refuse some connects all the time, they
-    /// are out and in again all the time as well, and to ask them sooner would only mean more failures.
-    fn has_just_begun(&self, now: Moment) -> bool {
-        let begun = Moment(self.mostly_out_from.load(Relaxed));
-        if begun == Moment(0) || now.since(begun) > self.passive.out_for * HASTENED_AGAIN {
-            self.mostly_out_from.store(now.0, Relaxed);
-            return true;
-        }
-        now.since(begun) <= self.passive.out_for
-    }
-
-    fn is_mostly_out(&self, now: Moment) -> bool {
-        let open = self.seats.iter().filter(|seat| seat.state.is_open(now)).count();
-        2 * open <= self.seats.len()
-    }
-
     /// What the end of an attempt tells about its endpoint.
     pub(crate) fn learn(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
         let state = &lease.endpoint().state;
@@ -491,14 +428,14 @@ impl Balancer {
             Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
             Ended::Answered { .. } => {
                 if state.connect_proven() {
-                    self.look_for_more(lease.index(), now);
+                    self.outage.is_back(lease.index(), &self.seats, &self.passive, now);
                 }
             }
             Ended::ConnectFailed => {
                 let took = now.since(lease.picked_at());
                 state.connect_failed(took, now, &self.passive);
                 if took < self.passive.slow_from && lease.occasion() != Some(Occasion::LastResort) {
-                    self.look_again_soon(state, now);
+                    self.outage.refused(state, &self.seats, &self.passive, now);
                 }
             }
         }

@@ -28,6 +28,7 @@ mod in_force;
 mod lease;
 mod least_request;
 mod maglev;
+mod outage;
 mod passive;
 mod peak_ewma;
 mod places;

@@ -164,15 +164,19 @@ proptest! {
         prop_assert_eq!(state.health(Moment(due.0 + MS)), Health::Up);
     }
 
+    /// Whoever is found after a reload, too.
     #[test]
-    fn when_all_are_back_who_was_found_first_is_not_left_alone(algorithm in any_algorithm(), endpoints in 2_usize..40) {
-        let balancer = cluster(algorithm, &vec![1; endpoints]);
-        (0..endpoints).for_each(|index| fail_connects(&balancer, index, Duration::ZERO));
-        for random in 0..1_000_u64 {
-            let random = random.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let lease = balancer.pick(&pick(MS, random, &[])).unwrap();
+    fn when_all_are_back_who_was_found_first_is_not_left_alone(algorithm in any_algorithm(), endpoints in 2_usize..40, reload: bool) {
+        let before = cluster(algorithm, &vec![1; endpoints]);
+        (0..endpoints).for_each(|index| fail_connects(&before, index, Duration::ZERO));
+        let ask = |balancer: &Balancer, random: u64| {
+            let lease = balancer.pick(&pick(MS, random.wrapping_mul(0x9e37_79b9_7f4a_7c15), &[])).unwrap();
             lease.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, Moment(MS));
-        }
+        };
+        ask(&before, 0);
+        let after = Balancer::new(algorithm, before.endpoints().to_vec(), Some(&before));
+        let balancer = if reload { &after } else { &before };
+        (1..1_000).for_each(|random| ask(balancer, random));
         let may_be_picked = |state: &tidegate_balance::EndpointState| state.trial_due().is_none_or(|due| due <= Moment(MS));
         let open = balancer.endpoints().iter().filter(|endpoint| may_be_picked(&endpoint.state)).count();
         // `first` has no use for any but the first.
