@@ -30,9 +30,13 @@ impl Stream {
         Self(seed)
     }
 
-    pub(crate) fn next_below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn next_bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        below(mix(self.0), bound)
+        mix(self.0)
+    }
+
+    pub(crate) fn next_below(&mut self, bound: u64) -> u64 {
+        below(self.next_bits(), bound)
     }
 }
 

@@ -36,10 +36,7 @@ impl Random {
     }
 
     fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
-        self.weights.draw(candidates, |whole| stream.next_below(whole), |_| true).or_else(|| {
-            let index = candidates.by_weight(stream.next_below(u64::MAX), |_| true)?;
-            Some((index, candidates.get(index)?))
-        })
+        self.weights.draw_any(candidates, || stream.next_bits())
     }
 }
 

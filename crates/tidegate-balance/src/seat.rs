@@ -1,5 +1,5 @@
 //! An endpoint as a scan sees it: what does not change while a snapshot lives, beside the state that does. Small, so that
-//! four of them share a cache line. Knows no algorithm.
+//! two of them share a cache line. Knows no algorithm.
 
 use crate::adaptive::{SILENCE_STALLED, error_cost};
 use crate::{Endpoint, EndpointState, Moment, Place};
@@ -14,28 +14,51 @@ pub(crate) struct Seat {
     pub(crate) lightness: f32,
     /// What an eighth of a request costs: `lightness` times the cost of the zone, over 8.
     pub(crate) price: f32,
+    /// So many eighths of the request that is to be placed cost what it costs there.
+    pub(crate) own: f32,
+    /// And the rest of it what it costs a typical endpoint, in the same zone.
+    pub(crate) fare: f32,
     pub(crate) tier: u8,
 }
+
+/// How much of the request that is to be placed costs what it costs there (Lin and Kumar, "Optimal control of a queueing system with two
+/// heterogeneous servers", IEEE TAC 29(8), 1984: a slow server is worth using the sooner, the busier the fast ones are). All of it where nobody
+/// else comes; less, because whoever waits at a fast endpoint makes all behind wait, and because other proxies' requests wait there as well.
+/// Weights make that worse: of a large one there are many times as many.
+const OWN: f32 = 0.75;
+const OWN_BY_WEIGHT: f32 = 0.25;
 
 impl Seat {
     /// Endpoints beyond the end of `places` have the default place.
     pub(crate) fn all(endpoints: &[Endpoint], places: &[Place]) -> Box<[Seat]> {
         let smallest = endpoints.iter().map(|endpoint| endpoint.weight.max(1)).min().unwrap_or(1);
         let places = places.iter().copied().chain(std::iter::repeat(Place::default()));
-        endpoints.iter().zip(places).map(|(endpoint, place)| Seat::new(endpoint, place, smallest)).collect()
+        let mut seats: Box<[Seat]> = endpoints
+            .iter()
+            .zip(places)
+            .map(|(endpoint, place)| Seat::new(endpoint, place, smallest))
+            .collect();
+        if !Seat::is_even(&seats) {
+            let typical = smallest as f32 / typical_weight(endpoints) as f32;
+            seats.iter_mut().for_each(|seat| seat.count_own(OWN_BY_WEIGHT, typical));
+        }
+        seats
+    }
+
+    fn count_own(&mut self, own: f32, typical: f32) {
+        let zone_cost = 8.0 * self.price / self.lightness;
+        (self.own, self.fare) = (8.0 * own, (1.0 - own) * typical * zone_cost);
     }
 
     fn new(endpoint: &Endpoint, place: Place, smallest: u32) -> Self {
         let share = endpoint.weight.max(1);
         let lightness = smallest as f32 / share as f32;
         let zone_cost = place.zone_cost_percent.max(1) as f32 / 100.0;
-        Self {
-            state: Arc::clone(&endpoint.state),
-            share,
-            lightness,
-            price: lightness * zone_cost / 8.0,
-            tier: place.tier,
-        }
+        let state = Arc::clone(&endpoint.state);
+        let price = lightness * zone_cost / 8.0;
+        let mut seat = Self { state, share, lightness, price, own: 8.0, fare: 0.0, tier: place.tier };
+        seat.count_own(OWN, 1.0);
+        seat
     }
 
     /// In a zone that costs more than the proxy's own.
@@ -77,4 +100,17 @@ impl Seat {
     pub(crate) fn is_even(seats: &[Seat]) -> bool {
         seats.windows(2).all(|two| matches!(two, [a, b] if a.share == b.share))
     }
+}
+
+/// Half of all weight is that of endpoints with no more.
+fn typical_weight(endpoints: &[Endpoint]) -> u32 {
+    let mut weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight.max(1)).collect();
+    weights.sort_unstable();
+    let whole: u64 = weights.iter().copied().map(u64::from).sum();
+    let mut sum = 0;
+    let reached = weights.into_iter().find(|&weight| {
+        sum += 2 * u64::from(weight);
+        sum >= whole
+    });
+    reached.unwrap_or(1)
 }

@@ -1,6 +1,7 @@
 //! Draws endpoints in proportion to their weights. Knows no load and no algorithm.
 
 use crate::candidates::Candidates;
+use crate::entropy::{below, mix};
 use crate::seat::Seat;
 
 /// Draws that may land on endpoints that are out or drawn already.
@@ -20,6 +21,19 @@ impl Weights {
             sum
         };
         Self { up_to: seats.iter().map(running_sum).collect() }
+    }
+
+    /// One that may be picked, where there is one. `bits`: evenly spread.
+    pub(crate) fn draw_any<'a>(
+        &self,
+        candidates: &Candidates<'a>,
+        mut bits: impl FnMut() -> u64,
+    ) -> Option<(usize, &'a Seat)> {
+        self.draw(candidates, |whole| below(bits(), whole), |_| true).or_else(|| {
+            // Turns that are taken in an order, of which these are the rest after so many, are in no order that suits.
+            let index = candidates.by_weight(mix(bits()), |_| true)?;
+            Some((index, candidates.get(index)?))
+        })
     }
 
     /// One that may be picked and suits; `None` when that takes too many draws, because few do. `below` gives a number below another one.

@@ -408,6 +408,48 @@ fn weights_that_tell_the_cores_are_not_counted_twice() {
     assert_p99(&lab(&between(20, 60, 0.9), endpoints), [1, 2], 1.05);
 }
 
+/// Asserts that the mean of adaptive is at most so many times that of least request.
+fn assert_mean(text: &str, seeds: [u64; 2], ratio_max: f64) {
+    for seed in seeds {
+        let (adaptive, least) = run(text, seed);
+        let (adaptive, least) = (adaptive.latency_ms.mean, least.latency_ms.mean);
+        println!("mean ms: adaptive {adaptive:.1}, least request {least:.1}, ratio {:.3}", adaptive / least);
+        assert!(adaptive <= ratio_max * least);
+    }
+}
+
+/// The fast ones were filled until an answer took as long there as at a slow one that is idle: four times as long on the mean.
+#[test]
+fn weights_that_tell_speed_are_not_counted_twice_and_free_slots_are_used() {
+    for (proxies, ratio_max) in [(1, 1.25), (5, 1.4)] {
+        let settings = format!("{}\nproxies = {proxies}\nwork = [{{ mean = '20ms' }}]", between(6, 16, 0.9));
+        let fast = "count = 20\nslots = 4\nspeed = 8\nweight = 8\ndiscipline = 'shared'";
+        let text =
+            lab(&settings, &format!("{fast}\n[[endpoints]]\ncount = 20\nslots = 4\ndiscipline = 'shared'"));
+        assert_mean(&text, [31, 32], ratio_max);
+    }
+}
+
+/// What a proxy sees of a large weight is little of what is there.
+#[test]
+fn several_proxies_with_weights_do_not_meet_at_the_large_ones() {
+    let settings = format!("{}\nproxies = 8\nwork = [{{ mean = '20ms' }}]", between(8, 24, 0.7));
+    let large = "count = 7\nslots = 1\nspeed = 4\nweight = 4\ndiscipline = 'shared'";
+    let text =
+        lab(&settings, &format!("{large}\n[[endpoints]]\ncount = 30\nslots = 1\ndiscipline = 'shared'"));
+    assert_mean(&text, [41, 42], 1.0);
+}
+
+/// Those that are left have little room: nobody has to wait there for longer than the silence may last.
+#[test]
+fn a_large_endpoint_that_stands_still_for_a_moment_does_not_flood_the_small_ones() {
+    let stalls = "stalls = { lasts = '500ms', every = '~5s' }";
+    let large = format!("slots = 100\nweight = 100\n{stalls}");
+    let settings = format!("{}\nwork = [{{ mean = '5ms', shape = 'constant' }}]", between(5, 35, 0.5));
+    let text = lab(&settings, &format!("{large}\n[[endpoints]]\ncount = 5\nslots = 1"));
+    assert_mean(&text, [1, 2], 2.0);
+}
+
 /// More than three quarters of the endpoints fail, which have a part of the weight: that is not what is normal.
 #[test]
 fn canaries_that_all_fail_do_not_pass_for_normal() {

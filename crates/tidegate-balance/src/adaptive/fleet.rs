@@ -6,6 +6,7 @@
 //! nonnegative garrote", Technometrics 37(4), 1995). On an even fleet nothing is left: every cost is exactly 1 and the
 //! policy is least request.
 
+use super::by_weight::ByWeight;
 use super::errors::{Elsewhere, NOISE_GAIN};
 use super::explore::{Cheapest, explore_if_due};
 use super::model::{DEVIATION, FleetLevel, remembered};
@@ -87,6 +88,7 @@ pub(crate) struct Fleet {
     is_measured: AtomicBool,
     log_service: AtomicF32,
     log_parallelism: AtomicF32,
+    by_weight: ByWeight,
     noise: AtomicF32,
     sway: AtomicF32,
     spread: AtomicF32,
@@ -99,6 +101,7 @@ pub(crate) struct Fleet {
     /// Made of the others, and kept because every pick asks.
     silence_allowed: AtomicF32,
     lateness_allowed: AtomicF32,
+    served_at_once: AtomicF32,
     normal_errors: AtomicF32,
     /// When many were last seen to fail in one moment.
     shared_at: AtomicU64,
@@ -116,14 +119,27 @@ struct Scratch {
 }
 
 impl Fleet {
-    /// `None` before the first median.
-    pub(crate) fn level(&self) -> Option<FleetLevel> {
+    /// What is expected of an endpoint of this lightness. `None` before the first median.
+    pub(crate) fn level(&self, lightness: f32) -> Option<FleetLevel> {
+        let by_weight = self.by_weight.expected(lightness);
         self.is_measured.load(Relaxed).then(|| FleetLevel {
-            log_service: f64::from(self.log_service.get()),
-            log_parallelism: f64::from(self.log_parallelism.get()),
+            log_service: f64::from(self.log_service.get() + by_weight),
+            log_parallelism: f64::from(self.log_parallelism.get() + by_weight),
+            // No fewer than one request, and one for each unit of weight where weights tell slots.
+            log_parallelism_min: f64::from(if by_weight < 0.0 { by_weight.max(lightness.ln()) } else { 0.0 }),
             noise: f64::from(self.noise.get()),
             clumping: f64::from(self.clumping.get()),
         })
+    }
+
+    /// The same of a typical one.
+    pub(crate) fn typical_level(&self) -> Option<FleetLevel> {
+        self.level(self.typical_lightness())
+    }
+
+    fn typical_lightness(&self) -> f32 {
+        // Before the first median it is 0.
+        if self.is_measured.load(Relaxed) { self.lightness.get() } else { 1.0 }
     }
 
     pub(crate) fn patience(&self) -> Patience {
@@ -131,6 +147,7 @@ impl Fleet {
             // Before the first median it is 0.
             silence: self.silence_allowed.get().max(SILENCE_ALLOWED),
             lateness: self.lateness_allowed.get(),
+            at_once: self.served_at_once.get().max(self.typical_lightness().min(1.0)),
         }
     }
 
@@ -145,9 +162,9 @@ impl Fleet {
     }
 
     /// This one jumped: price it now, and do not wait for the period to end to look at all. Several jumps share one look.
-    pub(crate) fn jumped(&self, state: &EndpointState, peers: u32, now: Moment) {
+    pub(crate) fn jumped(&self, state: &EndpointState, lightness: f32, peers: u32, now: Moment) {
         if self.is_measured.load(Relaxed) {
-            state.standing().cost.set(self.price(state, doubt(peers), now));
+            state.standing().cost.set(self.price(state, lightness, doubt(peers), now));
         }
         self.shrink_due.fetch_min((now + HURRIED_PERIOD).0, Relaxed);
     }
@@ -179,7 +196,7 @@ impl Fleet {
         for seat in turn.seats() {
             self.price_errors(&seat.state, now);
             if measured && seat.state.published().gain.get() > 0.0 {
-                seat.state.standing().cost.set(self.price(&seat.state, doubt(peers), now));
+                seat.state.standing().cost.set(self.price(&seat.state, seat.lightness, doubt(peers), now));
             }
         }
         let open = turn.seats().filter(|seat| seat.state.is_open(now));
@@ -191,11 +208,24 @@ impl Fleet {
 
     /// The medians over the endpoints that are up and have answered. False when there are none.
     fn measure(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) -> bool {
-        let mut median_of = |field: fn(&Published) -> &AtomicF32| {
-            median(turn.gather(now, &mut scratch.values, |state| heard(state, field)))
+        let of_seat = |seat: &Seat| {
+            let log_service = heard(&seat.state, |published| &published.log_service)?;
+            Some((-seat.lightness.ln(), log_service))
         };
-        let service = median_of(|published| &published.log_service);
-        let parallelism = median_of(|published| &published.log_parallelism);
+        if !Seat::is_even(turn.seats) {
+            let open = turn.seats().filter(|seat| seat.state.is_open(now));
+            self.by_weight.follow(open.filter_map(of_seat), part_of(turn.seats));
+        }
+        let mut detrended = |field: fn(&Published) -> &AtomicF32| {
+            let of_seat =
+                |seat: &Seat| Some(heard(&seat.state, field)? - self.by_weight.expected(seat.lightness));
+            median(turn.gather(now, &mut scratch.values, of_seat))
+        };
+        let service = detrended(|published| &published.log_service);
+        let parallelism = detrended(|published| &published.log_parallelism);
+        let mut median_of = |field: fn(&Published) -> &AtomicF32| {
+            median(turn.gather(now, &mut scratch.values, |seat| heard(&seat.state, field)))
+        };
         let noise = median_of(|published| &published.noise);
         let sway = median_of(|published| &published.sway);
         let spread = median_of(|published| &published.spread);
@@ -228,6 +258,7 @@ impl Fleet {
         self.silence_allowed.set(SILENCE_ALLOWED * self.silence.get().max(1.0) * clumping.sqrt());
         self.lateness_allowed.set(SUSPICION_FROM * self.noise.get() * clumping);
         self.is_measured.store(true, Relaxed);
+        self.served_at_once.set(self.at_once());
         true
     }
 
@@ -237,10 +268,12 @@ impl Fleet {
     /// normal. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
     fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) {
         let mut quartile_of = |rate: fn(&Published, Moment) -> f32| {
-            let rate =
-                |state: &EndpointState| state.published().is_heard().then(|| rate(state.published(), now));
+            let rate = |seat: &Seat| {
+                let published = seat.state.published();
+                published.is_heard().then(|| rate(published, now))
+            };
             let of_endpoints = lower_quartile(turn.gather(now, &mut scratch.values, rate));
-            let weighed = turn.weigh(now, &mut scratch.weighed, |seat| rate(&seat.state));
+            let weighed = turn.weigh(now, &mut scratch.weighed, rate);
             let of_weight = lower_quartile_by_weight(weighed);
             of_endpoints.zip(of_weight).map_or(0.0, |(endpoints, weight)| endpoints.min(weight))
         };
@@ -289,25 +322,26 @@ impl Fleet {
     /// anything has been tried.
     fn at_once(&self) -> f32 {
         let unhurried = self.unhurried.get();
-        // Before the first median it is 0.
-        let one = if self.is_measured.load(Relaxed) { self.lightness.get() } else { 1.0 };
+        let one = self.typical_lightness();
         // No fewer slots are believed than one for each unit of weight: by itself that says nothing of a large weight.
-        let believed = self.log_parallelism.get().exp();
+        let believed = (self.log_parallelism.get() + self.by_weight.expected(one)).exp();
         let believed = if believed > 1.0 { believed } else { one };
         believed.clamp(unhurried, SLOTS_UNSEEN_MAX * unhurried.max(one))
     }
 
     /// What is left of an endpoint's difference once chance is taken out of it.
-    fn price(&self, state: &EndpointState, doubt: f32, now: Moment) -> f32 {
+    fn price(&self, state: &EndpointState, lightness: f32, doubt: f32, now: Moment) -> f32 {
         let published = state.published();
+        let by_weight = self.by_weight.expected(lightness);
+        let level = (self.log_service.get() + by_weight, self.log_parallelism.get() + by_weight);
         let chance = doubt
             * DEVIATION as f32
             * self.noise.get()
             * self.clumping.get()
             * (published.gain.get() / 2.0).sqrt();
         let chance = chance.max(INDIFFERENCE);
-        let mut service = shrunk(published.log_service.get() - self.log_service.get(), chance);
-        let difference = published.log_parallelism.get() - self.log_parallelism.get();
+        let mut service = shrunk(published.log_service.get() - level.0, chance);
+        let difference = published.log_parallelism.get() - level.1;
         let kept = remembered(published.idle(now).as_secs_f64()) as f32;
         let doubt = if difference < 0.0 { FEWER_SLOTS_DOUBT } else { MORE_SLOTS_DOUBT };
         let mut parallelism = shrunk(kept * difference, doubt * chance);
@@ -316,9 +350,11 @@ impl Fleet {
         }
         // Where load is steady the two stray together and explain the answers as before. Each judged by itself, that would
         // become a difference in cost that nobody has measured.
-        let measured = published.log_service.get() - self.log_service.get() - kept * difference;
+        let measured = published.log_service.get() - level.0 - kept * difference;
         let believed = (service - parallelism).clamp(measured.min(0.0), measured.max(0.0));
-        let worth = self.among_many_slots(believed, parallelism, published.unhurried.get());
+        let beside_typical = by_weight - self.by_weight.expected(self.typical_lightness());
+        let unhurried = published.unhurried.get() * (-beside_typical).exp();
+        let worth = self.among_many_slots(believed, parallelism, unhurried);
         worth.exp().clamp(COST_MIN, COST_MAX)
     }
 
@@ -360,7 +396,7 @@ struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn seats(&self) -> impl Iterator<Item = &'a Seat> + use<'a> {
+    fn seats(&self) -> impl Iterator<Item = &'a Seat> + Clone + use<'a> {
         let (seats, start) = (self.seats, self.start);
         (start..start + seats.len().min(TURN))
             .filter_map(move |step| seats.get(step.wrapping_mul(STRIDE) % seats.len()))
@@ -371,11 +407,11 @@ impl<'a> Turn<'a> {
         &self,
         now: Moment,
         scratch: &'s mut Vec<f32>,
-        value: impl Fn(&EndpointState) -> Option<f32>,
+        value: impl Fn(&Seat) -> Option<f32>,
     ) -> &'s mut [f32] {
         let open = self.seats().filter(|seat| seat.state.is_open(now));
         scratch.clear();
-        scratch.extend(open.filter_map(|seat| value(&seat.state)));
+        scratch.extend(open.filter_map(value));
         scratch
     }
 
@@ -516,7 +552,7 @@ mod tests {
             published.gain.set(0.03);
             published.log_service.set(service);
             published.log_parallelism.set(parallelism);
-            fleet.price(&state, doubt(1), Moment(0))
+            fleet.price(&state, 1.0, doubt(1), Moment(0))
         };
         assert!((cost(0.5, 0.5) - 1.0).abs() < f32::EPSILON && (cost(-0.5, -0.5) - 1.0).abs() < f32::EPSILON);
         assert!(cost(0.5, 0.0) > 1.5 && cost(0.0, 0.5) < 0.7);

@@ -34,7 +34,7 @@ impl Adaptive {
 
     /// So many standard deviations above the middle of what an endpoint takes for a request that it serves alone.
     fn service_quantile(&self, deviations: f64) -> Option<Duration> {
-        let level = self.fleet.level()?;
+        let level = self.fleet.typical_level()?;
         let alone = level.log_service + queueing(level.log_parallelism, 1.0);
         let log_seconds = alone + deviations * DEVIATION * level.noise;
         Some(Duration::from_secs_f64(log_seconds.exp().clamp(1e-6, 3600.0)))
@@ -45,8 +45,11 @@ impl Adaptive {
         let state = &seat.state;
         let silence = state.silence(now);
         let published = state.published();
-        let slowness =
-            || self.fleet.level().map_or(0.0, |level| published.log_service.get() - level.log_service as f32);
+        let slowness = || {
+            self.fleet
+                .level(seat.lightness)
+                .map_or(0.0, |level| published.log_service.get() - level.log_service as f32)
+        };
         silence > STALLED * self.fleet.patience().silence || (published.gain.get() > 0.0 && slowness() > SLOW)
     }
 

@@ -1,8 +1,8 @@
 //! Least drain time: the endpoint where one more request is expected to be answered soonest, by what its own answers
 //! have taught. Knows no probe, agent or header; needs none.
 //!
-//! `score = ((n + 1) · cost + error cost) · warning`, smallest wins, ties to the least recently used. `cost` is service time over
-//! parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
+//! `score = ((n + own) · cost + fare + error cost) · warning`, smallest wins, ties to the least recently used. `own` and `fare` (`seat.rs`) are
+//! what the request itself costs. `cost` is service time over parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
 //! price a pick sees, at no cost worth mentioning, two things that cannot wait for an answer to arrive: silence (answers
 //! are overdue by Little's law) and suspicion (the last few answers came late). The derivation is in
 //! `docs/design/adaptive-balancing.md`.
@@ -10,6 +10,7 @@
 //! A pick is one look over all endpoints, one cache line each, without lock, allocation, logarithm or exponential (but for
 //! endpoints under suspicion). A weight is a prior for parallelism: what is learned is learned per unit of the smallest.
 
+mod by_weight;
 mod errors;
 mod explore;
 mod fleet;
@@ -100,7 +101,7 @@ impl Adaptive {
             if let Some(seat) = candidates.get(index) {
                 open += 1;
                 search.look(index, seat, seat.state.is_unremarkable());
-                runners_up.add(index, drain_time(seat));
+                runners_up.add(index, offer(seat));
             }
         }
         if let Some((index, _)) = search.best {
@@ -119,10 +120,10 @@ impl Adaptive {
             if matches!(ended, Ended::Answered { .. }) {
                 state.sign_of_life(now);
             }
-            let level = self.fleet.level();
+            let level = self.fleet.level(lease.lightness());
             let elsewhere = self.fleet.errors_elsewhere();
             if state.learned().learn(state, evidence, level.as_ref(), elsewhere, now) == Lesson::Jumped {
-                self.fleet.jumped(state, self.peers, now);
+                self.fleet.jumped(state, lease.lightness(), self.peers, now);
             }
             if let Evidence::Success { latency, .. } = evidence {
                 state.learned().watch_waiting(latency, lease.requests(), lease.lightness());
@@ -162,6 +163,8 @@ struct Patience {
     silence: f32,
     /// The mean of recent residuals.
     lateness: f32,
+    /// Requests that a typical endpoint serves in one service time, for each unit of weight.
+    at_once: f32,
 }
 
 /// The best endpoint so far.
@@ -208,7 +211,7 @@ impl Bid {
 /// What this endpoint offers when there is nothing to warn of.
 #[inline]
 fn at_best(seat: &Seat) -> Bid {
-    Bid { score: drain_time(seat), last_picked: seat.state.last_picked().0 }
+    Bid { score: offer(seat), last_picked: seat.state.last_picked().0 }
 }
 
 /// The same of an endpoint that a scan must look at twice.
@@ -218,8 +221,12 @@ fn with_probe(seat: &Seat, now: Moment) -> Bid {
     if !is_probe(&seat.state, now) {
         return plain;
     }
-    let most = if seat.state.standing().is_exploring() { curiosity(seat) } else { 8.0 * seat.price };
-    Bid { score: plain.score.min(most), ..plain }
+    Bid { score: plain.score.min(cost_of_probe(seat, seat.own * seat.price + seat.fare)), ..plain }
+}
+
+/// What a probe costs: as much as one request costs a typical endpoint, unless it goes to explore.
+fn cost_of_probe(seat: &Seat, typical: f32) -> f32 {
+    if seat.state.standing().is_exploring() { curiosity(seat) } else { typical }
 }
 
 /// What exploring it costs: nothing, in the proxy's own zone. Whoever is in another is asked when the own one is busy, and not to
@@ -231,12 +238,19 @@ fn curiosity(seat: &Seat) -> f32 {
 /// What this endpoint offers with its errors and warnings, if that still beats `least`. Apart, so that the scan stays small.
 #[inline(never)]
 fn better(least: &Bid, bid: Bid, seat: &Seat, patience: Patience, now: Moment) -> Option<Bid> {
-    let score = (bid.score + error_cost(&seat.state)) * warning::factor(&seat.state, patience, now);
+    let score = warning::weighed(bid.score + error_cost(&seat.state), &seat.state, patience, now);
     let bid = Bid { score: score.min(f32::MAX), ..bid };
     bid.beats(least).then_some(bid)
 }
 
-/// The least that one more request costs there.
+/// The least that one more request costs there, for the one who places it and for all others.
+#[inline]
+fn offer(seat: &Seat) -> f32 {
+    (seat.state.load().eighths() as f32 + seat.own) * seat.state.standing().cost.get() * seat.price
+        + seat.fare
+}
+
+/// When it would be answered.
 #[inline]
 fn drain_time(seat: &Seat) -> f32 {
     (seat.state.load().eighths() + 8) as f32 * seat.state.standing().cost.get() * seat.price
@@ -254,8 +268,10 @@ pub(crate) fn typical_drain_time(seat: &Seat, most: f32) -> f32 {
 
 /// The score without what is about to happen: the drain time at the learned cost, and what failing costs.
 pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
-    let bid = if seat.state.is_unremarkable() { at_best(seat) } else { with_probe(seat, now) };
-    bid.score + error_cost(&seat.state)
+    let plain = drain_time(seat);
+    let is_probe = !seat.state.is_unremarkable() && is_probe(&seat.state, now);
+    let least = if is_probe { plain.min(cost_of_probe(seat, 8.0 * seat.price)) } else { plain };
+    least + error_cost(&seat.state)
 }
 
 /// What failing costs. Whoever is marked and may be picked is due for a trial, which its failures must not put off.
@@ -285,15 +301,19 @@ mod tests {
         let waiting = state.in_flight() - state.streaming();
         let load = waiting as f32 + state.streaming() as f32 / 8.0;
         let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
-        let most = if standing.is_exploring() { curiosity(seat) } else { 1.0 };
-        let cost = if is_probe { standing.cost.get().min(most) } else { standing.cost.get() };
+        let one = seat.price * 8.0;
+        let own = seat.own / 8.0;
+        let cost = (load + own) * standing.cost.get() * one + seat.fare;
+        let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + seat.fare };
+        let cost = if is_probe { cost.min(of_probe) } else { cost };
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
         let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);
         let silence = if is_probe { 1.0 } else { silence };
         let remembered = standing.recent.get() * (-standing.age(now) / 100.0).exp2();
         let suspicion = 1.0 + 0.5 * (remembered - patience.lateness).max(0.0);
-        ((load + 1.0) * cost * (seat.price * 8.0) + errors) * (silence * suspicion)
+        let cost = (cost + errors) * suspicion;
+        cost + (cost * (silence - 1.0)).min(standing.age(now) * patience.at_once)
     }
 
     /// Endpoints, the picks and lessons under test, and the time. The leases come from a balancer beside it.

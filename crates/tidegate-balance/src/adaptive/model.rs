@@ -55,6 +55,8 @@ pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct FleetLevel {
     pub(crate) log_service: f64,
     pub(crate) log_parallelism: f64,
+    /// No endpoint like this is believed to serve fewer at once.
+    pub(crate) log_parallelism_min: f64,
     /// The mean absolute residual.
     pub(crate) noise: f64,
     /// How many times further noise strays that comes in clumps; at least 1.
@@ -124,7 +126,8 @@ impl Model {
         let (unhurried, by_parallelism) = self.without_queueing(latency, load.max(1e-3));
         let residual = unhurried - self.log_service;
         let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
-        self.step(gain, clamped, by_parallelism, fleet_noise * clumping);
+        let parallelism_min = fleet.map_or(0.0, |fleet| fleet.log_parallelism_min);
+        self.step(gain, clamped, by_parallelism, fleet_noise * clumping, parallelism_min);
         if let Some(fleet) = fleet {
             self.relax(gain, 1.0 - by_parallelism, idle, fleet);
         }
@@ -165,11 +168,11 @@ impl Model {
     }
 
     /// Parallelism is not learned while the level is in doubt: a slow spell would look like missing slots.
-    fn step(&mut self, gain: f64, clamped: f64, by_parallelism: f64, noise: f64) {
+    fn step(&mut self, gain: f64, clamped: f64, by_parallelism: f64, noise: f64, parallelism_min: f64) {
         self.log_service += gain * (1.0 - by_parallelism) * clamped;
         if self.recent.abs() < noise {
             let moved = self.log_parallelism - PARALLELISM_GAIN * gain * by_parallelism * clamped;
-            self.log_parallelism = moved.clamp(0.0, LOG_PARALLELISM_MAX);
+            self.log_parallelism = moved.clamp(parallelism_min, LOG_PARALLELISM_MAX);
         }
     }
 
@@ -235,6 +238,7 @@ mod tests {
             let fleet = FleetLevel {
                 log_service: model.log_service,
                 log_parallelism: model.log_parallelism,
+                log_parallelism_min: 0.0,
                 noise: model.noise,
                 clumping: 1.0,
             };
@@ -275,8 +279,13 @@ mod tests {
     #[test]
     fn a_new_level_is_found_within_a_dozen_answers() {
         let mut model = taught(0.01, 4.0, 0.3, 1, 500);
-        let fleet =
-            FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24, clumping: 1.0 };
+        let fleet = FleetLevel {
+            log_service: 0.01_f64.ln(),
+            log_parallelism: 0.0,
+            log_parallelism_min: 0.0,
+            noise: 0.24,
+            clumping: 1.0,
+        };
         let slow = Answer { latency: 0.1, load: 1.0, idle: 0.0 };
         let jumped = (0..12).any(|_| model.learn(&slow, Some(&fleet)) == Lesson::Jumped);
         assert!(jumped && model.is_slow(&fleet), "{model:?}");
@@ -285,8 +294,13 @@ mod tests {
     #[test]
     fn one_outlier_is_no_new_level() {
         let mut model = taught(0.01, 4.0, 0.3, 1, 500);
-        let fleet =
-            FleetLevel { log_service: 0.01_f64.ln(), log_parallelism: 0.0, noise: 0.24, clumping: 1.0 };
+        let fleet = FleetLevel {
+            log_service: 0.01_f64.ln(),
+            log_parallelism: 0.0,
+            log_parallelism_min: 0.0,
+            noise: 0.24,
+            clumping: 1.0,
+        };
         let before = model.log_service;
         let outlier = Answer { latency: 10.0, load: 1.0, idle: 0.0 };
         assert_eq!(model.learn(&outlier, Some(&fleet)), Lesson::Fits);

@@ -9,6 +9,8 @@ use std::time::Duration;
 const SUSPICION_COST: f32 = 0.5;
 /// Suspicion halves in this many latencies without news.
 const SUSPICION_HALF_LIFE: f32 = 100.0;
+/// The most that silence costs: so many times the time that it has lasted.
+const AS_LONG_AGAIN: f32 = 1.0;
 
 /// What is held against an endpoint now, for people to see.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +40,18 @@ impl Warning {
     pub fn factor(&self) -> f32 {
         self.by_silence * self.by_lateness
     }
+}
+
+/// What costs so much with nothing to warn of. Whoever has been silent for a while may be for as long again, and not for ever: nobody needs to
+/// wait much longer than that elsewhere, however many wait there.
+#[inline]
+pub(super) fn weighed(cost: f32, state: &EndpointState, patience: Patience, now: Moment) -> f32 {
+    let cost = cost * by_lateness(state, patience, now);
+    let silence = by_silence(state, patience, now) - 1.0;
+    if silence <= 0.0 {
+        return cost;
+    }
+    cost + (cost * silence).min(AS_LONG_AGAIN * state.standing().age(now) * patience.at_once)
 }
 
 /// 1, and more the longer answers are overdue and the later the last ones came.
