@@ -41,6 +41,7 @@ mod http2_hostile;
 mod https_only;
 mod internal_certificates;
 mod laboratory;
+mod last_words;
 mod limits;
 mod load_reports;
 mod machine_faults;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate};
+use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Visit};
 
 use crate::door::{Door, chunked, expect_signed, get, post};
 
@@ -193,6 +193,42 @@ fn a_client_that_takes_nothing_of_its_answer_is_cut_and_named() {
     assert_ne!(gone, Gone::Silent);
 }
 
+/// Longer than the timeouts of those who read all the time, though our kernel has not asked for more of it as long.
+const SLOWLY: Duration = Duration::from_secs(4);
+
+fn writes_pieces(visit: &mut Visit<'_>, pieces: usize) -> Then {
+    let piece = vec![b'x'; 1 << 16];
+    let _ = (0..pieces).all(|_| visit.write(&piece));
+    Then::Close
+}
+
+#[test]
+fn a_client_that_takes_its_answer_slowly_but_all_the_time_gets_all_of_it() {
+    let script = Script::new(|visit| {
+        visit.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 200 << 16));
+        writes_pieces(visit, 200)
+    });
+    let door = door_after(script, "body_idle", 500);
+    let mut client = door.knock(get(""));
+    client.wire().sip(SLOWLY).unwrap();
+    assert_eq!(client.reply().body.len(), 200 << 16);
+}
+
+#[test]
+fn an_endpoint_that_takes_an_upload_slowly_but_all_the_time_gets_all_of_it() {
+    let script = Script::new(|visit| {
+        let _ = visit.wire().sip(SLOWLY);
+        visit.read_body();
+        let length = visit.request().body.len().to_string();
+        visit.answer(&length)
+    });
+    let door = door_after(script, "body_idle", 500);
+    let mut client = door.proxy.client();
+    let sending = client.send_aside(post("Content-Length: 13000000\r\n", vec![b'x'; 13_000_000]));
+    assert_eq!(client.reply().text(), "13000000");
+    assert!(sending.join().unwrap());
+}
+
 #[test]
 fn an_endpoint_that_takes_nothing_of_an_upload_is_given_up_and_named() {
     let door = door(Script::new(|_| Then::HangDeaf), "body_idle");
@@ -278,6 +314,38 @@ fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
     client.expect_closed();
     expect_counted(&door.proxy, "tunnel_idle");
 }
+
+#[test]
+fn a_tunnel_whose_client_takes_what_it_was_sent_slowly_but_all_the_time_is_not_idle() {
+    let script = Script::new(|visit| {
+        visit.write(SWITCHED);
+        writes_pieces(visit, 46);
+        visit.wire().finish();
+        Then::Hang
+    });
+    let door = door_after(script, "tunnel_idle", 500);
+    let mut client = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+    assert_eq!(client.reply().status, 101);
+    let _ = client.wire().sip(SLOWLY); // which may be all
+    let (came, gone) = client.rest();
+    assert_eq!((came.len(), gone), (46 << 16, Gone::Finished));
+}
+
+#[test]
+fn a_tunnel_whose_client_takes_nothing_is_idle() {
+    let script = Script::new(|visit| {
+        visit.write(SWITCHED);
+        writes_pieces(visit, usize::MAX)
+    });
+    let door = door(script, "tunnel_idle");
+    let mut client = door.knock(get("Connection: Upgrade\r\nUpgrade: echo\r\n"));
+    assert_eq!(client.reply().status, 101);
+    expect_counted(&door.proxy, "tunnel_idle");
+    door.endpoint.wait_until_left();
+    assert_eq!(client.rest().1, Gone::Reset);
+}
+
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
 
 /// The time that a connection stays ready to serve is a part of it: who was answered first is closed before who came later.
 #[test]

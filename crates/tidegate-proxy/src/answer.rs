@@ -75,7 +75,10 @@ pub(crate) async fn fail(call: &mut Call<'_>, failure: Failure) -> Fate {
     if call.journal.begun && end_call(call, failure) {
         return Fate::Close;
     }
-    if call.journal.begun || failure.status() == CLIENT_GONE {
+    if call.journal.begun {
+        return Fate::of_begun(call, failure);
+    }
+    if failure.status() == CLIENT_GONE {
         return Fate::Abort;
     }
     if call.journal.head_read && grpc::is_call(call) {

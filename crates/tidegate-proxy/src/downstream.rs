@@ -11,6 +11,7 @@ use crate::entrance::{self, Entered, Entrance};
 use crate::failure::{Cause, Failure, Stage};
 use crate::http2::{self, PREFACE};
 use crate::journal::{Journal, RequestId};
+use crate::last_words;
 use crate::listener::{ListenerState, Open};
 use crate::panics::unless_it_panics;
 use crate::passage;
@@ -138,10 +139,11 @@ async fn end(mut connection: Box<Connection>, fate: Option<Fate>) {
     match fate {
         Some(Fate::Close | Fate::KeepAlive) => {}
         Some(Fate::Linger) => Box::pin(linger(&mut connection)).await,
-        Some(Fate::Abort) => connection.stream.abort(),
+        Some(Fate::Abort) => connection.stream.reset_on_close(),
+        Some(Fate::CutShort) => Box::pin(cut_short(&mut connection)).await,
         None => {
             connection.open.worker.metrics.panics.increment();
-            connection.stream.abort();
+            connection.stream.reset_on_close();
         }
     }
 }
@@ -591,6 +593,12 @@ pub(crate) async fn read_more(call: &mut Call<'_>, deadline: Moment) -> Result<b
         }
         Ok(_) | Err(_) => Ok(false),
     }
+}
+
+async fn cut_short(connection: &mut Connection) {
+    let Connection { open, stream, alarm, .. } = connection;
+    stream.reset_on_close();
+    last_words::taken(&open.worker, stream, alarm).await;
 }
 
 /// Ends our side, then reads and forgets what the client still sends, within limits, so that it gets to read our answer.

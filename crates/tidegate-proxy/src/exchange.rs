@@ -157,9 +157,14 @@ async fn await_head(
         }
         slow_body.rest();
         // Also while the client waits for 100 (Continue), which not every endpoint knows: it may send its body all the same.
-        let timeout = if uploading { policy.timeouts.body_idle } else { policy.timeouts.first_byte };
+        let (body_idle, endpoint) = (policy.timeouts.body_idle, [&*up]);
+        let (timeout, sinks) = if uploading {
+            (body_idle, endpoint.as_slice())
+        } else {
+            (policy.timeouts.first_byte, [].as_slice())
+        };
         patience
-            .poll(call, cx, call.workspace.upload.steps, timeout)
+            .poll(call, cx, call.workspace.upload.steps, timeout, sinks)
             .map(|()| Err(late_head(call, uploading)))
     })
     .await;
@@ -476,7 +481,7 @@ async fn relay(
                     lease.goes_on(now());
                 }
                 let steps = workspace.upload.steps.wrapping_add(workspace.download.steps);
-                let late = patience.poll(call, cx, steps, policy.timeouts.body_idle);
+                let late = patience.poll(call, cx, steps, policy.timeouts.body_idle, &[call.down, up]);
                 return late.map(|()| Err(late_body(call)));
             }
         };

@@ -24,6 +24,7 @@ mod hedge; // a second attempt beside a first
 pub mod http2; // frames, and streams that look like connections
 mod https_only; // clients that are to come by HTTPS
 mod journal; // what happened so far in a request
+mod last_words; // what was said before a reset arrives
 mod listener; // accept, within the connection limits
 pub mod load; // what endpoints say of their load
 mod occasion; // endpoints that are not picked the usual way
@@ -33,7 +34,7 @@ mod patience; // how long a request waits for movement, and for a slow body
 mod pump; // one direction of an exchange
 pub mod queue; // waiting for an endpoint with room
 pub mod rate_limit; // how often somebody may ask
-mod record;
+mod record; // a finished request becomes metrics and a log line
 mod request; // ★ the life of one request
 pub mod route; // host, path, method, fields → route
 pub mod sticky; // back to the endpoint that a client was with
@@ -42,11 +43,11 @@ mod tunnel; // after 101
 mod turned_away; // a request when as many as may be are in service
 mod upgrade; // tunnels through endpoints that speak HTTP/2
 pub mod upstream; // pool (checkout, give back), connect (the only place that dials)
-pub mod worker; // one thread: its listeners, pools, view; start, swap, drain // a finished request becomes metrics and a log line
+pub mod worker; // one thread: its listeners, pools, view; start, swap, drain
 
-pub mod metrics;
+pub mod metrics; // handles, resolved per snapshot
 pub mod snapshot; // the immutable view that everything is served by
-mod view; // a snapshot with what belongs to this worker // handles, resolved per snapshot
+mod view; // a snapshot with what belongs to this worker
 
 mod buffer; // fixed room with a pinned front
 mod stream; // one connected byte stream: a socket, or what is encrypted on one

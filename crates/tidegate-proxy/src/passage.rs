@@ -17,7 +17,7 @@ use crate::listener::ListenerState;
 use crate::patience::SlowHead;
 use crate::queue::{self, Picked};
 use crate::record::record;
-use crate::request::{Call, Fate, Flight, board, set_out, settle};
+use crate::request::{Call, Fate, Flight, board, break_off, set_out, settle};
 use crate::snapshot::{Course, Listener, Passage, Policy};
 use crate::sticky::Home;
 use crate::stream::Stream;
@@ -228,7 +228,7 @@ async fn serve(call: &mut Call<'_>, course: &Course) -> Fate {
     let passed = Box::pin(forward(call, course)).await;
     let fate = passed.unwrap_or_else(|failure| {
         call.journal.failure = Some(failure);
-        Fate::Abort // so that what came so far is not taken for the whole
+        Fate::of_begun(call, failure) // what came so far is not the whole
     });
     record(call);
     fate
@@ -296,9 +296,8 @@ async fn tunnelled(call: &mut Call<'_>, flight: Flight<'_>, policy: &Policy) -> 
     call.journal.body_bytes_in = call.workspace.upload.body_bytes;
     call.journal.body_bytes_out = call.workspace.download.body_bytes;
     lease.settle(Ended::Answered { status: CONNECTED, first_byte: elapsed }, call.ended());
-    if ended.is_err() {
-        connection.abort();
+    if let Err(failure) = ended {
+        break_off(call, connection, slot, failure);
     }
-    drop(slot);
     ended
 }

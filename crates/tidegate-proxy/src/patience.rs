@@ -5,6 +5,7 @@
 use crate::failure::Cause;
 use crate::request::Call;
 use crate::snapshot::Policy;
+use crate::stream::Stream;
 use crate::timers::{after, now};
 use crate::worker::Worker;
 use std::task::{Context, Poll};
@@ -12,32 +13,66 @@ use std::time::Duration;
 use tidegate_balance::Moment;
 
 /// A deadline that moves whenever something moved, and never past a last one.
+///
+/// What is written moves in steps, as our own kernel takes it; what that holds of it goes on without any, and may be megabytes for a
+/// peer that reads slowly. It is looked at when the time is over: a peer that takes nothing has up to twice the time.
 pub(crate) struct Patience {
     last_deadline: Moment,
     /// Where the first wait begins, if a moment close enough is at hand: spares a look at the clock.
     start: Option<Moment>,
     steps: Option<u64>,
+    /// What the systems of those who are written to had not taken at the last look.
+    untaken: usize,
 }
 
 impl Patience {
     pub(crate) fn new(last_deadline: Moment, start: Option<Moment>) -> Self {
-        Self { last_deadline, start, steps: None }
+        Self { last_deadline, start, steps: None, untaken: 0 }
     }
 
-    /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement.
+    /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement; `sinks` are those whose
+    /// systems may still take what was written.
     pub(crate) fn poll(
         &mut self,
         call: &Call<'_>,
         cx: &mut Context<'_>,
         steps: u64,
         timeout: Duration,
+        sinks: &[&Stream],
     ) -> Poll<()> {
         if self.steps != Some(steps) {
-            self.steps = Some(steps);
             let start = self.start.take().unwrap_or_else(now);
+            (self.steps, self.untaken) = (Some(steps), 0);
             call.alarm.arm(after(start, timeout).min(self.last_deadline), cx);
         }
-        if call.alarm.fired() { Poll::Ready(()) } else { Poll::Pending }
+        if !call.alarm.fired() {
+            return Poll::Pending;
+        }
+        let now = now();
+        if call.worker.is_stopping() || self.last_deadline <= now || !self.have_taken_some(sinks) {
+            return Poll::Ready(());
+        }
+        call.alarm.arm(after(now, timeout).min(self.last_deadline), cx);
+        Poll::Pending
+    }
+
+    /// Since the last look; the first one after a step cannot tell, and supposes it.
+    fn have_taken_some(&mut self, sinks: &[&Stream]) -> bool {
+        let untaken = untaken(sinks);
+        std::mem::replace(&mut self.untaken, untaken) != untaken
+    }
+
+    /// The time begins now, for those who have not taken this much.
+    pub(crate) fn begin(
+        &mut self,
+        call: &Call<'_>,
+        cx: &mut Context<'_>,
+        steps: u64,
+        timeout: Duration,
+        sinks: &[&Stream],
+    ) {
+        (self.steps, self.untaken) = (Some(steps), untaken(sinks));
+        call.alarm.arm(after(now(), timeout).min(self.last_deadline), cx);
     }
 
     /// Somebody else has set the alarm.
@@ -48,6 +83,10 @@ impl Patience {
     pub(crate) fn waited(&self) -> bool {
         self.steps.is_some()
     }
+}
+
+fn untaken(sinks: &[&Stream]) -> usize {
+    sinks.iter().filter_map(|sink| sink.unacknowledged_bytes()).sum()
 }
 
 /// Waits for what a client says first: a head, or what comes before one. It has until `deadline`; but while every place for a
@@ -181,10 +220,43 @@ impl Arrears {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timers::NEVER;
+    use crate::transport::Transport;
     use proptest::prelude::*;
+    use std::io::Read;
+    use std::task::Waker;
 
     fn at(millis: u64) -> Moment {
         Moment(1_000_000_000 + millis * 1_000_000)
+    }
+
+    #[test]
+    fn who_takes_some_of_what_was_written_is_no_idler() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut far, _) = listener.accept().unwrap();
+            near.writable().await.unwrap();
+            let near = Stream::Plain(Transport::Tcp(near));
+            let mut patience = Patience::new(NEVER, None);
+            assert!(!patience.have_taken_some(&[&near]), "there is nothing to take");
+            let (mut cx, mut written) = (Context::from_waker(Waker::noop()), 0);
+            while let Poll::Ready(sent) = near.poll_write(&mut cx, &[b'x'; 16_384]) {
+                written += sent.unwrap();
+            }
+            assert!(patience.have_taken_some(&[&near]), "nobody knows yet");
+            let rests = |patience: &mut Patience| {
+                (0..1000).any(|_| {
+                    std::thread::sleep(Duration::from_millis(1));
+                    !patience.have_taken_some(&[&near])
+                })
+            };
+            assert!(rests(&mut patience), "it has no more room");
+            far.read_exact(&mut vec![0; written]).unwrap();
+            assert!(patience.have_taken_some(&[&near]));
+            assert!(rests(&mut patience), "it has all");
+        });
     }
 
     #[test]

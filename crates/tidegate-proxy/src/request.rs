@@ -5,14 +5,14 @@ use crate::answer;
 use crate::attempts::{Attempts, attempt_deadline, no_endpoint};
 use crate::client::ClientAddress;
 use crate::exchange::{self, Exchanged, poll_client, while_client_stays};
-use crate::failure::{Cause, Failure, Stage};
+use crate::failure::{Blame, Cause, Failure, Stage};
 use crate::grpc;
 use crate::hedge;
 use crate::http2::Http2Request;
 use crate::https_only;
 use crate::journal::Journal;
 use crate::panics::unless_it_panics;
-use crate::pump::PumpError;
+use crate::pump::{Pump, PumpError, Side};
 use crate::queue::{self, Picked};
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
 use crate::sticky::{Home, Sticky};
@@ -73,9 +73,33 @@ pub(crate) enum Fate {
     /// Reset, so that what the client got is not taken for the whole.
     Abort,
     Close,
+    /// Reset, once it has got what it was sent.
+    CutShort,
     KeepAlive,
     /// Close, after reading what the client still sends for a while.
     Linger,
+}
+
+impl Fate {
+    /// Where this ends an answer, or a connection that is passed on.
+    pub(crate) fn of_begun(call: &Call<'_>, failure: Failure) -> Self {
+        let is_gone = failure.blame() == Blame::Downstream;
+        if is_gone || takes_nothing(&call.workspace.download, failure) { Self::Abort } else { Self::CutShort }
+    }
+}
+
+/// Whether a tunnel has ended because the side that this pump writes to had its time.
+fn takes_nothing(pump: &Pump, failure: Failure) -> bool {
+    failure.stage == Stage::Tunnel && (failure.cause == Cause::TunnelIdle || pump.waits_for == Side::Sink)
+}
+
+/// Ends the connection of a tunnel that was broken off, for the endpoint.
+pub(crate) fn break_off(call: &Call<'_>, connection: Connection, slot: Option<Slot>, failure: Failure) {
+    if takes_nothing(&call.workspace.upload, failure) {
+        connection.abort();
+    } else {
+        connection.cut_short(call.worker, slot);
+    }
 }
 
 /// As [`serve_by_route`], and a mistake in our own code is a failure, too: it has an answer where none has begun, and a line in the log.
@@ -363,11 +387,11 @@ fn land(
     view: &ClusterView,
     ended: Result<Exchanged, Failure>,
 ) -> Result<Fate, Failure> {
-    let Flight { lease, endpoint, connection, slot } = flight;
+    let Flight { lease, endpoint, connection, mut slot } = flight;
     let is_reusable = ended.as_ref().is_ok_and(|exchanged| exchanged.upstream_reusable)
         && connection.carries != Carries::OneRequest;
-    if matches!(ended, Err(Failure { stage: Stage::Tunnel, .. })) {
-        connection.abort();
+    if let Err(failure @ Failure { stage: Stage::Tunnel, .. }) = ended {
+        break_off(call, connection, slot.take(), failure);
     } else if is_reusable
         && !endpoint.pool.give_back(connection, call.ended(), view.cluster.idle_connections_max)
     {
@@ -650,7 +674,7 @@ fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failu
             Err(Failure { cause: Cause::AnswerRefused(_), .. } | Failure { stage: Stage::Tunnel, .. }),
             Some(first_byte),
         ) => Ended::Answered { status, first_byte },
-        (Err(failure), _) if failure.blame() == crate::failure::Blame::Upstream => Ended::Failed,
+        (Err(failure), _) if failure.blame() == Blame::Upstream => Ended::Failed,
         (_, Some(first_byte)) => Ended::Answered { status, first_byte },
         _ => Ended::Abandoned,
     }

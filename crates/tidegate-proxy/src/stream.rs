@@ -194,13 +194,22 @@ impl Stream {
         each!(self, inner => inner.poll_shutdown(cx))
     }
 
-    /// Closes so that the peer sees a reset instead of an orderly end: what it got so far is not the whole.
-    pub(crate) fn abort(self) {
+    /// What the peer's system has not taken yet of what was written. `None`: there is no telling, or nobody to take it.
+    pub(crate) fn unacknowledged_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Plain(transport) => transport.unacknowledged_bytes(),
+            Self::Tls(tls) => tls.transport().unacknowledged_bytes(),
+            Self::Http2(_) | Self::Http2Request(_) => None, // what ends them goes behind that
+        }
+    }
+
+    /// When this is dropped, the peer sees a reset instead of an orderly end: what it got so far is not the whole.
+    pub(crate) fn reset_on_close(&mut self) {
         match self {
             Self::Plain(transport) => transport.reset_on_close(),
-            Self::Tls(tls) => tls.abort(),
+            Self::Tls(tls) => tls.reset_on_close(),
             Self::Http2(stream) => stream.abort(),
-            Self::Http2Request(_) => {} // is taken back when it is dropped
+            Self::Http2Request(_) => {} // is taken back
         }
     }
 }

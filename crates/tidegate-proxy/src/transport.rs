@@ -144,6 +144,14 @@ impl Transport {
         each!(self, inner => Pin::new(&mut *inner).poll_shutdown(cx))
     }
 
+    /// What the peer's system has not taken yet. `None`: there is no telling, or nobody to take it.
+    pub(crate) fn unacknowledged_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Tcp(tcp) => tidegate_sys::unacknowledged_bytes(tcp).ok(),
+            Self::Unix(_) => None, // what is written is there
+        }
+    }
+
     /// Sees to it that the peer sees a reset instead of an orderly end when this is dropped.
     pub(crate) fn reset_on_close(&self) {
         if let Self::Tcp(tcp) = self {

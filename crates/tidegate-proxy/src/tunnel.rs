@@ -3,6 +3,7 @@
 
 use crate::exchange::Exchanged;
 use crate::failure::{Cause, Failure, Stage};
+use crate::last_words;
 use crate::patience::Patience;
 use crate::pump::{PumpError, TURN_BYTES};
 use crate::request::{Call, Fate};
@@ -20,10 +21,9 @@ use tidegate_http::field::elements;
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::{BodyLength, FieldKind, FieldSet, field};
 
-/// How long an endpoint may take none of what a client has said last that has left, and the other way round: people's clients pause.
+/// How long an endpoint may take none of what a client has said last that has left. The request keeps its places until then.
 const LAST_WORDS_UP: Duration = Duration::from_secs(2);
-const LAST_WORDS_DOWN: Duration = Duration::from_secs(30);
-/// How long it is heard out behind that, so that they arrive. The request keeps its places until then: a few round trips are enough.
+/// How long an endpoint is heard out behind what a client has said last, so that it arrives. A few round trips are enough.
 const HEARD_OUT: Duration = Duration::from_millis(500);
 
 /// Passes the 101 on and becomes the tunnel that it opens.
@@ -68,17 +68,17 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         if ways.are_done() {
             return Poll::Ready(ways.broken.filter(|_| !is_closing(call)).map_or(Ok(()), Err));
         }
-        if left.is_none() {
-            left = ways.who_has_left(call, cx);
-            if left.is_some() {
-                patience.restart();
-            }
-        }
         // What is thrown away is no step: nobody keeps a tunnel up with that.
         let steps = call.workspace.upload.steps.wrapping_add(call.workspace.download.steps);
-        let idle = policy.timeouts.tunnel_idle;
+        let (idle, sinks) = (policy.timeouts.tunnel_idle, [&*up, &*call.down]);
+        if left.is_none() {
+            left = ways.who_has_left(call, cx);
+            if let Some(side) = left {
+                patience.begin(call, cx, steps, idle.min(side.last_words()), &sinks);
+            }
+        }
         let timeout = left.map_or(idle, |side| idle.min(side.last_words()));
-        let late = patience.poll(call, cx, steps, timeout);
+        let late = patience.poll(call, cx, steps, timeout, &sinks);
         late.map(|()| {
             Err(match left {
                 _ if call.worker.is_stopping() => Failure::new(Stage::Tunnel, Cause::DrainDeadline),
@@ -104,7 +104,7 @@ impl Side {
     fn last_words(self) -> Duration {
         match self {
             Self::Client => LAST_WORDS_UP,
-            Self::Endpoint => LAST_WORDS_DOWN,
+            Self::Endpoint => last_words::PATIENCE,
         }
     }
 

@@ -137,6 +137,8 @@ pub(crate) struct Worker {
     /// Those that are waited for without a place for their requests.
     pub(crate) unclear: Cell<usize>,
     pub(crate) http2_connections: Cell<usize>,
+    /// Held by each connection to an endpoint that ends behind what it takes last.
+    pub(crate) last_words: Rc<()>,
     /// Those of them whose clients may send much before it is taken.
     pub(crate) wide_windows: Cell<usize>,
     connection_ended: Notify,
@@ -178,6 +180,7 @@ impl Worker {
             warm: Cell::new(0),
             unclear: Cell::new(0),
             http2_connections: Cell::new(0),
+            last_words: Rc::default(),
             wide_windows: Cell::new(0),
             connection_ended: Notify::new(),
             stage: Cell::new(Life::Serving),

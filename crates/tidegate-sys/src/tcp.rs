@@ -1,6 +1,8 @@
 //! Options of connected TCP sockets, set on a borrowed descriptor. Knows nothing of what is sent.
 
+use rustix::ioctl::{Getter, Opcode, ioctl};
 use socket2::{SockRef, TcpKeepalive};
+use std::ffi::c_int;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -66,6 +68,17 @@ pub fn set_presence(socket: &impl AsFd, presence: &Presence) -> io::Result<()> {
 /// honest way to cut a body that ends with the connection.
 pub fn reset_on_close(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
+}
+
+/// What has been written and the peer's system has not said to have: a reset would take it back (`SIOCOUTQ`, tcp(7)). An error where the
+/// connection does not stand any more.
+pub fn unacknowledged_bytes(socket: &impl AsFd) -> io::Result<usize> {
+    const SIOCOUTQ: Opcode = 0x5411;
+    SockRef::from(socket).peer_addr()?;
+    #[allow(unsafe_code, reason = "rustix has no safe function for this request")]
+    // SAFETY: SIOCOUTQ is a request of every Linux, and writes one int (tcp(7)); of other descriptors than sockets it is TIOCOUTQ, which does, too.
+    let bytes = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new())? };
+    Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
 /// Says "nothing more comes" and keeps reading: the first step of a lingering close (RFC 9112 section 9.6).
@@ -153,6 +166,31 @@ mod tests {
         reset_on_close(&near).unwrap();
         drop(near);
         assert_eq!(far.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn what_the_peers_system_has_not_taken_is_known_until_the_peer_is_gone() {
+        let (mut near, mut far) = pair();
+        assert_eq!(unacknowledged_bytes(&near).unwrap(), 0);
+        near.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while let Ok(length) = near.write(&[b'x'; 16_384]) {
+            written += length;
+        }
+        let left = unacknowledged_bytes(&near).unwrap();
+        assert!(0 < left && left < written, "{left} of {written}");
+        far.read_exact(&mut vec![0; written]).unwrap();
+        let is_all_acknowledged = || {
+            unacknowledged_bytes(&near).unwrap() == 0 || {
+                std::thread::sleep(Duration::from_millis(1));
+                false
+            }
+        };
+        assert!((0..10_000).any(|_| is_all_acknowledged()), "whoever has read all has it");
+        reset_on_close(&far).unwrap();
+        drop(far);
+        let told = unacknowledged_bytes(&near);
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::NotConnected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::patience::PATIENCE;
+use crate::patience::{PATIENCE, eventually};
 
 /// Why no more bytes came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +194,35 @@ impl Wire {
             Socket::Tcp(stream) => stream.shutdown(how),
             Socket::Unix(stream) => stream.shutdown(how),
         };
+    }
+
+    /// Waits until the other side's system has all that was written: a reset would take back what it has not.
+    pub fn wait_until_taken(&self) {
+        eventually("the other side's system has taken it", || self.untaken_bytes() == 0);
+    }
+
+    fn untaken_bytes(&self) -> u64 {
+        let Socket::Tcp(stream) = &self.socket else { return 0 };
+        let (Ok(here), Ok(there)) = (stream.local_addr(), stream.peer_addr()) else { return 0 };
+        // proc_net_tcp(5), of IPv4: number, both ends, state, bytes to be sent:received
+        let ends = [here, there].map(|end| format!(":{:04X}", end.port()));
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux tells of its sockets");
+        let queue = table.lines().find_map(|line| {
+            let words: Vec<_> = line.split_whitespace().take(5).collect();
+            let is_it = words.len() == 5 && words[1].ends_with(&ends[0]) && words[2].ends_with(&ends[1]);
+            is_it.then(|| words[4].split(':').next().map(|hex| u64::from_str_radix(hex, 16)))
+        });
+        queue.flatten().map_or(0, |bytes| bytes.expect("a number in hexadecimal"))
+    }
+
+    /// Reads a little at a time, about 800 kB a second, for so long.
+    pub fn sip(&mut self, time: Duration) -> Result<(), Gone> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.fill()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// Breaks the connection: RST instead of FIN once the last handle is dropped.

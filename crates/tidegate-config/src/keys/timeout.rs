@@ -8,9 +8,10 @@ const ATTEMPT_DOC: &str = "From the pick of an endpoint, or the last byte that t
     (`retry.on = [\"timeout\"]`), or the answer is 504.";
 pub(super) const CONNECT_DOC: &str = "A connection to one endpoint.";
 const FIRST_BYTE_DOC: &str = "From the whole request sent to the first byte of the answer.";
-const BODY_IDLE_DOC: &str = "No byte of a body moved, in either direction.";
+const BODY_IDLE_DOC: &str = "No byte of a body moved, in either direction. Whoever takes nothing of what was sent may have twice as long.";
 const TOTAL_DOC: &str = "From the request's head to the answer's last byte, all attempts together.";
-const TUNNEL_IDLE_DOC: &str = "No byte moved on an upgraded connection.";
+const TUNNEL_IDLE_DOC: &str =
+    "No byte moved on an upgraded connection. Whoever takes nothing of what was sent may have twice as long.";
 
 pub(crate) static TIMEOUT: Table = Table {
     name: "timeout",

@@ -158,7 +158,7 @@ async fn serve_stream(shared: &Rc<Shared>, new: NewStream, alarm: &Alarm) {
     record(&mut call);
     match stream {
         Stream::Http2(stream) if fate == Fate::Abort && is_one_too_many => stream.refuse(),
-        stream if fate == Fate::Abort => stream.abort(),
+        mut stream if matches!(fate, Fate::Abort | Fate::CutShort) => stream.reset_on_close(),
         _ => {}
     }
 }

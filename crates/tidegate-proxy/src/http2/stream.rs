@@ -110,7 +110,7 @@ impl Http2Stream {
     }
 
     /// So that what the client got so far is not taken for the whole.
-    pub(crate) fn abort(self) {
+    pub(crate) fn abort(&self) {
         self.shared.link.connection.borrow_mut().abort(self.slot);
     }
 

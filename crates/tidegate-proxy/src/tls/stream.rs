@@ -315,7 +315,7 @@ impl TlsStream {
         self.transport.poll_shutdown(cx)
     }
 
-    pub(crate) fn abort(mut self) {
+    pub(crate) fn reset_on_close(&mut self) {
         self.state.get_mut().broken = true; // so that nothing looks like an orderly end
         self.transport.reset_on_close();
     }

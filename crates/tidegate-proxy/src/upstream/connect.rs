@@ -1,12 +1,14 @@
 //! The only place that dials. Chooses among the addresses of one endpoint, never among endpoints.
 
-use super::{Address, Carries, Upstream};
+use super::{Address, Carries, Slot, Upstream};
 use crate::failure::Cause;
 use crate::http2::Http2Request;
+use crate::last_words;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after};
 use crate::tls::{OriginateError, Originator, Scratch, originate};
 use crate::transport::Transport;
+use crate::worker::Worker;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -34,8 +36,14 @@ impl Connection {
     }
 
     /// So that the endpoint does not take what it got so far for the whole.
-    pub(crate) fn abort(self) {
-        self.stream.abort();
+    pub(crate) fn abort(mut self) {
+        self.stream.reset_on_close();
+    }
+
+    /// The same behind what it was sent. `slot`: kept as long.
+    pub(crate) fn cut_short(mut self, worker: &Rc<Worker>, slot: Option<Slot>) {
+        self.stream.reset_on_close();
+        last_words::taken_aside(worker, self.stream, (self.counted, slot));
     }
 
     /// The stream, and what counts it for as long as it lives.
