@@ -181,6 +181,23 @@ fn an_authority_that_is_asked_too_often_is_not_asked_before_it_says() {
     assert_eq!(oracle.request_count(), 1, "the others have waited");
 }
 
+#[test]
+fn of_what_an_authority_says_a_paragraph_is_told_on_one_line() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+    pebble.start();
+    let kind = "urn:ietf:params:acme:error:rejectedIdentifier";
+    let body = json!({ "type": kind, "detail": "\u{1}\u{202e}\u{2028}".repeat(30_000) }).to_string();
+    let refusal = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let oracle = Endpoint::start(Script::writes(refusal, Then::KeepAlive));
+    let (front, app) = (before(&pebble, &["/order-plz"], &oracle), Endpoint::answering("hello"));
+    let proxy = site(&["app.test"], &app, [plain.address(), tls.address()], folder.path(), &front, &pebble);
+    let line = proxy.output().wait_for_stderr(&["no new certificate for app.test", "…"]);
+    assert!(line.len() < 8 * 1024 && line.contains(r"\u{1}\u{202e}\u{2028}"), "{} bytes", line.len());
+    let told = status(&proxy)["problem"].as_str().unwrap().len();
+    assert!(told < 2 * 1024, "{told} bytes");
+}
+
 /// RFC 8555 §6.7.
 fn problem(kind: &str) -> String {
     let problem = json!({ "type": format!("urn:ietf:params:acme:error:{kind}"), "detail": kind }).to_string();

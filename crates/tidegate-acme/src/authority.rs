@@ -9,6 +9,7 @@ use crate::folder::{Folder, Room};
 use crate::origin::Origin;
 use crate::reading::{CERTIFICATE_MAX, read_file};
 use crate::schedule::ASKED_MAX;
+use crate::words::cut;
 use crate::worth;
 use instant_acme::{
     Account, AuthorizationHandle, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error,
@@ -230,7 +231,7 @@ impl Authority {
         match account.renewal_info(&certificate).await {
             Ok((RenewalInfo { suggested_window: window, explanation_url: why }, ask_again)) => {
                 let [start, end] = [window.start, window.end].map(OffsetDateTime::unix_timestamp);
-                Ok(Some(Suggestion { start, end, ask_again, why }))
+                Ok(Some(Suggestion { start, end, ask_again, why: why.map(cut) }))
             }
             Err(Error::Unsupported(_)) => Ok(None),
             Err(error) => Err(self.said(error)),
@@ -356,7 +357,7 @@ impl Authority {
         })?;
         let pem = format!("{chain}\n{key}");
         let looked = worth::look(&chain, &pem, host, (self.clock)());
-        looked.map(|_| pem).map_err(|unfit| AcmeError::Unusable(unfit.to_string()))
+        looked.map(|_| pem).map_err(|unfit| AcmeError::Unusable(cut(unfit.to_string())))
     }
 
     /// Shows what the authority wants to see, until it has seen it. Records that it put into the DNS are in `records`.
@@ -446,10 +447,10 @@ impl Authority {
     fn said(&self, error: Error) -> AcmeError {
         if let Error::Api(problem) = error {
             if problem.r#type.as_deref() == Some(BAD_NONCE) {
-                return AcmeError::Forgetful(problem.to_string());
+                return AcmeError::Forgetful(cut(problem.to_string()));
             }
             let retry_after = self.later.take().and_then(|said| retry_after(&said, (self.clock)()));
-            return AcmeError::Refused { why: problem.to_string(), retry_after };
+            return AcmeError::Refused { why: cut(problem.to_string()), retry_after };
         }
         let mut text = error.to_string();
         let mut cause = std::error::Error::source(&error);
@@ -460,7 +461,7 @@ impl Authority {
             text = format!("{text}: {deeper}");
             cause = deeper.source();
         }
-        AcmeError::Unreachable(text)
+        AcmeError::Unreachable(cut(text))
     }
 }
 
@@ -484,7 +485,7 @@ fn retries() -> RetryPolicy {
 }
 
 fn refused(why: String) -> AcmeError {
-    AcmeError::Refused { why, retry_after: None }
+    AcmeError::Refused { why: cut(why), retry_after: None }
 }
 
 /// Seconds, or a date (RFC 9110 §10.2.3).
@@ -513,6 +514,7 @@ async fn what_was_wrong(order: &mut Order) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use instant_acme::Problem;
 
     #[test]
     fn what_could_not_be_written_is_at_hand_until_it_is_or_has_become_too_old() {
@@ -529,6 +531,22 @@ mod tests {
             assert_eq!(authority.given_before(authority.origin("other.test")), None);
             assert_eq!(authority.given_before(origin), expected);
         }
+    }
+
+    #[test]
+    fn of_what_an_authority_says_a_paragraph_is_kept() {
+        let terms = Terms { directory: "https://ca.test/dir".to_owned(), root: None, email: None };
+        let authority = Authority::new(terms, Folder::new(Path::new("/nowhere")), || 0);
+        for kind in [RATE_LIMITED, BAD_NONCE, "urn:ietf:params:acme:error:serverInternal"] {
+            let detail = Some("\u{1}".repeat(100 * 1024));
+            let problem =
+                Problem { r#type: Some(kind.to_owned()), detail, status: None, subproblems: Vec::new() };
+            let said = authority.said_to_all(Error::Api(problem), Duration::MAX).to_string();
+            assert!(said.len() < 1200 && said.ends_with('…'), "{kind}: {}", said.len());
+        }
+        let said = authority.said(Error::Other("x".repeat(100 * 1024).into())).to_string();
+        assert!(said.len() < 1200 && said.ends_with('…'), "{}", said.len());
+        assert!(refused("é".repeat(100 * 1024)).to_string().len() < 1200);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod internal; // an authority of our own
 mod origin; // who gave the certificates in it
 mod reading; // files that people name
 mod schedule; // when to ask for the next one, and when to ask again
+mod words; // of others, and how many of them
 mod worth; // what an authority gave, before it is kept
 
 pub use authority::{AcmeError, Authority, Clock, Suggestion, Terms};

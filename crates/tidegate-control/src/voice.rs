@@ -52,13 +52,19 @@ impl Voice {
 /// Authorities, endpoints and files have words of theirs in it: none of them begins a line of its own, or moves a cursor.
 fn on_one_line(line: &str) -> String {
     line.chars().fold(String::with_capacity(line.len()), |mut said, letter| {
-        if letter.is_control() {
+        if letter.is_control() || is_unseen(letter) {
             said.extend(letter.escape_default());
         } else {
             said.push(letter);
         }
         said
     })
+}
+
+/// What ends a line, or turns what stands around it, without being a control character (Unicode: Zl, Zp and
+/// `Bidi_Control`).
+fn is_unseen(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Debug for Voice {
@@ -75,5 +81,7 @@ mod tests {
     fn nobody_else_begins_a_line() {
         let said = on_one_line("it says \"no\r\nerror: fake \u{1b}[31m\" für 日本");
         assert_eq!(said, "it says \"no\\r\\nerror: fake \\u{1b}[31m\" für 日本");
+        let said = on_one_line("a\u{202e}b\u{2028}c\u{2066}d\u{200f}e");
+        assert_eq!(said, "a\\u{202e}b\\u{2028}c\\u{2066}d\\u{200f}e");
     }
 }
