@@ -198,6 +198,20 @@ fn of_what_an_authority_says_a_paragraph_is_told_on_one_line() {
     assert!(told < 2 * 1024, "{told} bytes");
 }
 
+#[test]
+fn a_page_in_the_place_of_a_directory_is_told_of_once_as_what_it_is() {
+    let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+    let pebble = Pebble::looking_at(plain.number(), tls.number());
+    let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
+    let oracle = Endpoint::start(Script::writes(page, Then::KeepAlive));
+    let (front, app) = (before(&pebble, &["/dir"], &oracle), Endpoint::answering("hello"));
+    let proxy = site(&["app.test"], &app, [plain.address(), tls.address()], folder.path(), &front, &pebble);
+    let words = "/dir gave no ACME directory: it answered text/html with status 200";
+    proxy.output().wait_for_stderr(&["no new certificate for app.test", words]);
+    let problem = status(&proxy)["problem"].as_str().unwrap().to_owned();
+    assert!(problem.ends_with(words) && problem.matches("text/html").count() == 1, "{problem}");
+}
+
 /// RFC 8555 §6.7.
 fn problem(kind: &str) -> String {
     let problem = json!({ "type": format!("urn:ietf:params:acme:error:{kind}"), "detail": kind }).to_string();

@@ -303,7 +303,8 @@ impl Authority {
     }
 
     fn caller(&self) -> Result<Caller, AcmeError> {
-        let caller = Caller::new(self.terms.root.as_deref(), Arc::clone(&self.later));
+        let Terms { directory, root, .. } = &self.terms;
+        let caller = Caller::new(directory, root.as_deref(), Arc::clone(&self.later));
         caller.map_err(|error| self.said(error))
     }
 
@@ -458,7 +459,10 @@ impl Authority {
             if let Some(words) = distrust::words(deeper) {
                 return AcmeError::Unreachable(words.to_owned());
             }
-            text = format!("{text}: {deeper}");
+            let words = deeper.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}"); // some say themselves what was behind it
+            }
             cause = deeper.source();
         }
         AcmeError::Unreachable(cut(text))
@@ -544,6 +548,9 @@ mod tests {
             let said = authority.said_to_all(Error::Api(problem), Duration::MAX).to_string();
             assert!(said.len() < 1200 && said.ends_with('…'), "{kind}: {}", said.len());
         }
+        let twice =
+            authority.said(Error::from(serde_json::from_str::<u8>("<html>").unwrap_err())).to_string();
+        assert_eq!(twice.matches("line 1 column 1").count(), 1, "{twice}");
         let said = authority.said(Error::Other("x".repeat(100 * 1024).into())).to_string();
         assert!(said.len() < 1200 && said.ends_with('…'), "{}", said.len());
         assert!(refused("é".repeat(100 * 1024)).to_string().len() < 1200);

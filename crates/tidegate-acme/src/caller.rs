@@ -2,8 +2,9 @@
 
 use crate::reading::{BUNDLE_MAX, read_file};
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{Method, Request, StatusCode};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::response::Parts;
+use http::{Method, Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -57,9 +58,36 @@ fn roots(path: &Path) -> Result<RootCertStore, RootError> {
     Ok(roots)
 }
 
+/// What is no directory (RFC 8555 §7.1.1), such as somebody's page.
+#[derive(Debug, thiserror::Error)]
+#[error("{directory} gave no ACME directory: it answered {what} with status {status}", status = status.as_u16())]
+struct NoDirectory {
+    directory: Uri,
+    /// As it calls it itself.
+    what: String,
+    status: StatusCode,
+}
+
+impl NoDirectory {
+    fn look(directory: Uri, answer: &Parts, body: &[u8]) -> Result<(), Self> {
+        let read = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        if ["newNonce", "newAccount", "newOrder"]
+            .iter()
+            .all(|name| read.get(name).is_some_and(serde_json::Value::is_string))
+        {
+            return Ok(());
+        }
+        let named = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let what = named.unwrap_or("what it has no name for").to_owned();
+        Err(Self { directory, what, status: answer.status })
+    }
+}
+
 /// Makes requests.
 #[derive(Clone)]
 pub(crate) struct Caller {
+    /// Where everything begins.
+    directory: Option<Uri>,
     client: Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>,
     later: Arc<Later>,
 }
@@ -87,7 +115,7 @@ fn is_refusal(status: StatusCode) -> bool {
 
 impl Caller {
     /// Believes whoever leads to the roots in a file, or whom the system believes.
-    pub(crate) fn new(root: Option<&Path>, later: Arc<Later>) -> Result<Self, Error> {
+    pub(crate) fn new(directory: &str, root: Option<&Path>, later: Arc<Later>) -> Result<Self, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let connector = HttpsConnectorBuilder::new();
         let connector = match root {
@@ -103,7 +131,8 @@ impl Caller {
                 .map_err(|error| Error::Other(Box::new(error)))?,
         };
         let connector = connector.https_only().enable_http1().enable_http2().build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), later })
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { directory: directory.parse().ok(), client, later })
     }
 }
 
@@ -113,12 +142,17 @@ impl HttpClient for Caller {
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         let is_get = request.method() == Method::GET;
+        let directory = self.directory.clone().filter(|directory| is_get && directory == request.uri());
         let answer = HttpClient::request(&self.client, request);
         let later = Arc::clone(&self.later);
         let whole = async move {
             let mut response = answer.await?;
             let body = response.body.into_bytes().await.map_err(Error::Other)?;
             later.note(&response);
+            if let Some(directory) = directory {
+                NoDirectory::look(directory, &response.parts, &body)
+                    .map_err(|error| Error::Other(Box::new(error)))?;
+            }
             if is_get {
                 let often = || http::HeaderValue::from_static(NOW_AND_THEN);
                 response.parts.headers.entry(RETRY_AFTER).or_insert_with(often);
@@ -135,6 +169,27 @@ impl HttpClient for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_directory_is_told_of_as_what_it_calls_itself() {
+        let directory = r#"{ "newNonce": "https://ca.test/n", "newAccount": "https://ca.test/a", "newOrder": "https://ca.test/o" }"#;
+        for (kind, status, body, said) in [
+            (Some("application/json"), 200, directory, None),
+            (None, 200, directory, None),
+            (Some("text/html"), 200, "<html>", Some("it answered text/html with status 200")),
+            (Some("application/json"), 200, "{}", Some("it answered application/json with status 200")),
+            (None, 503, "", Some("it answered what it has no name for with status 503")),
+        ] {
+            let mut answer = http::Response::builder().status(status);
+            if let Some(kind) = kind {
+                answer = answer.header(CONTENT_TYPE, kind);
+            }
+            let (parts, ()) = answer.body(()).unwrap().into_parts();
+            let looked = NoDirectory::look(Uri::from_static("https://ca.test/dir"), &parts, body.as_bytes());
+            let words = said.map(|said| format!("https://ca.test/dir gave no ACME directory: {said}"));
+            assert_eq!(looked.err().map(|error| error.to_string()), words);
+        }
+    }
 
     #[test]
     fn what_nothing_can_lead_to_is_told_of() {
