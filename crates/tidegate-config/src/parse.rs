@@ -42,7 +42,7 @@ impl Config {
     /// Checks what the command line says; errors underline the flag.
     pub fn from_flags(flags: &[Flag<'_>]) -> Result<(Self, Vec<Warning>), Report> {
         let (text, document) = flags::document(flags);
-        let source = Arc::new(Source { name: "command line".into(), text });
+        let source = Arc::new(Source::new("command line", text));
         finish(&source, Vec::new(), |walk| {
             let config = read_and_check(walk, Some(&document));
             for flag in flags {
@@ -59,7 +59,7 @@ fn parse(
     env: &dyn Fn(&str) -> Option<String>,
     look: Look<'_>,
 ) -> Result<(Config, Vec<Warning>), Report> {
-    let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+    let source = Arc::new(Source::new(name, text.to_owned()));
     let mut problems = Vec::new();
     let document = read_toml(text, env, &mut problems);
     finish(&source, problems, |walk| {
@@ -93,7 +93,7 @@ fn finish(
 
 fn not_utf8(name: &str, bytes: &[u8], valid: usize) -> Report {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let source = Arc::new(Source { name: name.to_owned(), text });
+    let source = Arc::new(Source::new(name, text));
     let problem = Problem::error(valid..valid, "this is not UTF-8")
         .label(format!("the byte {:#04x}", bytes.get(valid).copied().unwrap_or_default()))
         .help("save the file as UTF-8");

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
 
 /// Bytes of the source.
 pub(crate) type Span = Range<usize>;
@@ -33,11 +33,55 @@ pub enum Severity {
     Warning,
 }
 
+/// Places that are further apart are shown one after the other, not as one piece of text.
+const LINES_APART_MAX: usize = 1000;
+
 /// The text that the problems are in.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) name: String,
-    pub(crate) text: String,
+    name: String,
+    text: String,
+    /// Where lines begin: thousands of problems are not each looked for from the top.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(crate) fn new(name: &str, text: String) -> Self {
+        let begins = |(newline, _): (usize, &str)| newline + 1;
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(begins)).collect();
+        Self { name: name.to_owned(), text, lines }
+    }
+
+    /// Which line that is, from 0.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|begin| *begin <= at).saturating_sub(1)
+    }
+
+    fn begin(&self, line: usize) -> usize {
+        self.lines.get(line).copied().unwrap_or(self.text.len())
+    }
+
+    fn are_near(&self, one: &Span, other: &Span) -> bool {
+        let (first, last) = (self.line(one.start.min(other.start)), self.line(one.end.max(other.end)));
+        last - first <= LINES_APART_MAX
+    }
+
+    /// The lines of these places, with the one behind, where the last place may end; and which line is the first.
+    fn excerpt<'s>(&self, spans: impl Iterator<Item = &'s Span>) -> (Span, usize) {
+        let around = spans.cloned().reduce(|one, other| one.start.min(other.start)..one.end.max(other.end));
+        let around = around.unwrap_or_default();
+        let (first, last) = (self.line(around.start), self.line(around.end));
+        (self.begin(first)..self.begin(last + 2), first)
+    }
+
+    fn snippet<'s>(&'s self, places: &[(AnnotationKind, Span, &'s str)]) -> Snippet<'s, Annotation<'s>> {
+        let (excerpt, first) = self.excerpt(places.iter().map(|(_, span, _)| span));
+        let shown = places.iter().map(|(kind, span, label)| {
+            kind.span(span.start - excerpt.start..span.end - excerpt.start).label(*label)
+        });
+        let text = self.text.get(excerpt.clone()).unwrap_or_default();
+        Snippet::source(text).line_start(first + 1).path(&self.name).annotations(shown)
+    }
 }
 
 /// One thing that is wrong, before it is bound to its source.
@@ -144,35 +188,33 @@ impl Diagnostic {
     /// Line and column, both from 1; the column counts characters.
     pub fn position(&self) -> (usize, usize) {
         let start = clamp(&self.source.text, self.problem.span.clone()).start;
-        let before = self.source.text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        (before.matches('\n').count() + 1, column)
+        let line = self.source.line(start);
+        let before = self.source.text.get(self.source.begin(line)..start).unwrap_or_default();
+        (line + 1, before.chars().count() + 1)
     }
 
     /// As a person reads it, without a final newline.
     pub fn render(&self, style: Style) -> String {
-        let text = &self.source.text;
-        let problem = &self.problem;
-        let primary = AnnotationKind::Primary.span(clamp(text, problem.span.clone())).label(&problem.label);
-        let contexts = problem
-            .contexts
-            .iter()
-            .map(|(span, label)| AnnotationKind::Context.span(clamp(text, span.clone())).label(label));
-        let snippet = Snippet::source(text).path(&self.source.name).annotation(primary).annotations(contexts);
+        let (source, problem) = (&self.source, &self.problem);
+        let place = |kind, span: &Span, label| (kind, clamp(&source.text, span.clone()), label);
+        let primary = place(AnnotationKind::Primary, &problem.span, problem.label.as_str());
+        let contexts =
+            problem.contexts.iter().map(|(span, label)| place(AnnotationKind::Context, span, label));
+        let (near, far): (Vec<_>, Vec<_>) =
+            contexts.partition(|context| source.are_near(&primary.1, &context.1));
         let level = match problem.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = level.primary_title(&problem.title).element(snippet);
+        let together: Vec<_> = std::iter::once(primary).chain(near).collect();
+        let mut group = level.primary_title(&problem.title).element(source.snippet(&together));
+        for context in &far {
+            group = group.element(source.snippet(std::slice::from_ref(context)));
+        }
         if let Some(help) = &problem.help {
             group = group.element(Level::HELP.message(help));
         }
-        let renderer = match style {
-            Style::Coloured => Renderer::styled(),
-            Style::Plain => Renderer::plain(),
-        };
-        renderer.render(&[group])
+        renderer(style).render(&[group])
     }
 
     fn to_json(&self) -> serde_json::Value {
@@ -186,6 +228,13 @@ impl Diagnostic {
             "label": self.label(),
             "help": self.help(),
         })
+    }
+}
+
+fn renderer(style: Style) -> Renderer {
+    match style {
+        Style::Coloured => Renderer::styled(),
+        Style::Plain => Renderer::plain(),
     }
 }
 
@@ -279,3 +328,47 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diagnostic(text: &str, span: Span, context: Span) -> Diagnostic {
+        let problem = Problem::error(span, "wrong").label("here").context(context, "there").help("mend it");
+        Diagnostic::new(&Arc::new(Source::new("test.toml", text.to_owned())), problem)
+    }
+
+    #[test]
+    fn what_is_shown_does_not_depend_on_what_stands_around_it() {
+        let text = "one\ntwö\r\n\n[four]\nfive = 5\nsix\n\neight";
+        for start in 0..=text.len() {
+            for end in start..=text.len() {
+                let found = diagnostic(text, start..end, 5..7);
+                let place = |kind: AnnotationKind, span, label| kind.span(clamp(text, span)).label(label);
+                let annotations = [
+                    place(AnnotationKind::Primary, start..end, "here"),
+                    place(AnnotationKind::Context, 5..7, "there"),
+                ];
+                let whole = Snippet::source(text).path("test.toml").annotations(annotations);
+                let group = Level::ERROR.primary_title("wrong").element(whole);
+                let expected =
+                    renderer(Style::Plain).render(&[group.element(Level::HELP.message("mend it"))]);
+                assert_eq!(found.render(Style::Plain), expected, "{start}..{end}");
+                let before = &text[..clamp(text, start..end).start];
+                assert_eq!(found.position().0, before.matches('\n').count() + 1, "{start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_problem_takes_its_own_lines_of_a_long_text_and_no_others() {
+        let text = "line\n".repeat(100_000);
+        let source = Source::new("test.toml", text.clone());
+        assert_eq!(source.excerpt(std::iter::once(&(250_001..250_003))), (250_000..250_010, 50_000));
+        let shown = diagnostic(&text, 250_001..250_003, 0..4).to_string();
+        for words in ["test.toml:50001:2", "here", "test.toml:1:1", "there", "mend it"] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        assert!(shown.lines().count() < 15, "{shown}");
+    }
+}
