@@ -448,3 +448,28 @@ fn an_authority_is_not_asked_while_the_disk_has_no_room_for_what_it_gives() {
         assert_eq!(kept, ["app.test.from", "app.test.pem"], "no room is left taken");
     });
 }
+
+/// Its folder takes it after all when the authority is gone, so that another order would be in vain.
+#[test]
+fn what_could_not_be_written_is_written_later_whatever_a_reload_changes_of_the_terms() {
+    let mut site = Site::new();
+    site.pebble.start();
+    std::fs::create_dir_all(site.certificate()).unwrap(); // a folder, which no file takes the place of
+    let proxy = site.proxy("");
+    let is_told = || status(&proxy)["problem"].as_str().is_some_and(|said| said.contains("cannot be kept"));
+    eventually("there was no place for it", is_told);
+    let (root, elsewhere) = (site.pebble.authority().cert(), site.folder.path().join("root.pem"));
+    std::fs::copy(&root, &elsewhere).unwrap();
+    let changed = site.config(", email = 'ops@app.test'");
+    let changed = changed.replace(&root.display().to_string(), &elsewhere.display().to_string());
+    let certificate = site.certificate();
+    drop(site.pebble);
+    proxy.reload(&changed);
+    eventually("it is read", || proxy.admin("/status").text().contains("\"generation\":2"));
+    eventually("there is still no place for it", is_told);
+    std::fs::remove_dir(&certificate).unwrap();
+    proxy.reload(&changed.replace("/acme'", "/acme/../acme'"));
+    eventually("it is shown", || acme(&proxy)["state"] == "fresh");
+    assert!(certificate.is_file());
+    assert!(!proxy.output().all().contains("cannot be reached"), "{}", proxy.output().all());
+}

@@ -126,20 +126,30 @@ fn authority_alone(pebble: &Pebble) -> String {
 fn site(
     hosts: &[&str],
     app: &Endpoint,
-    [plain, tls]: [SocketAddr; 2],
+    ports: [SocketAddr; 2],
     folder: &Path,
     front: &Proxy,
     pebble: &Pebble,
 ) -> Proxy {
-    Tidegate::with(format!(
+    Tidegate::with(site_config(hosts, app, ports, folder, front, pebble)).start()
+}
+
+fn site_config(
+    hosts: &[&str],
+    app: &Endpoint,
+    [plain, tls]: [SocketAddr; 2],
+    folder: &Path,
+    front: &Proxy,
+    pebble: &Pebble,
+) -> String {
+    format!(
         "to = \"{}\"\n[[listener]]\nbind = \"{plain}\"\n[[listener]]\nbind = \"{{listen}}\"\n[[listener]]\nbind = \"{tls}\"\n\
          [listener.tls.acme]\nhosts = {hosts:?}\nfolder = '{}'\nca = 'https://{}/dir'\nca_root = '{}'\n",
         app.address(),
         folder.display(),
         front.address(),
         pebble.authority().cert().display(),
-    ))
-    .start()
+    )
 }
 
 #[test]
@@ -179,6 +189,77 @@ fn an_authority_that_is_asked_too_often_is_not_asked_before_it_says() {
     assert!((540..=600).contains(&second) && (540..=600).contains(&third), "{second} {third}");
     proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 1.0);
     assert_eq!(oracle.request_count(), 1, "the others have waited");
+}
+
+/// Of the one host, and whatever the reload changes but the authority and the folder on the disk.
+#[test]
+fn a_reload_does_not_forget_when_the_authority_wants_to_be_asked_again() {
+    for kind in ["rateLimited", "rejectedIdentifier"] {
+        let (plain, tls, folder) = (Port::free(), Port::free(), tempfile::tempdir().unwrap());
+        let mut pebble = Pebble::looking_at(plain.number(), tls.number());
+        pebble.start();
+        let refusal = problem(kind).replacen("\r\n", "\r\nRetry-After: 7200\r\n", 1);
+        let oracle = Endpoint::start(Script::writes(refusal, Then::KeepAlive));
+        let (front, app) = (before(&pebble, &["/order-plz"], &oracle), Endpoint::answering("hello"));
+        let config = |folder: &Path| {
+            site_config(&["app.test"], &app, [plain.address(), tls.address()], folder, &front, &pebble)
+        };
+        let proxy = Tidegate::with(config(folder.path())).start();
+        let waits = |words: &str| {
+            let one = status(&proxy);
+            let next = one["acme"]["next_order"].as_i64().unwrap_or_default() - now();
+            let is_told = one["problem"].as_str().is_some_and(|problem| problem.contains(words));
+            one["acme"]["state"] == "waiting" && is_told && (7000..=7200).contains(&next)
+        };
+        eventually("it was refused", || waits("the authority refused"));
+        let beside = folder.path().join("certificates/..");
+        for (generation, folder, more) in [
+            (2, folder.path(), "email = 'ops@app.test'\n"),
+            (3, folder.path(), "challenge = 'http-01'\n"),
+            (4, beside.as_path(), "challenge = 'http-01'\n"),
+        ] {
+            proxy.reload(&(config(folder) + more));
+            let read = format!("\"generation\":{generation}");
+            eventually("it is read", || proxy.admin("/status").text().contains(&read));
+            eventually("it is not asked", || waits("the authority is not asked for now") && waits(kind));
+        }
+        assert_eq!(oracle.request_count(), 1, "{kind}");
+    }
+}
+
+/// At the first start, both listeners want one.
+#[test]
+fn one_authority_has_one_account_in_one_folder_on_whatever_terms_it_is_asked() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut pebble = Pebble::looking_at(1, 1);
+    pebble.start();
+    let own = format!(
+        "[[route]]\nname = 'accounts'\npath = '/sign-me-up'\nto = 'https://{}'\ntls = {{ ca = '{}' }}\n",
+        pebble.address(),
+        pebble.authority().cert().display()
+    );
+    let front = Tidegate::with(own + &authority_alone(&pebble)).start();
+    let (app, root) = (Endpoint::answering("hello"), pebble.authority().cert().display().to_string());
+    let listener = |folder: &Path, host: &str, email: &str| {
+        format!(
+            "[[listener]]\nbind = '{{listen}}'\ntls = {{ acme = {{ hosts = ['{host}'], email = '{email}', ca = 'https://{}/dir', \
+             ca_root = '{root}', folder = '{}' }} }}\n",
+            front.address(),
+            folder.display()
+        )
+    };
+    let opened = || front.metrics().sum("tidegate_requests_total", &[("route", "accounts"), ("code", "2xx")]);
+    for (accounts, second, email) in [(1.0, "one", "other@app.test"), (2.0, "two/../two", "ops@app.test")] {
+        let first = scratch.path().join(second.split('/').next().unwrap());
+        let config = format!("to = '{}'\n", app.address())
+            + &listener(&first, "app.test", "ops@app.test")
+            + &listener(&scratch.path().join(second), "other.test", email).replace("{listen}", "127.0.0.1:0");
+        let proxy = Tidegate::with(config).start();
+        // Nobody is there for it to look at, so it refuses both.
+        proxy.wait_for_metric("tidegate_acme_orders_total", &[("outcome", "failed")], 2.0);
+        assert!(!proxy.output().all().contains("cannot be kept"), "{}", proxy.output().all());
+        assert!((opened() - accounts).abs() < 0.1, "{}: {second}, {email}", opened());
+    }
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! An authority, and orders of certificates. Which account it knows us by is for others to say.
 
 use crate::account::{AccountError, Place, Recognition};
-use crate::caller::{Caller, Later};
+use crate::caller::Caller;
 use crate::challenge::{Answer, ChallengeKind, Proof};
+use crate::dealings::{Dealings, Known};
 use crate::distrust;
-use crate::dns::{DnsError, Standing, Withdrawals};
+use crate::dns::{DnsError, Standing};
 use crate::folder::{Folder, Room};
 use crate::origin::Origin;
 use crate::reading::{CERTIFICATE_MAX, read_file};
-use crate::schedule::ASKED_MAX;
 use crate::words::cut;
 use crate::worth;
 use instant_acme::{
@@ -17,13 +17,11 @@ use instant_acme::{
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
 
 /// How long an authority may take to look at what is shown, and to sign.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -59,7 +57,7 @@ pub enum AcmeError {
         /// When it wants to be asked again, if it says so.
         retry_after: Option<Duration>,
     },
-    /// Nobody was asked: it has said to somebody else, a moment ago, that it is asked too often.
+    /// Nobody was asked: it has said that it is asked too often, to somebody else, or of this host on other terms.
     #[error("the authority is not asked for now: {why}")]
     Resting { why: String, left: Duration },
     /// There is a new account, and that counts there.
@@ -97,76 +95,47 @@ pub struct Suggestion {
 /// Seconds since the Unix epoch, now.
 pub type Clock = fn() -> i64;
 
-/// An authority. One order at a time.
+/// An authority, as it is asked on some terms. One order at a time, whoever else has the same dealings with it.
 #[derive(Debug)]
 pub struct Authority {
     terms: Terms,
     folder: Folder,
     clock: Clock,
-    later: Arc<Later>,
-    account: Mutex<Option<Known>>,
+    dealings: Arc<Dealings>,
     /// What people have not been told yet.
-    news: std::sync::Mutex<Option<String>>,
-    rest: std::sync::Mutex<Option<Rest>>,
-    withdrawals: Arc<Withdrawals>,
-    /// What was given for a host and could not be written.
-    unkept: std::sync::Mutex<HashMap<String, Given>>,
-}
-
-/// A certificate, its chain and its key.
-struct Given(String);
-
-impl std::fmt::Debug for Given {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Given")
-    }
-}
-
-/// It is asked too often, and why it says so.
-#[derive(Debug)]
-struct Rest {
-    until: i64,
-    why: String,
-}
-
-/// An account that is ready.
-struct Known(Account);
-
-impl std::fmt::Debug for Known {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Known")
-    }
+    news: Mutex<Option<String>>,
 }
 
 impl Authority {
-    pub fn new(terms: Terms, folder: Folder, clock: Clock) -> Self {
-        Self {
-            terms,
-            folder,
-            clock,
-            later: Arc::default(),
-            account: Mutex::default(),
-            news: std::sync::Mutex::default(),
-            rest: std::sync::Mutex::default(),
-            withdrawals: Arc::default(),
-            unkept: std::sync::Mutex::default(),
-        }
+    /// The `dealings` are those with this authority in this folder.
+    pub fn new(terms: Terms, folder: Folder, clock: Clock, dealings: Arc<Dealings>) -> Self {
+        Self { terms, folder, clock, dealings, news: Mutex::default() }
     }
 
     /// Gets a certificate for `host`, with a new key, and puts both into the folder, where there is room for them before anything is
     /// asked for. Says why what was shown is still there, if it is.
     pub async fn obtain(&self, host: &str, proof: Proof<'_>) -> Result<Option<DnsError>, AcmeError> {
-        let mut account = self.account.lock().await;
+        let mut account = self.dealings.account.lock().await;
+        let obtained = self.obtain_with(&mut account, host, proof).await;
+        if let Err(AcmeError::Refused { why, retry_after: Some(asked) }) = &obtained {
+            self.dealings.rest(Some(host), *asked, why, (self.clock)());
+        }
+        obtained
+    }
+
+    async fn obtain_with(
+        &self,
+        account: &mut Option<Known>,
+        host: &str,
+        proof: Proof<'_>,
+    ) -> Result<Option<DnsError>, AcmeError> {
         let origin = self.origin(host);
         if let Some(pem) = self.given_before(origin) {
             return self.keep(origin, origin.room(), pem).map(|()| None);
         }
-        self.may_be_asked()?;
+        self.dealings.may_be_asked(host, (self.clock)())?;
         let room = origin.room().map_err(AcmeError::Folder)?;
-        let known = match account.take() {
-            Some(known) => known,
-            None => Known(self.register().await?),
-        };
+        let known = self.known(account.take()).await?;
         let (known, order) = self.order(known, host).await?;
         let obtained = self.follow(order, host, proof).await;
         if !matches!(obtained, Err(AcmeError::Refused { .. })) {
@@ -179,16 +148,14 @@ impl Authority {
 
     /// What was given and could not be written, unless it has become too old.
     fn given_before(&self, origin: Origin<'_>) -> Option<String> {
-        let Given(pem) = self.unkept.lock().unwrap_or_else(PoisonError::into_inner).remove(origin.host)?;
+        let pem = self.dealings.take_at_hand(origin.host)?;
         origin.is_fresh(pem.as_bytes(), (self.clock)()).then_some(pem)
     }
 
-    /// What cannot be written is at hand for the next time: another order would count again.
     fn keep(&self, origin: Origin<'_>, room: io::Result<Room>, pem: String) -> Result<(), AcmeError> {
         let kept = room.and_then(|room| origin.keep(room, pem.as_bytes()));
         kept.map_err(|error| {
-            let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
-            unkept.insert(origin.host.to_owned(), Given(pem));
+            self.dealings.keep_at_hand(origin.host, pem);
             AcmeError::Folder(error)
         })
     }
@@ -207,11 +174,6 @@ impl Authority {
         self.origin(host).put_back((self.clock)())
     }
 
-    /// Waits until what orders have shown that were given up is taken away.
-    pub async fn withdrawn(&self) {
-        self.withdrawals.ended().await;
-    }
-
     /// What has happened to the account since this was asked last, for people.
     pub fn news(&self) -> Option<String> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -221,12 +183,9 @@ impl Authority {
     pub async fn suggestion(&self, host: &str) -> Result<Option<Suggestion>, AcmeError> {
         let Some(certificate) = self.identifier(host) else { return Ok(None) };
         let account = {
-            let mut account = self.account.lock().await;
-            let known = match account.take() {
-                Some(known) => known,
-                None => Known(self.register().await?),
-            };
-            account.insert(known).0.clone()
+            let mut account = self.dealings.account.lock().await;
+            let known = self.known(account.take()).await?;
+            account.insert(known).account.clone()
         };
         match account.renewal_info(&certificate).await {
             Ok((RenewalInfo { suggested_window: window, explanation_url: why }, ask_again)) => {
@@ -250,7 +209,7 @@ impl Authority {
 
     /// A new order, of this account; or of the one that takes its place, where the authority has forgotten it.
     async fn order(&self, known: Known, host: &str) -> Result<(Known, Order), AcmeError> {
-        let error = match self.begin(&known.0, host).await {
+        let error = match self.begin(&known.account, host).await {
             Ok(order) => return Ok((known, order)),
             Err(error) => error,
         };
@@ -260,7 +219,7 @@ impl Authority {
             return Err(said);
         }
         let path = self.folder.account(&self.terms.directory);
-        let again = self.place(&path).again(&self.caller()?, &known.0, recognition).await;
+        let again = self.place(&path).again(&self.caller()?, &known.account, recognition).await;
         let Some(account) = again.map_err(|error| self.without_account(error))? else { return Err(said) };
         let line = format!(
             "{} no longer knows our account: another one has taken its place, kept in {}",
@@ -269,7 +228,8 @@ impl Authority {
         );
         *self.news.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
         let order = self.begin(&account, host).await;
-        Ok((Known(account), order.map_err(|error| self.said_to_all(error, ORDERS_REST_MAX))?))
+        let order = order.map_err(|error| self.said_to_all(error, ORDERS_REST_MAX))?;
+        Ok((Known { account, root: known.root }, order))
     }
 
     /// An order that says which certificate it replaces, where there is one and the authority cares (RFC 9773 §5).
@@ -291,11 +251,15 @@ impl Authority {
         account.new_order(&order).await
     }
 
-    /// The account of before, or a new one.
-    async fn register(&self) -> Result<Account, AcmeError> {
+    /// The account that is at hand, if it is used with whom is believed here; else that of before, or a new one.
+    async fn known(&self, at_hand: Option<Known>) -> Result<Known, AcmeError> {
+        if let Some(known) = at_hand.filter(|known| known.root == self.terms.root) {
+            return Ok(known);
+        }
         let path = self.folder.account(&self.terms.directory);
         let opened = self.place(&path).open(self.caller()?).await;
-        opened.map_err(|error| self.without_account(error))
+        let account = opened.map_err(|error| self.without_account(error))?;
+        Ok(Known { account, root: self.terms.root.clone() })
     }
 
     fn place<'a>(&'a self, file: &'a Path) -> Place<'a> {
@@ -304,7 +268,7 @@ impl Authority {
 
     fn caller(&self) -> Result<Caller, AcmeError> {
         let Terms { directory, root, .. } = &self.terms;
-        let caller = Caller::new(directory, root.as_deref(), Arc::clone(&self.later));
+        let caller = Caller::new(directory, root.as_deref(), Arc::clone(&self.dealings.later));
         caller.map_err(|error| self.said(error))
     }
 
@@ -400,7 +364,7 @@ impl Authority {
         match proof {
             Proof::Dns(dns) => {
                 let record = dns.locate(host, key.dns_value()).await?;
-                records.push(Standing::new(dns, record, self.clock, &self.withdrawals));
+                records.push(Standing::new(dns, record, self.clock, &self.dealings.withdrawals));
                 if let Some(record) = records.last() {
                     record.show().await?;
                 }
@@ -418,28 +382,13 @@ impl Authority {
         challenge.set_ready().await.map_err(|error| self.said(error))
     }
 
-    /// Whether the time that it has asked for is over.
-    fn may_be_asked(&self) -> Result<(), AcmeError> {
-        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Rest { until, why }) = &*rest else { return Ok(()) };
-        let left = until.saturating_sub((self.clock)());
-        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
-            *rest = None;
-            return Ok(());
-        };
-        Err(AcmeError::Resting { why: why.clone(), left: Duration::from_secs(left) })
-    }
-
     /// As `said`, of something that may be too much of the account: then everybody waits, for so long at most.
     fn said_to_all(&self, error: Error, rest_max: Duration) -> AcmeError {
         let is_limit =
             matches!(&error, Error::Api(problem) if problem.r#type.as_deref() == Some(RATE_LIMITED));
         let said = self.said(error);
         if let (true, AcmeError::Refused { why, retry_after: Some(asked) }) = (is_limit, &said) {
-            let until = (self.clock)()
-                .saturating_add_unsigned(asked.min(&rest_max).as_secs().min(ASKED_MAX.as_secs()));
-            let rest = Rest { until, why: why.clone() };
-            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+            self.dealings.rest(None, (*asked).min(rest_max), why, (self.clock)());
         }
         said
     }
@@ -450,7 +399,7 @@ impl Authority {
             if problem.r#type.as_deref() == Some(BAD_NONCE) {
                 return AcmeError::Forgetful(cut(problem.to_string()));
             }
-            let retry_after = self.later.take().and_then(|said| retry_after(&said, (self.clock)()));
+            let retry_after = self.dealings.later.take().and_then(|said| retry_after(&said, (self.clock)()));
             return AcmeError::Refused { why: cut(problem.to_string()), retry_after };
         }
         let mut text = error.to_string();
@@ -527,20 +476,24 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::write(scratch.path().join("certificates"), "in the way").unwrap();
         let terms = Terms { directory: "https://ca.test/dir".to_owned(), root: None, email: None };
+        let other = Terms { email: Some("ops@app.test".to_owned()), ..terms.clone() };
         for (clock, expected) in [((|| 1_800_000_000) as Clock, Some(pem.clone())), (|| i64::MAX / 2, None)] {
-            let authority = Authority::new(terms.clone(), Folder::new(scratch.path()), clock);
+            let dealings = Arc::<Dealings>::default();
+            let [authority, later] = [&terms, &other].map(|terms| {
+                Authority::new(terms.clone(), Folder::new(scratch.path()), clock, Arc::clone(&dealings))
+            });
             let origin = authority.origin("app.test");
             let failed = authority.keep(origin, origin.room(), pem.clone());
             assert!(matches!(failed, Err(AcmeError::Folder(_))));
-            assert_eq!(authority.given_before(authority.origin("other.test")), None);
-            assert_eq!(authority.given_before(origin), expected);
+            assert_eq!(later.given_before(later.origin("other.test")), None);
+            assert_eq!(later.given_before(later.origin("app.test")), expected, "whatever the terms");
         }
     }
 
     #[test]
     fn of_what_an_authority_says_a_paragraph_is_kept() {
         let terms = Terms { directory: "https://ca.test/dir".to_owned(), root: None, email: None };
-        let authority = Authority::new(terms, Folder::new(Path::new("/nowhere")), || 0);
+        let authority = Authority::new(terms, Folder::new(Path::new("/nowhere")), || 0, Arc::default());
         for kind in [RATE_LIMITED, BAD_NONCE, "urn:ietf:params:acme:error:serverInternal"] {
             let detail = Some("\u{1}".repeat(100 * 1024));
             let problem =

@@ -9,6 +9,7 @@ mod account; // the one that is kept, and another when it is forgotten
 mod authority; // orders
 mod caller; // requests, each with a deadline
 mod challenge; // what the authority wants to see
+mod dealings; // what there is between it and us, whatever the terms
 mod distrust; // why its own certificate is not believed
 mod dns; // records, and whoever can change a zone
 mod folder; // where it is kept
@@ -22,6 +23,7 @@ mod worth; // what an authority gave, before it is kept
 pub use authority::{AcmeError, Authority, Clock, Suggestion, Terms};
 pub use caller::{RootError, look_at_root};
 pub use challenge::{Answer, Answers, ChallengeKind, Proof, Turn};
+pub use dealings::Dealings;
 pub use dns::{Dns, DnsError, KeyError, Through, look_at_key};
 pub use folder::Folder;
 pub use internal::{Internal, InternalError};

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_acme::{
-    AcmeError, Answer, Answers, Authority, ChallengeKind, Dns, Failures, Folder, Pause, Proof, Terms,
-    Through, Turn,
+    AcmeError, Answer, Answers, Authority, ChallengeKind, Dealings, Dns, Failures, Folder, Pause, Proof,
+    Terms, Through, Turn,
 };
 use tidegate_config::{Acme, AcmeChallenge, AcmeDns, CertificateFiles, DnsThrough};
 use tidegate_proxy::tls::challenges::{ACME_TLS, Challenges, Shown};
@@ -39,13 +39,17 @@ pub(super) struct Wanted {
     host: String,
     terms: Terms,
     folder: Folder,
+    /// The folder on the disk.
+    home: PathBuf,
     challenge: Option<AcmeChallenge>,
     dns: Option<Dns>,
 }
 
 impl Wanted {
     pub(super) fn of(acme: &Acme) -> impl Iterator<Item = Self> {
-        let folder = Folder::new(acme.folder.clone().unwrap_or_else(|| state_folder().join("acme")));
+        let folder = acme.folder.clone().unwrap_or_else(|| state_folder().join("acme"));
+        let home = real_path(&folder);
+        let folder = Folder::new(folder);
         let terms =
             Terms { directory: acme.ca.clone(), root: acme.ca_root.clone(), email: acme.email.clone() };
         let (challenge, dns) = (acme.challenge, acme.dns.as_ref().map(dns));
@@ -60,6 +64,7 @@ impl Wanted {
                 host: host.clone(),
                 terms: terms.clone(),
                 folder: folder.clone(),
+                home: home.clone(),
                 challenge,
                 dns: dns.clone(),
             }
@@ -106,11 +111,12 @@ fn dns(configured: &AcmeDns) -> Dns {
     Dns { through, resolvers: resolvers.clone(), timeout: *timeout, wait: *wait }
 }
 
-/// One task for each certificate, and one account for each authority.
+/// One task for each certificate, and one account for each authority and folder.
 #[derive(Debug, Default)]
 pub(crate) struct Automatic {
     tasks: HashMap<Wanted, Task>,
-    authorities: HashMap<(Terms, Folder), Arc<Authority>>,
+    /// By the authority's directory and the folder on the disk. They stay: nothing that counts there is forgotten by a reload.
+    dealings: HashMap<(String, PathBuf), Arc<Dealings>>,
     turns: Arc<Turns>,
 }
 
@@ -145,32 +151,33 @@ impl Automatic {
         let all: HashSet<_> = wanted.iter().collect();
         self.tasks.retain(|known, _| all.contains(known));
         for wanted in wanted {
-            let place = (wanted.terms.clone(), wanted.folder.clone());
-            let authority = self.authorities.entry(place).or_insert_with_key(|(terms, folder)| {
-                Arc::new(Authority::new(terms.clone(), folder.clone(), now))
-            });
-            let (authority, surroundings) = (Arc::clone(authority), surroundings.clone());
+            let dealings = self.dealings(&wanted);
+            let surroundings = surroundings.clone();
             let answers =
                 Door { challenges: Arc::clone(&surroundings.challenges), turns: Arc::clone(&self.turns) };
             let task = self.tasks.entry(wanted).or_insert_with_key(|wanted| {
                 let nudge = Arc::<Notify>::default();
+                let authority = Authority::new(wanted.terms.clone(), wanted.folder.clone(), now, dealings);
                 let renews = renew(wanted.clone(), authority, surroundings, answers, Arc::clone(&nudge));
                 Task { renews: tokio::spawn(renews), nudge }
             });
             task.nudge.notify_waiters(); // nothing is kept for a failure that is yet to come
         }
     }
-}
 
-impl Automatic {
+    fn dealings(&mut self, wanted: &Wanted) -> Arc<Dealings> {
+        let with = (wanted.terms.directory.clone(), wanted.home.clone());
+        Arc::clone(self.dealings.entry(with).or_default())
+    }
+
     /// Asks for nothing more; orders that are under way are given up, and what they have shown in the DNS is taken away.
     pub(crate) async fn end(&mut self) {
         for (_, mut task) in self.tasks.drain() {
             task.renews.abort();
             let _ = (&mut task.renews).await; // what it had shown is being taken away when it has ended
         }
-        for authority in self.authorities.values() {
-            authority.withdrawn().await;
+        for dealings in self.dealings.values() {
+            dealings.withdrawn().await;
         }
     }
 }
@@ -178,7 +185,7 @@ impl Automatic {
 /// Keeps one certificate fresh for as long as the task lives.
 async fn renew(
     wanted: Wanted,
-    authority: Arc<Authority>,
+    authority: Authority,
     surroundings: Surroundings,
     answers: Door,
     nudge: Arc<Notify>,
@@ -326,4 +333,36 @@ fn proof(certificate: Vec<u8>, key: Vec<u8>) -> Option<Arc<ServerConfig>> {
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(proof)));
     config.alpn_protocols = vec![ACME_TLS.to_vec()];
     Some(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn dealings_are_those_with_one_authority_in_one_place_whatever_else_is_said() {
+        let scratch = tempfile::tempdir().unwrap();
+        symlink(scratch.path().join("acme"), scratch.path().join("link")).unwrap();
+        let acme = |folder: &str, ca: &str, email: Option<&str>| Acme {
+            hosts: vec!["app.test".to_owned()],
+            ca: format!("https://{ca}.test/dir"),
+            email: email.map(str::to_owned),
+            folder: Some(scratch.path().join(folder)),
+            ..Acme::default()
+        };
+        let mut automatic = Automatic::default();
+        let mut with = |acme: Acme| automatic.dealings(&Wanted::of(&acme).next().unwrap());
+        let first = with(acme("acme", "one", None));
+        for (other, same, why) in [
+            (acme("acme", "one", Some("ops@app.test")), true, "another email"),
+            (Acme { ca_root: Some("root.pem".into()), ..acme("acme", "one", None) }, true, "another root"),
+            (acme("link", "one", None), true, "a link"),
+            (acme("x/../acme/.", "one", None), true, "a detour"),
+            (acme("acme", "two", None), false, "another authority"),
+            (acme("beside", "one", None), false, "another folder"),
+        ] {
+            assert_eq!(Arc::ptr_eq(&first, &with(other)), same, "{why}");
+        }
+    }
 }
