@@ -414,7 +414,12 @@ impl Authority {
             }
             cause = deeper.source();
         }
-        AcmeError::Unreachable(cut(text))
+        let (why, now) = (cut(text), (self.clock)());
+        // Also where it has no words of its own, as a server in front of one that is overloaded.
+        match self.later.take().and_then(|said| retry_after(&said, now)) {
+            Some(later) => AcmeError::Refused { why, retry_after: Some(later) },
+            None => AcmeError::Unreachable(why),
+        }
     }
 }
 

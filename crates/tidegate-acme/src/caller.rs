@@ -60,26 +60,33 @@ fn roots(path: &Path) -> Result<RootCertStore, RootError> {
 
 /// What is no directory (RFC 8555 §7.1.1), such as somebody's page.
 #[derive(Debug, thiserror::Error)]
-#[error("{directory} gave no ACME directory: it answered {what} with status {status}", status = status.as_u16())]
-struct NoDirectory {
-    directory: Uri,
-    /// As it calls it itself.
-    what: String,
-    status: StatusCode,
+enum NoDirectory {
+    #[error("{directory} gave an ACME directory in which `{name}` is no address")]
+    NoAddress { directory: Uri, name: &'static str },
+    #[error("{directory} gave no ACME directory: it answered {what} with status {status}", status = status.as_u16())]
+    Other {
+        directory: Uri,
+        /// As it calls it itself.
+        what: String,
+        status: StatusCode,
+    },
 }
 
 impl NoDirectory {
     fn look(directory: Uri, answer: &Parts, body: &[u8]) -> Result<(), Self> {
+        const NAMES: [&str; 3] = ["newNonce", "newAccount", "newOrder"];
         let read = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
-        if ["newNonce", "newAccount", "newOrder"]
-            .iter()
-            .all(|name| read.get(name).is_some_and(serde_json::Value::is_string))
-        {
-            return Ok(());
+        let text = |name: &str| read.get(name).and_then(serde_json::Value::as_str);
+        if !NAMES.iter().all(|name| text(name).is_some()) {
+            let named = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let what = named.unwrap_or("what it has no name for").to_owned();
+            return Err(Self::Other { directory, what, status: answer.status });
         }
-        let named = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let what = named.unwrap_or("what it has no name for").to_owned();
-        Err(Self { directory, what, status: answer.status })
+        let is_address = |text: &str| text.parse::<Uri>().is_ok_and(|address| address.host().is_some());
+        match NAMES.into_iter().find(|name| !text(name).is_some_and(is_address)) {
+            Some(name) => Err(Self::NoAddress { directory, name }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -188,6 +195,23 @@ mod tests {
             let looked = NoDirectory::look(Uri::from_static("https://ca.test/dir"), &parts, body.as_bytes());
             let words = said.map(|said| format!("https://ca.test/dir gave no ACME directory: {said}"));
             assert_eq!(looked.err().map(|error| error.to_string()), words);
+        }
+    }
+
+    /// The library takes it for granted that it is one.
+    #[test]
+    fn a_directory_whose_address_is_none_is_told_of() {
+        for (name, address) in [("newNonce", "ht tp://ca.test/n"), ("newAccount", ""), ("newOrder", "/o")] {
+            let mut directory = serde_json::json!({ "newNonce": "https://ca.test/n", "newAccount": "https://ca.test/a", "newOrder": "https://ca.test/o" });
+            directory[name] = address.into();
+            let (parts, ()) = http::Response::new(()).into_parts();
+            let body = directory.to_string();
+            let looked = NoDirectory::look(Uri::from_static("https://ca.test/dir"), &parts, body.as_bytes());
+            let said = looked.unwrap_err().to_string();
+            assert_eq!(
+                said,
+                format!("https://ca.test/dir gave an ACME directory in which `{name}` is no address")
+            );
         }
     }
 

@@ -36,7 +36,7 @@ impl Random {
     }
 
     fn draw<'a>(&self, candidates: &Candidates<'a>, stream: &mut Stream) -> Option<(usize, &'a Seat)> {
-        self.weights.draw_any(candidates, || stream.next_bits())
+        self.weights.draw_any(candidates, stream.next_bits())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Draws endpoints in proportion to their weights. Knows no load and no algorithm.
 
 use crate::candidates::Candidates;
-use crate::entropy::{below, mix};
+use crate::entropy::{Stream, below};
 use crate::seat::Seat;
 
 /// Draws that may land on endpoints that are out or drawn already.
@@ -23,15 +23,16 @@ impl Weights {
         Self { up_to: seats.iter().map(running_sum).collect() }
     }
 
-    /// One that may be picked, where there is one. `bits`: evenly spread.
-    pub(crate) fn draw_any<'a>(
-        &self,
-        candidates: &Candidates<'a>,
-        mut bits: impl FnMut() -> u64,
-    ) -> Option<(usize, &'a Seat)> {
-        self.draw(candidates, |whole| below(bits(), whole), |_| true).or_else(|| {
-            // Turns that are taken in an order, of which these are the rest after so many, are in no order that suits.
-            let index = candidates.by_weight(mix(bits()), |_| true)?;
+    /// One that may be picked, where there is one. `bits`: evenly spread from call to call.
+    pub(crate) fn draw_any<'a>(&self, candidates: &Candidates<'a>, bits: u64) -> Option<(usize, &'a Seat)> {
+        let whole = *self.up_to.last()?;
+        let index = self.at(below(bits, whole));
+        if let Some(seat) = candidates.get(index) {
+            return Some((index, seat));
+        }
+        let mut stream = Stream::new(bits);
+        self.draw(candidates, |whole| stream.next_below(whole), |_| true).or_else(|| {
+            let index = candidates.by_weight(stream.next_bits(), |_| true)?;
             Some((index, candidates.get(index)?))
         })
     }
@@ -45,9 +46,12 @@ impl Weights {
     ) -> Option<(usize, &'a Seat)> {
         let whole = *self.up_to.last()?;
         (0..MISSES_MAX).find_map(|_| {
-            let point = below(whole);
-            let index = self.up_to.partition_point(|&sum| sum <= point);
+            let index = self.at(below(whole));
             candidates.get(index).filter(|_| suits(index)).map(|seat| (index, seat))
         })
+    }
+
+    fn at(&self, point: u64) -> usize {
+        self.up_to.partition_point(|&sum| sum <= point)
     }
 }

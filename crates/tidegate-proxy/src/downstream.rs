@@ -598,7 +598,7 @@ pub(crate) async fn read_more(call: &mut Call<'_>, deadline: Moment) -> Result<b
 async fn cut_short(connection: &mut Connection) {
     let Connection { open, stream, alarm, .. } = connection;
     stream.reset_on_close();
-    last_words::taken(&open.worker, stream, alarm).await;
+    last_words::taken(&open.worker, stream, alarm, last_words::PATIENCE).await;
 }
 
 /// Ends our side, then reads and forgets what the client still sends, within limits, so that it gets to read our answer.

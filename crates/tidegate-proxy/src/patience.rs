@@ -23,11 +23,13 @@ pub(crate) struct Patience {
     steps: Option<u64>,
     /// What the systems of those who are written to had not taken at the last look.
     untaken: usize,
+    /// It is over when they have taken all.
+    ends_taken: bool,
 }
 
 impl Patience {
     pub(crate) fn new(last_deadline: Moment, start: Option<Moment>) -> Self {
-        Self { last_deadline, start, steps: None, untaken: 0 }
+        Self { last_deadline, start, steps: None, untaken: 0, ends_taken: false }
     }
 
     /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement; `sinks` are those whose
@@ -59,10 +61,11 @@ impl Patience {
     /// Since the last look; the first one after a step cannot tell, and supposes it.
     fn have_taken_some(&mut self, sinks: &[&Stream]) -> bool {
         let untaken = untaken(sinks);
-        std::mem::replace(&mut self.untaken, untaken) != untaken
+        let has_changed = std::mem::replace(&mut self.untaken, untaken) != untaken;
+        has_changed && !(self.ends_taken && untaken == 0)
     }
 
-    /// The time begins now, for those who have not taken this much.
+    /// The time begins now, for those who have not taken this much, and nothing is waited for when they have.
     pub(crate) fn begin(
         &mut self,
         call: &Call<'_>,
@@ -71,7 +74,7 @@ impl Patience {
         timeout: Duration,
         sinks: &[&Stream],
     ) {
-        (self.steps, self.untaken) = (Some(steps), untaken(sinks));
+        (self.steps, self.untaken, self.ends_taken) = (Some(steps), untaken(sinks), true);
         call.alarm.arm(after(now(), timeout).min(self.last_deadline), cx);
     }
 
@@ -86,7 +89,7 @@ impl Patience {
 }
 
 fn untaken(sinks: &[&Stream]) -> usize {
-    sinks.iter().filter_map(|sink| sink.unacknowledged_bytes()).sum()
+    sinks.iter().filter_map(|sink| sink.untaken_bytes()).sum()
 }
 
 /// Waits for what a client says first: a head, or what comes before one. It has until `deadline`; but while every place for a

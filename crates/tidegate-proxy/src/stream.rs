@@ -203,6 +203,15 @@ impl Stream {
         }
     }
 
+    /// The same, and what a peer on this system has not read.
+    pub(crate) fn untaken_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Plain(transport) => transport.untaken_bytes(),
+            Self::Tls(tls) => tls.transport().untaken_bytes(),
+            Self::Http2(_) | Self::Http2Request(_) => None, // told by windows
+        }
+    }
+
     /// When this is dropped, the peer sees a reset instead of an orderly end: what it got so far is not the whole.
     pub(crate) fn reset_on_close(&mut self) {
         match self {

@@ -144,12 +144,17 @@ impl Transport {
         each!(self, inner => Pin::new(&mut *inner).poll_shutdown(cx))
     }
 
-    /// What the peer's system has not taken yet. `None`: there is no telling, or nobody to take it.
+    /// What the peer's system has not taken yet, and a reset would take back. `None`: nobody is there to take it.
     pub(crate) fn unacknowledged_bytes(&self) -> Option<usize> {
         match self {
-            Self::Tcp(tcp) => tidegate_sys::unacknowledged_bytes(tcp).ok(),
-            Self::Unix(_) => None, // what is written is there
+            Self::Tcp(_) => self.untaken_bytes(),
+            Self::Unix(_) => None, // what is written is there, and stays
         }
+    }
+
+    /// What the peer's system has not taken yet; on the same system, the peer. `None`: nobody is there to take it.
+    pub(crate) fn untaken_bytes(&self) -> Option<usize> {
+        each!(self, inner => tidegate_sys::unacknowledged_bytes(inner)).ok()
     }
 
     /// Sees to it that the peer sees a reset instead of an orderly end when this is dropped.

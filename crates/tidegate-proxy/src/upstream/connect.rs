@@ -43,7 +43,7 @@ impl Connection {
     /// The same behind what it was sent. `slot`: kept as long.
     pub(crate) fn cut_short(mut self, worker: &Rc<Worker>, slot: Option<Slot>) {
         self.stream.reset_on_close();
-        last_words::taken_aside(worker, self.stream, (self.counted, slot));
+        last_words::taken_aside(worker, self.stream, self.counted, slot);
     }
 
     /// The stream, and what counts it for as long as it lives.
