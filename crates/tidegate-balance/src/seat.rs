@@ -14,51 +14,33 @@ pub(crate) struct Seat {
     pub(crate) lightness: f32,
     /// What an eighth of a request costs: `lightness` times the cost of the zone, over 8.
     pub(crate) price: f32,
-    /// So many eighths of the request that is to be placed cost what it costs there.
-    pub(crate) own: f32,
-    /// And the rest of it what it costs a typical endpoint, in the same zone.
+    /// What a request costs a typical endpoint that is alone there, in the same zone.
     pub(crate) fare: f32,
     pub(crate) tier: u8,
 }
-
-/// How much of the request that is to be placed costs what it costs there (Lin and Kumar, "Optimal control of a queueing system with two
-/// heterogeneous servers", IEEE TAC 29(8), 1984: a slow server is worth using the sooner, the busier the fast ones are). All of it where nobody
-/// else comes; less, because whoever waits at a fast endpoint makes all behind wait, and because other proxies' requests wait there as well.
-/// Weights make that worse: of a large one there are many times as many.
-const OWN: f32 = 0.75;
-const OWN_BY_WEIGHT: f32 = 0.25;
 
 impl Seat {
     /// Endpoints beyond the end of `places` have the default place.
     pub(crate) fn all(endpoints: &[Endpoint], places: &[Place]) -> Box<[Seat]> {
         let smallest = endpoints.iter().map(|endpoint| endpoint.weight.max(1)).min().unwrap_or(1);
         let places = places.iter().copied().chain(std::iter::repeat(Place::default()));
-        let mut seats: Box<[Seat]> = endpoints
-            .iter()
-            .zip(places)
-            .map(|(endpoint, place)| Seat::new(endpoint, place, smallest))
-            .collect();
-        if !Seat::is_even(&seats) {
-            let typical = smallest as f32 / typical_weight(endpoints) as f32;
-            seats.iter_mut().for_each(|seat| seat.count_own(OWN_BY_WEIGHT, typical));
-        }
-        seats
+        let typical = smallest as f32 / typical_weight(endpoints) as f32;
+        let seat = |(endpoint, place)| Seat::new(endpoint, place, smallest, typical);
+        endpoints.iter().zip(places).map(seat).collect()
     }
 
-    fn count_own(&mut self, own: f32, typical: f32) {
-        let zone_cost = 8.0 * self.price / self.lightness;
-        (self.own, self.fare) = (8.0 * own, (1.0 - own) * typical * zone_cost);
-    }
-
-    fn new(endpoint: &Endpoint, place: Place, smallest: u32) -> Self {
+    fn new(endpoint: &Endpoint, place: Place, smallest: u32, typical: f32) -> Self {
         let share = endpoint.weight.max(1);
         let lightness = smallest as f32 / share as f32;
         let zone_cost = place.zone_cost_percent.max(1) as f32 / 100.0;
-        let state = Arc::clone(&endpoint.state);
-        let price = lightness * zone_cost / 8.0;
-        let mut seat = Self { state, share, lightness, price, own: 8.0, fare: 0.0, tier: place.tier };
-        seat.count_own(OWN, 1.0);
-        seat
+        Self {
+            state: Arc::clone(&endpoint.state),
+            share,
+            lightness,
+            price: lightness * zone_cost / 8.0,
+            fare: typical * zone_cost,
+            tier: place.tier,
+        }
     }
 
     /// In a zone that costs more than the proxy's own.
@@ -71,7 +53,7 @@ impl Seat {
         self.state.in_flight() as f32 + 1.0 <= self.slots()
     }
 
-    /// Requests that are served at once, by what `adaptive` has learned. No fewer than one for each unit of weight are believed, which for a
+    /// Requests that are served at once, by what `adaptive` has learned. No fewer than one for each unit of weight are believed where weights tell no speed, which for a
     /// large weight beside a small one may be many more than there are: then what has been seen not to wait says more.
     pub(crate) fn slots(&self) -> f32 {
         let believed = self.state.published().log_parallelism.get().exp();

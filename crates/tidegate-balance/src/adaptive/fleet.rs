@@ -10,6 +10,7 @@ use super::by_weight::ByWeight;
 use super::errors::{Elsewhere, NOISE_GAIN};
 use super::explore::{Cheapest, explore_if_due};
 use super::model::{DEVIATION, FleetLevel, remembered};
+use super::own::Own;
 use super::{Patience, Published, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
 use crate::seat::Seat;
@@ -89,6 +90,7 @@ pub(crate) struct Fleet {
     log_service: AtomicF32,
     log_parallelism: AtomicF32,
     by_weight: ByWeight,
+    own: Own,
     noise: AtomicF32,
     sway: AtomicF32,
     spread: AtomicF32,
@@ -132,7 +134,18 @@ impl Fleet {
         })
     }
 
-    /// The same of a typical one.
+    /// How much of the request that is to be placed counts by what it costs there.
+    #[inline]
+    pub(crate) fn own(&self) -> f32 {
+        self.own.get()
+    }
+
+    /// How many times as long a request takes there as where the weight is smallest, by what its weight tells; 1 where that is no speed.
+    pub(crate) fn told_by_weight(&self, seat: &Seat) -> f32 {
+        self.by_weight.expected(seat.lightness).exp()
+    }
+
+    /// What is expected of a typical endpoint.
     pub(crate) fn typical_level(&self) -> Option<FleetLevel> {
         self.level(self.typical_lightness())
     }
@@ -214,7 +227,9 @@ impl Fleet {
         };
         if !Seat::is_even(turn.seats) {
             let open = turn.seats().filter(|seat| seat.state.is_open(now));
-            self.by_weight.follow(open.filter_map(of_seat), part_of(turn.seats));
+            self.by_weight.follow(open.clone().filter_map(of_seat), part_of(turn.seats));
+            let slots = self.unhurried.get() / self.typical_lightness();
+            self.own.follow(slots, busy_part(open), part_of(turn.seats));
         }
         let mut detrended = |field: fn(&Published) -> &AtomicF32| {
             let of_seat =
@@ -433,6 +448,16 @@ impl<'a> Turn<'a> {
 fn heard(state: &EndpointState, field: fn(&Published) -> &AtomicF32) -> Option<f32> {
     let published = state.published();
     (published.gain.get() > 0.0).then(|| field(published).get())
+}
+
+/// The part of the slots of these endpoints that are taken, by weight; more than 1 where requests wait.
+fn busy_part<'a>(seats: impl Iterator<Item = &'a Seat>) -> f32 {
+    let (mut taken, mut whole) = (0.0, 0.0);
+    for seat in seats {
+        taken += seat.share as f32 * seat.state.in_flight() as f32 / seat.at_once();
+        whole += seat.share as f32;
+    }
+    taken / f32::max(whole, 1.0)
 }
 
 /// The part of the endpoints that one turn takes.

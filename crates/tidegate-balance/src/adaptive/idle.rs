@@ -4,7 +4,8 @@
 //! needs but one of them. An idle endpoint that is believed to be as fast is as good for it, whatever its weight. So turns are taken by
 //! weight, and whoever has one is asked if it is that. Who is busy is not, so that under load drain times decide, which keep the same shares.
 
-use super::{Patience, error_cost, warning};
+use super::fleet::Fleet;
+use super::{error_cost, warning};
 use crate::Moment;
 use crate::candidates::Candidates;
 use crate::seat::Seat;
@@ -37,21 +38,23 @@ impl Idle {
         &self,
         candidates: &Candidates<'a>,
         best: &Seat,
-        patience: Patience,
+        fleet: &Fleet,
     ) -> Option<(usize, &'a Seat)> {
         let turn = self.turns.fetch_add(GOLDEN, Relaxed);
         let (index, seat) = self.weights.draw_any(candidates, turn)?;
-        is_as_good(seat, best, patience, candidates.now()).then_some((index, seat))
+        is_as_good(seat, best, fleet, candidates.now()).then_some((index, seat))
     }
 }
 
 /// Idle, no farther, believed to be hardly slower, and there is next to nothing to warn of. By the cost, from which what may be chance is gone.
-pub(super) fn is_as_good(seat: &Seat, best: &Seat, patience: Patience, now: Moment) -> bool {
+pub(super) fn is_as_good(seat: &Seat, best: &Seat, fleet: &Fleet, now: Moment) -> bool {
+    // Where weights tell speed, costs say how an endpoint differs from that.
+    let slowness = |seat: &Seat| seat.state.standing().cost.get() * fleet.told_by_weight(seat);
     seat.state.in_flight() == 0
         && zone_cost(seat) <= NOT_FARTHER * zone_cost(best)
-        && seat.state.standing().cost.get() <= HARDLY_MORE * best.state.standing().cost.get()
+        && slowness(seat) <= HARDLY_MORE * slowness(best)
         && error_cost(&seat.state) <= 0.0
-        && warning::factor(&seat.state, patience, now) <= HARDLY_MORE
+        && warning::factor(&seat.state, fleet.patience(), now) <= HARDLY_MORE
 }
 
 fn zone_cost(seat: &Seat) -> f32 {

@@ -1,7 +1,7 @@
 //! Least drain time: the endpoint where one more request is expected to be answered soonest, by what its own answers
 //! have taught. Knows no probe, agent or header; needs none.
 //!
-//! `score = ((n + own) · cost + fare + error cost) · warning`, smallest wins, ties to the least recently used. `own` and `fare` (`seat.rs`) are
+//! `score = ((n + own) · cost + fare + error cost) · warning`, smallest wins, ties to the least recently used. `own` (`own.rs`) and `fare` are
 //! what the request itself costs. `cost` is service time over parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
 //! price a pick sees, at no cost worth mentioning, two things that cannot wait for an answer to arrive: silence (answers
 //! are overdue by Little's law) and suspicion (the last few answers came late). The derivation is in
@@ -20,6 +20,7 @@ mod idle;
 mod learned;
 mod model;
 mod outbreak;
+mod own;
 mod shortlist;
 mod spell;
 mod unhurried;
@@ -66,7 +67,7 @@ impl Adaptive {
 
     #[inline(never)]
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<Choice> {
-        let mut search = Search::new(self.fleet.patience(), candidates.now());
+        let mut search = Search::new(self.fleet.patience(), self.fleet.own(), candidates.now());
         if candidates.positions() <= SCANNED_MAX || !self.look_at_some(&mut search, candidates, random) {
             candidates.visit_from_random(random, |index, seat, is_plain| search.look(index, seat, is_plain));
         }
@@ -83,7 +84,7 @@ impl Adaptive {
         candidates: &Candidates<'a>,
     ) -> Option<(usize, &'a Seat)> {
         let idle = self.idle.as_ref().filter(|_| !is_probe(&best.state, candidates.now()))?;
-        idle.next(candidates, best, self.fleet.patience())
+        idle.next(candidates, best, &self.fleet)
     }
 
     /// What is held against this endpoint now.
@@ -101,7 +102,7 @@ impl Adaptive {
             if let Some(seat) = candidates.get(index) {
                 open += 1;
                 search.look(index, seat, seat.state.is_unremarkable());
-                runners_up.add(index, offer(seat));
+                runners_up.add(index, offer(seat, search.own));
             }
         }
         if let Some((index, _)) = search.best {
@@ -170,22 +171,23 @@ struct Patience {
 /// The best endpoint so far.
 struct Search<'a> {
     patience: Patience,
+    own: f32,
     now: Moment,
     best: Option<(usize, &'a Seat)>,
     least: Bid,
 }
 
 impl<'a> Search<'a> {
-    fn new(patience: Patience, now: Moment) -> Self {
+    fn new(patience: Patience, own: f32, now: Moment) -> Self {
         // Every score is finite, so the first endpoint beats this.
-        Self { patience, now, best: None, least: Bid { score: f32::INFINITY, last_picked: u64::MAX } }
+        Self { patience, own, now, best: None, least: Bid { score: f32::INFINITY, last_picked: u64::MAX } }
     }
 
     /// Nearly all endpoints are dismissed by the first comparison: errors and warnings can only raise a score. A wanted
     /// probe can lower it; whoever has one is not plain.
     #[inline]
     fn look(&mut self, index: usize, seat: &'a Seat, is_plain: bool) {
-        let bid = if is_plain { at_best(seat) } else { with_probe(seat, self.now) };
+        let bid = if is_plain { at_best(seat, self.own) } else { with_probe(seat, self.own, self.now) };
         if bid.beats(&self.least)
             && let Some(bid) = better(&self.least, bid, seat, self.patience, self.now)
         {
@@ -210,18 +212,21 @@ impl Bid {
 
 /// What this endpoint offers when there is nothing to warn of.
 #[inline]
-fn at_best(seat: &Seat) -> Bid {
-    Bid { score: offer(seat), last_picked: seat.state.last_picked().0 }
+fn at_best(seat: &Seat, own: f32) -> Bid {
+    Bid { score: offer(seat, own), last_picked: seat.state.last_picked().0 }
 }
 
 /// The same of an endpoint that a scan must look at twice.
 #[cold]
-fn with_probe(seat: &Seat, now: Moment) -> Bid {
-    let plain = at_best(seat);
+fn with_probe(seat: &Seat, own: f32, now: Moment) -> Bid {
+    let plain = at_best(seat, own);
     if !is_probe(&seat.state, now) {
         return plain;
     }
-    Bid { score: plain.score.min(cost_of_probe(seat, seat.own * seat.price + seat.fare)), ..plain }
+    Bid {
+        score: plain.score.min(cost_of_probe(seat, own * 8.0 * seat.price + (1.0 - own) * seat.fare)),
+        ..plain
+    }
 }
 
 /// What a probe costs: as much as one request costs a typical endpoint, unless it goes to explore.
@@ -243,11 +248,12 @@ fn better(least: &Bid, bid: Bid, seat: &Seat, patience: Patience, now: Moment) -
     bid.beats(least).then_some(bid)
 }
 
-/// The least that one more request costs there, for the one who places it and for all others.
+/// The least that one more request costs there, for the one who places it and for all others: so much of it, `own`, counts by what it costs
+/// there, and the rest by what it would cost a typical endpoint.
 #[inline]
-fn offer(seat: &Seat) -> f32 {
-    (seat.state.load().eighths() as f32 + seat.own) * seat.state.standing().cost.get() * seat.price
-        + seat.fare
+fn offer(seat: &Seat, own: f32) -> f32 {
+    let requests = seat.state.load().eighths() as f32 + 8.0 * own;
+    requests * seat.state.standing().cost.get() * seat.price + (1.0 - own) * seat.fare
 }
 
 /// When it would be answered.
@@ -296,15 +302,15 @@ mod tests {
     use std::time::Duration;
 
     /// The score as the design note writes it, without a short cut.
-    fn score(seat: &Seat, patience: Patience, now: Moment) -> f32 {
+    fn score(seat: &Seat, patience: Patience, own: f32, now: Moment) -> f32 {
         let (state, standing) = (&seat.state, seat.state.standing());
         let waiting = state.in_flight() - state.streaming();
         let load = waiting as f32 + state.streaming() as f32 / 8.0;
         let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
         let one = seat.price * 8.0;
-        let own = seat.own / 8.0;
-        let cost = (load + own) * standing.cost.get() * one + seat.fare;
-        let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + seat.fare };
+        let fare = (1.0 - own) * seat.fare;
+        let cost = (load + own) * standing.cost.get() * one + fare;
+        let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
@@ -358,19 +364,18 @@ mod tests {
             let least = bids.iter().map(|bid| bid.1).fold(f32::INFINITY, f32::min);
             let best: Vec<_> =
                 bids.iter().filter(|bid| bid.1 <= least * 1.000_001).map(|bid| bid.0).collect();
-            let (patience, now) = (self.adaptive.fleet.patience(), self.now);
             let is_as_good = |index: &usize| {
-                let seat = &self.seats[*index];
-                best.iter().any(|best| idle::is_as_good(seat, &self.seats[*best], patience, now))
+                let (seat, fleet) = (&self.seats[*index], &self.adaptive.fleet);
+                best.iter().any(|best| idle::is_as_good(seat, &self.seats[*best], fleet, self.now))
             };
             bids.iter().map(|bid| bid.0).filter(is_as_good).collect()
         }
 
         /// Whoever may be picked, with the score and the last use.
         fn bids(&self) -> Vec<(usize, f32, Moment)> {
-            let patience = self.adaptive.fleet.patience();
+            let (patience, own) = (self.adaptive.fleet.patience(), self.adaptive.fleet.own());
             let open = self.seats.iter().enumerate().filter(|(_, seat)| seat.state.is_open(self.now));
-            open.map(|(index, seat)| (index, score(seat, patience, self.now), seat.state.last_picked()))
+            open.map(|(index, seat)| (index, score(seat, patience, own, self.now), seat.state.last_picked()))
                 .collect()
         }
     }
