@@ -414,12 +414,7 @@ impl Authority {
             }
             cause = deeper.source();
         }
-        let (why, now) = (cut(text), (self.clock)());
-        // Also where it has no words of its own, as a server in front of one that is overloaded.
-        match self.later.take().and_then(|said| retry_after(&said, now)) {
-            Some(later) => AcmeError::Refused { why, retry_after: Some(later) },
-            None => AcmeError::Unreachable(why),
-        }
+        AcmeError::Unreachable(cut(text))
     }
 }
 
