@@ -44,7 +44,9 @@ impl Patience {
     ) -> Poll<()> {
         if self.steps != Some(steps) {
             let start = self.start.take().unwrap_or_else(now);
-            (self.steps, self.untaken) = (Some(steps), 0);
+            // Nobody looks at each step, but where one has left.
+            let untaken = if self.ends_taken { untaken(sinks) } else { 0 };
+            (self.steps, self.untaken) = (Some(steps), untaken);
             call.alarm.arm(after(start, timeout).min(self.last_deadline), cx);
         }
         if !call.alarm.fired() {

@@ -12,17 +12,27 @@ const GAIN: f32 = 0.2;
 const RESIDUAL_MAX: f32 = 1.0;
 /// A slope as small as this is chance.
 const CHANCE: f32 = 0.2;
+/// And so is one of so many standard deviations: two endpoints of 2 and 1 always have some.
+const DOUBT: f32 = 2.5;
 
 /// A regression with bounded influence (Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35(1), 1964).
 #[derive(Debug, Default)]
 pub(super) struct ByWeight {
     /// Of the logarithm of the service time over that of the weight: 0 where weights tell slots, or nothing; -1 where they tell speed.
     slope: AtomicF32,
+    /// As much of it as may be chance.
+    chance: AtomicF32,
 }
 
 impl ByWeight {
-    /// One step. `endpoints`: for each the logarithms of its weight and of its service time; `part`: of all, they are so many.
-    pub(super) fn follow(&self, endpoints: impl Iterator<Item = (f32, f32)> + Clone, part: f32) {
+    /// One step. `endpoints`: for each the logarithms of its weight and of its service time, which is known but for this deviation; `part`: of
+    /// all, they are so many.
+    pub(super) fn follow(
+        &self,
+        endpoints: impl Iterator<Item = (f32, f32)> + Clone,
+        deviation: f32,
+        part: f32,
+    ) {
         let count = endpoints.clone().count() as f32;
         let mean = |values: &mut dyn Iterator<Item = f32>| values.sum::<f32>() / count.max(1.0);
         let weight = mean(&mut endpoints.clone().map(|(weight, _)| weight));
@@ -31,6 +41,7 @@ impl ByWeight {
         if spread <= 0.0 {
             return;
         }
+        self.chance.set((DOUBT * deviation / spread.sqrt()).max(CHANCE));
         let slope = self.slope.get();
         let pull = |(log_weight, log_service): (f32, f32)| {
             let by_weight = log_weight - weight;
@@ -44,8 +55,8 @@ impl ByWeight {
     /// By how much the service time of an endpoint, and its slots for each unit of weight, are expected to differ from those of the smallest
     /// weight, as a logarithm: 0 where weights are equal, or tell slots. `lightness`: the smallest weight over its own.
     pub(super) fn expected(&self, lightness: f32) -> f32 {
-        let slope = self.slope.get();
-        if slope.abs() <= CHANCE { 0.0 } else { (CHANCE * CHANCE / slope - slope) * lightness.ln() }
+        let (slope, chance) = (self.slope.get(), self.chance.get());
+        if slope.abs() <= chance { 0.0 } else { (chance * chance / slope - slope) * lightness.ln() }
     }
 }
 
@@ -60,7 +71,7 @@ mod tests {
         let outlier = outlier.map(|times| (8_f32.ln(), times.ln()));
         let by_weight = ByWeight::default();
         for _ in 0..200 {
-            by_weight.follow(light.clone().chain(heavy.clone()).chain(outlier), 1.0);
+            by_weight.follow(light.clone().chain(heavy.clone()).chain(outlier), 0.1, 1.0);
         }
         by_weight.expected(1.0 / 8.0)
     }
@@ -86,10 +97,17 @@ mod tests {
     }
 
     #[test]
+    fn two_that_differ_by_chance_tell_nothing() {
+        let by_weight = ByWeight::default();
+        (0..200).for_each(|_| by_weight.follow([(0.0, 0.0), (2_f32.ln(), -0.25)].into_iter(), 0.15, 1.0));
+        assert!(is_nothing(by_weight.expected(0.5)));
+    }
+
+    #[test]
     fn equal_weights_tell_nothing() {
         let by_weight = ByWeight::default();
-        by_weight.follow([(0.0, 1.0), (0.0, 2.0)].into_iter(), 1.0);
-        by_weight.follow(std::iter::empty(), 1.0);
+        by_weight.follow([(0.0, 1.0), (0.0, 2.0)].into_iter(), 0.1, 1.0);
+        by_weight.follow(std::iter::empty(), 0.1, 1.0);
         assert!(is_nothing(by_weight.expected(1.0)));
     }
 }

@@ -43,6 +43,8 @@ const NOISE_TELLING: f32 = 0.9;
 const SPREAD_TELLING: f32 = 10.0;
 /// The most that wild answers make all doubts grow.
 const CLUMPING_MAX: f32 = 10.0;
+/// How far the mean of a settled estimate strays, in deviations of single answers: the root of half of its gain.
+const SETTLED: f32 = 0.122;
 /// What chance counts for slots. An endpoint that is believed to have more than the others gets the load that proves it wrong;
 /// one that is believed to have fewer does not.
 const FEWER_SLOTS_DOUBT: f32 = 1.5;
@@ -205,7 +207,7 @@ impl Fleet {
         self.cursor.store((turn.start + TURN) % seats.len().max(1), Relaxed);
         self.measure_errors(&turn, now, scratch);
         self.look_for_shared_failures(&turn, now);
-        let measured = self.measure(&turn, now, scratch);
+        let measured = self.measure(&turn, peers, now, scratch);
         for seat in turn.seats() {
             self.price_errors(&seat.state, now);
             if measured && seat.state.published().gain.get() > 0.0 {
@@ -220,16 +222,17 @@ impl Fleet {
     }
 
     /// The medians over the endpoints that are up and have answered. False when there are none.
-    fn measure(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) -> bool {
+    fn measure(&self, turn: &Turn<'_>, peers: u32, now: Moment, scratch: &mut Scratch) -> bool {
         let of_seat = |seat: &Seat| {
             let log_service = heard(&seat.state, |published| &published.log_service)?;
             Some((-seat.lightness.ln(), log_service))
         };
         if !Seat::is_even(turn.seats) {
             let open = turn.seats().filter(|seat| seat.state.is_open(now));
-            self.by_weight.follow(open.clone().filter_map(of_seat), part_of(turn.seats));
+            let deviation = DEVIATION as f32 * self.noise.get() * self.clumping.get() * SETTLED;
+            self.by_weight.follow(open.clone().filter_map(of_seat), deviation, part_of(turn.seats));
             let slots = self.unhurried.get() / self.typical_lightness();
-            self.own.follow(slots, busy_part(open), part_of(turn.seats));
+            self.own.follow(slots, peers as f32 * busy_part(open), part_of(turn.seats));
         }
         let mut detrended = |field: fn(&Published) -> &AtomicF32| {
             let of_seat =
