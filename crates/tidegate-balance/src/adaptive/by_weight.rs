@@ -41,6 +41,15 @@ impl ByWeight {
         if spread <= 0.0 {
             return;
         }
+        // One by itself may be slow for a reason of its own, and which of two is faster says nothing of weights.
+        let weights = || endpoints.clone().map(|(log_weight, _)| log_weight);
+        let (least, most) = weights()
+            .fold((f32::MAX, f32::MIN), |(least, most), weight| (least.min(weight), most.max(weight)));
+        let are_several =
+            |weight: f32| weights().filter(|other| (other - weight).abs() < f32::EPSILON).nth(1).is_some();
+        if !are_several(least) || !are_several(most) {
+            return;
+        }
         self.chance.set((DOUBT * deviation / spread.sqrt()).max(CHANCE));
         let slope = self.slope.get();
         let pull = |(log_weight, log_service): (f32, f32)| {
@@ -97,10 +106,17 @@ mod tests {
     }
 
     #[test]
-    fn two_that_differ_by_chance_tell_nothing() {
-        let by_weight = ByWeight::default();
-        (0..200).for_each(|_| by_weight.follow([(0.0, 0.0), (2_f32.ln(), -0.25)].into_iter(), 0.15, 1.0));
-        assert!(is_nothing(by_weight.expected(0.5)));
+    fn what_differs_by_chance_or_is_one_by_itself_tells_nothing() {
+        let (light, heavy) = ((0.0, 0.0), |log_service| (2_f32.ln(), log_service));
+        for (endpoints, deviation) in [
+            (vec![light, light, heavy(-0.25), heavy(-0.25)], 0.15),
+            (vec![light, heavy(-0.7)], 0.01),
+            (vec![light, heavy(-0.7), heavy(-0.7)], 0.01),
+        ] {
+            let by_weight = ByWeight::default();
+            (0..200).for_each(|_| by_weight.follow(endpoints.iter().copied(), deviation, 1.0));
+            assert!(is_nothing(by_weight.expected(0.5)), "{endpoints:?}");
+        }
     }
 
     #[test]

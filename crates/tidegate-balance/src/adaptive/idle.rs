@@ -46,7 +46,8 @@ impl Idle {
     }
 }
 
-/// Idle, no farther, believed to be hardly slower, and there is next to nothing to warn of. By the cost, from which what may be chance is gone.
+/// Idle, no farther, believed to be hardly slower, and there is next to nothing to warn of. By the cost, from which what may be chance is gone,
+/// and by what weights tell of speed, which is none where that may be chance.
 pub(super) fn is_as_good(seat: &Seat, best: &Seat, fleet: &Fleet, now: Moment) -> bool {
     // Where weights tell speed, costs say how an endpoint differs from that.
     let slowness = |seat: &Seat| seat.state.standing().cost.get() * fleet.told_by_weight(seat);
