@@ -272,6 +272,21 @@ fn an_exchange_that_takes_too_long_in_all_times_out() {
     door.endpoint.wait_until_left();
 }
 
+/// It ends first wherever it is the shorter one, and says as much of the endpoint.
+#[test]
+fn an_endpoint_that_never_answers_is_left_though_it_is_the_total_timeout_that_ends_the_wait() {
+    let (silent, well) = (Endpoint::start(Script::is_silent()), Endpoint::answering("well"));
+    let config = format!(
+        "to = [{:?}, {:?}]\ntimeout = {{ total = \"200ms\" }}\nretry = false\n",
+        silent.address(),
+        well.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let mut client = proxy.client();
+    let late = (0..40).filter(|_| client.get("/").status == 504).count();
+    assert!((1..=8).contains(&late), "{late} of 40");
+}
+
 #[test]
 fn a_total_timeout_cuts_an_answer_that_drips() {
     let script = Script::new(|visit| {

@@ -657,7 +657,21 @@ pub(crate) fn settle(
     }
     let judged =
         if call.journal.is_grpc { grpc::counts_as(status, call.journal.grpc_status) } else { status };
-    lease.settle(verdict(judged, first_byte, ended), now);
+    let ended = if has_kept_waiting(call, now.since(sent), ended) {
+        Ended::Failed
+    } else {
+        verdict(judged, first_byte, ended)
+    };
+    lease.settle(ended, now);
+}
+
+/// The endpoint had the whole request, and no answer began for most of all the time that there was: as good as not answering in its own time.
+/// Not of calls, whose clients say how much time there is, and could say too little.
+fn has_kept_waiting(call: &Call<'_>, waited: Duration, ended: &Result<Fate, Failure>) -> bool {
+    let late = Failure::new(Stage::Await, Cause::TotalTimeout);
+    let journal = &call.journal;
+    let all = call.total_deadline.since(journal.started);
+    *ended == Err(late) && journal.first_byte.is_none() && !journal.is_grpc && 2 * waited >= all
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
