@@ -67,17 +67,10 @@ impl Patience {
         has_changed && !(self.ends_taken && untaken == 0)
     }
 
-    /// The time begins now, for those who have not taken this much, and nothing is waited for when they have.
-    pub(crate) fn begin(
-        &mut self,
-        call: &Call<'_>,
-        cx: &mut Context<'_>,
-        steps: u64,
-        timeout: Duration,
-        sinks: &[&Stream],
-    ) {
-        (self.steps, self.untaken, self.ends_taken) = (Some(steps), untaken(sinks), true);
-        call.alarm.arm(after(now(), timeout).min(self.last_deadline), cx);
+    /// The time begins anew, and nothing is waited for when they have taken all.
+    pub(crate) fn end_when_taken(&mut self) {
+        self.ends_taken = true;
+        self.restart();
     }
 
     /// Somebody else has set the alarm.

@@ -196,19 +196,20 @@ impl Stream {
 
     /// What the peer's system has not taken yet of what was written. `None`: there is no telling, or nobody to take it.
     pub(crate) fn unacknowledged_bytes(&self) -> Option<usize> {
-        match self {
-            Self::Plain(transport) => transport.unacknowledged_bytes(),
-            Self::Tls(tls) => tls.transport().unacknowledged_bytes(),
-            Self::Http2(_) | Self::Http2Request(_) => None, // what ends them goes behind that
-        }
+        self.transport()?.unacknowledged_bytes()
     }
 
     /// The same, and what a peer on this system has not read.
     pub(crate) fn untaken_bytes(&self) -> Option<usize> {
+        self.transport()?.untaken_bytes()
+    }
+
+    /// `None`: it shares one with others, whose windows tell what is taken, and ends behind what was sent.
+    fn transport(&self) -> Option<&Transport> {
         match self {
-            Self::Plain(transport) => transport.untaken_bytes(),
-            Self::Tls(tls) => tls.transport().untaken_bytes(),
-            Self::Http2(_) | Self::Http2Request(_) => None, // told by windows
+            Self::Plain(transport) => Some(transport),
+            Self::Tls(tls) => Some(tls.transport()),
+            Self::Http2(_) | Self::Http2Request(_) => None,
         }
     }
 

@@ -73,8 +73,8 @@ async fn carry(call: &mut Call<'_>, up: &mut Stream, policy: &Policy) -> Result<
         let (idle, sinks) = (policy.timeouts.tunnel_idle, [&*up, &*call.down]);
         if left.is_none() {
             left = ways.who_has_left(call, cx);
-            if let Some(side) = left {
-                patience.begin(call, cx, steps, idle.min(side.last_words()), &sinks);
+            if left.is_some() {
+                patience.end_when_taken();
             }
         }
         let timeout = left.map_or(idle, |side| idle.min(side.last_words()));
