@@ -129,11 +129,7 @@ fn the_endpoint_of_a_call_that_has_waited_hears_how_much_time_is_left() {
     let proxy = Tidegate::to(&[&endpoint], "limit.endpoint_requests = 1\n").start();
     let client = Http2Client::clear(proxy.address());
     client.run(async {
-        let calls = [(); 2].map(|()| {
-            let mut request = Http2Client::request("GET", "app.test", "/");
-            request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("8000m"));
-            tokio::spawn(exchange(client.sender(), request, None, None))
-        });
+        let calls = [(); 2].map(|()| tokio::spawn(exchange(client.sender(), call("8000m"), None, None)));
         for call in calls {
             assert_eq!(call.await.unwrap().unwrap().status(), 200);
         }
@@ -144,6 +140,96 @@ fn the_endpoint_of_a_call_that_has_waited_hears_how_much_time_is_left() {
     });
     let left: Vec<_> = left.collect();
     assert!(left[0] > left[1] && left[1] > 1_000, "{left:?}");
+}
+
+/// With a breaker that takes an endpoint out, or would if it were not the last one, for two failures.
+fn before_with_breaker(script: Script) -> (Endpoint, Proxy) {
+    let endpoint = Endpoint::start(script);
+    let breaker = "breaker = { failures = 2, margin_percent = \"off\", ejected_percent = 100 }";
+    let config = format!("retry = \"off\"\ntimeout = {{ total = \"1s\" }}\n{breaker}\n");
+    let proxy = Tidegate::to(&[&endpoint], &config).start();
+    (endpoint, proxy)
+}
+
+fn is_held_against_the_endpoint(proxy: &Proxy) -> bool {
+    let metrics = proxy.metrics();
+    let ejections = ["tidegate_endpoint_ejections_total", "tidegate_endpoint_ejections_held_back_total"];
+    ejections.iter().any(|name| metrics.sum(name, &[]) > 0.5)
+}
+
+fn call(timeout: &'static str) -> http::Request<()> {
+    let mut request = Http2Client::request("POST", "app.test", "/test.Echo/Unary");
+    request.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    request.headers_mut().insert("grpc-timeout", HeaderValue::from_static(timeout));
+    request
+}
+
+#[test]
+fn a_client_that_gives_its_call_too_little_time_is_not_held_against_the_endpoint() {
+    let (_endpoint, proxy) = before_with_breaker(Script::answers_after(Duration::from_millis(500), "x"));
+    let client = Http2Client::clear(proxy.address());
+    for _ in 0..3 {
+        let reply = client.exchange(call("10m"), None, None).unwrap();
+        assert_eq!(
+            (reply.field("grpc-status"), reply.field("grpc-message")),
+            (Some("4"), Some("total_timeout"))
+        );
+    }
+    assert!(!is_held_against_the_endpoint(&proxy));
+    assert_eq!(proxy.get("/").text(), "x");
+}
+
+#[test]
+fn a_call_that_its_endpoint_keeps_waiting_until_the_total_timeout_has_failed_there() {
+    let (_endpoint, proxy) = before_with_breaker(Script::is_silent());
+    let client = Http2Client::clear(proxy.address());
+    for _ in 0..2 {
+        let reply = client.exchange(call("1M"), None, None).unwrap();
+        assert_eq!(reply.field("grpc-message"), Some("total_timeout"));
+    }
+    assert!(is_held_against_the_endpoint(&proxy));
+}
+
+#[test]
+fn in_a_request_that_is_no_call_a_timeout_of_grpc_means_nothing() {
+    let (endpoint, proxy) = before_with_breaker(Script::answers_after(Duration::from_millis(100), "x"));
+    let client = Http2Client::clear(proxy.address());
+    for kind in ["text/plain", "application/grpc-web"] {
+        let mut request = call("1m");
+        request.headers_mut().insert("content-type", HeaderValue::from_static(kind));
+        let reply = client.exchange(request, None, None).unwrap();
+        assert_eq!((reply.status(), &reply.body[..]), (200, &b"x"[..]), "{kind}");
+    }
+    assert!(endpoint.requests().iter().all(|request| request.field("grpc-timeout") == Some("1m")));
+}
+
+/// Only what the endpoint says of itself counts: not that a client ended a call early, nor that it was told so.
+#[test]
+fn a_call_that_its_client_ends_is_not_held_against_the_endpoint() {
+    let begun = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 7\r\n\0\0\0\0\x02hi\r\n";
+    let (_endpoint, proxy) = before_with_breaker(Script::new(move |visit| {
+        visit.write(begun);
+        Then::Hang
+    }));
+    let client = Http2Client::clear(proxy.address());
+    for ended in 1..=3 {
+        let reply = client.exchange(call("100m"), None, None).unwrap();
+        assert_eq!(reply.trailers["grpc-message"], "total_timeout");
+        drop(client.open(call("1M")).unwrap());
+        proxy.wait_for_metric("tidegate_failures_total", &[("cause", "client_gone")], f64::from(ended));
+    }
+    assert!(!is_held_against_the_endpoint(&proxy));
+    let late =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\ngrpc-status: 4\r\nContent-Length: 0\r\n\r\n";
+    let (_endpoint, proxy) = before_with_breaker(Script::writes(late, Then::KeepAlive));
+    let client = Http2Client::clear(proxy.address());
+    for (timeout, counts) in [("900m", false), ("1M", true)] {
+        for _ in 0..3 {
+            assert_eq!(client.exchange(call(timeout), None, None).unwrap().field("grpc-status"), Some("4"));
+        }
+        assert_eq!(is_held_against_the_endpoint(&proxy), counts, "{timeout}");
+    }
 }
 
 /// A reset would be INTERNAL to clients, which they do not try again.

@@ -375,6 +375,7 @@ fn the_endpoint_of_a_call_that_has_waited_for_its_connection_hears_how_much_time
     client.run(async {
         let calls = [(); 2].map(|()| {
             let mut request = Http2Client::request("GET", "app.test", "/");
+            request.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
             request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("60000000u"));
             tokio::spawn(exchange(client.sender(), request, None, None))
         });

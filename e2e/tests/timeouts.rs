@@ -287,6 +287,72 @@ fn an_endpoint_that_never_answers_is_left_though_it_is_the_total_timeout_that_en
     assert!((1..=8).contains(&late), "{late} of 40");
 }
 
+/// With a breaker that takes an endpoint out, or would if it were not the last one, for two failures.
+fn door_with_breaker(script: Script, timeout: &str) -> Door {
+    let breaker =
+        "retry = \"off\"\nbreaker = { failures = 2, margin_percent = \"off\", ejected_percent = 100 }";
+    Door::with(script, &format!("{breaker}\nlog.access = \"stdout\"\ntimeout = {{ {timeout} }}\n"))
+}
+
+fn is_held_against_the_endpoint(proxy: &Proxy) -> bool {
+    let metrics = proxy.metrics();
+    let ejections = ["tidegate_endpoint_ejections_total", "tidegate_endpoint_ejections_held_back_total"];
+    ejections.iter().any(|name| metrics.sum(name, &[]) > 0.5)
+}
+
+/// The time that an endpoint has begins when it has the whole request.
+#[test]
+fn a_client_whose_body_ends_just_before_the_total_timeout_is_not_held_against_the_endpoint() {
+    let door = door_with_breaker(Script::answers_after(Duration::from_secs(1), "x"), "total = \"1200ms\"");
+    for _ in 0..3 {
+        let mut client = door.knock(post("Content-Length: 5\r\n", "hell"));
+        pause(900);
+        client.send("o");
+        expect_cause(&door.proxy, &client.reply(), 504, "total_timeout");
+    }
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+    for expectation in ["", "Expect: 100-continue\r\n"] {
+        for _ in 0..2 {
+            let mut client = door.knock(post(&format!("Content-Length: 5\r\n{expectation}"), ""));
+            expect_cause(&door.proxy, &client.reply(), 504, "total_timeout");
+        }
+        assert!(
+            !is_held_against_the_endpoint(&door.proxy),
+            "nor one whose body does not come: {expectation}"
+        );
+    }
+    assert_eq!(door.proxy.get("/").text(), "x");
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_of_an_upload_until_the_total_timeout_has_failed() {
+    let door = door_with_breaker(Script::new(|_| Then::HangDeaf), "total = \"2s\"");
+    for _ in 0..2 {
+        let mut client = door.proxy.client();
+        let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
+        expect_cause(&door.proxy, &client.reply(), 504, "total_timeout");
+        sending.join().unwrap();
+    }
+    assert!(is_held_against_the_endpoint(&door.proxy));
+}
+
+#[test]
+fn an_endpoint_that_takes_an_upload_slowly_until_the_total_timeout_has_not_failed() {
+    // So slowly that our kernel does not ask for more in half of the time.
+    let script = Script::new(|visit| {
+        while pause(50) && visit.wire().some().is_ok() {}
+        Then::Close
+    });
+    let door = door_with_breaker(script, "total = \"2s\"");
+    for _ in 0..2 {
+        let mut client = door.proxy.client();
+        let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
+        expect_cause(&door.proxy, &client.reply(), 504, "total_timeout");
+        sending.join().unwrap();
+    }
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+}
+
 #[test]
 fn a_total_timeout_cuts_an_answer_that_drips() {
     let script = Script::new(|visit| {

@@ -505,6 +505,7 @@ pub(crate) fn begin<'a>(
         down: stream,
         workspace,
         journal: Journal { id: RequestId::new(worker.random()), ..Journal::default() },
+        policy_deadline: NEVER,
         total_deadline: NEVER,
         attempt_deadline: NEVER,
         response_head_bytes: 0,

@@ -19,7 +19,7 @@ use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
-use crate::timers::now;
+use crate::timers::{NEVER, after, now};
 use crate::tls::{self, OriginateError};
 use crate::tunnel;
 use crate::upgrade;
@@ -57,7 +57,7 @@ pub(crate) async fn run(
     limits: &HeadLimits,
     refuse: Refuse<'_>,
 ) -> Result<Exchanged, Failure> {
-    let mut start = call.journal.connected.or(call.journal.picked);
+    let mut start = call.journal.sent();
     for _ in 0..INTERIM_MAX {
         await_head(call, up, policy, limits, start.take()).await?;
         let status = call.workspace.response.status;
@@ -120,7 +120,8 @@ async fn await_head(
     limits: &HeadLimits,
     start: Option<Moment>,
 ) -> Result<(), Failure> {
-    let mut patience = Patience::new(call.attempt_deadline, start);
+    let half_time = half_time(call);
+    let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time);
     let mut slow_body = SlowBody::default();
     let (mut upload_broken, mut awaited_body) = (false, false);
     let read = poll_fn(|cx| {
@@ -149,7 +150,7 @@ async fn await_head(
         }
         if awaits_body != awaited_body {
             awaited_body = awaits_body;
-            patience = Patience::new(call.attempt_deadline, None);
+            patience = Patience::new(call.attempt_deadline, None).noting(half_time);
         }
         if awaits_body && !awaits_continue(call) {
             patience.restart();
@@ -163,9 +164,10 @@ async fn await_head(
         } else {
             (policy.timeouts.first_byte, [].as_slice())
         };
-        patience
-            .poll(call, cx, call.workspace.upload.steps, timeout, sinks)
-            .map(|()| Err(late_head(call, uploading)))
+        patience.poll(call, cx, call.workspace.upload.steps, timeout, sinks).map(|()| {
+            call.journal.kept_waiting = !awaits_body && patience.has_lasted_since_half_time(sinks);
+            Err(late_head(call, uploading))
+        })
     })
     .await;
     if awaited_body {
@@ -173,6 +175,13 @@ async fn await_head(
         call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
     }
     read
+}
+
+/// When half of what `timeout.total` gives is over: an endpoint that keeps a request waiting from then on to the end has failed.
+/// Not where the client gives less, which could be too little.
+fn half_time(call: &Call<'_>) -> Option<Moment> {
+    let (begun, end) = (call.journal.started, call.policy_deadline);
+    (end != NEVER && !call.is_hurried()).then(|| after(begun, end.since(begun) / 2))
 }
 
 fn too_slow(call: &Call<'_>, slow: Slow) -> Failure {
@@ -496,8 +505,7 @@ async fn relay(
 /// An answer that takes its time is no sign of a slow endpoint: its head says how fast that was.
 fn report_head(call: &Call<'_>, lease: &mut Lease<'_>) {
     if let Some(first_byte) = call.journal.first_byte {
-        let is_unsaid = call.journal.is_grpc && call.journal.grpc_status.is_none();
-        let status = if is_unsaid { call.journal.status } else { call.journal.counts_as() };
+        let status = grpc::judged(call, call.journal.status, false);
         lease.begun(status, first_byte.since(lease.picked_at()), first_byte);
     }
 }

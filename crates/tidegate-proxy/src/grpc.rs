@@ -8,6 +8,9 @@ use std::time::Duration;
 use tidegate_http::response::ResponseHead;
 use tidegate_http::{Field, Version, field};
 
+const CANCELLED: u8 = 1;
+const DEADLINE_EXCEEDED: u8 = 4;
+
 /// What a call says of itself.
 pub(crate) fn is_call(call: &Call<'_>) -> bool {
     let request = &call.workspace.request;
@@ -20,20 +23,20 @@ pub(crate) fn is_call(call: &Call<'_>) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// How long the client waits for the end of its call, if it says so.
+/// How long the client waits for the end of its call, if it says so. In a request that is no call, the field means nothing.
 pub(crate) fn timeout(call: &Call<'_>) -> Option<Duration> {
     let request = &call.workspace.request;
     let said = || field::find(&request.fields, call.workspace.input.pinned(), b"grpc-timeout");
-    if request.version == Version::Http2 { parse_timeout(said()?) } else { None }
+    if is_call(call) { parse_timeout(said()?) } else { None }
 }
 
 /// Before an attempt that does not begin at once: says in the head of the call how much of its time is left.
 pub(crate) fn tell_time_left(call: &mut Call<'_>) {
-    let workspace = &mut *call.workspace;
-    let (request, bytes) = (&workspace.request, workspace.input.pinned());
-    if request.version != Version::Http2 {
+    if !is_call(call) {
         return;
     }
+    let workspace = &mut *call.workspace;
+    let (request, bytes) = (&workspace.request, workspace.input.pinned());
     let says_it = |field: &&Field| field.name.of(bytes).eq_ignore_ascii_case(b"grpc-timeout");
     let Some(value) = request.fields.iter().find(says_it).map(|field| field.value) else { return };
     let place = workspace.input.pinned_mut().get_mut(value.start as usize..value.end as usize);
@@ -93,9 +96,21 @@ pub(crate) fn status_in(trailers: &[u8]) -> Option<u8> {
     std::str::from_utf8(line.get(12..)?.trim_ascii()).ok()?.parse().ok()
 }
 
+/// The status of HTTP that an endpoint is judged by, whose answer had `status`. A call that somebody else ended before the endpoint said how
+/// it went is one that went well so far; and that a client in a hurry was told to have given too little time is no failure.
+pub(crate) fn judged(call: &Call<'_>, status: u16, is_whole: bool) -> u16 {
+    let journal = &call.journal;
+    match journal.grpc_status {
+        _ if !journal.is_grpc => status,
+        None if !is_whole => status,
+        Some(DEADLINE_EXCEEDED) if call.is_hurried() => counts_as(status, Some(CANCELLED)),
+        said => counts_as(status, said),
+    }
+}
+
 /// What an answer counts as where endpoints are judged by the statuses of HTTP: what google.rpc.Code says of each. A call that
 /// ended without a status is one of which nobody knows how it went ("Responses").
-pub(crate) fn counts_as(http: u16, grpc: Option<u8>) -> u16 {
+fn counts_as(http: u16, grpc: Option<u8>) -> u16 {
     const UNKNOWN: u8 = 2;
     if http != 200 {
         return http;
@@ -119,7 +134,6 @@ pub(crate) fn counts_as(http: u16, grpc: Option<u8>) -> u16 {
 /// The status of a call that ends here: as clients translate the status of HTTP, but for deadlines, which have one of their
 /// own.
 pub(crate) fn status(failure: Failure) -> u8 {
-    const DEADLINE_EXCEEDED: u8 = 4;
     const PERMISSION_DENIED: u8 = 7;
     const RESOURCE_EXHAUSTED: u8 = 8;
     const UNIMPLEMENTED: u8 = 12;

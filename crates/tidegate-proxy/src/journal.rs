@@ -1,7 +1,6 @@
 //! What happened so far in one request: written as it goes, read once by `record`. Decides nothing.
 
 use crate::failure::{Failure, Stage};
-use crate::grpc;
 use crate::sticky::Visit;
 use std::time::Duration;
 use tidegate_balance::{Moment, Occasion, Spilled};
@@ -46,6 +45,9 @@ pub(crate) struct Journal {
     pub(crate) is_grpc: bool,
     /// How it went, once the endpoint has said so.
     pub(crate) grpc_status: Option<u8>,
+    /// For half of all the time that `timeout.total` gives, and to its end, the last attempt's endpoint had the whole request, or took
+    /// nothing more of it.
+    pub(crate) kept_waiting: bool,
     /// It is no request but a connection that is passed on as it is.
     pub(crate) is_passed_on: bool,
     /// The name that such a connection asked for.
@@ -103,11 +105,6 @@ impl Journal {
         }
     }
 
-    /// The status that the endpoint is judged by.
-    pub(crate) fn counts_as(&self) -> u16 {
-        if self.is_grpc { grpc::counts_as(self.status, self.grpc_status) } else { self.status }
-    }
-
     /// The head that lies in `bytes` cannot be served.
     pub(crate) fn refuse(&mut self, head: &RequestHead, bytes: &[u8]) {
         self.refused_line = Some(Box::new(RefusedLine::of(head, bytes)));
@@ -131,7 +128,7 @@ impl Journal {
     pub(crate) fn forget_attempt(&mut self) {
         (self.ready, self.connected, self.connect_failed) = (None, None, None);
         (self.first_byte, self.ended) = (None, None);
-        self.grpc_status = None;
+        (self.kept_waiting, self.grpc_status) = (false, None);
     }
 }
 

@@ -21,15 +21,37 @@ pub(crate) struct Patience {
     /// Where the first wait begins, if a moment close enough is at hand: spares a look at the clock.
     start: Option<Moment>,
     steps: Option<u64>,
+    /// Since when nothing has moved, and until when that is borne.
+    since: Moment,
+    until: Moment,
+    half_time: Option<Moment>,
     /// What the systems of those who are written to had not taken at the last look.
     untaken: usize,
+    /// The same at half-time, where nothing has moved since.
+    untaken_at_half_time: Option<usize>,
     /// It is over when they have taken all.
     ends_taken: bool,
 }
 
 impl Patience {
     pub(crate) fn new(last_deadline: Moment, start: Option<Moment>) -> Self {
-        Self { last_deadline, start, steps: None, untaken: 0, ends_taken: false }
+        Self {
+            last_deadline,
+            start,
+            steps: None,
+            since: Moment::default(),
+            until: last_deadline,
+            half_time: None,
+            untaken: 0,
+            untaken_at_half_time: None,
+            ends_taken: false,
+        }
+    }
+
+    /// For who will ask whether nothing has moved since a moment.
+    pub(crate) fn noting(mut self, half_time: Option<Moment>) -> Self {
+        self.half_time = half_time;
+        self
     }
 
     /// Call when everything is pending; ready when that lasted for `timeout`. `steps` is a count of all movement; `sinks` are those whose
@@ -47,17 +69,43 @@ impl Patience {
             // Nobody looks at each step, but where one has left.
             let untaken = if self.ends_taken { untaken(sinks) } else { 0 };
             (self.steps, self.untaken) = (Some(steps), untaken);
-            call.alarm.arm(after(start, timeout).min(self.last_deadline), cx);
+            self.wait_from(start, timeout);
+            call.alarm.arm(self.next_look(sinks), cx);
         }
         if !call.alarm.fired() {
             return Poll::Pending;
         }
         let now = now();
-        if call.worker.is_stopping() || self.last_deadline <= now || !self.have_taken_some(sinks) {
+        if call.worker.is_stopping() || self.last_deadline <= now {
             return Poll::Ready(());
         }
-        call.alarm.arm(after(now, timeout).min(self.last_deadline), cx);
+        if now < self.until {
+            self.untaken_at_half_time = Some(untaken(sinks));
+        } else if self.have_taken_some(sinks) {
+            self.wait_from(now, timeout);
+        } else {
+            return Poll::Ready(());
+        }
+        call.alarm.arm(self.next_look(sinks), cx);
         Poll::Pending
+    }
+
+    fn wait_from(&mut self, start: Moment, timeout: Duration) {
+        (self.since, self.until) = (start, after(start, timeout).min(self.last_deadline));
+        self.untaken_at_half_time = None;
+    }
+
+    /// What has been sent in full is not looked at on the way: nobody asks who has taken it.
+    fn next_look(&self, sinks: &[&Stream]) -> Moment {
+        let is_noted = self.untaken_at_half_time.is_some() || sinks.is_empty();
+        let half_time = self.half_time.filter(|half_time| !is_noted && self.since <= *half_time);
+        half_time.map_or(self.until, |half_time| half_time.min(self.until))
+    }
+
+    /// Nothing has moved since half-time, nor been taken by the systems of those who are written to.
+    pub(crate) fn has_lasted_since_half_time(&self, sinks: &[&Stream]) -> bool {
+        let has_rested = self.steps.is_some() && self.half_time.is_some_and(|moment| self.since <= moment);
+        has_rested && (sinks.is_empty() || self.untaken_at_half_time == Some(untaken(sinks)))
     }
 
     /// Since the last look; the first one after a step cannot tell, and supposes it.
@@ -228,21 +276,32 @@ mod tests {
         Moment(1_000_000_000 + millis * 1_000_000)
     }
 
+    /// A connection, and the other side of it.
+    async fn pipe() -> (Stream, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (far, _) = listener.accept().unwrap();
+        near.writable().await.unwrap();
+        (Stream::Plain(Transport::Tcp(near)), far)
+    }
+
+    /// Until there is no more room: bytes written.
+    fn fill(near: &Stream) -> usize {
+        let (mut cx, mut written) = (Context::from_waker(Waker::noop()), 0);
+        while let Poll::Ready(sent) = near.poll_write(&mut cx, &[b'x'; 16_384]) {
+            written += sent.unwrap();
+        }
+        written
+    }
+
     #[test]
     fn who_takes_some_of_what_was_written_is_no_idler() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         runtime.block_on(async {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (mut far, _) = listener.accept().unwrap();
-            near.writable().await.unwrap();
-            let near = Stream::Plain(Transport::Tcp(near));
+            let (near, mut far) = pipe().await;
             let mut patience = Patience::new(NEVER, None);
             assert!(!patience.have_taken_some(&[&near]), "there is nothing to take");
-            let (mut cx, mut written) = (Context::from_waker(Waker::noop()), 0);
-            while let Poll::Ready(sent) = near.poll_write(&mut cx, &[b'x'; 16_384]) {
-                written += sent.unwrap();
-            }
+            let written = fill(&near);
             assert!(patience.have_taken_some(&[&near]), "nobody knows yet");
             let rests = |patience: &mut Patience| {
                 (0..1000).any(|_| {
@@ -254,6 +313,43 @@ mod tests {
             far.read_exact(&mut vec![0; written]).unwrap();
             assert!(patience.have_taken_some(&[&near]));
             assert!(rests(&mut patience), "it has all");
+        });
+    }
+
+    #[test]
+    fn what_moved_last_before_half_time_has_rested_since() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async {
+            let (near, mut far) = pipe().await;
+            fill(&near);
+            let end = at(1000);
+            let waiting = |half_time, since| {
+                let mut patience = Patience::new(end, None).noting(half_time);
+                patience.steps = Some(1);
+                patience.wait_from(at(since), Duration::from_mins(1));
+                patience
+            };
+            for (half_time, since, rests, why) in [
+                (Some(at(500)), 400, true, "it has had all for long"),
+                (Some(at(500)), 501, false, "it has not"),
+                (None, 0, false, "there is no time that it could have kept"),
+            ] {
+                let patience = waiting(half_time, since);
+                assert_eq!(patience.has_lasted_since_half_time(&[]), rests, "{why}");
+                assert_eq!(patience.next_look(&[]), end, "{why}");
+            }
+            let mut patience = waiting(Some(at(500)), 400);
+            assert!(!patience.has_lasted_since_half_time(&[&near]), "nobody has looked");
+            assert_eq!(patience.next_look(&[&near]), at(500));
+            patience.untaken_at_half_time = Some(untaken(&[&near]));
+            assert_eq!(patience.next_look(&[&near]), end);
+            assert!(patience.has_lasted_since_half_time(&[&near]), "it takes nothing");
+            far.read_exact(&mut vec![0; untaken(&[&near])]).unwrap();
+            let takes_some = (0..1000).any(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                !patience.has_lasted_since_half_time(&[&near])
+            });
+            assert!(takes_some);
         });
     }
 

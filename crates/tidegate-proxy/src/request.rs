@@ -55,7 +55,9 @@ pub(crate) struct Call<'a> {
     pub(crate) down: &'a mut Stream,
     pub(crate) workspace: &'a mut Workspace,
     pub(crate) journal: Journal,
-    /// When the whole request has to be over.
+    /// When `timeout.total` is over.
+    pub(crate) policy_deadline: Moment,
+    /// When the whole request has to be over: then, or earlier, where the client says so.
     pub(crate) total_deadline: Moment,
     /// When the head of the answer to the attempt has to be there; never later than the total.
     pub(crate) attempt_deadline: Moment,
@@ -140,7 +142,7 @@ async fn serve_by_route(call: &mut Call<'_>) -> Result<Fate, Failure> {
     if let Some(limit) = &route.rate_limit {
         limit.admit(call)?;
     }
-    call.total_deadline = total_deadline(call, &route.policy);
+    set_deadlines(call, &route.policy);
     match &route.action {
         Action::Answer { status, content_type, body } => {
             answer::fixed(call, *status, content_type, body).await
@@ -303,15 +305,16 @@ fn by_newest_view<'a>(call: &mut Call<'a>, view: &ClusterView) -> Option<(&'a Po
         return None;
     }
     call.move_on(newest, position, *cluster);
-    call.total_deadline = total_deadline(call, policy);
+    set_deadlines(call, policy);
     Some((policy, found))
 }
 
-/// When the whole request has to be over.
-fn total_deadline(call: &Call<'_>, policy: &Policy) -> Moment {
+/// Those of the whole request.
+fn set_deadlines(call: &mut Call<'_>, policy: &Policy) {
     let begun = call.journal.started;
     let asked = grpc::timeout(call).map_or(NEVER, |timeout| after(begun, timeout));
-    after(begun, policy.timeouts.total).min(asked)
+    call.policy_deadline = after(begun, policy.timeouts.total);
+    call.total_deadline = call.policy_deadline.min(asked);
 }
 
 /// An attempt begins on the endpoint that was picked.
@@ -606,14 +609,13 @@ pub(crate) async fn dial(
 ) -> Result<Connection, Failure> {
     let start = call.journal.ready.or(call.journal.picked).unwrap_or_default();
     let _pending = wait_for_connection(call, view)?;
-    let left = Duration::from_nanos(call.attempt_deadline.0.saturating_sub(start.0));
-    let timeout = policy.timeouts.connect.min(left);
+    let timeout = policy.timeouts.connect.min(time_to_connect(call, policy, start));
     let introduction = introduction(call, &carries);
     let connected = {
         let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
         let scratch = &call.worker.tls_scratch;
         let dial = Dial { upstream, presence, scratch, introduction: &introduction, instead };
-        connect(&dial, carries, call.alarm, start, timeout).await
+        connect(&dial, carries, call.alarm, (start, call.attempt_deadline), timeout).await
     };
     let now = now();
     match connected {
@@ -630,6 +632,13 @@ pub(crate) async fn dial(
             Err(call.overall_failure(Stage::Connect).unwrap_or(Failure::new(Stage::Connect, cause)))
         }
     }
+}
+
+/// What the other timeouts leave of the attempt's time for all addresses of its endpoint together. A client in a hurry does not make
+/// each one's part smaller: an address that would have served it would pass for one that does not answer.
+fn time_to_connect(call: &Call<'_>, policy: &Policy, start: Moment) -> Duration {
+    let picked = call.journal.picked.unwrap_or(start);
+    attempt_deadline(picked, policy.timeouts.attempt, call.policy_deadline).since(start)
 }
 
 /// Tells the balancer and the endpoint's metrics how the attempt went.
@@ -655,26 +664,16 @@ pub(crate) fn settle(
     if let Err(failure) = ended {
         endpoint.metrics().attempt_failed(*failure);
     }
-    let judged =
-        if call.journal.is_grpc { grpc::counts_as(status, call.journal.grpc_status) } else { status };
-    let ended = if has_kept_waiting(call, now.since(sent), ended) {
-        Ended::Failed
-    } else {
-        verdict(judged, first_byte, ended)
-    };
-    lease.settle(ended, now);
+    let judged = grpc::judged(call, status, ended.is_ok());
+    lease.settle(verdict(&call.journal, judged, first_byte, ended), now);
 }
 
-/// The endpoint had the whole request, and no answer began for most of all the time that there was: as good as not answering in its own time.
-/// Not of calls, whose clients say how much time there is, and could say too little.
-fn has_kept_waiting(call: &Call<'_>, waited: Duration, ended: &Result<Fate, Failure>) -> bool {
-    let late = Failure::new(Stage::Await, Cause::TotalTimeout);
-    let journal = &call.journal;
-    let all = call.total_deadline.since(journal.started);
-    *ended == Err(late) && journal.first_byte.is_none() && !journal.is_grpc && 2 * waited >= all
-}
-
-fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
+fn verdict(
+    journal: &Journal,
+    status: u16,
+    first_byte: Option<Duration>,
+    ended: &Result<Fate, Failure>,
+) -> Ended {
     match (ended, first_byte) {
         (Err(failure), _) if failure.stage == Stage::Connect => match failure.cause {
             Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::Tls(_) => {
@@ -683,6 +682,8 @@ fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failu
             _ => Ended::Abandoned,
         },
         (Err(Failure { cause: Cause::StreamUnseen, .. }), _) => Ended::Abandoned,
+        // As good as not answering in its own time.
+        (Err(Failure { cause: Cause::TotalTimeout, .. }), None) if journal.kept_waiting => Ended::Failed,
         // It has answered; how a tunnel ends is for those who use it to say.
         (
             Err(Failure { cause: Cause::AnswerRefused(_), .. } | Failure { stage: Stage::Tunnel, .. }),
@@ -811,6 +812,11 @@ impl<'a> Call<'a> {
         !self.journal.half_closed || !self.workspace.input.is_empty()
     }
 
+    /// The client has given the request less time than `timeout.total` does: that it was not enough says nothing about the endpoint.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.total_deadline < self.policy_deadline
+    }
+
     /// The failure that overrules a stage's own timeout: the worker stops, or the request's time is over.
     pub(crate) fn overall_failure(&self, stage: Stage) -> Option<Failure> {
         if self.worker.is_stopping() {
@@ -833,6 +839,29 @@ impl<'a> Call<'a> {
                 let stalled = Failure::new(Stage::Body, Cause::ClientStalled);
                 Err(self.overall_failure(Stage::Body).unwrap_or(stalled))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_total_timeout_is_held_against_who_alone_has_kept_the_request_waiting() {
+        let first_byte = Duration::from_millis(5);
+        let answered = Ended::Answered { status: 200, first_byte };
+        for (kept_waiting, stage, came, ended) in [
+            (true, Stage::Await, None, Ended::Failed),
+            (true, Stage::Send, None, Ended::Failed),
+            (false, Stage::Await, None, Ended::Abandoned),
+            (false, Stage::Send, None, Ended::Abandoned),
+            (false, Stage::Connect, None, Ended::Abandoned),
+            (false, Stage::Body, Some(first_byte), answered),
+        ] {
+            let journal = Journal { kept_waiting, ..Journal::default() };
+            let late = Err(Failure::new(stage, Cause::TotalTimeout));
+            assert_eq!(verdict(&journal, 200, came, &late), ended, "{stage:?}, {kept_waiting}");
         }
     }
 }

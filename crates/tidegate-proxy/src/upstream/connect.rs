@@ -81,12 +81,12 @@ pub(crate) struct Dial<'a> {
 }
 
 /// Tries every address of the endpoint, the one that worked last first. Each gets an equal part of `timeout`, so that a
-/// first address that swallows packets does not use up the time of the others.
+/// first address that swallows packets does not use up the time of the others. From `start`, and not beyond `end`.
 pub(crate) async fn connect(
     dial: &Dial<'_>,
     carries: Carries,
     alarm: &Alarm,
-    start: Moment,
+    (start, end): (Moment, Moment),
     timeout: Duration,
 ) -> Result<Connection, Cause> {
     let upstream = dial.upstream;
@@ -97,7 +97,7 @@ pub(crate) async fn connect(
     for step in 0..addresses.len() {
         let position = (preferred + step) % addresses.len();
         let Some(address) = addresses.get(position) else { break };
-        let deadline = after(start, share.saturating_mul(step as u32 + 1));
+        let deadline = after(start, share.saturating_mul(step as u32 + 1)).min(end);
         let reached = Cell::new(false);
         cause = match alarm.within(deadline, dial.open(address, &reached)).await {
             Ok(Ok(stream)) => {
@@ -163,5 +163,56 @@ fn cause_of(error: &io::Error, to: &Address) -> Cause {
         ConnectionRefused | ConnectionReset | NotFound => Cause::ConnectRefused,
         TimedOut => Cause::ConnectTimeout,
         _ => Cause::ConnectUnreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timers::{Timers, now};
+    use std::net::SocketAddr;
+    use tidegate_balance::EndpointId;
+
+    /// Swallows packets as long as what is returned with it lives.
+    async fn swallowing() -> (SocketAddr, impl Sized) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let patience = Duration::from_millis(300);
+        let mut ahead = Vec::new();
+        while let Ok(Ok(connection)) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+            ahead.push(connection);
+        }
+        (address, (listener, ahead))
+    }
+
+    /// A client in a hurry would make an endpoint pass for one that refuses connections otherwise, by its other address.
+    #[test]
+    fn an_earlier_end_makes_no_part_of_the_time_smaller() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+            .unwrap();
+        runtime.block_on(async {
+            let timers = Timers::new().unwrap();
+            tokio::task::spawn_local(Rc::clone(&timers).run());
+            let (slow, _ahead) = swallowing().await;
+            let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let id = EndpointId { cluster: "app".into(), address: "app:80".into() };
+            let addresses = [slow, refusing].map(Address::Tcp).to_vec();
+            let dial = Dial {
+                upstream: &Upstream::new(id, addresses, None),
+                presence: &Presence::default(),
+                scratch: &Rc::default(),
+                introduction: b"",
+                instead: None,
+            };
+            let end = after(now(), Duration::from_millis(100));
+            let dialled =
+                connect(&dial, Carries::Anyone, &timers.alarm(), (now(), end), Duration::from_mins(10)).await;
+            assert!(dialled.is_err());
+            assert!(now() >= end, "the first address had all of the time");
+        });
     }
 }
