@@ -407,13 +407,14 @@ fn a_blackholed_connect_goes_to_the_next_endpoint_within_the_connect_timeout() {
     assert_eq!((reply.status, reply.cause()), (504, Some("connect_timeout")));
 }
 
-struct FullListener {
-    address: String,
+/// Drops what comes: connecting there neither succeeds nor fails.
+pub(crate) struct FullListener {
+    pub(crate) address: String,
     _listener: TcpListener,
     _queued: Vec<std::net::TcpStream>,
 }
 
-fn full_listener() -> FullListener {
+pub(crate) fn full_listener() -> FullListener {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(0).unwrap();

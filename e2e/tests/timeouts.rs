@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Visit};
 
+use crate::broken_origins::full_listener;
 use crate::door::{Door, chunked, expect_signed, get, post};
 
 /// With one timeout made short, and a log to look into.
@@ -333,7 +334,52 @@ fn an_endpoint_that_takes_nothing_of_an_upload_until_the_total_timeout_has_faile
         expect_cause(&door.proxy, &client.reply(), 504, "total_timeout");
         sending.join().unwrap();
     }
+    let blamed = [("cause", "total_timeout"), ("blame", "upstream"), ("stage", "send")];
+    door.proxy.wait_for_metric("tidegate_failures_total", &blamed, 2.0);
     assert!(is_held_against_the_endpoint(&door.proxy));
+}
+
+/// Its process hangs, or its machine is gone: no connection, or no keys.
+#[test]
+fn an_endpoint_that_cannot_be_connected_to_until_the_total_timeout_is_down() {
+    let (hole, deaf) = (full_listener(), Endpoint::start(Script::on_accept(|_| Then::Hang)));
+    for (to, tls) in
+        [(hole.address.clone(), ""), (format!("https://{}", deaf.address()), "tls.verify = false")]
+    {
+        let config = format!(
+            "retry = \"off\"\nlog.access = \"stdout\"\ntimeout = {{ total = \"300ms\" }}\nto = \"app\"\n\
+             [cluster.app]\nendpoints = [{to:?}]\n{tls}\n"
+        );
+        let proxy = Tidegate::with(config).start();
+        for _ in 0..3 {
+            expect_cause(&proxy, &proxy.get("/"), 504, "total_timeout");
+        }
+        let blamed = [("cause", "total_timeout"), ("blame", "upstream"), ("stage", "connect")];
+        proxy.wait_for_metric("tidegate_failures_total", &blamed, 3.0);
+        assert_eq!(proxy.get("/").cause(), Some("no_endpoint_up"), "{to}");
+    }
+}
+
+/// The time for a connection slot is the time of those who have one.
+#[test]
+fn an_endpoint_whose_connections_are_all_in_use_until_the_total_timeout_has_not_failed() {
+    let endpoint = Endpoint::start(Script::is_silent());
+    let config = format!(
+        "retry = \"off\"\nlog.access = \"stdout\"\nto = \"app\"\n\
+         [[route]]\npath = \"/soon\"\nto = \"app\"\ntimeout = {{ total = \"300ms\" }}\n\
+         [cluster.app]\nendpoints = [{:?}]\nlimit = {{ upstream_connections = 1 }}\n",
+        endpoint.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    let mut holder = proxy.client();
+    holder.send(get(""));
+    endpoint.wait_for_requests(1);
+    for _ in 0..3 {
+        expect_cause(&proxy, &proxy.get("/soon"), 504, "total_timeout");
+    }
+    let by_nobody = [("cause", "total_timeout"), ("blame", "proxy")];
+    proxy.wait_for_metric("tidegate_failures_total", &by_nobody, 3.0);
+    assert_eq!(proxy.get("/soon").cause(), Some("total_timeout"), "it is up");
 }
 
 #[test]

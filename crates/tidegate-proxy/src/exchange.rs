@@ -19,7 +19,7 @@ use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
-use crate::timers::{NEVER, after, now};
+use crate::timers::now;
 use crate::tls::{self, OriginateError};
 use crate::tunnel;
 use crate::upgrade;
@@ -120,7 +120,7 @@ async fn await_head(
     limits: &HeadLimits,
     start: Option<Moment>,
 ) -> Result<(), Failure> {
-    let half_time = half_time(call);
+    let half_time = call.half_time();
     let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time);
     let mut slow_body = SlowBody::default();
     let (mut upload_broken, mut awaited_body) = (false, false);
@@ -165,8 +165,9 @@ async fn await_head(
             (policy.timeouts.first_byte, [].as_slice())
         };
         patience.poll(call, cx, call.workspace.upload.steps, timeout, sinks).map(|()| {
-            call.journal.kept_waiting = !awaits_body && patience.has_lasted_since_half_time(sinks);
-            Err(late_head(call, uploading))
+            let is_of_the_endpoint = !awaits_body && patience.has_lasted_since_half_time(sinks);
+            let failure = late_head(call, uploading);
+            Err(if is_of_the_endpoint { failure.of_the_endpoint() } else { failure })
         })
     })
     .await;
@@ -175,13 +176,6 @@ async fn await_head(
         call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
     }
     read
-}
-
-/// When half of what `timeout.total` gives is over: an endpoint that keeps a request waiting from then on to the end has failed.
-/// Not where the client gives less, which could be too little.
-fn half_time(call: &Call<'_>) -> Option<Moment> {
-    let (begun, end) = (call.journal.started, call.policy_deadline);
-    (end != NEVER && !call.is_hurried()).then(|| after(begun, end.since(begun) / 2))
 }
 
 fn too_slow(call: &Call<'_>, slow: Slow) -> Failure {

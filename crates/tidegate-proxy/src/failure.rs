@@ -112,6 +112,8 @@ pub enum Cause {
     InternalError,
     /// The endpoint sent more interim (1xx) answers than anyone needs.
     InterimFlood,
+    /// The time of the request was over, and for half of it, to its end, the endpoint alone had been waited for.
+    KeptWaiting,
     /// The host is not one that the certificate of this connection is for.
     Misdirected,
     NoEndpoint,
@@ -195,6 +197,15 @@ impl Failure {
         Self { stage, cause }
     }
 
+    /// The same where the endpoint alone has been waited for in half of the request's time, to its end.
+    #[must_use]
+    pub(crate) fn of_the_endpoint(self) -> Self {
+        match self.cause {
+            Cause::TotalTimeout => Self { cause: Cause::KeptWaiting, ..self },
+            _ => self,
+        }
+    }
+
     pub fn blame(&self) -> Blame {
         self.facts().blame
     }
@@ -214,9 +225,9 @@ impl Failure {
         self.facts().proxy_error
     }
 
-    /// What tells failures apart in metrics: stage and word.
-    pub fn kind(&self) -> (&'static str, &'static str) {
-        (self.stage.word(), self.word())
+    /// What tells failures apart in metrics.
+    pub fn kind(&self) -> [&'static str; 3] {
+        [self.blame().word(), self.stage.word(), self.word()]
     }
 
     /// The name of the configured limit that this failure comes from.
@@ -299,6 +310,7 @@ impl Failure {
             }
             Cause::InternalError => facts(Proxy, 500, "internal_error", "proxy_internal_error", Never),
             Cause::InterimFlood => facts(Upstream, 502, "interim_flood", "http_protocol_error", Never),
+            Cause::KeptWaiting => facts(Upstream, 504, "total_timeout", "http_response_timeout", Never),
             Cause::Misdirected => facts(Downstream, 421, "misdirected", "http_request_error", Never),
             Cause::NoEndpoint => facts(Admin, 503, "no_endpoint", "destination_not_found", Never),
             Cause::NoEndpointUp => facts(Upstream, 503, "no_endpoint_up", "destination_unavailable", Never),

@@ -45,9 +45,6 @@ pub(crate) struct Journal {
     pub(crate) is_grpc: bool,
     /// How it went, once the endpoint has said so.
     pub(crate) grpc_status: Option<u8>,
-    /// For half of all the time that `timeout.total` gives, and to its end, the last attempt's endpoint had the whole request, or took
-    /// nothing more of it.
-    pub(crate) kept_waiting: bool,
     /// It is no request but a connection that is passed on as it is.
     pub(crate) is_passed_on: bool,
     /// The name that such a connection asked for.
@@ -128,7 +125,7 @@ impl Journal {
     pub(crate) fn forget_attempt(&mut self) {
         (self.ready, self.connected, self.connect_failed) = (None, None, None);
         (self.first_byte, self.ended) = (None, None);
-        (self.kept_waiting, self.grpc_status) = (false, None);
+        self.grpc_status = None;
     }
 }
 

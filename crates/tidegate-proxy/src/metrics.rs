@@ -62,7 +62,7 @@ impl ByCode {
 }
 
 /// Route, then stage and cause.
-type FailureSeries = (Arc<str>, (&'static str, &'static str));
+type FailureSeries = (Arc<str>, [&'static str; 3]);
 
 /// What is counted whatever the snapshot.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ impl WorkerMetrics {
         let mut failures = self.failures.borrow_mut();
         let key = (Arc::clone(route), failure.kind());
         let resolve = || {
-            let labels = [route, failure.blame().word(), failure.stage.word(), failure.word()];
-            self.resolver.counter(&families::FAILURES, &labels)
+            let [blame, stage, word] = failure.kind();
+            self.resolver.counter(&families::FAILURES, &[route, blame, stage, word])
         };
         failures.entry(key).or_insert_with(resolve).increment();
     }

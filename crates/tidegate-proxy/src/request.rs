@@ -20,7 +20,7 @@ use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
 use crate::tls::Originator;
 use crate::upgrade;
-use crate::upstream::{Carries, Connection, Dial, Slot, connect, introduce, introduction};
+use crate::upstream::{Carries, Connection, Dial, Slot, Unconnected, connect, introduce, introduction};
 use crate::view::{ClusterView, EndpointView, View, Views};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
@@ -556,7 +556,10 @@ async fn share(
                 has_waited = true;
                 continue; // with what somebody else has dialled
             }
-            Some(None) | None => return Err(call.overall_failure(Stage::Connect).unwrap_or(late)),
+            Some(None) | None => {
+                let since = call.journal.ready.unwrap_or(start);
+                return Err(call.overall_failure_since(since, Stage::Connect).unwrap_or(late));
+            }
         };
         let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
         let (stream, counted) = connection.into_parts();
@@ -626,10 +629,11 @@ pub(crate) async fn dial(
             introduce(call, &connection, introduction);
             Ok(connection)
         }
-        Err(cause) => {
+        Err(Unconnected { cause, since }) => {
             call.journal.connect_failed = Some(now);
             endpoint.metrics().connect_failed(cause);
-            Err(call.overall_failure(Stage::Connect).unwrap_or(Failure::new(Stage::Connect, cause)))
+            let failure = Failure::new(Stage::Connect, cause);
+            Err(call.overall_failure_since(since, Stage::Connect).unwrap_or(failure))
         }
     }
 }
@@ -665,25 +669,20 @@ pub(crate) fn settle(
         endpoint.metrics().attempt_failed(*failure);
     }
     let judged = grpc::judged(call, status, ended.is_ok());
-    lease.settle(verdict(&call.journal, judged, first_byte, ended), now);
+    lease.settle(verdict(judged, first_byte, ended), now);
 }
 
-fn verdict(
-    journal: &Journal,
-    status: u16,
-    first_byte: Option<Duration>,
-    ended: &Result<Fate, Failure>,
-) -> Ended {
+fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
     match (ended, first_byte) {
         (Err(failure), _) if failure.stage == Stage::Connect => match failure.cause {
-            Cause::ConnectRefused | Cause::ConnectTimeout | Cause::ConnectUnreachable | Cause::Tls(_) => {
-                Ended::ConnectFailed
-            }
+            Cause::ConnectRefused
+            | Cause::ConnectTimeout
+            | Cause::ConnectUnreachable
+            | Cause::KeptWaiting
+            | Cause::Tls(_) => Ended::ConnectFailed,
             _ => Ended::Abandoned,
         },
         (Err(Failure { cause: Cause::StreamUnseen, .. }), _) => Ended::Abandoned,
-        // As good as not answering in its own time.
-        (Err(Failure { cause: Cause::TotalTimeout, .. }), None) if journal.kept_waiting => Ended::Failed,
         // It has answered; how a tunnel ends is for those who use it to say.
         (
             Err(Failure { cause: Cause::AnswerRefused(_), .. } | Failure { stage: Stage::Tunnel, .. }),
@@ -817,6 +816,20 @@ impl<'a> Call<'a> {
         self.total_deadline < self.policy_deadline
     }
 
+    /// When half of what `timeout.total` gives is over: an endpoint that keeps a request waiting from then on to the end has failed.
+    /// Not where the client gives less, which could be too little.
+    pub(crate) fn half_time(&self) -> Option<Moment> {
+        let (begun, end) = (self.journal.started, self.policy_deadline);
+        (end != NEVER && !self.is_hurried()).then(|| after(begun, end.since(begun) / 2))
+    }
+
+    /// As `overall_failure`, where the endpoint alone has been waited for since a moment.
+    pub(crate) fn overall_failure_since(&self, since: Moment, stage: Stage) -> Option<Failure> {
+        let is_of_the_endpoint = self.half_time().is_some_and(|half_time| since <= half_time);
+        let failure = self.overall_failure(stage)?;
+        Some(if is_of_the_endpoint { failure.of_the_endpoint() } else { failure })
+    }
+
     /// The failure that overrules a stage's own timeout: the worker stops, or the request's time is over.
     pub(crate) fn overall_failure(&self, stage: Stage) -> Option<Failure> {
         if self.worker.is_stopping() {
@@ -851,17 +864,16 @@ mod tests {
     fn a_total_timeout_is_held_against_who_alone_has_kept_the_request_waiting() {
         let first_byte = Duration::from_millis(5);
         let answered = Ended::Answered { status: 200, first_byte };
-        for (kept_waiting, stage, came, ended) in [
-            (true, Stage::Await, None, Ended::Failed),
-            (true, Stage::Send, None, Ended::Failed),
-            (false, Stage::Await, None, Ended::Abandoned),
-            (false, Stage::Send, None, Ended::Abandoned),
-            (false, Stage::Connect, None, Ended::Abandoned),
-            (false, Stage::Body, Some(first_byte), answered),
+        for (cause, stage, came, ended) in [
+            (Cause::KeptWaiting, Stage::Connect, None, Ended::ConnectFailed),
+            (Cause::KeptWaiting, Stage::Send, None, Ended::Failed),
+            (Cause::KeptWaiting, Stage::Await, None, Ended::Failed),
+            (Cause::TotalTimeout, Stage::Connect, None, Ended::Abandoned),
+            (Cause::TotalTimeout, Stage::Send, None, Ended::Abandoned),
+            (Cause::TotalTimeout, Stage::Await, None, Ended::Abandoned),
+            (Cause::TotalTimeout, Stage::Body, Some(first_byte), answered),
         ] {
-            let journal = Journal { kept_waiting, ..Journal::default() };
-            let late = Err(Failure::new(stage, Cause::TotalTimeout));
-            assert_eq!(verdict(&journal, 200, came, &late), ended, "{stage:?}, {kept_waiting}");
+            assert_eq!(verdict(200, came, &Err(Failure::new(stage, cause))), ended, "{stage:?}, {cause:?}");
         }
     }
 }

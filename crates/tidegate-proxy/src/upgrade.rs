@@ -45,7 +45,7 @@ pub(crate) async fn aboard(
         Ok(None) => return Err(failed(request.breach().map_or(Cause::EndpointClosed, Cause::Http2Breach))),
         Err(_) => {
             let late = failed(Cause::ConnectTimeout);
-            return Err(call.overall_failure(Stage::Connect).unwrap_or(late));
+            return Err(call.overall_failure_since(start, Stage::Connect).unwrap_or(late));
         }
     }
     drop(request);
