@@ -430,6 +430,32 @@ fn weights_that_tell_speed_are_not_counted_twice_and_free_slots_are_used() {
     }
 }
 
+/// Those were filled until everybody waited as long as the slow ones take: 1.6, 1.3 and 1.3 times as long as with least request.
+#[test]
+fn fast_endpoints_are_not_filled_until_they_are_as_slow_as_the_others() {
+    for (fast, slow, load, discipline, ratio_max) in [
+        ("count = 10\nslots = 4\nspeed = 4", "count = 20\nslots = 4", 0.85, "shared", 1.15),
+        ("count = 12\nslots = 4\nspeed = 8", "count = 8\nslots = 4", 0.93, "shared", 1.15),
+        ("count = 3\nslots = 4\nspeed = 8", "count = 15\nslots = 4", 0.85, "fifo", 0.95),
+    ] {
+        let settings = format!("{}\nwork = [{{ mean = '20ms' }}]", between(8, 24, load));
+        let discipline = format!("discipline = '{discipline}'");
+        let endpoints = format!("{fast}\n{discipline}\n[[endpoints]]\n{slow}\n{discipline}");
+        assert_mean(&lab(&settings, &endpoints), [31, 32], ratio_max);
+    }
+}
+
+/// A canary beside them: mean 3.5 ms where it hid that, least request 2.7.
+#[test]
+fn one_canary_does_not_hide_that_weights_tell_speed() {
+    let of = |count: u32, weight: u32| {
+        format!("count = {count}\nslots = 4\nweight = {weight}\nspeed = {weight}\ndiscipline = 'shared'")
+    };
+    let settings = format!("{}\nwork = [{{ mean = '20ms' }}]", between(7, 20, 0.9));
+    let text = lab(&settings, &[of(8, 16), of(8, 4), of(1, 1)].join("\n[[endpoints]]\n"));
+    assert_mean(&text, [1, 2], 1.1);
+}
+
 /// What a proxy sees of a large weight is little of what is there.
 #[test]
 fn several_proxies_with_weights_do_not_meet_at_the_large_ones() {

@@ -10,6 +10,9 @@ use crate::float::AtomicF32;
 const GAIN: f32 = 0.2;
 /// No single endpoint moves it by more: one that is ten times as slow for a reason of its own says nothing of weights.
 const RESIDUAL_MAX: f32 = 1.0;
+/// Where one endpoint alone has more of a say in the slope (its leverage in the regression) nothing is followed: it may be slow for a reason of its own, and which
+/// of two is faster says nothing of weights. One of a weight of its own has all of it beside others of one weight, and little beside others of several.
+const LEVERAGE_MAX: f32 = 0.65;
 /// A slope as small as this is chance.
 const CHANCE: f32 = 0.2;
 /// And so is one of so many standard deviations: two endpoints of 2 and 1 always have some.
@@ -41,13 +44,8 @@ impl ByWeight {
         if spread <= 0.0 {
             return;
         }
-        // One by itself may be slow for a reason of its own, and which of two is faster says nothing of weights.
-        let weights = || endpoints.clone().map(|(log_weight, _)| log_weight);
-        let (least, most) = weights()
-            .fold((f32::MAX, f32::MIN), |(least, most), weight| (least.min(weight), most.max(weight)));
-        let are_several =
-            |weight: f32| weights().filter(|other| (other - weight).abs() < f32::EPSILON).nth(1).is_some();
-        if !are_several(least) || !are_several(most) {
+        let leverage = |(log_weight, _): (f32, f32)| 1.0 / count + (log_weight - weight).powi(2) / spread;
+        if endpoints.clone().any(|endpoint| leverage(endpoint) > LEVERAGE_MAX) {
             return;
         }
         self.chance.set((DOUBT * deviation / spread.sqrt()).max(CHANCE));
@@ -117,6 +115,16 @@ mod tests {
             (0..200).for_each(|_| by_weight.follow(endpoints.iter().copied(), deviation, 1.0));
             assert!(is_nothing(by_weight.expected(0.5)), "{endpoints:?}");
         }
+    }
+
+    #[test]
+    fn one_of_a_weight_of_its_own_hides_nothing_beside_others_of_several() {
+        let of = |count: usize, weight: f32| std::iter::repeat_n((weight.ln(), -weight.ln()), count);
+        let by_weight = ByWeight::default();
+        let endpoints = || of(1, 1.0).chain(of(8, 4.0)).chain(of(8, 16.0));
+        (0..200).for_each(|_| by_weight.follow(endpoints(), 0.1, 1.0));
+        let speed = by_weight.expected(1.0 / 16.0);
+        assert!((speed + 16_f32.ln()).abs() < 0.2, "{speed}");
     }
 
     #[test]

@@ -10,9 +10,13 @@ use crate::seat::Seat;
 /// that costs more waits as many times longer: its answers take as many times longer, too. At low rates each answer is a
 /// period: then it is one request in so many.
 const PERIODS: f32 = 20.0;
-/// So many times longer at most, about half a minute; and as many times that as its weight is smaller.
+/// So many times longer at most, about half a minute, but for its weight.
 const PATIENCE_MAX: f32 = 16.0;
 
+/// Of fewer than five answers the first, of a cold endpoint, is most of what is known; one that is asked rarely would stay what it said for long.
+const GAIN_OF_KNOWN: f32 = 0.2;
+/// So many times as long as its part of all requests takes to come, by weight: a canary is asked no more often than half of that, whatever is believed of it.
+const PART_OF_SHARE: f32 = 2.0;
 /// So many times the cheapest's cost is near enough for it to matter soon that less is believed of an endpoint than is true. Those
 /// that are further off are better than believed often, and for nothing: what is known of them is mostly the prior, "like the
 /// others", and each answer of one that is not says so again.
@@ -21,21 +25,49 @@ const PROMISING: f32 = 2.0;
 /// Whoever gets the requests while nobody has anything to do.
 #[derive(Clone, Copy)]
 pub(super) struct Cheapest {
+    /// Its weight included, by which it is the cheapest; and without it.
     cost: f32,
     lightness: f32,
+    /// The weight of all that may be picked.
+    whole: u64,
 }
 
 impl Cheapest {
     /// `None` where there is nobody.
-    pub(super) fn of<'a>(seats: impl Iterator<Item = &'a Seat>) -> Option<Self> {
-        let offers = seats.map(|seat| Self { cost: cost(seat), lightness: seat.lightness });
+    pub(super) fn of<'a>(seats: impl Iterator<Item = &'a Seat> + Clone) -> Option<Self> {
+        let whole = seats.clone().map(|seat| u64::from(seat.share)).sum();
+        let offers = seats.map(|seat| Self { cost: cost(seat), lightness: seat.lightness, whole });
         offers.min_by(|one, other| one.cost.total_cmp(&other.cost))
     }
 
-    /// As many times longer as this one costs more, its weight included: whoever is to get one request in a hundred is asked so rarely.
-    fn patience(self, seat: &Seat) -> f32 {
-        let lighter = (seat.lightness / self.lightness).max(1.0);
-        (cost(seat) / self.cost).clamp(1.0, PATIENCE_MAX * lighter)
+    /// How many periods this one waits: as many times longer as it costs more; and one that weighs less as many times as that, but
+    /// not much longer than its part of all requests takes to come, where each is a period.
+    fn periods(self, seat: &Seat) -> f32 {
+        let lighter = self.times_lighter(seat);
+        if lighter <= 1.0 {
+            return PERIODS * (cost(seat) / self.cost).clamp(1.0, PATIENCE_MAX);
+        }
+        let is_known = seat.state.published().gain.get() <= GAIN_OF_KNOWN;
+        let costs_more = if is_known { cost(seat) / self.cost / lighter } else { 1.0 };
+        let part = PART_OF_SHARE * self.requests_to_one(seat);
+        (PERIODS * lighter).min(part.max(PERIODS)) * costs_more.clamp(1.0, PATIENCE_MAX)
+    }
+
+    /// The same of one that did better than believed, if it may turn out to be near the cheapest.
+    fn periods_of_promising(self, seat: &Seat) -> Option<f32> {
+        let (published, lighter) = (seat.state.published(), self.times_lighter(seat));
+        let promised = published.promised(cost(seat))?;
+        let share = if lighter > 1.0 { self.requests_to_one(seat) } else { 0.0 };
+        (promised <= PROMISING * lighter * self.cost).then_some(share)
+    }
+
+    fn times_lighter(self, seat: &Seat) -> f32 {
+        (seat.lightness / self.lightness).max(1.0)
+    }
+
+    /// Of how many requests one is for this one, by weight.
+    fn requests_to_one(self, seat: &Seat) -> f32 {
+        self.whole as f32 / seat.share as f32
     }
 }
 
@@ -53,9 +85,8 @@ pub(super) fn explore_if_due(seat: &Seat, cheapest: Cheapest, now: Moment) {
     }
     let published = state.published();
     let unheard = published.another_period_unheard() as f32;
-    let promised = published.promised(cost(seat));
-    let is_promising = promised.is_some_and(|cost| cost <= PROMISING * cheapest.cost);
-    if published.joins() || is_promising || unheard >= PERIODS * cheapest.patience(seat) {
+    let is_promising = cheapest.periods_of_promising(seat).is_some_and(|periods| unheard >= periods);
+    if published.joins() || is_promising || unheard >= cheapest.periods(seat) {
         state.learned().explore(state, now);
     }
 }
@@ -168,6 +199,20 @@ mod tests {
             prop_assert_eq!(sequence.run(Duration::from_secs(5), Duration::ZERO)[who], 0);
             mark(&sequence, CheckVerdict::Up);
             prop_assert!(sequence.run(Duration::from_secs(1), Duration::ZERO)[who] > 0);
+        }
+    }
+
+    /// Its first answer, of a cold process, took fifteen times as long.
+    #[test]
+    fn a_small_weight_that_was_slow_once_has_its_share_in_time() {
+        for weights in [[1, 3], [1, 10], [1, 100]] {
+            let mut sequence = Sequence::weighted(&[300_000, 20_000], &weights);
+            while sequence.run(Duration::from_millis(1), Duration::ZERO)[0] == 0 {}
+            sequence.latencies[0] = sequence.latencies[1];
+            let whole = weights[0] + weights[1];
+            sequence.run(Duration::from_millis(20) * 300 * whole, Duration::ZERO);
+            let asked = sequence.run(Duration::from_millis(20) * 100 * whole, Duration::ZERO);
+            assert!(asked[0] > 30, "{asked:?} by {weights:?}, a hundred are its share");
         }
     }
 

@@ -11,6 +11,7 @@ use super::errors::{Elsewhere, NOISE_GAIN};
 use super::explore::{Cheapest, explore_if_due};
 use super::model::{DEVIATION, FleetLevel, remembered};
 use super::own::Own;
+use super::queueing::MeanCost;
 use super::{Patience, Published, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
 use crate::seat::Seat;
@@ -93,6 +94,7 @@ pub(crate) struct Fleet {
     log_parallelism: AtomicF32,
     by_weight: ByWeight,
     own: Own,
+    mean_cost: MeanCost,
     noise: AtomicF32,
     sway: AtomicF32,
     spread: AtomicF32,
@@ -140,6 +142,12 @@ impl Fleet {
     #[inline]
     pub(crate) fn own(&self) -> f32 {
         self.own.get()
+    }
+
+    /// What a request costs as a mean, over what it costs a typical endpoint.
+    #[inline]
+    pub(crate) fn mean_cost(&self) -> f32 {
+        self.mean_cost.get()
     }
 
     /// How many times as long a request takes there as where the weight is smallest, by what its weight tells; 1 where that is no speed.
@@ -215,6 +223,7 @@ impl Fleet {
             }
         }
         let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        self.mean_cost.follow(open.clone(), self.typical_lightness(), part_of(turn.seats));
         let Some(cheapest) = Cheapest::of(open) else { return };
         for seat in turn.seats() {
             explore_if_due(seat, cheapest, now);
@@ -227,12 +236,14 @@ impl Fleet {
             let log_service = heard(&seat.state, |published| &published.log_service)?;
             Some((-seat.lightness.ln(), log_service))
         };
-        if !Seat::is_even(turn.seats) {
+        if Seat::is_even(turn.seats) {
+            self.own.start_anew();
+        } else {
             let open = turn.seats().filter(|seat| seat.state.is_open(now));
             let deviation = DEVIATION as f32 * self.noise.get() * self.clumping.get() * SETTLED;
             self.by_weight.follow(open.clone().filter_map(of_seat), deviation, part_of(turn.seats));
             let slots = self.unhurried.get() / self.typical_lightness();
-            self.own.follow(slots, peers as f32 * busy_part(open), part_of(turn.seats));
+            self.own.follow(slots, busy_part(open, peers), part_of(turn.seats));
         }
         let mut detrended = |field: fn(&Published) -> &AtomicF32| {
             let of_seat =
@@ -453,11 +464,14 @@ fn heard(state: &EndpointState, field: fn(&Published) -> &AtomicF32) -> Option<f
     (published.gain.get() > 0.0).then(|| field(published).get())
 }
 
-/// The part of the slots of these endpoints that are taken, by weight; more than 1 where requests wait.
-fn busy_part<'a>(seats: impl Iterator<Item = &'a Seat>) -> f32 {
+/// The part of the slots of these endpoints that are taken, by weight; more than 1 where requests wait. Each peer has as many in flight: they are there
+/// now, and were while one's own were seen not to wait.
+fn busy_part<'a>(seats: impl Iterator<Item = &'a Seat>, peers: u32) -> f32 {
+    let others = peers.saturating_sub(1) as f32;
     let (mut taken, mut whole) = (0.0, 0.0);
     for seat in seats {
-        taken += seat.share as f32 * seat.state.in_flight() as f32 / seat.at_once();
+        let own = seat.state.in_flight() as f32;
+        taken += seat.share as f32 * (own + others * own) / (seat.at_once() + others * own);
         whole += seat.share as f32;
     }
     taken / f32::max(whole, 1.0)
@@ -562,6 +576,20 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 3 * TURN);
+    }
+
+    #[test]
+    fn what_peers_have_in_flight_takes_slots_and_was_there_when_they_were_seen() {
+        let cluster = Cluster::even(Algorithm::Adaptive { peers: 1 }, 1);
+        let seats = Seat::all(cluster.endpoints(), &[]);
+        let _held = cluster.hold(0, 2);
+        for (unhurried, peers, expected) in
+            [(4.0, 1, 0.5), (4.0, 5, 10.0 / 12.0), (2.0, 5, 1.0), (1.0, 1, 2.0)]
+        {
+            seats[0].state.published().unhurried.set(unhurried);
+            let busy = busy_part(seats.iter(), peers);
+            assert!((busy - expected).abs() < 1e-6, "{busy} of {unhurried} with {peers}");
+        }
     }
 
     #[test]

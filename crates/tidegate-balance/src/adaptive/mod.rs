@@ -1,8 +1,8 @@
 //! Least drain time: the endpoint where one more request is expected to be answered soonest, by what its own answers
 //! have taught. Knows no probe, agent or header; needs none.
 //!
-//! `score = ((n + own) · cost + fare + error cost) · warning`, smallest wins, ties to the least recently used. `own` (`own.rs`) and `fare` are
-//! what the request itself costs. `cost` is service time over parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
+//! `score = ((n + own) · cost + fare + toll + error cost) · warning`, smallest wins, ties to the least recently used. `own` (`own.rs`) and `fare` are
+//! what the request itself costs, `toll` (`queueing.rs`) what it costs others that it waits at a fast endpoint. `cost` is service time over parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
 //! price a pick sees, at no cost worth mentioning, two things that cannot wait for an answer to arrive: silence (answers
 //! are overdue by Little's law) and suspicion (the last few answers came late). The derivation is in
 //! `docs/design/adaptive-balancing.md`.
@@ -21,6 +21,7 @@ mod learned;
 mod model;
 mod outbreak;
 mod own;
+mod queueing;
 mod shortlist;
 mod spell;
 mod unhurried;
@@ -67,7 +68,7 @@ impl Adaptive {
 
     #[inline(never)]
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<Choice> {
-        let mut search = Search::new(self.fleet.patience(), self.fleet.own(), candidates.now());
+        let mut search = Search::new(&self.fleet, candidates.now());
         if candidates.positions() <= SCANNED_MAX || !self.look_at_some(&mut search, candidates, random) {
             candidates.visit_from_random(random, |index, seat, is_plain| search.look(index, seat, is_plain));
         }
@@ -172,15 +173,18 @@ struct Patience {
 struct Search<'a> {
     patience: Patience,
     own: f32,
+    mean_cost: f32,
     now: Moment,
     best: Option<(usize, &'a Seat)>,
     least: Bid,
 }
 
 impl<'a> Search<'a> {
-    fn new(patience: Patience, own: f32, now: Moment) -> Self {
+    fn new(fleet: &Fleet, now: Moment) -> Self {
+        let (patience, own, mean_cost) = (fleet.patience(), fleet.own(), fleet.mean_cost());
         // Every score is finite, so the first endpoint beats this.
-        Self { patience, own, now, best: None, least: Bid { score: f32::INFINITY, last_picked: u64::MAX } }
+        let least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
+        Self { patience, own, mean_cost, now, best: None, least }
     }
 
     /// Nearly all endpoints are dismissed by the first comparison: errors and warnings can only raise a score. A wanted
@@ -189,10 +193,19 @@ impl<'a> Search<'a> {
     fn look(&mut self, index: usize, seat: &'a Seat, is_plain: bool) {
         let bid = if is_plain { at_best(seat, self.own) } else { with_probe(seat, self.own, self.now) };
         if bid.beats(&self.least)
-            && let Some(bid) = better(&self.least, bid, seat, self.patience, self.now)
+            && let Some(bid) = self.better(bid, seat)
         {
             (self.best, self.least) = (Some((index, seat)), bid);
         }
+    }
+
+    /// What this endpoint offers with its queue, errors and warnings, if that still beats the best. Apart, so that the scan stays small.
+    #[inline(never)]
+    fn better(&self, bid: Bid, seat: &Seat) -> Option<Bid> {
+        let score = bid.score + queueing::toll(seat, self.mean_cost) + error_cost(&seat.state);
+        let score = warning::weighed(score, &seat.state, self.patience, self.now);
+        let bid = Bid { score: score.min(f32::MAX), ..bid };
+        bid.beats(&self.least).then_some(bid)
     }
 }
 
@@ -240,31 +253,29 @@ fn curiosity(seat: &Seat) -> f32 {
     if seat.is_far() { f32::INFINITY } else { 0.0 }
 }
 
-/// What this endpoint offers with its errors and warnings, if that still beats `least`. Apart, so that the scan stays small.
-#[inline(never)]
-fn better(least: &Bid, bid: Bid, seat: &Seat, patience: Patience, now: Moment) -> Option<Bid> {
-    let score = warning::weighed(bid.score + error_cost(&seat.state), &seat.state, patience, now);
-    let bid = Bid { score: score.min(f32::MAX), ..bid };
-    bid.beats(least).then_some(bid)
-}
-
 /// The least that one more request costs there, for the one who places it and for all others: so much of it, `own`, counts by what it costs
 /// there, and the rest by what it would cost a typical endpoint.
 #[inline]
 fn offer(seat: &Seat, own: f32) -> f32 {
     let requests = seat.state.load().eighths() as f32 + 8.0 * own;
-    requests * seat.state.standing().cost.get() * seat.price + (1.0 - own) * seat.fare
+    requests * cost_of_eighth(seat) + (1.0 - own) * seat.fare
+}
+
+/// What an eighth of a request costs there.
+#[inline]
+fn cost_of_eighth(seat: &Seat) -> f32 {
+    seat.state.standing().cost.get() * seat.price
 }
 
 /// When it would be answered.
 #[inline]
 fn drain_time(seat: &Seat) -> f32 {
-    (seat.state.load().eighths() + 8) as f32 * seat.state.standing().cost.get() * seat.price
+    (seat.state.load().eighths() + 8) as f32 * cost_of_eighth(seat)
 }
 
 /// What it would be if the endpoint had no other request.
 pub(crate) fn least_drain_time(seat: &Seat) -> f32 {
-    8.0 * seat.state.standing().cost.get() * seat.price
+    8.0 * cost_of_eighth(seat)
 }
 
 /// What it would be if the endpoint were typical, with the cost that most have, and had no more requests than so many.
@@ -302,7 +313,8 @@ mod tests {
     use std::time::Duration;
 
     /// The score as the design note writes it, without a short cut.
-    fn score(seat: &Seat, patience: Patience, own: f32, now: Moment) -> f32 {
+    fn score(seat: &Seat, fleet: &Fleet, now: Moment) -> f32 {
+        let (patience, own) = (fleet.patience(), fleet.own());
         let (state, standing) = (&seat.state, seat.state.standing());
         let waiting = state.in_flight() - state.streaming();
         let load = waiting as f32 + state.streaming() as f32 / 8.0;
@@ -312,13 +324,15 @@ mod tests {
         let cost = (load + own) * standing.cost.get() * one + fare;
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
+        let in_line = (load + 1.0 - 1.75 * seat.at_once()).max(0.0);
+        let toll = (fleet.mean_cost() * seat.fare - standing.cost.get() * one).max(0.0) * in_line;
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
         let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);
         let silence = if is_probe { 1.0 } else { silence };
         let remembered = standing.recent.get() * (-standing.age(now) / 100.0).exp2();
         let suspicion = 1.0 + 0.5 * (remembered - patience.lateness).max(0.0);
-        let cost = (cost + errors) * suspicion;
+        let cost = (cost + toll + errors) * suspicion;
         cost + (cost * (silence - 1.0)).min(standing.age(now) * patience.at_once)
     }
 
@@ -373,10 +387,11 @@ mod tests {
 
         /// Whoever may be picked, with the score and the last use.
         fn bids(&self) -> Vec<(usize, f32, Moment)> {
-            let (patience, own) = (self.adaptive.fleet.patience(), self.adaptive.fleet.own());
             let open = self.seats.iter().enumerate().filter(|(_, seat)| seat.state.is_open(self.now));
-            open.map(|(index, seat)| (index, score(seat, patience, own, self.now), seat.state.last_picked()))
-                .collect()
+            open.map(|(index, seat)| {
+                (index, score(seat, &self.adaptive.fleet, self.now), seat.state.last_picked())
+            })
+            .collect()
         }
     }
 

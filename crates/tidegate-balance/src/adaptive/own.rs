@@ -31,6 +31,11 @@ impl Own {
         self.0.get()
     }
 
+    /// Weights have become equal.
+    pub(super) fn start_anew(&self) {
+        self.0.set(MOST);
+    }
+
     /// `slots`: what a typical endpoint has been seen to serve at once; `busy`: the part of all slots that are taken; `part`: of all endpoints
     /// that say so.
     pub(super) fn follow(&self, slots: f32, busy: f32, part: f32) {
