@@ -125,6 +125,100 @@ fn a_client_that_waits_for_a_100_that_never_comes_is_let_go_and_the_endpoint_not
     assert_eq!(client.reply().text(), "x");
 }
 
+/// Does what it says it does: asks for bodies, or never says a word to who waits for that.
+fn asks_for_bodies_but_where_hung(visit: &mut Visit<'_>) -> Then {
+    if visit.request().target == "/hung" {
+        return Then::Hang;
+    }
+    visit.write("HTTP/1.1 100 Continue\r\n\r\n");
+    if visit.read_body() { visit.answer("read") } else { Then::Close }
+}
+
+fn put_that_waits(target: &str) -> String {
+    format!("PUT {target} HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+}
+
+/// Sends its body when it is asked for, as RFC 9110 §10.1.1 has it.
+fn upload_when_asked(proxy: &Proxy) {
+    let mut client = proxy.client();
+    client.send(put_that_waits("/"));
+    assert_eq!(client.wire().line().unwrap(), b"HTTP/1.1 100 Continue");
+    while !client.wire().line().unwrap().is_empty() {}
+    client.send("hello");
+    assert_eq!(client.reply().text(), "read");
+}
+
+/// Once one of them has asked for a body, the time until they ask is the endpoints' own.
+#[test]
+fn an_endpoint_that_is_known_to_ask_for_bodies_and_does_not_has_failed() {
+    for (timeout, cause) in [
+        ("attempt = \"500ms\"", "attempt_timeout"),
+        ("first_byte = \"500ms\"", "first_byte_timeout"),
+        ("total = \"500ms\"", "total_timeout"),
+    ] {
+        let door = door_with_breaker(Script::new(asks_for_bodies_but_where_hung), timeout);
+        upload_when_asked(&door.proxy);
+        for _ in 0..2 {
+            let mut client = door.knock(put_that_waits("/hung"));
+            expect_cause(&door.proxy, &client.reply(), 504, cause);
+        }
+        let blamed = [("cause", cause), ("blame", "upstream"), ("stage", "await")];
+        door.proxy.wait_for_metric("tidegate_failures_total", &blamed, 2.0);
+        assert!(is_held_against_the_endpoint(&door.proxy), "{cause}");
+    }
+}
+
+#[test]
+fn a_client_that_is_not_asked_for_its_body_is_served_by_another_endpoint() {
+    let well = Endpoint::start(Script::new(asks_for_bodies_but_where_hung));
+    let hung = Endpoint::start(Script::is_silent());
+    let config = format!(
+        "to = [{:?}, {:?}]\nbalance = \"round_robin\"\nretry = {{ on = [\"timeout\"] }}\ntimeout = {{ attempt = \"500ms\" }}\n",
+        well.address(),
+        hung.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    upload_when_asked(&proxy);
+    for _ in 0..4 {
+        upload_when_asked(&proxy);
+    }
+    assert!(hung.request_count() > 0);
+}
+
+/// What it does from then on is its own.
+#[test]
+fn a_client_that_is_asked_for_its_body_and_does_not_send_it_is_let_go_and_the_endpoint_not_blamed() {
+    let timeouts = "body_idle = \"1500ms\", attempt = \"500ms\", first_byte = \"500ms\"";
+    let door = door_with_breaker(Script::new(asks_for_bodies_but_where_hung), timeouts);
+    upload_when_asked(&door.proxy);
+    for _ in 0..2 {
+        let mut client = door.knock(put_that_waits("/"));
+        let reply = client.reply();
+        assert_eq!(reply.interim.len(), 1);
+        expect_cause(&door.proxy, &reply, 408, "body_stalled");
+    }
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+}
+
+/// RFC 9110 §10.1.1: a client need not wait for longer than it likes, and the time of the attempt begins anew with its body.
+#[test]
+fn a_client_may_send_its_body_unasked() {
+    let script = Script::new(|visit| {
+        if visit.request().target == "/" {
+            return asks_for_bodies_but_where_hung(visit);
+        }
+        if visit.read_body() && pause(800) { visit.answer("read") } else { Then::Close }
+    });
+    let door = door_with_breaker(script, "attempt = \"1500ms\"");
+    upload_when_asked(&door.proxy);
+    let mut client = door.knock(put_that_waits("/unasked"));
+    pause(800);
+    client.send("he");
+    pause(800);
+    client.send("llo");
+    assert_eq!(client.reply().text(), "read");
+}
+
 /// `timeout.attempt` is the endpoint's time: what a client takes for its body is none of it, and no endpoint is blamed for that.
 #[test]
 fn the_time_of_an_attempt_begins_anew_when_the_client_had_to_be_waited_for() {

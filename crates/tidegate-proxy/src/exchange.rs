@@ -17,7 +17,7 @@ use crate::load;
 use crate::patience::{Patience, Slow, SlowBody};
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
-use crate::snapshot::Policy;
+use crate::snapshot::{Cluster, Policy};
 use crate::stream::Stream;
 use crate::timers::now;
 use crate::tls::{self, OriginateError};
@@ -54,12 +54,12 @@ pub(crate) async fn run(
     lease: &mut Lease<'_>,
     up: &mut Stream,
     policy: &Policy,
-    limits: &HeadLimits,
+    cluster: &Cluster,
     refuse: Refuse<'_>,
 ) -> Result<Exchanged, Failure> {
     let mut start = call.journal.sent();
     for _ in 0..INTERIM_MAX {
-        await_head(call, up, policy, limits, start.take()).await?;
+        await_head(call, up, policy, cluster, start.take()).await?;
         let status = call.workspace.response.status;
         if status >= 200 {
             learn_grpc(call);
@@ -67,7 +67,10 @@ pub(crate) async fn run(
         match status {
             101 => return tunnel::run(call, lease, up, policy).await,
             100..=199 => {
-                call.journal.continued |= status == 100;
+                if status == 100 {
+                    call.journal.continued = true;
+                    cluster.has_asked_for_body();
+                }
                 pass_interim(call, policy).await?;
             }
             _ if upgrade::is_mistaken(call) => {
@@ -117,35 +120,37 @@ async fn await_head(
     call: &mut Call<'_>,
     up: &mut Stream,
     policy: &Policy,
-    limits: &HeadLimits,
+    cluster: &Cluster,
     start: Option<Moment>,
 ) -> Result<(), Failure> {
     let half_time = call.half_time();
     let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time);
     let mut slow_body = SlowBody::default();
     let (mut upload_broken, mut awaited_body) = (false, false);
+    let asks_for_bodies = cluster.asks_for_bodies();
     let read = poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
             // An upload that never has to wait uses up what a task may do at a time: an early answer is looked for first.
             if call.workspace.upload.sent_bytes > 0
-                && let Poll::Ready(read) = poll_head(call, cx, up, limits)
+                && let Poll::Ready(read) = poll_head(call, cx, up, &cluster.head_limits)
             {
                 return Poll::Ready(read);
             }
             upload_broken = poll_upload(call, cx, up)?.is_broken();
         }
-        if let Poll::Ready(read) = poll_head(call, cx, up, limits) {
+        if let Poll::Ready(read) = poll_head(call, cx, up, &cluster.head_limits) {
             return Poll::Ready(read);
         }
         let uploading = !call.workspace.upload.is_done() && !upload_broken;
         if !uploading {
             poll_client(call, cx)?;
         }
-        // What the client takes for its body is no time of the endpoint's.
+        // What the client takes for its body is no time of the endpoint's; but what the endpoint takes to ask for it is.
         let awaits_body = uploading && call.workspace.upload.waits_for == Side::Source;
-        if awaits_body {
+        let is_owed_100 = awaits_body && asks_for_bodies && awaits_continue(call);
+        if awaits_body && !is_owed_100 {
             call.attempt_deadline = call.total_deadline;
-        } else if awaited_body {
+        } else if awaited_body && !awaits_body {
             call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
         }
         if awaits_body != awaited_body {
@@ -157,7 +162,8 @@ async fn await_head(
             return slow_body.poll(call, cx, policy).map(|slow| Err(too_slow(call, slow)));
         }
         slow_body.rest();
-        // Also while the client waits for 100 (Continue), which not every endpoint knows: it may send its body all the same.
+        // Also while the client waits for a 100 that these endpoints may not know: it may send its body all the same.
+        let uploading = uploading && !is_owed_100;
         let (body_idle, endpoint) = (policy.timeouts.body_idle, [&*up]);
         let (timeout, sinks) = if uploading {
             (body_idle, endpoint.as_slice())
@@ -165,7 +171,8 @@ async fn await_head(
             (policy.timeouts.first_byte, [].as_slice())
         };
         patience.poll(call, cx, call.workspace.upload.steps, timeout, sinks).map(|()| {
-            let is_of_the_endpoint = !awaits_body && patience.has_lasted_since_half_time(sinks);
+            let is_of_the_endpoint =
+                (!awaits_body || is_owed_100) && patience.has_lasted_since_half_time(sinks);
             let failure = late_head(call, uploading);
             Err(if is_of_the_endpoint { failure.of_the_endpoint() } else { failure })
         })

@@ -380,7 +380,7 @@ async fn attempt<'v>(
     let Flight { lease, connection, .. } = flight;
     let index = lease.index();
     let refuse = &|call: &mut Call<'_>, is_vouched| attempts.refuse_answer(call, view, index, is_vouched);
-    exchange::run(call, lease, &mut connection.stream, policy, &view.cluster.head_limits, refuse).await
+    exchange::run(call, lease, &mut connection.stream, policy, &view.cluster, refuse).await
 }
 
 /// The connection goes back to the pool if it can be used again, and the endpoint hears how it went.
