@@ -11,7 +11,7 @@ use crate::outage::Outage;
 use crate::places::{Place, Tiers};
 use crate::random::Random;
 use crate::rendezvous::Rendezvous;
-use crate::room::Rooms;
+use crate::room::{Came, Rooms};
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
 use crate::{
@@ -287,6 +287,11 @@ impl Balancer {
         self.learner.as_ref()?.typical_service()
     }
 
+    /// After which time most answers have begun, of late, whatever the algorithm; `None` where nothing is limited, or yet.
+    pub fn usual_answer_time(&self) -> Option<Duration> {
+        self.rooms.as_ref()?.usual_answer_time()
+    }
+
     /// The age beyond which a request is late enough to ask `pick_hedge` about it; `None` where nothing is learned, or yet.
     pub fn late_after(&self) -> Option<Duration> {
         self.learner.as_ref()?.late_after()
@@ -443,12 +448,11 @@ impl Balancer {
             learner.learn(&self.seats, lease, ended, failed, now);
         }
         self.learn_breakers(lease, ended, failure, now);
-        if let (Some(rooms), Ended::Answered { first_byte, .. }) = (&self.rooms, ended)
-            && !failed
-            && !lease.has_answered()
+        if let Some(rooms) = &self.rooms
+            && let Some(came) = what_came(lease, ended, failed)
             && let Some(seat) = self.seats.get(lease.index())
         {
-            rooms.learn(lease.index(), seat, first_byte, lease.before());
+            rooms.learn(lease, seat, came, now);
         }
         if let (Chooser::PeakEwma, Ended::Answered { first_byte, .. }) = (&self.chooser, ended)
             && !lease.has_answered()
@@ -506,6 +510,20 @@ impl Balancer {
             None if is_trial => lease.endpoint().state.mend(now),
             None => {}
         }
+    }
+}
+
+/// Service Unavailable, Too Many Requests.
+const REFUSALS: [u16; 2] = [503, 429];
+
+/// What an attempt tells about the room there is.
+fn what_came(lease: &Lease<'_>, ended: Ended, failed: bool) -> Option<Came> {
+    match ended {
+        _ if lease.has_answered() => None,
+        Ended::Answered { status, .. } if REFUSALS.contains(&status) => Some(Came::Refusal),
+        Ended::Answered { first_byte, .. } => (!failed).then_some(Came::Answer(first_byte)),
+        Ended::Abandoned | Ended::Failed => lease.waited_in_vain().map(Came::Nothing),
+        Ended::ConnectFailed | Ended::Overtaken => None,
     }
 }
 

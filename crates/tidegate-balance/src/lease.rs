@@ -47,7 +47,11 @@ pub struct Lease<'a> {
     /// What was in flight there when this one was picked.
     before: Counts,
     lightness: f32,
+    /// Beyond the limit that is learned, because nothing is heard of those that are there.
+    is_let_in: bool,
     has_answered: bool,
+    /// How long nothing came of it, until it was given up.
+    waited_in_vain: Option<Duration>,
     /// What has been answered says at its end how it went.
     owes_verdict: bool,
     /// When an answer that goes on until then has gone well so far, which a breaker wants to hear.
@@ -67,9 +71,18 @@ impl<'a> Lease<'a> {
         seat: &Seat,
         now: Moment,
     ) -> Option<Self> {
+        let mut is_let_in = false;
         let before = match balancer.most_in_flight(index, seat, now) {
             None => endpoint.state.enter(now),
-            Some(most) => endpoint.state.enter_below(most, now)?,
+            Some(most) => {
+                let before = endpoint.state.enter_below(most, now)?;
+                let capacity = endpoint.state.capacity();
+                if before.waiting() == 0 {
+                    capacity.first_asked(now);
+                }
+                is_let_in = capacity.is_beyond(before.waiting() + 1);
+                before
+            }
         };
         Some(Self {
             balancer,
@@ -78,7 +91,9 @@ impl<'a> Lease<'a> {
             picked_at: now,
             before,
             lightness: seat.lightness,
+            is_let_in,
             has_answered: false,
+            waited_in_vain: None,
             owes_verdict: false,
             long_from: None,
             trial_of: endpoint.state.time_out(),
@@ -140,6 +155,10 @@ impl<'a> Lease<'a> {
         self.lightness
     }
 
+    pub(crate) fn is_let_in(&self) -> bool {
+        self.is_let_in
+    }
+
     /// What was in flight there when this one was picked.
     pub(crate) fn before(&self) -> Counts {
         self.before
@@ -157,6 +176,16 @@ impl<'a> Lease<'a> {
 
     pub(crate) fn owes_verdict(&self) -> bool {
         self.owes_verdict
+    }
+
+    /// The endpoint had the whole request for so long, and nothing came until the client or the proxy gave it up. Optional, before
+    /// `settle`: where a limit is learned, it tells that there were too many.
+    pub fn waits_in_vain(&mut self, waited: Duration) {
+        self.waited_in_vain = Some(waited);
+    }
+
+    pub(crate) fn waited_in_vain(&self) -> Option<Duration> {
+        self.waited_in_vain
     }
 
     /// The head of the answer came and says how it went; what follows may take long (a tunnel). Optional: it teaches at once what

@@ -3,9 +3,11 @@
 //!
 //! The count is exact: a unit is only taken below the limit, in one step, so that no number of workers exceeds it.
 
-use crate::Moment;
-use crate::in_flight::{Counts, Most};
+use crate::capacity::Capacity;
+use crate::float::AtomicF32;
+use crate::in_flight::Most;
 use crate::seat::Seat;
+use crate::{Lease, Moment};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,18 +30,33 @@ pub trait RoomWatch: Debug + Send + Sync {
     fn freed(&self);
 }
 
+/// What came of a request, as far as room goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Came {
+    /// After so long.
+    Answer(Duration),
+    /// It was given up after so long.
+    Nothing(Duration),
+    /// The endpoint said that it was too much.
+    Refusal,
+}
+
+/// Answers that the mean is taken over.
+const ANSWERS_REMEMBERED: f32 = 32.0;
+
 /// The limits of a cluster, one for each endpoint, in their order.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     limits: Box<[RequestLimit]>,
     watch: Option<Arc<dyn RoomWatch>>,
+    answer_time: AnswerTime,
 }
 
 impl Rooms {
     /// `None` when nothing is limited: then nothing needs to be counted below anything.
     pub(crate) fn new(limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Option<Self> {
         let is_limited = limits.iter().any(|limit| *limit != RequestLimit::None);
-        is_limited.then(|| Self { limits: limits.into(), watch })
+        is_limited.then(|| Self { limits: limits.into(), watch, answer_time: AnswerTime::default() })
     }
 
     /// `None`: any number.
@@ -55,11 +72,18 @@ impl Rooms {
         self.most(index, seat, now).is_none_or(|most| seat.state.load().is_below(most))
     }
 
-    /// An answer came to a request that had this before it.
-    pub(crate) fn learn(&self, index: usize, seat: &Seat, latency: Duration, before: Counts) {
-        if self.is_learned(index) {
-            seat.state.capacity().learn(latency, before.waiting().saturating_add(1));
+    /// What came of a request.
+    pub(crate) fn learn(&self, lease: &Lease<'_>, seat: &Seat, came: Came, now: Moment) {
+        if let Came::Answer(latency) = came {
+            self.answer_time.learn(latency);
         }
+        if self.is_learned(lease.index()) {
+            learn_capacity(lease, seat.state.capacity(), came, now);
+        }
+    }
+
+    pub(crate) fn usual_answer_time(&self) -> Option<Duration> {
+        self.answer_time.usual()
     }
 
     /// An answer has begun, and goes on.
@@ -77,5 +101,67 @@ impl Rooms {
         if let Some(watch) = &self.watch {
             watch.freed();
         }
+    }
+}
+
+fn learn_capacity(lease: &Lease<'_>, capacity: &Capacity, came: Came, now: Moment) {
+    let load = lease.before().waiting().saturating_add(1);
+    match came {
+        Came::Answer(latency) => {
+            if lease.is_let_in() {
+                capacity.learn_let_in(latency, load);
+            }
+            capacity.learn(latency, load, now);
+        }
+        Came::Nothing(waited) => capacity.learn_late(waited, load, now),
+        Came::Refusal => capacity.learn_refused(load, now),
+    }
+}
+
+/// How long answers of a cluster took to begin, of late, and how far that was off, on average: as TCP takes its round trips (Jacobson,
+/// "Congestion avoidance and control", SIGCOMM 1988). When two workers learn at once, one answer is lost.
+#[derive(Debug, Default)]
+struct AnswerTime {
+    /// In seconds. 0: not known yet.
+    mean: AtomicF32,
+    deviation: AtomicF32,
+}
+
+impl AnswerTime {
+    fn learn(&self, latency: Duration) {
+        let (latency, mean) = (latency.as_secs_f32().max(1e-6), self.mean.get());
+        if mean == 0.0 {
+            self.mean.set(latency);
+            return;
+        }
+        let off = latency - mean;
+        self.mean.set(mean + off / ANSWERS_REMEMBERED);
+        let deviation = self.deviation.get();
+        self.deviation.set(deviation + (off.abs() - deviation) / ANSWERS_REMEMBERED);
+    }
+
+    /// Most answers have begun by then.
+    fn usual(&self) -> Option<Duration> {
+        let mean = self.mean.get();
+        (mean > 0.0).then(|| Duration::from_secs_f32(mean + self.deviation.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_answer_time_follows_what_answers_take() {
+        let time = AnswerTime::default();
+        assert_eq!(time.usual(), None);
+        let after = |times: u32, millis: u64| {
+            (0..times).for_each(|_| time.learn(Duration::from_millis(millis)));
+            time.usual().map_or(0, |usual| usual.as_millis())
+        };
+        assert_eq!(after(1, 100), 100);
+        assert_eq!(after(200, 100), 100);
+        assert!((200..=500).contains(&after(32, 300)), "it is on the way, and unsure");
+        assert!((300..=310).contains(&after(400, 300)));
     }
 }

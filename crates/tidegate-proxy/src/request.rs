@@ -648,7 +648,7 @@ fn time_to_connect(call: &Call<'_>, policy: &Policy, start: Moment) -> Duration 
 /// Tells the balancer and the endpoint's metrics how the attempt went.
 pub(crate) fn settle(
     call: &mut Call<'_>,
-    lease: Lease<'_>,
+    mut lease: Lease<'_>,
     endpoint: &EndpointView,
     ended: &Result<Fate, Failure>,
 ) {
@@ -668,8 +668,19 @@ pub(crate) fn settle(
     if let Err(failure) = ended {
         endpoint.metrics().attempt_failed(*failure);
     }
+    if has_waited_in_vain(call, ended) {
+        lease.waits_in_vain(now.since(sent));
+    }
     let judged = grpc::judged(call, status, ended.is_ok());
     lease.settle(verdict(judged, first_byte, ended), now);
+}
+
+/// Whoever gave up, it was the endpoint that was waited for: it had all there was to send, and no client to wait for itself.
+fn has_waited_in_vain(call: &Call<'_>, ended: &Result<Fate, Failure>) -> bool {
+    let Err(Failure { stage: Stage::Await, cause }) = ended else { return false };
+    let of_endpoint = matches!(cause, Cause::AttemptTimeout | Cause::FirstByteTimeout | Cause::KeptWaiting);
+    let of_all = matches!(cause, Cause::ClientGone | Cause::TotalTimeout);
+    call.journal.first_byte.is_none() && (of_endpoint || of_all && call.journal.body_bytes_in == 0)
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {

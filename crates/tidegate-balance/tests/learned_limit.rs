@@ -1,0 +1,445 @@
+//! The learned limit on requests in flight, on made-up endpoints in virtual time: how soon it finds the room that there is, what it
+//! does when the endpoint changes, and what does not mislead it. Through the public interface alone.
+
+mod cluster;
+
+use cluster::endpoints;
+use proptest::prelude::*;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+use tidegate_balance::{Algorithm, Balancer, Ended, Lease, Moment, Pick, RequestLimit};
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
+
+/// Uniform, from 0 to 1.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as f64 + 0.5) / (1_u64 << 31) as f64
+    }
+}
+
+/// What the endpoint takes for a request, in seconds, by some noise.
+type Service = fn(&mut Noise) -> f64;
+
+/// From which second on there are how many slots.
+type Slots = &'static [(u64, usize)];
+
+fn lognormal(noise: &mut Noise) -> f64 {
+    let normal = (-2.0 * noise.next().ln()).sqrt() * (std::f64::consts::TAU * noise.next()).cos();
+    (normal - 0.5).exp()
+}
+
+/// An endpoint with slots, which works on for those who have left, and what comes to it: for one that is full a request waits for 5 s.
+#[derive(Clone, Copy, Debug)]
+struct Scene {
+    rate: f64,
+    service: Service,
+    slots: Slots,
+    /// Refuses what it has no slot for.
+    refuses: bool,
+    /// Given up after so long, by the proxy.
+    attempt: Option<Duration>,
+    /// Clients that ask again and again what takes 20 s.
+    long_polls: usize,
+    seconds: u64,
+}
+
+impl Scene {
+    fn new(rate: f64, service: Service) -> Self {
+        let slots = &[(0, usize::MAX)];
+        Self { rate, service, slots, refuses: false, attempt: None, long_polls: 0, seconds: 60 }
+    }
+}
+
+/// Of each second: what became of the ordinary requests that came in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    served: u32,
+    shed: u32,
+    late: u32,
+    refused: u32,
+    limit: Option<u32>,
+    inside_most: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Arrives,
+    PollArrives,
+    /// The request of this number is done in the endpoint.
+    Done(usize),
+    GivenUp(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Request {
+    came: u64,
+    is_poll: bool,
+}
+
+struct World<'a> {
+    scene: Scene,
+    balancer: &'a Balancer,
+    noise: Noise,
+    now: u64,
+    events: BinaryHeap<Reverse<(u64, Event)>>,
+    waiting: VecDeque<Request>,
+    leases: Vec<(Request, Option<Lease<'a>>)>,
+    /// Inside the endpoint, before a slot.
+    inside: VecDeque<usize>,
+    busy: usize,
+    seconds: Vec<Second>,
+}
+
+fn run(scene: Scene, seed: u64) -> Vec<Second> {
+    let balancer = Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None)
+        .with_request_limits(&[RequestLimit::Learned], None);
+    let mut world = World {
+        scene,
+        balancer: &balancer,
+        noise: Noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        now: 1_000 * SECOND,
+        events: BinaryHeap::new(),
+        waiting: VecDeque::new(),
+        leases: Vec::new(),
+        inside: VecDeque::new(),
+        busy: 0,
+        seconds: vec![Second::default(); scene.seconds as usize],
+    };
+    world.at(0, Event::Arrives);
+    (0..scene.long_polls).for_each(|_| world.at(0, Event::PollArrives));
+    while let Some(Reverse((at, event))) = world.events.pop()
+        && second_of(at) < scene.seconds as usize
+    {
+        world.now = at;
+        world.step(event);
+    }
+    world.seconds
+}
+
+fn second_of(at: u64) -> usize {
+    (at / SECOND) as usize - 1_000
+}
+
+impl World<'_> {
+    fn at(&mut self, after: u64, event: Event) {
+        self.events.push(Reverse((self.now + after, event)));
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Arrives => {
+                let gap = -self.noise.next().ln() / self.scene.rate;
+                self.at((gap * SECOND as f64) as u64, Event::Arrives);
+                self.waiting.push_back(Request { came: self.now, is_poll: false });
+            }
+            Event::PollArrives => self.waiting.push_back(Request { came: self.now, is_poll: true }),
+            Event::Done(number) => self.done(number),
+            Event::GivenUp(number) => self.given_up(number),
+        }
+        self.shed();
+        self.pick();
+    }
+
+    fn pick(&mut self) {
+        while let Some(&request) = self.waiting.front() {
+            let pick = Pick { now: Moment(self.now), random: 7, hash: None, tried: &[] };
+            let Ok(lease) = self.balancer.pick(&pick) else { break };
+            self.waiting.pop_front();
+            let number = self.leases.len();
+            self.leases.push((request, Some(lease)));
+            if let Some(attempt) = self.scene.attempt {
+                self.at(attempt.as_nanos() as u64, Event::GivenUp(number));
+            }
+            self.arrive(number, request);
+        }
+        let limit = self.balancer.request_limit(0, Moment(self.now));
+        let inside = self.inside.len();
+        let second = self.second(self.now);
+        (second.limit, second.inside_most) = (limit, second.inside_most.max(inside));
+    }
+
+    fn arrive(&mut self, number: usize, request: Request) {
+        if request.is_poll {
+            return self.at(20 * SECOND, Event::Done(number));
+        }
+        if self.busy < self.slots() {
+            self.serve(number);
+        } else if self.scene.refuses {
+            self.settle(number, Some(503));
+        } else {
+            self.inside.push_back(number);
+        }
+    }
+
+    fn slots(&self) -> usize {
+        let second = second_of(self.now) as u64;
+        let reached = self.scene.slots.iter().rev().find(|(from, _)| *from <= second);
+        reached.map_or(1, |(_, slots)| *slots)
+    }
+
+    fn serve(&mut self, number: usize) {
+        self.busy += 1;
+        let service = ((self.scene.service)(&mut self.noise) * SECOND as f64) as u64;
+        self.at(service, Event::Done(number));
+    }
+
+    fn done(&mut self, number: usize) {
+        if self.leases[number].0.is_poll {
+            self.settle(number, Some(200));
+            return self.at(50 * MS, Event::PollArrives);
+        }
+        self.busy -= 1;
+        self.settle(number, Some(200));
+        while self.busy < self.slots()
+            && let Some(next) = self.inside.pop_front()
+        {
+            self.serve(next);
+        }
+    }
+
+    fn given_up(&mut self, number: usize) {
+        self.settle(number, None);
+    }
+
+    fn settle(&mut self, number: usize, status: Option<u16>) {
+        let (request, lease) = &mut self.leases[number];
+        let (request, Some(mut lease)) = (*request, lease.take()) else { return };
+        let first_byte = Duration::from_nanos(self.now - lease.picked_at().0);
+        let ended = status.map_or(Ended::Failed, |status| Ended::Answered { status, first_byte });
+        if status.is_none() {
+            lease.waits_in_vain(first_byte);
+        }
+        lease.settle(ended, Moment(self.now));
+        let second = self.second(request.came);
+        match status {
+            _ if request.is_poll => {}
+            Some(200) => second.served += 1,
+            Some(_) => second.refused += 1,
+            None => second.late += 1,
+        }
+    }
+
+    /// Whoever has waited here for 5 s. A client whose poll is shed comes again.
+    fn shed(&mut self) {
+        while let Some(&request) = self.waiting.front()
+            && self.now - request.came > 5 * SECOND
+        {
+            self.waiting.pop_front();
+            if request.is_poll {
+                self.at(50 * MS, Event::PollArrives);
+            } else {
+                self.second(request.came).shed += 1;
+            }
+        }
+    }
+
+    fn second(&mut self, at: u64) -> &mut Second {
+        let second = second_of(at);
+        &mut self.seconds[second]
+    }
+}
+
+/// A second of those, on average.
+fn mean(seconds: &[Second], of: fn(&Second) -> u32) -> f64 {
+    seconds.iter().map(|second| f64::from(of(second))).sum::<f64>() / seconds.len() as f64
+}
+
+const SEEDS: std::ops::Range<u64> = 1..9;
+
+/// What came of each second, by several seeds.
+fn runs(scene: Scene) -> impl Iterator<Item = Vec<Second>> {
+    SEEDS.map(move |seed| run(scene, seed))
+}
+
+#[test]
+fn a_cold_limit_finds_the_room_that_there_is_before_anybody_is_sent_away() {
+    let cases: [(&str, f64, Service); 4] = [
+        ("1 s", 40.0, |_| 1.0),
+        ("3 s", 8.0, |_| 3.0),
+        ("300 ms, widely spread", 90.0, |noise| 0.3 * lognormal(noise)),
+        (
+            "one of ten takes a hundred times as long",
+            60.0,
+            |noise| if noise.next() < 0.1 { 2.0 } else { 0.02 },
+        ),
+    ];
+    for (name, rate, service) in cases {
+        for seconds in runs(Scene { seconds: 40, ..Scene::new(rate, service) }) {
+            let shed: u32 = seconds.iter().map(|second| second.shed).sum();
+            assert!(f64::from(shed) < rate, "{name}: {shed} sent away, {seconds:?}");
+            assert!(seconds[20..].iter().all(|second| second.shed == 0), "{name}: {seconds:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cold_endpoint_with_few_slots_does_not_drown() {
+    let cases: [(&str, Slots, Service); 4] = [
+        ("2 slots", &[(0, 2)], |_| 0.1),
+        ("2 slots, widely spread", &[(0, 2)], |noise| 0.1 * lognormal(noise)),
+        ("4 slots, widely spread", &[(0, 4)], |noise| 0.1 * lognormal(noise)),
+        ("16 slots", &[(0, 16)], |_| 0.1),
+    ];
+    for (name, slots, service) in cases {
+        let count = slots[0].1;
+        for seconds in runs(Scene { slots, ..Scene::new(15.0 * count as f64, service) }) {
+            let served = mean(&seconds[10..50], |second| second.served);
+            assert!(served > 8.0 * count as f64, "{name}: {served} served, {seconds:?}");
+            let inside = seconds[10..].iter().map(|second| second.inside_most).max();
+            assert!(inside < Some(3 * count + 16), "{name}: {inside:?} wait inside, {seconds:?}");
+        }
+    }
+}
+
+#[test]
+fn a_load_below_the_capacity_is_served() {
+    let cases: [(Slots, Service); 6] = [
+        (&[(0, 2)], |_| 0.08),
+        (&[(0, 2)], |noise| 0.08 * lognormal(noise)),
+        (&[(0, 4)], |noise| 0.04 + 0.08 * noise.next()),
+        (&[(0, 16)], |_| 0.08),
+        (&[(0, 16)], |noise| 0.04 + 0.08 * noise.next()),
+        (&[(0, 16)], |noise| -0.08 * noise.next().ln()),
+    ];
+    for (slots, service) in cases {
+        let rate = 0.85 * slots[0].1 as f64 / 0.08;
+        for seconds in runs(Scene { slots, ..Scene::new(rate, service) }) {
+            let shed = mean(&seconds[..55], |second| second.shed);
+            assert!(shed < 0.02 * rate, "{slots:?}: {shed} of {rate} sent away, {seconds:?}");
+        }
+    }
+}
+
+#[test]
+fn when_slots_go_the_limit_falls_and_when_they_are_back_it_rises() {
+    let slots: Slots = &[(0, 1_000), (20, 1), (60, 1_000)];
+    for seconds in runs(Scene { slots, seconds: 100, ..Scene::new(50.0, |_| 0.2) }) {
+        let inside = seconds[40..60].iter().map(|second| second.inside_most).max();
+        assert!(inside < Some(8), "{inside:?} wait inside, {seconds:?}");
+        assert!(seconds[80..].iter().all(|second| second.shed == 0), "{seconds:?}");
+    }
+}
+
+/// As all who are inside are late then, none of them says by its answer that there are too many.
+#[test]
+fn where_all_are_given_up_as_late_the_limit_falls_until_they_are_not() {
+    let slots: Slots = &[(0, 1_000), (20, 4), (80, 1_000)];
+    let attempt = Some(Duration::from_secs(1));
+    for seconds in runs(Scene { slots, attempt, seconds: 110, ..Scene::new(50.0, |_| 0.2) }) {
+        let served = mean(&seconds[35..75], |second| second.served);
+        assert!(served > 16.0, "{served} served of 20, {seconds:?}");
+        let late = mean(&seconds[35..75], |second| second.late);
+        assert!(late < 1.0, "{late} late, {seconds:?}");
+        assert!(seconds[95..109].iter().all(|second| second.shed + second.late == 0), "{seconds:?}");
+    }
+}
+
+#[test]
+fn those_that_wait_by_design_do_not_keep_the_others_out() {
+    for seconds in runs(Scene { long_polls: 12, ..Scene::new(20.0, |_| 0.02) }) {
+        let shed: u32 = seconds.iter().map(|second| second.shed).sum();
+        assert!(shed < 20, "{shed} sent away, {seconds:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_refuses_is_asked_for_what_it_takes() {
+    for rate in [36.0, 60.0] {
+        for seconds in runs(Scene { slots: &[(0, 4)], refuses: true, ..Scene::new(rate, |_| 0.1) }) {
+            let refused = mean(&seconds[10..50], |second| second.refused);
+            assert!(refused < 1.0, "{refused} of {rate} refused, {seconds:?}");
+            let served = mean(&seconds[10..50], |second| second.served);
+            assert!(served > 0.9 * rate.min(40.0), "{served} of {rate} served, {seconds:?}");
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_that_takes_more_than_it_did_is_asked_for_more() {
+    let slots: Slots = &[(0, 4), (30, 40)];
+    for seconds in runs(Scene { slots, refuses: true, seconds: 150, ..Scene::new(60.0, |_| 0.1) }) {
+        let served = mean(&seconds[140..149], |second| second.served);
+        assert!(served > 50.0, "{served} served of 60, {seconds:?}");
+    }
+}
+
+/// A page that fails at random, an account that has asked too often.
+#[test]
+fn refusals_that_the_load_has_nothing_to_do_with_are_no_limit() {
+    let balancer = Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None)
+        .with_request_limits(&[RequestLimit::Learned], None);
+    let mut noise = Noise(7);
+    let mut held = Vec::new();
+    for now in (0..20_000).map(|step| Moment(SECOND + step * MS)) {
+        while let Ok(lease) = balancer.pick(&Pick { now, random: 7, hash: None, tried: &[] })
+            && held.len() < 20
+        {
+            held.push(lease);
+        }
+        let lease = held.swap_remove((noise.next() * held.len() as f64) as usize);
+        let first_byte = Duration::from_millis(20);
+        let status = if noise.next() < 0.3 { 429 } else { 200 };
+        lease.settle(Ended::Answered { status, first_byte }, now);
+    }
+    assert!(balancer.request_limit(0, Moment(30 * SECOND)) >= Some(16));
+}
+
+/// An attacker's deadlines, say.
+#[test]
+fn those_who_give_up_sooner_than_answers_come_are_no_evidence() {
+    let balancer = Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None)
+        .with_request_limits(&[RequestLimit::Learned], None);
+    let pick = |now| balancer.pick(&Pick { now, random: 7, hash: None, tried: &[] }).expect("there is room");
+    for now in (0..1_000).map(|step| Moment(step * 30 * MS)) {
+        let answered = pick(now);
+        for mut given_up in [pick(now), pick(now), pick(now)] {
+            given_up.waits_in_vain(Duration::from_millis(1));
+            given_up.settle(Ended::Abandoned, now + Duration::from_millis(1));
+        }
+        let (later, first_byte) = (now + Duration::from_millis(20), Duration::from_millis(20));
+        answered.settle(Ended::Answered { status: 200, first_byte }, later);
+    }
+    assert!(balancer.request_limit(0, Moment(0)) >= Some(6));
+}
+
+fn any_scene() -> impl Strategy<Value = Scene> {
+    let services: [Service; 4] = [
+        |_| 0.05,
+        |noise| 0.05 * lognormal(noise),
+        |noise| if noise.next() < 0.1 { 1.0 } else { 0.01 },
+        |noise| -0.1 * noise.next().ln(),
+    ];
+    let slots: [Slots; 4] =
+        [&[(0, 1), (20, 99)], &[(0, 99), (5, 1), (20, 99)], &[(0, 3), (10, 30), (20, 99)], &[(0, 99)]];
+    let attempt = prop::option::of((400_u64..3_000).prop_map(Duration::from_millis));
+    let kinds = (prop::sample::select(services.to_vec()), prop::sample::select(slots.to_vec()));
+    (kinds, 1.0..200.0, any::<bool>(), attempt, 0_usize..10).prop_map(
+        |((service, slots), rate, refuses, attempt, long_polls)| Scene {
+            rate,
+            service,
+            slots,
+            refuses,
+            attempt,
+            long_polls: if refuses { 0 } else { long_polls },
+            seconds: 140,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_happens_the_limit_is_one_at_least_and_somebody_is_served(scene in any_scene(), seed: u64) {
+        let seconds = run(scene, seed);
+        prop_assert!(seconds[..139].iter().all(|second| second.limit != Some(0)), "{seconds:?}");
+        let asked = mean(&seconds[120..130], |s| s.served + s.shed + s.late + s.refused);
+        let served = mean(&seconds[120..130], |second| second.served);
+        prop_assert!(served > 0.3 * asked, "{served} of {asked}: {seconds:?}");
+    }
+}
