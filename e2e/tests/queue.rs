@@ -493,15 +493,36 @@ fn answers_that_have_begun_do_not_count_where_the_limit_is_learned() {
 /// Who would be cut in the middle of being served is not served at all: under overload nothing else would be done.
 #[test]
 fn a_request_that_could_not_be_answered_in_time_takes_no_place() {
-    let endpoint = Endpoint::start(Script::answers_after(Duration::from_millis(200), "x"));
-    let route = "\n[[route]]\npath = \"/brief\"\nto = \"app\"\ntimeout = { total = \"700ms\" }\n";
-    let proxy = Tidegate::with(one_at_a_time(&endpoint, route)).start();
-    for _ in 0..5 {
+    for balance in ["", "balance = \"least_request\"\n"] {
+        let endpoint = Endpoint::start(Script::answers_after(Duration::from_millis(200), "x"));
+        let route = "\n[[route]]\npath = \"/brief\"\nto = \"app\"\ntimeout = { total = \"700ms\" }\n";
+        let proxy = Tidegate::with(one_at_a_time(&endpoint, route) + balance).start();
+        for _ in 0..5 {
+            assert_eq!(proxy.get("/").text(), "x");
+        }
+        let mut clients: Vec<_> = (0..8).map(|_| asks(&proxy, "/brief")).collect();
+        let statuses: Vec<_> = clients.iter_mut().map(|client| client.reply().status).collect();
+        assert!(statuses.iter().filter(|status| **status == 200).count() >= 2, "{statuses:?}");
+        assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+        assert!(endpoint.request_count() < 5 + 5, "four have the time to begin");
+    }
+}
+
+/// Once everybody who is let in is late, no answer says that there are too many.
+#[test]
+fn a_learned_limit_falls_where_nobody_is_answered_in_time() {
+    const AT_ONCE: usize = 4;
+    let (endpoint, gate) = gated();
+    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nattempt = \"100ms\"\nqueue = \"15s\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    for _ in 0..20 {
         assert_eq!(proxy.get("/").text(), "x");
     }
-    let mut clients: Vec<_> = (0..8).map(|_| asks(&proxy, "/brief")).collect();
-    let statuses: Vec<_> = clients.iter_mut().map(|client| client.reply().status).collect();
-    assert!(statuses.iter().filter(|status| **status == 200).count() >= 2, "{statuses:?}");
-    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
-    assert!(endpoint.request_count() < 5 + 5, "four have the time to begin");
+    eventually("the limit is low", || {
+        let mut clients: Vec<_> = (0..AT_ONCE).map(|_| asks(&proxy, "/held")).collect();
+        assert!(clients.iter_mut().all(|client| client.reply().status == 504));
+        proxy.metrics().sum("tidegate_endpoint_request_limit", &[]) < 4.0
+    });
+    gate.open();
+    assert_eq!(proxy.get("/").text(), "x");
 }

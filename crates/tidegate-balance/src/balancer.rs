@@ -282,11 +282,6 @@ impl Balancer {
         self.candidates(pick, Standard::Open, None).iter().next().is_some()
     }
 
-    /// What serving a request takes, typically; `None` where nothing is learned, or yet.
-    pub fn typical_service(&self) -> Option<Duration> {
-        self.learner.as_ref()?.typical_service()
-    }
-
     /// After which time most answers have begun, of late, whatever the algorithm; `None` where nothing is limited, or yet.
     pub fn usual_answer_time(&self) -> Option<Duration> {
         self.rooms.as_ref()?.usual_answer_time()

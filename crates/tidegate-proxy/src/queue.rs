@@ -131,13 +131,16 @@ fn last_start(call: &Call<'_>, policy: &Policy, view: &ClusterView, began: Momen
     after(began, policy.timeouts.queue).min(last_useful_start(call, &view.cluster))
 }
 
-/// A request that begins later than this would take a place and be cut before its answer: nobody would have anything of it.
+/// A request that begins later than this would take a place and be cut before its answer: nobody would have anything of it. Where answers
+/// take longer than half of all the time there is, it may be one of the others.
 fn last_useful_start(call: &Call<'_>, cluster: &Cluster) -> Moment {
-    let service = cluster.balancer.typical_service().unwrap_or_default();
-    match call.total_deadline {
-        NEVER => NEVER,
-        Moment(end) => Moment(end.saturating_sub(u64::try_from(service.as_nanos()).unwrap_or(u64::MAX))),
+    if call.total_deadline == NEVER {
+        return NEVER;
     }
+    let answer = cluster.balancer.usual_answer_time().unwrap_or_default();
+    let all = call.total_deadline.since(call.journal.started);
+    let nanos = u64::try_from(answer.min(all / 2).as_nanos()).unwrap_or(u64::MAX);
+    Moment(call.total_deadline.0.saturating_sub(nanos))
 }
 
 fn refuse(call: &mut Call<'_>, view: &ClusterView, refused: Refused) -> Failure {

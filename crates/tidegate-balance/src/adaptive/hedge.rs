@@ -22,11 +22,6 @@ const PATIENT: f32 = 4.0;
 const NINE_IN_TEN: f64 = 1.2816;
 
 impl Adaptive {
-    /// What an endpoint takes for a request that it serves alone, in the middle of all; `None` before there was an answer.
-    pub(crate) fn typical_service(&self) -> Option<Duration> {
-        self.service_quantile(0.0)
-    }
-
     /// The age beyond which a request is older than nine in ten that an endpoint serves alone; `None` before there was an answer.
     pub(crate) fn late_after(&self) -> Option<Duration> {
         self.service_quantile(NINE_IN_TEN)
