@@ -119,6 +119,11 @@ impl Record {
         self.failures - expected - CHANCE * expected.sqrt()
     }
 
+    /// The part by which it surely fails more often than is normal; 0 where it may not.
+    pub(crate) fn surely_more(self, normal: f32) -> f32 {
+        (self.offences(normal) / self.attempts.max(1.0)).max(0.0)
+    }
+
     /// Whether there are enough failures to say how often it fails.
     pub(crate) fn tells_share(self) -> bool {
         self.failures >= SHARE_FAILURES_MIN

@@ -341,7 +341,9 @@ impl Fleet {
         let record = published.record();
         let rate = published.error_rate(now).min(record.share_at_most());
         let is_accident = rate <= ACCIDENT_MAX && record.offences(normal) <= 0.0;
-        let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate) };
+        // Of the last few attempts much may be chance, of a minute's little; but what a minute knows may be over.
+        let proven = (record.surely_more(normal).min(rate - normal) - ERROR_MARGIN).max(0.0);
+        let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate).max(proven) };
         state.standing().error_cost.set((FAILURE_COST * excess).min(TOLL_MAX) * self.at_once());
     }
 

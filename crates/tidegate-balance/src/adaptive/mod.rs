@@ -8,7 +8,7 @@
 //! `docs/design/adaptive-balancing.md`.
 //!
 //! A pick is one look over all endpoints, one cache line each, without lock, allocation, logarithm or exponential (but for
-//! endpoints under suspicion). A weight is a prior for parallelism: what is learned is learned per unit of the smallest.
+//! endpoints under suspicion, and turns by weight at light load). A weight is a prior for parallelism: what is learned is learned per unit of the smallest.
 
 mod by_weight;
 mod errors;
