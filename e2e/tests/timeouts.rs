@@ -420,17 +420,19 @@ fn a_client_whose_body_ends_just_before_the_total_timeout_is_not_held_against_th
 }
 
 #[test]
-fn an_endpoint_that_takes_nothing_of_an_upload_until_the_total_timeout_has_failed() {
-    let door = door_with_breaker(Script::new(|_| Then::HangDeaf), "total = \"2s\"");
-    for _ in 0..2 {
-        let mut client = door.proxy.client();
-        let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
-        expect_cause(&door.proxy, &client.reply(), 504, "total_timeout");
-        sending.join().unwrap();
+fn an_endpoint_that_takes_nothing_of_an_upload_until_its_time_is_over_has_failed() {
+    for (timeout, cause) in [("total", "total_timeout"), ("attempt", "attempt_timeout")] {
+        let door = door_with_breaker(Script::new(|_| Then::HangDeaf), &format!("{timeout} = \"2s\""));
+        for _ in 0..2 {
+            let mut client = door.proxy.client();
+            let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
+            expect_cause(&door.proxy, &client.reply(), 504, cause);
+            sending.join().unwrap();
+        }
+        let blamed = [("cause", cause), ("blame", "upstream"), ("stage", "send")];
+        door.proxy.wait_for_metric("tidegate_failures_total", &blamed, 2.0);
+        assert!(is_held_against_the_endpoint(&door.proxy));
     }
-    let blamed = [("cause", "total_timeout"), ("blame", "upstream"), ("stage", "send")];
-    door.proxy.wait_for_metric("tidegate_failures_total", &blamed, 2.0);
-    assert!(is_held_against_the_endpoint(&door.proxy));
 }
 
 /// Its process hangs, or its machine is gone: no connection, or no keys.
@@ -476,21 +478,26 @@ fn an_endpoint_whose_connections_are_all_in_use_until_the_total_timeout_has_not_
     assert_eq!(proxy.get("/soon").cause(), Some("total_timeout"), "it is up");
 }
 
+/// With `timeout.attempt` as with `timeout.total`: how much there is to take is the client's to say.
 #[test]
-fn an_endpoint_that_takes_an_upload_slowly_until_the_total_timeout_has_not_failed() {
-    // So slowly that our kernel does not ask for more in half of the time.
-    let script = Script::new(|visit| {
-        while pause(50) && visit.wire().some().is_ok() {}
-        Then::Close
-    });
-    let door = door_with_breaker(script, "total = \"2s\"");
-    for _ in 0..2 {
-        let mut client = door.proxy.client();
-        let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
-        expect_cause(&door.proxy, &client.reply(), 504, "total_timeout");
-        sending.join().unwrap();
+fn an_endpoint_that_takes_an_upload_slowly_until_its_time_is_over_has_not_failed() {
+    for (timeout, cause) in [("total", "total_timeout"), ("attempt", "attempt_timeout")] {
+        // So slowly that our kernel does not ask for more in half of the time.
+        let script = Script::new(|visit| {
+            while pause(50) && visit.wire().some().is_ok() {}
+            Then::Close
+        });
+        let door = door_with_breaker(script, &format!("{timeout} = \"2s\""));
+        for _ in 0..2 {
+            let mut client = door.proxy.client();
+            let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
+            expect_cause(&door.proxy, &client.reply(), 504, cause);
+            sending.join().unwrap();
+        }
+        let by_nobody = [("cause", cause), ("blame", "proxy")];
+        door.proxy.wait_for_metric("tidegate_failures_total", &by_nobody, 2.0);
+        assert!(!is_held_against_the_endpoint(&door.proxy));
     }
-    assert!(!is_held_against_the_endpoint(&door.proxy));
 }
 
 #[test]

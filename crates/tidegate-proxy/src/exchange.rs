@@ -123,8 +123,7 @@ async fn await_head(
     cluster: &Cluster,
     start: Option<Moment>,
 ) -> Result<(), Failure> {
-    let half_time = call.half_time();
-    let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time);
+    let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time(call, policy));
     let mut slow_body = SlowBody::default();
     let (mut upload_broken, mut awaited_body) = (false, false);
     let asks_for_bodies = cluster.asks_for_bodies();
@@ -155,7 +154,7 @@ async fn await_head(
         }
         if awaits_body != awaited_body {
             awaited_body = awaits_body;
-            patience = Patience::new(call.attempt_deadline, None).noting(half_time);
+            patience = Patience::new(call.attempt_deadline, None).noting(half_time(call, policy));
         }
         if awaits_body && !awaits_continue(call) {
             patience.restart();
@@ -171,10 +170,12 @@ async fn await_head(
             (policy.timeouts.first_byte, [].as_slice())
         };
         patience.poll(call, cx, call.workspace.upload.steps, timeout, sinks).map(|()| {
-            let is_of_the_endpoint =
-                (!awaits_body || is_owed_100) && patience.has_lasted_since_half_time(sinks);
             let failure = late_head(call, uploading);
-            Err(if is_of_the_endpoint { failure.of_the_endpoint() } else { failure })
+            Err(match patience.has_lasted_since_half_time(sinks) {
+                true if !awaits_body || is_owed_100 => failure.of_the_endpoint(),
+                false if call.workspace.upload.body_bytes > 0 => failure.of_the_length(),
+                _ => failure,
+            })
         })
     })
     .await;
@@ -183,6 +184,15 @@ async fn await_head(
         call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
     }
     read
+}
+
+/// When half of the time is over that the endpoint has at most.
+fn half_time(call: &Call<'_>, policy: &Policy) -> Option<Moment> {
+    if call.attempt_deadline < call.total_deadline {
+        let half = (policy.timeouts.attempt / 2).as_nanos() as u64;
+        return Some(Moment(call.attempt_deadline.0.saturating_sub(half)));
+    }
+    call.half_time()
 }
 
 fn too_slow(call: &Call<'_>, slow: Slow) -> Failure {

@@ -74,6 +74,8 @@ pub enum Cause {
     AnswerStalled,
     /// No answer began within `timeout.attempt`.
     AttemptTimeout,
+    /// The same, of an endpoint that had been taking the body, and was not waited for alone in half of that time, to its end.
+    AttemptTooShort,
     /// The request body is longer than `limit.body_bytes`.
     BodyTooLarge,
     /// The client sent its body more slowly than `limit.body_rate`.
@@ -206,6 +208,15 @@ impl Failure {
         }
     }
 
+    /// The same where the endpoint had been taking the body in the second half of its time: how long that is, is the client's to say.
+    #[must_use]
+    pub(crate) fn of_the_length(self) -> Self {
+        match self.cause {
+            Cause::AttemptTimeout => Self { cause: Cause::AttemptTooShort, ..self },
+            _ => self,
+        }
+    }
+
     pub fn blame(&self) -> Blame {
         self.facts().blame
     }
@@ -270,6 +281,7 @@ impl Failure {
             Cause::AttemptTimeout => {
                 facts(Upstream, 504, "attempt_timeout", "http_response_timeout", Timeout)
             }
+            Cause::AttemptTooShort => facts(Proxy, 504, "attempt_timeout", "http_response_timeout", Timeout),
             Cause::AnswerStalled => facts(Upstream, 504, "answer_stalled", "connection_read_timeout", Never),
             Cause::BodyTooLarge => facts(Downstream, 413, "body_too_large", "http_request_error", Never),
             Cause::BodyTooSlow => facts(Downstream, 408, "body_too_slow", "http_request_error", Never),

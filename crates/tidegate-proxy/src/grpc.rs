@@ -141,9 +141,14 @@ pub(crate) fn status(failure: Failure) -> u8 {
     const UNAVAILABLE: u8 = 14;
     const UNAUTHENTICATED: u8 = 16;
     match (failure.cause, failure.status()) {
-        (Cause::AttemptTimeout | Cause::FirstByteTimeout | Cause::KeptWaiting | Cause::TotalTimeout, _) => {
-            DEADLINE_EXCEEDED
-        }
+        (
+            Cause::AttemptTimeout
+            | Cause::AttemptTooShort
+            | Cause::FirstByteTimeout
+            | Cause::KeptWaiting
+            | Cause::TotalTimeout,
+            _,
+        ) => DEADLINE_EXCEEDED,
         (Cause::InternalError, _) => INTERNAL,
         (_, 401) => UNAUTHENTICATED,
         (_, 403) => PERMISSION_DENIED,
