@@ -460,6 +460,21 @@ fn fast_endpoints_are_not_filled_until_they_are_as_slow_as_the_others() {
     }
 }
 
+/// In a burst all slots are taken, and queues are gone soonest if they are as long as they are served fast: twice the p99 otherwise.
+#[test]
+fn in_a_burst_fast_endpoints_take_their_part_of_the_queue() {
+    let step = |at: u32, times: f64| format!("[[step]]\nat = '{at}s'\ntimes = {times}");
+    let bursts: Vec<_> = [12, 18, 24].into_iter().flat_map(|at| [step(at, 2.5), step(at + 1, 1.0)]).collect();
+    for (fast, slow, ratio_max) in [
+        ("count = 3\nslots = 4\nspeed = 8", "count = 15\nslots = 4", 0.7),
+        ("count = 2\nslots = 16\nweight = 16", "count = 6\nslots = 1", 1.25),
+    ] {
+        let settings =
+            format!("{}\nwork = [{{ mean = '20ms' }}]\n{}", between(8, 30, 0.6), bursts.join("\n"));
+        assert_p99(&lab(&settings, &format!("{fast}\n[[endpoints]]\n{slow}")), [1, 2], ratio_max);
+    }
+}
+
 /// A canary beside them: mean 3.5 ms where it hid that, least request 2.7.
 #[test]
 fn one_canary_does_not_hide_that_weights_tell_speed() {

@@ -24,6 +24,8 @@ pub(crate) const MEMORY_SHARED_SECONDS: f32 = 0.1;
 const RECORD_SECONDS: f32 = 60.0;
 /// Standard deviations by which failures may exceed what is normal.
 const CHANCE: f32 = 3.0;
+/// And by which they surely do: a hundred endpoints are looked at ten times a second.
+const CERTAIN: f32 = 5.0;
 /// And by which the share that really fails may exceed that on the record, and fall short of it.
 pub(crate) const SHARE_DOUBT: f32 = 2.0;
 const LEAST_SHARE_DOUBT: f32 = 1.0;
@@ -115,13 +117,17 @@ impl Record {
     /// Failures beyond what is normal and what chance adds to that (they come like the arrivals of a Poisson process); 0 or
     /// less is nothing to wonder at.
     pub(crate) fn offences(self, normal: f32) -> f32 {
-        let expected = normal * self.attempts;
-        self.failures - expected - CHANCE * expected.sqrt()
+        self.failures_beyond(normal, CHANCE)
     }
 
     /// The part by which it surely fails more often than is normal; 0 where it may not.
     pub(crate) fn surely_more(self, normal: f32) -> f32 {
-        (self.offences(normal) / self.attempts.max(1.0)).max(0.0)
+        (self.failures_beyond(normal, CERTAIN) / self.attempts.max(1.0)).max(0.0)
+    }
+
+    fn failures_beyond(self, normal: f32, deviations: f32) -> f32 {
+        let expected = normal * self.attempts;
+        self.failures - expected - deviations * expected.sqrt()
     }
 
     /// Whether there are enough failures to say how often it fails.

@@ -11,7 +11,7 @@ use super::errors::{Elsewhere, NOISE_GAIN};
 use super::explore::{Cheapest, explore_if_due};
 use super::model::{DEVIATION, FleetLevel, remembered};
 use super::own::Own;
-use super::queueing::MeanCost;
+use super::queueing::{MeanCost, Tolls};
 use super::{Patience, Published, SILENCE_ALLOWED, SUSPICION_FROM};
 use crate::float::AtomicF32;
 use crate::seat::Seat;
@@ -109,6 +109,8 @@ pub(crate) struct Fleet {
     lateness_allowed: AtomicF32,
     served_at_once: AtomicF32,
     normal_errors: AtomicF32,
+    /// The same of a minute's record, which also tells of what is over.
+    normal_record: AtomicF32,
     /// When many were last seen to fail in one moment.
     shared_at: AtomicU64,
     scratch: Mutex<Scratch>,
@@ -144,10 +146,8 @@ impl Fleet {
         self.own.get()
     }
 
-    /// What a request costs as a mean, over what it costs a typical endpoint.
-    #[inline]
-    pub(crate) fn mean_cost(&self) -> f32 {
-        self.mean_cost.get()
+    pub(super) fn tolls(&self) -> Tolls {
+        Tolls::new(self.mean_cost.get(), self.patience().at_once / self.typical_lightness())
     }
 
     /// How many times as long a request takes there as where the weight is smallest, by what its weight tells; 1 where that is no speed.
@@ -308,9 +308,10 @@ impl Fleet {
         };
         let momentary = quartile_of(Published::error_rate);
         let remembered = quartile_of(|published, _| published.record().share());
-        let quartile = momentary.max(remembered.min(REMEMBERED_MAX));
-        let before = self.normal_errors.get();
-        self.normal_errors.set(before + NORMAL_GAIN * part_of(turn.seats) * (quartile - before));
+        let momentary = momentary.max(remembered.min(REMEMBERED_MAX));
+        for (normal, quartile) in [(&self.normal_errors, momentary), (&self.normal_record, remembered)] {
+            normal.set(normal.get() + NORMAL_GAIN * part_of(turn.seats) * (quartile - normal.get()));
+        }
     }
 
     /// Where many fail in one moment that did not before, it is not they who have broken: what they answer by itself is judged, when the
@@ -342,7 +343,8 @@ impl Fleet {
         let rate = published.error_rate(now).min(record.share_at_most());
         let is_accident = rate <= ACCIDENT_MAX && record.offences(normal) <= 0.0;
         // Of the last few attempts much may be chance, of a minute's little; but what a minute knows may be over.
-        let proven = (record.surely_more(normal).min(rate - normal) - ERROR_MARGIN).max(0.0);
+        let on_record = record.surely_more(normal.max(self.normal_record.get()));
+        let proven = (on_record.min(rate - normal) - ERROR_MARGIN).max(0.0);
         let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate).max(proven) };
         state.standing().error_cost.set((FAILURE_COST * excess).min(TOLL_MAX) * self.at_once());
     }

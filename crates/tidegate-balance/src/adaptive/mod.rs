@@ -35,6 +35,7 @@ use fleet::Fleet;
 use idle::Idle;
 use learned::Evidence;
 use model::Lesson;
+use queueing::Tolls;
 use shortlist::{OPEN_MIN, RunnersUp, Shortlist};
 use std::sync::Arc;
 
@@ -171,41 +172,49 @@ struct Patience {
 
 /// The best endpoint so far.
 struct Search<'a> {
-    patience: Patience,
     own: f32,
-    mean_cost: f32,
-    now: Moment,
+    surcharges: Surcharges,
     best: Option<(usize, &'a Seat)>,
     least: Bid,
 }
 
 impl<'a> Search<'a> {
     fn new(fleet: &Fleet, now: Moment) -> Self {
-        let (patience, own, mean_cost) = (fleet.patience(), fleet.own(), fleet.mean_cost());
+        let surcharges = Surcharges { patience: fleet.patience(), tolls: fleet.tolls(), now };
         // Every score is finite, so the first endpoint beats this.
         let least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
-        Self { patience, own, mean_cost, now, best: None, least }
+        Self { own: fleet.own(), surcharges, best: None, least }
     }
 
-    /// Nearly all endpoints are dismissed by the first comparison: errors and warnings can only raise a score. A wanted
+    /// Nearly all endpoints are dismissed by the first comparison: queues, errors and warnings can only raise a score. A wanted
     /// probe can lower it; whoever has one is not plain.
     #[inline]
     fn look(&mut self, index: usize, seat: &'a Seat, is_plain: bool) {
-        let bid = if is_plain { at_best(seat, self.own) } else { with_probe(seat, self.own, self.now) };
+        let now = self.surcharges.now;
+        let bid = if is_plain { at_best(seat, self.own) } else { with_probe(seat, self.own, now) };
         if bid.beats(&self.least)
-            && let Some(bid) = self.better(bid, seat)
+            && let Some(bid) = self.surcharges.better(&self.least, bid, seat)
         {
             (self.best, self.least) = (Some((index, seat)), bid);
         }
     }
+}
 
-    /// What this endpoint offers with its queue, errors and warnings, if that still beats the best. Apart, so that the scan stays small.
+/// What raises an endpoint's score. Apart from the search, whose other fields stay in registers so.
+struct Surcharges {
+    patience: Patience,
+    tolls: Tolls,
+    now: Moment,
+}
+
+impl Surcharges {
+    /// What this endpoint offers with its queue, errors and warnings, if that still beats `least`. Apart, so that the scan stays small.
     #[inline(never)]
-    fn better(&self, bid: Bid, seat: &Seat) -> Option<Bid> {
-        let score = bid.score + queueing::toll(seat, self.mean_cost) + error_cost(&seat.state);
+    fn better(&self, least: &Bid, bid: Bid, seat: &Seat) -> Option<Bid> {
+        let score = bid.score + self.tolls.toll(seat, bid.score) + error_cost(&seat.state);
         let score = warning::weighed(score, &seat.state, self.patience, self.now);
         let bid = Bid { score: score.min(f32::MAX), ..bid };
-        bid.beats(&self.least).then_some(bid)
+        bid.beats(least).then_some(bid)
     }
 }
 
@@ -258,7 +267,7 @@ fn curiosity(seat: &Seat) -> f32 {
 #[inline]
 fn offer(seat: &Seat, own: f32) -> f32 {
     let requests = seat.state.load().eighths() as f32 + 8.0 * own;
-    requests * cost_of_eighth(seat) + (1.0 - own) * seat.fare
+    requests * seat.state.standing().cost.get() * seat.price + (1.0 - own) * seat.fare
 }
 
 /// What an eighth of a request costs there.
@@ -324,8 +333,7 @@ mod tests {
         let cost = (load + own) * standing.cost.get() * one + fare;
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
-        let in_line = (load + 1.0 - 1.75 * seat.at_once()).max(0.0);
-        let toll = (fleet.mean_cost() * seat.fare - standing.cost.get() * one).max(0.0) * in_line;
+        let toll = fleet.tolls().toll(seat, cost);
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
         let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);
