@@ -508,14 +508,14 @@ impl Balancer {
     }
 }
 
-/// Service Unavailable, Too Many Requests.
-const REFUSALS: [u16; 2] = [503, 429];
+/// Service Unavailable. Not Too Many Requests (429): that is about one client, and says nothing of the room for others.
+const REFUSAL: u16 = 503;
 
 /// What an attempt tells about the room there is.
 fn what_came(lease: &Lease<'_>, ended: Ended, failed: bool) -> Option<Came> {
     match ended {
         _ if lease.has_answered() => None,
-        Ended::Answered { status, .. } if REFUSALS.contains(&status) => Some(Came::Refusal),
+        Ended::Answered { status: REFUSAL, .. } => Some(Came::Refusal),
         Ended::Answered { first_byte, .. } => (!failed).then_some(Came::Answer(first_byte)),
         Ended::Abandoned | Ended::Failed => lease.waited_in_vain().map(Came::Nothing),
         Ended::ConnectFailed | Ended::Overtaken => None,

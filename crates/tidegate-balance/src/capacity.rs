@@ -165,7 +165,7 @@ impl Capacity {
         self.typical.set(typical);
         learning.add(load, latency, now);
         learning.lateness.note(now, latency, false);
-        if let Some(ceiling) = learning.refusals.served(load, now) {
+        if let Some(ceiling) = learning.refusals.served(load as u32, now) {
             self.ceiling.set(ceiling);
         }
         self.conclude(&mut learning, now);
@@ -205,10 +205,8 @@ impl Capacity {
     pub(crate) fn learn_refused(&self, load: u32, now: Moment) {
         self.heard.store(now.0, Relaxed);
         let Ok(mut learning) = self.learning.try_lock() else { return };
-        if let Some(ceiling) = learning.refusals.refused(f64::from(load.max(1)), now) {
+        if let Some(ceiling) = learning.refusals.refused(load.max(1), now) {
             self.ceiling.set(ceiling);
-            self.limit.set(self.limit.get().min(ceiling));
-            learning.begin(Phase::Steady, now);
         }
     }
 

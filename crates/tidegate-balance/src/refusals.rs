@@ -1,52 +1,61 @@
-//! How many requests an endpoint takes that refuses by itself what is too much (503, 429). Knows no latencies.
+//! How many requests an endpoint takes that refuses by itself what is too much (503). Knows no latencies.
 //!
-//! Endpoints refuse for other reasons, too: an account that has asked too often, a page that is broken. What tells is the load:
-//! refused for being too many, requests are refused at higher loads than the others are served at, beyond chance.
+//! Endpoints refuse for other reasons, too: a page that is broken, an account that is blocked, and such requests may come in heaps. What tells
+//! is a number of requests up to which hardly anybody is refused, and beyond which hardly anybody is served. That is the ceiling; and as who is
+//! too many today need not be so tomorrow, it is raised again and again, whoever is refused meanwhile, unless the same is seen once more.
 
 use crate::Moment;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Those served and refused that are compared.
-const WINDOW: f64 = 128.0;
-const REFUSED_MIN: f64 = 4.0;
-/// In standard errors.
-const BEYOND_CHANCE: f64 = 4.0;
-/// Answers without a refusal before one more is tried, at first and at most: twice as many each time that it was too many.
-const QUIET_FIRST: f64 = 128.0;
-const QUIET_MOST: f64 = 1024.0;
-/// And before still more are tried, when it was not, twice as many each time.
-const QUIET_AGAIN: f64 = 32.0;
+/// The last answers, which are compared.
+const WINDOW: usize = 128;
+/// So many of them at least were served, and so many refused.
+const EACH_MIN: usize = 4;
+/// For one answer that is on the wrong side of a ceiling, so many refusals are on the right one.
+const RIGHT_FOR_WRONG: usize = 4;
+/// Answers before one more is tried, at first and at most: twice as many each time that it was too many.
+const WAIT_FIRST: u32 = 128;
+const WAIT_MOST: u32 = 1024;
+/// And, of as many as may be, before still more are tried, when it was not: twice as many each time.
+const WAIT_AGAIN: u32 = 32;
 /// Where answers are few, this time will do.
-const QUIET_LONG: Duration = Duration::from_secs(20);
+const WAIT_LONG: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Refusals {
-    served: Loads,
-    refused: Loads,
+    /// Since the ceiling was last found too high. Empty until somebody is refused.
+    answers: VecDeque<Answer>,
     ceiling: f32,
     /// By how much it is raised next.
     raise: f32,
-    /// Answers since the last refusal, or since the ceiling was moved.
-    quiet: f64,
-    quiet_since: Moment,
-    /// How many it takes before the ceiling is raised; `wait` after it has proved too high.
-    quiet_wanted: f64,
-    wait: f64,
+    /// Answers that count since it was moved, at which moment that was, and how many it takes before it is raised; `wait` after it has
+    /// proved too high.
+    since: u32,
+    moved: Moment,
+    wanted: u32,
+    wait: u32,
     /// One of them at least was asked for when there were as many as may be.
     was_reached: bool,
+}
+
+/// What was in flight when it was asked for, itself included.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    load: u32,
+    is_refusal: bool,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
         Self {
-            served: Loads::default(),
-            refused: Loads::default(),
+            answers: VecDeque::new(),
             ceiling: f32::INFINITY,
             raise: 1.0,
-            quiet: 0.0,
-            quiet_since: Moment::default(),
-            quiet_wanted: QUIET_FIRST,
-            wait: QUIET_FIRST,
+            since: 0,
+            moved: Moment::default(),
+            wanted: WAIT_FIRST,
+            wait: WAIT_FIRST,
             was_reached: false,
         }
     }
@@ -54,87 +63,134 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Another ceiling, when it is time to try one.
-    pub(crate) fn served(&mut self, load: f64, now: Moment) -> Option<f32> {
-        self.served.add(load);
-        self.fade();
+    pub(crate) fn served(&mut self, load: u32, now: Moment) -> Option<f32> {
+        if !self.answers.is_empty() || self.ceiling.is_finite() {
+            self.note(Answer { load, is_refusal: false });
+        }
+        self.raise(load, now)
+    }
+
+    /// Another ceiling, when it is known to be too high, or when it is time to try one.
+    pub(crate) fn refused(&mut self, load: u32, now: Moment) -> Option<f32> {
+        self.note(Answer { load, is_refusal: true });
+        let Some(ceiling) = ceiling_of(&self.answers) else { return self.raise(load, now) };
+        let ceiling = (ceiling as f32).min(self.ceiling);
+        let was_tried_again = self.ceiling.is_finite() && self.raise <= 2.0;
+        self.wait = if was_tried_again { (2 * self.wait).min(WAIT_MOST) } else { WAIT_FIRST };
+        self.raise = 1.0;
+        self.answers.clear();
+        Some(self.move_to(ceiling, self.wait, now))
+    }
+
+    fn raise(&mut self, load: u32, now: Moment) -> Option<f32> {
         if self.ceiling.is_infinite() {
             return None;
         }
-        self.quiet += 1.0;
-        self.was_reached |= load >= f64::from(self.ceiling);
-        let is_long = now.since(self.quiet_since) >= QUIET_LONG;
-        if self.quiet < self.quiet_wanted && !is_long || !self.was_reached {
+        let reaches = load as f32 >= self.ceiling;
+        let is_tried = self.raise > 1.0;
+        self.since += u32::from(reaches || !is_tried);
+        self.was_reached |= reaches;
+        let is_time = self.since >= self.wanted || now.since(self.moved) >= WAIT_LONG;
+        if !is_time || !self.was_reached {
             return None;
         }
-        self.begin_quiet(QUIET_AGAIN.max(2.0 * f64::from(self.ceiling)), now);
-        self.ceiling += self.raise;
+        let higher = self.ceiling + self.raise;
         self.raise *= 2.0;
-        Some(self.ceiling)
+        Some(self.move_to(higher, WAIT_AGAIN, now))
     }
 
-    /// Another ceiling, when it is known to be too high.
-    pub(crate) fn refused(&mut self, load: f64, now: Moment) -> Option<f32> {
-        self.refused.add(load);
-        self.fade();
-        (self.quiet, self.quiet_since) = (0.0, now);
-        if !self.refused.is_above(&self.served) {
-            return None;
+    fn move_to(&mut self, ceiling: f32, wanted: u32, now: Moment) -> f32 {
+        (self.ceiling, self.moved) = (ceiling, now);
+        (self.since, self.wanted, self.was_reached) = (0, wanted, false);
+        ceiling
+    }
+
+    fn note(&mut self, answer: Answer) {
+        if self.answers.len() == WINDOW {
+            self.answers.pop_front();
         }
-        let ceiling = (self.refused.mean() as f32 - 1.0).round().clamp(1.0, self.ceiling);
-        let was_tried_again = self.ceiling.is_finite() && self.raise <= 2.0;
-        self.wait = if was_tried_again { (2.0 * self.wait).min(QUIET_MOST) } else { QUIET_FIRST };
-        self.begin_quiet(self.wait, now);
-        (self.ceiling, self.raise) = (ceiling, 1.0);
-        (self.served, self.refused) = (Loads::default(), Loads::default());
-        Some(ceiling)
-    }
-
-    fn begin_quiet(&mut self, wanted: f64, now: Moment) {
-        self.quiet_since = now;
-        (self.quiet, self.quiet_wanted, self.was_reached) = (0.0, wanted, false);
-    }
-
-    fn fade(&mut self) {
-        if self.served.count + self.refused.count >= WINDOW {
-            self.served.fade();
-            self.refused.fade();
-        }
+        self.answers.push_back(answer);
     }
 }
 
-/// What was in flight when each of some was asked for.
-#[derive(Debug, Default)]
-struct Loads {
-    count: f64,
-    sum: f64,
-    squared: f64,
+/// The number that parts those who are served from those who are refused best, if it does so well enough.
+fn ceiling_of(answers: &VecDeque<Answer>) -> Option<u32> {
+    let refused = answers.iter().filter(|answer| answer.is_refusal).count();
+    if refused < EACH_MIN || answers.len() - refused < EACH_MIN {
+        return None;
+    }
+    let mut by_load: Vec<_> = answers.iter().copied().collect();
+    by_load.sort_unstable_by_key(|answer| answer.load);
+    // All who are served are beyond a ceiling of nothing; each load that it includes puts its own on the other side.
+    let mut wrong = answers.len() - refused;
+    let mut best = None;
+    for alike in by_load.chunk_by(|one, other| one.load == other.load) {
+        let load = alike.first().map_or(0, |answer| answer.load);
+        if best.is_none_or(|(least, _)| wrong < least) {
+            best = Some((wrong, load.saturating_sub(1)));
+        }
+        let refused = alike.iter().filter(|answer| answer.is_refusal).count();
+        wrong = wrong + refused - (alike.len() - refused);
+    }
+    let (wrong, ceiling) = best?;
+    (wrong * RIGHT_FOR_WRONG <= refused).then_some(ceiling.max(1))
 }
 
-impl Loads {
-    fn add(&mut self, load: f64) {
-        self.count += 1.0;
-        self.sum += load;
-        self.squared += load * load;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(of: &[(u32, usize, usize)]) -> VecDeque<Answer> {
+        let alike = |&(load, served, refused): &(u32, usize, usize)| {
+            let answer = move |is_refusal| Answer { load, is_refusal };
+            (0..served).map(move |_| answer(false)).chain((0..refused).map(move |_| answer(true)))
+        };
+        of.iter().flat_map(alike).collect()
     }
 
-    fn fade(&mut self) {
-        self.count /= 2.0;
-        self.sum /= 2.0;
-        self.squared /= 2.0;
+    #[test]
+    fn a_ceiling_parts_those_who_are_served_from_those_who_are_refused() {
+        for (of, ceiling, why) in [
+            (&[(3, 9, 0), (4, 9, 0), (5, 0, 9)][..], Some(4), "plain"),
+            (
+                &[(3, 9, 0), (4, 9, 1), (5, 0, 6), (9, 1, 6)],
+                Some(4),
+                "a slot that was not free yet, one that was",
+            ),
+            (&[(3, 9, 0), (4, 9, 0), (5, 0, 3)], None, "too few"),
+            (&[(3, 9, 4), (4, 9, 4), (5, 9, 4)], None, "at any load"),
+            (&[(3, 9, 0), (8, 9, 9)], None, "as many are served there"),
+            (&[(1, 9, 0), (2, 0, 2), (3, 0, 2), (4, 0, 2)], Some(1), "one at a time"),
+        ] {
+            assert_eq!(ceiling_of(&answers(of)), ceiling, "{why}");
+        }
     }
 
-    fn mean(&self) -> f64 {
-        self.sum / self.count
-    }
-
-    /// The squared standard error of the mean.
-    fn error(&self) -> f64 {
-        (self.squared / self.count - self.mean().powi(2)).max(0.0) / self.count
-    }
-
-    fn is_above(&self, served: &Self) -> bool {
-        self.count >= REFUSED_MIN
-            && served.count >= REFUSED_MIN
-            && self.mean() - served.mean() > BEYOND_CHANCE * (self.error() + served.error()).sqrt()
+    /// A page that is broken, whose requests come in heaps: as many as may be are in flight then.
+    #[test]
+    fn a_ceiling_is_raised_whoever_is_refused_meanwhile() {
+        let mut refusals = Refusals::default();
+        let mut ceiling = f32::INFINITY;
+        for load in [1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 5, 6] {
+            let moved =
+                if load > 4 { refusals.refused(load, Moment(0)) } else { refusals.served(load, Moment(0)) };
+            ceiling = moved.unwrap_or(ceiling);
+        }
+        assert!(ceiling.is_infinite(), "who was served before anybody was refused is not known");
+        for load in [4, 5, 4, 5, 4, 5, 4, 5] {
+            let moved =
+                if load > 4 { refusals.refused(load, Moment(0)) } else { refusals.served(load, Moment(0)) };
+            ceiling = moved.unwrap_or(ceiling);
+        }
+        assert!((4.0..5.0).contains(&ceiling), "{ceiling}");
+        for answer in 0..20_000_u32 {
+            let load = ceiling as u32;
+            let moved = match answer % 30 {
+                0..3 => refusals.refused(load, Moment(0)),
+                _ => refusals.served(load, Moment(0)),
+            };
+            ceiling = moved.unwrap_or(ceiling);
+        }
+        assert!(ceiling > 100.0, "{ceiling}");
     }
 }

@@ -46,13 +46,34 @@ struct Scene {
     attempt: Option<Duration>,
     /// Clients that ask again and again what takes 20 s.
     long_polls: usize,
+    /// Those who come beside the ordinary ones.
+    others: &'static [Others],
     seconds: u64,
+}
+
+/// Others, who come again and again, so many at once.
+#[derive(Clone, Copy, Debug)]
+struct Others {
+    count: usize,
+    /// From the first second on.
+    every: Duration,
+    until: u64,
+    service: Service,
+    status: u16,
+    /// They leave when they have not been answered so long after they were let in.
+    leave: Option<Duration>,
+}
+
+impl Others {
+    const fn new(count: usize, every: Duration, service: Service) -> Self {
+        Self { count, every, until: u64::MAX, service, status: 200, leave: None }
+    }
 }
 
 impl Scene {
     fn new(rate: f64, service: Service) -> Self {
         let slots = &[(0, usize::MAX)];
-        Self { rate, service, slots, refuses: false, attempt: None, long_polls: 0, seconds: 60 }
+        Self { rate, service, slots, refuses: false, attempt: None, long_polls: 0, others: &[], seconds: 60 }
     }
 }
 
@@ -63,6 +84,8 @@ struct Second {
     shed: u32,
     late: u32,
     refused: u32,
+    others: u32,
+    others_shed: u32,
     limit: Option<u32>,
     inside_most: usize,
 }
@@ -71,15 +94,34 @@ struct Second {
 enum Event {
     Arrives,
     PollArrives,
+    /// Of the others, those of this position.
+    OthersArrive(usize),
     /// The request of this number is done in the endpoint.
     Done(usize),
     GivenUp(usize),
+    Left(usize),
 }
 
 #[derive(Clone, Copy)]
 struct Request {
     came: u64,
-    is_poll: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Ordinary,
+    Poll,
+    Other(&'static Others),
+}
+
+#[derive(Clone, Copy)]
+enum Came {
+    Answer(u16),
+    /// The proxy gave it up.
+    Late,
+    /// The client left.
+    Nothing,
 }
 
 struct World<'a> {
@@ -113,6 +155,7 @@ fn run(scene: Scene, seed: u64) -> Vec<Second> {
     };
     world.at(0, Event::Arrives);
     (0..scene.long_polls).for_each(|_| world.at(0, Event::PollArrives));
+    (0..scene.others.len()).for_each(|others| world.at(SECOND, Event::OthersArrive(others)));
     while let Some(Reverse((at, event))) = world.events.pop()
         && second_of(at) < scene.seconds as usize
     {
@@ -136,14 +179,26 @@ impl World<'_> {
             Event::Arrives => {
                 let gap = -self.noise.next().ln() / self.scene.rate;
                 self.at((gap * SECOND as f64) as u64, Event::Arrives);
-                self.waiting.push_back(Request { came: self.now, is_poll: false });
+                self.waiting.push_back(Request { came: self.now, kind: Kind::Ordinary });
             }
-            Event::PollArrives => self.waiting.push_back(Request { came: self.now, is_poll: true }),
+            Event::PollArrives => self.waiting.push_back(Request { came: self.now, kind: Kind::Poll }),
+            Event::OthersArrive(others) => self.others_arrive(others),
             Event::Done(number) => self.done(number),
-            Event::GivenUp(number) => self.given_up(number),
+            Event::GivenUp(number) => self.settle(number, Came::Late),
+            Event::Left(number) => self.settle(number, Came::Nothing),
         }
         self.shed();
         self.pick();
+    }
+
+    fn others_arrive(&mut self, number: usize) {
+        let others = &self.scene.others[number];
+        if second_of(self.now) as u64 >= others.until {
+            return;
+        }
+        self.at(others.every.as_nanos() as u64, Event::OthersArrive(number));
+        let request = Request { came: self.now, kind: Kind::Other(others) };
+        self.waiting.extend(std::iter::repeat_n(request, others.count));
     }
 
     fn pick(&mut self) {
@@ -165,13 +220,16 @@ impl World<'_> {
     }
 
     fn arrive(&mut self, number: usize, request: Request) {
-        if request.is_poll {
+        if let Kind::Poll = request.kind {
             return self.at(20 * SECOND, Event::Done(number));
+        }
+        if let Kind::Other(Others { leave: Some(leave), .. }) = request.kind {
+            self.at(leave.as_nanos() as u64, Event::Left(number));
         }
         if self.busy < self.slots() {
             self.serve(number);
         } else if self.scene.refuses {
-            self.settle(number, Some(503));
+            self.settle(number, Came::Answer(503));
         } else {
             self.inside.push_back(number);
         }
@@ -185,17 +243,27 @@ impl World<'_> {
 
     fn serve(&mut self, number: usize) {
         self.busy += 1;
-        let service = ((self.scene.service)(&mut self.noise) * SECOND as f64) as u64;
+        let service = match self.leases[number].0.kind {
+            Kind::Other(others) => others.service,
+            Kind::Ordinary | Kind::Poll => self.scene.service,
+        };
+        let service = (service(&mut self.noise) * SECOND as f64) as u64;
         self.at(service, Event::Done(number));
     }
 
     fn done(&mut self, number: usize) {
-        if self.leases[number].0.is_poll {
-            self.settle(number, Some(200));
+        if let Kind::Poll = self.leases[number].0.kind {
+            self.settle(number, Came::Answer(200));
             return self.at(50 * MS, Event::PollArrives);
         }
         self.busy -= 1;
-        self.settle(number, Some(200));
+        self.settle(
+            number,
+            Came::Answer(match self.leases[number].0.kind {
+                Kind::Other(others) => others.status,
+                Kind::Ordinary | Kind::Poll => 200,
+            }),
+        );
         while self.busy < self.slots()
             && let Some(next) = self.inside.pop_front()
         {
@@ -203,25 +271,27 @@ impl World<'_> {
         }
     }
 
-    fn given_up(&mut self, number: usize) {
-        self.settle(number, None);
-    }
-
-    fn settle(&mut self, number: usize, status: Option<u16>) {
+    fn settle(&mut self, number: usize, came: Came) {
         let (request, lease) = &mut self.leases[number];
         let (request, Some(mut lease)) = (*request, lease.take()) else { return };
         let first_byte = Duration::from_nanos(self.now - lease.picked_at().0);
-        let ended = status.map_or(Ended::Failed, |status| Ended::Answered { status, first_byte });
-        if status.is_none() {
+        let ended = match came {
+            Came::Answer(status) => Ended::Answered { status, first_byte },
+            Came::Late => Ended::Failed,
+            Came::Nothing => Ended::Abandoned,
+        };
+        if let Came::Late = came {
             lease.waits_in_vain(first_byte);
         }
         lease.settle(ended, Moment(self.now));
         let second = self.second(request.came);
-        match status {
-            _ if request.is_poll => {}
-            Some(200) => second.served += 1,
-            Some(_) => second.refused += 1,
-            None => second.late += 1,
+        match came {
+            _ if !matches!(request.kind, Kind::Ordinary) => {
+                second.others += u32::from(matches!(came, Came::Answer(200)));
+            }
+            Came::Answer(200) => second.served += 1,
+            Came::Answer(_) => second.refused += 1,
+            Came::Late | Came::Nothing => second.late += 1,
         }
     }
 
@@ -231,10 +301,10 @@ impl World<'_> {
             && self.now - request.came > 5 * SECOND
         {
             self.waiting.pop_front();
-            if request.is_poll {
-                self.at(50 * MS, Event::PollArrives);
-            } else {
-                self.second(request.came).shed += 1;
+            match request.kind {
+                Kind::Poll => self.at(50 * MS, Event::PollArrives),
+                Kind::Ordinary => self.second(request.came).shed += 1,
+                Kind::Other(_) => self.second(request.came).others_shed += 1,
             }
         }
     }
@@ -369,25 +439,33 @@ fn an_endpoint_that_takes_more_than_it_did_is_asked_for_more() {
     }
 }
 
-/// A page that fails at random, an account that has asked too often.
+/// An account that is throttled, a page that is broken: they bring the load that they are refused at.
 #[test]
 fn refusals_that_the_load_has_nothing_to_do_with_are_no_limit() {
-    let balancer = Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None)
-        .with_request_limits(&[RequestLimit::Learned], None);
-    let mut noise = Noise(7);
-    let mut held = Vec::new();
-    for now in (0..20_000).map(|step| Moment(SECOND + step * MS)) {
-        while let Ok(lease) = balancer.pick(&Pick { now, random: 7, hash: None, tried: &[] })
-            && held.len() < 20
-        {
-            held.push(lease);
+    const THROTTLED: Others =
+        Others { status: 429, ..Others::new(30, Duration::from_millis(500), |_| 0.002) };
+    static OTHERS: [[Others; 1]; 4] = [
+        [THROTTLED],
+        [Others { status: 503, ..THROTTLED }],
+        [Others { status: 503, count: 10, ..THROTTLED }],
+        [Others { status: 503, every: Duration::from_secs(4), ..THROTTLED }],
+    ];
+    for (others, rate) in OTHERS.iter().flat_map(|others| [(others, 150.0), (others, 600.0)]) {
+        for seconds in runs(Scene { others, ..Scene::new(rate, |_| 0.02) }) {
+            assert!(seconds.iter().all(|second| second.shed == 0), "{others:?}, {rate}: {seconds:?}");
+            let served = mean(&seconds[..59], |second| second.served);
+            assert!(served > 0.95 * rate, "{others:?}, {rate}: {served}");
         }
-        let lease = held.swap_remove((noise.next() * held.len() as f64) as usize);
-        let first_byte = Duration::from_millis(20);
-        let status = if noise.next() < 0.3 { 429 } else { 200 };
-        lease.settle(Ended::Answered { status, first_byte }, now);
     }
-    assert!(balancer.request_limit(0, Moment(30 * SECOND)) >= Some(16));
+}
+
+#[test]
+fn too_many_requests_of_one_client_are_no_limit_for_the_others() {
+    static THROTTLED: [Others; 1] =
+        [Others { status: 429, ..Others::new(30, Duration::from_millis(500), |_| 0.002) }];
+    for seconds in runs(Scene { others: &THROTTLED, ..Scene::new(150.0, |_| 0.02) }) {
+        assert!(seconds[10..].iter().all(|second| second.limit >= Some(30)), "{seconds:?}");
+    }
 }
 
 /// An attacker's deadlines, say.
@@ -427,6 +505,7 @@ fn any_scene() -> impl Strategy<Value = Scene> {
             refuses,
             attempt,
             long_polls: if refuses { 0 } else { long_polls },
+            others: &[],
             seconds: 140,
         },
     )
