@@ -148,7 +148,7 @@ fn upload_when_asked(proxy: &Proxy) {
     assert_eq!(client.reply().text(), "read");
 }
 
-/// Once one of them has asked for a body, the time until they ask is the endpoints' own.
+/// Once it has asked for a body, the time until it asks is the endpoint's own.
 #[test]
 fn an_endpoint_that_is_known_to_ask_for_bodies_and_does_not_has_failed() {
     for (timeout, cause) in [
@@ -171,18 +171,77 @@ fn an_endpoint_that_is_known_to_ask_for_bodies_and_does_not_has_failed() {
 #[test]
 fn a_client_that_is_not_asked_for_its_body_is_served_by_another_endpoint() {
     let well = Endpoint::start(Script::new(asks_for_bodies_but_where_hung));
-    let hung = Endpoint::start(Script::is_silent());
+    let mut hung = Endpoint::start(Script::new(asks_for_bodies_but_where_hung));
     let config = format!(
         "to = [{:?}, {:?}]\nbalance = \"round_robin\"\nretry = {{ on = [\"timeout\"] }}\ntimeout = {{ attempt = \"500ms\" }}\n",
         well.address(),
         hung.address()
     );
     let proxy = Tidegate::with(config).start();
-    upload_when_asked(&proxy);
-    for _ in 0..4 {
-        upload_when_asked(&proxy);
+    (0..10).for_each(|_| upload_when_asked(&proxy));
+    hung.kill();
+    hung.change(Script::is_silent());
+    hung.revive();
+    (0..10).for_each(|_| upload_when_asked(&proxy));
+}
+
+/// Does not know `Expect` (RFC 9110 §10.1.1), but says 100 where nobody waits for that.
+fn ignores_expectations(visit: &mut Visit<'_>) -> Then {
+    if visit.request().target == "/slow" {
+        visit.write("HTTP/1.1 100 Continue\r\n\r\n");
     }
-    assert!(hung.request_count() > 0);
+    if visit.read_body() { visit.answer("read") } else { Then::Close }
+}
+
+/// In vain, for longer than the endpoint had if it were to ask.
+fn wait_to_be_asked(proxy: &Proxy) {
+    let mut client = proxy.client();
+    client.send(put_that_waits("/"));
+    expect_cause(proxy, &client.reply(), 408, "body_stalled");
+}
+
+const ATTEMPT_SHORTER_THAN_BODY: &str = "body_idle = \"1s\", attempt = \"300ms\"";
+
+#[test]
+fn an_endpoint_that_never_asked_for_a_body_is_not_bound_by_a_100_that_nobody_waited_for() {
+    let door = door_with_breaker(Script::new(ignores_expectations), ATTEMPT_SHORTER_THAN_BODY);
+    let reply = door.knock("PUT /slow HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello").reply();
+    assert_eq!((reply.interim.len(), &*reply.text()), (1, "read"));
+    (0..2).for_each(|_| wait_to_be_asked(&door.proxy));
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+}
+
+#[test]
+fn an_endpoint_that_never_asked_for_a_body_is_not_bound_by_what_its_neighbour_does() {
+    let asks = Endpoint::start(Script::new(asks_for_bodies_but_where_hung));
+    let old = Endpoint::start(Script::new(ignores_expectations));
+    let config = format!(
+        "balance = \"round_robin\"\nretry = \"off\"\nlog.access = \"stdout\"\n\
+         timeout = {{ {ATTEMPT_SHORTER_THAN_BODY} }}\n"
+    );
+    let proxy = Tidegate::to(&[&asks, &old], &config).start();
+    for _ in 0..8 {
+        let mut client = proxy.client();
+        client.send(put_that_waits("/"));
+        client.wire().line().unwrap();
+    }
+    assert!(asks.request_count() > 0 && old.request_count() > 0);
+    proxy.wait_for_metric("tidegate_failures_total", &[("cause", "body_stalled")], 1.0);
+    assert!(proxy.metrics().sum("tidegate_failures_total", &[("blame", "upstream")]) < 0.5);
+}
+
+/// An old server in the place of a new one: it is known by what it does.
+#[test]
+fn an_endpoint_that_takes_bodies_without_asking_for_them_is_not_waited_for_to_ask_any_more() {
+    let mut door = door_with_breaker(Script::new(asks_for_bodies_but_where_hung), ATTEMPT_SHORTER_THAN_BODY);
+    upload_when_asked(&door.proxy);
+    door.endpoint.kill();
+    door.endpoint.change(Script::new(ignores_expectations));
+    door.endpoint.revive();
+    let mut client = door.knock(put_that_waits("/") + "hello");
+    assert_eq!(client.reply().text(), "read");
+    (0..2).for_each(|_| wait_to_be_asked(&door.proxy));
+    assert!(!is_held_against_the_endpoint(&door.proxy));
 }
 
 /// What it does from then on is its own.
@@ -207,14 +266,14 @@ fn a_client_may_send_its_body_unasked() {
         if visit.request().target == "/" {
             return asks_for_bodies_but_where_hung(visit);
         }
-        if visit.read_body() && pause(800) { visit.answer("read") } else { Then::Close }
+        if visit.read_body() && pause(2000) { visit.answer("read") } else { Then::Close }
     });
-    let door = door_with_breaker(script, "attempt = \"1500ms\"");
+    let door = door_with_breaker(script, "attempt = \"5s\"");
     upload_when_asked(&door.proxy);
     let mut client = door.knock(put_that_waits("/unasked"));
-    pause(800);
+    pause(2000);
     client.send("he");
-    pause(800);
+    pause(2000);
     client.send("llo");
     assert_eq!(client.reply().text(), "read");
 }

@@ -133,7 +133,7 @@ fn replace(upstream: &Upstream, found: Vec<SocketAddr>) {
     let known = upstream.addresses.load();
     let same = known.len() == found.len() && found.iter().all(|address| known.contains(address));
     if !same {
-        upstream.addresses.store(Arc::new(found));
+        upstream.move_to(found);
     }
 }
 

@@ -58,7 +58,6 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         pending_max: 1000,
         pending: Arc::default(),
         retry_budget: Arc::default(),
-        asks_for_bodies: Arc::default(),
         hedge_budget: Arc::default(),
         idle_connections_max: 1000,
         idle_timeout: Duration::from_mins(1),

@@ -17,12 +17,13 @@ use crate::load;
 use crate::patience::{Patience, Slow, SlowBody};
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate};
-use crate::snapshot::{Cluster, Policy};
+use crate::snapshot::Policy;
 use crate::stream::Stream;
 use crate::timers::now;
 use crate::tls::{self, OriginateError};
 use crate::tunnel;
 use crate::upgrade;
+use crate::upstream::AsksForBodies;
 use crate::workspace::Workspace;
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -54,22 +55,28 @@ pub(crate) async fn run(
     lease: &mut Lease<'_>,
     up: &mut Stream,
     policy: &Policy,
-    cluster: &Cluster,
+    limits: &HeadLimits,
+    asks_for_bodies: &AsksForBodies,
     refuse: Refuse<'_>,
 ) -> Result<Exchanged, Failure> {
     let mut start = call.journal.sent();
     for _ in 0..INTERIM_MAX {
-        await_head(call, up, policy, cluster, start.take()).await?;
+        await_head(call, up, policy, limits, asks_for_bodies.is_known(), start.take()).await?;
         let status = call.workspace.response.status;
         if status >= 200 {
             learn_grpc(call);
+            if was_never_asked(call) {
+                asks_for_bodies.learn(false);
+            }
         }
         match status {
             101 => return tunnel::run(call, lease, up, policy).await,
             100..=199 => {
                 if status == 100 {
+                    if awaits_continue(call) {
+                        asks_for_bodies.learn(true);
+                    }
                     call.journal.continued = true;
-                    cluster.has_asked_for_body();
                 }
                 pass_interim(call, policy).await?;
             }
@@ -120,24 +127,24 @@ async fn await_head(
     call: &mut Call<'_>,
     up: &mut Stream,
     policy: &Policy,
-    cluster: &Cluster,
+    limits: &HeadLimits,
+    asks_for_bodies: bool,
     start: Option<Moment>,
 ) -> Result<(), Failure> {
     let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time(call, policy));
     let mut slow_body = SlowBody::default();
     let (mut upload_broken, mut awaited_body) = (false, false);
-    let asks_for_bodies = cluster.asks_for_bodies();
     let read = poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
             // An upload that never has to wait uses up what a task may do at a time: an early answer is looked for first.
             if call.workspace.upload.sent_bytes > 0
-                && let Poll::Ready(read) = poll_head(call, cx, up, &cluster.head_limits)
+                && let Poll::Ready(read) = poll_head(call, cx, up, limits)
             {
                 return Poll::Ready(read);
             }
             upload_broken = poll_upload(call, cx, up)?.is_broken();
         }
-        if let Poll::Ready(read) = poll_head(call, cx, up, &cluster.head_limits) {
+        if let Poll::Ready(read) = poll_head(call, cx, up, limits) {
             return Poll::Ready(read);
         }
         let uploading = !call.workspace.upload.is_done() && !upload_broken;
@@ -161,7 +168,7 @@ async fn await_head(
             return slow_body.poll(call, cx, policy).map(|slow| Err(too_slow(call, slow)));
         }
         slow_body.rest();
-        // Also while the client waits for a 100 that these endpoints may not know: it may send its body all the same.
+        // Also while the client waits for a 100 that the endpoint may not know: it may send its body all the same.
         let uploading = uploading && !is_owed_100;
         let (body_idle, endpoint) = (policy.timeouts.body_idle, [&*up]);
         let (timeout, sinks) = if uploading {
@@ -210,6 +217,12 @@ fn awaits_continue(call: &Call<'_>) -> bool {
         && !call.journal.continued
         && workspace.upload.body_bytes == 0
         && workspace.input.is_empty()
+}
+
+/// The endpoint has answered without a 100 what the client had waited for that with: that is for those to do who do not know it.
+fn was_never_asked(call: &Call<'_>) -> bool {
+    let workspace = &call.workspace;
+    workspace.request.expects_continue && !call.journal.continued && workspace.upload.body_bytes > 0
 }
 
 fn late_head(call: &Call<'_>, uploading: bool) -> Failure {

@@ -377,10 +377,11 @@ async fn attempt<'v>(
     if let Some(late) = hedge::late_after(call, policy, view) {
         Box::pin(hedge::fly(call, policy, view, attempts, flight, late)).await?;
     }
-    let Flight { lease, connection, .. } = flight;
+    let Flight { lease, endpoint, connection, .. } = flight;
+    let (limits, asks_for_bodies) = (&view.cluster.head_limits, &endpoint.pool.upstream.asks_for_bodies);
     let index = lease.index();
     let refuse = &|call: &mut Call<'_>, is_vouched| attempts.refuse_answer(call, view, index, is_vouched);
-    exchange::run(call, lease, &mut connection.stream, policy, &view.cluster, refuse).await
+    exchange::run(call, lease, &mut connection.stream, policy, limits, asks_for_bodies, refuse).await
 }
 
 /// The connection goes back to the pool if it can be used again, and the endpoint hears how it went.

@@ -15,8 +15,7 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tidegate_balance::{Balancer, Priority, RetryBudget, RetryIncome};
 
@@ -298,8 +297,6 @@ pub struct Cluster {
     pub pending_max: usize,
     /// The count that `pending_max` bounds; the same object as in the previous snapshot.
     pub pending: Arc<AtomicUsize>,
-    /// An endpoint has asked for a body with 100 (Continue): from all of them that is expected; the same object as in the previous snapshot.
-    pub asks_for_bodies: Arc<AtomicBool>,
     /// What retries are paid from; the same object as in the previous snapshot.
     pub retry_budget: Arc<RetryBudget>,
     /// What second attempts beside a first are paid from; the same object as in the previous snapshot.
@@ -318,18 +315,6 @@ impl Cluster {
     /// Whether it is the same one, of whatever snapshot.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.waiting, &other.waiting)
-    }
-
-    /// Whether a client that waits for 100 (Continue) waits for an endpoint. RFC 9110 §10.1.1 says so of all of them, but not all
-    /// servers know it: clients wait for those in vain, and send their bodies after a while.
-    pub(crate) fn asks_for_bodies(&self) -> bool {
-        self.asks_for_bodies.load(Relaxed) // a fact of its own, ordering nothing
-    }
-
-    pub(crate) fn has_asked_for_body(&self) {
-        if !self.asks_for_bodies() {
-            self.asks_for_bodies.store(true, Relaxed);
-        }
     }
 }
 

@@ -182,7 +182,6 @@ fn cluster(
         pending_max: 100,
         pending: Arc::clone(pending),
         retry_budget: Arc::default(),
-        asks_for_bodies: Arc::default(),
         hedge_budget: Arc::default(),
         idle_connections_max: 100,
         idle_timeout: Duration::from_mins(1),

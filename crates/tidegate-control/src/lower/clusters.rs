@@ -112,7 +112,6 @@ fn cluster(
         queued_requests_max: configured.limit.queued_requests as usize,
         pending_max: configured.limit.pending_requests as usize,
         pending: before.map(|before| Arc::clone(&before.cluster.pending)).unwrap_or_default(),
-        asks_for_bodies: before.map(|before| Arc::clone(&before.cluster.asks_for_bodies)).unwrap_or_default(),
         hedge_budget: before.map(|before| Arc::clone(&before.cluster.hedge_budget)).unwrap_or_default(),
         retry_budget: before.map(|before| Arc::clone(&before.cluster.retry_budget)).unwrap_or_default(),
         idle_connections_max: configured.limit.upstream_idle_connections as usize,

@@ -16,7 +16,8 @@ use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tidegate_balance::EndpointId;
 use tidegate_http::proxy_protocol::LOCAL;
 
@@ -44,6 +45,7 @@ pub struct Upstream {
     pub tls: Option<Originator>,
     /// HTTP/2 is spoken, many requests on a connection; otherwise HTTP/1.1.
     pub http2: bool,
+    pub(crate) asks_for_bodies: AsksForBodies,
 }
 
 impl Upstream {
@@ -62,12 +64,19 @@ impl Upstream {
             introduces_clients: false,
             tls: None,
             http2: false,
+            asks_for_bodies: AsksForBodies::default(),
         }
     }
 
     /// What a connection has to begin with that carries no client's requests, such as a health check.
     pub fn begins_our_own(&self) -> &'static [u8] {
         if self.introduces_clients { LOCAL } else { b"" }
+    }
+
+    /// It is elsewhere now, and may be another server.
+    pub fn move_to(&self, addresses: Vec<Address>) {
+        self.addresses.store(Arc::new(addresses));
+        self.asks_for_bodies.learn(false);
     }
 
     #[must_use]
@@ -92,6 +101,23 @@ impl Upstream {
     }
 }
 
+/// Whether the endpoint asks clients for their bodies that wait for that: it did so last. RFC 9110 §10.1.1 has all servers say 100
+/// (Continue) or answer at once, but not all know it: clients wait for those in vain, and send their bodies after a while.
+#[derive(Debug, Default)]
+pub(crate) struct AsksForBodies(AtomicBool);
+
+impl AsksForBodies {
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.load(Relaxed) // a fact of its own, ordering nothing
+    }
+
+    pub(crate) fn learn(&self, asks: bool) {
+        if self.is_known() != asks {
+            self.0.store(asks, Relaxed);
+        }
+    }
+}
+
 /// Something that can be connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -105,5 +131,21 @@ impl Address {
             Self::Tcp(address) => Some(*address),
             Self::Unix(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_elsewhere_may_be_another_server() {
+        let id = EndpointId { cluster: "app".into(), address: "app:80".into() };
+        let upstream = Upstream::new(id, Vec::new(), None);
+        assert!(!upstream.asks_for_bodies.is_known(), "it has not done so yet");
+        upstream.asks_for_bodies.learn(true);
+        assert!(upstream.asks_for_bodies.is_known());
+        upstream.move_to(vec![Address::Tcp("10.0.0.1:80".parse().unwrap())]);
+        assert!(!upstream.asks_for_bodies.is_known());
     }
 }
