@@ -513,7 +513,7 @@ fn a_request_that_could_not_be_answered_in_time_takes_no_place() {
 fn a_learned_limit_falls_where_nobody_is_answered_in_time() {
     const AT_ONCE: usize = 4;
     let (endpoint, gate) = gated();
-    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nattempt = \"100ms\"\nqueue = \"15s\"\n";
+    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nattempt = \"300ms\"\nqueue = \"15s\"\n";
     let proxy = Tidegate::to(&[&endpoint], more).start();
     for _ in 0..20 {
         assert_eq!(proxy.get("/").text(), "x");
@@ -525,4 +525,25 @@ fn a_learned_limit_falls_where_nobody_is_answered_in_time() {
     });
     gate.open();
     assert_eq!(proxy.get("/").text(), "x");
+}
+
+/// They may have any reason, and what they asked for may take that long at any load.
+#[test]
+fn clients_who_leave_do_not_lower_a_learned_limit() {
+    let (endpoint, gate) = gated();
+    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nqueue = \"15s\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    let limit = || proxy.metrics().sum("tidegate_endpoint_request_limit", &[]);
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").text(), "x");
+    }
+    for round in 1..=6 {
+        let clients: Vec<_> = (0..4).map(|_| asks(&proxy, "/held")).collect();
+        endpoint.wait_for_requests(20 + 4 * round);
+        std::thread::sleep(Duration::from_millis(50)); // longer than the others take
+        clients.into_iter().for_each(Client::reset);
+        eventually("they have left", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+    }
+    gate.open();
+    assert!(limit() >= 6.0, "{}", limit());
 }

@@ -184,20 +184,20 @@ impl Capacity {
         load as f32 > (excursion(limit).1 * limit).ceil()
     }
 
-    /// A request that was given up, unanswered, after so long a wait. Whoever has not waited for longer than is usual says nothing: he has
-    /// been impatient.
+    /// A request that one of the proxy's own timeouts ended, unanswered, after so long a wait. Says nothing where it has not waited for
+    /// longer than is usual, or nothing usual is known: the timeout is too short for any load.
     pub(crate) fn learn_late(&self, waited: Duration, load: u32, now: Moment) {
         self.heard.store(now.0, Relaxed);
         let typical = self.typical.get();
-        if waited.as_secs_f32() < typical {
+        if typical == 0.0 || waited.as_secs_f32() < typical {
             return;
         }
         let Ok(mut learning) = self.learning.try_lock() else { return };
-        let load = f64::from(load.max(1));
-        if learning.add(load, waited.as_secs_f64(), now) {
+        let (waited, load) = (waited.as_secs_f64().max(1e-6), f64::from(load.max(1)));
+        if learning.add(load, waited, now) {
             learning.block.add_late(load);
         }
-        learning.lateness.note(now, waited.as_secs_f64(), true);
+        learning.lateness.note(now, waited, true);
         self.conclude(&mut learning, now);
     }
 
@@ -247,7 +247,7 @@ impl Capacity {
     fn fall(&self, learning: &mut Learning, limit: f32, now: Moment) {
         self.set_pace(learning.block.mean());
         let block = &learning.block;
-        let is_deep = block.recent > DEEP * learning.settled;
+        let is_deep = learning.settled > 0.0 && block.recent > DEEP * learning.settled;
         let by_line = block.latency_at(f64::from(limit));
         let in_proportion = block.recent * f64::from(limit) / block.recent_load;
         let latency = if is_deep { by_line.max(in_proportion) } else { by_line };
@@ -326,7 +326,7 @@ struct Learning {
     /// By how much the last blocks moved the limit.
     momentum: f64,
     last_step: f64,
-    /// The mean latency of the last block.
+    /// The mean latency of the last block. 0: not known yet.
     settled: f64,
     answers: u64,
     lateness: Lateness,
@@ -345,7 +345,7 @@ impl Learning {
     /// Unless it is of another phase: whoever was asked for before the limit fell has waited behind those who were too many.
     fn add(&mut self, load: f64, latency: f64, now: Moment) -> bool {
         let waited = Duration::try_from_secs_f64(latency).unwrap_or(Duration::MAX);
-        let is_of_this = !matches!(self.phase, Phase::Descent(_)) || now.since(self.since) >= waited;
+        let is_of_this = now.since(self.since) >= waited;
         if is_of_this {
             self.block.add(load, latency);
         }
@@ -449,7 +449,8 @@ impl Block {
 
     fn has_fallen(&self, limit: f32, settled: f64) -> bool {
         let is_steep = |line: Line| line.slope - 2.0 * line.error.sqrt() > SLOPE_WANTED;
-        self.recent > FALLEN * settled
+        settled > 0.0
+            && self.recent > FALLEN * settled
             && self.count >= FEW
             && self.load_max >= NEAR * f64::from(limit)
             && self.line().is_some_and(is_steep)

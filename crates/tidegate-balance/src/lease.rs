@@ -178,8 +178,8 @@ impl<'a> Lease<'a> {
         self.owes_verdict
     }
 
-    /// The endpoint had the whole request for so long, and nothing came until the client or the proxy gave it up. Optional, before
-    /// `settle`: where a limit is learned, it tells that there were too many.
+    /// The endpoint had the whole request for so long, and nothing came until a timeout of the proxy's own. Optional, before `settle`: where
+    /// a limit is learned, it tells that there were too many. Not for clients who leave, as they like.
     pub fn waits_in_vain(&mut self, waited: Duration) {
         self.waited_in_vain = Some(waited);
     }

@@ -468,22 +468,67 @@ fn too_many_requests_of_one_client_are_no_limit_for_the_others() {
     }
 }
 
-/// An attacker's deadlines, say.
+/// One endpoint whose limit is learned.
+fn learner() -> Balancer {
+    Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None)
+        .with_request_limits(&[RequestLimit::Learned], None)
+}
+
+fn pick(balancer: &Balancer, now: Moment) -> Lease<'_> {
+    balancer.pick(&Pick { now, random: 7, hash: None, tried: &[] }).expect("there is room")
+}
+
+fn answer(lease: Lease<'_>, now: Moment) {
+    let first_byte = Duration::from_nanos(now.0 - lease.picked_at().0);
+    lease.settle(Ended::Answered { status: 200, first_byte }, now);
+}
+
+fn give_up(mut lease: Lease<'_>, now: Moment) {
+    lease.waits_in_vain(Duration::from_nanos(now.0 - lease.picked_at().0));
+    lease.settle(Ended::Failed, now);
+}
+
+/// A timeout that is too short for any load.
 #[test]
-fn those_who_give_up_sooner_than_answers_come_are_no_evidence() {
-    let balancer = Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None)
-        .with_request_limits(&[RequestLimit::Learned], None);
-    let pick = |now| balancer.pick(&Pick { now, random: 7, hash: None, tried: &[] }).expect("there is room");
+fn those_who_are_given_up_sooner_than_answers_come_are_no_evidence() {
+    let balancer = learner();
     for now in (0..1_000).map(|step| Moment(step * 30 * MS)) {
-        let answered = pick(now);
-        for mut given_up in [pick(now), pick(now), pick(now)] {
-            given_up.waits_in_vain(Duration::from_millis(1));
-            given_up.settle(Ended::Abandoned, now + Duration::from_millis(1));
+        let answered = pick(&balancer, now);
+        for given_up in [pick(&balancer, now), pick(&balancer, now), pick(&balancer, now)] {
+            give_up(given_up, now + Duration::from_millis(1));
         }
-        let (later, first_byte) = (now + Duration::from_millis(20), Duration::from_millis(20));
-        answered.settle(Ended::Answered { status: 200, first_byte }, later);
+        answer(answered, now + Duration::from_millis(20));
     }
     assert!(balancer.request_limit(0, Moment(0)) >= Some(6));
+}
+
+#[test]
+fn those_who_are_given_up_before_anything_is_known_do_not_end_the_start() {
+    for millis in [0, 10] {
+        let balancer = learner();
+        let mut now = Moment(SECOND);
+        for _ in 0..20 {
+            let given_up: Vec<_> = (0..8).map(|_| pick(&balancer, now)).collect();
+            now = now + Duration::from_millis(millis);
+            given_up.into_iter().for_each(|lease| give_up(lease, now));
+        }
+        let answered: Vec<_> = (0..8).map(|_| pick(&balancer, now)).collect();
+        now = now + Duration::from_secs(1);
+        answered.into_iter().for_each(|lease| answer(lease, now));
+        assert!(balancer.request_limit(0, now) >= Some(12), "twice as many, or three quarters of that");
+    }
+}
+
+#[test]
+fn eight_at_once_that_two_slots_serve_are_halved() {
+    let balancer = learner();
+    let start = Moment(SECOND);
+    let held: Vec<_> = (0..8).map(|_| pick(&balancer, start)).collect();
+    for (served, lease) in (0..).zip(held) {
+        answer(lease, start + Duration::from_millis(100 * (served / 2 + 1)));
+    }
+    let limit = balancer.request_limit(0, start + Duration::from_millis(400));
+    assert!((Some(3)..=Some(6)).contains(&limit), "four, or a little less or more: {limit:?}");
 }
 
 fn any_scene() -> impl Strategy<Value = Scene> {

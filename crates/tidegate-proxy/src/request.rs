@@ -676,12 +676,17 @@ pub(crate) fn settle(
     lease.settle(verdict(judged, first_byte, ended), now);
 }
 
-/// Whoever gave up, it was the endpoint that was waited for: it had all there was to send, and no client to wait for itself.
+/// A configured timeout ended it, and it was the endpoint that was waited for: it had all there was to send, and no client to wait for
+/// itself. Whoever leaves, or gives less time than the configuration, says nothing of what the endpoint could do.
 fn has_waited_in_vain(call: &Call<'_>, ended: &Result<Fate, Failure>) -> bool {
     let Err(Failure { stage: Stage::Await, cause }) = ended else { return false };
-    let of_endpoint = matches!(cause, Cause::AttemptTimeout | Cause::FirstByteTimeout | Cause::KeptWaiting);
-    let of_all = matches!(cause, Cause::ClientGone | Cause::TotalTimeout);
-    call.journal.first_byte.is_none() && (of_endpoint || of_all && call.journal.body_bytes_in == 0)
+    let is_ours = match cause {
+        Cause::AttemptTimeout | Cause::FirstByteTimeout => true,
+        Cause::KeptWaiting => !call.is_hurried(),
+        Cause::TotalTimeout => !call.is_hurried() && call.journal.body_bytes_in == 0,
+        _ => false,
+    };
+    is_ours && call.journal.first_byte.is_none()
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
