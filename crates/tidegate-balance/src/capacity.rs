@@ -82,6 +82,10 @@ const TYPICAL_OVER: f32 = 64.0;
 /// An endpoint that is full and says nothing for this many typical latencies gets one request more, one more after twice that, and so on: those
 /// that it has may wait for something else than a slot.
 const SILENCE: f64 = 8.0;
+/// In typical latencies: what takes so long is looked at apart.
+const SLOW: f64 = 8.0;
+/// And when those take so many times as long as others on average: else they are the long end of one kind.
+const APART: f64 = 12.0;
 /// In typical latencies.
 const AT_ONCE: f32 = 2.0;
 /// The typical latency while none is known, in seconds.
@@ -212,6 +216,9 @@ impl Capacity {
 
     fn conclude(&self, learning: &mut Learning, now: Moment) {
         let limit = self.limit.get();
+        if learning.block.round < 1.5 {
+            learning.slow_from = SLOW * f64::from(self.typical.get());
+        }
         if learning.lateness.most_are_late(limit) {
             self.limit.set((limit / 2.0).max(1.0));
             learning.begin(Phase::Steady, now);
@@ -328,6 +335,8 @@ struct Learning {
     last_step: f64,
     /// The mean latency of the last block. 0: not known yet.
     settled: f64,
+    /// Latencies that are of another kind than most.
+    slow_from: f64,
     answers: u64,
     lateness: Lateness,
     refusals: Refusals,
@@ -347,7 +356,7 @@ impl Learning {
         let waited = Duration::try_from_secs_f64(latency).unwrap_or(Duration::MAX);
         let is_of_this = now.since(self.since) >= waited;
         if is_of_this {
-            self.block.add(load, latency);
+            self.block.add(load, latency, self.slow_from > 0.0 && latency >= self.slow_from);
         }
         is_of_this
     }
@@ -382,6 +391,55 @@ struct Block {
     load_squared: f64,
     latency_squared: f64,
     product: f64,
+    slow: Sums,
+}
+
+/// Of the slow ones of a block.
+#[derive(Debug, Default)]
+struct Sums {
+    count: f64,
+    load: f64,
+    latency: f64,
+    load_squared: f64,
+    latency_squared: f64,
+    product: f64,
+}
+
+impl Sums {
+    fn add(&mut self, load: f64, latency: f64) {
+        self.count += 1.0;
+        self.load += load;
+        self.latency += latency;
+        self.load_squared += load * load;
+        self.latency_squared += latency * latency;
+        self.product += load * latency;
+    }
+
+    fn fade(&mut self) {
+        self.count /= 2.0;
+        self.load /= 2.0;
+        self.latency /= 2.0;
+        self.load_squared /= 2.0;
+        self.latency_squared /= 2.0;
+        self.product /= 2.0;
+    }
+
+    /// How far its means are from these, squared and multiplied, for each of so many.
+    fn spread(&self, load: f64, latency: f64, of: f64) -> Spread {
+        if self.count < 1.0 {
+            return Spread::default();
+        }
+        let (load, latency) = (self.load / self.count - load, self.latency / self.count - latency);
+        let part = self.count / of;
+        Spread { load: part * load * load, both: part * load * latency, latency: part * latency * latency }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread {
+    load: f64,
+    both: f64,
+    latency: f64,
 }
 
 /// How latency goes with load, both compared with their means: 0 where it does not depend, 1 in proportion.
@@ -392,7 +450,10 @@ struct Line {
 }
 
 impl Block {
-    fn add(&mut self, load: f64, latency: f64) {
+    fn add(&mut self, load: f64, latency: f64, is_slow: bool) {
+        if is_slow {
+            self.slow.add(load, latency);
+        }
         self.count += 1.0;
         self.round += 1.0;
         self.round_latency += latency;
@@ -431,6 +492,7 @@ impl Block {
         ] {
             *sum /= 2.0;
         }
+        self.slow.fade();
     }
 
     fn mean(&self) -> f64 {
@@ -465,10 +527,11 @@ impl Block {
     /// `None` when all loads were the same.
     fn line(&self) -> Option<Line> {
         let (load, latency) = (self.load / self.count, self.latency / self.count);
-        let relative = |sum: f64, square: f64| sum / self.count / square - 1.0;
-        let of_load = relative(self.load_squared, load * load);
-        let of_both = relative(self.product, load * latency);
-        let of_latency = relative(self.latency_squared, latency * latency);
+        let between = self.between(load, latency);
+        let within = |sum: f64, square: f64, between: f64| (sum / self.count - between) / square - 1.0;
+        let of_load = within(self.load_squared, load * load, between.load);
+        let of_both = within(self.product, load * latency, between.both);
+        let of_latency = within(self.latency_squared, latency * latency, between.latency);
         if of_load < 1e-3 {
             return None;
         }
@@ -482,6 +545,27 @@ impl Block {
             slope: slope + WEIGHT_OF_LATE * late_slope,
             error: error + WEIGHT_OF_LATE.powi(2) * late_error,
         })
+    }
+
+    /// What there is between slow ones and others. Slow pages that are asked for together, as by a clock, come at higher loads than others and
+    /// take longer, and neither is because of the other.
+    fn between(&self, load: f64, latency: f64) -> Spread {
+        let slow = &self.slow;
+        let others = Sums {
+            count: self.count - slow.count,
+            load: self.load - slow.load,
+            latency: self.latency - slow.latency,
+            ..Sums::default()
+        };
+        if slow.latency * others.count < APART * others.latency * slow.count {
+            return Spread::default();
+        }
+        let [one, other] = [slow, &others].map(|sums| sums.spread(load, latency, self.count));
+        Spread {
+            load: one.load + other.load,
+            both: one.both + other.both,
+            latency: one.latency + other.latency,
+        }
     }
 
     /// By the line.

@@ -418,6 +418,24 @@ fn those_that_wait_by_design_do_not_keep_the_others_out() {
     }
 }
 
+/// Reports that are asked for by a clock, say: latencies go with the load then, and not because of it.
+#[test]
+fn slow_requests_that_come_together_do_not_keep_the_others_out() {
+    static REPORTS: [[Others; 1]; 2] = [
+        [Others::new(40, Duration::from_secs(10), |_| 1.0)],
+        [Others::new(20, Duration::from_secs(2), |_| 0.5)],
+    ];
+    let ordinary: [Service; 2] = [|_| 0.02, |noise| 0.02 * lognormal(noise)];
+    for (others, service) in REPORTS.iter().flat_map(|others| ordinary.map(|service| (others, service))) {
+        for seconds in runs(Scene { others, seconds: 100, ..Scene::new(20.0, service) }) {
+            let shed: u32 = seconds.iter().map(|second| second.shed + second.others_shed).sum();
+            assert!(shed < 60, "{others:?}: {shed} sent away, {seconds:?}");
+            let later = seconds[50..].iter().map(|second| second.shed + second.others_shed).sum::<u32>();
+            assert!(later < 10, "{others:?}: {later} sent away, {seconds:?}");
+        }
+    }
+}
+
 #[test]
 fn an_endpoint_that_refuses_is_asked_for_what_it_takes() {
     for rate in [36.0, 60.0] {
@@ -510,11 +528,15 @@ fn those_who_are_given_up_before_anything_is_known_do_not_end_the_start() {
         for _ in 0..20 {
             let given_up: Vec<_> = (0..8).map(|_| pick(&balancer, now)).collect();
             now = now + Duration::from_millis(millis);
-            given_up.into_iter().for_each(|lease| give_up(lease, now));
+            for lease in given_up {
+                give_up(lease, now);
+            }
         }
         let answered: Vec<_> = (0..8).map(|_| pick(&balancer, now)).collect();
         now = now + Duration::from_secs(1);
-        answered.into_iter().for_each(|lease| answer(lease, now));
+        for lease in answered {
+            answer(lease, now);
+        }
         assert!(balancer.request_limit(0, now) >= Some(12), "twice as many, or three quarters of that");
     }
 }
