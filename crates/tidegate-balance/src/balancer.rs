@@ -11,7 +11,7 @@ use crate::outage::Outage;
 use crate::places::{Place, Tiers};
 use crate::random::Random;
 use crate::rendezvous::Rendezvous;
-use crate::room::{Came, Rooms};
+use crate::room::{AnswerTime, Came, Rooms};
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
 use crate::{
@@ -114,6 +114,8 @@ pub struct Balancer {
     breakers: Option<Breakers>,
     /// Present when requests in flight are limited.
     rooms: Option<Rooms>,
+    /// Of the cluster, in all its snapshots.
+    answer_time: Arc<AnswerTime>,
     outage: Outage,
 }
 
@@ -134,7 +136,7 @@ enum Chooser {
 
 impl Balancer {
     /// `previous`: the balancer of the same cluster in the last snapshot, whose rotation state goes on where the endpoints
-    /// are the same.
+    /// are the same, as does what answers take.
     pub fn new(algorithm: Algorithm, endpoints: Vec<Endpoint>, previous: Option<&Balancer>) -> Self {
         let seats: Arc<[Seat]> = Seat::all(&endpoints, &[]).into();
         let chooser = Chooser::new(algorithm, &endpoints, &seats, previous.map(|previous| &previous.chooser));
@@ -152,6 +154,7 @@ impl Balancer {
             failures: StatusSet::failures(),
             breakers: None,
             rooms: None,
+            answer_time: previous.map(|previous| Arc::clone(&previous.answer_time)).unwrap_or_default(),
             outage: previous.map(|previous| Outage::after(&previous.outage)).unwrap_or_default(),
         }
     }
@@ -203,7 +206,7 @@ impl Balancer {
     /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears when there may be room.
     #[must_use]
     pub fn with_request_limits(self, limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Self {
-        Self { rooms: Rooms::new(limits, watch), ..self }
+        Self { rooms: Rooms::new(limits, watch, &self.answer_time), ..self }
     }
 
     pub fn endpoints(&self) -> &[Endpoint] {

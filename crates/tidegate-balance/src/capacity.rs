@@ -134,6 +134,12 @@ impl Capacity {
         limit as u32 + self.extra(now).min(limit.max(FIRST) as u32)
     }
 
+    /// What `limit` is never less than.
+    pub(crate) fn least(&self) -> u32 {
+        let limit = self.limit.get();
+        (excursion(limit).0 * limit).min(self.ceiling.get()).max(1.0) as u32
+    }
+
     /// Because nothing has been heard.
     fn extra(&self, now: Moment) -> u32 {
         let silence = now.since(Moment(self.heard.load(Relaxed))).as_secs_f64();

@@ -49,14 +49,18 @@ const ANSWERS_REMEMBERED: f32 = 32.0;
 pub(crate) struct Rooms {
     limits: Box<[RequestLimit]>,
     watch: Option<Arc<dyn RoomWatch>>,
-    answer_time: AnswerTime,
+    answer_time: Arc<AnswerTime>,
 }
 
 impl Rooms {
     /// `None` when nothing is limited: then nothing needs to be counted below anything.
-    pub(crate) fn new(limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Option<Self> {
+    pub(crate) fn new(
+        limits: &[RequestLimit],
+        watch: Option<Arc<dyn RoomWatch>>,
+        answer_time: &Arc<AnswerTime>,
+    ) -> Option<Self> {
         let is_limited = limits.iter().any(|limit| *limit != RequestLimit::None);
-        is_limited.then(|| Self { limits: limits.into(), watch, answer_time: AnswerTime::default() })
+        is_limited.then(|| Self { limits: limits.into(), watch, answer_time: Arc::clone(answer_time) })
     }
 
     /// `None`: any number.
@@ -69,7 +73,14 @@ impl Rooms {
     }
 
     pub(crate) fn has_room(&self, index: usize, seat: &Seat, now: Moment) -> bool {
-        self.most(index, seat, now).is_none_or(|most| seat.state.load().is_below(most))
+        let load = seat.state.load();
+        match self.limits.get(index) {
+            // In the common case, without a look at the clock.
+            Some(RequestLimit::Learned) if load.is_below(Most::Waiting(seat.state.capacity().least())) => {
+                true
+            }
+            _ => self.most(index, seat, now).is_none_or(|most| load.is_below(most)),
+        }
     }
 
     /// What came of a request.
@@ -121,7 +132,7 @@ fn learn_capacity(lease: &Lease<'_>, capacity: &Capacity, came: Came, now: Momen
 /// How long answers of a cluster took to begin, of late, and how far that was off, on average: as TCP takes its round trips (Jacobson,
 /// "Congestion avoidance and control", SIGCOMM 1988). When two workers learn at once, one answer is lost.
 #[derive(Debug, Default)]
-struct AnswerTime {
+pub(crate) struct AnswerTime {
     /// In seconds. 0: not known yet.
     mean: AtomicF32,
     deviation: AtomicF32,

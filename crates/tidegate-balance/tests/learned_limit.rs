@@ -581,9 +581,8 @@ fn any_scene() -> impl Strategy<Value = Scene> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn whatever_happens_the_limit_is_one_at_least_and_somebody_is_served(scene in any_scene(), seed: u64) {
+    fn whatever_happens_somebody_is_served(scene in any_scene(), seed: u64) {
         let seconds = run(scene, seed);
-        prop_assert!(seconds[..139].iter().all(|second| second.limit != Some(0)), "{seconds:?}");
         let asked = mean(&seconds[120..130], |s| s.served + s.shed + s.late + s.refused);
         let served = mean(&seconds[120..130], |second| second.served);
         prop_assert!(served > 0.3 * asked, "{served} of {asked}: {seconds:?}");

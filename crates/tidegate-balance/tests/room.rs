@@ -134,6 +134,20 @@ proptest! {
 }
 
 #[test]
+fn what_answers_take_is_known_after_a_reload() {
+    let before = cluster(Algorithm::RoundRobin, &[RequestLimit::Most(1)], None);
+    let first_byte = Duration::from_millis(100);
+    before
+        .pick(&pick(7, &[]))
+        .expect("a place")
+        .settle(Ended::Answered { status: 200, first_byte }, Moment(2));
+    let after = Balancer::new(Algorithm::RoundRobin, endpoints(&[1, 1]), Some(&before))
+        .with_request_limits(&[RequestLimit::Most(1); 2], None);
+    assert_eq!(before.usual_answer_time(), after.usual_answer_time());
+    assert!(after.usual_answer_time().is_some());
+}
+
+#[test]
 fn a_limit_of_one_endpoint_leaves_the_others_unlimited() {
     let balancer = cluster(Algorithm::RoundRobin, &[RequestLimit::Most(1), RequestLimit::None], None);
     let held: Vec<_> = (0..50).map(|round| balancer.pick(&pick(round, &[])).expect("no limit")).collect();
