@@ -478,17 +478,27 @@ fn a_client_whose_body_ends_just_before_the_total_timeout_is_not_held_against_th
     assert_eq!(door.proxy.get("/").text(), "x");
 }
 
+/// What the systems on the way do not hold, and what they do.
+const UPLOADS: [usize; 2] = [30_000_000, 400_000];
+
+fn expect_timeouts_of_uploads(door: &Door, length: usize, cause: &str) {
+    for _ in 0..2 {
+        let mut client = door.proxy.client();
+        let head = format!("Content-Length: {length}\r\n");
+        let sending = client.send_aside(post(&head, vec![b'x'; length]));
+        expect_cause(&door.proxy, &client.reply(), 504, cause);
+        sending.join().unwrap();
+    }
+}
+
 #[test]
 fn an_endpoint_that_takes_nothing_of_an_upload_until_its_time_is_over_has_failed() {
-    for (timeout, cause) in [("total", "total_timeout"), ("attempt", "attempt_timeout")] {
+    for ((timeout, cause), length) in
+        [("total", "total_timeout"), ("attempt", "attempt_timeout")].into_iter().zip(UPLOADS)
+    {
         let door = door_with_breaker(Script::new(|_| Then::HangDeaf), &format!("{timeout} = \"2s\""));
-        for _ in 0..2 {
-            let mut client = door.proxy.client();
-            let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
-            expect_cause(&door.proxy, &client.reply(), 504, cause);
-            sending.join().unwrap();
-        }
-        let blamed = [("cause", cause), ("blame", "upstream"), ("stage", "send")];
+        expect_timeouts_of_uploads(&door, length, cause);
+        let blamed = [("cause", cause), ("blame", "upstream")];
         door.proxy.wait_for_metric("tidegate_failures_total", &blamed, 2.0);
         assert!(is_held_against_the_endpoint(&door.proxy));
     }
@@ -541,21 +551,18 @@ fn an_endpoint_whose_connections_are_all_in_use_until_the_total_timeout_has_not_
 #[test]
 fn an_endpoint_that_takes_an_upload_slowly_until_its_time_is_over_has_not_failed() {
     for (timeout, cause) in [("total", "total_timeout"), ("attempt", "attempt_timeout")] {
-        // So slowly that our kernel does not ask for more in half of the time.
-        let script = Script::new(|visit| {
-            while pause(50) && visit.wire().some().is_ok() {}
-            Then::Close
-        });
-        let door = door_with_breaker(script, &format!("{timeout} = \"2s\""));
-        for _ in 0..2 {
-            let mut client = door.proxy.client();
-            let sending = client.send_aside(post("Content-Length: 30000000\r\n", vec![b'x'; 30_000_000]));
-            expect_cause(&door.proxy, &client.reply(), 504, cause);
-            sending.join().unwrap();
+        for length in UPLOADS {
+            // So slowly that our kernel does not ask for more in half of the time.
+            let script = Script::new(|visit| {
+                while pause(30) && visit.wire().exactly(4096).is_ok() {}
+                Then::Close
+            });
+            let door = door_with_breaker(script, &format!("{timeout} = \"2s\""));
+            expect_timeouts_of_uploads(&door, length, cause);
+            let by_nobody = [("cause", cause), ("blame", "proxy")];
+            door.proxy.wait_for_metric("tidegate_failures_total", &by_nobody, 2.0);
+            assert!(!is_held_against_the_endpoint(&door.proxy), "{cause}, {length}");
         }
-        let by_nobody = [("cause", cause), ("blame", "proxy")];
-        door.proxy.wait_for_metric("tidegate_failures_total", &by_nobody, 2.0);
-        assert!(!is_held_against_the_endpoint(&door.proxy));
     }
 }
 

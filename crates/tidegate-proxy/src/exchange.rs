@@ -170,17 +170,16 @@ async fn await_head(
         slow_body.rest();
         // Also while the client waits for a 100 that the endpoint may not know: it may send its body all the same.
         let uploading = uploading && !is_owed_100;
-        let (body_idle, endpoint) = (policy.timeouts.body_idle, [&*up]);
-        let (timeout, sinks) = if uploading {
-            (body_idle, endpoint.as_slice())
-        } else {
-            (policy.timeouts.first_byte, [].as_slice())
-        };
+        let timeout = if uploading { policy.timeouts.body_idle } else { policy.timeouts.first_byte };
+        // All that we have written may still be on its way, for as long as the endpoint likes to take it.
+        let (has_body, endpoint) = (call.workspace.upload.body_bytes > 0, [&*up]);
+        let sinks = if uploading || has_body { endpoint.as_slice() } else { &[] };
+        patience.is_sent = !uploading;
         patience.poll(call, cx, call.workspace.upload.steps, timeout, sinks).map(|()| {
             let failure = late_head(call, uploading);
             Err(match patience.has_lasted_since_half_time(sinks) {
                 true if !awaits_body || is_owed_100 => failure.of_the_endpoint(),
-                false if call.workspace.upload.body_bytes > 0 => failure.of_the_length(),
+                false if has_body => failure.of_the_length(),
                 _ => failure,
             })
         })

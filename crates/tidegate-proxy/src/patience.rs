@@ -31,6 +31,8 @@ pub(crate) struct Patience {
     untaken_at_half_time: Option<usize>,
     /// It is over when they have taken all.
     ends_taken: bool,
+    /// There is nothing left to write: what is taken from then on is no movement.
+    pub(crate) is_sent: bool,
 }
 
 impl Patience {
@@ -45,6 +47,7 @@ impl Patience {
             untaken: 0,
             untaken_at_half_time: None,
             ends_taken: false,
+            is_sent: false,
         }
     }
 
@@ -81,7 +84,7 @@ impl Patience {
         }
         if now < self.until {
             self.untaken_at_half_time = Some(untaken(sinks));
-        } else if self.have_taken_some(sinks) {
+        } else if !self.is_sent && self.have_taken_some(sinks) {
             self.wait_from(now, timeout);
         } else {
             return Poll::Ready(());
@@ -95,7 +98,7 @@ impl Patience {
         self.untaken_at_half_time = None;
     }
 
-    /// What has been sent in full is not looked at on the way: nobody asks who has taken it.
+    /// Who was sent no body is not looked at on the way: nobody asks whether it has taken that.
     fn next_look(&self, sinks: &[&Stream]) -> Moment {
         let is_noted = self.untaken_at_half_time.is_some() || sinks.is_empty();
         let half_time = self.half_time.filter(|half_time| !is_noted && self.since <= *half_time);
