@@ -310,6 +310,19 @@ fn where_all_fail_now_and_then_one_that_fails_far_more_often_is_left_all_the_sam
     }
 }
 
+/// Their records tell of it for a minute, and hid that: as many failed as with least request, 7.5 %.
+#[test]
+fn after_an_outage_of_all_one_that_goes_on_failing_is_left_soon() {
+    let outage = "count = 4\nfails = { part = 0.6, from = '10s', until = '20s' }";
+    let text = format!("{}\nwork = [{{ mean = '50ms' }}]", between(22, 37, 0.6));
+    for seed in [4, 5] {
+        let endpoints = format!("{outage}\n[[endpoints]]\nfails = {{ part = 0.3 }}");
+        let (adaptive, least) = run(&lab(&text, &endpoints), seed);
+        println!("failed {:.4}, least request {:.4}", adaptive.errors(), least.errors());
+        assert!(adaptive.errors() < 0.04);
+    }
+}
+
 #[test]
 fn an_error_rate_that_all_share_ejects_nobody() {
     for (count, seed) in [(4_u32, 31), (20, 32)] {

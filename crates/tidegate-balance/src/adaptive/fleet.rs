@@ -73,6 +73,8 @@ const ERROR_DOUBT: f32 = 6.0;
 const ACCIDENT_MAX: f32 = 0.5;
 /// The most that a minute's record makes normal.
 const REMEMBERED_MAX: f32 = 0.05;
+/// And what it may say for more than so many times what is normal now, an outage for one, is not believed to go on.
+const STILL_TRUE: f32 = 2.0;
 /// A larger part of the endpoints, and at least so many of them, do not break in the same moment: something is wrong that they share.
 const SHARED_FROM: f32 = 0.25;
 const SHARED_BY_MIN: usize = 4;
@@ -342,8 +344,9 @@ impl Fleet {
         let record = published.record();
         let rate = published.error_rate(now).min(record.share_at_most());
         let is_accident = rate <= ACCIDENT_MAX && record.offences(normal) <= 0.0;
-        // Of the last few attempts much may be chance, of a minute's little; but what a minute knows may be over.
-        let on_record = record.surely_more(normal.max(self.normal_record.get()));
+        // Of the last few attempts much may be chance, of a minute's little; but what a minute knows may be over, here and elsewhere.
+        let on_records = self.normal_record.get().min(STILL_TRUE * normal + REMEMBERED_MAX);
+        let on_record = record.surely_more(normal.max(on_records));
         let proven = (on_record.min(rate - normal) - ERROR_MARGIN).max(0.0);
         let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate).max(proven) };
         state.standing().error_cost.set((FAILURE_COST * excess).min(TOLL_MAX) * self.at_once());
