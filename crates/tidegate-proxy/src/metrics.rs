@@ -61,7 +61,7 @@ impl ByCode {
     }
 }
 
-/// Route, then stage and cause.
+/// Route, then who is to blame, stage and cause.
 type FailureSeries = (Arc<str>, [&'static str; 3]);
 
 /// What is counted whatever the snapshot.

@@ -12,7 +12,6 @@ use crate::seat::Seat;
 const PERIODS: f32 = 20.0;
 /// So many times longer at most, about half a minute, but for its weight.
 const PATIENCE_MAX: f32 = 16.0;
-
 /// Of fewer than five answers the first, of a cold endpoint, is most of what is known; one that is asked rarely would stay what it said for long.
 const GAIN_OF_KNOWN: f32 = 0.2;
 /// So many times as long as its part of all requests takes to come, by weight: a canary is asked no more often than half of that, whatever is believed of it.
@@ -25,7 +24,6 @@ const PROMISING: f32 = 2.0;
 /// Whoever gets the requests while nobody has anything to do.
 #[derive(Clone, Copy)]
 pub(super) struct Cheapest {
-    /// Its weight included, by which it is the cheapest; and without it.
     cost: f32,
     lightness: f32,
     /// The weight of all that may be picked.

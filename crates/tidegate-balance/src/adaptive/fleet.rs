@@ -148,8 +148,8 @@ impl Fleet {
         self.own.get()
     }
 
-    pub(super) fn tolls(&self) -> Tolls {
-        Tolls::new(self.mean_cost.get(), self.patience().at_once / self.typical_lightness())
+    pub(super) fn tolls(&self, patience: Patience) -> Tolls {
+        Tolls::new(self.mean_cost.get(), patience.at_once / self.typical_lightness())
     }
 
     /// How many times as long a request takes there as where the weight is smallest, by what its weight tells; 1 where that is no speed.

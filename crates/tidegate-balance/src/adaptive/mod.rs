@@ -180,7 +180,8 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(fleet: &Fleet, now: Moment) -> Self {
-        let surcharges = Surcharges { patience: fleet.patience(), tolls: fleet.tolls(), now };
+        let patience = fleet.patience();
+        let surcharges = Surcharges { patience, tolls: fleet.tolls(patience), now };
         // Every score is finite, so the first endpoint beats this.
         let least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
         Self { own: fleet.own(), surcharges, best: None, least }
@@ -333,7 +334,7 @@ mod tests {
         let cost = (load + own) * standing.cost.get() * one + fare;
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
-        let toll = fleet.tolls().toll(seat, cost);
+        let toll = fleet.tolls(patience).toll(seat, cost);
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
         let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);
