@@ -247,11 +247,11 @@ impl Capacity {
         self.set_pace(learning.block.mean());
         let block = &mut learning.block;
         learning.settled = block.mean();
-        if block.load_max >= NEAR * f64::from(limit) && 2.0 * block.late <= block.count {
+        if block.load_max >= NEAR * f64::from(limit) && 2.0 * block.late <= block.all.count {
             self.limit.set((2.0 * limit).min(MOST));
         }
         block.begin_round();
-        if block.count >= f64::from((limit * 2.0 * CYCLE as f32).max(4.0 * BLOCK_MIN)) {
+        if block.all.count >= f64::from((limit * 2.0 * CYCLE as f32).max(4.0 * BLOCK_MIN)) {
             block.fade();
         }
     }
@@ -380,31 +380,25 @@ impl Learning {
 /// ever so little makes a large difference to the logarithm of theirs.
 #[derive(Debug, Default)]
 struct Block {
-    count: f64,
-    /// Of these, given up unanswered.
+    all: Sums,
+    slow: Sums,
+    /// Given up unanswered.
     late: f64,
     late_load: f64,
     /// Of the round of a start or descent, as is `load_max` then.
     round: f64,
     round_latency: f64,
     load_max: f64,
-    load: f64,
-    /// In seconds.
-    latency: f64,
-    /// Of the last answers.
+    /// Latency and load of the last answers.
     recent: f64,
     recent_load: f64,
-    load_squared: f64,
-    latency_squared: f64,
-    product: f64,
-    slow: Sums,
 }
 
-/// Of the slow ones of a block.
 #[derive(Debug, Default)]
 struct Sums {
     count: f64,
     load: f64,
+    /// In seconds.
     latency: f64,
     load_squared: f64,
     latency_squared: f64,
@@ -460,18 +454,13 @@ impl Block {
         if is_slow {
             self.slow.add(load, latency);
         }
-        self.count += 1.0;
+        self.all.add(load, latency);
         self.round += 1.0;
         self.round_latency += latency;
         self.load_max = self.load_max.max(load);
-        self.load += load;
-        self.latency += latency;
-        let gain = 1.0 / self.count.min(RECENT);
+        let gain = 1.0 / self.all.count.min(RECENT);
         self.recent += gain * (latency - self.recent);
         self.recent_load += gain * (load - self.recent_load);
-        self.load_squared += load * load;
-        self.latency_squared += latency * latency;
-        self.product += load * latency;
     }
 
     /// One of those that were added was given up.
@@ -486,32 +475,23 @@ impl Block {
 
     /// What there is counts for half of what it did.
     fn fade(&mut self) {
-        for sum in [
-            &mut self.count,
-            &mut self.late,
-            &mut self.late_load,
-            &mut self.load,
-            &mut self.latency,
-            &mut self.load_squared,
-            &mut self.latency_squared,
-            &mut self.product,
-        ] {
-            *sum /= 2.0;
-        }
+        self.all.fade();
+        self.late /= 2.0;
+        self.late_load /= 2.0;
         self.slow.fade();
     }
 
     fn mean(&self) -> f64 {
-        self.latency / self.count
+        self.all.latency / self.all.count
     }
 
     fn is_full(&self, limit: f32) -> bool {
-        self.count >= f64::from((limit * CYCLE as f32).max(BLOCK_MIN))
+        self.all.count >= f64::from((limit * CYCLE as f32).max(BLOCK_MIN))
     }
 
     fn nobody_waits(&self, limit: f32) -> bool {
         let is_flat = |line: Line| line.slope + 2.0 * line.error.sqrt() < SLOPE_OF_WAITING;
-        let is_told = self.count >= FEW.max(ROUNDS * f64::from(limit)) && self.count % 4.0 == 0.0;
+        let is_told = self.all.count >= FEW.max(ROUNDS * f64::from(limit)) && self.all.count % 4.0 == 0.0;
         is_told && self.load_max >= NEAR * f64::from(limit) && self.line().is_some_and(is_flat)
     }
 
@@ -519,34 +499,34 @@ impl Block {
         let is_steep = |line: Line| line.slope - 2.0 * line.error.sqrt() > SLOPE_WANTED;
         settled > 0.0
             && self.recent > FALLEN * settled
-            && self.count >= FEW
+            && self.all.count >= FEW
             && self.load_max >= NEAR * f64::from(limit)
             && self.line().is_some_and(is_steep)
     }
 
     fn somebody_waits(&self) -> bool {
         let is_steep = |line: Line| line.slope - 2.0 * line.error.sqrt() > SLOPE_OF_WAITING;
-        let is_told = self.count >= f64::from(ROUND_MIN) && self.round % 4.0 == 0.0;
+        let is_told = self.all.count >= f64::from(ROUND_MIN) && self.round % 4.0 == 0.0;
         is_told && self.line().is_some_and(is_steep)
     }
 
     /// `None` when all loads were the same.
     fn line(&self) -> Option<Line> {
-        let (load, latency) = (self.load / self.count, self.latency / self.count);
+        let (load, latency) = (self.all.load / self.all.count, self.all.latency / self.all.count);
         let between = self.between(load, latency);
-        let within = |sum: f64, square: f64, between: f64| (sum / self.count - between) / square - 1.0;
-        let of_load = within(self.load_squared, load * load, between.load);
-        let of_both = within(self.product, load * latency, between.both);
-        let of_latency = within(self.latency_squared, latency * latency, between.latency);
+        let within = |sum: f64, square: f64, between: f64| (sum / self.all.count - between) / square - 1.0;
+        let of_load = within(self.all.load_squared, load * load, between.load);
+        let of_both = within(self.all.product, load * latency, between.both);
+        let of_latency = within(self.all.latency_squared, latency * latency, between.latency);
         if of_load < 1e-3 {
             return None;
         }
         let slope = of_both / of_load;
-        let error = (of_latency - slope * of_both).max(0.0) / (self.count * of_load);
+        let error = (of_latency - slope * of_both).max(0.0) / (self.all.count * of_load);
         // Those who are late at any load have no slope.
-        let part = self.late / self.count;
-        let late_slope = (self.late_load / self.count / load - part) / of_load;
-        let late_error = part * (1.0 - part) / (self.count * of_load);
+        let part = self.late / self.all.count;
+        let late_slope = (self.late_load / self.all.count / load - part) / of_load;
+        let late_error = part * (1.0 - part) / (self.all.count * of_load);
         Some(Line {
             slope: slope + WEIGHT_OF_LATE * late_slope,
             error: error + WEIGHT_OF_LATE.powi(2) * late_error,
@@ -558,15 +538,15 @@ impl Block {
     fn between(&self, load: f64, latency: f64) -> Spread {
         let slow = &self.slow;
         let others = Sums {
-            count: self.count - slow.count,
-            load: self.load - slow.load,
-            latency: self.latency - slow.latency,
+            count: self.all.count - slow.count,
+            load: self.all.load - slow.load,
+            latency: self.all.latency - slow.latency,
             ..Sums::default()
         };
         if slow.latency * others.count < APART * others.latency * slow.count {
             return Spread::default();
         }
-        let [one, other] = [slow, &others].map(|sums| sums.spread(load, latency, self.count));
+        let [one, other] = [slow, &others].map(|sums| sums.spread(load, latency, self.all.count));
         Spread {
             load: one.load + other.load,
             both: one.both + other.both,
@@ -577,7 +557,7 @@ impl Block {
     /// By the line.
     fn latency_at(&self, load: f64) -> f64 {
         let slope = self.line().map_or(0.0, |line| line.slope.max(0.0));
-        let further = (load / (self.load / self.count) - 1.0).max(0.0);
+        let further = (load / (self.all.load / self.all.count) - 1.0).max(0.0);
         self.mean() * (1.0 + slope * further)
     }
 
