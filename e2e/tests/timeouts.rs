@@ -1,5 +1,6 @@
 //! Every wait has an end, and each end has a name: in the answer, in the log and in the metrics.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Visit};
@@ -523,6 +524,91 @@ fn an_endpoint_that_cannot_be_connected_to_until_the_total_timeout_is_down() {
         proxy.wait_for_metric("tidegate_failures_total", &blamed, 3.0);
         assert_eq!(proxy.get("/").cause(), Some("no_endpoint_up"), "{to}");
     }
+}
+
+/// Each address has its part of the time, and takes it all.
+#[test]
+fn an_endpoint_none_of_whose_addresses_agrees_on_keys_until_the_total_timeout_is_down() {
+    let one = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = one.local_addr().unwrap().port();
+    let other = TcpListener::bind(("::1", port));
+    let config = format!(
+        "retry = \"off\"\nlog.access = \"stdout\"\ntimeout = {{ total = \"400ms\" }}\nto = \"app\"\n\
+         [cluster.app]\nendpoints = [\"https://localhost:{port}\"]\ntls.verify = false\n"
+    );
+    let proxy = Tidegate::with(config).start();
+    proxy.wait_for_metric("tidegate_endpoint_up", &[], 1.0);
+    for _ in 0..3 {
+        expect_cause(&proxy, &proxy.get("/"), 504, "total_timeout");
+    }
+    let blamed = [("cause", "total_timeout"), ("blame", "upstream"), ("stage", "connect")];
+    proxy.wait_for_metric("tidegate_failures_total", &blamed, 3.0);
+    assert_eq!(proxy.get("/").cause(), Some("no_endpoint_up"));
+    drop((one, other));
+}
+
+/// Requests that queue for one place, each of which has little time left when it comes to it.
+fn crowd_into_one_place(proxy: &Proxy, count: usize) {
+    let mut clients: Vec<_> = (0..count)
+        .map(|_| {
+            let mut client = proxy.client();
+            client.send(get(""));
+            pause(150);
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        client.reply();
+    }
+}
+
+/// Who has waited for a place has less than half of his time left for the endpoint; all of them together wait long enough.
+#[test]
+fn an_endpoint_that_never_answers_those_who_have_queued_for_it_has_failed() {
+    let limited = "total = \"500ms\" }\nlimit = { endpoint_requests = 1";
+    let door = door_with_breaker(Script::is_silent(), limited);
+    crowd_into_one_place(&door.proxy, 5);
+    let blamed = [("cause", "total_timeout"), ("blame", "upstream"), ("stage", "await")];
+    assert!(door.proxy.metrics().sum("tidegate_failures_total", &blamed) > 1.5, "the first one, and others");
+    assert!(is_held_against_the_endpoint(&door.proxy));
+}
+
+#[test]
+fn an_endpoint_that_answers_those_who_have_time_left_has_not_failed() {
+    let script = Script::answers_after(Duration::from_millis(400), "x");
+    let limited = "total = \"500ms\" }\nlimit = { endpoint_requests = 1";
+    let door = door_with_breaker(script, limited);
+    for _ in 0..3 {
+        crowd_into_one_place(&door.proxy, 2);
+    }
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+}
+
+/// What the client does not send is nothing that an endpoint could answer. One that does not wait for it is another matter.
+#[test]
+fn an_endpoint_that_gives_a_silent_client_up_has_not_failed() {
+    let script = |patience: u64| {
+        Script::new(move |visit| {
+            if visit.request().field("expect").is_some() {
+                visit.write("HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            pause(patience);
+            Then::Close
+        })
+    };
+    let bodies = ["Content-Length: 5\r\n", "Content-Length: 5\r\nExpect: 100-continue\r\n"];
+    let door = door_with_breaker(script(1000), "total = \"60s\"");
+    for head in bodies {
+        for _ in 0..3 {
+            expect_cause(&door.proxy, &door.knock(post(head, "")).reply(), 408, "body_given_up");
+        }
+    }
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+    let door = door_with_breaker(script(0), "total = \"60s\"");
+    for _ in 0..2 {
+        expect_cause(&door.proxy, &door.knock(post(bodies[0], "h")).reply(), 502, "endpoint_closed");
+    }
+    assert!(is_held_against_the_endpoint(&door.proxy));
 }
 
 /// The time for a connection slot is the time of those who have one.

@@ -430,6 +430,7 @@ impl Balancer {
         match ended {
             Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
             Ended::Answered { .. } => {
+                state.has_answered();
                 if state.connect_proven() {
                     self.outage.is_back(lease.index(), &self.seats, &self.passive, now);
                 }

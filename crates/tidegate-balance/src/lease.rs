@@ -178,10 +178,12 @@ impl<'a> Lease<'a> {
         self.owes_verdict
     }
 
-    /// The endpoint had the whole request for so long, and nothing came until a timeout of the proxy's own. Optional, before `settle`: where
-    /// a limit is learned, it tells that there were too many. Not for clients who leave, as they like.
-    pub fn waits_in_vain(&mut self, waited: Duration) {
-        self.waited_in_vain = Some(waited);
+    /// The endpoint alone was waited for since a moment, and nothing came until a timeout of the proxy's own. Optional, before `settle`: where
+    /// a limit is learned, it tells that there were too many. Not for clients who leave, as they like. How long requests have waited so,
+    /// one after the other, since the endpoint's last answer, this one included.
+    pub fn waits_in_vain(&mut self, from: Moment, to: Moment) -> Duration {
+        self.waited_in_vain = Some(to.since(from));
+        self.endpoint.state.waited_in_vain(from, to)
     }
 
     pub(crate) fn waited_in_vain(&self) -> Option<Duration> {

@@ -25,6 +25,7 @@ mod first;
 mod float;
 mod in_flight;
 mod in_force;
+mod in_vain;
 mod lateness;
 mod lease;
 mod least_request;

@@ -9,6 +9,7 @@ use crate::breaker::{Ejection, HeldBack};
 use crate::capacity::Capacity;
 use crate::circuit::Circuit;
 use crate::in_flight::{Counts, InFlight, Most};
+use crate::in_vain::InVain;
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
 use crate::reported::{LoadReport, ReportedWeight};
@@ -82,6 +83,7 @@ pub struct EndpointState {
     learned: CachePadded<Learned>,
     capacity: Capacity,
     circuit: Circuit,
+    in_vain: InVain,
     peak_latency: PeakLatency,
     probe: Probe,
     reported_weight: ReportedWeight,
@@ -391,6 +393,16 @@ impl EndpointState {
 
     pub(crate) fn is_probe_wanted(&self) -> bool {
         self.remarks() & PROBE_WANTED != 0
+    }
+
+    /// A request was given up that had waited there for so long, and nothing came; how long some have, in all, since the last answer.
+    pub(crate) fn waited_in_vain(&self, from: Moment, to: Moment) -> Duration {
+        self.in_vain.add(from, to)
+    }
+
+    /// An answer came.
+    pub(crate) fn has_answered(&self) {
+        self.in_vain.answered();
     }
 
     /// How long it has been silent, in units of the gap that those who wait for it let expect.

@@ -281,7 +281,7 @@ impl World<'_> {
             Came::Nothing => Ended::Abandoned,
         };
         if let Came::Late = came {
-            lease.waits_in_vain(first_byte);
+            lease.waits_in_vain(lease.picked_at(), Moment(self.now));
         }
         lease.settle(ended, Moment(self.now));
         let second = self.second(request.came);
@@ -502,7 +502,7 @@ fn answer(lease: Lease<'_>, now: Moment) {
 }
 
 fn give_up(mut lease: Lease<'_>, now: Moment) {
-    lease.waits_in_vain(Duration::from_nanos(now.0 - lease.picked_at().0));
+    lease.waits_in_vain(lease.picked_at(), now);
     lease.settle(Ended::Failed, now);
 }
 

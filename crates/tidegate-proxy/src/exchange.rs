@@ -16,7 +16,7 @@ use crate::https_only;
 use crate::load;
 use crate::patience::{Patience, Slow, SlowBody};
 use crate::pump::{PumpError, Side};
-use crate::request::{Call, Fate};
+use crate::request::{Call, Fate, with_waits_before};
 use crate::snapshot::Policy;
 use crate::stream::Stream;
 use crate::timers::now;
@@ -29,6 +29,7 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::request::Method;
@@ -37,6 +38,9 @@ use tidegate_http::{BodyLength, FieldKind, FieldSet, HeadLimits, Progress, Versi
 
 /// Interim answers passed on for one request; more are a fault of the endpoint.
 const INTERIM_MAX: u32 = 50;
+
+/// Nobody gives a client up that has been silent for less.
+const GIVES_UP_FROM: Duration = Duration::from_millis(500);
 
 /// How an exchange that came to its end leaves both connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,9 @@ pub(crate) async fn run(
 ) -> Result<Exchanged, Failure> {
     let mut start = call.journal.sent();
     for _ in 0..INTERIM_MAX {
-        await_head(call, up, policy, limits, asks_for_bodies.is_known(), start.take()).await?;
+        await_head(call, up, policy, limits, asks_for_bodies.is_known(), start.take())
+            .await
+            .map_err(|failure| with_waits_before(call, lease, failure))?;
         let status = call.workspace.response.status;
         if status >= 200 {
             learn_grpc(call);
@@ -189,7 +195,10 @@ async fn await_head(
         // It may have been a 100, behind which the endpoint's time begins as well.
         call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
     }
-    read
+    read.map_err(|failure| match slow_body.has_rested_for(call) {
+        Some(rest) if awaited_body && rest >= GIVES_UP_FROM => failure.of_a_silent_client(),
+        _ => failure,
+    })
 }
 
 /// When half of the time is over that the endpoint has at most.

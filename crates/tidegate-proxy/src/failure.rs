@@ -76,6 +76,8 @@ pub enum Cause {
     AttemptTimeout,
     /// The same, of an endpoint that had been taking the body, and was not waited for alone in half of that time, to its end.
     AttemptTooShort,
+    /// The endpoint closed or reset the connection while the client, silent for half a second or longer, owed it the body.
+    BodyGivenUp,
     /// The request body is longer than `limit.body_bytes`.
     BodyTooLarge,
     /// The client sent its body more slowly than `limit.body_rate`.
@@ -217,6 +219,16 @@ impl Failure {
         }
     }
 
+    /// The same where the client owed its body and had been silent when the endpoint ended the wait for it: that is what such an end
+    /// means, and what it does to anybody it does not choose.
+    #[must_use]
+    pub(crate) fn of_a_silent_client(self) -> Self {
+        match self.cause {
+            Cause::EndpointClosed | Cause::Http2Breach(_) => Self::new(Stage::Send, Cause::BodyGivenUp),
+            _ => self,
+        }
+    }
+
     pub fn blame(&self) -> Blame {
         self.facts().blame
     }
@@ -283,6 +295,7 @@ impl Failure {
             }
             Cause::AttemptTooShort => facts(Proxy, 504, "attempt_timeout", "http_response_timeout", Timeout),
             Cause::AnswerStalled => facts(Upstream, 504, "answer_stalled", "connection_read_timeout", Never),
+            Cause::BodyGivenUp => facts(Downstream, 408, "body_given_up", "http_request_error", Reset),
             Cause::BodyTooLarge => facts(Downstream, 413, "body_too_large", "http_request_error", Never),
             Cause::BodyTooSlow => facts(Downstream, 408, "body_too_slow", "http_request_error", Never),
             Cause::BodyStalled => facts(Downstream, 408, "body_stalled", "http_request_error", Never),

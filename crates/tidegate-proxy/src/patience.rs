@@ -234,6 +234,11 @@ impl SlowBody {
         Poll::Pending
     }
 
+    /// How long nothing has come of the body; `None` unless the client is waited for since.
+    pub(crate) fn has_rested_for(&self, call: &Call<'_>) -> Option<Duration> {
+        (self.steps == Some(call.workspace.upload.steps)).then(|| now().since(self.moved))
+    }
+
     /// Call while somebody else is waited for: that time is not the client's.
     pub(crate) fn rest(&mut self) {
         self.arrears.since = None;

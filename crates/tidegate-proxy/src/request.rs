@@ -20,7 +20,7 @@ use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
 use crate::tls::Originator;
 use crate::upgrade;
-use crate::upstream::{Carries, Connection, Dial, Slot, Unconnected, connect, introduce, introduction};
+use crate::upstream::{Carries, Connection, Dial, Slot, connect, introduce, introduction};
 use crate::view::{ClusterView, EndpointView, View, Views};
 use crate::worker::Worker;
 use crate::workspace::Workspace;
@@ -248,7 +248,7 @@ async fn forward<'a>(
     let (mut attempts, mut home) = prepare(call, policy, view);
     loop {
         let wanted = attempts.pick(call);
-        let lease = match queue::pick(call, policy, view, home, &wanted, turn.take()).await {
+        let mut lease = match queue::pick(call, policy, view, home, &wanted, turn.take()).await {
             Ok(Picked::Lease(lease)) => lease,
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {
@@ -276,6 +276,7 @@ async fn forward<'a>(
                 }
             }
             Err(failure) => {
+                let failure = with_waits_before(call, &mut lease, failure);
                 settle(call, lease, endpoint, &Err(failure));
                 failure
             }
@@ -558,7 +559,7 @@ async fn share(
                 continue; // with what somebody else has dialled
             }
             Some(None) | None => {
-                let since = call.journal.ready.unwrap_or(start);
+                let since = call.journal.ready.unwrap_or(start).max(pool.adopted_at());
                 return Err(call.overall_failure_since(since, Stage::Connect).unwrap_or(late));
             }
         };
@@ -630,10 +631,11 @@ pub(crate) async fn dial(
             introduce(call, &connection, introduction);
             Ok(connection)
         }
-        Err(Unconnected { cause, since }) => {
+        Err(cause) => {
             call.journal.connect_failed = Some(now);
             endpoint.metrics().connect_failed(cause);
             let failure = Failure::new(Stage::Connect, cause);
+            let since = start.max(endpoint.pool.http2.adopted_at());
             Err(call.overall_failure_since(since, Stage::Connect).unwrap_or(failure))
         }
     }
@@ -649,7 +651,7 @@ fn time_to_connect(call: &Call<'_>, policy: &Policy, start: Moment) -> Duration 
 /// Tells the balancer and the endpoint's metrics how the attempt went.
 pub(crate) fn settle(
     call: &mut Call<'_>,
-    mut lease: Lease<'_>,
+    lease: Lease<'_>,
     endpoint: &EndpointView,
     ended: &Result<Fate, Failure>,
 ) {
@@ -669,24 +671,35 @@ pub(crate) fn settle(
     if let Err(failure) = ended {
         endpoint.metrics().attempt_failed(*failure);
     }
-    if has_waited_in_vain(call, ended) {
-        lease.waits_in_vain(now.since(sent));
-    }
     let judged = grpc::judged(call, status, ended.is_ok());
     lease.settle(verdict(judged, first_byte, ended), now);
 }
 
-/// A configured timeout ended it, and it was the endpoint that was waited for: it had all there was to send, and no client to wait for
-/// itself. Whoever leaves, or gives less time than the configuration, says nothing of what the endpoint could do.
-fn has_waited_in_vain(call: &Call<'_>, ended: &Result<Fate, Failure>) -> bool {
-    let Err(Failure { stage: Stage::Await, cause }) = ended else { return false };
-    let is_ours = match cause {
-        Cause::AttemptTimeout | Cause::FirstByteTimeout => true,
-        Cause::KeptWaiting => !call.is_hurried(),
-        Cause::TotalTimeout => !call.is_hurried() && call.journal.body_bytes_in == 0,
+/// What the end of a wait says together with those before it at the same endpoint: each may have been too short for an answer, of half
+/// of a request's time that is hardly so.
+pub(crate) fn with_waits_before(call: &Call<'_>, lease: &mut Lease<'_>, failure: Failure) -> Failure {
+    if !has_waited_in_vain(call, failure) {
+        return failure;
+    }
+    let since = call.journal.sent().unwrap_or(lease.picked_at());
+    let in_vain = lease.waits_in_vain(since, now());
+    let time = call.policy_deadline.since(call.journal.started);
+    if in_vain >= time / 2 { failure.of_the_endpoint() } else { failure }
+}
+
+/// A configured timeout ended it, and it was the endpoint that was waited for: for a connection, or it had all there was to send, and no
+/// client to wait for itself. Whoever leaves, or gives less time than the configuration, says nothing of what the endpoint could do.
+fn has_waited_in_vain(call: &Call<'_>, failure: Failure) -> bool {
+    let is_total = matches!(failure.cause, Cause::KeptWaiting | Cause::TotalTimeout) && !call.is_hurried();
+    match failure.stage {
+        Stage::Connect => is_total && call.journal.connect_failed.is_some(),
+        Stage::Await => match failure.cause {
+            Cause::AttemptTimeout | Cause::FirstByteTimeout => true,
+            Cause::TotalTimeout => is_total && call.workspace.upload.body_bytes == 0,
+            _ => is_total,
+        },
         _ => false,
-    };
-    is_ours && call.journal.first_byte.is_none()
+    }
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {

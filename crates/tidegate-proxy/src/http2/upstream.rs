@@ -42,6 +42,8 @@ pub(crate) struct Http2Pool {
     dials: Cell<usize>,
     waiting: Cell<usize>,
     dialled: Notify,
+    /// When a connection was made last.
+    adopted_at: Cell<Moment>,
     /// Requests that wait for a slot.
     slots_wanted: Cell<usize>,
     /// Requests at once that the endpoint allowed last: what a new connection begins with, before it says so itself.
@@ -135,6 +137,10 @@ impl Http2Pool {
         Some(Shared::request(&kept.0))
     }
 
+    pub(crate) fn adopted_at(&self) -> Moment {
+        self.adopted_at.get()
+    }
+
     /// The endpoint takes no requests at all for now, on a connection that stands: another one would be no better.
     pub(crate) fn is_paused(&self) -> bool {
         self.connections.borrow().iter().any(|Kept(shared)| {
@@ -211,6 +217,7 @@ impl Http2Pool {
             drop(guard);
         });
         let request = Shared::request(&shared);
+        self.adopted_at.set(now());
         self.connections.borrow_mut().push(Kept(shared));
         request
     }

@@ -5,7 +5,7 @@ mod introduce;
 mod pool;
 mod slots;
 
-pub(crate) use connect::{Connection, Dial, Unconnected, connect, connect_untimed};
+pub(crate) use connect::{Connection, Dial, connect, connect_untimed};
 pub(crate) use introduce::{Carries, introduce, introduction};
 pub(crate) use pool::EndpointPool;
 pub(crate) use slots::Slot;
