@@ -419,6 +419,24 @@ fn a_first_byte_that_does_not_come_times_out() {
     door.endpoint.wait_until_left();
 }
 
+/// What it says before is no answer.
+#[test]
+fn an_endpoint_that_only_promises_an_answer_times_out() {
+    let script = || {
+        Script::new(|visit| {
+            while visit.write("HTTP/1.1 102 Processing\r\n\r\n") && pause(20) {}
+            Then::Close
+        })
+    };
+    let first_byte = door(script(), "first_byte");
+    expect_cause(&first_byte.proxy, &first_byte.proxy.get("/"), 504, "first_byte_timeout");
+    let door = door_with_breaker(script(), "total = \"300ms\"");
+    for _ in 0..2 {
+        door.proxy.get("/");
+    }
+    assert!(is_held_against_the_endpoint(&door.proxy));
+}
+
 #[test]
 fn an_exchange_that_takes_too_long_in_all_times_out() {
     let door = door(Script::is_silent(), "total");
@@ -609,6 +627,63 @@ fn an_endpoint_that_gives_a_silent_client_up_has_not_failed() {
         expect_cause(&door.proxy, &door.knock(post(bodies[0], "h")).reply(), 502, "endpoint_closed");
     }
     assert!(is_held_against_the_endpoint(&door.proxy));
+}
+
+/// What it has told the length of is owed; an event stream may rest.
+#[test]
+fn an_endpoint_that_stands_still_in_its_answer_until_the_total_timeout_has_failed() {
+    for (framing, is_held) in
+        [("Content-Length: 300\r\n\r\nhel", true), ("Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n", false)]
+    {
+        let answer = format!("HTTP/1.1 200 OK\r\n{framing}");
+        let door = door_with_breaker(Script::writes(answer, Then::Hang), "total = \"400ms\"");
+        for _ in 0..2 {
+            let mut client = door.knock(get(""));
+            client.rest();
+        }
+        let blame = if is_held { "upstream" } else { "proxy" };
+        door.proxy.wait_for_metric(
+            "tidegate_failures_total",
+            &[("cause", "total_timeout"), ("blame", blame)],
+            2.0,
+        );
+        assert_eq!(is_held_against_the_endpoint(&door.proxy), is_held, "{framing}");
+    }
+}
+
+/// What is left of an attempt behind the wait for a connection slot is no time of the endpoint's; but that of many is.
+#[test]
+fn an_endpoint_has_failed_by_its_own_part_of_the_time_for_an_attempt() {
+    for (script, is_held) in
+        [(Script::answers_after(Duration::from_millis(400), "x"), false), (Script::is_silent(), true)]
+    {
+        let limited = "attempt = \"500ms\", connect = \"1s\" }\nlimit = { upstream_connections = 1";
+        let door = door_with_breaker(script, limited);
+        if !is_held {
+            door.proxy.get("/");
+        }
+        crowd_into_one_place(&door.proxy, 5);
+        assert_eq!(is_held_against_the_endpoint(&door.proxy), is_held);
+    }
+}
+
+/// The request is whole when the endpoint has all of it, whatever our own system holds.
+#[test]
+fn an_endpoint_that_takes_an_upload_slowly_has_the_time_for_a_first_byte_behind_it() {
+    let script = Script::new(|visit| {
+        let mut left: usize = UPLOADS[1];
+        while left > 0 && pause(20) && visit.wire().exactly(left.min(8192)).is_ok() {
+            left -= left.min(8192);
+        }
+        pause(300);
+        visit.answer("whole")
+    });
+    let door = door_with_breaker(script, "first_byte = \"600ms\"");
+    let mut client = door.proxy.client();
+    let head = format!("Content-Length: {}\r\n", UPLOADS[1]);
+    let sending = client.send_aside(post(&head, vec![b'x'; UPLOADS[1]]));
+    assert_eq!(client.reply().text(), "whole");
+    sending.join().unwrap();
 }
 
 /// The time for a connection slot is the time of those who have one.

@@ -429,8 +429,8 @@ impl Balancer {
         let failed = failure.is_some();
         match ended {
             Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
-            Ended::Answered { .. } => {
-                state.has_answered();
+            Ended::Answered { first_byte, .. } => {
+                state.has_answered(first_byte);
                 if state.connect_proven() {
                     self.outage.is_back(lease.index(), &self.seats, &self.passive, now);
                 }

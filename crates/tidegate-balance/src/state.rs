@@ -401,8 +401,8 @@ impl EndpointState {
     }
 
     /// An answer came.
-    pub(crate) fn has_answered(&self) {
-        self.in_vain.answered();
+    pub(crate) fn has_answered(&self, took: Duration) {
+        self.in_vain.answered(took);
     }
 
     /// How long it has been silent, in units of the gap that those who wait for it let expect.

@@ -65,9 +65,9 @@ pub(crate) async fn run(
 ) -> Result<Exchanged, Failure> {
     let mut start = call.journal.sent();
     for _ in 0..INTERIM_MAX {
-        await_head(call, up, policy, limits, asks_for_bodies.is_known(), start.take())
+        start = await_head(call, up, policy, limits, asks_for_bodies.is_known(), start)
             .await
-            .map_err(|failure| with_waits_before(call, lease, failure))?;
+            .map_err(|failure| with_waits_before(call, policy, lease, failure))?;
         let status = call.workspace.response.status;
         if status >= 200 {
             learn_grpc(call);
@@ -83,6 +83,7 @@ pub(crate) async fn run(
                         asks_for_bodies.learn(true);
                     }
                     call.journal.continued = true;
+                    start = None;
                 }
                 pass_interim(call, policy).await?;
             }
@@ -128,7 +129,7 @@ fn is_refused(call: &mut Call<'_>, policy: &Policy, refuse: Refuse<'_>) -> bool 
     status.is_some_and(|status| status < 32 && retry.on_grpc & (1 << status) != 0) && refuse(call, true)
 }
 
-/// Sends the request on until the head of an answer is complete.
+/// Sends the request on until the head of an answer is complete. `start`, and what comes of it: since when nothing but that is waited for.
 async fn await_head(
     call: &mut Call<'_>,
     up: &mut Stream,
@@ -136,7 +137,7 @@ async fn await_head(
     limits: &HeadLimits,
     asks_for_bodies: bool,
     start: Option<Moment>,
-) -> Result<(), Failure> {
+) -> Result<Option<Moment>, Failure> {
     let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time(call, policy));
     let mut slow_body = SlowBody::default();
     let (mut upload_broken, mut awaited_body) = (false, false);
@@ -185,8 +186,8 @@ async fn await_head(
             let failure = late_head(call, uploading);
             Err(match patience.has_lasted_since_half_time(sinks) {
                 true if !awaits_body || is_owed_100 => failure.of_the_endpoint(),
-                false if has_body => failure.of_the_length(),
-                _ => failure,
+                true => failure,
+                false => failure.of_too_short_a_time(),
             })
         })
     })
@@ -195,7 +196,7 @@ async fn await_head(
         // It may have been a 100, behind which the endpoint's time begins as well.
         call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
     }
-    read.map_err(|failure| match slow_body.has_rested_for(call) {
+    read.map(|()| patience.waits_since()).map_err(|failure| match slow_body.has_rested_for(call) {
         Some(rest) if awaited_body && rest >= GIVES_UP_FROM => failure.of_a_silent_client(),
         _ => failure,
     })
@@ -486,7 +487,7 @@ async fn relay(
     up: &mut Stream,
     policy: &Policy,
 ) -> Result<(), Failure> {
-    let mut patience = Patience::new(call.total_deadline, call.journal.first_byte);
+    let mut patience = Patience::new(call.total_deadline, call.journal.first_byte).noting(call.half_time());
     let mut upload_over = call.workspace.upload.is_done();
     let mut came = 0;
     poll_fn(|cx| {
@@ -523,7 +524,11 @@ async fn relay(
                 }
                 let steps = workspace.upload.steps.wrapping_add(workspace.download.steps);
                 let late = patience.poll(call, cx, steps, policy.timeouts.body_idle, &[call.down, up]);
-                return late.map(|()| Err(late_body(call)));
+                let owes_rest = upload_over
+                    && call.workspace.download.waits_for == Side::Source
+                    && has_length(call.workspace);
+                return late
+                    .map(|()| Err(late_body(call, owes_rest && patience.has_lasted_since_half_time(&[]))));
             }
         };
         Poll::Ready(Err(Failure::new(Stage::Body, cause)))
@@ -542,12 +547,16 @@ fn report_head(call: &Call<'_>, lease: &mut Lease<'_>) {
     }
 }
 
-fn late_body(call: &Call<'_>) -> Failure {
+/// `is_kept_waiting`: for what the endpoint owes, through half of the time that there was.
+fn late_body(call: &Call<'_>, is_kept_waiting: bool) -> Failure {
     let cause = match call.workspace.download.waits_for {
         Side::Source => Cause::AnswerStalled,
         Side::Sink => Cause::ClientStalled,
     };
-    call.overall_failure(Stage::Body).unwrap_or(Failure::new(Stage::Body, cause))
+    match call.overall_failure(Stage::Body) {
+        Some(failure) if is_kept_waiting => failure.of_the_endpoint(),
+        overall => overall.unwrap_or(Failure::new(Stage::Body, cause)),
+    }
 }
 
 fn conclude(call: &Call<'_>) -> Exchanged {

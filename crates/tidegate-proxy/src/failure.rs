@@ -74,7 +74,8 @@ pub enum Cause {
     AnswerStalled,
     /// No answer began within `timeout.attempt`.
     AttemptTimeout,
-    /// The same, of an endpoint that had been taking the body, and was not waited for alone in half of that time, to its end.
+    /// The same, where the endpoint alone was not waited for in half of that time, to its end: it had been taking the body, or there was no
+    /// connection for the request.
     AttemptTooShort,
     /// The endpoint closed or reset the connection while the client, silent for half a second or longer, owed it the body.
     BodyGivenUp,
@@ -201,18 +202,20 @@ impl Failure {
         Self { stage, cause }
     }
 
-    /// The same where the endpoint alone has been waited for in half of the request's time, to its end.
+    /// The same where the endpoint alone has been waited for in half of the time that there was, to its end.
     #[must_use]
     pub(crate) fn of_the_endpoint(self) -> Self {
         match self.cause {
             Cause::TotalTimeout => Self { cause: Cause::KeptWaiting, ..self },
+            Cause::AttemptTooShort => Self { cause: Cause::AttemptTimeout, ..self },
             _ => self,
         }
     }
 
-    /// The same where the endpoint had been taking the body in the second half of its time: how long that is, is the client's to say.
+    /// The same where the endpoint alone was not waited for in half of its time: it was still taking the body, whose length is the client's to
+    /// say, or there had been no connection for it.
     #[must_use]
-    pub(crate) fn of_the_length(self) -> Self {
+    pub(crate) fn of_too_short_a_time(self) -> Self {
         match self.cause {
             Cause::AttemptTimeout => Self { cause: Cause::AttemptTooShort, ..self },
             _ => self,

@@ -24,14 +24,17 @@ pub(crate) struct Patience {
     /// Since when nothing has moved, and until when that is borne.
     since: Moment,
     until: Moment,
+    /// When half of this wait is over, for who will ask whether nothing has moved since.
     half_time: Option<Moment>,
+    /// The same of waits that the last deadline ends.
+    last_half_time: Option<Moment>,
     /// What the systems of those who are written to had not taken at the last look.
     untaken: usize,
     /// The same at half-time, where nothing has moved since.
     untaken_at_half_time: Option<usize>,
     /// It is over when they have taken all.
     ends_taken: bool,
-    /// There is nothing left to write: what is taken from then on is no movement.
+    /// There is nothing left to write: whether any of it is still being taken is looked at in the second half of a wait.
     pub(crate) is_sent: bool,
 }
 
@@ -44,6 +47,7 @@ impl Patience {
             since: Moment::default(),
             until: last_deadline,
             half_time: None,
+            last_half_time: None,
             untaken: 0,
             untaken_at_half_time: None,
             ends_taken: false,
@@ -51,9 +55,9 @@ impl Patience {
         }
     }
 
-    /// For who will ask whether nothing has moved since a moment.
+    /// For who will ask whether nothing has moved since this moment, when the last deadline ends a wait.
     pub(crate) fn noting(mut self, half_time: Option<Moment>) -> Self {
-        self.half_time = half_time;
+        self.last_half_time = half_time;
         self
     }
 
@@ -84,7 +88,7 @@ impl Patience {
         }
         if now < self.until {
             self.untaken_at_half_time = Some(untaken(sinks));
-        } else if !self.is_sent && self.have_taken_some(sinks) {
+        } else if self.have_taken_some(sinks) {
             self.wait_from(now, timeout);
         } else {
             return Poll::Ready(());
@@ -94,8 +98,13 @@ impl Patience {
     }
 
     fn wait_from(&mut self, start: Moment, timeout: Duration) {
-        (self.since, self.until) = (start, after(start, timeout).min(self.last_deadline));
-        self.untaken_at_half_time = None;
+        let end = after(start, timeout);
+        (self.since, self.untaken_at_half_time) = (start, None);
+        (self.until, self.half_time) = if end < self.last_deadline {
+            (end, self.is_sent.then(|| after(start, timeout / 2)))
+        } else {
+            (self.last_deadline, self.last_half_time)
+        };
     }
 
     /// Who was sent no body is not looked at on the way: nobody asks whether it has taken that.
@@ -111,9 +120,12 @@ impl Patience {
         has_rested && (sinks.is_empty() || self.untaken_at_half_time == Some(untaken(sinks)))
     }
 
-    /// Since the last look; the first one after a step cannot tell, and supposes it.
+    /// Since half-time where all is sent, else since the last look; the first one after a step cannot tell, and supposes it.
     fn have_taken_some(&mut self, sinks: &[&Stream]) -> bool {
         let untaken = untaken(sinks);
+        if self.is_sent {
+            return self.untaken_at_half_time.is_some_and(|then| then != untaken);
+        }
         let has_changed = std::mem::replace(&mut self.untaken, untaken) != untaken;
         has_changed && !(self.ends_taken && untaken == 0)
     }
@@ -127,6 +139,11 @@ impl Patience {
     /// Somebody else has set the alarm.
     pub(crate) fn restart(&mut self) {
         self.steps = None;
+    }
+
+    /// Since when there has been nothing left to write.
+    pub(crate) fn waits_since(&self) -> Option<Moment> {
+        if self.waited() { self.is_sent.then_some(self.since) } else { self.start }
     }
 
     pub(crate) fn waited(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::grpc;
 use crate::hedge;
 use crate::http2::Http2Request;
 use crate::https_only;
-use crate::journal::Journal;
+use crate::journal::{GivenUp, Journal};
 use crate::panics::unless_it_panics;
 use crate::pump::{Pump, PumpError, Side};
 use crate::queue::{self, Picked};
@@ -276,7 +276,7 @@ async fn forward<'a>(
                 }
             }
             Err(failure) => {
-                let failure = with_waits_before(call, &mut lease, failure);
+                let failure = with_waits_before(call, policy, &mut lease, failure);
                 settle(call, lease, endpoint, &Err(failure));
                 failure
             }
@@ -672,18 +672,43 @@ pub(crate) fn settle(
         endpoint.metrics().attempt_failed(*failure);
     }
     let judged = grpc::judged(call, status, ended.is_ok());
-    lease.settle(verdict(judged, first_byte, ended), now);
+    let is_known = matches!(ended, Err(failure) if has_failed_so_elsewhere(call, *failure));
+    lease.settle(if is_known { Ended::Abandoned } else { verdict(judged, first_byte, ended) }, now);
+}
+
+/// Another endpoint has failed the request in the same way: that it fails says more of the request than of whoever has it. One that is
+/// too much for all of them counts once, not once for each of its attempts.
+fn has_failed_so_elsewhere(call: &Call<'_>, failure: Failure) -> bool {
+    let journal = &call.journal;
+    let may_be_the_request = matches!(
+        failure.cause,
+        Cause::AnswerHeadCut
+            | Cause::AttemptTimeout
+            | Cause::EndpointClosed
+            | Cause::FirstByteTimeout
+            | Cause::Http2Breach(_)
+            | Cause::InterimFlood
+            | Cause::Response(_)
+    );
+    let is_same = |before: &GivenUp| before.failure == failure && Some(before.endpoint) != journal.endpoint;
+    may_be_the_request && journal.given_up.iter().any(is_same)
 }
 
 /// What the end of a wait says together with those before it at the same endpoint: each may have been too short for an answer, of half
-/// of a request's time that is hardly so.
-pub(crate) fn with_waits_before(call: &Call<'_>, lease: &mut Lease<'_>, failure: Failure) -> Failure {
+/// of the time that there is at most that is hardly so.
+pub(crate) fn with_waits_before(
+    call: &Call<'_>,
+    policy: &Policy,
+    lease: &mut Lease<'_>,
+    failure: Failure,
+) -> Failure {
     if !has_waited_in_vain(call, failure) {
         return failure;
     }
     let since = call.journal.sent().unwrap_or(lease.picked_at());
     let in_vain = lease.waits_in_vain(since, now());
-    let time = call.policy_deadline.since(call.journal.started);
+    let time =
+        if failure.cause == Cause::AttemptTooShort { policy.timeouts.attempt } else { policy.timeouts.total };
     if in_vain >= time / 2 { failure.of_the_endpoint() } else { failure }
 }
 
@@ -691,11 +716,13 @@ pub(crate) fn with_waits_before(call: &Call<'_>, lease: &mut Lease<'_>, failure:
 /// client to wait for itself. Whoever leaves, or gives less time than the configuration, says nothing of what the endpoint could do.
 fn has_waited_in_vain(call: &Call<'_>, failure: Failure) -> bool {
     let is_total = matches!(failure.cause, Cause::KeptWaiting | Cause::TotalTimeout) && !call.is_hurried();
+    let has_no_body = call.workspace.upload.body_bytes == 0;
     match failure.stage {
         Stage::Connect => is_total && call.journal.connect_failed.is_some(),
         Stage::Await => match failure.cause {
             Cause::AttemptTimeout | Cause::FirstByteTimeout => true,
-            Cause::TotalTimeout => is_total && call.workspace.upload.body_bytes == 0,
+            Cause::AttemptTooShort => has_no_body,
+            Cause::TotalTimeout => is_total && has_no_body,
             _ => is_total,
         },
         _ => false,
