@@ -163,7 +163,11 @@ impl Balancer {
     #[must_use]
     pub fn with_places(self, places: &[Place]) -> Self {
         let seats: Arc<[Seat]> = Seat::all(&self.endpoints, places).into();
-        Self { tiers: Tiers::of(&seats), seats, ..self }
+        let chooser = match self.chooser {
+            Chooser::RoundRobin(untiered) => Chooser::RoundRobin(RoundRobin::new(&seats, Some(&untiered))),
+            chooser => chooser,
+        };
+        Self { tiers: Tiers::of(&seats), seats, chooser, ..self }
     }
 
     /// With other parameters of passive marking than the default.

@@ -46,6 +46,11 @@ impl<'a> Candidates<'a> {
         self.now
     }
 
+    /// The only tier that they are of; `None`: of any.
+    pub(crate) fn tier(&self) -> Option<u8> {
+        self.tier
+    }
+
     /// Positions there are, whether they may be picked or not.
     pub(crate) fn positions(&self) -> usize {
         self.seats.len()

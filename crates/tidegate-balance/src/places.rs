@@ -109,6 +109,27 @@ mod tests {
     }
 
     #[test]
+    fn round_robin_is_even_in_each_tier_and_goes_on_where_it_was_after_a_reload() {
+        let mut balancer = tiered(Algorithm::RoundRobin, &[4, 3]);
+        for endpoint in &balancer.endpoints()[..2] {
+            endpoint.state.set_draining(true);
+        }
+        let mut counts = [0_u32; 7];
+        for round in 0..1000 {
+            for _ in 0..7 {
+                let random = mix(round * 7 + u64::from(counts.iter().sum::<u32>()));
+                counts[crate::testing::pick(&balancer, Moment(0), random).index()] += 1;
+            }
+            let places: Vec<_> =
+                [0, 0, 0, 0, 1, 1, 1].into_iter().map(|tier| Place { tier, ..Place::default() }).collect();
+            let endpoints = balancer.endpoints().to_vec();
+            balancer = Balancer::new(Algorithm::RoundRobin, endpoints, Some(&balancer)).with_places(&places);
+        }
+        let is_even = |counts: &[u32]| counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1;
+        assert!(is_even(&counts[2..4]) && is_even(&counts[4..]) && counts[4] > 100, "{counts:?}");
+    }
+
+    #[test]
     fn when_all_tiers_together_are_too_small_they_share_what_there_is() {
         let balancer = tiered(Algorithm::LeastRequest, &[10, 10]);
         for endpoint in

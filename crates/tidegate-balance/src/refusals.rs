@@ -3,6 +3,7 @@
 //! Endpoints refuse for other reasons, too: a page that is broken, an account that is blocked, and such requests may come in heaps. What tells
 //! is a number of requests up to which hardly anybody is refused, and beyond which hardly anybody is served. That is the ceiling; and as who is
 //! too many today need not be so tomorrow, it is raised again and again, whoever is refused meanwhile, unless the same is seen once more.
+//! Where as many are refused below it as ever, it was none: it is given up, and for some time no other is believed.
 
 use crate::Moment;
 use std::collections::VecDeque;
@@ -19,6 +20,12 @@ const WAIT_FIRST: u32 = 128;
 const WAIT_MOST: u32 = 1024;
 /// And, of as many as may be, before still more are tried, when it was not: twice as many each time.
 const WAIT_AGAIN: u32 = 32;
+/// Of the answers to requests up to a ceiling, where so many were refused, so many times as many were served, or it is none.
+const BELOW_MIN: usize = 16;
+const SERVED_BELOW: usize = 3;
+/// Refusals that say nothing of another ceiling after one that was none, at first and at most: twice as many each time.
+const DOUBT_FIRST: u32 = 512;
+const DOUBT_MOST: u32 = 8192;
 /// Where answers are few, this time will do.
 const WAIT_LONG: Duration = Duration::from_secs(20);
 
@@ -37,6 +44,9 @@ pub(crate) struct Refusals {
     wait: u32,
     /// One of them at least was asked for when there were as many as may be.
     was_reached: bool,
+    /// Refusals that are ignored from now on, and how many are when the next ceiling proves to be none.
+    ignored: u32,
+    doubt: u32,
 }
 
 /// What was in flight when it was asked for, itself included.
@@ -57,6 +67,8 @@ impl Default for Refusals {
             wanted: WAIT_FIRST,
             wait: WAIT_FIRST,
             was_reached: false,
+            ignored: 0,
+            doubt: DOUBT_FIRST,
         }
     }
 }
@@ -73,9 +85,14 @@ impl Refusals {
     /// Another ceiling, when it is known to be too high, or when it is time to try one.
     pub(crate) fn refused(&mut self, load: u32, now: Moment) -> Option<f32> {
         self.note(Answer { load, is_refusal: true });
-        let Some(ceiling) = ceiling_of(&self.answers) else { return self.raise(load, now) };
+        let Some(ceiling) = ceiling_of(&self.answers) else {
+            return if self.is_none() { Some(self.give_up(now)) } else { self.raise(load, now) };
+        };
         let ceiling = (ceiling as f32).min(self.ceiling);
         let was_tried_again = self.ceiling.is_finite() && self.raise <= 2.0;
+        if was_tried_again {
+            self.doubt = DOUBT_FIRST;
+        }
         self.wait = if was_tried_again { (2 * self.wait).min(WAIT_MOST) } else { WAIT_FIRST };
         self.raise = 1.0;
         self.answers.clear();
@@ -99,6 +116,20 @@ impl Refusals {
         Some(self.move_to(higher, WAIT_AGAIN, now))
     }
 
+    /// Whether many are refused, of late, who are not too many: that is for something else.
+    fn is_none(&self) -> bool {
+        let below = || self.answers.iter().filter(|answer| answer.load as f32 <= self.ceiling);
+        let refused = below().filter(|answer| answer.is_refusal).count();
+        self.ceiling.is_finite() && refused >= BELOW_MIN && below().count() - refused < SERVED_BELOW * refused
+    }
+
+    fn give_up(&mut self, now: Moment) -> f32 {
+        self.answers.clear();
+        self.ignored = self.doubt;
+        self.doubt = (2 * self.doubt).min(DOUBT_MOST);
+        self.move_to(f32::INFINITY, WAIT_FIRST, now)
+    }
+
     fn move_to(&mut self, ceiling: f32, wanted: u32, now: Moment) -> f32 {
         (self.ceiling, self.moved) = (ceiling, now);
         (self.since, self.wanted, self.was_reached) = (0, wanted, false);
@@ -106,6 +137,10 @@ impl Refusals {
     }
 
     fn note(&mut self, answer: Answer) {
+        if self.ignored > 0 {
+            self.ignored -= 1;
+            return;
+        }
         if self.answers.len() == WINDOW {
             self.answers.pop_front();
         }
@@ -123,14 +158,16 @@ fn ceiling_of(answers: &VecDeque<Answer>) -> Option<u32> {
     by_load.sort_unstable_by_key(|answer| answer.load);
     // All who are served are beyond a ceiling of nothing; each load that it includes puts its own on the other side.
     let mut wrong = answers.len() - refused;
-    let mut best = None;
+    // Nor is that one which nobody has been served below.
+    let (mut served, mut best) = (0, None);
     for alike in by_load.chunk_by(|one, other| one.load == other.load) {
         let load = alike.first().map_or(0, |answer| answer.load);
-        if best.is_none_or(|(least, _)| wrong < least) {
+        if served >= EACH_MIN && best.is_none_or(|(least, _)| wrong < least) {
             best = Some((wrong, load.saturating_sub(1)));
         }
         let refused = alike.iter().filter(|answer| answer.is_refusal).count();
         wrong = wrong + refused - (alike.len() - refused);
+        served += alike.len() - refused;
     }
     let (wrong, ceiling) = best?;
     (wrong * RIGHT_FOR_WRONG <= refused).then_some(ceiling.max(1))
@@ -160,10 +197,30 @@ mod tests {
             (&[(3, 9, 0), (4, 9, 0), (5, 0, 3)], None, "too few"),
             (&[(3, 9, 4), (4, 9, 4), (5, 9, 4)], None, "at any load"),
             (&[(3, 9, 0), (8, 9, 9)], None, "as many are served there"),
+            (&[(7, 1, 9), (8, 0, 9), (9, 1, 9), (10, 1, 9), (11, 1, 9)], None, "an outage at any load"),
             (&[(1, 9, 0), (2, 0, 2), (3, 0, 2), (4, 0, 2)], Some(1), "one at a time"),
         ] {
             assert_eq!(ceiling_of(&answers(of)), ceiling, "{why}");
         }
+    }
+
+    /// Pages that are broken come thirty at a time, others one by one: that looks like a ceiling once, and not below it.
+    #[test]
+    fn a_ceiling_below_which_as_many_are_refused_is_none() {
+        let mut refusals = Refusals::default();
+        let (mut ceiling, mut seconds_held) = (f32::INFINITY, 0);
+        for second in 0..200 {
+            for load in [1, 2, 3] {
+                ceiling = refusals.served(load, Moment(0)).unwrap_or(ceiling);
+            }
+            for load in 4..34 {
+                // Somebody waits for each place.
+                let load = load.min(ceiling.min(1e6) as u32);
+                ceiling = refusals.refused(load, Moment(0)).unwrap_or(ceiling);
+            }
+            seconds_held += u32::from(second >= 20 && ceiling < 30.0);
+        }
+        assert!(seconds_held < 20, "for {seconds_held} seconds");
     }
 
     /// A page that is broken, whose requests come in heaps: as many as may be are in flight then.

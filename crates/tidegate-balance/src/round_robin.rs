@@ -10,6 +10,9 @@
 //! taken from the same cursor, so that the remaining endpoints still get exactly their slots of the cycle, in
 //! proportion. After `MISSES_MAX` such slots (a heavy endpoint is out) the slot is drawn by weight instead, which keeps the
 //! proportions on average.
+//!
+//! Each tier has a rotation of its own: with one for all, whoever stands behind the endpoints of another tier would have their slots
+//! as well.
 
 use crate::candidates::Candidates;
 use crate::seat::Seat;
@@ -27,26 +30,68 @@ const CYCLE_SLOTS_MAX: u64 = 1 << 17;
 
 #[derive(Debug)]
 pub(crate) struct RoundRobin {
+    /// Of all, and where there are several tiers, of each.
+    rotations: Box<[Rotation]>,
+    /// Of each tier that there was, also in snapshots before.
+    cursors: Vec<(Option<u8>, Cursor)>,
+}
+
+/// Shared with the balancer of the next snapshot, so that a reload does not start the rotation again. `Relaxed`: only
+/// the numbers handed out matter, and a read-modify-write hands out each once.
+type Cursor = Arc<CachePadded<AtomicU64>>;
+
+#[derive(Debug)]
+struct Rotation {
+    tier: Option<u8>,
     cycle: Box<[u32]>,
-    /// Shared with the balancer of the next snapshot, so that a reload does not start the rotation again. `Relaxed`: only
-    /// the numbers handed out matter, and a read-modify-write hands out each once.
-    cursor: Arc<CachePadded<AtomicU64>>,
+    cursor: Cursor,
 }
 
 impl RoundRobin {
     pub(crate) fn new(endpoints: &[Seat], previous: Option<&RoundRobin>) -> Self {
-        let cursor = previous.map(|previous| Arc::clone(&previous.cursor)).unwrap_or_default();
-        let weights: Vec<u64> = endpoints.iter().map(|seat| u64::from(seat.share)).collect();
-        Self { cycle: lay_out(&reduce(&weights)).into(), cursor }
+        let mut tiers: Vec<_> = endpoints.iter().map(|seat| seat.tier).collect();
+        tiers.sort_unstable();
+        tiers.dedup();
+        let of_each = tiers.iter().copied().map(Some).filter(|_| tiers.len() > 1);
+        let mut cursors = previous.map(|previous| previous.cursors.clone()).unwrap_or_default();
+        let rotation = |tier| {
+            let known = cursors.iter().find(|(of, _)| *of == tier).map(|(_, cursor)| Arc::clone(cursor));
+            let cursor = known.unwrap_or_else(|| {
+                let cursor = Cursor::default();
+                cursors.push((tier, Arc::clone(&cursor)));
+                cursor
+            });
+            Rotation::new(endpoints, tier, cursor)
+        };
+        Self { rotations: std::iter::once(None).chain(of_each).map(rotation).collect(), cursors }
+    }
+
+    fn rotation(&self, tier: Option<u8>) -> Option<&Rotation> {
+        self.rotations.iter().find(|rotation| rotation.tier == tier)
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
+        let rotation = self.rotation(candidates.tier())?;
         let in_turn = (0..MISSES_MAX).find_map(|_| {
-            let slot = self.cursor.fetch_add(1, Relaxed).checked_rem(self.cycle.len() as u64)?;
-            let index = *self.cycle.get(slot as usize)? as usize;
+            let index = rotation.next()?;
             candidates.get(index).map(|_| index)
         });
         in_turn.or_else(|| candidates.by_weight(random, |_| true))
+    }
+}
+
+impl Rotation {
+    fn new(endpoints: &[Seat], tier: Option<u8>, cursor: Cursor) -> Self {
+        let members: Vec<_> =
+            (0_u32..).zip(endpoints).filter(|(_, seat)| tier.is_none_or(|tier| seat.tier == tier)).collect();
+        let weights: Vec<_> = members.iter().map(|(_, seat)| u64::from(seat.share)).collect();
+        let index_of = |member: u32| members.get(member as usize).map(|&(index, _)| index);
+        Self { tier, cycle: lay_out(&reduce(&weights)).into_iter().filter_map(index_of).collect(), cursor }
+    }
+
+    fn next(&self) -> Option<usize> {
+        let slot = self.cursor.fetch_add(1, Relaxed).checked_rem(self.cycle.len() as u64)?;
+        self.cycle.get(slot as usize).map(|&index| index as usize)
     }
 }
 
