@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tidegate_testkit::http2_raw::{self as raw, Fate, RawHttp2, code, flag, kind};
-use tidegate_testkit::{Delivery, Script};
+use tidegate_testkit::{Delivery, Script, Then, eventually};
 
 use crate::door::Door;
+use crate::timeouts::is_held_against_the_endpoint;
 
 type Fields<'a> = Vec<(&'a [u8], &'a [u8])>;
 
@@ -365,6 +366,39 @@ fn connect_and_trace_reach_no_endpoint() {
 #[test]
 fn a_tunnel_that_is_not_granted_passes_nothing() {
     let door = Door::with(Script::echoes(), "[timeout]\nbody_idle = \"1s\"\n");
+    let smuggled = raw::last_data(1, "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
+    let fate = tunnel(&door, &smuggled);
+    assert_eq!(fate.status(), Some(501), "any success would be a tunnel: {fate:?}");
+    std::thread::sleep(Duration::from_millis(100));
+    let targets: Vec<String> = door.endpoint.requests().into_iter().map(|request| request.target).collect();
+    assert!(targets.iter().all(|target| target == "/chat"), "{targets:?}");
+    door.serves();
+}
+
+/// RFC 9110 §7.8: a server may ignore what it is offered. Its answer is as good as any.
+#[test]
+fn an_endpoint_that_ignores_a_tunnel_has_answered() {
+    let breaker = "retry = \"off\"\nlog.access = \"stdout\"\n\
+                   breaker = { failures = 2, margin_percent = \"off\", ejected_percent = 100 }\n";
+    let door = Door::with(Script::echoes(), breaker);
+    for _ in 0..4 {
+        assert_eq!(tunnel(&door, b"").status(), Some(501));
+    }
+    let of_the_client = ["\"ended_by\":\"downstream\"", "\"cause\":\"upgrade_ignored\""];
+    door.proxy.output().wait_for_stdout(&of_the_client);
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+    door.serves();
+
+    let failing = Script::writes("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Then::KeepAlive);
+    let door = Door::with(failing, breaker);
+    for _ in 0..2 {
+        assert_eq!(tunnel(&door, b"").status(), Some(503));
+    }
+    eventually("its answer counts", || is_held_against_the_endpoint(&door.proxy));
+}
+
+/// What becomes of the first tunnel of a connection, with this behind its head.
+fn tunnel(door: &Door, behind: &[u8]) -> Fate {
     let fields = [
         (":method", "CONNECT"),
         (":protocol", "websocket"),
@@ -373,16 +407,10 @@ fn a_tunnel_that_is_not_granted_passes_nothing() {
         (":authority", "test"),
         ("sec-websocket-version", "13"),
     ];
-    let smuggled = raw::last_data(1, "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
-    let mut client = connect(&door);
+    let mut client = connect(door);
     client.wait_for_settings();
-    client.send([raw::headers(1, &raw::block(&fields)), smuggled].concat());
-    let fate = client.fate(1);
-    assert_eq!(fate.status(), Some(502), "any success would be a tunnel: {fate:?}");
-    std::thread::sleep(Duration::from_millis(100));
-    let targets: Vec<String> = door.endpoint.requests().into_iter().map(|request| request.target).collect();
-    assert!(targets.iter().all(|target| target == "/chat"), "{targets:?}");
-    door.serves();
+    client.send([&raw::headers(1, &raw::block(&fields)), behind].concat());
+    client.fate(1)
 }
 
 /// A request in priority frames' clothing: the old flag and its five bytes are read and mean nothing (RFC 9113 §5.3.2).

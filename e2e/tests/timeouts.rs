@@ -1,9 +1,12 @@
 //! Every wait has an end, and each end has a name: in the answer, in the log and in the metrics.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Visit};
+use tidegate_testkit::{Endpoint, Gone, Proxy, Reply, Script, Then, Tidegate, Visit, eventually};
 
 use crate::broken_origins::full_listener;
 use crate::door::{Door, chunked, expect_signed, get, post};
@@ -467,7 +470,7 @@ fn door_with_breaker(script: Script, timeout: &str) -> Door {
     Door::with(script, &format!("{breaker}\nlog.access = \"stdout\"\ntimeout = {{ {timeout} }}\n"))
 }
 
-fn is_held_against_the_endpoint(proxy: &Proxy) -> bool {
+pub(crate) fn is_held_against_the_endpoint(proxy: &Proxy) -> bool {
     let metrics = proxy.metrics();
     let ejections = ["tidegate_endpoint_ejections_total", "tidegate_endpoint_ejections_held_back_total"];
     ejections.iter().any(|name| metrics.sum(name, &[]) > 0.5)
@@ -684,6 +687,37 @@ fn an_endpoint_that_takes_an_upload_slowly_has_the_time_for_a_first_byte_behind_
     let sending = client.send_aside(post(&head, vec![b'x'; UPLOADS[1]]));
     assert_eq!(client.reply().text(), "whole");
     sending.join().unwrap();
+}
+
+/// What it has written before comes first: when the break is seen, the client reads again.
+#[test]
+fn an_endpoint_that_gives_up_a_client_that_takes_nothing_has_not_failed() {
+    let given_up = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&given_up);
+    let script = Script::new(move |visit| {
+        visit.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        let _ = visit.wire().set_write_timeout(Duration::from_secs(1));
+        writes_pieces(visit, 1000);
+        count.fetch_add(1, Relaxed);
+        Then::Close
+    });
+    let door = door_with_breaker(script, "total = \"60s\"");
+    for round in 1..=3 {
+        let mut client = door.knock(get(""));
+        eventually("it has given the client up", || given_up.load(Relaxed) == round);
+        client.rest();
+    }
+    door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "answer_given_up")], 3.0);
+    door.proxy.output().wait_for_stdout(&["\"ended_by\":\"downstream\"", "\"cause\":\"answer_given_up\""]);
+    assert!(!is_held_against_the_endpoint(&door.proxy));
+
+    let breaks_off = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx";
+    let door = door_with_breaker(Script::writes(breaks_off, Then::Close), "total = \"60s\"");
+    for _ in 0..2 {
+        door.knock(get("")).rest();
+    }
+    door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "answer_broken")], 2.0);
+    assert!(is_held_against_the_endpoint(&door.proxy));
 }
 
 /// The time for a connection slot is the time of those who have one.

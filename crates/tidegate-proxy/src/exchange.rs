@@ -14,7 +14,7 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::https_only;
 use crate::load;
-use crate::patience::{Patience, Slow, SlowBody};
+use crate::patience::{GIVES_UP_FROM, Patience, Slow, SlowBody, SlowReader};
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate, with_waits_before};
 use crate::snapshot::Policy;
@@ -29,7 +29,6 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tidegate_balance::{Lease, Moment};
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::request::Method;
@@ -38,9 +37,6 @@ use tidegate_http::{BodyLength, FieldKind, FieldSet, HeadLimits, Progress, Versi
 
 /// Interim answers passed on for one request; more are a fault of the endpoint.
 const INTERIM_MAX: u32 = 50;
-
-/// Nobody gives a client up that has been silent for less.
-const GIVES_UP_FROM: Duration = Duration::from_millis(500);
 
 /// How an exchange that came to its end leaves both connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +84,8 @@ pub(crate) async fn run(
                 pass_interim(call, policy).await?;
             }
             _ if upgrade::is_mistaken(call) => {
-                return Err(Failure::new(Stage::Await, Cause::UpgradeIgnored));
+                call.journal.first_byte = Some(now());
+                return Err(Failure::new(Stage::Await, Cause::UpgradeIgnored(status)));
             }
             _ if is_refused(call, policy, refuse) => {
                 call.journal.first_byte = Some(now());
@@ -488,6 +485,7 @@ async fn relay(
     policy: &Policy,
 ) -> Result<(), Failure> {
     let mut patience = Patience::new(call.total_deadline, call.journal.first_byte).noting(call.half_time());
+    let mut slow_reader = SlowReader::default();
     let mut upload_over = call.workspace.upload.is_done();
     let mut came = 0;
     poll_fn(|cx| {
@@ -498,6 +496,7 @@ async fn relay(
             downloaded = workspace.download.poll(cx, up, &mut workspace.answer, call.down);
         }
         call.worker.workspaces.return_hot(workspace);
+        slow_reader.look(&workspace.download, downloaded.is_pending());
         // Second, so that an upload that never has to wait cannot starve the answer.
         if downloaded.is_pending() && !upload_over {
             upload_over = poll_upload(call, cx, up)?.is_broken() || call.workspace.upload.is_done();
@@ -512,7 +511,11 @@ async fn relay(
             Poll::Ready(Err(_)) => {
                 // What broke together with its head has not begun for the client: it can be told.
                 call.journal.begun = workspace.download.sent_bytes > 0;
-                Cause::AnswerBroken
+                if slow_reader.may_be_given_up(workspace.download.sent_bytes) {
+                    Cause::AnswerGivenUp
+                } else {
+                    Cause::AnswerBroken
+                }
             }
             Poll::Pending => {
                 report_head(call, lease);

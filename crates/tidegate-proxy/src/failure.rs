@@ -66,6 +66,8 @@ impl Stage {
 pub enum Cause {
     /// The answer broke off, or its framing did, after its head had been passed on.
     AnswerBroken,
+    /// The same, where the client had taken nothing of it for half a second or longer at once.
+    AnswerGivenUp,
     /// The endpoint closed the connection in the middle of its answer's head.
     AnswerHeadCut,
     /// The endpoint answered with a status that `retry.on` takes for a failure.
@@ -156,8 +158,8 @@ pub enum Cause {
     /// The endpoint did.
     TunnelEndpointGone,
     TunnelIdle,
-    /// The endpoint answered an upgrade that was no offer with something else, as if it were all the same.
-    UpgradeIgnored,
+    /// The endpoint answered an upgrade that was no offer with this success, as it may answer offers (RFC 9110 §7.8): there is no tunnel.
+    UpgradeIgnored(u16),
     /// The endpoint switched protocols unasked.
     UpgradeUnasked,
     /// The endpoint speaks HTTP/2 without tunnels, and is not known to speak anything else.
@@ -287,6 +289,9 @@ impl Failure {
             |blame, status, word, proxy_error, retry| Facts { blame, status, word, proxy_error, retry };
         match self.cause {
             Cause::AnswerBroken => facts(Upstream, 502, "answer_broken", "http_response_incomplete", Never),
+            Cause::AnswerGivenUp => {
+                facts(Downstream, 502, "answer_given_up", "http_response_incomplete", Never)
+            }
             Cause::AnswerHeadCut => {
                 facts(Upstream, 502, "answer_head_cut", "http_response_incomplete", Never)
             }
@@ -371,7 +376,10 @@ impl Failure {
                 facts(Upstream, 502, "tunnel_endpoint_gone", "connection_terminated", Never)
             }
             Cause::TunnelIdle => facts(Proxy, 504, "tunnel_idle", "connection_read_timeout", Never),
-            Cause::UpgradeIgnored => facts(Upstream, 502, "upgrade_ignored", "http_upgrade_failed", Never),
+            // RFC 9220 §3: the status where a :protocol is not supported.
+            Cause::UpgradeIgnored(_) => {
+                facts(Downstream, 501, "upgrade_ignored", "http_upgrade_failed", Never)
+            }
             Cause::UpgradeUnasked => facts(Upstream, 502, "upgrade_unasked", "http_upgrade_failed", Never),
             Cause::UpgradeUnsupported => {
                 facts(Upstream, 502, "upgrade_unsupported", "http_upgrade_failed", Always)

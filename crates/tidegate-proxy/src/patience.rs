@@ -1,8 +1,9 @@
-//! How long a request waits: for anything to move, and for a client that sends its head or its body too slowly.
+//! How long a request waits: for anything to move, and for a client that sends its head or its body, or takes its answer, too slowly.
 //!
 //! Knows the alarm and the clock; what a wait that was too long means is for the caller to say.
 
 use crate::failure::Cause;
+use crate::pump::{Pump, Side};
 use crate::request::Call;
 use crate::snapshot::Policy;
 use crate::stream::Stream;
@@ -288,6 +289,53 @@ impl Arrears {
     }
 }
 
+/// No endpoint gives a client up that has kept it waiting for less.
+pub(crate) const GIVES_UP_FROM: Duration = Duration::from_millis(500);
+
+/// Whether it is the client that an endpoint had waited for which broke its answer off. That shows when the client reads on, behind all
+/// that the endpoint had written before.
+#[derive(Debug, Default)]
+pub(crate) struct SlowReader {
+    /// Since when it is waited for, and what it had taken until then.
+    waits: Option<(Moment, u64)>,
+    /// What it had taken when it last had been waited for long.
+    took_late: Option<u64>,
+}
+
+/// Who takes less has taken nothing: no endpoint is written on to for a few bytes.
+const TAKEN_BYTES_MIN: u64 = 16 * 1024;
+
+/// More than both systems hold of an answer (Linux: `tcp_rmem` and `tcp_wmem`, 10 MiB).
+const WRITTEN_BEFORE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+impl SlowReader {
+    /// Call whenever the answer has been moved as far as it can be.
+    #[inline]
+    pub(crate) fn look(&mut self, download: &Pump, is_pending: bool) {
+        let is_waited_for = is_pending && download.waits_for == Side::Sink;
+        if is_waited_for || self.waits.is_some() {
+            self.note(download.sent_bytes, is_waited_for, now());
+        }
+    }
+
+    fn note(&mut self, taken: u64, is_waited_for: bool, now: Moment) {
+        if let Some((since, before)) = self.waits {
+            if is_waited_for && taken < before + TAKEN_BYTES_MIN {
+                return;
+            }
+            if now.since(since) >= GIVES_UP_FROM {
+                self.took_late = Some(taken);
+            }
+        }
+        self.waits = is_waited_for.then_some((now, taken));
+    }
+
+    /// Where the answer breaks off now.
+    pub(crate) fn may_be_given_up(&self, taken: u64) -> bool {
+        self.took_late.is_some_and(|late| taken - late <= WRITTEN_BEFORE_BYTES_MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,6 +424,32 @@ mod tests {
             });
             assert!(takes_some);
         });
+    }
+
+    #[test]
+    fn a_client_may_be_given_up_that_takes_nothing_for_half_a_second_at_once() {
+        const MIB: u64 = 1024 * 1024;
+        let waits = |taken, since| (taken, true, since);
+        for (looks, ends_at, expected, why) in [
+            (&[waits(0, 0), (MIB, false, 500)][..], MIB, true, "it was waited for, and then took some"),
+            (&[waits(0, 0), (MIB, false, 499)], MIB, false, "not for long"),
+            (
+                &[waits(0, 0), waits(MIB, 400), (2 * MIB, false, 800)],
+                2 * MIB,
+                false,
+                "it has taken some meanwhile",
+            ),
+            (&[waits(0, 0), waits(1, 400), (MIB, false, 800)], MIB, true, "that was next to nothing"),
+            (&[waits(0, 0), (MIB, false, 600)], 17 * MIB, true, "that may have been written before"),
+            (&[waits(0, 0), (MIB, false, 600)], 18 * MIB, false, "the endpoint has written since"),
+            (&[(0, false, 0), (MIB, false, 900)], MIB, false, "the endpoint was waited for"),
+        ] {
+            let mut reader = SlowReader::default();
+            for (taken, is_waited_for, millis) in looks {
+                reader.note(*taken, *is_waited_for, at(*millis));
+            }
+            assert_eq!(reader.may_be_given_up(ends_at), expected, "{why}");
+        }
     }
 
     #[test]

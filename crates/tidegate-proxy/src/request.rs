@@ -85,7 +85,7 @@ pub(crate) enum Fate {
 impl Fate {
     /// Where this ends an answer, or a connection that is passed on.
     pub(crate) fn of_begun(call: &Call<'_>, failure: Failure) -> Self {
-        let is_gone = failure.blame() == Blame::Downstream;
+        let is_gone = failure.blame() == Blame::Downstream && failure.cause != Cause::AnswerGivenUp;
         if is_gone || takes_nothing(&call.workspace.download, failure) { Self::Abort } else { Self::CutShort }
     }
 }
@@ -661,7 +661,7 @@ pub(crate) fn settle(
     let sent = call.journal.sent().unwrap_or(lease.picked_at());
     let first_byte = call.journal.first_byte.map(|moment| moment.since(sent));
     let status = match ended {
-        Err(Failure { cause: Cause::AnswerRefused(status), .. }) => *status,
+        Err(Failure { cause: Cause::AnswerRefused(status) | Cause::UpgradeIgnored(status), .. }) => *status,
         _ => call.journal.status,
     };
     if let Some(first_byte) = first_byte {
@@ -929,6 +929,21 @@ mod tests {
             (Cause::TotalTimeout, Stage::Send, None, Ended::Abandoned),
             (Cause::TotalTimeout, Stage::Await, None, Ended::Abandoned),
             (Cause::TotalTimeout, Stage::Body, Some(first_byte), answered),
+        ] {
+            assert_eq!(verdict(200, came, &Err(Failure::new(stage, cause))), ended, "{stage:?}, {cause:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_endpoint_may_answer_or_clients_bring_about_is_held_against_nobody() {
+        let first_byte = Duration::from_millis(5);
+        let answered = Ended::Answered { status: 200, first_byte };
+        for (cause, stage, came, ended) in [
+            (Cause::AnswerBroken, Stage::Body, Some(first_byte), Ended::Failed),
+            (Cause::AnswerGivenUp, Stage::Body, Some(first_byte), answered),
+            (Cause::BodyGivenUp, Stage::Send, None, Ended::Abandoned),
+            (Cause::UpgradeIgnored(200), Stage::Await, Some(first_byte), answered),
+            (Cause::UpgradeUnasked, Stage::Await, None, Ended::Failed),
         ] {
             assert_eq!(verdict(200, came, &Err(Failure::new(stage, cause))), ended, "{stage:?}, {cause:?}");
         }
