@@ -527,9 +527,46 @@ fn a_learned_limit_falls_where_nobody_is_answered_in_time() {
     assert_eq!(proxy.get("/").text(), "x");
 }
 
+/// A front that has a timeout of its own, whose application works on: all that it says then is 504.
+#[test]
+fn a_learned_limit_falls_where_the_endpoint_itself_answers_nobody_in_time() {
+    let script = Script::new(|visit| {
+        if visit.request().target != "/late" {
+            return visit.answer("x");
+        }
+        std::thread::sleep(Duration::from_millis(200)); // longer than the others take
+        visit.write("HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n");
+        Then::KeepAlive
+    });
+    let endpoint = Endpoint::start(script);
+    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nqueue = \"15s\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").text(), "x");
+    }
+    eventually("the limit is low", || {
+        let mut clients: Vec<_> = (0..8).map(|_| asks(&proxy, "/late")).collect();
+        assert!(clients.iter_mut().all(|client| client.reply().status == 504));
+        proxy.metrics().sum("tidegate_endpoint_request_limit", &[]) < 4.0
+    });
+    assert_eq!(proxy.get("/").text(), "x");
+}
+
+/// Four clients who ask for what is held, and leave when they have waited for far longer than `meanwhile` takes.
+fn four_leave(proxy: &Proxy, endpoint: &Endpoint, meanwhile: impl Fn()) {
+    let before = endpoint.request_count();
+    let clients: Vec<_> = (0..4).map(|_| asks(proxy, "/held")).collect();
+    endpoint.wait_for_requests(before + 4);
+    let asked = Instant::now();
+    meanwhile();
+    std::thread::sleep(3 * asked.elapsed() + Duration::from_millis(50));
+    clients.into_iter().for_each(Client::reset);
+    eventually("they have left", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
 /// They may have any reason, and what they asked for may take that long at any load.
 #[test]
-fn clients_who_leave_do_not_lower_a_learned_limit() {
+fn clients_who_leave_while_others_are_served_do_not_lower_a_learned_limit() {
     let (endpoint, gate) = gated();
     let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nqueue = \"15s\"\n";
     let proxy = Tidegate::to(&[&endpoint], more).start();
@@ -537,13 +574,26 @@ fn clients_who_leave_do_not_lower_a_learned_limit() {
     for _ in 0..20 {
         assert_eq!(proxy.get("/").text(), "x");
     }
-    for round in 1..=6 {
-        let clients: Vec<_> = (0..4).map(|_| asks(&proxy, "/held")).collect();
-        endpoint.wait_for_requests(20 + 4 * round);
-        std::thread::sleep(Duration::from_millis(50)); // longer than the others take
-        clients.into_iter().for_each(Client::reset);
-        eventually("they have left", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+    for _ in 0..12 {
+        four_leave(&proxy, &endpoint, || assert_eq!(proxy.get("/").text(), "x"));
     }
     gate.open();
     assert!(limit() >= 6.0, "{}", limit());
+}
+
+#[test]
+fn a_learned_limit_falls_where_all_clients_leave_unanswered() {
+    let (endpoint, gate) = gated();
+    let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nqueue = \"15s\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").text(), "x");
+    }
+    eventually("the limit is low", || {
+        (0..10).for_each(|_| four_leave(&proxy, &endpoint, || ()));
+        // As long as the endpoint is silent, the limit is shown with those who are let in because of that.
+        assert_eq!(proxy.get("/").text(), "x");
+        proxy.metrics().sum("tidegate_endpoint_request_limit", &[]) < 6.0
+    });
+    gate.open();
 }

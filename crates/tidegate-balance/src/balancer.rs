@@ -524,8 +524,12 @@ fn what_came(lease: &Lease<'_>, ended: Ended, failed: bool) -> Option<Came> {
     match ended {
         _ if lease.has_answered() => None,
         Ended::Answered { status: REFUSAL, .. } => Some(Came::Refusal),
-        Ended::Answered { first_byte, .. } => (!failed).then_some(Came::Answer(first_byte)),
-        Ended::Abandoned | Ended::Failed => lease.waited_in_vain().map(Came::Nothing),
+        Ended::Answered { first_byte, .. } if failed => Some(Came::Failure(first_byte)),
+        Ended::Answered { first_byte, .. } => Some(Came::Answer(first_byte)),
+        Ended::Abandoned | Ended::Failed => {
+            let left = lease.left_after().map(Came::Left);
+            lease.waited_in_vain().map(Came::Nothing).or(left)
+        }
         Ended::ConnectFailed | Ended::Overtaken => None,
     }
 }

@@ -20,7 +20,7 @@
 
 use crate::Moment;
 use crate::float::AtomicF32;
-use crate::lateness::Lateness;
+use crate::lateness::{End, Lateness};
 use crate::refusals::Refusals;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -88,6 +88,10 @@ const SLOW: f64 = 8.0;
 const APART: f64 = 12.0;
 /// In typical latencies.
 const AT_ONCE: f32 = 2.0;
+/// And that which is usual: what happens while slots go changes it little.
+const USUAL_OVER: f64 = 512.0;
+/// In usual latencies: a failure that takes less is of another kind.
+const NOT_QUICK: f64 = 0.5;
 /// The typical latency while none is known, in seconds.
 const TYPICAL_ASSUMED: f32 = 0.02;
 
@@ -173,8 +177,9 @@ impl Capacity {
             }
         };
         self.typical.set(typical);
+        learning.learn_usual(latency);
         learning.add(load, latency, now);
-        learning.lateness.note(now, latency, false);
+        learning.note(now, latency, End::Answered);
         if let Some(ceiling) = learning.refusals.served(load as u32, now) {
             self.ceiling.set(ceiling);
         }
@@ -207,8 +212,30 @@ impl Capacity {
         if learning.add(load, waited, now) {
             learning.block.add_late(load);
         }
-        learning.lateness.note(now, waited, true);
+        learning.note(now, waited, End::Late);
         self.conclude(&mut learning, now);
+    }
+
+    /// A failure that the endpoint answered with, which may be because it has a timeout of its own.
+    pub(crate) fn learn_failure(&self, latency: Duration, load: u32, now: Moment) {
+        let Ok(mut learning) = self.learning.try_lock() else { return };
+        let (latency, usual) = (latency.as_secs_f64().max(1e-6), learning.usual);
+        if usual == 0.0 || latency < NOT_QUICK * usual {
+            return;
+        }
+        self.heard.store(now.0, Relaxed);
+        learning.add(f64::from(load.max(1)), latency, now);
+        learning.note(now, latency, End::InVain);
+        self.conclude(&mut learning, now);
+    }
+
+    /// A client left after so long a wait. He may have any reason, unless nobody else is served either.
+    pub(crate) fn learn_left(&self, waited: Duration, now: Moment) {
+        let Ok(mut learning) = self.learning.try_lock() else { return };
+        if learning.usual > 0.0 {
+            learning.note(now, waited.as_secs_f64(), End::InVain);
+            self.conclude(&mut learning, now);
+        }
     }
 
     /// An endpoint that said it was asked too much.
@@ -225,7 +252,7 @@ impl Capacity {
         if learning.block.round < 1.5 {
             learning.slow_from = SLOW * f64::from(self.typical.get());
         }
-        if learning.lateness.most_are_late(limit) {
+        if learning.lateness.has_too_many(limit) {
             self.limit.set((limit / 2.0).max(1.0));
             learning.begin(Phase::Steady, now);
             return;
@@ -344,6 +371,8 @@ struct Learning {
     /// Latencies that are of another kind than most.
     slow_from: f64,
     answers: u64,
+    /// In seconds. 0: not known yet.
+    usual: f64,
     lateness: Lateness,
     refusals: Refusals,
 }
@@ -365,6 +394,16 @@ impl Learning {
             self.block.add(load, latency, self.slow_from > 0.0 && latency >= self.slow_from);
         }
         is_of_this
+    }
+
+    fn note(&mut self, now: Moment, seconds: f64, end: End) {
+        self.lateness.note(now, seconds, self.usual, end);
+    }
+
+    fn learn_usual(&mut self, latency: f64) {
+        let gain = 1.0 / (self.answers as f64).min(USUAL_OVER);
+        let known = if self.usual == 0.0 { latency } else { self.usual };
+        self.usual = known * (gain * (latency / known).ln()).exp();
     }
 
     /// A step that is to be taken. What several blocks say, each doubtfully, is less doubtful.

@@ -52,6 +52,7 @@ pub struct Lease<'a> {
     has_answered: bool,
     /// How long nothing came of it, until it was given up.
     waited_in_vain: Option<Duration>,
+    left_after: Option<Duration>,
     /// What has been answered says at its end how it went.
     owes_verdict: bool,
     /// When an answer that goes on until then has gone well so far, which a breaker wants to hear.
@@ -94,6 +95,7 @@ impl<'a> Lease<'a> {
             is_let_in,
             has_answered: false,
             waited_in_vain: None,
+            left_after: None,
             owes_verdict: false,
             long_from: None,
             trial_of: endpoint.state.time_out(),
@@ -179,11 +181,21 @@ impl<'a> Lease<'a> {
     }
 
     /// The endpoint alone was waited for since a moment, and nothing came until a timeout of the proxy's own. Optional, before `settle`: where
-    /// a limit is learned, it tells that there were too many. Not for clients who leave, as they like. How long requests have waited so,
+    /// a limit is learned, it tells that there were too many. Not for clients who leave (`is_left`). How long requests have waited so,
     /// one after the other, since the endpoint's last answer, this one included.
     pub fn waits_in_vain(&mut self, from: Moment, to: Moment) -> Duration {
         self.waited_in_vain = Some(to.since(from));
         self.endpoint.state.waited_in_vain(from, to)
+    }
+
+    /// The endpoint alone was waited for since a moment, and nothing came until the client left. Optional, before `settle`: where a limit is
+    /// learned and nobody else is served either, it tells that there were too many.
+    pub fn is_left(&mut self, from: Moment, to: Moment) {
+        self.left_after = Some(to.since(from));
+    }
+
+    pub(crate) fn left_after(&self) -> Option<Duration> {
+        self.left_after
     }
 
     pub(crate) fn waited_in_vain(&self) -> Option<Duration> {

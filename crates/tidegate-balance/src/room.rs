@@ -35,6 +35,10 @@ pub trait RoomWatch: Debug + Send + Sync {
 pub(crate) enum Came {
     /// After so long.
     Answer(Duration),
+    /// A failure, after so long.
+    Failure(Duration),
+    /// Its client left after so long.
+    Left(Duration),
     /// It was given up after so long.
     Nothing(Duration),
     /// The endpoint said that it was too much.
@@ -124,6 +128,8 @@ fn learn_capacity(lease: &Lease<'_>, capacity: &Capacity, came: Came, now: Momen
             }
             capacity.learn(latency, load, now);
         }
+        Came::Failure(latency) => capacity.learn_failure(latency, load, now),
+        Came::Left(waited) => capacity.learn_left(waited, now),
         Came::Nothing(waited) => capacity.learn_late(waited, load, now),
         Came::Refusal => capacity.learn_refused(load, now),
     }

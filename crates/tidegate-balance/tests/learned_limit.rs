@@ -34,16 +34,26 @@ fn lognormal(noise: &mut Noise) -> f64 {
     (normal - 0.5).exp()
 }
 
-/// An endpoint with slots, which works on for those who have left, and what comes to it: for one that is full a request waits for 5 s.
+/// An endpoint with slots, which works on for those who have left, and what comes to it.
 #[derive(Clone, Copy, Debug)]
 struct Scene {
     rate: f64,
+    /// From which second on there are how many requests more.
+    more: (u64, f64),
     service: Service,
     slots: Slots,
     /// Refuses what it has no slot for.
     refuses: bool,
+    /// Answers 504 itself after so long, and works on.
+    gate: Option<Duration>,
+    /// Answers 500 itself to whoever has waited so long for a slot.
+    pool: Option<Duration>,
     /// Given up after so long, by the proxy.
     attempt: Option<Duration>,
+    /// Clients leave so long after they came.
+    leave: Option<Duration>,
+    /// How long a request waits here for an endpoint that is full.
+    queue: Duration,
     /// Clients that ask again and again what takes 20 s.
     long_polls: usize,
     /// Those who come beside the ordinary ones.
@@ -73,7 +83,21 @@ impl Others {
 impl Scene {
     fn new(rate: f64, service: Service) -> Self {
         let slots = &[(0, usize::MAX)];
-        Self { rate, service, slots, refuses: false, attempt: None, long_polls: 0, others: &[], seconds: 60 }
+        Self {
+            rate,
+            more: (0, 0.0),
+            service,
+            slots,
+            refuses: false,
+            gate: None,
+            pool: None,
+            attempt: None,
+            leave: None,
+            queue: Duration::from_secs(5),
+            long_polls: 0,
+            others: &[],
+            seconds: 60,
+        }
     }
 }
 
@@ -98,6 +122,9 @@ enum Event {
     OthersArrive(usize),
     /// The request of this number is done in the endpoint.
     Done(usize),
+    /// Its time in the endpoint is over, and its time before a slot there.
+    Gated(usize),
+    Unpooled(usize),
     GivenUp(usize),
     Left(usize),
 }
@@ -177,13 +204,18 @@ impl World<'_> {
     fn step(&mut self, event: Event) {
         match event {
             Event::Arrives => {
-                let gap = -self.noise.next().ln() / self.scene.rate;
+                let (from, more) = self.scene.more;
+                let is_more = second_of(self.now) as u64 >= from;
+                let rate = self.scene.rate + if is_more { more } else { 0.0 };
+                let gap = -self.noise.next().ln() / rate;
                 self.at((gap * SECOND as f64) as u64, Event::Arrives);
                 self.waiting.push_back(Request { came: self.now, kind: Kind::Ordinary });
             }
             Event::PollArrives => self.waiting.push_back(Request { came: self.now, kind: Kind::Poll }),
             Event::OthersArrive(others) => self.others_arrive(others),
             Event::Done(number) => self.done(number),
+            Event::Gated(number) => self.settle(number, Came::Answer(504)),
+            Event::Unpooled(number) => self.unpooled(number),
             Event::GivenUp(number) => self.settle(number, Came::Late),
             Event::Left(number) => self.settle(number, Came::Nothing),
         }
@@ -225,6 +257,15 @@ impl World<'_> {
         }
         if let Kind::Other(Others { leave: Some(leave), .. }) = request.kind {
             self.at(leave.as_nanos() as u64, Event::Left(number));
+        }
+        if let (Kind::Ordinary, Some(leave)) = (request.kind, self.scene.leave) {
+            self.at((request.came + leave.as_nanos() as u64).saturating_sub(self.now), Event::Left(number));
+        }
+        if let Some(gate) = self.scene.gate {
+            self.at(gate.as_nanos() as u64, Event::Gated(number));
+        }
+        if let Some(pool) = self.scene.pool {
+            self.at(pool.as_nanos() as u64, Event::Unpooled(number));
         }
         if self.busy < self.slots() {
             self.serve(number);
@@ -271,6 +312,14 @@ impl World<'_> {
         }
     }
 
+    fn unpooled(&mut self, number: usize) {
+        let waiting = self.inside.len();
+        self.inside.retain(|waiting| *waiting != number);
+        if self.inside.len() < waiting {
+            self.settle(number, Came::Answer(500));
+        }
+    }
+
     fn settle(&mut self, number: usize, came: Came) {
         let (request, lease) = &mut self.leases[number];
         let (request, Some(mut lease)) = (*request, lease.take()) else { return };
@@ -280,8 +329,10 @@ impl World<'_> {
             Came::Late => Ended::Failed,
             Came::Nothing => Ended::Abandoned,
         };
-        if let Came::Late = came {
-            lease.waits_in_vain(lease.picked_at(), Moment(self.now));
+        match came {
+            Came::Late => drop(lease.waits_in_vain(lease.picked_at(), Moment(self.now))),
+            Came::Nothing => lease.is_left(lease.picked_at(), Moment(self.now)),
+            Came::Answer(_) => {}
         }
         lease.settle(ended, Moment(self.now));
         let second = self.second(request.came);
@@ -290,15 +341,15 @@ impl World<'_> {
                 second.others += u32::from(matches!(came, Came::Answer(200)));
             }
             Came::Answer(200) => second.served += 1,
+            Came::Late | Came::Nothing | Came::Answer(500 | 504) => second.late += 1,
             Came::Answer(_) => second.refused += 1,
-            Came::Late | Came::Nothing => second.late += 1,
         }
     }
 
-    /// Whoever has waited here for 5 s. A client whose poll is shed comes again.
+    /// Whoever has waited here for too long. A client whose poll is shed comes again.
     fn shed(&mut self) {
         while let Some(&request) = self.waiting.front()
-            && self.now - request.came > 5 * SECOND
+            && self.now - request.came > self.scene.queue.as_nanos() as u64
         {
             self.waiting.pop_front();
             match request.kind {
@@ -407,6 +458,75 @@ fn where_all_are_given_up_as_late_the_limit_falls_until_they_are_not() {
         let late = mean(&seconds[35..75], |second| second.late);
         assert!(late < 1.0, "{late} late, {seconds:?}");
         assert!(seconds[95..109].iter().all(|second| second.shed + second.late == 0), "{seconds:?}");
+    }
+}
+
+/// A front with a timeout of its own, before an application that works on: as all who are inside are late, it serves none.
+#[test]
+fn where_the_endpoint_gives_all_up_by_itself_the_limit_falls_until_it_does_not() {
+    let gate = Some(Duration::from_secs(1));
+    let uneven: Service = |noise| 0.32 * (0.7 + 0.3 * lognormal(noise));
+    let slots_go = Scene { slots: &[(0, 1_000), (12, 4)], gate, ..Scene::new(50.0, |_| 0.2) };
+    let more_come = Scene { slots: &[(0, 16)], gate, more: (12, 70.0), ..Scene::new(30.0, uneven) };
+    for (scene, capacity) in [(slots_go, 20.0), (more_come, 50.0)] {
+        for seconds in runs(scene) {
+            let served = mean(&seconds[30..50], |second| second.served);
+            assert!(served > 0.8 * capacity, "{served} served of {capacity}, {seconds:?}");
+            let late = mean(&seconds[30..50], |second| second.late);
+            assert!(late < 1.0, "{late} late, {seconds:?}");
+        }
+    }
+}
+
+#[test]
+fn where_all_clients_leave_unanswered_the_limit_falls_until_they_do_not() {
+    let (leave, queue) = (Some(Duration::from_secs(1)), Duration::from_millis(300));
+    let slots: Slots = &[(0, 1_000), (12, 4), (50, 1_000)];
+    let scene = Scene { slots, leave, queue, seconds: 80, ..Scene::new(50.0, |_| 0.2) };
+    for seconds in runs(scene) {
+        let served = mean(&seconds[30..50], |second| second.served);
+        assert!(served > 16.0, "{served} served of 20, {seconds:?}");
+        let left = mean(&seconds[30..50], |second| second.late);
+        assert!(left < 1.0, "{left} left, {seconds:?}");
+        assert!(mean(&seconds[70..78], |second| second.served) > 45.0, "{seconds:?}");
+    }
+}
+
+/// Pages that take long, which somebody asks for again and again and does not wait for.
+#[test]
+fn clients_who_leave_while_others_are_served_keep_nobody_out() {
+    const SLOW: Others = Others::new(1, Duration::from_millis(67), |_| 10.0);
+    static OTHERS: [[Others; 1]; 4] = [
+        [Others { leave: Some(Duration::from_secs(6)), ..SLOW }],
+        [Others { leave: Some(Duration::from_secs(2)), every: Duration::from_millis(40), ..SLOW }],
+        [Others { leave: Some(Duration::from_millis(150)), every: Duration::from_millis(25), ..SLOW }],
+        [Others { leave: Some(Duration::from_secs(3)), every: Duration::from_secs(10), count: 40, ..SLOW }],
+    ];
+    for others in &OTHERS {
+        for seconds in runs(Scene { others, ..Scene::new(12.0, |_| 0.05) }) {
+            assert!(seconds[20..].iter().all(|second| second.shed == 0), "{others:?}: {seconds:?}");
+        }
+    }
+}
+
+/// Pages that are broken, which fail after as long as answers take, or longer.
+#[test]
+fn failures_that_the_load_has_nothing_to_do_with_keep_nobody_out() {
+    const BROKEN: Others = Others { status: 500, ..Others::new(1, Duration::from_millis(33), |_| 1.0) };
+    static OTHERS: [[Others; 1]; 6] = [
+        [BROKEN],
+        [Others { service: |_| 0.02, ..BROKEN }],
+        [Others { service: |_| 0.04, ..BROKEN }],
+        [Others { count: 30, every: Duration::from_millis(500), service: |_| 0.002, ..BROKEN }],
+        [Others { count: 30, every: Duration::from_millis(500), service: |_| 0.03, ..BROKEN }],
+        [Others { count: 40, every: Duration::from_secs(10), ..BROKEN }],
+    ];
+    for others in &OTHERS {
+        for seconds in runs(Scene { others, ..Scene::new(20.0, |_| 0.02) }) {
+            let shed: u32 = seconds.iter().map(|second| second.shed).sum();
+            assert!(shed < 20, "{others:?}: {shed} sent away, {seconds:?}");
+            assert!(seconds[20..].iter().all(|second| second.shed == 0), "{others:?}: {seconds:?}");
+        }
     }
 }
 
@@ -566,14 +686,12 @@ fn any_scene() -> impl Strategy<Value = Scene> {
     let kinds = (prop::sample::select(services.to_vec()), prop::sample::select(slots.to_vec()));
     (kinds, 1.0..200.0, any::<bool>(), attempt, 0_usize..10).prop_map(
         |((service, slots), rate, refuses, attempt, long_polls)| Scene {
-            rate,
-            service,
             slots,
             refuses,
             attempt,
             long_polls: if refuses { 0 } else { long_polls },
-            others: &[],
             seconds: 140,
+            ..Scene::new(rate, service)
         },
     )
 }

@@ -702,10 +702,13 @@ pub(crate) fn with_waits_before(
     lease: &mut Lease<'_>,
     failure: Failure,
 ) -> Failure {
+    let since = call.journal.sent().unwrap_or(lease.picked_at());
+    if is_left(call, failure) {
+        lease.is_left(since, now());
+    }
     if !has_waited_in_vain(call, failure) {
         return failure;
     }
-    let since = call.journal.sent().unwrap_or(lease.picked_at());
     let in_vain = lease.waits_in_vain(since, now());
     let time =
         if failure.cause == Cause::AttemptTooShort { policy.timeouts.attempt } else { policy.timeouts.total };
@@ -727,6 +730,12 @@ fn has_waited_in_vain(call: &Call<'_>, failure: Failure) -> bool {
         },
         _ => false,
     }
+}
+
+/// The client left while the endpoint had all there was to send.
+fn is_left(call: &Call<'_>, failure: Failure) -> bool {
+    let is_gone = failure.stage == Stage::Await && failure.cause == Cause::ClientGone;
+    is_gone && call.workspace.upload.body_bytes == 0
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
