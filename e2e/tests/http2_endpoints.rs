@@ -10,6 +10,7 @@ use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Client, Endpoint, Gate, Gone, Load, Proxy, Script, Then, Tidegate, Wire, eventually};
 
 use crate::favourite;
+use crate::timeouts::is_held_against_the_endpoint;
 
 fn before(endpoint: &Http2Endpoint, more: &str) -> Proxy {
     let to = endpoint.address();
@@ -242,6 +243,69 @@ fn an_endpoint_without_tunnels_that_can_be_asked_is_spoken_http_1_1_with() {
     }
     assert_eq!(plain.last_request().field("sec-websocket-key"), Some("dGhlIHNhbXBsZSBub25jZQ=="));
     assert_eq!(proxy.get("/plain").fields.first("x-endpoint"), Some("h2"));
+}
+
+/// As some do that say nothing of it (RFC 7301 is as old as HTTP/2).
+#[test]
+fn an_endpoint_that_agrees_on_nothing_may_speak_http_1_1_all_the_same() {
+    let (authority, plain) = (Authority::new(), Endpoint::start(Script::echoes_in_a_tunnel()));
+    let issued = authority.issue("localhost", &["localhost"]);
+    let endpoint = Http2Endpoint::that_agrees_on_nothing_else(&issued, plain.socket_address());
+    let proxy = before_all(std::slice::from_ref(&endpoint), &authority, "");
+    let mut client = upgrading(&proxy);
+    assert_eq!(client.reply().status, 101);
+    echoes(&mut client, "over HTTP/1.1");
+}
+
+/// It may say so by an alert, or agree on nothing and then end the connection, or say something else.
+#[test]
+fn endpoints_that_speak_http_2_alone_are_not_to_blame_for_clients_that_want_tunnels() {
+    let authority = Authority::new();
+    let issued = authority.issue("localhost", &["localhost"]);
+    let says = |said: Vec<u8>| {
+        Endpoint::start(Script::on_accept(move |wire: &mut Wire| {
+            let _ = wire.fill();
+            let _ = wire.write(&said);
+            Then::Close
+        }))
+    };
+    let (closes, goes_on) = (says(Vec::new()), says(raw::settings(&[])));
+    let unagreed =
+        |other: &Endpoint| Http2Endpoint::that_agrees_on_nothing_else(&issued, other.socket_address());
+    for (stage, endpoints) in [
+        ("connect", [(); 3].map(|()| Http2Endpoint::that_speaks_nothing_else(&issued))),
+        ("await", [(); 3].map(|()| unagreed(&closes))),
+        ("await", [(); 3].map(|()| unagreed(&goes_on))),
+    ] {
+        let more = "workers = 1\nlog.access = \"stdout\"\npassive.connect_failures = 1\n\
+                    breaker = { failures = 1, margin_percent = \"off\", ejected_percent = 100 }\n";
+        let proxy = before_all(&endpoints, &authority, more);
+        for _ in 0..6 {
+            let reply = upgrading(&proxy).reply();
+            assert_eq!((reply.status, reply.cause()), (502, Some("upgrade_unsupported")));
+        }
+        let stage = format!("\"stage\":\"{stage}\"");
+        proxy.output().wait_for_stdout(&["\"cause\":\"upgrade_unsupported\"", &stage, "\"attempts\":2"]);
+        assert!(!is_held_against_the_endpoint(&proxy));
+        assert!(proxy.metrics().sum("tidegate_endpoint_up", &[]) > 2.5);
+        assert_eq!(proxy.get("/plain").status, 200);
+    }
+}
+
+/// Spoken TLS with by the name of this machine.
+fn before_all(endpoints: &[Http2Endpoint], authority: &Authority, more: &str) -> Proxy {
+    let to: Vec<_> =
+        endpoints.iter().map(|endpoint| format!("https://localhost:{}", endpoint.address().port())).collect();
+    let config = format!("to = {to:?}\nendpoint_http2 = true\n{more}");
+    let proxy = Tidegate::with(config).trusting(&authority.cert()).start();
+    proxy.wait_for_metric("tidegate_endpoint_up", &[], endpoints.len() as f64);
+    proxy
+}
+
+fn upgrading(proxy: &Proxy) -> Client {
+    let mut client = proxy.client();
+    client.send(UPGRADE);
+    client
 }
 
 #[test]

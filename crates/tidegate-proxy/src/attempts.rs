@@ -96,7 +96,7 @@ enum Cost {
 
 impl Cost {
     fn of(call: &Call<'_>, failure: Failure) -> Self {
-        let is_lost = matches!(failure.retry(), Retry::Always | Retry::Reset);
+        let is_lost = matches!(failure.retry(), Retry::Always | Retry::Once | Retry::Reset);
         let is_first = is_lost && call.journal.attempts == 1;
         if is_first || failure.cause == Cause::StreamUnseen { Self::Nothing } else { Self::FromBudget }
     }
@@ -216,13 +216,14 @@ impl<'a> Attempts<'a> {
             Retry::Always => self.retry.on_connect,
             Retry::Decided => return Ok(()),
             Retry::Never => false,
+            Retry::Once => self.retry.on_connect && !has_failed_so_before(call, failure),
             Retry::Reset => self.retry.on_reset,
             Retry::Timeout => self.retry.on_timeout,
         };
         if !wanted || call.journal.begun || self.retry.attempts_max == 1 {
             return Err(failure);
         }
-        let nothing_sent = failure.retry() == Retry::Always;
+        let nothing_sent = matches!(failure.retry(), Retry::Always | Retry::Once);
         let objection = self.objection(call, |call| nothing_sent || may_repeat(call));
         self.unless_objected(call, view, objection, Cost::of(call, failure)).map_err(|()| failure)
     }
@@ -294,6 +295,10 @@ impl<'a> Attempts<'a> {
         let overall = call.overall_failure(Stage::Pick);
         overall.map_or(Ok(()), |failure| Err(self.in_vain(call, view, failure)))
     }
+}
+
+fn has_failed_so_before(call: &Call<'_>, failure: Failure) -> bool {
+    call.journal.given_up.iter().any(|before| before.failure.cause == failure.cause)
 }
 
 /// Says why there is no other attempt.

@@ -186,6 +186,8 @@ pub enum Retry {
     /// Decided when the answer came, and paid for.
     Decided,
     Never,
+    /// Nothing was sent that the endpoint would understand, and others are likely to be alike: any request, until another one has shown that.
+    Once,
     /// The connection broke before a byte of an answer came: what RFC 9110 §9.2.2 allows.
     Reset,
     /// No answer came in time: what RFC 9110 §9.2.2 allows.
@@ -284,7 +286,7 @@ impl Failure {
 
     fn facts(&self) -> Facts {
         use Blame::{Admin, Downstream, Proxy, Upstream};
-        use Retry::{Always, Decided, Never, Reset, Timeout};
+        use Retry::{Always, Decided, Never, Once, Reset, Timeout};
         let facts =
             |blame, status, word, proxy_error, retry| Facts { blame, status, word, proxy_error, retry };
         match self.cause {
@@ -382,7 +384,7 @@ impl Failure {
             }
             Cause::UpgradeUnasked => facts(Upstream, 502, "upgrade_unasked", "http_upgrade_failed", Never),
             Cause::UpgradeUnsupported => {
-                facts(Upstream, 502, "upgrade_unsupported", "http_upgrade_failed", Always)
+                facts(Upstream, 502, "upgrade_unsupported", "http_upgrade_failed", Once)
             }
         }
     }

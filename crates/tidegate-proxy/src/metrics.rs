@@ -342,7 +342,7 @@ impl ClusterMetrics {
         match after.retry() {
             Retry::Decided => self.retries_after_status.increment(),
             Retry::Timeout => self.retries_after_timeout.increment(),
-            Retry::Always => self.retries_after_connect.increment(),
+            Retry::Always | Retry::Once => self.retries_after_connect.increment(),
             Retry::Never | Retry::Reset => self.retries_after_reset.increment(),
         }
     }

@@ -382,7 +382,9 @@ async fn attempt<'v>(
     let (limits, asks_for_bodies) = (&view.cluster.head_limits, &endpoint.pool.upstream.asks_for_bodies);
     let index = lease.index();
     let refuse = &|call: &mut Call<'_>, is_vouched| attempts.refuse_answer(call, view, index, is_vouched);
-    exchange::run(call, lease, &mut connection.stream, policy, limits, asks_for_bodies, refuse).await
+    let up = &mut connection.stream;
+    let ended = exchange::run(call, lease, up, policy, limits, asks_for_bodies, refuse).await;
+    ended.map_err(|failure| upgrade::unless_spoken(view, up, failure))
 }
 
 /// The connection goes back to the pool if it can be used again, and the endpoint hears how it went.
@@ -748,7 +750,7 @@ fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failu
             | Cause::Tls(_) => Ended::ConnectFailed,
             _ => Ended::Abandoned,
         },
-        (Err(Failure { cause: Cause::StreamUnseen, .. }), _) => Ended::Abandoned,
+        (Err(Failure { cause: Cause::StreamUnseen | Cause::UpgradeUnsupported, .. }), _) => Ended::Abandoned,
         // It has answered; how a tunnel ends is for those who use it to say.
         (
             Err(Failure { cause: Cause::AnswerRefused(_), .. } | Failure { stage: Stage::Tunnel, .. }),
@@ -953,6 +955,8 @@ mod tests {
             (Cause::BodyGivenUp, Stage::Send, None, Ended::Abandoned),
             (Cause::UpgradeIgnored(200), Stage::Await, Some(first_byte), answered),
             (Cause::UpgradeUnasked, Stage::Await, None, Ended::Failed),
+            (Cause::UpgradeUnsupported, Stage::Await, None, Ended::Abandoned),
+            (Cause::UpgradeUnsupported, Stage::Connect, None, Ended::Abandoned),
         ] {
             assert_eq!(verdict(200, came, &Err(Failure::new(stage, cause))), ended, "{stage:?}, {cause:?}");
         }

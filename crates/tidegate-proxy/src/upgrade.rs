@@ -5,7 +5,9 @@ use crate::failure::{Cause, Failure, Stage};
 use crate::http2::Http2Request;
 use crate::request::{Call, dial, must_stay};
 use crate::snapshot::Policy;
+use crate::stream::Stream;
 use crate::timers::after;
+use crate::tls::OriginateError;
 use crate::upstream::{Carries, Connection};
 use crate::view::{ClusterView, EndpointView};
 use tidegate_http::Version;
@@ -52,8 +54,31 @@ pub(crate) async fn aboard(
     // In the clear there is no asking what the endpoint speaks besides what it is said to.
     let upstream = &endpoint.pool.upstream;
     let originator = upstream.tls.as_ref().ok_or(failed(Cause::UpgradeUnsupported))?.speaking(b"http/1.1");
-    let mut connection = dial(call, policy, view, endpoint, Carries::Anyone, Some(&originator)).await?;
+    let asked = dial(call, policy, view, endpoint, Carries::Anyone, Some(&originator)).await;
+    let mut connection = asked.map_err(unless_agreed)?;
     must_stay(call).await?;
     connection.carries = Carries::OneRequest; // the others are for HTTP/2
     Ok(connection)
+}
+
+/// Keys for HTTP/2 were agreed on a moment ago: what is refused is HTTP/1.1 (RFC 7301 §3.2: by an alert, where not by less).
+fn unless_agreed(failure: Failure) -> Failure {
+    match failure.cause {
+        Cause::Tls(OriginateError::Alert | OriginateError::Closed | OriginateError::Failed) => {
+            Failure::new(failure.stage, Cause::UpgradeUnsupported)
+        }
+        _ => failure,
+    }
+}
+
+/// What it means that an exchange failed on `up`. Who was asked for HTTP/1.1 and agreed on nothing may speak it all the same; who then
+/// ends the connection, or says something else, does not.
+pub(crate) fn unless_spoken(view: &ClusterView, up: &Stream, failure: Failure) -> Failure {
+    let has_agreed = !view.cluster.http2 || matches!(up, Stream::Http2Request(_)) || up.protocol().is_some();
+    match failure.cause {
+        Cause::AnswerHeadCut | Cause::EndpointClosed | Cause::Response(_) | Cause::Tls(_) if !has_agreed => {
+            Failure::new(failure.stage, Cause::UpgradeUnsupported)
+        }
+        _ => failure,
+    }
 }

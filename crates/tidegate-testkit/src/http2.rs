@@ -5,6 +5,7 @@ use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
+use rustls::server::Acceptor;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::gate::Gate;
 use crate::patience::PATIENCE;
@@ -235,6 +237,42 @@ impl Http2Endpoint {
                 }
                 let Ok(mut other) = TcpStream::connect(other).await else { return };
                 let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await; // until one side breaks off
+            }
+        })
+    }
+
+    /// The same, but agrees with whoever does not want HTTP/2 on nothing.
+    pub fn that_agrees_on_nothing_else(issued: &Issued, other: SocketAddr) -> Self {
+        let mut silent = issued.server_config();
+        silent.alpn_protocols.clear();
+        let (agreeing, silent) = (Arc::new(issued.server_config()), Arc::new(silent));
+        Self::serving(move |socket, facts| {
+            let (agreeing, silent) = (Arc::clone(&agreeing), Arc::clone(&silent));
+            async move {
+                let Ok(hello) = LazyConfigAcceptor::new(Acceptor::default(), socket).await else { return };
+                let wants_http2 =
+                    hello.client_hello().alpn().is_some_and(|mut all| all.any(|one| one == b"h2"));
+                if wants_http2 {
+                    let Ok(stream) = hello.into_stream(agreeing).await else { return };
+                    return serve(stream, 100, false, facts).await;
+                }
+                let Ok(mut stream) = hello.into_stream(silent).await else { return };
+                let Ok(mut other) = TcpStream::connect(other).await else { return };
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut other).await; // until one side breaks off
+            }
+        })
+    }
+
+    /// The same, but refuses whoever does not want HTTP/2 by an alert.
+    pub fn that_speaks_nothing_else(issued: &Issued) -> Self {
+        let mut config = issued.server_config();
+        config.alpn_protocols.retain(|protocol| protocol == b"h2");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        Self::serving(move |socket, facts| {
+            let acceptor = acceptor.clone();
+            async move {
+                let Ok(stream) = acceptor.accept(socket).await else { return };
+                serve(stream, 100, false, facts).await;
             }
         })
     }
