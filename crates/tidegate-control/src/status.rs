@@ -165,7 +165,14 @@ impl ClusterStatus {
                         reason: status.reason.or_else(|| held_back(&cluster.balancer, index, now)),
                         ..status
                     };
-                    if is_adaptive { status.with_beliefs(&cluster.balancer, index, now) } else { status }
+                    let status = match is_adaptive {
+                        true => status.with_beliefs(&cluster.balancer, index, now),
+                        false => status,
+                    };
+                    EndpointStatus {
+                        reason: status.reason.or_else(|| full(&cluster.balancer, index, now)),
+                        ..status
+                    }
                 })
                 .collect(),
         }
@@ -264,6 +271,12 @@ fn held_back(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
         HeldBack::Share => "as many are out as breaker.ejected_percent allows",
     };
     Some(format!("{}; not taken out: {why}", finding(state, reason)))
+}
+
+/// Of an endpoint that is up and gets nothing more for now.
+fn full(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
+    let limit = balancer.request_limit(index, now).filter(|_| balancer.is_full(index, now))?;
+    Some(format!("full: has as many requests ({limit}) as limit.endpoint_requests lets it have"))
 }
 
 /// Of an endpoint that is marked. It is not up before the request that tries it has gone well.

@@ -104,6 +104,26 @@ fn it_tells_that_an_endpoint_gets_little_because_it_is_silent() {
 }
 
 #[test]
+fn an_endpoint_that_has_as_many_requests_as_it_may_says_so() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let app = Endpoint::start(Script::new(move |visit| {
+        held.pass();
+        visit.answer("app")
+    }));
+    let world = World::start(&to(&[&app], "limit = { endpoint_requests = 1 }\n"));
+    assert_eq!(world.endpoint(0).reason, None);
+    let mut client = world.client();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    app.wait_for_requests(1);
+    let reason = world.endpoint(0).reason.unwrap_or_default();
+    assert!(reason.starts_with("full: has as many requests (1) as"), "{reason}");
+    gate.open();
+    client.reply();
+    eventually("it is not full any more", || world.endpoint(0).reason.is_none());
+}
+
+#[test]
 fn metrics_come_in_the_format_that_is_asked_for() {
     let app = Endpoint::answering("app");
     let world = World::start(&to(&[&app], ""));
