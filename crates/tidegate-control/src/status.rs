@@ -165,10 +165,8 @@ impl ClusterStatus {
                         reason: status.reason.or_else(|| held_back(&cluster.balancer, index, now)),
                         ..status
                     };
-                    let status = match is_adaptive {
-                        true => status.with_beliefs(&cluster.balancer, index, now),
-                        false => status,
-                    };
+                    let status =
+                        if is_adaptive { status.with_beliefs(&cluster.balancer, index, now) } else { status };
                     EndpointStatus {
                         reason: status.reason.or_else(|| full(&cluster.balancer, index, now)),
                         ..status
