@@ -59,6 +59,10 @@ const BLOCK_MIN: f32 = 64.0;
 const NEAR: f64 = 0.8;
 /// Answers that make a round of the start, at least.
 const ROUND_MIN: f32 = 8.0;
+/// Rounds of those before that count when the limit is doubled: a load that was long far below it says little of the one that comes.
+const ROUNDS_REMEMBERED: f64 = 4.0;
+/// A limit that does not go up and down: nothing is known yet, or the latencies at one limit are compared with those at half of it.
+const AS_IT_IS: f32 = 0.0;
 /// While it starts, a slope that is surely above this says that somebody waits.
 const SLOPE_OF_WAITING: f64 = 0.35;
 /// Answers that a latency is of late that is taken over.
@@ -101,7 +105,7 @@ pub(crate) struct Capacity {
     limit: AtomicF32,
     /// The most that the endpoint takes by what it refuses.
     ceiling: AtomicF32,
-    /// `1 / typical latency`, in nanoseconds, of the last block. 0: not known yet.
+    /// `1 / typical latency`, in nanoseconds, of the last block, or `AS_IT_IS`.
     pace: AtomicF32,
     /// In seconds. 0: not known yet.
     typical: AtomicF32,
@@ -129,7 +133,7 @@ impl Capacity {
         let (pace, limit) = (f64::from(self.pace.get()), self.limit.get());
         let (lower, higher) = excursion(limit);
         let factor = match (now.0 as f64 * pace) % CYCLE {
-            _ if pace == 0.0 => 1.0,
+            _ if pace <= f64::from(AS_IT_IS) => 1.0,
             phase if LOWER.contains(&phase) => lower,
             phase if HIGHER.contains(&phase) => higher,
             _ => 1.0,
@@ -276,6 +280,7 @@ impl Capacity {
         learning.settled = block.mean();
         if block.load_max >= NEAR * f64::from(limit) && 2.0 * block.late <= block.all.count {
             self.limit.set((2.0 * limit).min(MOST));
+            block.fade_to(ROUNDS_REMEMBERED * f64::from(limit.max(ROUND_MIN)));
         }
         block.begin_round();
         if block.all.count >= f64::from((limit * 2.0 * CYCLE as f32).max(4.0 * BLOCK_MIN)) {
@@ -285,7 +290,6 @@ impl Capacity {
 
     /// To half; where the latency of late is out of all proportion, to where it would be about twice what it was if it goes with the load.
     fn fall(&self, learning: &mut Learning, limit: f32, now: Moment) {
-        self.set_pace(learning.block.mean());
         let block = &learning.block;
         let is_deep = learning.settled > 0.0 && block.recent > DEEP * learning.settled;
         let by_line = block.latency_at(f64::from(limit));
@@ -293,13 +297,18 @@ impl Capacity {
         let latency = if is_deep { by_line.max(in_proportion) } else { by_line };
         let part = if is_deep { (2.0 * learning.settled / latency).clamp(FALL_MOST, 0.5) } else { 0.5 };
         self.limit.set((part as f32 * limit).max(1.0));
+        if is_deep {
+            self.set_pace(block.mean());
+        } else {
+            self.pace.set(AS_IT_IS);
+        }
         learning.begin(Phase::Descent(Fall { latency, from: limit, is_deep }), now);
     }
 
     fn descend(&self, learning: &mut Learning, limit: f32, fall: Fall, now: Moment) {
-        self.set_pace(learning.block.mean());
         let latency = learning.block.round_latency / learning.block.round;
         learning.settled = latency;
+        self.set_pace(latency);
         if latency >= HELPED * fall.latency {
             self.limit.set(fall.from);
             learning.begin(Phase::Steady, now);
@@ -307,6 +316,7 @@ impl Capacity {
             learning.begin(Phase::Start, now);
         } else if limit > 1.0 {
             self.limit.set((limit / 2.0).max(1.0));
+            self.pace.set(AS_IT_IS);
             learning.begin(Phase::Descent(Fall { latency, from: limit, is_deep: false }), now);
         } else {
             learning.begin(Phase::Steady, now);
@@ -518,6 +528,12 @@ impl Block {
         self.late /= 2.0;
         self.late_load /= 2.0;
         self.slow.fade();
+    }
+
+    fn fade_to(&mut self, count: f64) {
+        while self.all.count > count {
+            self.fade();
+        }
     }
 
     fn mean(&self) -> f64 {

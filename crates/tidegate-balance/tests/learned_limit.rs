@@ -412,9 +412,23 @@ fn a_cold_endpoint_with_few_slots_does_not_drown() {
         for seconds in runs(Scene { slots, ..Scene::new(15.0 * count as f64, service) }) {
             let served = mean(&seconds[10..50], |second| second.served);
             assert!(served > 8.0 * count as f64, "{name}: {served} served, {seconds:?}");
+            let inside = mean(&seconds[10..], |second| second.inside_most as u32);
+            assert!(inside < 2.0 * count as f64 + 8.0, "{name}: {inside} wait inside, {seconds:?}");
             let inside = seconds[10..].iter().map(|second| second.inside_most).max();
-            assert!(inside < Some(3 * count + 16), "{name}: {inside:?} wait inside, {seconds:?}");
+            assert!(inside < Some(3 * count + 24), "{name}: {inside:?} wait inside, {seconds:?}");
         }
+    }
+}
+
+/// After a long time in which hardly anybody has waited, the limit is wide.
+#[test]
+fn when_far_more_come_than_are_served_the_limit_falls_soon() {
+    let uneven: Service = |noise| 0.32 * (0.7 + 0.3 * lognormal(noise));
+    for seconds in runs(Scene { slots: &[(0, 16)], more: (30, 70.0), ..Scene::new(30.0, uneven) }) {
+        let inside = mean(&seconds[37..57], |second| second.inside_most as u32);
+        assert!(inside < 20.0, "{inside} wait inside, {seconds:?}");
+        let served = mean(&seconds[30..50], |second| second.served);
+        assert!(served > 45.0, "{served} served of 50, {seconds:?}");
     }
 }
 
