@@ -9,12 +9,12 @@
 //! The request body keeps moving in every state. Knows no routes, no endpoints; does not connect and does not try again.
 
 use crate::answer::date_line;
-use crate::attempts::attempt_deadline;
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
+use crate::head_wait::{HeadWait, awaits_continue};
 use crate::https_only;
 use crate::load;
-use crate::patience::{GIVES_UP_FROM, Patience, Slow, SlowBody, SlowReader};
+use crate::patience::{Patience, SlowReader};
 use crate::pump::{PumpError, Side};
 use crate::request::{Call, Fate, with_waits_before};
 use crate::snapshot::Policy;
@@ -135,9 +135,8 @@ async fn await_head(
     asks_for_bodies: bool,
     start: Option<Moment>,
 ) -> Result<Option<Moment>, Failure> {
-    let mut patience = Patience::new(call.attempt_deadline, start).noting(half_time(call, policy));
-    let mut slow_body = SlowBody::default();
-    let (mut upload_broken, mut awaited_body) = (false, false);
+    let mut wait = HeadWait::new(call, policy, asks_for_bodies, start);
+    let mut upload_broken = false;
     let read = poll_fn(|cx| {
         if !upload_broken && !call.workspace.upload.is_done() {
             // An upload that never has to wait uses up what a task may do at a time: an early answer is looked for first.
@@ -155,95 +154,16 @@ async fn await_head(
         if !uploading {
             poll_client(call, cx)?;
         }
-        // What the client takes for its body is no time of the endpoint's; but what the endpoint takes to ask for it is.
-        let awaits_body = uploading && call.workspace.upload.waits_for == Side::Source;
-        let is_owed_100 = awaits_body && asks_for_bodies && awaits_continue(call);
-        if awaits_body && !is_owed_100 {
-            call.attempt_deadline = call.total_deadline;
-        } else if awaited_body && !awaits_body {
-            call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
-        }
-        if awaits_body != awaited_body {
-            awaited_body = awaits_body;
-            patience = Patience::new(call.attempt_deadline, None).noting(half_time(call, policy));
-        }
-        if awaits_body && !awaits_continue(call) {
-            patience.restart();
-            return slow_body.poll(call, cx, policy).map(|slow| Err(too_slow(call, slow)));
-        }
-        slow_body.rest();
-        // Also while the client waits for a 100 that the endpoint may not know: it may send its body all the same.
-        let uploading = uploading && !is_owed_100;
-        let timeout = if uploading { policy.timeouts.body_idle } else { policy.timeouts.first_byte };
-        // All that we have written may still be on its way, for as long as the endpoint likes to take it.
-        let (has_body, endpoint) = (call.workspace.upload.body_bytes > 0, [&*up]);
-        let sinks = if uploading || has_body { endpoint.as_slice() } else { &[] };
-        patience.is_sent = !uploading;
-        patience.poll(call, cx, call.workspace.upload.steps, timeout, sinks).map(|()| {
-            let failure = late_head(call, uploading);
-            Err(match patience.has_lasted_since_half_time(sinks) {
-                true if !awaits_body || is_owed_100 => failure.of_the_endpoint(),
-                true => failure,
-                false => failure.of_too_short_a_time(),
-            })
-        })
+        wait.poll(call, cx, up, uploading).map(Err)
     })
     .await;
-    if awaited_body {
-        // It may have been a 100, behind which the endpoint's time begins as well.
-        call.attempt_deadline = attempt_deadline(now(), policy.timeouts.attempt, call.total_deadline);
-    }
-    read.map(|()| patience.waits_since()).map_err(|failure| match slow_body.has_rested_for(call) {
-        Some(rest) if awaited_body && rest >= GIVES_UP_FROM => failure.of_a_silent_client(),
-        _ => failure,
-    })
-}
-
-/// When half of the time is over that the endpoint has at most.
-fn half_time(call: &Call<'_>, policy: &Policy) -> Option<Moment> {
-    if call.attempt_deadline < call.total_deadline {
-        let half = (policy.timeouts.attempt / 2).as_nanos() as u64;
-        return Some(Moment(call.attempt_deadline.0.saturating_sub(half)));
-    }
-    call.half_time()
-}
-
-fn too_slow(call: &Call<'_>, slow: Slow) -> Failure {
-    match slow {
-        Slow::Idle => late_head(call, true),
-        Slow::InTheWay => Failure::new(Stage::Send, Cause::RequestLimit),
-        Slow::BelowRate => Failure::new(Stage::Send, Cause::BodyTooSlow),
-    }
-}
-
-/// The client waits for 100 (Continue) before it sends: that is no slowness of its own.
-fn awaits_continue(call: &Call<'_>) -> bool {
-    let workspace = &call.workspace;
-    workspace.request.expects_continue
-        && !call.journal.continued
-        && workspace.upload.body_bytes == 0
-        && workspace.input.is_empty()
+    wait.end(call, read)
 }
 
 /// The endpoint has answered without a 100 what the client had waited for that with: that is for those to do who do not know it.
 fn was_never_asked(call: &Call<'_>) -> bool {
     let workspace = &call.workspace;
     workspace.request.expects_continue && !call.journal.continued && workspace.upload.body_bytes > 0
-}
-
-fn late_head(call: &Call<'_>, uploading: bool) -> Failure {
-    let stage = if uploading { Stage::Send } else { Stage::Await };
-    if let Some(failure) = call.overall_failure(stage) {
-        return failure;
-    }
-    if now() >= call.attempt_deadline {
-        return Failure::new(stage, Cause::AttemptTimeout);
-    }
-    match call.workspace.upload.waits_for {
-        Side::Source if uploading => Failure::new(Stage::Send, Cause::BodyStalled),
-        Side::Sink if uploading => Failure::new(Stage::Send, Cause::EndpointStalled),
-        _ => Failure::new(Stage::Await, Cause::FirstByteTimeout),
-    }
 }
 
 /// What became of the upload in one poll.

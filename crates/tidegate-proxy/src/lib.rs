@@ -20,6 +20,7 @@ mod exchange; // ★ one request and one response between two connections
 pub mod failure; // every way to fail → status, word, retry class
 mod grpc; // deadlines and statuses of calls
 mod hash_spill; // keys that are not served where they belong
+mod head_wait; // for whom the head of an answer is waited for, and how long
 mod hedge; // a second attempt beside a first
 pub mod http2; // frames, and streams that look like connections
 mod https_only; // clients that are to come by HTTPS
