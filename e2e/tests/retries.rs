@@ -115,27 +115,6 @@ fn a_post_reaches_at_most_one_endpoint_once_it_was_sent() {
     }
 }
 
-/// One that is too much for every endpoint says little of the second.
-#[test]
-fn a_request_that_fails_in_the_same_way_everywhere_counts_once() {
-    let endpoints: Vec<_> = (0..3).map(|_| Endpoint::start(crashes())).collect();
-    let config = "balance = \"round_robin\"\nretry = { attempts = 2 }\n\
-         breaker = { failures = 2, margin_percent = \"off\", ejected_percent = 100 }\n";
-    let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), config).start();
-    let ejections = || {
-        let metrics = proxy.metrics();
-        let names = ["tidegate_endpoint_ejections_total", "tidegate_endpoint_ejections_held_back_total"];
-        names.iter().map(|name| metrics.sum(name, &[])).sum::<f64>()
-    };
-    for _ in 0..3 {
-        assert_eq!(proxy.get("/").cause(), Some("endpoint_closed"));
-    }
-    assert_eq!(endpoints.iter().map(Endpoint::request_count).sum::<usize>(), 6);
-    assert!(ejections() < 0.5, "each was the first to fail once");
-    proxy.get("/");
-    assert!(ejections() > 0.5, "one was so twice");
-}
-
 #[test]
 fn attempts_are_bounded() {
     let endpoints: Vec<_> = (0..6).map(|_| Endpoint::start(crashes())).collect();

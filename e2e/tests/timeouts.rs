@@ -425,15 +425,17 @@ fn a_first_byte_that_does_not_come_times_out() {
 /// What it says before is no answer.
 #[test]
 fn an_endpoint_that_only_promises_an_answer_times_out() {
-    let script = || {
-        Script::new(|visit| {
-            while visit.write("HTTP/1.1 102 Processing\r\n\r\n") && pause(20) {}
+    let script = |interim: &'static str| {
+        Script::new(move |visit| {
+            while visit.write(format!("HTTP/1.1 {interim}\r\n\r\n")) && pause(20) {}
             Then::Close
         })
     };
-    let first_byte = door(script(), "first_byte");
-    expect_cause(&first_byte.proxy, &first_byte.proxy.get("/"), 504, "first_byte_timeout");
-    let door = door_with_breaker(script(), "total = \"300ms\"");
+    for interim in ["102 Processing", "100 Continue"] {
+        let door = door(script(interim), "first_byte");
+        expect_cause(&door.proxy, &door.proxy.get("/"), 504, "first_byte_timeout");
+    }
+    let door = door_with_breaker(script("103 Early Hints"), "total = \"300ms\"");
     for _ in 0..2 {
         door.proxy.get("/");
     }
@@ -618,11 +620,22 @@ fn an_endpoint_that_gives_a_silent_client_up_has_not_failed() {
         })
     };
     let bodies = ["Content-Length: 5\r\n", "Content-Length: 5\r\nExpect: 100-continue\r\n"];
-    let door = door_with_breaker(script(1000), "total = \"60s\"");
+    let door = door_with_breaker(script(1200), "total = \"60s\"");
     for head in bodies {
         for _ in 0..3 {
-            expect_cause(&door.proxy, &door.knock(post(head, "")).reply(), 408, "body_given_up");
+            expect_cause(&door.proxy, &door.knock(post(head, "")).reply(), 502, "body_given_up");
         }
+    }
+    let drips = door.knock(post(bodies[0], "h"));
+    let mut drips = [drips, door.knock(post(bodies[0], "h"))];
+    for drop in ["e", "l"] {
+        pause(400);
+        for client in &mut drips {
+            client.send(drop);
+        }
+    }
+    for client in &mut drips {
+        expect_cause(&door.proxy, &client.reply(), 502, "body_given_up");
     }
     assert!(!is_held_against_the_endpoint(&door.proxy));
     let door = door_with_breaker(script(0), "total = \"60s\"");
@@ -696,7 +709,7 @@ fn an_endpoint_that_gives_up_a_client_that_takes_nothing_has_not_failed() {
     let count = Arc::clone(&given_up);
     let script = Script::new(move |visit| {
         visit.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
-        let _ = visit.wire().set_write_timeout(Duration::from_secs(1));
+        let _ = visit.wire().set_write_timeout(Duration::from_millis(3500));
         writes_pieces(visit, 1000);
         count.fetch_add(1, Relaxed);
         Then::Close
@@ -710,6 +723,19 @@ fn an_endpoint_that_gives_up_a_client_that_takes_nothing_has_not_failed() {
     door.proxy.wait_for_metric("tidegate_failures_total", &[("cause", "answer_given_up")], 3.0);
     door.proxy.output().wait_for_stdout(&["\"ended_by\":\"downstream\"", "\"cause\":\"answer_given_up\""]);
     assert!(!is_held_against_the_endpoint(&door.proxy));
+
+    // A client that reads all the time, more slowly than the endpoint writes, is no excuse.
+    let breaks_off = Script::new(|visit| {
+        visit.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+        writes_pieces(visit, 160);
+        Then::Close
+    });
+    let door = door_with_breaker(breaks_off, "total = \"60s\"");
+    for _ in 0..2 {
+        let mut client = door.knock(get(""));
+        while client.wire().exactly(65_536).is_ok() && pause(30) {}
+    }
+    assert!(is_held_against_the_endpoint(&door.proxy));
 
     let breaks_off = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx";
     let door = door_with_breaker(Script::writes(breaks_off, Then::Close), "total = \"60s\"");

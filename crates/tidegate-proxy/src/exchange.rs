@@ -78,8 +78,10 @@ pub(crate) async fn run(
                     if awaits_continue(call) {
                         asks_for_bodies.learn(true);
                     }
+                    if !call.journal.continued {
+                        start = None;
+                    }
                     call.journal.continued = true;
-                    start = None;
                 }
                 pass_interim(call, policy).await?;
             }

@@ -79,7 +79,8 @@ pub enum Cause {
     /// The same, where the endpoint alone was not waited for in half of that time, to its end: it had been taking the body, or there was no
     /// connection for the request.
     AttemptTooShort,
-    /// The endpoint closed or reset the connection while the client, silent for half a second or longer, owed it the body.
+    /// The endpoint closed or reset the connection while the client, who had long sent next to nothing, owed it the body. It may have given it
+    /// up, or have ended by itself: nobody knows.
     BodyGivenUp,
     /// The request body is longer than `limit.body_bytes`.
     BodyTooLarge,
@@ -226,8 +227,7 @@ impl Failure {
         }
     }
 
-    /// The same where the client owed its body and had been silent when the endpoint ended the wait for it: that is what such an end
-    /// means, and what it does to anybody it does not choose.
+    /// The same where the client owed its body and had been silent when the endpoint ended the wait for it, which may be why.
     #[must_use]
     pub(crate) fn of_a_silent_client(self) -> Self {
         match self.cause {
@@ -305,7 +305,7 @@ impl Failure {
             }
             Cause::AttemptTooShort => facts(Proxy, 504, "attempt_timeout", "http_response_timeout", Timeout),
             Cause::AnswerStalled => facts(Upstream, 504, "answer_stalled", "connection_read_timeout", Never),
-            Cause::BodyGivenUp => facts(Downstream, 408, "body_given_up", "http_request_error", Reset),
+            Cause::BodyGivenUp => facts(Proxy, 502, "body_given_up", "connection_terminated", Reset),
             Cause::BodyTooLarge => facts(Downstream, 413, "body_too_large", "http_request_error", Never),
             Cause::BodyTooSlow => facts(Downstream, 408, "body_too_slow", "http_request_error", Never),
             Cause::BodyStalled => facts(Downstream, 408, "body_stalled", "http_request_error", Never),

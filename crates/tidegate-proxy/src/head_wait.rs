@@ -4,7 +4,7 @@
 
 use crate::attempts::attempt_deadline;
 use crate::failure::{Cause, Failure, Stage};
-use crate::patience::{GIVES_UP_FROM, Patience, Slow, SlowBody};
+use crate::patience::{Patience, Slow, SlowBody};
 use crate::pump::Side;
 use crate::request::Call;
 use crate::snapshot::Policy;
@@ -20,8 +20,9 @@ pub(crate) struct HeadWait<'a> {
     asks_for_bodies: bool,
     patience: Patience,
     slow_body: SlowBody,
-    /// The client was waited for at the last poll.
+    /// The client was waited for at the last poll; and by an endpoint that would have asked for its body, so that it is not his turn.
     awaited_body: bool,
+    was_owed_100: bool,
 }
 
 impl<'a> HeadWait<'a> {
@@ -33,7 +34,14 @@ impl<'a> HeadWait<'a> {
         start: Option<Moment>,
     ) -> Self {
         let patience = patience(call, policy, start);
-        Self { policy, asks_for_bodies, patience, slow_body: SlowBody::default(), awaited_body: false }
+        Self {
+            policy,
+            asks_for_bodies,
+            patience,
+            slow_body: SlowBody::default(),
+            awaited_body: false,
+            was_owed_100: false,
+        }
     }
 
     /// Call when nothing moves; ready when that has lasted too long. `uploading`: there is more of the request to come, and the endpoint takes it.
@@ -46,6 +54,7 @@ impl<'a> HeadWait<'a> {
     ) -> Poll<Failure> {
         let awaits_body = uploading && call.workspace.upload.waits_for == Side::Source;
         let is_owed_100 = awaits_body && self.asks_for_bodies && awaits_continue(call);
+        self.was_owed_100 = is_owed_100;
         if awaits_body && !is_owed_100 {
             call.attempt_deadline = call.total_deadline;
         } else if self.awaited_body && !awaits_body {
@@ -102,13 +111,14 @@ impl<'a> HeadWait<'a> {
             // It may have been a 100, behind which the endpoint's time begins as well.
             self.begin_attempt(call);
         }
-        read.map(|()| self.patience.waits_since()).map_err(|failure| {
-            let rest = self.slow_body.has_rested_for(call).filter(|_| self.awaited_body);
-            match rest {
-                Some(rest) if rest >= GIVES_UP_FROM => failure.of_a_silent_client(),
-                _ => failure,
-            }
-        })
+        read.map(|()| self.patience.waits_since())
+            .map_err(|failure| if self.awaits_in_vain(call) { failure.of_a_silent_client() } else { failure })
+    }
+
+    /// The client owes its body, and has long sent next to nothing of it.
+    fn awaits_in_vain(&self, call: &Call<'_>) -> bool {
+        let waits_to_be_asked = self.patience.has_lasted();
+        self.awaited_body && !self.was_owed_100 && (waits_to_be_asked || self.slow_body.may_be_given_up(call))
     }
 
     fn begin_attempt(&self, call: &mut Call<'_>) {

@@ -142,6 +142,11 @@ impl Patience {
         self.steps = None;
     }
 
+    /// Nothing has moved for so long that whoever is waited for may be given up by somebody else.
+    pub(crate) fn has_lasted(&self) -> bool {
+        self.waited() && now().since(self.since) >= GIVES_UP_FROM
+    }
+
     /// Since when there has been nothing left to write.
     pub(crate) fn waits_since(&self) -> Option<Moment> {
         if self.waited() { self.is_sent.then_some(self.since) } else { self.start }
@@ -215,7 +220,13 @@ pub(crate) struct SlowBody {
     steps: Option<u64>,
     moved: Moment,
     arrears: Arrears,
+    /// Since when next to nothing has come, and what had come until then.
+    drips: Option<(Moment, u64)>,
 }
+
+/// No endpoint gives a client up that has been silent for less, or has sent single bytes.
+pub(crate) const GIVES_UP_FROM: Duration = Duration::from_millis(900);
+const DRIPS_BELOW_BYTES: u64 = 1024;
 
 /// Bytes that have to come in each look's time.
 const IN_THE_WAY: (u64, Duration) = (1024, Duration::from_secs(1));
@@ -228,6 +239,10 @@ impl SlowBody {
         if self.steps != Some(upload.steps) {
             self.steps = Some(upload.steps);
             self.moved = now;
+        }
+        let (_, before) = *self.drips.get_or_insert((now, upload.body_bytes));
+        if upload.body_bytes >= before + DRIPS_BELOW_BYTES {
+            self.drips = Some((now, upload.body_bytes));
         }
         let mut end = after(self.moved, policy.timeouts.body_idle).min(call.attempt_deadline);
         if end <= now || call.worker.is_stopping() {
@@ -252,14 +267,18 @@ impl SlowBody {
         Poll::Pending
     }
 
-    /// How long nothing has come of the body; `None` unless the client is waited for since.
-    pub(crate) fn has_rested_for(&self, call: &Call<'_>) -> Option<Duration> {
-        (self.steps == Some(call.workspace.upload.steps)).then(|| now().since(self.moved))
+    /// Whether next to nothing has come of the body for so long that whoever waits for it may give it up.
+    pub(crate) fn may_be_given_up(&self, call: &Call<'_>) -> bool {
+        self.drips.is_some_and(|(since, before)| {
+            call.workspace.upload.body_bytes < before + DRIPS_BELOW_BYTES
+                && now().since(since) >= GIVES_UP_FROM
+        })
     }
 
     /// Call while somebody else is waited for: that time is not the client's.
     pub(crate) fn rest(&mut self) {
         self.arrears.since = None;
+        self.drips = None;
     }
 }
 
@@ -289,9 +308,6 @@ impl Arrears {
     }
 }
 
-/// No endpoint gives a client up that has kept it waiting for less.
-pub(crate) const GIVES_UP_FROM: Duration = Duration::from_millis(500);
-
 /// Whether it is the client that an endpoint had waited for which broke its answer off. That shows when the client reads on, behind all
 /// that the endpoint had written before.
 #[derive(Debug, Default)]
@@ -302,8 +318,10 @@ pub(crate) struct SlowReader {
     took_late: Option<u64>,
 }
 
-/// Who takes less has taken nothing: no endpoint is written on to for a few bytes.
-const TAKEN_BYTES_MIN: u64 = 16 * 1024;
+/// Who takes so little in this time takes next to nothing: a system that holds megabytes does not ask for more for a few bytes, and so its
+/// endpoint rests. Who takes more is only slower than the endpoint.
+const TAKEN_BYTES_MIN: u64 = 1024 * 1024;
+const READS_TOO_LITTLE: Duration = Duration::from_secs(3);
 
 /// More than both systems hold of an answer (Linux: `tcp_rmem` and `tcp_wmem`, 10 MiB).
 const WRITTEN_BEFORE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -323,7 +341,7 @@ impl SlowReader {
             if is_waited_for && taken < before + TAKEN_BYTES_MIN {
                 return;
             }
-            if now.since(since) >= GIVES_UP_FROM {
+            if now.since(since) >= READS_TOO_LITTLE {
                 self.took_late = Some(taken);
             }
         }
@@ -427,22 +445,22 @@ mod tests {
     }
 
     #[test]
-    fn a_client_may_be_given_up_that_takes_nothing_for_half_a_second_at_once() {
+    fn a_client_may_be_given_up_that_takes_next_to_nothing_for_three_seconds() {
         const MIB: u64 = 1024 * 1024;
         let waits = |taken, since| (taken, true, since);
         for (looks, ends_at, expected, why) in [
-            (&[waits(0, 0), (MIB, false, 500)][..], MIB, true, "it was waited for, and then took some"),
-            (&[waits(0, 0), (MIB, false, 499)], MIB, false, "not for long"),
+            (&[waits(0, 0), (MIB, false, 3000)][..], MIB, true, "it was waited for, and then took some"),
+            (&[waits(0, 0), (MIB, false, 2999)], MIB, false, "not for long"),
             (
-                &[waits(0, 0), waits(MIB, 400), (2 * MIB, false, 800)],
+                &[waits(0, 0), waits(MIB, 2400), (2 * MIB, false, 4800)],
                 2 * MIB,
                 false,
                 "it has taken some meanwhile",
             ),
-            (&[waits(0, 0), waits(1, 400), (MIB, false, 800)], MIB, true, "that was next to nothing"),
-            (&[waits(0, 0), (MIB, false, 600)], 17 * MIB, true, "that may have been written before"),
-            (&[waits(0, 0), (MIB, false, 600)], 18 * MIB, false, "the endpoint has written since"),
-            (&[(0, false, 0), (MIB, false, 900)], MIB, false, "the endpoint was waited for"),
+            (&[waits(0, 0), waits(MIB - 1, 2400), (MIB, false, 4800)], MIB, true, "that was next to nothing"),
+            (&[waits(0, 0), (MIB, false, 3600)], 17 * MIB, true, "that may have been written before"),
+            (&[waits(0, 0), (MIB, false, 3600)], 18 * MIB, false, "the endpoint has written since"),
+            (&[(0, false, 0), (MIB, false, 3900)], MIB, false, "the endpoint was waited for"),
         ] {
             let mut reader = SlowReader::default();
             for (taken, is_waited_for, millis) in looks {

@@ -10,7 +10,7 @@ use crate::grpc;
 use crate::hedge;
 use crate::http2::Http2Request;
 use crate::https_only;
-use crate::journal::{GivenUp, Journal};
+use crate::journal::Journal;
 use crate::panics::unless_it_panics;
 use crate::pump::{Pump, PumpError, Side};
 use crate::queue::{self, Picked};
@@ -674,26 +674,7 @@ pub(crate) fn settle(
         endpoint.metrics().attempt_failed(*failure);
     }
     let judged = grpc::judged(call, status, ended.is_ok());
-    let is_known = matches!(ended, Err(failure) if has_failed_so_elsewhere(call, *failure));
-    lease.settle(if is_known { Ended::Abandoned } else { verdict(judged, first_byte, ended) }, now);
-}
-
-/// Another endpoint has failed the request in the same way: that it fails says more of the request than of whoever has it. One that is
-/// too much for all of them counts once, not once for each of its attempts.
-fn has_failed_so_elsewhere(call: &Call<'_>, failure: Failure) -> bool {
-    let journal = &call.journal;
-    let may_be_the_request = matches!(
-        failure.cause,
-        Cause::AnswerHeadCut
-            | Cause::AttemptTimeout
-            | Cause::EndpointClosed
-            | Cause::FirstByteTimeout
-            | Cause::Http2Breach(_)
-            | Cause::InterimFlood
-            | Cause::Response(_)
-    );
-    let is_same = |before: &GivenUp| before.failure == failure && Some(before.endpoint) != journal.endpoint;
-    may_be_the_request && journal.given_up.iter().any(is_same)
+    lease.settle(verdict(judged, first_byte, ended), now);
 }
 
 /// What the end of a wait says together with those before it at the same endpoint: each may have been too short for an answer, of half
