@@ -39,15 +39,24 @@ impl BeliefStatus {
     }
 
     /// Why an endpoint that may be picked is hardly picked, if its failing is why: from one request on, another one has to be as
-    /// busy as that before this one gets anything.
+    /// busy as that before this one gets anything. Or why not, though it fails often.
     fn failing(&self) -> Option<String> {
         let (percent, more) = (self.error_rate * 100.0, self.error_cost);
-        let keeps_away = more >= 1.0 && percent > 0.0;
-        keeps_away.then(|| {
-            format!("{percent:.1} % of its attempts failed lately: it is chosen as if {more:.0} more requests were under way there")
-        })
+        if more >= 1.0 && percent > 0.0 {
+            let share = format!("{percent:.1} % of its attempts failed lately");
+            Some(format!("{share}: it is chosen as if {more:.0} more requests were under way there"))
+        } else if self.error_rate >= FAILS_OFTEN && more <= 0.0 {
+            Some(format!(
+                "{percent:.1} % of its attempts failed lately, no more than is normal here: it is chosen as before"
+            ))
+        } else {
+            None
+        }
     }
 }
+
+/// As a part of all attempts: people are told of it whatever follows from it.
+const FAILS_OFTEN: f32 = 0.2;
 
 /// Why `adaptive` hardly picks an endpoint that is up.
 pub(crate) fn reason(beliefs: &BeliefStatus, warning: &Warning, health: Health) -> Option<String> {
@@ -102,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn only_failing_that_outweighs_a_request_is_a_reason() {
+    fn failing_that_outweighs_a_request_or_is_frequent_is_a_reason() {
         for (error_cost, error_rate, health, says) in [
             (
                 84.2,
@@ -111,6 +120,12 @@ mod tests {
                 Some("87.3 % of its attempts failed lately: it is chosen as if 84 more"),
             ),
             (0.4, 0.02, Health::Up, None),
+            (
+                0.0,
+                0.93,
+                Health::Up,
+                Some("93.0 % of its attempts failed lately, no more than is normal here"),
+            ),
             (84.2, 0.0, Health::Up, None), // nothing has come since, and it is forgotten with the next request
             (84.2, 0.873, Health::Draining, None), // it has another reason
         ] {

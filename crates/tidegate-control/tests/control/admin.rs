@@ -44,7 +44,7 @@ fn it_tells_what_adaptive_believes_and_that_an_endpoint_gets_little_because_it_f
         Endpoint::start(Script::writes("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", Then::KeepAlive));
     let mut world = World::start(&to(&[&good, &bad], ""));
     let fails =
-        |world: &World| world.endpoint(1).reason.is_some_and(|reason| reason.contains("attempts failed"));
+        |world: &World| world.endpoint(1).reason.is_some_and(|reason| reason.contains("it is chosen as if"));
     eventually("failing has become a reason", || {
         world.get();
         fails(&world)
