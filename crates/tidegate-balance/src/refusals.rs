@@ -15,6 +15,9 @@ const WINDOW: usize = 128;
 const EACH_MIN: usize = 4;
 /// For one answer that is on the wrong side of a ceiling, so many refusals are on the right one.
 const RIGHT_FOR_WRONG: usize = 4;
+/// And for one below it that is refused, or one beyond it that is served, so many are served below it: where most are refused, hardly any
+/// answer is on the wrong side of a ceiling of next to nothing.
+const SERVED_FOR_WRONG: usize = 3;
 /// Answers before one more is tried, at first and at most: twice as many each time that it was too many.
 const WAIT_FIRST: u32 = 128;
 const WAIT_MOST: u32 = 1024;
@@ -156,21 +159,31 @@ fn ceiling_of(answers: &VecDeque<Answer>) -> Option<u32> {
     }
     let mut by_load: Vec<_> = answers.iter().copied().collect();
     by_load.sort_unstable_by_key(|answer| answer.load);
-    // All who are served are beyond a ceiling of nothing; each load that it includes puts its own on the other side.
-    let mut wrong = answers.len() - refused;
-    // Nor is that one which nobody has been served below.
-    let (mut served, mut best) = (0, None);
+    let mut below = Below { served: 0, refused: 0 };
+    let mut best: Option<(usize, u32, Below)> = None;
     for alike in by_load.chunk_by(|one, other| one.load == other.load) {
         let load = alike.first().map_or(0, |answer| answer.load);
-        if served >= EACH_MIN && best.is_none_or(|(least, _)| wrong < least) {
-            best = Some((wrong, load.saturating_sub(1)));
+        let wrong = answers.len() - refused - below.served + below.refused;
+        // Nor is that one which nobody has been served below.
+        if below.served >= EACH_MIN && best.is_none_or(|(least, ..)| wrong < least) {
+            best = Some((wrong, load.saturating_sub(1), below));
         }
         let refused = alike.iter().filter(|answer| answer.is_refusal).count();
-        wrong = wrong + refused - (alike.len() - refused);
-        served += alike.len() - refused;
+        below.refused += refused;
+        below.served += alike.len() - refused;
     }
-    let (wrong, ceiling) = best?;
-    (wrong * RIGHT_FOR_WRONG <= refused).then_some(ceiling.max(1))
+    let (wrong, ceiling, below) = best?;
+    let served_beyond = answers.len() - refused - below.served;
+    let is_told = wrong * RIGHT_FOR_WRONG <= refused
+        && below.refused.max(served_beyond) * SERVED_FOR_WRONG <= below.served;
+    is_told.then_some(ceiling.max(1))
+}
+
+/// What became of the requests up to a number.
+#[derive(Clone, Copy)]
+struct Below {
+    served: usize,
+    refused: usize,
 }
 
 #[cfg(test)]
@@ -198,6 +211,11 @@ mod tests {
             (&[(3, 9, 4), (4, 9, 4), (5, 9, 4)], None, "at any load"),
             (&[(3, 9, 0), (8, 9, 9)], None, "as many are served there"),
             (&[(7, 1, 9), (8, 0, 9), (9, 1, 9), (10, 1, 9), (11, 1, 9)], None, "an outage at any load"),
+            (
+                &[(4, 4, 0), (5, 0, 9), (6, 4, 30), (7, 4, 30), (8, 4, 20), (9, 3, 13)],
+                None,
+                "an outage in which the first few were lucky",
+            ),
             (&[(1, 9, 0), (2, 0, 2), (3, 0, 2), (4, 0, 2)], Some(1), "one at a time"),
         ] {
             assert_eq!(ceiling_of(&answers(of)), ceiling, "{why}");
