@@ -552,10 +552,15 @@ fn a_learned_limit_falls_where_the_endpoint_itself_answers_nobody_in_time() {
     assert_eq!(proxy.get("/").text(), "x");
 }
 
-/// Four clients who ask for what is held, and leave when they have waited for far longer than `meanwhile` takes.
+/// Four clients who ask for what is held, with a body, and leave when they have waited for far longer than `meanwhile` takes.
 fn four_leave(proxy: &Proxy, endpoint: &Endpoint, meanwhile: impl Fn()) {
     let before = endpoint.request_count();
-    let clients: Vec<_> = (0..4).map(|_| asks(proxy, "/held")).collect();
+    let posts = || {
+        let mut client = proxy.client();
+        client.send("POST /held HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc");
+        client
+    };
+    let clients: Vec<_> = (0..4).map(|_| posts()).collect();
     endpoint.wait_for_requests(before + 4);
     let asked = Instant::now();
     meanwhile();

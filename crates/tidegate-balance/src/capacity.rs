@@ -9,7 +9,7 @@
 //!
 //! It starts as TCP does: twice as many with each round of answers, until somebody has been seen to wait, and then half as many as long
 //! as that helps. Where slots go, and latencies leave all that was known, it falls at once, and starts anew from there. As with TCP, who
-//! never comes back says the most: where most of a round are given up unanswered, the limit is halved (`lateness.rs`); where some are,
+//! never comes back says the most: where most of a round are given up unanswered, the limit is halved (`lateness.rs`), and comes back by doubling (`recovery.rs`); where some are,
 //! and the more the higher the load, that counts as latency does. An endpoint that refuses says by itself how many it takes (`refusals.rs`).
 //!
 //! What waits for something else than a slot (long polls) keeps nobody out: while nothing comes of those that are there, more are let in, ever more
@@ -20,7 +20,8 @@
 
 use crate::Moment;
 use crate::float::AtomicF32;
-use crate::lateness::{End, Lateness};
+use crate::lateness::{End, Lateness, QUICK};
+use crate::recovery::{Next, Recovery};
 use crate::refusals::Refusals;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -173,16 +174,11 @@ impl Capacity {
         let Ok(mut learning) = self.learning.try_lock() else { return };
         let (latency, load) = (latency.as_secs_f64().max(1e-6), f64::from(load.max(1)));
         learning.answers += 1;
-        let typical = match self.typical.get() {
-            0.0 => latency as f32,
-            typical => {
-                let gain = 1.0 / (learning.answers as f32).min(TYPICAL_OVER);
-                typical * (gain * (latency as f32 / typical).ln()).exp()
-            }
-        };
-        self.typical.set(typical);
+        if learning.is_told_by(latency) {
+            self.learn_typical(latency as f32, learning.answers);
+            learning.add(load, latency, now);
+        }
         learning.learn_usual(latency);
-        learning.add(load, latency, now);
         learning.note(now, latency, End::Answered);
         if let Some(ceiling) = learning.refusals.served(load as u32, now) {
             self.ceiling.set(ceiling);
@@ -190,9 +186,18 @@ impl Capacity {
         self.conclude(&mut learning, now);
     }
 
-    /// One of those that were let in because nothing was heard has been answered. At once: then those that are silent are in nobody's way.
+    fn learn_typical(&self, latency: f32, answers: u64) {
+        self.typical.set(match self.typical.get() {
+            0.0 => latency,
+            typical => typical * ((latency / typical).ln() / (answers as f32).min(TYPICAL_OVER)).exp(),
+        });
+    }
+
+    /// One of those that were let in because nothing was heard has been answered. At once: then those that are silent are in nobody's way,
+    /// unless they wait in vain.
     pub(crate) fn learn_let_in(&self, latency: Duration, load: u32) {
-        if latency.as_secs_f32() < AT_ONCE * self.typical_or_assumed() {
+        let are_served = || self.learning.try_lock().is_ok_and(|it| !it.lateness.hardly_anybody_is_served());
+        if latency.as_secs_f32() < AT_ONCE * self.typical_or_assumed() && are_served() {
             self.limit.set(self.limit.get().max(load as f32));
         }
     }
@@ -221,19 +226,17 @@ impl Capacity {
     }
 
     /// A failure that the endpoint answered with, which may be because it has a timeout of its own.
-    pub(crate) fn learn_failure(&self, latency: Duration, load: u32, now: Moment) {
+    pub(crate) fn learn_failure(&self, latency: Duration, now: Moment) {
         let Ok(mut learning) = self.learning.try_lock() else { return };
-        let (latency, usual) = (latency.as_secs_f64().max(1e-6), learning.usual);
-        if usual == 0.0 || latency < NOT_QUICK * usual {
-            return;
+        let (latency, usual) = (latency.as_secs_f64(), learning.usual);
+        if usual > 0.0 && latency >= NOT_QUICK * usual {
+            self.heard.store(now.0, Relaxed);
+            learning.note(now, latency, End::InVain);
+            self.conclude(&mut learning, now);
         }
-        self.heard.store(now.0, Relaxed);
-        learning.add(f64::from(load.max(1)), latency, now);
-        learning.note(now, latency, End::InVain);
-        self.conclude(&mut learning, now);
     }
 
-    /// A client left after so long a wait. He may have any reason, unless nobody else is served either.
+    /// A client left after so long a wait, or its time was over. It may have any reason, unless hardly anybody else is served either.
     pub(crate) fn learn_left(&self, waited: Duration, now: Moment) {
         let Ok(mut learning) = self.learning.try_lock() else { return };
         if learning.usual > 0.0 {
@@ -257,14 +260,15 @@ impl Capacity {
             learning.slow_from = SLOW * f64::from(self.typical.get());
         }
         if learning.lateness.has_too_many(limit) {
-            self.limit.set((limit / 2.0).max(1.0));
-            learning.begin(Phase::Steady, now);
+            self.limit.set(learning.halve(limit, now));
             return;
         }
         let block = &learning.block;
         match learning.phase {
             Phase::Start if block.somebody_waits() => self.fall(learning, limit, now),
-            Phase::Start if block.round >= f64::from(limit.max(ROUND_MIN)) => self.start(learning, limit),
+            Phase::Start if block.round >= f64::from(limit.max(learning.recovery.round_min(ROUND_MIN))) => {
+                self.start(learning, limit, now);
+            }
             Phase::Descent(fall) if block.round >= f64::from((limit / 2.0).max(ROUND_MIN)) => {
                 self.descend(learning, limit, fall, now);
             }
@@ -274,14 +278,21 @@ impl Capacity {
         }
     }
 
-    fn start(&self, learning: &mut Learning, limit: f32) {
+    fn start(&self, learning: &mut Learning, limit: f32, now: Moment) {
         self.set_pace(learning.block.mean());
-        let block = &mut learning.block;
-        learning.settled = block.mean();
-        if block.load_max >= NEAR * f64::from(limit) && 2.0 * block.late <= block.all.count {
-            self.limit.set((2.0 * limit).min(MOST));
-            block.fade_to(ROUNDS_REMEMBERED * f64::from(limit.max(ROUND_MIN)));
+        learning.settled = learning.block.mean();
+        match learning.after_round(limit) {
+            Next::Another => {}
+            Next::Settle(next) => {
+                self.limit.set(next);
+                return learning.begin(Phase::Steady, now);
+            }
+            Next::Start(next) => {
+                self.limit.set(next.min(MOST));
+                learning.block.fade_to(ROUNDS_REMEMBERED * f64::from(limit.max(ROUND_MIN)));
+            }
         }
+        let block = &mut learning.block;
         block.begin_round();
         if block.all.count >= f64::from((limit * 2.0 * CYCLE as f32).max(4.0 * BLOCK_MIN)) {
             block.fade();
@@ -328,7 +339,8 @@ impl Capacity {
         let block = &learning.block;
         learning.settled = block.mean();
         if block.load_max >= NEAR * f64::from(limit) {
-            let said = block.step();
+            let is_raised = !learning.lateness.hardly_anybody_is_served();
+            let said = block.step().min(if is_raised { UP_MOST } else { 0.0 });
             let step = learning.with_momentum(said);
             self.limit.set((limit * step.exp() as f32).clamp(LEAST, MOST));
         }
@@ -384,6 +396,7 @@ struct Learning {
     /// In seconds. 0: not known yet.
     usual: f64,
     lateness: Lateness,
+    recovery: Recovery,
     refusals: Refusals,
 }
 
@@ -394,6 +407,29 @@ impl Learning {
         self.block = Block::default();
         (self.momentum, self.last_step) = (1.0, 0.0);
         self.lateness = Lateness::since(now);
+    }
+
+    /// Hardly anybody is served. The limit from now on.
+    fn halve(&mut self, limit: f32, now: Moment) -> f32 {
+        let next = self.recovery.halve(limit, matches!(self.phase, Phase::Start));
+        let lateness = self.lateness.after_fall(now);
+        self.begin(Phase::Start, now);
+        self.lateness = lateness;
+        next
+    }
+
+    fn after_round(&mut self, limit: f32) -> Next {
+        let block = &self.block;
+        let is_near = block.load_max >= NEAR * f64::from(limit);
+        if !is_near || 2.0 * block.late > block.all.count || self.lateness.hardly_anybody_is_served() {
+            return Next::Another;
+        }
+        self.recovery.next(limit, block.round_latency / block.round, self.usual)
+    }
+
+    /// Where hardly anybody is served, what takes no slot still is, and says nothing of the others.
+    fn is_told_by(&self, latency: f64) -> bool {
+        !self.lateness.hardly_anybody_is_served() || latency >= QUICK * self.usual
     }
 
     /// Unless it is of another phase: whoever was asked for before the limit fell has waited behind those who were too many.

@@ -188,7 +188,7 @@ impl<'a> Lease<'a> {
         self.endpoint.state.waited_in_vain(from, to)
     }
 
-    /// The endpoint alone was waited for since a moment, and nothing came until the client left. Optional, before `settle`: where a limit is
+    /// The endpoint alone was waited for since a moment, and nothing came until the client left, or its time was over. Optional, before `settle`: where a limit is
     /// learned and nobody else is served either, it tells that there were too many.
     pub fn is_left(&mut self, from: Moment, to: Moment) {
         self.left_after = Some(to.since(from));

@@ -37,6 +37,7 @@ mod places;
 mod prequal;
 mod queue;
 mod random;
+mod recovery;
 mod refusals;
 mod rendezvous;
 mod reported;

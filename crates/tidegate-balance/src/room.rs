@@ -128,7 +128,7 @@ fn learn_capacity(lease: &Lease<'_>, capacity: &Capacity, came: Came, now: Momen
             }
             capacity.learn(latency, load, now);
         }
-        Came::Failure(latency) => capacity.learn_failure(latency, load, now),
+        Came::Failure(latency) => capacity.learn_failure(latency, now),
         Came::Left(waited) => capacity.learn_left(waited, now),
         Came::Nothing(waited) => capacity.learn_late(waited, load, now),
         Came::Refusal => capacity.learn_refused(load, now),

@@ -686,7 +686,7 @@ pub(crate) fn with_waits_before(
     failure: Failure,
 ) -> Failure {
     let since = call.journal.sent().unwrap_or(lease.picked_at());
-    if is_left(call, failure) {
+    if is_left(failure) {
         lease.is_left(since, now());
     }
     if !has_waited_in_vain(call, failure) {
@@ -715,10 +715,13 @@ fn has_waited_in_vain(call: &Call<'_>, failure: Failure) -> bool {
     }
 }
 
-/// The client left while the endpoint had all there was to send.
-fn is_left(call: &Call<'_>, failure: Failure) -> bool {
-    let is_gone = failure.stage == Stage::Await && failure.cause == Cause::ClientGone;
-    is_gone && call.workspace.upload.body_bytes == 0
+/// The client left, or the time was over that it or the configuration gives, while the endpoint had all there was to send.
+fn is_left(failure: Failure) -> bool {
+    let is_over = matches!(
+        failure.cause,
+        Cause::AttemptTooShort | Cause::ClientGone | Cause::KeptWaiting | Cause::TotalTimeout
+    );
+    failure.stage == Stage::Await && is_over
 }
 
 fn verdict(status: u16, first_byte: Option<Duration>, ended: &Result<Fate, Failure>) -> Ended {
