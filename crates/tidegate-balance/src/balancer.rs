@@ -452,7 +452,7 @@ impl Balancer {
         }
         self.learn_breakers(lease, ended, failure, now);
         if let Some(rooms) = &self.rooms
-            && let Some(came) = what_came(lease, ended, failed)
+            && let Some(came) = what_came(lease, ended, failed, now)
             && let Some(seat) = self.seats.get(lease.index())
         {
             rooms.learn(lease, seat, came, now);
@@ -520,15 +520,17 @@ impl Balancer {
 const REFUSAL: u16 = 503;
 
 /// What an attempt tells about the room there is.
-fn what_came(lease: &Lease<'_>, ended: Ended, failed: bool) -> Option<Came> {
+fn what_came(lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) -> Option<Came> {
     match ended {
         _ if lease.has_answered() => None,
-        Ended::Answered { status: REFUSAL, .. } => Some(Came::Refusal),
+        Ended::Answered { status: REFUSAL, first_byte } => Some(Came::Refusal(first_byte)),
         Ended::Answered { first_byte, .. } if failed => Some(Came::Failure(first_byte)),
         Ended::Answered { first_byte, .. } => Some(Came::Answer(first_byte)),
         Ended::Abandoned | Ended::Failed => {
             let left = lease.left_after().map(Came::Left);
-            lease.waited_in_vain().map(Came::Nothing).or(left)
+            // It has closed, say, which may be how it ends a wait.
+            let failed = (ended == Ended::Failed).then(|| Came::Failure(now.since(lease.picked_at())));
+            lease.waited_in_vain().map(Came::Nothing).or(left).or(failed)
         }
         Ended::ConnectFailed | Ended::Overtaken => None,
     }

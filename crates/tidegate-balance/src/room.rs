@@ -41,8 +41,8 @@ pub(crate) enum Came {
     Left(Duration),
     /// It was given up after so long.
     Nothing(Duration),
-    /// The endpoint said that it was too much.
-    Refusal,
+    /// The endpoint said that it was too much, after so long.
+    Refusal(Duration),
 }
 
 /// Answers that the mean is taken over.
@@ -131,7 +131,11 @@ fn learn_capacity(lease: &Lease<'_>, capacity: &Capacity, came: Came, now: Momen
         Came::Failure(latency) => capacity.learn_failure(latency, now),
         Came::Left(waited) => capacity.learn_left(waited, now),
         Came::Nothing(waited) => capacity.learn_late(waited, load, now),
-        Came::Refusal => capacity.learn_refused(load, now),
+        Came::Refusal(latency) => {
+            capacity.learn_refused(load, now);
+            // One that takes its time may be the end of a wait.
+            capacity.learn_left(latency, now);
+        }
     }
 }
 

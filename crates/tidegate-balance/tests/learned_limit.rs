@@ -48,6 +48,8 @@ struct Scene {
     outage: (u64, u64, f64),
     /// Answers 504 itself after so long, and works on.
     gate: Option<Duration>,
+    /// What it says then.
+    gate_says: Came,
     /// Answers 500 itself to whoever has waited so long for a slot.
     pool: Option<Duration>,
     /// Given up after so long, by the proxy.
@@ -94,6 +96,7 @@ impl Scene {
             refuses: false,
             outage: (0, 0, 0.0),
             gate: None,
+            gate_says: Came::Answer(504),
             pool: None,
             attempt: None,
             leave: None,
@@ -146,9 +149,11 @@ enum Kind {
     Other(&'static Others),
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Came {
     Answer(u16),
+    /// The endpoint has closed.
+    Closed,
     /// The proxy gave it up.
     Late,
     /// The client left.
@@ -218,7 +223,7 @@ impl World<'_> {
             Event::PollArrives => self.waiting.push_back(Request { came: self.now, kind: Kind::Poll }),
             Event::OthersArrive(others) => self.others_arrive(others),
             Event::Done(number) => self.done(number),
-            Event::Gated(number) => self.settle(number, Came::Answer(504)),
+            Event::Gated(number) => self.settle(number, self.scene.gate_says),
             Event::Unpooled(number) => self.unpooled(number),
             Event::GivenUp(number) => self.settle(number, Came::Late),
             Event::Left(number) => self.settle(number, Came::Nothing),
@@ -341,13 +346,13 @@ impl World<'_> {
         let first_byte = Duration::from_nanos(self.now - lease.picked_at().0);
         let ended = match came {
             Came::Answer(status) => Ended::Answered { status, first_byte },
-            Came::Late => Ended::Failed,
+            Came::Late | Came::Closed => Ended::Failed,
             Came::Nothing => Ended::Abandoned,
         };
         match came {
             Came::Late => drop(lease.waits_in_vain(lease.picked_at(), Moment(self.now))),
             Came::Nothing => lease.is_left(lease.picked_at(), Moment(self.now)),
-            Came::Answer(_) => {}
+            Came::Answer(_) | Came::Closed => {}
         }
         lease.settle(ended, Moment(self.now));
         let second = self.second(request.came);
@@ -356,7 +361,7 @@ impl World<'_> {
                 second.others += u32::from(matches!(came, Came::Answer(200)));
             }
             Came::Answer(200) => second.served += 1,
-            Came::Late | Came::Nothing | Came::Answer(500 | 504) => second.late += 1,
+            Came::Late | Came::Nothing | Came::Closed | Came::Answer(500 | 504) => second.late += 1,
             Came::Answer(_) => second.refused += 1,
         }
     }
@@ -497,7 +502,9 @@ fn where_the_endpoint_gives_all_up_by_itself_the_limit_falls_until_it_does_not()
     let uneven: Service = |noise| 0.32 * (0.7 + 0.3 * lognormal(noise));
     let slots_go = Scene { slots: &[(0, 1_000), (12, 4)], gate, ..Scene::new(50.0, |_| 0.2) };
     let more_come = Scene { slots: &[(0, 16)], gate, more: (12, 70.0), ..Scene::new(30.0, uneven) };
-    for (scene, capacity) in [(slots_go, 20.0), (more_come, 50.0)] {
+    let closes = Scene { gate_says: Came::Closed, ..slots_go };
+    let refuses = Scene { gate_says: Came::Answer(503), ..slots_go };
+    for (scene, capacity) in [(slots_go, 20.0), (more_come, 50.0), (closes, 20.0), (refuses, 20.0)] {
         for seconds in runs(scene) {
             let served = mean(&seconds[30..50], |second| second.served);
             assert!(served > 0.8 * capacity, "{served} served of {capacity}, {seconds:?}");
