@@ -14,6 +14,7 @@
 
 mod adaptive;
 mod balancer;
+mod block;
 mod bound;
 mod breaker;
 mod candidates;
