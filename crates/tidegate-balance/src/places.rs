@@ -42,14 +42,16 @@ impl Tiers {
         if tiers.len() == 1 { Self::default() } else { Self(tiers.into()) }
     }
 
-    /// The tier for this request, with the probability that its health gives it; `None` when there is nothing to draw.
+    /// The tier for this request, with the probability that its health gives it; `None` when there is nothing to draw. The same for all of one key:
+    /// as a tier loses endpoints, ever more keys leave it, and those that have left stay away.
     pub(crate) fn draw(&self, seats: &[Seat], pick: &Pick<'_>) -> Option<u8> {
         if self.0.is_empty() {
             return None;
         }
         let capacity = |&tier: &u8| capacity(tier, seats, pick);
         let total = self.0.iter().map(capacity).sum::<u64>().min(WHOLE);
-        let mut left = below(mix(pick.random), total);
+        let drawn = pick.hash.map_or(pick.random, |hash| hash ^ OF_TIERS);
+        let mut left = below(mix(drawn), total);
         self.0.iter().copied().find(|tier| match left.checked_sub(capacity(tier)) {
             Some(rest) => {
                 left = rest;
@@ -59,6 +61,9 @@ impl Tiers {
         })
     }
 }
+
+/// So that what an algorithm makes of the same hash tells nothing of the tier.
+const OF_TIERS: u64 = 0x7469_6572_2062_7920;
 
 /// What a tier can take, in parts of the whole.
 fn capacity(tier: u8, seats: &[Seat], pick: &Pick<'_>) -> u64 {
@@ -127,6 +132,31 @@ mod tests {
         }
         let is_even = |counts: &[u32]| counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1;
         assert!(is_even(&counts[2..4]) && is_even(&counts[4..]) && counts[4] > 100, "{counts:?}");
+    }
+
+    #[test]
+    fn a_key_stays_in_its_tier_while_a_part_of_all_keys_leaves_it() {
+        for algorithm in [Algorithm::Maglev { bound: None }, Algorithm::Rendezvous { bound: None }] {
+            let balancer = tiered(algorithm, &[10, 5]);
+            let at = |key: u64, random| {
+                let pick = Pick { now: Moment(0), random, hash: Some(mix(key)), tried: &[] };
+                balancer.pick(&pick).unwrap().index()
+            };
+            let mut has_left = [false; 3000];
+            for (out, expected) in [(3, 0.02), (5, 0.3), (8, 0.72)] {
+                for endpoint in &balancer.endpoints()[..out] {
+                    endpoint.state.set_draining(true);
+                }
+                for (key, has_left) in (0..).zip(&mut has_left) {
+                    let is_away = at(key, mix(key + 7)) >= 10;
+                    assert_eq!(at(key, mix(key)), at(key, mix(key + 7)), "it goes by its key alone");
+                    assert!(is_away || !*has_left, "whoever has left comes back with a worse tier");
+                    *has_left = is_away;
+                }
+                let part = has_left.iter().filter(|has_left| **has_left).count() as f64 / 3000.0;
+                assert!((part - expected).abs() < 0.03, "{out} of 10 out: {part}");
+            }
+        }
     }
 
     #[test]
