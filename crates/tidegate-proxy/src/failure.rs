@@ -66,7 +66,7 @@ impl Stage {
 pub enum Cause {
     /// The answer broke off, or its framing did, after its head had been passed on.
     AnswerBroken,
-    /// The same, where the client had taken nothing of it for half a second or longer at once.
+    /// The same, where the client had taken next to nothing of it for ten seconds or longer.
     AnswerGivenUp,
     /// The endpoint closed the connection in the middle of its answer's head.
     AnswerHeadCut,
