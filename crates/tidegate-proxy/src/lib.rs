@@ -48,6 +48,7 @@ pub mod worker; // one thread: its listeners, pools, view; start, swap, drain
 
 pub mod metrics; // handles, resolved per snapshot
 pub mod snapshot; // the immutable view that everything is served by
+mod verdict; // what the end of an attempt says of its endpoint
 mod view; // a snapshot with what belongs to this worker
 
 mod buffer; // fixed room with a pinned front
