@@ -18,4 +18,9 @@ impl AtomicF32 {
     pub(crate) fn set(&self, value: f32) {
         self.0.store(value.to_bits(), Relaxed);
     }
+
+    /// Comes nearer by this part of the way.
+    pub(crate) fn follow(&self, value: f32, gain: f32) {
+        self.set(self.get() + gain * (value - self.get()));
+    }
 }

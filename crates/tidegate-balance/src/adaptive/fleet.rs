@@ -63,8 +63,8 @@ const INDIFFERENCE: f32 = 0.1;
 /// levying tolls", Econometrica 37(1), 1969).
 const FAILURE_COST: f32 = 14.0;
 /// Nobody waits longer than that, in service times, whatever for: where half of a fleet is broken and the rest is not enough, as many fail.
-const TOLL_MAX: f32 = 6.0;
-/// Times as many slots as have been seen not to make anybody wait are believed, when a toll is paid in them.
+const ERROR_COST_MAX: f32 = 6.0;
+/// Times as many slots as have been seen not to make anybody wait are believed, when what failing costs is turned into requests.
 const SLOTS_UNSEEN_MAX: f32 = 1.5;
 /// Error rates differ by this much for no reason, and by this many standard deviations by chance.
 const ERROR_MARGIN: f32 = 0.02;
@@ -282,7 +282,7 @@ impl Fleet {
             (&self.unhurried, unhurried.unwrap_or_default()),
             (&self.lightness, lightness.unwrap_or(1.0)),
         ] {
-            level.set(level.get() + gain * (median - level.get()));
+            level.follow(median, gain);
         }
         let clumping = self.measure_clumping();
         self.clumping.set(clumping);
@@ -312,7 +312,7 @@ impl Fleet {
         let remembered = quartile_of(|published, _| published.record().share());
         let momentary = momentary.max(remembered.min(REMEMBERED_MAX));
         for (normal, quartile) in [(&self.normal_errors, momentary), (&self.normal_record, remembered)] {
-            normal.set(normal.get() + NORMAL_GAIN * part_of(turn.seats) * (quartile - normal.get()));
+            normal.follow(quartile, NORMAL_GAIN * part_of(turn.seats));
         }
     }
 
@@ -349,7 +349,7 @@ impl Fleet {
         let on_record = record.surely_more(normal.max(on_records));
         let proven = (on_record.min(rate - normal) - ERROR_MARGIN).max(0.0);
         let excess = if is_accident { 0.0 } else { Tolerance::around(normal).excess(rate).max(proven) };
-        state.standing().error_cost.set((FAILURE_COST * excess).min(TOLL_MAX) * self.at_once());
+        state.standing().error_cost.set((FAILURE_COST * excess).min(ERROR_COST_MAX) * self.at_once());
     }
 
     /// Requests that a typical endpoint serves in one service time, for each unit of weight: typical of those that serve most requests, not of most

@@ -40,7 +40,7 @@ impl Own {
     /// that say so.
     pub(super) fn follow(&self, slots: f32, busy: f32, part: f32) {
         let wanted = if slots < TELLING_SLOTS { LEAST } else { (1.0 - busy).clamp(LEAST, MOST) };
-        self.0.set(self.get() + GAIN * part * (wanted - self.get()));
+        self.0.follow(wanted, GAIN * part);
     }
 }
 

@@ -43,7 +43,7 @@ impl MeanCost {
         }
         if whole > 0.0 {
             let mean = (costs / (whole * typical)).max(1.0);
-            self.0.set(self.get() + GAIN * part * (mean - self.get()));
+            self.0.follow(mean, GAIN * part);
         }
     }
 }
