@@ -455,9 +455,11 @@ fn a_learned_limit_lets_as_many_in_as_the_endpoint_serves_at_once() {
     let proxy = Tidegate::to(&[&endpoint], more).start();
     let load = Load::start(proxy.address(), 60, "/");
     load.wait_for(3_000);
-    // Without it there would be sixty: on this machine, whose timers are coarse, it is enough that it is far fewer.
-    let limit = proxy.metrics().sum("tidegate_endpoint_request_limit", &[]);
-    assert!((2.0..=30.0).contains(&limit), "{limit}");
+    // Without it there would be sixty. Timers are coarse, and processors may be busy with something else for a while: it is enough that
+    // it comes to far fewer.
+    eventually("it is found", || {
+        (2.0..=30.0).contains(&proxy.metrics().sum("tidegate_endpoint_request_limit", &[]))
+    });
     load.stop().expect_no_failures();
 }
 
@@ -549,6 +551,8 @@ fn a_learned_limit_falls_where_the_endpoint_itself_answers_nobody_in_time() {
         assert!(clients.iter_mut().all(|client| client.reply().status == 504));
         proxy.metrics().sum("tidegate_endpoint_request_limit", &[]) < 4.0
     });
+    let status = proxy.admin("/status").text();
+    assert!(status.contains("\"request_limit_reason\":\"halved, as "), "{status}");
     assert_eq!(proxy.get("/").text(), "x");
 }
 
@@ -575,15 +579,16 @@ fn clients_who_leave_while_others_are_served_do_not_lower_a_learned_limit() {
     let (endpoint, gate) = gated();
     let more = "workers = 2\n[limit]\nendpoint_requests = \"auto\"\n[timeout]\nqueue = \"15s\"\n";
     let proxy = Tidegate::to(&[&endpoint], more).start();
-    let limit = || proxy.metrics().sum("tidegate_endpoint_request_limit", &[]);
     for _ in 0..20 {
         assert_eq!(proxy.get("/").text(), "x");
     }
     for _ in 0..12 {
         four_leave(&proxy, &endpoint, || assert_eq!(proxy.get("/").text(), "x"));
+        // A busy machine may lower it, whose answers take longer.
+        let status = proxy.admin("/status").text();
+        assert!(!status.contains("hardly anybody was served"), "{status}");
     }
     gate.open();
-    assert!(limit() >= 6.0, "{}", limit());
 }
 
 #[test]
@@ -596,9 +601,8 @@ fn a_learned_limit_falls_where_all_clients_leave_unanswered() {
     }
     eventually("the limit is low", || {
         (0..10).for_each(|_| four_leave(&proxy, &endpoint, || ()));
-        // As long as the endpoint is silent, the limit is shown with those who are let in because of that.
-        assert_eq!(proxy.get("/").text(), "x");
-        proxy.metrics().sum("tidegate_endpoint_request_limit", &[]) < 6.0
+        proxy.admin("/status").text().contains("\"halved, as hardly anybody was served; ")
     });
+    assert!(proxy.metrics().sum("tidegate_endpoint_request_limit", &[]) < 6.0);
     gate.open();
 }

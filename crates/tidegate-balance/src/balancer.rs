@@ -15,8 +15,8 @@ use crate::room::{AnswerTime, Came, Rooms};
 use crate::round_robin::RoundRobin;
 use crate::seat::Seat;
 use crate::{
-    Ended, Endpoint, InForce, Lease, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch, StatusSet,
-    Warning,
+    Ended, Endpoint, InForce, Lease, LimitReason, Moment, Occasion, PassiveMarking, RequestLimit, RoomWatch,
+    StatusSet, Warning,
 };
 use crate::{first, peak_ewma, prequal, reported};
 use std::sync::Arc;
@@ -231,6 +231,11 @@ impl Balancer {
     /// number.
     pub fn request_limit(&self, index: usize, now: Moment) -> Option<u32> {
         self.most_in_flight(index, self.seats.get(index)?, now).map(Most::number)
+    }
+
+    /// Why it is so many, where that is learned.
+    pub fn limit_reason(&self, index: usize, now: Moment) -> Option<LimitReason> {
+        self.rooms.as_ref()?.limit_reason(index, self.seats.get(index)?, now)
     }
 
     /// Whether it has as many as that.

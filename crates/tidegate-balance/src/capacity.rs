@@ -26,7 +26,7 @@ use crate::recovery::{Next, Recovery};
 use crate::refusals::Refusals;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Requests in flight before anything is known.
@@ -70,10 +70,35 @@ const NOT_QUICK: f64 = 0.5;
 /// The typical latency while none is known, in seconds.
 const TYPICAL_ASSUMED: f32 = 0.02;
 
+/// Why a learned limit is as high as it is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitReason {
+    /// Nobody has been seen to wait: it is doubled with each round of answers.
+    #[default]
+    Start,
+    /// Answers took longer the more there were: half as many are tried, as long as that helps.
+    Descent,
+    /// One more would begin to wait.
+    Steady,
+    /// Hardly anybody was served: it was halved, and comes back from there.
+    Recovery,
+    /// The endpoint refuses what is more.
+    Refusals,
+    /// Nothing is heard of those that are there: some more are let in.
+    Silence,
+}
+
+impl LimitReason {
+    /// Those that are learned with the limit; the others follow from it.
+    const LEARNED: [Self; 4] = [Self::Start, Self::Descent, Self::Steady, Self::Recovery];
+}
+
 /// The limit as picks read it, and what it is learned from.
 #[derive(Debug)]
 pub(crate) struct Capacity {
     limit: AtomicF32,
+    /// Why, as a position in `LimitReason::LEARNED`.
+    reason: AtomicU8,
     /// The most that the endpoint takes by what it refuses.
     ceiling: AtomicF32,
     /// `1 / typical latency`, in nanoseconds, of the last block, or `AS_IT_IS`.
@@ -89,6 +114,7 @@ impl Default for Capacity {
     fn default() -> Self {
         Self {
             limit: AtomicF32::new(FIRST),
+            reason: AtomicU8::default(),
             ceiling: AtomicF32::new(f32::INFINITY),
             pace: AtomicF32::default(),
             typical: AtomicF32::default(),
@@ -101,6 +127,27 @@ impl Default for Capacity {
 impl Capacity {
     /// The most requests in flight now.
     pub(crate) fn limit(&self, now: Moment) -> u32 {
+        let (limit, extra) = self.limit_and_extra(now);
+        limit + extra
+    }
+
+    /// The same where none is in flight, and so nothing is to be heard.
+    pub(crate) fn limit_of_idle(&self, now: Moment) -> u32 {
+        self.limit_and_extra(now).0
+    }
+
+    pub(crate) fn reason(&self, now: Moment, is_idle: bool) -> LimitReason {
+        match self.limit_and_extra(now) {
+            (_, 1..) if !is_idle => LimitReason::Silence,
+            (limit, _) if limit as f32 >= self.ceiling.get() => LimitReason::Refusals,
+            _ => {
+                LimitReason::LEARNED.get(usize::from(self.reason.load(Relaxed))).copied().unwrap_or_default()
+            }
+        }
+    }
+
+    /// What answers allow, and what is let in beyond that because nothing is heard.
+    fn limit_and_extra(&self, now: Moment) -> (u32, u32) {
         let (pace, limit) = (f64::from(self.pace.get()), self.limit.get());
         let (lower, higher) = excursion(limit);
         let factor = match (now.0 as f64 * pace) % CYCLE {
@@ -110,7 +157,7 @@ impl Capacity {
             _ => 1.0,
         };
         let limit = (factor * limit).ceil().min(self.ceiling.get()).max(1.0);
-        limit as u32 + self.extra(now).min(limit.max(FIRST) as u32)
+        (limit as u32, self.extra(now).min(limit.max(FIRST) as u32))
     }
 
     /// What `limit` is never less than.
@@ -119,7 +166,7 @@ impl Capacity {
         (excursion(limit).0 * limit).min(self.ceiling.get()).max(1.0) as u32
     }
 
-    /// Because nothing has been heard.
+    /// One for each time that the silence has doubled.
     fn extra(&self, now: Moment) -> u32 {
         let silence = now.since(Moment(self.heard.load(Relaxed))).as_secs_f64();
         (1.0 + silence / (SILENCE * f64::from(self.typical_or_assumed()))).log2() as u32
@@ -225,6 +272,11 @@ impl Capacity {
     }
 
     fn conclude(&self, learning: &mut Learning, now: Moment) {
+        self.move_limit(learning, now);
+        self.reason.store(learning.reason() as u8, Relaxed);
+    }
+
+    fn move_limit(&self, learning: &mut Learning, now: Moment) {
         let limit = self.limit.get();
         if learning.block.round < 1.5 {
             learning.slow_from = SLOW * f64::from(self.typical.get());
@@ -386,6 +438,15 @@ impl Learning {
         self.begin(Phase::Start, now);
         self.lateness = lateness;
         next
+    }
+
+    fn reason(&self) -> LimitReason {
+        match self.phase {
+            Phase::Start if self.recovery.is_under_way() => LimitReason::Recovery,
+            Phase::Start => LimitReason::Start,
+            Phase::Descent(_) => LimitReason::Descent,
+            Phase::Steady => LimitReason::Steady,
+        }
     }
 
     fn after_round(&mut self, limit: f32) -> Next {

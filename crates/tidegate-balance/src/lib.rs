@@ -57,6 +57,7 @@ pub use adaptive::{Beliefs, Warning};
 pub use balancer::{Algorithm, Balancer, NoEndpoint, Pick, Second};
 pub use bound::{LoadBound, Spilled};
 pub use breaker::{Breaker, Ejection, HeldBack};
+pub use capacity::LimitReason;
 pub use endpoint::{Endpoint, EndpointId};
 pub use in_force::InForce;
 pub use lease::{Ended, Lease, Occasion};

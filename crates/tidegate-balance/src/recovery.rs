@@ -40,7 +40,7 @@ impl Default for Recovery {
 }
 
 impl Recovery {
-    fn is_under_way(&self) -> bool {
+    pub(crate) fn is_under_way(&self) -> bool {
         self.most.is_finite()
     }
 

@@ -3,7 +3,7 @@
 //!
 //! The count is exact: a unit is only taken below the limit, in one step, so that no number of workers exceeds it.
 
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, LimitReason};
 use crate::float::AtomicF32;
 use crate::in_flight::Most;
 use crate::seat::Seat;
@@ -70,10 +70,15 @@ impl Rooms {
     /// `None`: any number.
     pub(crate) fn most(&self, index: usize, seat: &Seat, now: Moment) -> Option<Most> {
         match self.limits.get(index) {
-            Some(RequestLimit::Learned) => Some(Most::Waiting(seat.state.capacity().limit(now))),
+            Some(RequestLimit::Learned) => Some(Most::Waiting(learned_limit(seat, now))),
             Some(RequestLimit::Most(most)) => Some(Most::Requests(*most)),
             Some(RequestLimit::None) | None => None,
         }
+    }
+
+    /// `None`: it is not learned.
+    pub(crate) fn limit_reason(&self, index: usize, seat: &Seat, now: Moment) -> Option<LimitReason> {
+        self.is_learned(index).then(|| seat.state.capacity().reason(now, is_idle(seat)))
     }
 
     pub(crate) fn has_room(&self, index: usize, seat: &Seat, now: Moment) -> bool {
@@ -117,6 +122,15 @@ impl Rooms {
             watch.freed();
         }
     }
+}
+
+fn learned_limit(seat: &Seat, now: Moment) -> u32 {
+    let capacity = seat.state.capacity();
+    if is_idle(seat) { capacity.limit_of_idle(now) } else { capacity.limit(now) }
+}
+
+fn is_idle(seat: &Seat) -> bool {
+    seat.state.load().waiting() == 0
 }
 
 fn learn_capacity(lease: &Lease<'_>, capacity: &Capacity, came: Came, now: Moment) {

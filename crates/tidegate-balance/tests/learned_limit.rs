@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Ended, Lease, Moment, Pick, RequestLimit};
+use tidegate_balance::{Algorithm, Balancer, Ended, Lease, LimitReason, Moment, Pick, RequestLimit};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -778,6 +778,48 @@ fn eight_at_once_that_two_slots_serve_are_halved() {
     }
     let limit = balancer.request_limit(0, start + Duration::from_millis(400));
     assert!((Some(3)..=Some(6)).contains(&limit), "four, or a little less or more: {limit:?}");
+    let reason = balancer.limit_reason(0, start + Duration::from_millis(400));
+    assert_eq!(reason, Some(LimitReason::Descent));
+}
+
+/// As many as there may be, each of which ends so after 100 ms.
+fn round(balancer: &Balancer, now: &mut Moment, end: impl Fn(usize, Lease<'_>, Moment)) {
+    let pick = Pick { now: *now, random: 7, hash: None, tried: &[] };
+    let held: Vec<_> = std::iter::from_fn(|| balancer.pick(&pick).ok()).take(64).collect();
+    *now = *now + Duration::from_millis(100);
+    for (before, lease) in held.into_iter().enumerate() {
+        end(before, lease, *now);
+    }
+}
+
+#[test]
+fn it_says_why_it_is_as_high_as_it_is() {
+    let balancer = learner();
+    let mut now = Moment(1_000 * SECOND);
+    let says = |now| (balancer.limit_reason(0, now), balancer.request_limit(0, now));
+    assert_eq!(says(now), (Some(LimitReason::Start), Some(8)), "however long there has been nothing to hear");
+    let waiting: Vec<_> = (0..8).map(|_| pick(&balancer, now)).collect();
+    now = now + Duration::from_secs(1);
+    assert_eq!(says(now).0, Some(LimitReason::Silence));
+    for lease in waiting {
+        answer(lease, now);
+    }
+    for _ in 0..40 {
+        round(&balancer, &mut now, |before, lease, now| {
+            let status = if before < 8 { 200 } else { 503 };
+            let first_byte = now.since(lease.picked_at());
+            lease.settle(Ended::Answered { status, first_byte }, now);
+        });
+    }
+    assert_eq!(says(now), (Some(LimitReason::Refusals), Some(8)));
+    for _ in 0..40 {
+        now = now + Duration::from_secs(1);
+        round(&balancer, &mut now, |_, mut lease, now| {
+            lease.is_left(Moment(lease.picked_at().0 - SECOND), now);
+            lease.settle(Ended::Abandoned, now);
+        });
+    }
+    assert_eq!(says(now).0, Some(LimitReason::Recovery));
 }
 
 fn any_scene() -> impl Strategy<Value = Scene> {

@@ -6,7 +6,7 @@ use crate::overview::Overview;
 use crate::tls::{self, CertificateFacts};
 use serde::Serialize;
 use std::sync::atomic::Ordering::Relaxed;
-use tidegate_balance::{Balancer, Ejection, Endpoint, EndpointState, Health, HeldBack, Moment};
+use tidegate_balance::{Balancer, Ejection, Endpoint, EndpointState, Health, HeldBack, LimitReason, Moment};
 use tidegate_config::{Balance, Cluster as Configured, Endpoint as Listed};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Listener};
@@ -86,6 +86,8 @@ pub struct EndpointStatus {
     pub in_flight: u32,
     /// How many may be in flight, where that is limited; by `auto`, without those whose answer has begun.
     pub request_limit: Option<u32>,
+    /// Why so many, where `auto` finds the number.
+    pub request_limit_reason: Option<&'static str>,
     /// How many may be, as far as has been seen, before one waits, where something is learned: within that nobody spills, where a bound goes by drain time.
     pub unhurried: Option<u32>,
     /// What is believed of it, where `adaptive` chooses.
@@ -158,6 +160,7 @@ impl ClusterStatus {
                 .map(|(index, ((endpoint, upstream), listed))| {
                     let status = EndpointStatus {
                         request_limit: cluster.balancer.request_limit(index, now),
+                        request_limit_reason: limit_reason(&cluster.balancer, index, now),
                         unhurried: cluster.balancer.unhurried(index),
                         ..EndpointStatus::read(endpoint, upstream, listed, overview, now)
                     };
@@ -197,6 +200,7 @@ impl EndpointStatus {
             zone: listed.zone.clone(),
             in_flight: endpoint.state.in_flight(),
             request_limit: None,
+            request_limit_reason: None,
             unhurried: None,
             beliefs: None,
             connections: upstream.open.load(Relaxed),
@@ -274,7 +278,24 @@ fn held_back(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
 /// Of an endpoint that is up and gets nothing more for now.
 fn full(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
     let limit = balancer.request_limit(index, now).filter(|_| balancer.is_full(index, now))?;
-    Some(format!("full: has as many requests ({limit}) as limit.endpoint_requests lets it have"))
+    let full = format!("full: has as many requests ({limit}) as limit.endpoint_requests lets it have");
+    Some(match limit_reason(balancer, index, now) {
+        Some(reason) => format!("{full}; {reason}"),
+        None => full,
+    })
+}
+
+fn limit_reason(balancer: &Balancer, index: usize, now: Moment) -> Option<&'static str> {
+    Some(match balancer.limit_reason(index, now)? {
+        LimitReason::Start => "doubled with each round of answers, as nobody has been seen to wait",
+        LimitReason::Descent => "halved, as answers took longer the more requests there were",
+        LimitReason::Steady => "one more would begin to wait inside it",
+        LimitReason::Recovery => {
+            "halved, as hardly anybody was served; doubled again as answers come in time"
+        }
+        LimitReason::Refusals => "it refuses more than that (503)",
+        LimitReason::Silence => "nothing is heard of those that it has: some more are let in",
+    })
 }
 
 /// Of an endpoint that is marked. It is not up before the request that tries it has gone well.

@@ -165,6 +165,7 @@ mod tests {
             zone: None,
             in_flight: 3,
             request_limit: None,
+            request_limit_reason: None,
             unhurried: None,
             beliefs: None,
             connections: 4,
