@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_testkit::{Endpoint, Load, Proxy, Script, Tidegate, eventually};
+use tidegate_testkit::{Endpoint, Load, Proxy, Script, Then, Tidegate, eventually};
 
 /// A list of endpoints, each with these further keys.
 fn list(endpoints: &[(&Endpoint, &str)]) -> String {
@@ -43,6 +43,19 @@ fn a_later_tier_serves_while_the_first_is_down_and_no_longer() {
         eventually("the second tier is back", || only(&proxy, "second"));
         first.revive();
         eventually("the first tier is back", || only(&proxy, "first"));
+    }
+}
+
+/// Whose first attempt failed is served by the other one of its tier, and spares by nobody.
+#[test]
+fn a_request_is_tried_again_in_its_tier() {
+    for balance in ["adaptive", "round_robin", "least_request"] {
+        let broken = Endpoint::start(Script::new(|_| Then::Close));
+        let (sound, spare) = (Endpoint::answering("sound"), Endpoint::answering("spare"));
+        let endpoints = list(&[(&broken, "tier = 0"), (&sound, "tier = 0"), (&spare, "tier = 1")]);
+        let proxy = Tidegate::with(format!("to = {endpoints}\nbalance = {balance:?}\n")).start();
+        assert_eq!(shares(&proxy, 8), BTreeMap::from([("sound".to_owned(), 8)]), "{balance}");
+        assert_ne!(broken.request_count(), 0, "{balance}");
     }
 }
 

@@ -164,6 +164,7 @@ impl Balancer {
     pub fn with_places(self, places: &[Place]) -> Self {
         let seats: Arc<[Seat]> = Seat::all(&self.endpoints, places).into();
         let chooser = match self.chooser {
+            Chooser::Maglev(untiered) => Chooser::Maglev(untiered.in_tiers(&self.endpoints, &seats)),
             Chooser::RoundRobin(untiered) => Chooser::RoundRobin(RoundRobin::new(&seats, Some(&untiered))),
             chooser => chooser,
         };
@@ -271,11 +272,22 @@ impl Balancer {
 
     /// Chooses an endpoint and counts the request as in flight there. Takes no lock and allocates nothing.
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
-        let tier = self.tiers.draw(&self.seats, pick);
-        self.pick_by(pick, Standard::Open, tier)
-            .or_else(|| tier.and_then(|_| self.pick_by(pick, Standard::Open, None)))
+        self.pick_first(pick)
+            .or_else(|| self.pick_by(pick, Standard::Open, None))
             .or_else(|| if self.is_worth_waiting(pick) { None } else { self.last_resort(pick) })
             .ok_or_else(|| self.why_nobody(pick))
+    }
+
+    /// Whom the request should go to. One that has failed somewhere is no trial for another who may fail as well.
+    fn pick_first(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
+        let tier = self.tiers.draw(&self.seats, pick);
+        if !pick.tried.is_empty() {
+            let up = |tier| self.pick_by(pick, Standard::Up, tier);
+            return up(tier).or_else(|| tier.and_then(|_| up(None)));
+        }
+        let trial_in = self.tiers.draw_for_trial(&self.seats, pick, tier);
+        let trial = trial_in.and_then(|tier| self.pick_by(pick, Standard::Trial, Some(tier)));
+        trial.or_else(|| tier.and_then(|_| self.pick_by(pick, Standard::Open, tier)))
     }
 
     fn last_resort(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
@@ -312,7 +324,7 @@ impl Balancer {
             self.seats.get(first.index()).is_some_and(|seat| learner.is_stalled(seat, pick.now))
         };
         let Some(learner) = self.learner.as_ref().filter(stalled) else { return Second::Unneeded };
-        let candidates = self.candidates(pick, Standard::Open, None);
+        let candidates = self.candidates(pick, Standard::Up, self.tiers.draw(&self.seats, pick));
         let chosen = learner.choose_free(&candidates, pick.now.since(first.picked_at()));
         chosen.and_then(|index| self.lease(index, pick.now)).map_or(Second::NoSlot, Second::Lease)
     }

@@ -9,10 +9,26 @@ use crate::{Moment, Pick};
 /// Whom a look over the endpoints accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standard {
-    /// Endpoints that are up, and marked ones whose trial is due.
-    Open,
     /// Endpoints out by quickly failing connects alone.
     LastResort,
+    /// Endpoints that are up, and marked ones whose trial is due.
+    Open,
+    /// The latter alone.
+    Trial,
+    /// The former.
+    Up,
+}
+
+impl Standard {
+    #[inline]
+    pub(crate) fn accepts(self, seat: &Seat, now: Moment) -> bool {
+        match self {
+            Self::LastResort => seat.state.is_last_resort(),
+            Self::Open => seat.state.is_open(now),
+            Self::Trial => seat.state.is_due(now),
+            Self::Up => seat.state.is_up(),
+        }
+    }
 }
 
 /// The endpoints of a cluster through the eyes of one pick.
@@ -121,11 +137,7 @@ impl<'a> Candidates<'a> {
     /// Apart, so that the plain loop stays small.
     #[inline(never)]
     fn accepts_with_care(&self, index: usize, seat: &Seat) -> bool {
-        let suits = match self.standard {
-            Standard::Open => seat.state.is_open(self.now),
-            Standard::LastResort => seat.state.is_last_resort(),
-        };
-        suits
+        self.standard.accepts(seat, self.now)
             && self.tier.is_none_or(|tier| tier == seat.tier)
             && !self.tried.contains(&index)
             && self.rooms.is_none_or(|rooms| rooms.has_room(index, seat, self.now))

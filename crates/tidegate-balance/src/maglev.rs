@@ -5,7 +5,7 @@
 //! turns at claiming the next free slot of a permutation of their own, so that the shares are even to a slot or two, and an
 //! endpoint that comes or goes moves few slots of the others. Endpoints claim in proportion to their weights. The table
 //! is built when the balancer is built and does not depend on health: a key whose endpoint is out or over its
-//! bound is hashed again, so that nobody else's key moves.
+//! bound is hashed again, so that nobody else's key moves. Each tier has a table of its own: one that comes or goes moves no key of another.
 //!
 //! Against rendezvous hashing: a pick is one look instead of one for each endpoint; a changed list of endpoints moves about
 //! one key in a hundred more than it must.
@@ -14,6 +14,8 @@ use crate::Endpoint;
 use crate::bound::{Choice, Limit, LoadBound, Spilled};
 use crate::candidates::Candidates;
 use crate::entropy::{below, mix, stable_hash};
+use crate::places::{ByTier, Tiers};
+use crate::rendezvous::Rendezvous;
 use crate::seat::Seat;
 
 /// Primes, so that every step through the table is a permutation. The paper's sizes: a hundred slots an endpoint and more.
@@ -21,18 +23,31 @@ const TABLE_SLOTS: u64 = 65_537;
 const TABLE_SLOTS_LARGE: u64 = 655_373;
 const ENDPOINTS_LARGE: usize = 600;
 const VACANT: u32 = u32::MAX;
-/// Slots looked at for one key before a look over all endpoints decides.
+/// Slots looked at for one key before rendezvous hashing decides.
 const MISSES_MAX: u32 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Maglev {
-    owners: Box<[u32]>,
+    /// The owner of each slot.
+    tables: ByTier<Box<[u32]>>,
+    rendezvous: Rendezvous,
     bound: Option<LoadBound>,
 }
 
 impl Maglev {
     pub(crate) fn new(endpoints: &[Endpoint], seats: &[Seat], bound: Option<LoadBound>) -> Self {
-        Self { owners: claim(endpoints, seats), bound }
+        let tables = Tiers::of(seats).each(|tier| claim(endpoints, seats, tier));
+        Self { tables, rendezvous: Rendezvous::new(endpoints, None), bound }
+    }
+
+    /// The same with the tiers of these seats.
+    pub(crate) fn in_tiers(self, endpoints: &[Endpoint], seats: &[Seat]) -> Self {
+        let tiers = Tiers::of(seats);
+        if tiers.are_several() {
+            Self { tables: tiers.each(|tier| claim(endpoints, seats, tier)), ..self }
+        } else {
+            self
+        }
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, key: u64) -> Option<Choice> {
@@ -47,27 +62,27 @@ impl Maglev {
 
     /// The first that suits in the order of the key.
     fn first(&self, candidates: &Candidates<'_>, key: u64, suits: impl Fn(&Seat) -> bool) -> Option<usize> {
+        let owners = self.tables.of(candidates.tier())?;
         let mut hash = mix(key);
         for _ in 0..MISSES_MAX {
-            let slot = below(hash, self.owners.len() as u64);
-            let index = *self.owners.get(slot as usize)? as usize;
+            let slot = below(hash, owners.len() as u64);
+            let index = *owners.get(slot as usize)? as usize;
             if candidates.get(index).is_some_and(&suits) {
                 return Some(index);
             }
             hash = mix(hash.wrapping_add(1));
         }
-        candidates.by_weight(hash, suits)
+        self.rendezvous.best(candidates, key, suits)
     }
 }
 
-/// Every endpoint claims as often as its weight allows until no slot is vacant.
-fn claim(endpoints: &[Endpoint], seats: &[Seat]) -> Box<[u32]> {
-    let slots = if endpoints.len() > ENDPOINTS_LARGE { TABLE_SLOTS_LARGE } else { TABLE_SLOTS };
-    if endpoints.is_empty() {
-        return Box::default();
-    }
-    let heaviest = seats.iter().map(|seat| seat.share).max().unwrap_or(1);
-    let mut order: Vec<_> = (0..).zip(endpoints).zip(seats).map(Claimant::new(slots)).collect();
+/// Every endpoint, or every one of the tier, claims as often as its weight allows until no slot is vacant.
+fn claim(endpoints: &[Endpoint], seats: &[Seat], tier: Option<u8>) -> Box<[u32]> {
+    let is_of_tier = |seat: &Seat| tier.is_none_or(|tier| seat.tier == tier);
+    let members = || (0..).zip(endpoints).zip(seats).filter(|(_, seat)| is_of_tier(seat));
+    let slots = if members().count() > ENDPOINTS_LARGE { TABLE_SLOTS_LARGE } else { TABLE_SLOTS };
+    let Some(heaviest) = members().map(|(_, seat)| seat.share).max() else { return Box::default() };
+    let mut order: Vec<_> = members().map(Claimant::new(slots)).collect();
     // By name, so that the order of the list does not matter.
     order.sort_by_key(|claimant| claimant.name);
     let mut owners = vec![VACANT; slots as usize];
@@ -132,7 +147,7 @@ mod tests {
     }
 
     fn table(fleet: &Balancer) -> Box<[u32]> {
-        claim(fleet.endpoints(), &Seat::all(fleet.endpoints(), &[]))
+        claim(fleet.endpoints(), &Seat::all(fleet.endpoints(), &[]), None)
     }
 
     proptest! {
@@ -179,14 +194,18 @@ mod tests {
         }
     }
 
+    /// Also where so few are up that many slots are looked at in vain.
     #[test]
     fn the_order_of_the_endpoints_does_not_matter() {
-        let fleet = Fleet::new(MAGLEV, &[3, 1, 2]);
-        let mut turned = fleet.endpoints().to_vec();
-        turned.reverse();
-        let turned = Fleet::of(MAGLEV, turned);
-        for key in 0..KEYS {
-            assert_eq!(fleet.pick_for(key).endpoint().id, turned.pick_for(key).endpoint().id);
+        for out in [0, 7] {
+            let fleet = Fleet::new(MAGLEV, &[3, 1, 2, 1, 1, 1, 1, 1, 1, 1]);
+            let mut turned = fleet.endpoints().to_vec();
+            turned.reverse();
+            let turned = Fleet::of(MAGLEV, turned);
+            fleet.endpoints()[..out].iter().for_each(|endpoint| endpoint.state.set_draining(true));
+            for key in 0..KEYS {
+                assert_eq!(fleet.pick_for(key).endpoint().id, turned.pick_for(key).endpoint().id);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! endpoints down serves 70 % and the next one 30 %, instead of one endpoint going down moving everything.
 
 use crate::Pick;
+use crate::candidates::Standard;
 use crate::entropy::{below, mix};
 use crate::seat::Seat;
 
@@ -42,13 +43,31 @@ impl Tiers {
         if tiers.len() == 1 { Self::default() } else { Self(tiers.into()) }
     }
 
+    pub(crate) fn are_several(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// The tier for this request, with the probability that its health gives it; `None` when there is nothing to draw. The same for all of one key:
-    /// as a tier loses endpoints, ever more keys leave it, and those that have left stay away.
+    /// as a tier loses endpoints, ever more keys leave it, and those that have left stay away. Who is to be tried again is not up: a tier that
+    /// counted it would call keys back for a moment, again and again.
     pub(crate) fn draw(&self, seats: &[Seat], pick: &Pick<'_>) -> Option<u8> {
-        if self.0.is_empty() {
+        self.draw_by(seats, pick, Standard::Up)
+    }
+
+    /// Another one, from which the request would not have gone away if those were up that are due to be tried again: one of them is where to
+    /// try it.
+    pub(crate) fn draw_for_trial(&self, seats: &[Seat], pick: &Pick<'_>, drawn: Option<u8>) -> Option<u8> {
+        if !self.are_several() || !seats.iter().any(|seat| Standard::Trial.accepts(seat, pick.now)) {
             return None;
         }
-        let capacity = |&tier: &u8| capacity(tier, seats, pick);
+        self.draw_by(seats, pick, Standard::Open).filter(|tier| Some(*tier) != drawn)
+    }
+
+    fn draw_by(&self, seats: &[Seat], pick: &Pick<'_>, standard: Standard) -> Option<u8> {
+        if !self.are_several() {
+            return None;
+        }
+        let capacity = |&tier: &u8| capacity(tier, seats, pick, standard);
         let total = self.0.iter().map(capacity).sum::<u64>().min(WHOLE);
         let drawn = pick.hash.map_or(pick.random, |hash| hash ^ OF_TIERS);
         let mut left = below(mix(drawn), total);
@@ -60,21 +79,41 @@ impl Tiers {
             None => true,
         })
     }
+
+    /// What an algorithm keeps for all endpoints, and for those of each tier by themselves.
+    pub(crate) fn each<T>(&self, mut make: impl FnMut(Option<u8>) -> T) -> ByTier<T> {
+        let tiers = std::iter::once(None).chain(self.0.iter().copied().map(Some));
+        ByTier(tiers.map(|tier| (tier, make(tier))).collect())
+    }
+}
+
+/// One for all endpoints, and one for those of each tier where there are several: whoever is passed over for being of another tier would
+/// leave his part to others unevenly.
+#[derive(Debug)]
+pub(crate) struct ByTier<T>(Box<[(Option<u8>, T)]>);
+
+impl<T> ByTier<T> {
+    /// `None`: of all.
+    pub(crate) fn of(&self, tier: Option<u8>) -> Option<&T> {
+        self.0.iter().find(|(of, _)| *of == tier).map(|(_, kept)| kept)
+    }
 }
 
 /// So that what an algorithm makes of the same hash tells nothing of the tier.
 const OF_TIERS: u64 = 0x7469_6572_2062_7920;
 
-/// What a tier can take, in parts of the whole.
-fn capacity(tier: u8, seats: &[Seat], pick: &Pick<'_>) -> u64 {
-    let (mut open, mut all) = (0, 0);
+/// What a tier can take, in parts of the whole. That the request has been tried there makes it no smaller, unless it has been tried everywhere.
+fn capacity(tier: u8, seats: &[Seat], pick: &Pick<'_>, standard: Standard) -> u64 {
+    let (mut open, mut all, mut is_left) = (0, 0, false);
     for (index, seat) in seats.iter().enumerate().filter(|(_, seat)| seat.tier == tier) {
         let share = u64::from(seat.share);
         all += share;
-        if seat.state.is_open(pick.now) && !pick.tried.contains(&index) {
+        if standard.accepts(seat, pick.now) {
             open += share;
+            is_left |= !pick.tried.contains(&index);
         }
     }
+    let open = if is_left { open } else { 0 };
     (open * OVERPROVISIONING_PERCENT * WHOLE / 100).checked_div(all).unwrap_or(0).min(WHOLE)
 }
 
@@ -82,8 +121,9 @@ fn capacity(tier: u8, seats: &[Seat], pick: &Pick<'_>) -> u64 {
 mod tests {
     use super::*;
     use crate::testing::Fleet;
-    use crate::{Algorithm, Balancer, LoadBound, Moment};
+    use crate::{Algorithm, Balancer, Ended, Lease, LoadBound, Moment};
     use proptest::prelude::*;
+    use std::time::Duration;
 
     /// Endpoints in tiers of the given sizes.
     fn tiered(algorithm: Algorithm, sizes: &[usize]) -> Balancer {
@@ -91,6 +131,13 @@ mod tests {
         let places: Vec<_> = tiers.map(|tier| Place { tier, ..Place::default() }).collect();
         let endpoints = Fleet::even(algorithm, places.len()).endpoints().to_vec();
         Balancer::new(algorithm, endpoints, None).with_places(&places)
+    }
+
+    const HASHES: [Algorithm; 2] = [Algorithm::Maglev { bound: None }, Algorithm::Rendezvous { bound: None }];
+
+    fn pick_for<'a>(balancer: &'a Balancer, key: u64, tried: &'a [usize], now: Moment) -> Lease<'a> {
+        let pick = Pick { now, random: mix(key), hash: Some(mix(key)), tried };
+        balancer.pick(&pick).unwrap()
     }
 
     /// The part of the requests that goes to the first `size` endpoints.
@@ -136,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_key_stays_in_its_tier_while_a_part_of_all_keys_leaves_it() {
-        for algorithm in [Algorithm::Maglev { bound: None }, Algorithm::Rendezvous { bound: None }] {
+        for algorithm in HASHES {
             let balancer = tiered(algorithm, &[10, 5]);
             let at = |key: u64, random| {
                 let pick = Pick { now: Moment(0), random, hash: Some(mix(key)), tried: &[] };
@@ -157,6 +204,74 @@ mod tests {
                 assert!((part - expected).abs() < 0.03, "{out} of 10 out: {part}");
             }
         }
+    }
+
+    #[test]
+    fn spares_that_come_and_go_move_no_key_of_the_first_tier() {
+        for algorithm in HASHES {
+            let owners = |spares| {
+                let balancer = tiered(algorithm, &[5, spares]);
+                (0..2000).map(|key| pick_for(&balancer, key, &[], Moment(0)).index()).collect::<Vec<_>>()
+            };
+            let alone = owners(0);
+            assert!([1, 2, 5, 20].iter().all(|&spares| owners(spares) == alone), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_failed_in_a_tier_is_tried_again_there_as_long_as_there_is_another() {
+        for algorithm in HASHES.into_iter().chain([Algorithm::RoundRobin, Algorithm::LeastRequest]) {
+            let balancer = tiered(algorithm, &[2, 1]);
+            for key in 0..200 {
+                let first = pick_for(&balancer, key, &[], Moment(0)).index();
+                let second = pick_for(&balancer, key, &[first], Moment(0)).index();
+                let third = pick_for(&balancer, key, &[first, second], Moment(0)).index();
+                assert_eq!((first.max(second), third), (1, 2), "{algorithm:?}");
+            }
+        }
+    }
+
+    /// Half of the first tier refuses connects, and each is tried again as soon as that is due.
+    #[test]
+    fn keys_stay_where_they_are_while_some_of_their_tier_are_tried_again_and_again() {
+        for algorithm in HASHES {
+            let balancer = tiered(algorithm, &[10, 5]);
+            let mut now = Moment(1);
+            let mut trials = 0;
+            let mut usual = [None; 200];
+            for round in 0..400 {
+                for (key, usual) in (0..).zip(&mut usual) {
+                    let lease = pick_for(&balancer, key, &[], now);
+                    let (index, is_dead) = (lease.index(), lease.index() < 5);
+                    let is_trial = lease.occasion() == Some(crate::Occasion::Trial);
+                    trials += u32::from(is_trial);
+                    if is_dead {
+                        lease.settle(Ended::ConnectFailed, now);
+                    }
+                    if round > 10 {
+                        assert_eq!(is_dead, is_trial, "{algorithm:?}");
+                        assert!(
+                            is_dead || *usual.get_or_insert(index) == index,
+                            "{algorithm:?}: key {key} moves"
+                        );
+                    }
+                }
+                now = now + Duration::from_millis(100);
+            }
+            assert!(trials >= 25, "each of five is tried again in 40 s: {trials}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_failed_once_is_no_trial_while_others_are_up() {
+        let balancer = tiered(Algorithm::RoundRobin, &[4]);
+        for index in [0, 1, 2, 0, 1, 2, 0, 1, 2] {
+            balancer.lease(index, Moment(1)).unwrap().settle(Ended::ConnectFailed, Moment(1));
+        }
+        let due = Moment(1) + Duration::from_mins(1);
+        let pick = |tried| balancer.pick(&Pick { now: due, random: 7, hash: None, tried }).unwrap().index();
+        assert_eq!([pick(&[0]), pick(&[1]), pick(&[2, 0])], [3; 3]);
+        assert_ne!(pick(&[3]), 3, "and where nobody else is up, it is");
     }
 
     #[test]

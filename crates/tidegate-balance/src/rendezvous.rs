@@ -41,7 +41,13 @@ impl Rendezvous {
         Some(Choice { spilled: Some(obstacle), ..index.into() })
     }
 
-    fn best(&self, candidates: &Candidates<'_>, key: u64, suits: impl Fn(&Seat) -> bool) -> Option<usize> {
+    /// The first that suits in the order of the key.
+    pub(crate) fn best(
+        &self,
+        candidates: &Candidates<'_>,
+        key: u64,
+        suits: impl Fn(&Seat) -> bool,
+    ) -> Option<usize> {
         let scored = candidates
             .iter()
             .filter(|(_, endpoint)| suits(endpoint))

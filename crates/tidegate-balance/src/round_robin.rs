@@ -15,6 +15,7 @@
 //! as well.
 
 use crate::candidates::Candidates;
+use crate::places::{ByTier, Tiers};
 use crate::seat::Seat;
 use crossbeam_utils::CachePadded;
 use std::cmp::{Ordering, Reverse};
@@ -30,8 +31,7 @@ const CYCLE_SLOTS_MAX: u64 = 1 << 17;
 
 #[derive(Debug)]
 pub(crate) struct RoundRobin {
-    /// Of all, and where there are several tiers, of each.
-    rotations: Box<[Rotation]>,
+    rotations: ByTier<Rotation>,
     /// Of each tier that there was, also in snapshots before.
     cursors: Vec<(Option<u8>, Cursor)>,
 }
@@ -42,19 +42,14 @@ type Cursor = Arc<CachePadded<AtomicU64>>;
 
 #[derive(Debug)]
 struct Rotation {
-    tier: Option<u8>,
     cycle: Box<[u32]>,
     cursor: Cursor,
 }
 
 impl RoundRobin {
     pub(crate) fn new(endpoints: &[Seat], previous: Option<&RoundRobin>) -> Self {
-        let mut tiers: Vec<_> = endpoints.iter().map(|seat| seat.tier).collect();
-        tiers.sort_unstable();
-        tiers.dedup();
-        let of_each = tiers.iter().copied().map(Some).filter(|_| tiers.len() > 1);
         let mut cursors = previous.map(|previous| previous.cursors.clone()).unwrap_or_default();
-        let rotation = |tier| {
+        let rotations = Tiers::of(endpoints).each(|tier| {
             let known = cursors.iter().find(|(of, _)| *of == tier).map(|(_, cursor)| Arc::clone(cursor));
             let cursor = known.unwrap_or_else(|| {
                 let cursor = Cursor::default();
@@ -62,16 +57,12 @@ impl RoundRobin {
                 cursor
             });
             Rotation::new(endpoints, tier, cursor)
-        };
-        Self { rotations: std::iter::once(None).chain(of_each).map(rotation).collect(), cursors }
-    }
-
-    fn rotation(&self, tier: Option<u8>) -> Option<&Rotation> {
-        self.rotations.iter().find(|rotation| rotation.tier == tier)
+        });
+        Self { rotations, cursors }
     }
 
     pub(crate) fn choose(&self, candidates: &Candidates<'_>, random: u64) -> Option<usize> {
-        let rotation = self.rotation(candidates.tier())?;
+        let rotation = self.rotations.of(candidates.tier())?;
         let in_turn = (0..MISSES_MAX).find_map(|_| {
             let index = rotation.next()?;
             candidates.get(index).map(|_| index)
@@ -86,7 +77,7 @@ impl Rotation {
             (0_u32..).zip(endpoints).filter(|(_, seat)| tier.is_none_or(|tier| seat.tier == tier)).collect();
         let weights: Vec<_> = members.iter().map(|(_, seat)| u64::from(seat.share)).collect();
         let index_of = |member: u32| members.get(member as usize).map(|&(index, _)| index);
-        Self { tier, cycle: lay_out(&reduce(&weights)).into_iter().filter_map(index_of).collect(), cursor }
+        Self { cycle: lay_out(&reduce(&weights)).into_iter().filter_map(index_of).collect(), cursor }
     }
 
     fn next(&self) -> Option<usize> {

@@ -333,6 +333,17 @@ impl EndpointState {
         self.remarks() & OUT == 0 && !self.is_marked(now) && !self.is_waiting(now)
     }
 
+    /// Neither out nor to be tried again.
+    #[inline]
+    pub(crate) fn is_up(&self) -> bool {
+        self.remarks() & (OUT | MARKED | BROKEN) == 0
+    }
+
+    /// May be picked, and only to be tried again.
+    pub(crate) fn is_due(&self, now: Moment) -> bool {
+        !self.is_up() && self.is_open(now)
+    }
+
     /// Out by failing answers or by connects that failed quickly, and by nothing else: worth a try when nobody else is left.
     pub(crate) fn is_last_resort(&self) -> bool {
         let connects = self.connect_mark().map(|mark| mark & SLOW == 0);
