@@ -51,6 +51,7 @@ mod states;
 mod status_set;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod weights;
 
 pub use adaptive::{Beliefs, Warning};

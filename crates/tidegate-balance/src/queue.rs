@@ -9,13 +9,13 @@
 //! Tags belong to turns, not to those who wait: whoever leaves without having had his turn leaves it to the next in his line. If
 //! he took it with him, a line would lose shares by its own who give up, which are most where the wait is longest.
 //!
-//! Whoever joins is told at once when his turn would come too late: the requests ahead of him, times the mean time between
-//! recent turns. A queue that nobody was ahead in never turns anybody away: there is nothing to predict from.
+//! Whoever joins is told at once when his turn would come too late, by the pace of recent turns (`turns.rs`). A queue that nobody was ahead in never turns anybody away: there is nothing to predict from.
 //!
 //! When as many wait as may, the more urgent one gets the place of the newest of the least urgent, as long as those have more
 //! than their part of the places: the same 16, 4 and 1 of 21. So no priority fills the queue for those above it, and none is driven out of it.
 
 use crate::Moment;
+use crate::turns::Turns;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -199,6 +199,11 @@ impl<W> Queue<W> {
         Ok(Joined { ticket, ousted: in_his_way.and_then(|ticket| self.oust(ticket)) })
     }
 
+    /// How quickly turns are likely to come where they have not told of late: each so long after the one before.
+    pub fn expect_turns(&mut self, gap: Duration, now: Moment) {
+        self.turns.expect(gap, now);
+    }
+
     fn enter(&mut self, priority: Priority, handle: W) -> Ticket {
         let (number, tag) = (self.joined, self.tag(priority));
         self.joined += 1;
@@ -346,49 +351,6 @@ impl<W> Queue<W> {
     fn turn(&self, priority: Priority) -> (u64, Priority) {
         let line = self.line(priority);
         (line.tag + line.called * priority.cost(), priority)
-    }
-}
-
-/// Turns that the mean is taken over, and how few of them tell anything.
-const TURNS_REMEMBERED: f64 = 32.0;
-const TURNS_MIN: u32 = 4;
-/// After a pause of this long the next wait has little to do with the last.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(1);
-
-/// How quickly turns came, of late. Measured only while somebody waits: then nothing but the endpoints sets the pace.
-#[derive(Debug, Default)]
-struct Turns {
-    /// The mean time between two turns, in seconds.
-    gap: f64,
-    count: u32,
-    /// The last turn, or the beginning of the wait for it.
-    last: Moment,
-}
-
-impl Turns {
-    /// Somebody begins to wait, and nobody did before.
-    fn begin(&mut self, now: Moment) {
-        if now.since(self.last) > FORGOTTEN_AFTER {
-            self.count = 0;
-        }
-        self.last = now;
-    }
-
-    fn note(&mut self, now: Moment) {
-        self.count = self.count.saturating_add(1);
-        let gain = 1.0 / f64::from(self.count).min(TURNS_REMEMBERED);
-        self.gap += gain * (now.since(self.last).as_secs_f64() - self.gap);
-        self.last = now.max(self.last);
-    }
-
-    /// Until so many turns have come. A turn that is overdue counts for as long as it has been waited for: the maximum
-    /// likelihood of the mean, when the last observation is cut off.
-    fn expected(&self, turns: usize, now: Moment) -> Option<Duration> {
-        if self.count < TURNS_MIN {
-            return None;
-        }
-        let overdue = now.since(self.last).as_secs_f64() / f64::from(self.count).min(TURNS_REMEMBERED);
-        Some(Duration::try_from_secs_f64((self.gap + overdue) * turns as f64).unwrap_or(Duration::MAX))
     }
 }
 
@@ -741,16 +703,6 @@ mod tests {
         assert_eq!(refused.wait.map(|wait| wait.as_millis()), Some(600));
         assert!(tickets.into_iter().all(|ticket| !queue.served(ticket, now)), "nobody was called");
         assert!(queue.join(Priority::Normal, Duration::ZERO, 100, now, 0).is_ok(), "nobody is ahead");
-    }
-
-    #[test]
-    fn when_turns_stop_coming_the_prediction_grows() {
-        let mut turns = Turns::default();
-        (1..=10).for_each(|turn| turns.note(Moment(turn * 10 * MS)));
-        let soon = turns.expected(10, Moment(100 * MS)).expect("it is known");
-        let later = turns.expected(10, Moment(5_100 * MS)).expect("it is known");
-        assert_eq!(soon.as_millis(), 100);
-        assert_eq!(later.as_millis(), 5_100, "ten turns in 5.1 s, and ten more to go");
     }
 
     #[test]

@@ -94,8 +94,10 @@ impl Rooms {
 
     /// What came of a request.
     pub(crate) fn learn(&self, lease: &Lease<'_>, seat: &Seat, came: Came, now: Moment) {
-        if let Came::Answer(latency) = came {
-            self.answer_time.learn(latency);
+        match came {
+            Came::Answer(latency) => self.answer_time.learn(latency),
+            Came::Left(waited) | Came::Nothing(waited) => self.answer_time.learn_at_least(waited),
+            Came::Failure(_) | Came::Refusal(_) => {}
         }
         if self.is_learned(lease.index()) {
             learn_capacity(lease, seat.state.capacity(), came, now);
@@ -175,6 +177,13 @@ impl AnswerTime {
         self.deviation.set(deviation + (off.abs() - deviation) / ANSWERS_REMEMBERED);
     }
 
+    /// An answer was given up after so long. Where answers become so slow that none is in time, nothing else tells.
+    fn learn_at_least(&self, waited: Duration) {
+        if waited.as_secs_f32() > self.mean.get() {
+            self.learn(waited);
+        }
+    }
+
     /// Most answers have begun by then.
     fn usual(&self) -> Option<Duration> {
         let mean = self.mean.get();
@@ -198,5 +207,16 @@ mod tests {
         assert_eq!(after(200, 100), 100);
         assert!((200..=500).contains(&after(32, 300)), "it is on the way, and unsure");
         assert!((300..=310).contains(&after(400, 300)));
+    }
+
+    #[test]
+    fn who_waits_in_vain_for_longer_than_usual_tells_of_slower_answers() {
+        let time = AnswerTime::default();
+        let millis = || time.usual().map_or(0, |usual| usual.as_millis());
+        (0..200).for_each(|_| time.learn(Duration::from_millis(100)));
+        (0..200).for_each(|_| time.learn_at_least(Duration::from_millis(50)));
+        assert_eq!(millis(), 100);
+        (0..200).for_each(|_| time.learn_at_least(Duration::from_millis(900)));
+        assert!((880..=920).contains(&millis()), "{}", millis());
     }
 }

@@ -88,10 +88,12 @@ async fn wait<'v>(
         }
         let again = || {
             let again = Pick { now: now(), random: call.worker.random(), ..*pick };
-            (again.now, sticky::pick(call, view, home, &again))
+            // Answers may have become slower since it joined.
+            let is_in_time = again.now < last_start(call, policy, view, began);
+            (again.now, is_in_time.then(|| sticky::pick(call, view, home, &again)))
         };
         if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, again) {
-            return Poll::Ready(Ok(Some(picked)));
+            return Poll::Ready(picked.ok_or_else(|| late(call, view)).map(Some));
         }
         if turn.is_ousted() {
             let wait = view.cluster.waiting.lock().wait(now());
@@ -121,6 +123,9 @@ async fn wait<'v>(
 fn join<'v>(call: &mut Call<'_>, policy: &Policy, view: &'v ClusterView) -> Result<Turn<'v>, Failure> {
     let (cluster, now, generation) = (&*view.cluster, now(), call.view.snapshot.generation);
     let patience = last_start(call, policy, view, now).since(now);
+    if cluster.waiting.is_empty() {
+        cluster.waiting.expect_turns(cluster.balancer.usual_gap(), now);
+    }
     let joined =
         cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, now, generation);
     joined.map_err(|refused| refuse(call, view, refused))
@@ -193,6 +198,13 @@ impl Waiting {
     #[inline]
     fn is_empty(&self) -> bool {
         self.count() == 0
+    }
+
+    /// So quickly, where those of late do not tell.
+    fn expect_turns(&self, gap: Option<Duration>, now: Moment) {
+        if let Some(gap) = gap {
+            self.lock().expect_turns(gap, now);
+        }
     }
 
     fn join(
@@ -285,22 +297,26 @@ impl Turn<'_> {
         }
     }
 
-    /// Picks each time that it has been called, until that finds an endpoint, or none for another reason than load.
+    /// Picks each time that it has been called, until that finds an endpoint, or none for another reason than load; `None`: it wants none
+    /// any more.
     fn poll_pick<'v>(
         &mut self,
         cx: &mut Context<'_>,
         balancer: &Balancer,
-        mut pick: impl FnMut() -> (Moment, Result<Lease<'v>, NoEndpoint>),
-    ) -> Poll<Result<Lease<'v>, NoEndpoint>> {
+        mut pick: impl FnMut() -> (Moment, Option<Result<Lease<'v>, NoEndpoint>>),
+    ) -> Poll<Option<Result<Lease<'v>, NoEndpoint>>> {
         while self.poll_call(cx).is_ready() {
             let (now, picked) = pick();
             match picked {
-                Err(NoEndpoint::AllFull) if balancer.has_room(now) || self.are_mixed() => self.hand_on(),
-                Err(NoEndpoint::AllFull) => {}
+                Some(Err(NoEndpoint::AllFull)) if balancer.has_room(now) || self.are_mixed() => {
+                    self.hand_on();
+                }
+                Some(Err(NoEndpoint::AllFull)) => {}
                 picked => {
-                    self.end(now, picked.is_ok());
+                    let is_served = matches!(picked, Some(Ok(_)));
+                    self.end(now, is_served);
                     // One call may stand for room for several; and when nobody is up, all should hear it.
-                    if picked.is_err() || balancer.has_room(now) {
+                    if !is_served || balancer.has_room(now) {
                         self.waiting.call();
                     }
                     return Poll::Ready(picked);
@@ -404,9 +420,9 @@ mod tests {
         let mut turn = joined.expect("there is no bound");
         turn.look_for_room(&world.balancer, Moment(1));
         let mut polls_left = if random.is_multiple_of(7) { random % 3 } else { u64::MAX };
-        let again = || (Moment(1), world.balancer.pick(&pick()));
+        let again = || (Moment(1), Some(world.balancer.pick(&pick())));
         poll_fn(|cx| match turn.poll_pick(cx, &world.balancer, again) {
-            Poll::Ready(picked) => Poll::Ready(picked.ok()),
+            Poll::Ready(picked) => Poll::Ready(picked.and_then(Result::ok)),
             Poll::Pending if polls_left == 0 => Poll::Ready(None),
             Poll::Pending => {
                 if polls_left < 3 {
