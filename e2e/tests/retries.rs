@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidegate_testkit::{Client, Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{
+    Client, Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, Visit, eventually,
+};
 
 use crate::door::{get, post};
 use crate::favourite::{self, Silenced as _};
@@ -288,17 +290,71 @@ fn a_status_that_the_route_names_is_tried_elsewhere() {
     proxy.wait_for_metric("tidegate_endpoint_answers_total", &[("endpoint", &bad), ("code", "5xx")], 1.0);
 }
 
+/// It answers every third request of those that come to it.
+fn every_third(otherwise: fn(&mut Visit) -> Then) -> Script {
+    let asked = AtomicUsize::new(0);
+    Script::new(move |visit| {
+        if asked.fetch_add(1, Ordering::Relaxed) % 3 == 2 { visit.answer("x") } else { otherwise(visit) }
+    })
+}
+
+/// As there is no other.
+#[test]
+fn a_lone_endpoint_is_tried_again_itself() {
+    let closes = Endpoint::start(every_third(|_| Then::Close));
+    let proxy = Tidegate::to(&[&closes], "").start();
+    assert_eq!(proxy.get("/").text(), "x");
+    assert_eq!(closes.request_count(), 3);
+    let fails = Endpoint::start(every_third(|visit| {
+        visit.write("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+        Then::KeepAlive
+    }));
+    let proxy = Tidegate::to(&[&fails], "retry.on = [503]\n").start();
+    assert_eq!(proxy.get("/").text(), "x");
+    assert_eq!(fails.request_count(), 3);
+}
+
+#[test]
+fn while_a_lone_endpoint_is_restarted_requests_of_all_kinds_wait_for_it() {
+    let mut endpoint = Endpoint::start(Script::echoes());
+    let proxy = Tidegate::to(&[&endpoint], "limit.upstream_idle_connections = 0\n").start();
+    let posts = || {
+        let mut client = proxy.client();
+        client.send(post("Content-Length: 2\r\n", "hi"));
+        client
+    };
+    assert_eq!(posts().reply().text(), "hi");
+    endpoint.kill();
+    let mut waiting: Vec<_> = (0..8).map(|_| posts()).collect();
+    eventually("each has been refused", || {
+        proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]) >= 8.0
+    });
+    endpoint.revive();
+    for client in &mut waiting {
+        assert_eq!(client.reply().text(), "hi");
+    }
+}
+
+#[test]
+fn nobody_waits_for_an_endpoint_that_never_was_there() {
+    let down = Endpoint::down(Script::echoes());
+    let proxy = Tidegate::to(&[&down], "[log]\naccess = \"stdout\"\n").start();
+    assert_eq!(proxy.get("/gone").status, 503);
+    let line = proxy.output().wait_for_stdout(&["/gone"]);
+    assert!(line.contains("\"attempts\":1") && line.contains("\"no_retry\":\"endpoints\""), "{line}");
+}
+
 #[test]
 fn an_answer_that_nobody_can_better_reaches_the_client_as_it_is() {
     let (a, b) = (Endpoint::start(answers_with("503 Busy")), Endpoint::start(answers_with("503 Busy")));
     let proxy = Tidegate::to(&[&a, &b], "[retry]\non = [503]\n").start();
     let reply = proxy.get("/");
     assert_eq!((reply.status, reply.text().as_str()), (503, "own"));
-    assert_eq!((a.request_count(), b.request_count()), (1, 1));
+    assert_eq!(a.request_count() + b.request_count(), 3, "and one of them twice");
     let mut client = proxy.client();
     client.send(post("Content-Length: 2\r\n", "hi"));
     assert_eq!(client.reply().text(), "own");
-    assert_eq!(a.request_count() + b.request_count(), 3, "a POST may have been acted upon");
+    assert_eq!(a.request_count() + b.request_count(), 4, "a POST may have been acted upon");
 }
 
 #[test]

@@ -306,6 +306,18 @@ impl Balancer {
         self.candidates(pick, Standard::Open, None).iter().next().is_some()
     }
 
+    /// Whether `pick` would find anybody, or would if there were room.
+    pub fn has_untried(&self, pick: &Pick<'_>) -> bool {
+        [Standard::Open, Standard::LastResort]
+            .into_iter()
+            .any(|standard| self.candidates(pick, standard, None).full_or_not().iter().next().is_some())
+    }
+
+    /// Whether a request that everybody has refused to connect may find somebody in a second or two.
+    pub fn may_be_restarting(&self, now: Moment) -> bool {
+        self.seats.iter().any(|seat| seat.state.may_be_restarting(now))
+    }
+
     /// After which time most answers have begun, of late, whatever the algorithm; `None` where nothing is limited, or yet.
     pub fn usual_answer_time(&self) -> Option<Duration> {
         self.rooms.as_ref()?.usual_answer_time()

@@ -97,12 +97,19 @@ struct Live {
     /// as more.
     overtaken: AtomicU8,
     connect_failures_in_a_row: AtomicU32,
+    /// When the first of those was that followed an answer; `SERVES`: none has; 0: there has been no answer.
+    gone_since: AtomicU64,
     in_flight: InFlight,
     last_picked: AtomicU64,
     /// When `MARKED`: the moment of the next trial, with `SLOW` in the lowest bit.
     connect_mark: AtomicU64,
     standing: Standing,
 }
+
+/// Later than any moment.
+const SERVES: u64 = u64::MAX;
+/// Whoever has refused connects for longer is not just being restarted.
+const RESTART_MAX: Duration = Duration::from_secs(3);
 
 /// In a connect mark: the last failed connect took so long that another try costs a request its patience.
 const SLOW: u64 = 1;
@@ -350,6 +357,13 @@ impl EndpointState {
         self.remarks() & OUT == 0 && connects.unwrap_or_else(|| self.is_broken())
     }
 
+    /// It has answered, and if it refuses connects now, it has not done so for longer than a restart takes.
+    pub(crate) fn may_be_restarting(&self, now: Moment) -> bool {
+        let since = self.live.gone_since.load(Relaxed);
+        let is_short = since == SERVES || (since != 0 && now.since(Moment(since)) < RESTART_MAX);
+        is_short && (self.is_open(now) || self.is_last_resort())
+    }
+
     /// Takes the trial that is due on a marked endpoint. Only one caller gets it; true when there is no mark at all.
     pub(crate) fn claim_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
         self.is_unremarkable()
@@ -482,6 +496,9 @@ impl EndpointState {
         if self.connect_failures_in_a_row() != 0 {
             self.live.connect_failures_in_a_row.store(0, Relaxed);
         }
+        if self.live.gone_since.load(Relaxed) != SERVES {
+            self.live.gone_since.store(SERVES, Relaxed);
+        }
         let was_marked = self.remarks() & MARKED != 0;
         if was_marked {
             self.remark(MARKED, false);
@@ -500,6 +517,7 @@ impl EndpointState {
     /// Counts a failed connect and marks the endpoint when there were enough in a row.
     pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
         let before = self.live.connect_failures_in_a_row.fetch_add(1, Relaxed);
+        let _ = self.live.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
             self.live.connect_mark.store(mark_at(now + passive.out_for, slow), Relaxed);

@@ -197,7 +197,7 @@ pub struct Retry {
     pub on: RetryOn,
     /// What pays for retries; `None`: nobody counts.
     pub budget: Option<RetryBudget>,
-    /// Before the third try; doubled before each later one.
+    /// Before the third try, and before any at an endpoint that the request has been at; doubled before each later one.
     pub backoff: Duration,
     /// Bytes of a request body kept for another try; 0: none.
     pub body_bytes: u64,
@@ -212,7 +212,7 @@ pub struct RetryOn {
     pub reset: bool,
     /// An answer that did not begin in time.
     pub timeout: bool,
-    /// Statuses from 500 to 599, sorted, without overlaps.
+    /// Statuses from 400 to 599, sorted, without overlaps.
     pub statuses: Vec<StatusRange>,
     /// A gRPC call that ended at once with one of these statuses: nothing was done. Sorted, each once.
     pub grpc: Vec<GrpcStatus>,

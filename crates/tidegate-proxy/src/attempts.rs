@@ -5,6 +5,7 @@
 //!   failure ─→ wanted? (policy, and how much was sent) ─→ possible? (attempts, method, body, begun) ─→ affordable? (budget)
 //! ```
 
+use crate::exchange::while_client_stays;
 use crate::failure::{Cause, Failure, Retry, Stage};
 use crate::request::Call;
 use crate::snapshot::RetryPolicy;
@@ -48,7 +49,14 @@ pub(crate) struct Attempts<'a> {
     /// Of connections that ended before the endpoint had looked at the request.
     unseen: u32,
     last_failure: Option<Failure>,
+    /// Nobody is left whom the request has not been to: it goes to one of those again.
+    goes_again: bool,
+    /// No connection could be made for it, anywhere.
+    is_refused: bool,
 }
+
+/// How long those who may be restarting are left alone at first, at most. They are back in a moment, or not so soon.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// Why a request that failed in a way that calls for another attempt does not get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +67,7 @@ pub(crate) enum Objection {
     Body,
     /// The cluster's budget is used up.
     Budget,
-    /// There is no other that is up and has not been tried.
+    /// Nobody is up, or those who refuse connects have done so for longer than a restart takes.
     Endpoints,
     /// It may have been acted upon, and doing so twice may not be the same as once.
     Method,
@@ -112,6 +120,8 @@ impl<'a> Attempts<'a> {
             fresh_only: false,
             unseen: 0,
             last_failure: None,
+            goes_again: false,
+            is_refused: true,
         }
     }
 
@@ -189,7 +199,10 @@ impl<'a> Attempts<'a> {
         if self.retry.attempts_max == 1 {
             return false; // nobody wanted another
         }
-        if !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick()) {
+        let (balancer, pick) = (&view.cluster.balancer, self.pick_beside(call, endpoint));
+        if !balancer.has_untried(&pick.as_pick())
+            && !balancer.has_untried(&Pick { tried: &[], ..pick.as_pick() })
+        {
             object(call, view, Objection::Endpoints);
             return false; // the endpoint's own words are better than ours
         }
@@ -206,9 +219,21 @@ impl<'a> Attempts<'a> {
         endpoint: usize,
     ) -> Result<(), Failure> {
         self.remember(call, view, failure, endpoint);
+        self.begin_again(call, view, endpoint);
         self.decide(call, view, failure)?;
         call.journal.give_up(failure);
         Ok(())
+    }
+
+    /// Where everybody has been tried: with another one than the last, if there is one.
+    fn begin_again(&mut self, call: &Call<'_>, view: &ClusterView, last: usize) {
+        let balancer = &view.cluster.balancer;
+        self.goes_again = !balancer.has_untried(&self.pick(call));
+        if self.goes_again {
+            self.tried[0] = last;
+            let is_another = balancer.has_untried(&Pick { tried: &[last], ..self.pick(call) });
+            self.tried_count = usize::from(is_another);
+        }
     }
 
     fn decide(&self, call: &mut Call<'_>, view: &ClusterView, failure: Failure) -> Result<(), Failure> {
@@ -216,7 +241,7 @@ impl<'a> Attempts<'a> {
             Retry::Always => self.retry.on_connect,
             Retry::Decided => return Ok(()),
             Retry::Never => false,
-            Retry::Once => self.retry.on_connect && !has_failed_so_before(call, failure),
+            Retry::Once => self.retry.on_connect && !self.goes_again && !has_failed_so_before(call, failure),
             Retry::Reset => self.retry.on_reset,
             Retry::Timeout => self.retry.on_timeout,
         };
@@ -224,8 +249,16 @@ impl<'a> Attempts<'a> {
             return Err(failure);
         }
         let nothing_sent = matches!(failure.retry(), Retry::Always | Retry::Once);
-        let objection = self.objection(call, |call| nothing_sent || may_repeat(call));
+        let is_in_vain = self.goes_again && !self.may_find_somebody(call, view);
+        let in_vain = is_in_vain.then_some(Objection::Endpoints);
+        let objection = in_vain.or_else(|| self.objection(call, |call| nothing_sent || may_repeat(call)));
         self.unless_objected(call, view, objection, Cost::of(call, failure)).map_err(|()| failure)
+    }
+
+    /// Who was connected to may do better the next time; who refuses will not at once, unless it is being restarted.
+    fn may_find_somebody(&self, call: &Call<'_>, view: &ClusterView) -> bool {
+        let (balancer, pick) = (&view.cluster.balancer, self.pick(call));
+        if self.is_refused { balancer.may_be_restarting(pick.now) } else { balancer.has_untried(&pick) }
     }
 
     fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {
@@ -246,6 +279,7 @@ impl<'a> Attempts<'a> {
             self.tried_count += 1;
         }
         self.last_failure = Some(failure);
+        self.is_refused &= failure.retry() == Retry::Always;
     }
 
     fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {
@@ -281,17 +315,21 @@ impl<'a> Attempts<'a> {
         Err(())
     }
 
-    /// The first retry goes to somebody else at once; later ones give whatever is wrong some time.
+    /// The first retry goes to somebody else at once; those that do not, and later ones, give whatever is wrong some time.
     pub(crate) async fn back_off(&self, call: &mut Call<'_>, view: &ClusterView) -> Result<(), Failure> {
-        let Some(doublings) = call.journal.attempts.checked_sub(2) else { return Ok(()) };
-        let most = self.retry.backoff.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
+        let at_once = if self.goes_again { 1 } else { 2 };
+        let Some(doublings) = call.journal.attempts.checked_sub(at_once) else { return Ok(()) };
+        let first = self.retry.backoff;
+        let first =
+            if self.goes_again && self.is_refused && !first.is_zero() { first.max(RESTART) } else { first };
+        let most = first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
         let chance = (call.worker.random() >> 32) as u32;
         let delay = (most / 2).saturating_add(part(most / 2, chance));
         if delay.is_zero() {
             return Ok(());
         }
         let until = after(now(), delay).min(call.total_deadline);
-        let _ = call.alarm.within(until, pending::<()>()).await;
+        while_client_stays(call, until, pending::<()>()).await?;
         let overall = call.overall_failure(Stage::Pick);
         overall.map_or(Ok(()), |failure| Err(self.in_vain(call, view, failure)))
     }

@@ -124,7 +124,7 @@ families! {
     CLUSTER_RETRIES = Counter "tidegate_cluster_retries" ["cluster", "reason"]
         "Attempts after the first one of a request; reason is what ended the attempt before: connect, reset, status or timeout.";
     CLUSTER_RETRIES_REFUSED = Counter "tidegate_cluster_retries_refused" ["cluster", "reason"]
-        "Failed attempts that another did not follow though the failure called for one; reason is attempts, body, budget, endpoints (there was no other to ask), method or queue (no other had room in time).";
+        "Failed attempts that another did not follow though the failure called for one; reason is attempts, body, budget, endpoints (nobody is up, or all refuse connections and are not just being restarted), method or queue (no other had room in time).";
     CLUSTER_HEDGES = Counter "tidegate_cluster_hedges" ["cluster", "outcome"]
         "Second attempts beside a first that waited on a stalled endpoint: won, lost, failed; or not made: unpaid (the budget, send_proxy_protocol or \
          upstream_connections forbade it) or no_slot (a copy would have waited elsewhere, too).";

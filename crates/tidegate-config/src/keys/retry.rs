@@ -8,7 +8,7 @@ pub(super) const RETRIES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&
 pub(super) const HEDGES: Kind = Kind::AnyOf(&[Kind::Boolean, OFF, Kind::Table(&HEDGE)]);
 const RETRY_WORDS: Kind =
     Kind::Words(&["connect", "reset", "timeout", "grpc_resource_exhausted", "grpc_unavailable"]);
-const RETRY_STATUS: Kind = Kind::Integer { min: 500, max: 599 };
+const RETRY_STATUS: Kind = Kind::Integer { min: 400, max: 599 };
 const RETRY_STATUSES: Kind = Kind::Text("a range of statuses like \"502-504\"");
 pub(super) const RETRY_DOC: &str = "When a request is tried on another endpoint; `\"off\"` for never. Only what may be done twice is \
     ever sent twice: by its method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`.";
@@ -18,8 +18,9 @@ pub(super) const HEDGE_DOC: &str = "Send a request that waits on an endpoint whi
 pub(crate) static RETRY: Table = Table {
     name: "retry",
     title: "`[retry]` and `[route.retry]`",
-    doc: "When a request is tried again, on another endpoint where there is one. What a route leaves out it inherits from \
-        the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
+    doc: "When a request is tried again, on another endpoint where there is one, else on the same. Where all refuse \
+        connections, only as long as that may be a restart: they have answered before, and refuse for less than three \
+        seconds. What a route leaves out it inherits from the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
     keys: &[
         key(
             "attempts",
@@ -35,7 +36,7 @@ pub(crate) static RETRY: Table = Table {
             "[\"connect\", \"reset\", \"timeout\", 502, \"503-504\"]",
             "`connect`: the connection could not be made. `reset`: it died before the first byte of an answer. `timeout`: \
                     no answer began within `timeout.first_byte` or `timeout.attempt`. A status: the endpoint answered with \
-                    it, and somebody else can be asked. All but `connect` hold only for what may be done twice: by its \
+                    it, and asking once more may help: 503, or 429 and 404 where endpoints differ. All but `connect` hold only for what may be done twice: by its \
                     method (RFC 9110 §9.2.2), or because the client sends an `Idempotency-Key`. `grpc_…`: a gRPC call \
                     ended with that status and nothing before it, not even metadata: nothing was done, so somebody else is asked.",
         ),
@@ -52,7 +53,8 @@ pub(crate) static RETRY: Table = Table {
             Value("\"25ms\""),
             "\"100ms\"",
             "Before the third try, by chance between half of it and all; doubled before each later one. The second try \
-                    goes to another endpoint at once.",
+                    goes to another endpoint at once; where there is none, it waits as well. Those that have refused a \
+                    connection are left alone for a second at least, unless this is `\"off\"`.",
         ),
         key(
             "body_bytes",

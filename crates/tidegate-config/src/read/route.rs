@@ -415,13 +415,13 @@ fn retry_on(walk: &mut Walk, field: &Field<'_>) -> RetryOn {
     on
 }
 
-/// An answer below 500 is one for the client, not a failure of the endpoint.
+/// An answer below 400 is a success.
 fn fails(walk: &mut Walk, field: &Field<'_>, node: &Node, range: StatusRange) -> bool {
-    if range.first < 500 {
-        let help = "only answers from 500 to 599 say that another endpoint may do better";
+    if range.first < 400 {
+        let help = "only answers from 400 to 599 say that another endpoint may do better";
         walk.report(field.is_no("failure of an endpoint", node).help(help));
     }
-    range.first >= 500
+    range.first >= 400
 }
 
 fn retry_budget(
