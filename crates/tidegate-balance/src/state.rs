@@ -84,6 +84,8 @@ pub struct EndpointState {
     capacity: Capacity,
     circuit: Circuit,
     in_vain: InVain,
+    /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
+    gone_since: AtomicU64,
     peak_latency: PeakLatency,
     probe: Probe,
     reported_weight: ReportedWeight,
@@ -97,8 +99,6 @@ struct Live {
     /// as more.
     overtaken: AtomicU8,
     connect_failures_in_a_row: AtomicU32,
-    /// When the first of those was that followed an answer; `SERVES`: none has; 0: there has been no answer.
-    gone_since: AtomicU64,
     in_flight: InFlight,
     last_picked: AtomicU64,
     /// When `MARKED`: the moment of the next trial, with `SLOW` in the lowest bit.
@@ -359,7 +359,7 @@ impl EndpointState {
 
     /// It has answered, and if it refuses connects now, it has not done so for longer than a restart takes.
     pub(crate) fn may_be_restarting(&self, now: Moment) -> bool {
-        let since = self.live.gone_since.load(Relaxed);
+        let since = self.gone_since.load(Relaxed);
         let is_short = since == SERVES || (since != 0 && now.since(Moment(since)) < RESTART_MAX);
         is_short && (self.is_open(now) || self.is_last_resort())
     }
@@ -496,8 +496,8 @@ impl EndpointState {
         if self.connect_failures_in_a_row() != 0 {
             self.live.connect_failures_in_a_row.store(0, Relaxed);
         }
-        if self.live.gone_since.load(Relaxed) != SERVES {
-            self.live.gone_since.store(SERVES, Relaxed);
+        if self.gone_since.load(Relaxed) != SERVES {
+            self.gone_since.store(SERVES, Relaxed);
         }
         let was_marked = self.remarks() & MARKED != 0;
         if was_marked {
@@ -517,7 +517,7 @@ impl EndpointState {
     /// Counts a failed connect and marks the endpoint when there were enough in a row.
     pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
         let before = self.live.connect_failures_in_a_row.fetch_add(1, Relaxed);
-        let _ = self.live.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
+        let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
             self.live.connect_mark.store(mark_at(now + passive.out_for, slow), Relaxed);
