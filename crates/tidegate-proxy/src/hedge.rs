@@ -158,7 +158,7 @@ fn tell(
     view.metrics().hedge(outcome);
     let from = flight.lease.index();
     let after = at.since(flight.lease.picked_at());
-    call.journal.hedge = Some(Box::new(Hedge { from, to, outcome, after }));
+    call.journal.hedge = Some(Box::new(Hedge { from, to, outcome, failure: None, after }));
 }
 
 async fn race<'v>(
@@ -187,10 +187,13 @@ async fn race<'v>(
         (_, Some(cause)) => (failed_by(cause), HedgeOutcome::Failed),
         (_, None) => (Ended::Abandoned, HedgeOutcome::Lost),
     };
-    if let Some(cause) = failed {
-        endpoint.metrics().attempt_failed(failure_of(cause));
-    }
     tell(call, view, flight, at(&lease), outcome);
+    if let Some(failure) = failed.map(failure_of) {
+        endpoint.metrics().attempt_failed(failure);
+        if let Some(hedge) = &mut call.journal.hedge {
+            hedge.failure = Some(failure);
+        }
+    }
     match finish {
         Ok(Finish::Second(connection)) => {
             if first_broke {

@@ -147,6 +147,8 @@ pub(crate) struct Hedge {
     /// `None`: nobody, for want of a slot.
     pub(crate) to: Option<usize>,
     pub(crate) outcome: HedgeOutcome,
+    /// Why it failed, where it did.
+    pub(crate) failure: Option<Failure>,
     /// The age of the first attempt then.
     pub(crate) after: Duration,
 }

@@ -147,6 +147,7 @@ fn logged_hedge<'a>(call: &Call<'a>, hedge: &journal::Hedge) -> Hedge<'a> {
         from: address(call, hedge.from),
         to: hedge.to.map(|to| address(call, to)),
         outcome: hedge.outcome.word(),
+        cause: hedge.failure.map(|failure| failure.word()),
         after: hedge.after,
     }
 }

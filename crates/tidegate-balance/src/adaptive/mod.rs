@@ -50,7 +50,7 @@ pub(crate) const SILENCE_STALLED: f32 = hedge::STALLED * SILENCE_ALLOWED;
 /// Suspicion starts at this part of the fleet's noise.
 const SUSPICION_FROM: f32 = 0.4;
 /// Up to so many endpoints are all looked at. With more, a look at some is as good.
-const SCANNED_MAX: usize = 256;
+const SCANNED_MAX: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct Adaptive {

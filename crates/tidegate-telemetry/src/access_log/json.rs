@@ -86,6 +86,7 @@ fn put_hedge(out: &mut Vec<u8>, hedge: Hedge<'_>) {
     let mut object = Object { out };
     object.string(key!("to"), hedge.to);
     object.string(key!("outcome"), Some(hedge.outcome));
+    object.string(key!("cause"), hedge.cause);
     object.millis(key!("after_ms"), Some(hedge.after));
     object.out.push(b'}');
 }

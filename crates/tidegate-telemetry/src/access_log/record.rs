@@ -89,6 +89,8 @@ pub struct Hedge<'a> {
     pub to: Option<&'a str>,
     /// A word from a closed list.
     pub outcome: &'a str,
+    /// Why it failed, a word as of failures, where it did.
+    pub cause: Option<&'a str>,
     /// The age of the first attempt then.
     pub after: Duration,
 }
@@ -229,6 +231,7 @@ mod tests {
             from: "10.0.0.3:8001",
             to: Some("10.0.0.4:8001"),
             outcome: "won",
+            cause: None,
             after: Duration::from_millis(80),
         };
         Record {
@@ -337,8 +340,7 @@ mod tests {
             {"endpoint": "unix:/run/app (2)", "stage": "await", "cause": "answer_refused", "status": 503,
              "grpc_status": null, "ms": 0.201},
         ]);
-        let hedge =
-            json!({"from": "10.0.0.3:8001", "to": "10.0.0.4:8001", "outcome": "won", "after_ms": 80.0});
+        let hedge = json!({"from": "10.0.0.3:8001", "to": "10.0.0.4:8001", "outcome": "won", "cause": null, "after_ms": 80.0});
         assert_eq!((&parsed["given_up"], &parsed["hedge"]), (&given_up, &hedge));
         assert_eq!((&parsed["sticky"], &parsed["sticky_reason"]), (&json!("spilled"), &json!("bound")));
         assert_eq!((&parsed["hash_spilled"], &parsed["picked_as"]), (&json!("full"), &json!("trial")));
@@ -395,7 +397,7 @@ mod tests {
                     took: Duration::from_nanos(total),
                 }],
                 hedged: true,
-                hedge: Some(Hedge { from: &text, to: Some(&text), outcome: &text, after: Duration::ZERO }),
+                hedge: Some(Hedge { from: &text, to: Some(&text), outcome: &text, cause: Some(&text), after: Duration::ZERO }),
                 connection_id: Some(&agent),
                 failure: Some(Failure { blame: &text, stage: &text, cause: &text }),
                 tls: Some(Tls {

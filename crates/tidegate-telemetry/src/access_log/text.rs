@@ -120,6 +120,10 @@ fn put_hedge(out: &mut Vec<u8>, hedge: &Hedge<'_>) {
         out.push(b'>');
         put_word(out, to.as_bytes());
     }
+    if let Some(cause) = hedge.cause {
+        out.push(b',');
+        put_word(out, cause.as_bytes());
+    }
     out.push(b')');
 }
 
