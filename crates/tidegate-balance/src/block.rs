@@ -25,8 +25,6 @@ pub(crate) const ROUND_MIN: f32 = 8.0;
 const SLOPE_OF_WAITING: f64 = 0.35;
 /// Answers that a latency is of late that is taken over.
 const RECENT: f64 = 8.0;
-/// Latencies of late that are so many times those of the block before, and grow with the load, say that there are fewer slots than there were.
-const FALLEN: f64 = 3.0;
 /// A fall, or that nobody waits, is told by so many answers at least.
 const FEW: f64 = 16.0;
 /// And of so many rounds: those that queue together have latencies that are alike, which say less than it seems.
@@ -170,13 +168,10 @@ impl Block {
         is_told && self.load_max >= NEAR * f64::from(limit) && self.line().is_some_and(is_flat)
     }
 
-    pub(crate) fn has_fallen(&self, limit: f32, settled: f64) -> bool {
+    /// Surely in proportion: that there are fewer slots than there were.
+    pub(crate) fn all_wait(&self, limit: f32) -> bool {
         let is_steep = |line: Line| line.slope - 2.0 * line.error.sqrt() > SLOPE_WANTED;
-        settled > 0.0
-            && self.recent > FALLEN * settled
-            && self.all.count >= FEW
-            && self.load_max >= NEAR * f64::from(limit)
-            && self.line().is_some_and(is_steep)
+        self.all.count >= FEW && self.load_max >= NEAR * f64::from(limit) && self.line().is_some_and(is_steep)
     }
 
     pub(crate) fn somebody_waits(&self) -> bool {

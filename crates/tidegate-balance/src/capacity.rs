@@ -22,6 +22,7 @@ use crate::Moment;
 use crate::block::{Block, NEAR, ROUND_MIN};
 use crate::float::AtomicF32;
 use crate::lateness::{End, Lateness, QUICK};
+use crate::latest::Latest;
 use crate::recovery::{Next, Recovery};
 use crate::refusals::Refusals;
 use std::ops::Range;
@@ -48,9 +49,9 @@ const MOMENTUM_MOST: f64 = 8.0;
 const ROUNDS_REMEMBERED: f64 = 4.0;
 /// A limit that does not go up and down: nothing is known yet, or the latencies at one limit are compared with those at half of it.
 const AS_IT_IS: f32 = 0.0;
-/// Fewer have helped when the latency is below this part of what it was.
-const HELPED: f64 = 0.75;
-/// Latencies of late that are so many times the settled one say that it is far too many.
+/// Most latencies of late are so many times the settled mean, and grow with the load: there are fewer slots than there were.
+const FALLEN: f64 = 3.0;
+/// And so many times: it is far too many.
 const DEEP: f64 = 6.0;
 /// The limit never falls below this part of itself at once.
 const FALL_MOST: f64 = 0.0625;
@@ -291,10 +292,12 @@ impl Capacity {
             Phase::Start if block.round >= f64::from(limit.max(learning.recovery.round_min(ROUND_MIN))) => {
                 self.start(learning, limit, now);
             }
-            Phase::Descent(fall) if block.round >= f64::from((limit / 2.0).max(ROUND_MIN)) => {
+            Phase::Descent(fall) if learning.is_told_whether_fewer_help(limit) => {
                 self.descend(learning, limit, fall, now);
             }
-            Phase::Steady if block.has_fallen(limit, learning.settled) => self.fall(learning, limit, now),
+            Phase::Steady if learning.takes_times(FALLEN) && block.all_wait(limit) => {
+                self.fall(learning, limit, now);
+            }
             Phase::Steady if block.is_full(limit) || block.nobody_waits(limit) => self.hold(learning, limit),
             _ => {}
         }
@@ -324,33 +327,36 @@ impl Capacity {
     /// To half; where the latency of late is out of all proportion, to where it would be about twice what it was if it goes with the load.
     fn fall(&self, learning: &mut Learning, limit: f32, now: Moment) {
         let block = &learning.block;
-        let is_deep = learning.settled > 0.0 && block.recent > DEEP * learning.settled;
+        let is_deep = learning.takes_times(DEEP);
         let by_line = block.latency_at(f64::from(limit));
         let in_proportion = block.recent * f64::from(limit) / block.recent_load;
         let latency = if is_deep { by_line.max(in_proportion) } else { by_line };
         let part = if is_deep { (2.0 * learning.settled / latency).clamp(FALL_MOST, 0.5) } else { 0.5 };
         self.limit.set((part as f32 * limit).max(1.0));
+        learning.latest.raise_to(by_line);
         if is_deep {
-            self.set_pace(block.mean());
+            self.set_pace(learning.block.mean());
         } else {
             self.pace.set(AS_IT_IS);
         }
-        learning.begin(Phase::Descent(Fall { latency, from: limit, is_deep }), now);
+        learning.begin(Phase::Descent(Fall { from: limit, is_deep }), now);
     }
 
     fn descend(&self, learning: &mut Learning, limit: f32, fall: Fall, now: Moment) {
         let latency = learning.block.round_latency / learning.block.round;
         learning.settled = latency;
         self.set_pace(latency);
-        if latency >= HELPED * fall.latency {
+        if !learning.latest.are_less_than(&learning.before) {
             self.limit.set(fall.from);
+            // A round is too short to tell what they settle at.
+            learning.settled = 0.0;
             learning.begin(Phase::Steady, now);
         } else if fall.is_deep {
             learning.begin(Phase::Start, now);
         } else if limit > 1.0 {
             self.limit.set((limit / 2.0).max(1.0));
             self.pace.set(AS_IT_IS);
-            learning.begin(Phase::Descent(Fall { latency, from: limit, is_deep: false }), now);
+            learning.begin(Phase::Descent(Fall { from: limit, is_deep: false }), now);
         } else {
             learning.begin(Phase::Steady, now);
         }
@@ -390,8 +396,6 @@ enum Phase {
 /// What was before the limit was lowered.
 #[derive(Clone, Copy, Debug)]
 struct Fall {
-    /// The mean latency, in seconds.
-    latency: f64,
     from: f32,
     is_deep: bool,
 }
@@ -412,6 +416,9 @@ struct Learning {
     last_step: f64,
     /// The mean latency of the last block. 0: not known yet.
     settled: f64,
+    /// Of this phase and of the one before.
+    latest: Latest,
+    before: Latest,
     /// Latencies that are of another kind than most.
     slow_from: f64,
     answers: u64,
@@ -427,6 +434,7 @@ impl Learning {
         self.phase = phase;
         self.since = now;
         self.block = Block::default();
+        self.before = std::mem::take(&mut self.latest);
         (self.momentum, self.last_step) = (1.0, 0.0);
         self.lateness = Lateness::since(now);
     }
@@ -468,9 +476,19 @@ impl Learning {
         let waited = Duration::try_from_secs_f64(latency).unwrap_or(Duration::MAX);
         let is_of_this = now.since(self.since) >= waited;
         if is_of_this {
+            self.latest.add(latency, now);
             self.block.add(load, latency, self.slow_from > 0.0 && latency >= self.slow_from);
         }
         is_of_this
+    }
+
+    fn is_told_whether_fewer_help(&self, limit: f32) -> bool {
+        self.block.round >= f64::from((limit / 2.0).max(ROUND_MIN)) && self.latest.are_told(&self.before)
+    }
+
+    /// Most that is answered takes more than so many times as long as it did.
+    fn takes_times(&self, times: f64) -> bool {
+        self.settled > 0.0 && self.latest.are_most_above(times * self.settled)
     }
 
     fn note(&mut self, now: Moment, seconds: f64, end: End) {

@@ -28,6 +28,7 @@ mod in_flight;
 mod in_force;
 mod in_vain;
 mod lateness;
+mod latest;
 mod lease;
 mod least_request;
 mod maglev;

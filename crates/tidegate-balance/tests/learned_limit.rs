@@ -175,8 +175,12 @@ struct World<'a> {
 }
 
 fn run(scene: Scene, seed: u64) -> Vec<Second> {
-    let balancer = Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None)
-        .with_request_limits(&[RequestLimit::Learned], None);
+    run_with(RequestLimit::Learned, scene, seed)
+}
+
+fn run_with(limit: RequestLimit, scene: Scene, seed: u64) -> Vec<Second> {
+    let balancer =
+        Balancer::new(Algorithm::LeastRequest, endpoints(&[1]), None).with_request_limits(&[limit], None);
     let mut world = World {
         scene,
         balancer: &balancer,
@@ -469,6 +473,55 @@ fn a_load_below_the_capacity_is_served() {
             assert!(shed < 0.02 * rate, "{slots:?}: {shed} of {rate} sent away, {seconds:?}");
         }
     }
+}
+
+/// One of so many kinds, each with its part of the requests and what it takes.
+fn one_of(noise: &mut Noise, kinds: &[(f64, f64)]) -> f64 {
+    let mut left = noise.next();
+    let drawn = kinds.iter().find(|(part, _)| {
+        left -= part;
+        left < 0.0
+    });
+    drawn.or(kinds.last()).map_or(0.0, |(_, seconds)| *seconds)
+}
+
+/// Those that come back first are the quick ones, and a few that take very long make the mean: neither is a wait.
+#[test]
+fn a_load_whose_requests_take_very_different_times_is_served_as_by_a_number() {
+    let cases: [(&str, f64, Service); 5] = [
+        ("20 ms, .2 s, 4 s", 0.188, |noise| one_of(noise, &[(0.7, 0.02), (0.27, 0.2), (0.03, 4.0)])),
+        ("95 % .1 s, 5 % 3 s", 0.245, |noise| one_of(noise, &[(0.95, 0.1), (0.05, 3.0)])),
+        ("90 % 10 ms, 10 % 1 s", 0.109, |noise| one_of(noise, &[(0.9, 0.01), (0.1, 1.0)])),
+        ("20 ms to 5 s", 0.205, |noise| one_of(noise, &[(0.6, 0.02), (0.3, 0.15), (0.08, 0.6), (0.02, 5.0)])),
+        ("lognormal, 2", 0.1, |noise| 0.1 * (lognormal(noise).powi(2) / std::f64::consts::E)),
+    ];
+    let all_slots: [Slots; 3] = [&[(0, 8)], &[(0, 16)], &[(0, 64)]];
+    for ((name, takes, service), slots) in cases.iter().flat_map(|case| all_slots.map(|slots| (case, slots)))
+    {
+        for load in [0.5, 0.7, 0.8, 0.9] {
+            let count = slots[0].1;
+            let scene = Scene { slots, seconds: 105, ..Scene::new(load * count as f64 / takes, *service) };
+            let served = |limit: RequestLimit| {
+                let of_each = SEEDS.map(|seed| run_with(limit, scene, seed));
+                of_each.fold([0.0; 5], |sums, seconds| {
+                    std::array::from_fn(|part| {
+                        let part_of = &seconds[20 * part..20 * (part + 1)];
+                        sums[part] + part_served(part_of) / SEEDS.count() as f64
+                    })
+                })
+            };
+            let number = RequestLimit::Most(u32::try_from(count).unwrap() + 2);
+            let (learned, fixed) = (served(RequestLimit::Learned), served(number));
+            let is_as_good = learned.iter().zip(fixed).all(|(learned, fixed)| *learned > 0.97 * fixed);
+            assert!(is_as_good, "{name}, {slots:?}, {load}: {learned:?}, by a number {fixed:?}");
+        }
+    }
+}
+
+/// Of those who came.
+fn part_served(seconds: &[Second]) -> f64 {
+    let served = mean(seconds, |second| second.served);
+    served / (served + mean(seconds, |second| second.shed))
 }
 
 #[test]
