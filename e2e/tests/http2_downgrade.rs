@@ -6,7 +6,7 @@ use tidegate_testkit::http2_raw::{self as raw, Fate, RawHttp2, code, flag, kind}
 use tidegate_testkit::{Delivery, Script, Then, eventually};
 
 use crate::door::Door;
-use crate::timeouts::is_held_against_the_endpoint;
+use crate::whose_failure::is_held_against_the_endpoint;
 
 type Fields<'a> = Vec<(&'a [u8], &'a [u8])>;
 

@@ -10,7 +10,7 @@ use tidegate_testkit::tls::Authority;
 use tidegate_testkit::{Client, Endpoint, Gate, Gone, Load, Proxy, Script, Then, Tidegate, Wire, eventually};
 
 use crate::favourite;
-use crate::timeouts::is_held_against_the_endpoint;
+use crate::whose_failure::is_held_against_the_endpoint;
 
 fn before(endpoint: &Http2Endpoint, more: &str) -> Proxy {
     let to = endpoint.address();
