@@ -11,8 +11,10 @@ use std::collections::BinaryHeap;
 const SLOTS_MAX: usize = 4_096;
 /// Of fewer answers nobody knows by how much chance has moved them.
 const ANSWERS_MIN: usize = 10;
-/// Fewer slots than were in flight are believed when that explains so much better.
-const CONVINCING: f64 = 0.98;
+/// Fewer slots than were in flight are believed when that leaves so much less unexplained, and chance would hardly do it: the logarithm of
+/// the likelihoods' ratio, twice, of latencies that are lognormal, where 11 is once in a thousand times; answers behind each other are alike.
+const CONVINCING: f64 = 0.995;
+const SURE: f64 = 30.0;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Capacity {
@@ -90,14 +92,14 @@ fn levels(samples: &[(u32, u64)]) -> Vec<Level> {
 
 fn best(levels: &[Level]) -> (usize, f64, f64) {
     let most = levels.len().saturating_sub(1).max(1);
-    let mut best = fit_with(most, levels);
-    for slots in (1..most).rev() {
-        let other = fit_with(slots, levels);
-        if other.2 < best.2 && other.2 < CONVINCING * fit_with(most, levels).2 {
-            best = other;
-        }
-    }
-    best
+    let without = fit_with(most, levels);
+    let best = (1..most)
+        .rev()
+        .map(|slots| fit_with(slots, levels))
+        .fold(without, |best, other| if other.2 < best.2 { other } else { best });
+    let answers: f64 = levels.iter().map(|level| level.count).sum();
+    let is_sure = answers * (without.2 / best.2).ln() >= SURE;
+    if is_sure && best.2 < CONVINCING * without.2 { best } else { without }
 }
 
 /// The slots, the service time's logarithm that fits best with them, and the mean square that is left.
@@ -137,6 +139,20 @@ mod tests {
             let service = capacity.service.unwrap();
             assert!((service / 1e7 - 1.0).abs() < 0.1 && capacity.was_full, "{capacity:?}");
         }
+    }
+
+    /// One in fifteen finds more requests there than slots, and answers differ by far more than that makes them wait.
+    #[test]
+    fn slots_that_ran_out_now_and_then_are_found_in_many_answers() {
+        let mut random = Random::new(11);
+        let mut sample = |number: u32| {
+            let in_flight = if number % 15 == 0 { 5 + number / 15 % 3 } else { 1 + number % 4 };
+            let stretch = (f64::from(in_flight) / 4.0).max(1.0);
+            (in_flight, (1e7 * stretch * random.normal().exp()) as u64)
+        };
+        let samples: Vec<_> = (0..20_000).map(&mut sample).collect();
+        let capacity = Capacity::fit(&samples, None, 7);
+        assert!((3..=5).contains(&capacity.slots) && capacity.was_full, "{capacity:?}");
     }
 
     #[test]
