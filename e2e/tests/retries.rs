@@ -314,25 +314,48 @@ fn a_lone_endpoint_is_tried_again_itself() {
     assert_eq!(fails.request_count(), 3);
 }
 
+/// Of a lone endpoint, and of more than there are attempts.
 #[test]
-fn while_a_lone_endpoint_is_restarted_requests_of_all_kinds_wait_for_it() {
-    let mut endpoint = Endpoint::start(Script::echoes());
-    let proxy = Tidegate::to(&[&endpoint], "limit.upstream_idle_connections = 0\n").start();
-    let posts = || {
-        let mut client = proxy.client();
-        client.send(post("Content-Length: 2\r\n", "hi"));
-        client
-    };
-    assert_eq!(posts().reply().text(), "hi");
-    endpoint.kill();
-    let mut waiting: Vec<_> = (0..8).map(|_| posts()).collect();
-    eventually("each has been refused", || {
-        proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]) >= 8.0
-    });
-    endpoint.revive();
-    for client in &mut waiting {
-        assert_eq!(client.reply().text(), "hi");
+fn while_all_endpoints_are_restarted_requests_of_all_kinds_wait_for_them() {
+    for count in [1, 4] {
+        let mut endpoints: Vec<_> = (0..count).map(|_| Endpoint::start(Script::echoes())).collect();
+        let list: Vec<_> = endpoints.iter().collect();
+        let proxy =
+            Tidegate::to(&list, "limit.upstream_idle_connections = 0\nbalance = \"round_robin\"\n").start();
+        let posts = || {
+            let mut client = proxy.client();
+            client.send(post("Content-Length: 2\r\n", "hi"));
+            client
+        };
+        for _ in 0..count {
+            assert_eq!(posts().reply().text(), "hi");
+        }
+        endpoints.iter_mut().for_each(Endpoint::kill);
+        let mut waiting: Vec<_> = (0..8).map(|_| posts()).collect();
+        eventually("each has been refused", || {
+            proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]) >= 8.0
+        });
+        endpoints.iter_mut().for_each(Endpoint::revive);
+        for client in &mut waiting {
+            assert_eq!(client.reply().text(), "hi");
+        }
     }
+}
+
+/// It is busy, and not away.
+#[test]
+fn nobody_waits_for_a_restart_where_connections_are_in_use() {
+    let endpoint = Endpoint::start(Script::new(|visit| {
+        if visit.request().target == "/held" { Then::Hang } else { visit.answer("x") }
+    }));
+    let more = "limit.upstream_connections = 1\ntimeout.connect = \"100ms\"\n[log]\naccess = \"stdout\"\n";
+    let proxy = Tidegate::to(&[&endpoint], more).start();
+    assert_eq!(proxy.get("/").text(), "x");
+    let mut held = proxy.client();
+    held.send("GET /held HTTP/1.1\r\nHost: test\r\n\r\n");
+    endpoint.wait_for_requests(2);
+    assert_eq!(proxy.get("/busy").cause(), Some("endpoint_busy"));
+    assert!(proxy.output().wait_for_stdout(&["/busy"]).contains("\"attempts\":1"));
 }
 
 #[test]

@@ -323,11 +323,11 @@ impl Balancer {
         self.rooms.as_ref()?.usual_answer_time()
     }
 
-    /// How long after one answer the next is likely to begin, of those that are waited for now (Little, "A proof for the queuing formula
-    /// L = λW", Operations Research 9(3), 1961); `None` where nothing tells.
-    pub fn usual_gap(&self) -> Option<Duration> {
+    /// How soon after one answer the next may begin, of those that are waited for now (Little, "A proof for the queuing formula
+    /// L = λW", Operations Research 9(3), 1961), when they are typical; `None` where nothing tells.
+    pub fn typical_gap(&self) -> Option<Duration> {
         let waiting: u32 = self.seats.iter().map(|seat| seat.state.load().waiting()).sum();
-        self.usual_answer_time()?.checked_div(waiting)
+        self.rooms.as_ref()?.typical_answer_time()?.checked_div(waiting)
     }
 
     /// The age beyond which a request is late enough to ask `pick_hedge` about it; `None` where nothing is learned, or yet.

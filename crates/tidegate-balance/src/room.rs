@@ -108,6 +108,10 @@ impl Rooms {
         self.answer_time.usual()
     }
 
+    pub(crate) fn typical_answer_time(&self) -> Option<Duration> {
+        self.answer_time.typical()
+    }
+
     /// An answer has begun, and goes on.
     pub(crate) fn begun(&self, index: usize) {
         if self.is_learned(index) {
@@ -162,6 +166,8 @@ pub(crate) struct AnswerTime {
     /// In seconds. 0: not known yet.
     mean: AtomicF32,
     deviation: AtomicF32,
+    /// A mean of logarithms: a few that take very long hardly count.
+    log_typical: AtomicF32,
 }
 
 impl AnswerTime {
@@ -169,8 +175,10 @@ impl AnswerTime {
         let (latency, mean) = (latency.as_secs_f32().max(1e-6), self.mean.get());
         if mean == 0.0 {
             self.mean.set(latency);
+            self.log_typical.set(latency.ln());
             return;
         }
+        self.log_typical.follow(latency.ln(), 1.0 / ANSWERS_REMEMBERED);
         let off = latency - mean;
         self.mean.set(mean + off / ANSWERS_REMEMBERED);
         let deviation = self.deviation.get();
@@ -182,6 +190,10 @@ impl AnswerTime {
         if waited.as_secs_f32() > self.mean.get() {
             self.learn(waited);
         }
+    }
+
+    fn typical(&self) -> Option<Duration> {
+        (self.mean.get() > 0.0).then(|| Duration::from_secs_f32(self.log_typical.get().exp()))
     }
 
     /// Most answers have begun by then.

@@ -7,7 +7,7 @@
 
 use crate::exchange::while_client_stays;
 use crate::failure::{Cause, Failure, Retry, Stage};
-use crate::request::Call;
+use crate::request::{Call, wait_for_restart};
 use crate::snapshot::RetryPolicy;
 use crate::timers::{after, now};
 use crate::view::ClusterView;
@@ -49,14 +49,27 @@ pub(crate) struct Attempts<'a> {
     /// Of connections that ended before the endpoint had looked at the request.
     unseen: u32,
     last_failure: Option<Failure>,
-    /// Nobody is left whom the request has not been to: it goes to one of those again.
-    goes_again: bool,
-    /// No connection could be made for it, anywhere.
+    next: Next,
+    /// Its connections were refused, all of them.
     is_refused: bool,
+    /// How often it has waited for somebody who may be restarting.
+    restarts: u32,
 }
 
-/// How long those who may be restarting are left alone at first, at most. They are back in a moment, or not so soon.
+/// Where the next attempt goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// To somebody whom the request has not been to.
+    Other,
+    /// To one whom it has been to: nobody else is left.
+    Again,
+    /// To whoever is back by then.
+    Restart,
+}
+
+/// How long those who may be restarting are left alone at first, at most, and how often. They are back in a moment, or not so soon.
 const RESTART: Duration = Duration::from_secs(1);
+const RESTARTS_MAX: u32 = 2;
 
 /// Why a request that failed in a way that calls for another attempt does not get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,14 +115,6 @@ enum Cost {
     Nothing,
 }
 
-impl Cost {
-    fn of(call: &Call<'_>, failure: Failure) -> Self {
-        let is_lost = matches!(failure.retry(), Retry::Always | Retry::Once | Retry::Reset);
-        let is_first = is_lost && call.journal.attempts == 1;
-        if is_first || failure.cause == Cause::StreamUnseen { Self::Nothing } else { Self::FromBudget }
-    }
-}
-
 impl<'a> Attempts<'a> {
     pub(crate) fn new(retry: &'a RetryPolicy, hash: Option<u64>) -> Self {
         Self {
@@ -120,8 +125,9 @@ impl<'a> Attempts<'a> {
             fresh_only: false,
             unseen: 0,
             last_failure: None,
-            goes_again: false,
+            next: Next::Other,
             is_refused: true,
+            restarts: 0,
         }
     }
 
@@ -207,7 +213,11 @@ impl<'a> Attempts<'a> {
             return false; // the endpoint's own words are better than ours
         }
         let objection = self.objection(call, |call| is_vouched || may_repeat(call));
-        self.unless_objected(call, view, objection, Cost::FromBudget).is_ok()
+        let objection = objection.or_else(|| self.broke(view, Cost::FromBudget));
+        if let Some(objection) = objection {
+            object(call, view, objection);
+        }
+        objection.is_none()
     }
 
     /// After a failed attempt on `endpoint`: remembers it, and whether to try again; if not, the failure is the last.
@@ -219,29 +229,36 @@ impl<'a> Attempts<'a> {
         endpoint: usize,
     ) -> Result<(), Failure> {
         self.remember(call, view, failure, endpoint);
-        self.begin_again(call, view, endpoint);
-        self.decide(call, view, failure)?;
+        self.decide(call, view, failure, endpoint)?;
         call.journal.give_up(failure);
         Ok(())
     }
 
-    /// Where everybody has been tried: with another one than the last, if there is one.
-    fn begin_again(&mut self, call: &Call<'_>, view: &ClusterView, last: usize) {
+    /// With another one than the last, if there is one.
+    fn begin_again(&mut self, call: &Call<'_>, view: &ClusterView, last: usize, next: Next) {
         let balancer = &view.cluster.balancer;
-        self.goes_again = !balancer.has_untried(&self.pick(call));
-        if self.goes_again {
-            self.tried[0] = last;
-            let is_another = balancer.has_untried(&Pick { tried: &[last], ..self.pick(call) });
-            self.tried_count = usize::from(is_another);
-        }
+        let is_another = balancer.has_untried(&Pick { tried: &[last], ..self.pick(call) });
+        self.tried[0] = last;
+        self.tried_count = usize::from(is_another);
+        self.next = next;
     }
 
-    fn decide(&self, call: &mut Call<'_>, view: &ClusterView, failure: Failure) -> Result<(), Failure> {
+    fn decide(
+        &mut self,
+        call: &mut Call<'_>,
+        view: &ClusterView,
+        failure: Failure,
+        last: usize,
+    ) -> Result<(), Failure> {
+        self.next = Next::Other;
+        if !view.cluster.balancer.has_untried(&self.pick(call)) {
+            self.begin_again(call, view, last, Next::Again);
+        }
         let wanted = match failure.retry() {
             Retry::Always => self.retry.on_connect,
             Retry::Decided => return Ok(()),
             Retry::Never => false,
-            Retry::Once => self.retry.on_connect && !self.goes_again && !has_failed_so_before(call, failure),
+            Retry::Once => self.retry.on_connect && !has_failed_so_before(call, failure),
             Retry::Reset => self.retry.on_reset,
             Retry::Timeout => self.retry.on_timeout,
         };
@@ -249,16 +266,25 @@ impl<'a> Attempts<'a> {
             return Err(failure);
         }
         let nothing_sent = matches!(failure.retry(), Retry::Always | Retry::Once);
-        let is_in_vain = self.goes_again && !self.may_find_somebody(call, view);
+        let is_in_vain = self.next == Next::Again
+            && (nothing_sent || !view.cluster.balancer.has_untried(&self.pick(call)));
         let in_vain = is_in_vain.then_some(Objection::Endpoints);
-        let objection = in_vain.or_else(|| self.objection(call, |call| nothing_sent || may_repeat(call)));
-        self.unless_objected(call, view, objection, Cost::of(call, failure)).map_err(|()| failure)
+        let objection = in_vain
+            .or_else(|| self.objection(call, |call| nothing_sent || may_repeat(call)))
+            .or_else(|| self.broke(view, self.cost(call, failure)));
+        let Some(objection) = objection else { return Ok(()) };
+        let may_wait = matches!(objection, Objection::Attempts | Objection::Budget | Objection::Endpoints);
+        if may_wait && self.may_wait_for_restart(view) {
+            self.begin_again(call, view, last, Next::Restart);
+            return Ok(());
+        }
+        object(call, view, objection);
+        Err(failure)
     }
 
-    /// Who was connected to may do better the next time; who refuses will not at once, unless it is being restarted.
-    fn may_find_somebody(&self, call: &Call<'_>, view: &ClusterView) -> bool {
-        let (balancer, pick) = (&view.cluster.balancer, self.pick(call));
-        if self.is_refused { balancer.may_be_restarting(pick.now) } else { balancer.has_untried(&pick) }
+    /// Nobody takes its connection, and somebody may be back in a moment. To wait for that costs nobody anything.
+    fn may_wait_for_restart(&self, view: &ClusterView) -> bool {
+        self.is_refused && self.restarts < RESTARTS_MAX && view.cluster.balancer.may_be_restarting(now())
     }
 
     fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {
@@ -279,7 +305,7 @@ impl<'a> Attempts<'a> {
             self.tried_count += 1;
         }
         self.last_failure = Some(failure);
-        self.is_refused &= failure.retry() == Retry::Always;
+        self.is_refused &= matches!(failure.cause, Cause::ConnectRefused | Cause::ConnectUnreachable);
     }
 
     fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {
@@ -298,31 +324,38 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    fn unless_objected(
-        &self,
-        call: &mut Call<'_>,
-        view: &ClusterView,
-        objection: Option<Objection>,
-        cost: Cost,
-    ) -> Result<(), ()> {
-        let objection = objection.or_else(|| {
-            let income = self.retry.budget.filter(|_| cost == Cost::FromBudget);
-            let broke = income.is_some_and(|income| !view.spend_retry(income, now()));
-            broke.then_some(Objection::Budget)
-        });
-        let Some(objection) = objection else { return Ok(()) };
-        object(call, view, objection);
-        Err(())
+    fn cost(&self, call: &Call<'_>, failure: Failure) -> Cost {
+        let is_lost = matches!(failure.retry(), Retry::Always | Retry::Once | Retry::Reset);
+        let is_first = is_lost && call.journal.attempts == 1 && self.next == Next::Other;
+        if is_first || failure.cause == Cause::StreamUnseen { Cost::Nothing } else { Cost::FromBudget }
+    }
+
+    fn broke(&self, view: &ClusterView, cost: Cost) -> Option<Objection> {
+        let income = self.retry.budget.filter(|_| cost == Cost::FromBudget)?;
+        (!view.spend_retry(income, now())).then_some(Objection::Budget)
     }
 
     /// The first retry goes to somebody else at once; those that do not, and later ones, give whatever is wrong some time.
-    pub(crate) async fn back_off(&self, call: &mut Call<'_>, view: &ClusterView) -> Result<(), Failure> {
-        let at_once = if self.goes_again { 1 } else { 2 };
-        let Some(doublings) = call.journal.attempts.checked_sub(at_once) else { return Ok(()) };
-        let first = self.retry.backoff;
-        let first =
-            if self.goes_again && self.is_refused && !first.is_zero() { first.max(RESTART) } else { first };
-        let most = first.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
+    pub(crate) async fn back_off(&mut self, call: &mut Call<'_>, view: &ClusterView) -> Result<(), Failure> {
+        let backoff = self.retry.backoff;
+        if self.next == Next::Restart {
+            let doublings = self.restarts;
+            self.restarts += 1;
+            let place = wait_for_restart(call, view).map_err(|failure| self.in_vain(call, view, failure))?;
+            let first = if backoff.is_zero() { backoff } else { backoff.max(RESTART) };
+            self.wait(call, view, doubled(first, doublings)).await?;
+            drop(place);
+            return Ok(());
+        }
+        let at_once = if self.next == Next::Again { 1 } else { 2 };
+        match call.journal.attempts.checked_sub(at_once) {
+            Some(doublings) => self.wait(call, view, doubled(backoff, doublings)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// By chance between half of it and all.
+    async fn wait(&self, call: &mut Call<'_>, view: &ClusterView, most: Duration) -> Result<(), Failure> {
         let chance = (call.worker.random() >> 32) as u32;
         let delay = (most / 2).saturating_add(part(most / 2, chance));
         if delay.is_zero() {
@@ -333,6 +366,10 @@ impl<'a> Attempts<'a> {
         let overall = call.overall_failure(Stage::Pick);
         overall.map_or(Ok(()), |failure| Err(self.in_vain(call, view, failure)))
     }
+}
+
+fn doubled(span: Duration, times: u32) -> Duration {
+    span.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX))
 }
 
 fn has_failed_so_before(call: &Call<'_>, failure: Failure) -> bool {

@@ -124,7 +124,7 @@ fn join<'v>(call: &mut Call<'_>, policy: &Policy, view: &'v ClusterView) -> Resu
     let (cluster, now, generation) = (&*view.cluster, now(), call.view.snapshot.generation);
     let patience = last_start(call, policy, view, now).since(now);
     if cluster.waiting.is_empty() {
-        cluster.waiting.expect_turns(cluster.balancer.usual_gap(), now);
+        cluster.waiting.expect_turns(cluster.balancer.typical_gap(), now);
     }
     let joined =
         cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, now, generation);

@@ -495,11 +495,18 @@ async fn claim_slot(
 
 /// One of the requests that may wait for a connection at once.
 fn wait_for_connection<'a>(call: &Call<'_>, view: &'a ClusterView) -> Result<Pending<'a>, Failure> {
-    Pending::below(&view.cluster).ok_or_else(|| {
-        view.metrics().pending_refused.increment();
-        call.worker.metrics.limit("pending_requests");
-        Failure::new(Stage::Connect, Cause::PendingLimit)
-    })
+    Pending::below(&view.cluster).ok_or_else(|| too_many_pending(call, view))
+}
+
+/// The same of those that wait for an endpoint to be back.
+pub(crate) fn wait_for_restart<'a>(call: &Call<'_>, view: &'a ClusterView) -> Result<Pending<'a>, Failure> {
+    Pending::below_half(&view.cluster).ok_or_else(|| too_many_pending(call, view))
+}
+
+fn too_many_pending(call: &Call<'_>, view: &ClusterView) -> Failure {
+    view.metrics().pending_refused.increment();
+    call.worker.metrics.limit("pending_requests");
+    Failure::new(Stage::Connect, Cause::PendingLimit)
 }
 
 /// A connection to the endpoint: a waiting one, or a new one.
@@ -652,7 +659,7 @@ fn time_to_connect(call: &Call<'_>, policy: &Policy, start: Moment) -> Duration 
 }
 
 /// One request that waits for a connection.
-struct Pending<'a>(&'a AtomicUsize);
+pub(crate) struct Pending<'a>(&'a AtomicUsize);
 
 impl<'a> Pending<'a> {
     fn below(cluster: &'a Cluster) -> Option<Self> {
@@ -662,6 +669,12 @@ impl<'a> Pending<'a> {
             return None;
         }
         Some(Self(&cluster.pending))
+    }
+
+    /// As long as half of them are left for those who need not wait for long.
+    fn below_half(cluster: &'a Cluster) -> Option<Self> {
+        let has_many = cluster.pending.load(Relaxed) >= cluster.pending_max / 2;
+        if has_many { None } else { Self::below(cluster) }
     }
 }
 

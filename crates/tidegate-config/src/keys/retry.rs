@@ -19,15 +19,16 @@ pub(crate) static RETRY: Table = Table {
     name: "retry",
     title: "`[retry]` and `[route.retry]`",
     doc: "When a request is tried again, on another endpoint where there is one, else on the same. Where all refuse \
-        connections, only as long as that may be a restart: they have answered before, and refuse for less than three \
-        seconds. What a route leaves out it inherits from the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
+        connections, only as long as that may be a restart: one of them has answered before, and refuses for less than three \
+        seconds; `limit.pending_requests` bounds how many wait for that, at half of it. What a route leaves out it inherits from the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
     keys: &[
         key(
             "attempts",
             Kind::Integer { min: 1, max: 10 },
             Value("3"),
             "5",
-            "Tries in all, the first included; one more where a kept connection turned out dead, unless it is 1.",
+            "Tries in all, the first included; one more where a kept connection turned out dead, and up to two where all refuse \
+                connections and may be restarted, unless it is 1.",
         ),
         key(
             "on",
@@ -45,7 +46,7 @@ pub(crate) static RETRY: Table = Table {
             Kind::AnyOf(&[OFF, Kind::Table(&RETRY_BUDGET)]),
             Words("see `[retry.budget]`"),
             "{ percent = 20 }",
-            "What pays for retries, for each cluster, so that they never multiply an overload; `\"off\"`: nobody counts. The first retry after a connection that could not be made, or died before an answer, is free.",
+            "What pays for retries, for each cluster, so that they never multiply an overload; `\"off\"`: nobody counts. The first retry after a connection that could not be made, or died before an answer, is free where it goes to another endpoint, and so are those that wait for a restart.",
         ),
         key(
             "backoff",

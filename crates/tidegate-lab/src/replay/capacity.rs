@@ -146,7 +146,7 @@ mod tests {
     fn slots_that_ran_out_now_and_then_are_found_in_many_answers() {
         let mut random = Random::new(11);
         let mut sample = |number: u32| {
-            let in_flight = if number % 15 == 0 { 5 + number / 15 % 3 } else { 1 + number % 4 };
+            let in_flight = if number.is_multiple_of(15) { 5 + number / 15 % 3 } else { 1 + number % 4 };
             let stretch = (f64::from(in_flight) / 4.0).max(1.0);
             (in_flight, (1e7 * stretch * random.normal().exp()) as u64)
         };

@@ -86,8 +86,8 @@ fn put_hedge(out: &mut Vec<u8>, hedge: Hedge<'_>) {
     let mut object = Object { out };
     object.string(key!("to"), hedge.to);
     object.string(key!("outcome"), Some(hedge.outcome));
-    object.string(key!("cause"), hedge.cause);
     object.millis(key!("after_ms"), Some(hedge.after));
+    object.string(key!("cause"), hedge.cause);
     object.out.push(b'}');
 }
 
