@@ -211,7 +211,7 @@ fn the_status_says_how_many_requests_a_bound_by_drain_time_lets_stay() {
 #[test]
 fn a_request_that_is_a_last_resort_or_a_trial_is_counted_and_logged_as_one() {
     let mut endpoints = endpoints(&["a", "b"]);
-    let more = "balance = \"round_robin\"\npassive = { retry_after = \"1s\" }\n[log]\naccess = \"stdout\"\n";
+    let more = "balance = \"round_robin\"\npassive = { retry_after = \"1s\" }\nretry.attempts = 1\n[log]\naccess = \"stdout\"\n";
     let proxy = Tidegate::to(&endpoints.iter().collect::<Vec<_>>(), more).start();
     let picked_as =
         |reason| proxy.metrics().sum("tidegate_cluster_exceptional_picks_total", &[("reason", reason)]);

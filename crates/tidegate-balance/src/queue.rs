@@ -19,6 +19,10 @@ use crate::turns::Turns;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Whose turn is expected too late by no more than this part of what he can wait may wait: what is expected is a mean, and where some requests take very long most waits are
+/// shorter. Whoever waits in vain keeps no place that another could use.
+const DOUBT: u32 = 2;
+
 /// How soon a waiting request gets its turn, compared with others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
@@ -186,7 +190,7 @@ impl<W> Queue<W> {
             return Err(Refused { reason: Refusal::Full, wait: self.wait(now) });
         }
         let wait = self.turns.expected(self.ahead(priority) + 1, now);
-        if !is_first && wait.is_some_and(|wait| wait > patience) {
+        if !is_first && wait.is_some_and(|wait| wait > patience.saturating_add(patience / DOUBT)) {
             return Err(Refused { reason: Refusal::TooLate, wait });
         }
         if is_first {

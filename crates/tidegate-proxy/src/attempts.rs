@@ -50,7 +50,7 @@ pub(crate) struct Attempts<'a> {
     unseen: u32,
     last_failure: Option<Failure>,
     next: Next,
-    /// Its connections were refused, all of them.
+    /// Its last connection was refused.
     is_refused: bool,
     /// How often it has waited for somebody who may be restarting.
     restarts: u32,
@@ -126,7 +126,7 @@ impl<'a> Attempts<'a> {
             unseen: 0,
             last_failure: None,
             next: Next::Other,
-            is_refused: true,
+            is_refused: false,
             restarts: 0,
         }
     }
@@ -305,7 +305,7 @@ impl<'a> Attempts<'a> {
             self.tried_count += 1;
         }
         self.last_failure = Some(failure);
-        self.is_refused &= matches!(failure.cause, Cause::ConnectRefused | Cause::ConnectUnreachable);
+        self.is_refused = matches!(failure.cause, Cause::ConnectRefused | Cause::ConnectUnreachable);
     }
 
     fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {
@@ -362,7 +362,9 @@ impl<'a> Attempts<'a> {
             return Ok(());
         }
         let until = after(now(), delay).min(call.total_deadline);
-        while_client_stays(call, until, pending::<()>()).await?;
+        let waited = while_client_stays(call, until, pending::<()>()).await;
+        call.journal.ended = None; // the last attempt did, and the request goes on
+        waited?;
         let overall = call.overall_failure(Stage::Pick);
         overall.map_or(Ok(()), |failure| Err(self.in_vain(call, view, failure)))
     }
