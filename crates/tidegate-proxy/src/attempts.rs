@@ -67,9 +67,9 @@ enum Next {
     Restart,
 }
 
-/// How long those who may be restarting are left alone at first, at most, and how often. They are back in a moment, or not so soon.
+/// How long those who may be restarting are left alone at most, and how often. They are back in a moment, or not so soon.
 const RESTART: Duration = Duration::from_secs(1);
-const RESTARTS_MAX: u32 = 2;
+const RESTARTS_MAX: u32 = 4;
 
 /// Why a request that failed in a way that calls for another attempt does not get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,11 +339,10 @@ impl<'a> Attempts<'a> {
     pub(crate) async fn back_off(&mut self, call: &mut Call<'_>, view: &ClusterView) -> Result<(), Failure> {
         let backoff = self.retry.backoff;
         if self.next == Next::Restart {
-            let doublings = self.restarts;
             self.restarts += 1;
             let place = wait_for_restart(call, view).map_err(|failure| self.in_vain(call, view, failure))?;
-            let first = if backoff.is_zero() { backoff } else { backoff.max(RESTART) };
-            self.wait(call, view, doubled(first, doublings)).await?;
+            let most = if backoff.is_zero() { backoff } else { backoff.max(RESTART) };
+            self.wait(call, view, most).await?;
             drop(place);
             return Ok(());
         }

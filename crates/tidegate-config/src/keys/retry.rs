@@ -27,7 +27,7 @@ pub(crate) static RETRY: Table = Table {
             Kind::Integer { min: 1, max: 10 },
             Value("3"),
             "5",
-            "Tries in all, the first included; one more where a kept connection turned out dead, and up to two where all refuse \
+            "Tries in all, the first included; one more where a kept connection turned out dead, and up to four where all refuse \
                 connections and may be restarted, unless it is 1.",
         ),
         key(
