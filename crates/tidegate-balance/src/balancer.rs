@@ -278,16 +278,21 @@ impl Balancer {
             .ok_or_else(|| self.why_nobody(pick))
     }
 
-    /// Whom the request should go to. One that has failed somewhere is no trial for another who may fail as well.
+    /// Whom the request should go to. One that has been a trial, in vain, is none for another who may fail as well.
     fn pick_first(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
         let tier = self.tiers.draw(&self.seats, pick);
-        if !pick.tried.is_empty() {
+        if self.was_trial(pick) {
             let up = |tier| self.pick_by(pick, Standard::Up, tier);
             return up(tier).or_else(|| tier.and_then(|_| up(None)));
         }
         let trial_in = self.tiers.draw_for_trial(&self.seats, pick, tier);
         let trial = trial_in.and_then(|tier| self.pick_by(pick, Standard::Trial, Some(tier)));
         trial.or_else(|| tier.and_then(|_| self.pick_by(pick, Standard::Open, tier)))
+    }
+
+    /// Or has been what took an endpoint out.
+    fn was_trial(&self, pick: &Pick<'_>) -> bool {
+        pick.tried.iter().any(|&index| self.seats.get(index).is_some_and(|seat| !seat.state.is_up()))
     }
 
     fn last_resort(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_failed_once_is_no_trial_while_others_are_up() {
+    fn a_request_that_was_a_trial_once_is_none_again_while_others_are_up() {
         let balancer = tiered(Algorithm::RoundRobin, &[4]);
         for index in [0, 1, 2, 0, 1, 2, 0, 1, 2] {
             balancer.lease(index, Moment(1)).unwrap().settle(Ended::ConnectFailed, Moment(1));
@@ -272,6 +272,27 @@ mod tests {
         let pick = |tried| balancer.pick(&Pick { now: due, random: 7, hash: None, tried }).unwrap().index();
         assert_eq!([pick(&[0]), pick(&[1]), pick(&[2, 0])], [3; 3]);
         assert_ne!(pick(&[3]), 3, "and where nobody else is up, it is");
+    }
+
+    /// The first choice of all requests fails and is not out, and the second, which was, is well again.
+    #[test]
+    fn who_is_well_again_is_found_though_no_first_attempt_leads_there() {
+        for (algorithm, sizes) in [(HASHES[0], &[3][..]), (HASHES[1], &[3]), (HASHES[1], &[2, 1])] {
+            let balancer = tiered(algorithm, sizes);
+            let home = pick_for(&balancer, 7, &[], Moment(1)).index();
+            let second = pick_for(&balancer, 7, &[home], Moment(1)).index();
+            for _ in 0..3 {
+                balancer.lease(second, Moment(1)).unwrap().settle(Ended::ConnectFailed, Moment(1));
+            }
+            let due = Moment(1) + Duration::from_mins(1);
+            let tried = [home];
+            let trial = pick_for(&balancer, 7, &tried, due);
+            assert_eq!(
+                (trial.index(), trial.occasion()),
+                (second, Some(crate::Occasion::Trial)),
+                "{algorithm:?}"
+            );
+        }
     }
 
     #[test]

@@ -287,9 +287,9 @@ fn full(balancer: &Balancer, index: usize, now: Moment) -> Option<String> {
 
 fn limit_reason(balancer: &Balancer, index: usize, now: Moment) -> Option<&'static str> {
     Some(match balancer.limit_reason(index, now)? {
-        LimitReason::Start => "doubled with each round of answers, as nobody has been seen to wait",
+        LimitReason::Start => "doubles with each round of answers until somebody is seen to wait",
         LimitReason::Descent => "halved, as answers took longer the more requests there were",
-        LimitReason::Steady => "one more would begin to wait inside it",
+        LimitReason::Steady => "moves in small steps by how answer times follow the load",
         LimitReason::Recovery => {
             "halved, as hardly anybody was served; doubled again as answers come in time"
         }
