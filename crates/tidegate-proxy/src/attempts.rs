@@ -254,15 +254,10 @@ impl<'a> Attempts<'a> {
         if !view.cluster.balancer.has_untried(&self.pick(call)) {
             self.begin_again(call, view, last, Next::Again);
         }
-        let wanted = match failure.retry() {
-            Retry::Always => self.retry.on_connect,
-            Retry::Decided => return Ok(()),
-            Retry::Never => false,
-            Retry::Once => self.retry.on_connect && !has_failed_so_before(call, failure),
-            Retry::Reset => self.retry.on_reset,
-            Retry::Timeout => self.retry.on_timeout,
-        };
-        if !wanted || call.journal.begun || self.retry.attempts_max == 1 {
+        if failure.retry() == Retry::Decided {
+            return Ok(());
+        }
+        if !self.wants(call, failure) {
             return Err(failure);
         }
         let nothing_sent = matches!(failure.retry(), Retry::Always | Retry::Once);
@@ -274,7 +269,7 @@ impl<'a> Attempts<'a> {
             .or_else(|| self.broke(view, self.cost(call, failure)));
         let Some(objection) = objection else { return Ok(()) };
         let may_wait = matches!(objection, Objection::Attempts | Objection::Budget | Objection::Endpoints);
-        if may_wait && self.may_wait_for_restart(view) {
+        if may_wait && self.may_wait_for_restart(call, view) {
             self.begin_again(call, view, last, Next::Restart);
             return Ok(());
         }
@@ -282,9 +277,23 @@ impl<'a> Attempts<'a> {
         Err(failure)
     }
 
+    /// By the policy, whatever it costs.
+    fn wants(&self, call: &Call<'_>, failure: Failure) -> bool {
+        let is_named = match failure.retry() {
+            Retry::Always => self.retry.on_connect,
+            Retry::Decided => true,
+            Retry::Never => false,
+            Retry::Once => self.retry.on_connect && !has_failed_so_before(call, failure),
+            Retry::Reset => self.retry.on_reset,
+            Retry::Timeout => self.retry.on_timeout,
+        };
+        is_named && !call.journal.begun && self.retry.attempts_max > 1
+    }
+
     /// Nobody takes its connection, and somebody may be back in a moment. To wait for that costs nobody anything.
-    fn may_wait_for_restart(&self, view: &ClusterView) -> bool {
-        self.is_refused && self.restarts < RESTARTS_MAX && view.cluster.balancer.may_be_restarting(now())
+    fn may_wait_for_restart(&self, call: &Call<'_>, view: &ClusterView) -> bool {
+        let may_go_on = self.is_refused && self.restarts < RESTARTS_MAX && call.workspace.upload.can_rewind();
+        may_go_on && view.cluster.balancer.may_be_restarting(now())
     }
 
     fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {
