@@ -342,6 +342,65 @@ fn while_all_endpoints_are_restarted_requests_of_all_kinds_wait_for_them() {
     }
 }
 
+/// More endpoints refuse than a request has attempts, and it may not wait either: it would do so for longer than the client does.
+#[test]
+fn a_request_passes_those_that_refuse_it_and_finds_one_that_does_not() {
+    let few = "[retry]\nattempts = 2\nbackoff = \"5m\"\nbudget = { percent = 1, per_second = 0 }\n[log]\naccess = \"stdout\"\n";
+    let hashes = |name| format!("{{ algorithm = \"{name}\", key = {{ header = \"X-User\" }} }}");
+    let algorithms = [hashes("rendezvous"), hashes("maglev"), "\"round_robin\"".to_owned()];
+    for (balance, tier_of_well) in algorithms.iter().flat_map(|balance| [(balance, 0), (balance, 1)]) {
+        let mut gone: Vec<_> = (0..9).map(|_| Endpoint::start(Script::echoes())).collect();
+        let well = Endpoint::start(Script::echoes());
+        let refusing: Vec<_> = gone.iter().map(|gone| format!("{:?}", gone.address())).collect();
+        let (refusing, serving) = (refusing.join(", "), well.address());
+        let list = format!("[{refusing}, {{ address = {serving:?}, tier = {tier_of_well} }}]");
+        let no_idle = "limit.upstream_idle_connections = 0";
+        let proxy = Tidegate::with(format!("to = {list}\n{no_idle}\nbalance = {balance}\n{few}")).start();
+        let posts = |user: usize| {
+            let mut client = proxy.client();
+            client.send(post(&format!("Content-Length: 2\r\nX-User: {user}\r\n"), "hi"));
+            client.reply().text()
+        };
+        for user in 0..60 {
+            assert_eq!(posts(user), "hi"); // they have answered: they may be restarted
+        }
+        gone.iter_mut().for_each(Endpoint::kill);
+        for user in 0..20 {
+            assert_eq!(posts(user), "hi", "{balance}, tier {tier_of_well}");
+        }
+        let refused = proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]);
+        assert!(refused >= 9.0, "by some of which a request was refused more than once: {refused}");
+    }
+}
+
+/// Though each has as few attempts as are possible, and waits have to find it.
+#[test]
+fn the_one_of_many_that_is_back_from_a_restart_is_found_by_those_that_wait() {
+    for balance in ["round_robin", "rendezvous"] {
+        let mut endpoints: Vec<_> = (0..6).map(|_| Endpoint::start(Script::echoes())).collect();
+        let list: Vec<_> = endpoints.iter().collect();
+        let more = format!(
+            "limit.upstream_idle_connections = 0\nbalance = {{ algorithm = {balance:?} }}\n[retry]\nattempts = 2\n"
+        );
+        let proxy = Tidegate::to(&list, &more).start();
+        let posts = || {
+            let mut client = proxy.client();
+            client.send(post("Content-Length: 2\r\n", "hi"));
+            client
+        };
+        for _ in 0..60 {
+            assert_eq!(posts().reply().text(), "hi");
+        }
+        endpoints.iter_mut().for_each(Endpoint::kill);
+        let mut waiting: Vec<_> = (0..8).map(|_| posts()).collect();
+        eventually("all are out", || proxy.metrics().sum("tidegate_endpoint_up", &[]) < 0.5);
+        endpoints[3].revive();
+        for client in &mut waiting {
+            assert_eq!(client.reply().text(), "hi", "{balance}");
+        }
+    }
+}
+
 /// It is busy, and not away.
 #[test]
 fn nobody_waits_for_a_restart_where_connections_are_in_use() {

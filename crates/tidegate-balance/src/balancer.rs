@@ -302,8 +302,7 @@ impl Balancer {
 
     /// Somebody is up, and only full: whoever is out is no better than that.
     fn is_worth_waiting(&self, pick: &Pick<'_>) -> bool {
-        self.rooms.is_some()
-            && self.candidates(pick, Standard::Open, None).full_or_not().iter().next().is_some()
+        self.rooms.is_some() && self.has_untried_up(pick)
     }
 
     /// Whether `pick` would find an endpoint that is up and has room.
@@ -313,9 +312,16 @@ impl Balancer {
 
     /// Whether `pick` would find anybody, or would if there were room.
     pub fn has_untried(&self, pick: &Pick<'_>) -> bool {
-        [Standard::Open, Standard::LastResort]
-            .into_iter()
-            .any(|standard| self.candidates(pick, standard, None).full_or_not().iter().next().is_some())
+        self.has_untried_up(pick) || self.has_untried_by(pick, Standard::LastResort)
+    }
+
+    /// The same of those that are up, or due to be tried again.
+    pub fn has_untried_up(&self, pick: &Pick<'_>) -> bool {
+        self.has_untried_by(pick, Standard::Open)
+    }
+
+    fn has_untried_by(&self, pick: &Pick<'_>, standard: Standard) -> bool {
+        self.candidates(pick, standard, None).full_or_not().iter().next().is_some()
     }
 
     /// Whether a request that everybody has refused to connect may find somebody in a second or two.

@@ -20,7 +20,13 @@ use tidegate_http::{BodyLength, field};
 const UNSEEN_MAX: u32 = 4;
 
 /// Endpoints remembered as tried; with more attempts than this the first are forgotten.
-const TRIED_MAX: usize = 8;
+const TRIED_MAX: usize = 16;
+
+/// So often a request passes an endpoint that refuses its connection: with more than half of any number of endpoints gone at once, one
+/// that is not is met by then.
+const PASSED_MAX: u32 = TRIED_MAX as u32;
+/// Who takes longer to refuse it, as a network does that looks for a machine in vain, is none of them: sixteen times that is too long.
+const PASSED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A pick that leaves out one more endpoint than those tried.
 pub(crate) struct PickBeside {
@@ -52,6 +58,8 @@ pub(crate) struct Attempts<'a> {
     next: Next,
     /// Its last connection was refused.
     is_refused: bool,
+    /// How many that refused it were passed.
+    passed: u32,
     /// How often it has waited for somebody who may be restarting.
     restarts: u32,
 }
@@ -63,6 +71,9 @@ enum Next {
     Other,
     /// To one whom it has been to: nobody else is left.
     Again,
+    /// To somebody whom it has not been to, past one that refused its connection. That was no work for anybody, so it goes at once, and
+    /// needs neither one of its attempts nor the budget.
+    Past,
     /// To whoever is back by then.
     Restart,
 }
@@ -127,6 +138,7 @@ impl<'a> Attempts<'a> {
             last_failure: None,
             next: Next::Other,
             is_refused: false,
+            passed: 0,
             restarts: 0,
         }
     }
@@ -235,12 +247,12 @@ impl<'a> Attempts<'a> {
     }
 
     /// With another one than the last, if there is one.
-    fn begin_again(&mut self, call: &Call<'_>, view: &ClusterView, last: usize, next: Next) {
+    fn begin_again(&mut self, call: &Call<'_>, view: &ClusterView, last: usize) {
         let balancer = &view.cluster.balancer;
         let is_another = balancer.has_untried(&Pick { tried: &[last], ..self.pick(call) });
         self.tried[0] = last;
         self.tried_count = usize::from(is_another);
-        self.next = next;
+        self.next = Next::Again;
     }
 
     fn decide(
@@ -252,13 +264,17 @@ impl<'a> Attempts<'a> {
     ) -> Result<(), Failure> {
         self.next = Next::Other;
         if !view.cluster.balancer.has_untried(&self.pick(call)) {
-            self.begin_again(call, view, last, Next::Again);
+            self.begin_again(call, view, last);
         }
         if failure.retry() == Retry::Decided {
             return Ok(());
         }
         if !self.wants(call, failure) {
             return Err(failure);
+        }
+        if self.may_pass(call, view) {
+            (self.next, self.passed) = (Next::Past, self.passed + 1);
+            return Ok(());
         }
         let nothing_sent = matches!(failure.retry(), Retry::Always | Retry::Once);
         let is_in_vain = self.next == Next::Again
@@ -270,7 +286,7 @@ impl<'a> Attempts<'a> {
         let Some(objection) = objection else { return Ok(()) };
         let may_wait = matches!(objection, Objection::Attempts | Objection::Budget | Objection::Endpoints);
         if may_wait && self.may_wait_for_restart(call, view) {
-            self.begin_again(call, view, last, Next::Restart);
+            self.next = Next::Restart;
             return Ok(());
         }
         object(call, view, objection);
@@ -288,6 +304,17 @@ impl<'a> Attempts<'a> {
             Retry::Timeout => self.retry.on_timeout,
         };
         is_named && !call.journal.begun && self.retry.attempts_max > 1
+    }
+
+    /// Its connection was refused, at once, and there is somebody who may be better: who is up, or anybody after a wait for a restart.
+    fn may_pass(&self, call: &mut Call<'_>, view: &ClusterView) -> bool {
+        let took = call.journal.picked.map(|picked| call.ended().since(picked));
+        let may_go_on = self.is_refused
+            && self.next == Next::Other
+            && self.passed < PASSED_MAX
+            && took.is_some_and(|took| took < PASSED_WITHIN)
+            && call.workspace.upload.can_rewind();
+        may_go_on && (self.restarts > 0 || view.cluster.balancer.has_untried_up(&self.pick(call)))
     }
 
     /// Nobody takes its connection, and somebody may be back in a moment. To wait for that costs nobody anything.
@@ -322,7 +349,7 @@ impl<'a> Attempts<'a> {
         // not been looked at.
         let free = u32::from(self.fresh_only) + self.unseen.min(UNSEEN_MAX);
         let attempts_max = self.retry.attempts_max.saturating_add(free);
-        if call.journal.attempts >= attempts_max {
+        if self.attempts_that_count(call) >= attempts_max {
             Some(Objection::Attempts)
         } else if !may_repeat(call) {
             Some(Objection::Method)
@@ -333,9 +360,13 @@ impl<'a> Attempts<'a> {
         }
     }
 
+    fn attempts_that_count(&self, call: &Call<'_>) -> u32 {
+        call.journal.attempts.saturating_sub(self.passed)
+    }
+
     fn cost(&self, call: &Call<'_>, failure: Failure) -> Cost {
         let is_lost = matches!(failure.retry(), Retry::Always | Retry::Once | Retry::Reset);
-        let is_first = is_lost && call.journal.attempts == 1 && self.next == Next::Other;
+        let is_first = is_lost && self.attempts_that_count(call) == 1 && self.next == Next::Other;
         if is_first || failure.cause == Cause::StreamUnseen { Cost::Nothing } else { Cost::FromBudget }
     }
 
@@ -355,8 +386,12 @@ impl<'a> Attempts<'a> {
             drop(place);
             return Ok(());
         }
-        let at_once = if self.next == Next::Again { 1 } else { 2 };
-        match call.journal.attempts.checked_sub(at_once) {
+        let at_once = match self.next {
+            Next::Past => return Ok(()),
+            Next::Again => 1,
+            Next::Other | Next::Restart => 2,
+        };
+        match self.attempts_that_count(call).checked_sub(at_once) {
             Some(doublings) => self.wait(call, view, doubled(backoff, doublings)).await,
             None => Ok(()),
         }

@@ -27,8 +27,9 @@ pub(crate) static RETRY: Table = Table {
             Kind::Integer { min: 1, max: 10 },
             Value("3"),
             "5",
-            "Tries in all, the first included; one more where a kept connection turned out dead, and up to four where all refuse \
-                connections and may be restarted, unless it is 1.",
+            "Tries in all, the first included, without those whose connection is refused while another endpoint can be tried (up to \
+                sixteen, each followed by the next at once); one more where a kept connection turned out dead, and up to four where all \
+                refuse connections and may be restarted. 1: nothing is tried again.",
         ),
         key(
             "on",
@@ -46,7 +47,7 @@ pub(crate) static RETRY: Table = Table {
             Kind::AnyOf(&[OFF, Kind::Table(&RETRY_BUDGET)]),
             Words("see `[retry.budget]`"),
             "{ percent = 20 }",
-            "What pays for retries, for each cluster, so that they never multiply an overload; `\"off\"`: nobody counts. The first retry after a connection that could not be made, or died before an answer, is free where it goes to another endpoint, and so are those that wait for a restart.",
+            "What pays for retries, for each cluster, so that they never multiply an overload; `\"off\"`: nobody counts. Free are those that follow a refused connection, to another endpoint or after a wait for a restart, and the first after a connection that could not be made otherwise, or died before an answer, where it goes to another endpoint.",
         ),
         key(
             "backoff",
