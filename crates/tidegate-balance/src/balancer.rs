@@ -272,6 +272,12 @@ impl Balancer {
 
     /// Chooses an endpoint and counts the request as in flight there. Takes no lock and allocates nothing.
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease<'_>, NoEndpoint> {
+        if self.was_refused(pick) {
+            let reachable = self.pick_of_any_tier(pick, Standard::Reachable);
+            if reachable.is_some() || (self.rooms.is_some() && self.has_untried_reachable(pick)) {
+                return reachable.ok_or(NoEndpoint::AllFull);
+            }
+        }
         self.pick_first(pick)
             .or_else(|| self.pick_by(pick, Standard::Open, None))
             .or_else(|| if self.is_worth_waiting(pick) { None } else { self.last_resort(pick) })
@@ -280,14 +286,27 @@ impl Balancer {
 
     /// Whom the request should go to. One that has been a trial, in vain, is none for another who may fail as well.
     fn pick_first(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
-        let tier = self.tiers.draw(&self.seats, pick);
         if self.was_trial(pick) {
-            let up = |tier| self.pick_by(pick, Standard::Up, tier);
-            return up(tier).or_else(|| tier.and_then(|_| up(None)));
+            return self.pick_of_any_tier(pick, Standard::Up);
         }
+        let tier = self.tiers.draw(&self.seats, pick);
         let trial_in = self.tiers.draw_for_trial(&self.seats, pick, tier);
         let trial = trial_in.and_then(|tier| self.pick_by(pick, Standard::Trial, Some(tier)));
         trial.or_else(|| tier.and_then(|_| self.pick_by(pick, Standard::Open, tier)))
+    }
+
+    /// In its own one, if there is somebody.
+    fn pick_of_any_tier(&self, pick: &Pick<'_>, standard: Standard) -> Option<Lease<'_>> {
+        let tier = self.tiers.draw(&self.seats, pick);
+        let first = self.pick_by(pick, standard, tier);
+        first.or_else(|| tier.and_then(|_| self.pick_by(pick, standard, None)))
+    }
+
+    /// Somebody to whom it could not connect. Those who are known to be like that are not asked before the others: so each of them is
+    /// met by one request, however many are gone at once.
+    fn was_refused(&self, pick: &Pick<'_>) -> bool {
+        let is_gone = |seat: &Seat| seat.state.connect_failures_in_a_row() != 0;
+        pick.tried.iter().any(|&index| self.seats.get(index).is_some_and(is_gone))
     }
 
     /// Or has been what took an endpoint out.
@@ -318,6 +337,11 @@ impl Balancer {
     /// The same of those that are up, or due to be tried again.
     pub fn has_untried_up(&self, pick: &Pick<'_>) -> bool {
         self.has_untried_by(pick, Standard::Open)
+    }
+
+    /// The same of those that are up, and were not found to be gone.
+    pub fn has_untried_reachable(&self, pick: &Pick<'_>) -> bool {
+        self.has_untried_by(pick, Standard::Reachable)
     }
 
     fn has_untried_by(&self, pick: &Pick<'_>, standard: Standard) -> bool {

@@ -13,9 +13,10 @@ pub(crate) enum Standard {
     LastResort,
     /// Endpoints that are up, and marked ones whose trial is due.
     Open,
-    /// The latter alone.
+    /// Endpoints that are up, and whose last connect did not fail.
+    Reachable,
+    /// Marked ones whose trial is due.
     Trial,
-    /// The former.
     Up,
 }
 
@@ -25,6 +26,7 @@ impl Standard {
         match self {
             Self::LastResort => seat.state.is_last_resort(),
             Self::Open => seat.state.is_open(now),
+            Self::Reachable => seat.state.is_up() && seat.state.connect_failures_in_a_row() == 0,
             Self::Trial => seat.state.is_due(now),
             Self::Up => seat.state.is_up(),
         }

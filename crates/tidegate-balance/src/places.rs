@@ -274,6 +274,30 @@ mod tests {
         assert_ne!(pick(&[3]), 3, "and where nobody else is up, it is");
     }
 
+    /// All of the first tier refuse connections, and nobody knows yet.
+    #[test]
+    fn each_of_many_that_are_gone_is_met_by_one_request() {
+        let others = [Algorithm::RoundRobin, Algorithm::LeastRequest, Algorithm::First { in_flight_max: 1 }];
+        for algorithm in HASHES.into_iter().chain(others) {
+            let balancer = tiered(algorithm, &[40, 2]);
+            let mut refused = 0;
+            for key in 0..100 {
+                let mut last = None; // it need not remember them all
+                loop {
+                    let lease = pick_for(&balancer, key, last.as_slice(), Moment(1));
+                    let index = lease.index();
+                    if index >= 40 {
+                        break;
+                    }
+                    lease.settle(Ended::ConnectFailed, Moment(1));
+                    (last, refused) = (Some(index), refused + 1);
+                }
+            }
+            // Until it is marked, by the third, each is still the first choice of some.
+            assert!((40..=3 * 40).contains(&refused), "{algorithm:?}: {refused}");
+        }
+    }
+
     /// The first choice of all requests fails and is not out, and the second, which was, is well again.
     #[test]
     fn who_is_well_again_is_found_though_no_first_attempt_leads_there() {

@@ -20,13 +20,14 @@ use tidegate_http::{BodyLength, field};
 const UNSEEN_MAX: u32 = 4;
 
 /// Endpoints remembered as tried; with more attempts than this the first are forgotten.
-const TRIED_MAX: usize = 16;
+const TRIED_MAX: usize = 8;
 
-/// So often a request passes an endpoint that refuses its connection: with more than half of any number of endpoints gone at once, one
-/// that is not is met by then.
-const PASSED_MAX: u32 = TRIED_MAX as u32;
-/// Who takes longer to refuse it, as a network does that looks for a machine in vain, is none of them: sixteen times that is too long.
-const PASSED_WITHIN: Duration = Duration::from_millis(500);
+/// So many endpoints a request passes at most that refuse its connection.
+const PASSED_MAX: u32 = 256;
+/// And of those that all requests know to do so already.
+const PASSED_KNOWN_MAX: u32 = TRIED_MAX as u32;
+/// For no longer than this in all: a network that looks for a machine in vain takes seconds to refuse it.
+const PASSING_MAX: Duration = Duration::from_secs(1);
 
 /// A pick that leaves out one more endpoint than those tried.
 pub(crate) struct PickBeside {
@@ -58,8 +59,9 @@ pub(crate) struct Attempts<'a> {
     next: Next,
     /// Its last connection was refused.
     is_refused: bool,
-    /// How many that refused it were passed.
+    /// How many that refused it were passed, and how long that took.
     passed: u32,
+    passing: Duration,
     /// How often it has waited for somebody who may be restarting.
     restarts: u32,
 }
@@ -139,6 +141,7 @@ impl<'a> Attempts<'a> {
             next: Next::Other,
             is_refused: false,
             passed: 0,
+            passing: Duration::ZERO,
             restarts: 0,
         }
     }
@@ -272,8 +275,7 @@ impl<'a> Attempts<'a> {
         if !self.wants(call, failure) {
             return Err(failure);
         }
-        if self.may_pass(call, view) {
-            (self.next, self.passed) = (Next::Past, self.passed + 1);
+        if self.passes(call, view) {
             return Ok(());
         }
         let nothing_sent = matches!(failure.retry(), Retry::Always | Retry::Once);
@@ -307,14 +309,19 @@ impl<'a> Attempts<'a> {
     }
 
     /// Its connection was refused, at once, and there is somebody who may be better: who is up, or anybody after a wait for a restart.
-    fn may_pass(&self, call: &mut Call<'_>, view: &ClusterView) -> bool {
-        let took = call.journal.picked.map(|picked| call.ended().since(picked));
-        let may_go_on = self.is_refused
-            && self.next == Next::Other
-            && self.passed < PASSED_MAX
-            && took.is_some_and(|took| took < PASSED_WITHIN)
-            && call.workspace.upload.can_rewind();
-        may_go_on && (self.restarts > 0 || view.cluster.balancer.has_untried_up(&self.pick(call)))
+    fn passes(&mut self, call: &mut Call<'_>, view: &ClusterView) -> bool {
+        if !self.is_refused || self.next != Next::Other || !call.workspace.upload.can_rewind() {
+            return false;
+        }
+        self.passing += call.journal.picked.map_or(PASSING_MAX, |picked| call.ended().since(picked));
+        let (balancer, pick) = (&view.cluster.balancer, self.pick(call));
+        let is_among = |most| self.passed < most && self.passing < PASSING_MAX;
+        let may_pass = (is_among(PASSED_MAX) && balancer.has_untried_reachable(&pick))
+            || (is_among(PASSED_KNOWN_MAX) && (self.restarts > 0 || balancer.has_untried_up(&pick)));
+        if may_pass {
+            (self.next, self.passed) = (Next::Past, self.passed + 1);
+        }
+        may_pass
     }
 
     /// Nobody takes its connection, and somebody may be back in a moment. To wait for that costs nobody anything.

@@ -27,8 +27,8 @@ pub(crate) static RETRY: Table = Table {
             Kind::Integer { min: 1, max: 10 },
             Value("3"),
             "5",
-            "Tries in all, the first included, without those whose connection is refused while another endpoint can be tried (up to \
-                sixteen, each followed by the next at once); one more where a kept connection turned out dead, and up to four where all \
+            "Tries in all, the first included, without those whose connection is refused while another endpoint can be tried, which are \
+                followed by the next at once; one more where a kept connection turned out dead, and up to four where all \
                 refuse connections and may be restarted. 1: nothing is tried again.",
         ),
         key(
