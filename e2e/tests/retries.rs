@@ -401,6 +401,46 @@ fn the_one_of_many_that_is_back_from_a_restart_is_found_by_those_that_wait() {
     }
 }
 
+/// Nobody comes back where they wait, and bodies are still with them.
+#[test]
+fn those_who_wait_for_a_restart_get_the_endpoints_that_a_reload_brings() {
+    let mut gone = Endpoint::start(Script::echoes());
+    let fresh = Endpoint::start(Script::echoes());
+    let config = |endpoint: &Endpoint| {
+        let to = endpoint.address();
+        format!("to = [{to:?}]\nlimit.upstream_idle_connections = 0\nlog = {{ access = \"stdout\" }}\n")
+    };
+    let proxy = Tidegate::with(config(&gone)).start();
+    let posts = |head: &str, body: &str| {
+        let mut client = proxy.client();
+        client.send(post(head, body));
+        client
+    };
+    let of_length = |body: &str| format!("Content-Length: {}\r\n", body.len());
+    assert_eq!(posts(&of_length("hi"), "hi").reply().text(), "hi");
+    gone.kill();
+    let long = "x".repeat(200_000); // more than is kept for another attempt
+    let mut waiting = [
+        posts(&of_length("hi"), "hi"),
+        posts("Transfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
+        posts(&of_length(&long), &long),
+    ];
+    eventually("each has been refused", || {
+        proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]) >= 3.0
+    });
+    proxy.reload(&config(&fresh));
+    let answers: Vec<_> = waiting.iter_mut().map(|client| client.reply().text()).collect();
+    assert_eq!(answers, ["hi", "hi", &long]);
+    assert_eq!(fresh.request_count(), 3);
+    let line = proxy.output().wait_for_stdout(&["connect_refused"]);
+    let given_up = format!("\"given_up\":[{{\"endpoint\":{:?}", gone.address());
+    assert!(
+        line.contains(&given_up)
+            && line.contains(&format!("\"endpoint\":{:?},\"status\":200", fresh.address())),
+        "{line}"
+    );
+}
+
 /// It is busy, and not away.
 #[test]
 fn nobody_waits_for_a_restart_where_connections_are_in_use() {

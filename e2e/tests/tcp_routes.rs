@@ -79,6 +79,22 @@ fn a_connection_that_waits_gets_the_endpoint_that_a_reload_brings() {
 }
 
 #[test]
+fn a_connection_that_waits_for_a_restart_gets_the_endpoint_that_a_reload_brings() {
+    let [mut gone, fresh] = [(); 2].map(|()| Endpoint::start(greets_and_echoes()));
+    let config = |address: String| listener("tcp = 'db'", &cluster("db", &[address]));
+    let proxy = Tidegate::with(config(gone.address())).start();
+    let mut first = proxy.client();
+    assert_eq!(first.wire().line().unwrap(), b"220 ready");
+    gone.kill();
+    let mut second = proxy.client();
+    eventually("it is refused", || {
+        proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]) > 0.5
+    });
+    proxy.reload(&config(fresh.address()));
+    assert_eq!(second.wire().line().unwrap(), b"220 ready");
+}
+
+#[test]
 fn bytes_pass_both_ways_whoever_speaks_first_and_each_end_is_passed_on() {
     let endpoint = Endpoint::start(greets_and_echoes());
     let proxy = passing_on(&endpoint, LOG);

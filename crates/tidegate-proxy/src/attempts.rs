@@ -12,6 +12,7 @@ use crate::snapshot::RetryPolicy;
 use crate::timers::{after, now};
 use crate::view::ClusterView;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{Moment, NoEndpoint, Pick};
 use tidegate_http::{BodyLength, field};
@@ -64,6 +65,8 @@ pub(crate) struct Attempts<'a> {
     passing: Duration,
     /// How often it has waited for somebody who may be restarting.
     restarts: u32,
+    /// No endpoint has had anything of the request.
+    is_unsent: bool,
 }
 
 /// Where the next attempt goes.
@@ -143,7 +146,27 @@ impl<'a> Attempts<'a> {
             passed: 0,
             passing: Duration::ZERO,
             restarts: 0,
+            is_unsent: true,
         }
+    }
+
+    /// The same request under another configuration, whose endpoints it has not been to.
+    pub(crate) fn under<'b>(&self, retry: &'b RetryPolicy, hash: Option<u64>) -> Attempts<'b> {
+        let Self { last_failure, is_refused, passed, passing, restarts, is_unsent, .. } = *self;
+        Attempts {
+            last_failure,
+            is_refused,
+            passed,
+            passing,
+            restarts,
+            is_unsent,
+            ..Attempts::new(retry, hash)
+        }
+    }
+
+    /// Whether it may go by another configuration than the one it came under: no endpoint of that one has had anything of it.
+    pub(crate) fn may_move_on(&self) -> bool {
+        self.is_unsent
     }
 
     pub(crate) fn pick(&self, call: &Call<'_>) -> Pick<'_> {
@@ -191,7 +214,9 @@ impl<'a> Attempts<'a> {
             NoEndpoint::Empty => view.metrics().empty.increment(),
         }
         let Some(failure) = self.last_failure else { return no_endpoint(reason) };
-        call.journal.given_up.pop(); // for nobody: it is the last attempt after all
+        if call.journal.endpoint.is_some() {
+            call.journal.given_up.pop(); // for nobody: it is the last attempt after all
+        }
         object(call, view, Objection::Endpoints);
         failure
     }
@@ -245,7 +270,8 @@ impl<'a> Attempts<'a> {
     ) -> Result<(), Failure> {
         self.remember(call, view, failure, endpoint);
         self.decide(call, view, failure, endpoint)?;
-        call.journal.give_up(failure);
+        let address = view.endpoint(endpoint).map(|tried| Arc::clone(&tried.pool.upstream.id.address));
+        call.journal.give_up(address.unwrap_or_default(), failure);
         Ok(())
     }
 
@@ -348,6 +374,7 @@ impl<'a> Attempts<'a> {
             self.tried_count += 1;
         }
         self.last_failure = Some(failure);
+        self.is_unsent &= failure.stage == Stage::Connect;
         self.is_refused = matches!(failure.cause, Cause::ConnectRefused | Cause::ConnectUnreachable);
     }
 
@@ -382,6 +409,11 @@ impl<'a> Attempts<'a> {
         (!view.spend_retry(income, now())).then_some(Objection::Budget)
     }
 
+    /// Whether those who may be restarting have just been waited for.
+    pub(crate) fn has_waited_for_restart(&self) -> bool {
+        self.next == Next::Restart
+    }
+
     /// The first retry goes to somebody else at once; those that do not, and later ones, give whatever is wrong some time.
     pub(crate) async fn back_off(&mut self, call: &mut Call<'_>, view: &ClusterView) -> Result<(), Failure> {
         let backoff = self.retry.backoff;
@@ -414,9 +446,8 @@ impl<'a> Attempts<'a> {
         let until = after(now(), delay).min(call.total_deadline);
         let waited = while_client_stays(call, until, pending::<()>()).await;
         call.journal.ended = None; // the last attempt did, and the request goes on
-        waited?;
-        let overall = call.overall_failure(Stage::Pick);
-        overall.map_or(Ok(()), |failure| Err(self.in_vain(call, view, failure)))
+        let failed = waited.err().or_else(|| call.overall_failure(Stage::Pick));
+        failed.map_or(Ok(()), |failure| Err(self.in_vain(call, view, failure)))
     }
 }
 

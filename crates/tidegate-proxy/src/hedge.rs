@@ -27,6 +27,7 @@ use crate::workspace::{Lent, Workspace};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tidegate_balance::{Ended, Lease, Moment, Second};
@@ -200,7 +201,7 @@ async fn race<'v>(
                 let failure = Failure::new(Stage::Await, Cause::EndpointClosed);
                 flight.endpoint.metrics().attempt_failed(failure);
                 call.journal.ended = Some(now());
-                call.journal.give_up(failure);
+                call.journal.give_up(Arc::clone(&flight.endpoint.pool.upstream.id.address), failure);
                 call.journal.ended = None;
             }
             call.worker.workspaces.return_hot(call.workspace);

@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Stage};
 use crate::sticky::Visit;
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{Moment, Occasion, Spilled};
 use tidegate_http::Span;
@@ -108,8 +109,8 @@ impl Journal {
     }
 
     /// The last attempt, which has ended, is given up for another one.
-    pub(crate) fn give_up(&mut self, failure: Failure) {
-        let Some(endpoint) = self.endpoint else { return };
+    /// `endpoint`: its address.
+    pub(crate) fn give_up(&mut self, endpoint: Arc<str>, failure: Failure) {
         let took = self.ended.zip(self.picked).map(|(ended, picked)| ended.since(picked));
         let (took, grpc_status) = (took.unwrap_or_default(), self.grpc_status);
         self.given_up.push(GivenUp { endpoint, failure, grpc_status, took });
@@ -130,10 +131,10 @@ impl Journal {
 }
 
 /// An attempt that was given up for another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct GivenUp {
-    /// Its position in the cluster.
-    pub(crate) endpoint: usize,
+    /// Its address; the request may go by another configuration since.
+    pub(crate) endpoint: Arc<str>,
     pub(crate) failure: Failure,
     /// Of the answer that was thrown away, if it was one to a call of gRPC.
     pub(crate) grpc_status: Option<u8>,

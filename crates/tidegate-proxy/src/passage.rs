@@ -256,9 +256,9 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {
                 turn = Some(place);
-                if let Some(newer) = by_newest_view(call, view) {
+                if let Some(newer) = by_newest_view(call, view, &attempts) {
                     (view, attempts) =
-                        (newer, Attempts::new(&policy.retry, affinity(call, &newer.cluster.hash_key)));
+                        (newer, attempts.under(&policy.retry, affinity(call, &newer.cluster.hash_key)));
                 }
                 continue;
             }
@@ -276,12 +276,22 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
         settle(call, lease, endpoint, &Err(failure));
         attempts.another(call, view, failure, last)?;
         attempts.back_off(call, view).await?;
+        if attempts.has_waited_for_restart()
+            && let Some(newer) = by_newest_view(call, view, &attempts)
+        {
+            (view, attempts) =
+                (newer, attempts.under(&policy.retry, affinity(call, &newer.cluster.hash_key)));
+        }
     }
 }
 
 /// The same cluster as it is now, for a connection that no endpoint has had yet.
-fn by_newest_view<'a>(call: &mut Call<'a>, view: &ClusterView) -> Option<&'a ClusterView> {
-    let newest = call.newest_view()?;
+fn by_newest_view<'a>(
+    call: &mut Call<'a>,
+    view: &ClusterView,
+    attempts: &Attempts<'_>,
+) -> Option<&'a ClusterView> {
+    let newest = call.newer_view(attempts)?;
     let position = newest.position_of(&view.cluster)?;
     call.move_on(newest, None, position);
     newest.clusters.get(position)

@@ -71,7 +71,7 @@ fn log(call: &Call<'_>, total: Duration, writer: &mut LineWriter) {
         journal.refused_line.as_deref().map(|line| &**part(line)).filter(|part| !part.is_empty())
     };
     // Neither takes memory for a request that went straight.
-    let given_up: Vec<_> = journal.given_up.iter().map(|attempt| given_up(call, attempt)).collect();
+    let given_up: Vec<_> = journal.given_up.iter().map(given_up).collect();
     let hedge = journal.hedge.as_deref().map(|hedge| logged_hedge(call, hedge));
     let record = Record {
         time: time_of_day_before(total),
@@ -126,14 +126,14 @@ fn logged_failure(failure: Failure) -> LoggedFailure<'static> {
     LoggedFailure { blame: failure.blame().word(), stage: failure.stage.word(), cause: failure.word() }
 }
 
-fn given_up<'a>(call: &Call<'a>, attempt: &journal::GivenUp) -> GivenUp<'a> {
+fn given_up(attempt: &journal::GivenUp) -> GivenUp<'_> {
     let failure = logged_failure(attempt.failure);
     let status = match attempt.failure.cause {
         Cause::AnswerRefused(status) => Some(status),
         _ => None,
     };
     GivenUp {
-        endpoint: address(call, attempt.endpoint),
+        endpoint: &attempt.endpoint,
         stage: failure.stage,
         cause: failure.cause,
         status,

@@ -246,7 +246,7 @@ async fn forward<'a>(
 ) -> Result<Fate, Failure> {
     view.count_request(call.journal.started);
     let (mut policy, mut view, mut turn) = (policy, view, None);
-    let (mut attempts, mut home) = prepare(call, policy, view);
+    let (mut attempts, mut home) = prepare(call, policy, view, None);
     loop {
         let wanted = attempts.pick(call);
         let mut lease = match queue::pick(call, policy, view, home, &wanted, turn.take()).await {
@@ -254,9 +254,9 @@ async fn forward<'a>(
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {
                 turn = Some(place);
-                if let Some(newer) = by_newest_view(call, view) {
+                if let Some(newer) = by_newest_view(call, view, &attempts) {
                     (policy, view) = newer;
-                    (attempts, home) = prepare(call, policy, view);
+                    (attempts, home) = prepare(call, policy, view, Some(&attempts));
                 }
                 continue;
             }
@@ -286,20 +286,38 @@ async fn forward<'a>(
         attempts.another(call, view, failure, last)?;
         must_stay(call).await?;
         attempts.back_off(call, view).await?;
+        if attempts.has_waited_for_restart()
+            && let Some(newer) = by_newest_view(call, view, &attempts)
+        {
+            (policy, view) = newer;
+            (attempts, home) = prepare(call, policy, view, Some(&attempts));
+        }
     }
 }
 
-/// Before the first attempt: what is to be tried, with how much of the body kept, and where the client was before.
-fn prepare<'a>(call: &mut Call<'_>, policy: &'a Policy, view: &ClusterView) -> (Attempts<'a>, Home) {
-    let attempts = Attempts::new(&policy.retry, affinity(call, &view.cluster.hash_key));
+/// Before the first attempt under a configuration: what is to be tried, with how much of the body kept, and where the client was before.
+/// `before`: what was tried, in vain, under another one.
+fn prepare<'a>(
+    call: &mut Call<'_>,
+    policy: &'a Policy,
+    view: &ClusterView,
+    before: Option<&Attempts<'_>>,
+) -> (Attempts<'a>, Home) {
+    let hash = affinity(call, &view.cluster.hash_key);
+    let anew = || Attempts::new(&policy.retry, hash);
+    let attempts = before.map_or_else(anew, |before| before.under(&policy.retry, hash));
     prepare_upload(call, policy, view, &attempts);
     (attempts, Home::of(call, view))
 }
 
 /// What the newest configuration has for a request that no endpoint has had yet; `None`: it stays with what it came under, since
-/// its route leads elsewhere now, or it has been tried on endpoints of then.
-fn by_newest_view<'a>(call: &mut Call<'a>, view: &ClusterView) -> Option<(&'a Policy, &'a ClusterView)> {
-    let newest = call.newest_view()?;
+/// there is none that is newer, its route leads elsewhere now, or endpoints of then have had something of it.
+fn by_newest_view<'a>(
+    call: &mut Call<'a>,
+    view: &ClusterView,
+    attempts: &Attempts<'_>,
+) -> Option<(&'a Policy, &'a ClusterView)> {
+    let newest = call.newer_view(attempts)?;
     let (route, position) = find_route(call, newest);
     let Route { action: Action::Forward { cluster }, policy, .. } = route? else { return None };
     let found = newest.clusters.get(*cluster)?;
@@ -713,15 +731,19 @@ impl<'a> Call<'a> {
         told(request, self.workspace.input.pinned(), self.listener, self.address.ip())?.address
     }
 
-    /// The view that was published last, where the request may still go by another one: no endpoint has had it yet.
-    pub(crate) fn newest_view(&self) -> Option<&'a View> {
-        (self.journal.attempts == 0).then(|| self.views.add(self.worker.view()))
+    /// The view that was published last, where it is another one, and the request may go by that.
+    pub(crate) fn newer_view(&self, attempts: &Attempts<'_>) -> Option<&'a View> {
+        let is_newer = self.worker.generation() != self.view.snapshot.generation;
+        (is_newer && attempts.may_move_on()).then(|| self.views.add(self.worker.view()))
     }
 
     /// Goes by that view from now on; `route` and `cluster`: its own ones there.
     pub(crate) fn move_on(&mut self, view: &'a View, route: Option<usize>, cluster: usize) {
         self.view = view;
         (self.journal.route, self.journal.cluster) = (route, Some(cluster));
+        if self.journal.endpoint.is_some() {
+            self.journal.forget_place(now()); // it was one of before
+        }
     }
 
     /// What the request is called here, at its endpoint and in answers of our own: as a trusted proxy in front of us calls
