@@ -8,6 +8,7 @@ use crate::in_flight::Most;
 use crate::least_request::LeastRequest;
 use crate::maglev::Maglev;
 use crate::outage::Outage;
+use crate::passive::COSTLY_FROM;
 use crate::places::{Place, Tiers};
 use crate::random::Random;
 use crate::rendezvous::Rendezvous;
@@ -512,6 +513,10 @@ impl Balancer {
             }
             Ended::ConnectFailed => {
                 let took = now.since(lease.picked_at());
+                let was_trial = lease.occasion() == Some(Occasion::Trial);
+                if took >= COSTLY_FROM && was_trial && self.is_another_up(lease.index()) {
+                    state.trial_was_costly();
+                }
                 state.connect_failed(took, now, &self.passive);
                 if took < self.passive.slow_from && lease.occasion() != Some(Occasion::LastResort) {
                     self.outage.refused(state, &self.seats, &self.passive, now);
@@ -533,6 +538,10 @@ impl Balancer {
         {
             state.peak_latency().learn(first_byte, now);
         }
+    }
+
+    fn is_another_up(&self, than: usize) -> bool {
+        (0..).zip(self.seats.iter()).any(|(index, seat)| index != than && seat.state.is_up())
     }
 
     /// The status of a failure, or `UNANSWERED`.

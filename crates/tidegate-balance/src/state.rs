@@ -84,6 +84,8 @@ pub struct EndpointState {
     capacity: Capacity,
     circuit: Circuit,
     in_vain: InVain,
+    /// Trials of the connect mark that cost a request its time for nothing, though another endpoint was up.
+    costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
     gone_since: AtomicU64,
     peak_latency: PeakLatency,
@@ -110,6 +112,9 @@ struct Live {
 const SERVES: u64 = u64::MAX;
 /// Whoever has refused connects for longer is not just being restarted.
 const RESTART_MAX: Duration = Duration::from_secs(3);
+
+/// So often is the time of a connect mark doubled.
+const DOUBLED_MAX: u8 = 4;
 
 /// In a connect mark: the last failed connect took so long that another try costs a request its patience.
 const SLOW: u64 = 1;
@@ -225,6 +230,9 @@ impl EndpointState {
     pub fn mark_check(&self, verdict: CheckVerdict) {
         if verdict == CheckVerdict::Up && self.remarks() & CHECK_DOWN != 0 {
             self.learned.rejoin();
+            if self.costly_trials.load(Relaxed) > 0 {
+                self.hasten_trial(Moment(0)); // it is due: this one worked
+            }
         }
         self.remark(CHECK_DOWN, verdict == CheckVerdict::Down);
     }
@@ -372,7 +380,7 @@ impl EndpointState {
 
     fn claim_connect_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
         let Some(mark) = self.connect_mark() else { return true };
-        let next = mark_at(now + passive.out_for, mark & SLOW);
+        let next = mark_at(now + self.mark_lasts(passive), mark & SLOW);
         mark & !SLOW <= now.0 && self.live.connect_mark.compare_exchange(mark, next, Relaxed, Relaxed).is_ok()
     }
 
@@ -501,6 +509,7 @@ impl EndpointState {
         }
         let was_marked = self.remarks() & MARKED != 0;
         if was_marked {
+            self.costly_trials.store(0, Relaxed);
             self.remark(MARKED, false);
             self.learned.rejoin();
         }
@@ -514,13 +523,24 @@ impl EndpointState {
         self.live.connect_mark.compare_exchange(mark, sooner, Relaxed, Relaxed).is_ok()
     }
 
+    /// The trial of its connect mark took long to fail, and others were up: the next one is put off for twice as long. To be called before
+    /// `connect_failed`.
+    pub(crate) fn trial_was_costly(&self) {
+        let trials = self.costly_trials.load(Relaxed);
+        self.costly_trials.store(trials.saturating_add(1).min(DOUBLED_MAX), Relaxed);
+    }
+
+    fn mark_lasts(&self, passive: &PassiveMarking) -> Duration {
+        passive.out_for.saturating_mul(1 << self.costly_trials.load(Relaxed).min(DOUBLED_MAX))
+    }
+
     /// Counts a failed connect and marks the endpoint when there were enough in a row.
     pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
         let before = self.live.connect_failures_in_a_row.fetch_add(1, Relaxed);
         let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
-            self.live.connect_mark.store(mark_at(now + passive.out_for, slow), Relaxed);
+            self.live.connect_mark.store(mark_at(now + self.mark_lasts(passive), slow), Relaxed);
             self.remark(MARKED, true);
         }
     }
@@ -629,6 +649,20 @@ mod tests {
         state.connect_failed(Duration::ZERO, Moment(0), &PASSIVE);
         state.set_draining(true);
         assert!(!state.is_last_resort(), "draining wins");
+    }
+
+    #[test]
+    fn a_good_check_ends_the_wait_of_those_whose_trials_came_ever_more_seldom() {
+        let (state, took, now) = (EndpointState::default(), Duration::from_secs(1), Moment(1));
+        fail(&state, 2, now);
+        (0..3).for_each(|_| state.trial_was_costly());
+        state.connect_failed(took, now, &PASSIVE);
+        assert_eq!(state.trial_due(), Some(Moment(mark_at(now + 8 * PASSIVE.out_for, 0))));
+        state.mark_check(CheckVerdict::Up);
+        assert_eq!(state.health(now), Health::DownByConnect, "it says nothing new");
+        state.mark_check(CheckVerdict::Down);
+        state.mark_check(CheckVerdict::Up);
+        assert!(state.is_due(now));
     }
 
     #[test]

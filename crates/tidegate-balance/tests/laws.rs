@@ -283,6 +283,41 @@ fn a_probe_of_a_slow_endpoint_says_so_and_nothing_else_goes_there() {
     assert!((1..60).contains(&probes), "{probes} in a minute");
 }
 
+/// How many requests of the second and third minute, one each 100 ms, go to the first endpoint, where each connect takes `took` to fail.
+fn trials_in_vain(took: Duration, others: usize) -> u32 {
+    let balancer = cluster(Algorithm::RoundRobin, &vec![1; 1 + others]);
+    let (mut trials, mut failing) = (0, std::collections::VecDeque::new());
+    for number in 0..1800 {
+        let now = Moment(number * 100 * MS);
+        while let Some((lease, due)) = failing.pop_front() {
+            if due > now {
+                failing.push_front((lease, due));
+                break;
+            }
+            let lease: Lease<'_> = lease;
+            lease.settle(Ended::ConnectFailed, due);
+        }
+        let Ok(lease) = balancer.pick(&pick(now.0, number, &[])) else { continue };
+        if lease.index() == 0 {
+            trials += u32::from(number >= 600);
+            failing.push_back((lease, now + took));
+        } else {
+            lease.settle(Ended::Answered { status: 200, first_byte: Duration::from_millis(5) }, now);
+        }
+    }
+    trials
+}
+
+#[test]
+fn who_lets_requests_wait_for_nothing_is_tried_ever_more_seldom_while_others_are_up() {
+    let slow = Duration::from_millis(1500);
+    let (refuses, silent, alone) =
+        (trials_in_vain(Duration::from_millis(1), 1), trials_in_vain(slow, 1), trials_in_vain(slow, 0));
+    assert!((50..=60).contains(&refuses), "each two seconds: {refuses}");
+    assert!((3..=4).contains(&silent), "each 32 seconds and what one takes: {silent}");
+    assert!(alone >= 30, "there is nobody else to ask: {alone}");
+}
+
 /// Whether it would leave an endpoint that holds all requests.
 fn looks_at_load(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::Adaptive { .. } | Algorithm::First { .. } | Algorithm::LeastRequest)

@@ -96,7 +96,8 @@ pub(crate) static PASSIVE: Table = Table {
             Kind::Duration,
             Value("\"2s\""),
             "\"30s\"",
-            "After this long one request tries it again.",
+            "After this long one request tries it again. Where it waits half a second in vain, as for a machine without power, \
+                the next one comes after twice as long while others are up, up to sixteen times. A good health check brings it at once.",
         ),
     ],
 };
