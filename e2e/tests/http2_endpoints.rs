@@ -71,6 +71,26 @@ fn trailers_pass_both_ways() {
 }
 
 #[test]
+fn those_that_are_taken_back_while_they_wait_reach_no_endpoint() {
+    let endpoint = Http2Endpoint::start(100);
+    endpoint.fall_silent();
+    let proxy = before(&endpoint, "limit.endpoint_requests = 8\n");
+    let mut client = raw::RawHttp2::connect(proxy.address());
+    let streams: Vec<u32> = (0..100).map(|number| 2 * number + 1).collect();
+    client.send(streams.iter().flat_map(|stream| raw::get(*stream, "/")).collect::<Vec<u8>>());
+    let count = |name| proxy.metrics().sum(name, &[]) as usize;
+    eventually("all but eight wait", || count("tidegate_cluster_queued_requests") == 92);
+    // Those that have a place first.
+    client
+        .send(streams.iter().flat_map(|stream| raw::reset(*stream, raw::code::CANCEL)).collect::<Vec<u8>>());
+    eventually("all have left", || {
+        let is_over = count("tidegate_cluster_queued_requests") + count("tidegate_endpoint_in_flight") == 0;
+        is_over && endpoint.taken_back() > 0
+    });
+    assert_eq!(count("tidegate_endpoint_attempts_total"), 8);
+}
+
+#[test]
 fn many_requests_share_a_connection_and_more_than_fit_get_another() {
     let endpoint = Http2Endpoint::start(20);
     let proxy = before(&endpoint, "");

@@ -244,6 +244,28 @@ fn a_retry_that_finds_no_room_in_time_is_logged_as_having_waited() {
 }
 
 #[test]
+fn an_endpoint_that_refused_who_waits_now_is_asked_again_when_it_is_back() {
+    let (busy, _gate) = gated();
+    let mut restarted = Endpoint::answering("back");
+    let config = one_at_a_time(&busy, "timeout.queue = \"30s\"")
+        .replace("endpoint_requests = 1", "endpoint_requests = 1, upstream_idle_connections = 0");
+    let both = format!("endpoints = [{:?}, {:?}]", busy.address(), restarted.address());
+    let config = config.replace(&format!("endpoints = [{:?}]", busy.address()), &both);
+    let proxy = Tidegate::with(config).start();
+    let mut held = Vec::new();
+    while busy.request_count() == 0 {
+        held.push(asks(&proxy, "/held"));
+        eventually("it is somewhere", || busy.request_count() + restarted.request_count() >= held.len());
+    }
+    eventually("the other one has none", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 1.5);
+    restarted.kill();
+    let mut refused = asks(&proxy, "/refused");
+    eventually("it waits for the other one", || queued(&proxy) == 1);
+    restarted.revive();
+    assert_eq!(refused.reply().text(), "back");
+}
+
+#[test]
 fn whose_turn_would_come_too_late_is_told_at_once_and_when_to_come_back() {
     let slow = Endpoint::start(Script::answers_after(Duration::from_millis(150), "x"));
     let more = "timeout = { queue = \"15s\" }";

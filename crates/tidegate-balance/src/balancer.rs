@@ -507,7 +507,7 @@ impl Balancer {
             Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
             Ended::Answered { first_byte, .. } => {
                 state.has_answered(first_byte);
-                if state.connect_proven() {
+                if state.connect_proven(now) {
                     self.outage.is_back(lease.index(), &self.seats, &self.passive, now);
                 }
             }

@@ -110,6 +110,8 @@ struct Live {
 
 /// Later than any moment.
 const SERVES: u64 = u64::MAX;
+/// Whoever has failed to be connected to for less may have been busy for a moment.
+const RESTART_MIN: Duration = Duration::from_millis(200);
 /// Whoever has refused connects for longer is not just being restarted.
 const RESTART_MAX: Duration = Duration::from_secs(3);
 
@@ -498,19 +500,24 @@ impl EndpointState {
         &self.learned.published
     }
 
-    /// An answer is proof that connecting works. `true`: that it did not was believed until now.
-    pub(crate) fn connect_proven(&self) -> bool {
+    /// An answer is proof that connecting works. `true`: that it did not was believed until now. Who refused connections for a while was probably
+    /// restarted, though nobody may have asked it often enough to mark it.
+    pub(crate) fn connect_proven(&self, now: Moment) -> bool {
         // Looking first keeps the cache line shared in the common case.
         if self.connect_failures_in_a_row() != 0 {
             self.live.connect_failures_in_a_row.store(0, Relaxed);
         }
-        if self.gone_since.load(Relaxed) != SERVES {
+        let gone_since = self.gone_since.load(Relaxed);
+        if gone_since != SERVES {
             self.gone_since.store(SERVES, Relaxed);
         }
+        let was_away = !matches!(gone_since, 0 | SERVES) && now.since(Moment(gone_since)) >= RESTART_MIN;
         let was_marked = self.remarks() & MARKED != 0;
         if was_marked {
             self.costly_trials.store(0, Relaxed);
             self.remark(MARKED, false);
+        }
+        if was_marked || was_away {
             self.learned.rejoin();
         }
         was_marked
@@ -586,7 +593,7 @@ mod tests {
         assert_eq!(state.health(now), Health::DownByCheck);
         state.mark_check(CheckVerdict::Up);
         assert_eq!(state.health(now), Health::DownByConnect);
-        state.connect_proven();
+        state.connect_proven(Moment(0));
         assert_eq!(state.health(now), Health::Up);
     }
 
@@ -595,7 +602,7 @@ mod tests {
         let state = EndpointState::default();
         fail(&state, 2, Moment(5));
         assert_eq!(state.health(Moment(5)), Health::Up);
-        state.connect_proven();
+        state.connect_proven(Moment(0));
         fail(&state, 2, Moment(6));
         assert_eq!(state.health(Moment(6)), Health::Up, "an answer in between starts the count again");
     }
@@ -630,7 +637,7 @@ mod tests {
         let due = Moment(0) + PASSIVE.out_for;
         assert_eq!((state.health(due), state.lasting_health(due)), (Health::Up, Health::DownByConnect));
         state.trip(Ejection::Failures);
-        state.connect_proven();
+        state.connect_proven(Moment(0));
         assert_eq!(state.lasting_health(due), Health::DownByFailures);
         state.set_draining(true);
         assert_eq!(state.lasting_health(due), Health::Draining);

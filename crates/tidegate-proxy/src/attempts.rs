@@ -10,6 +10,7 @@ use crate::failure::{Cause, Failure, Retry, Stage};
 use crate::request::{Call, wait_for_restart};
 use crate::snapshot::RetryPolicy;
 use crate::timers::{after, now};
+use crate::tried::{REMEMBERED, Tried};
 use crate::view::ClusterView;
 use std::future::pending;
 use std::sync::Arc;
@@ -20,13 +21,10 @@ use tidegate_http::{BodyLength, field};
 /// Attempts that no endpoint has looked at and that count for nothing: so many of a request.
 const UNSEEN_MAX: u32 = 4;
 
-/// Endpoints remembered as tried; with more attempts than this the first are forgotten.
-const TRIED_MAX: usize = 8;
-
 /// So many endpoints a request passes at most that refuse its connection.
 const PASSED_MAX: u32 = 256;
 /// And of those that all requests know to do so already.
-const PASSED_KNOWN_MAX: u32 = TRIED_MAX as u32;
+const PASSED_KNOWN_MAX: u32 = REMEMBERED as u32;
 /// For no longer than this in all: a network that looks for a machine in vain takes seconds to refuse it.
 const PASSING_MAX: Duration = Duration::from_secs(1);
 
@@ -35,7 +33,7 @@ pub(crate) struct PickBeside {
     now: Moment,
     random: u64,
     hash: Option<u64>,
-    tried: [usize; TRIED_MAX + 1],
+    tried: [usize; REMEMBERED + 1],
     tried_count: usize,
 }
 
@@ -50,8 +48,7 @@ impl PickBeside {
 pub(crate) struct Attempts<'a> {
     retry: &'a RetryPolicy,
     hash: Option<u64>,
-    tried: [usize; TRIED_MAX],
-    tried_count: usize,
+    tried: Tried,
     /// A kept connection turned out dead: its neighbours in the pool are likely to be, too.
     pub(crate) fresh_only: bool,
     /// Of connections that ended before the endpoint had looked at the request.
@@ -136,8 +133,7 @@ impl<'a> Attempts<'a> {
         Self {
             retry,
             hash,
-            tried: [0; TRIED_MAX],
-            tried_count: 0,
+            tried: Tried::default(),
             fresh_only: false,
             unseen: 0,
             last_failure: None,
@@ -172,22 +168,23 @@ impl<'a> Attempts<'a> {
     pub(crate) fn pick(&self, call: &Call<'_>) -> Pick<'_> {
         // The first pick happens right after the head was read: its moment is at hand.
         let now = if call.journal.attempts == 0 { call.journal.started } else { now() };
-        Pick { now, random: call.worker.random(), hash: self.hash, tried: self.tried() }
+        Pick { now, random: call.worker.random(), hash: self.hash, tried: self.tried.all() }
+    }
+
+    /// Whom it has been to in the eyes of those who wait: who refused its connection may be well again when it has waited for a while.
+    pub(crate) fn tried_for_good(&self) -> &[usize] {
+        if self.restarts < RESTARTS_MAX { self.tried.without_refusals() } else { self.tried.all() }
     }
 
     /// For somebody else than `endpoint`, which is being tried.
     pub(crate) fn pick_beside(&self, call: &Call<'_>, endpoint: usize) -> PickBeside {
-        let known = self.tried();
-        let mut tried = [endpoint; TRIED_MAX + 1];
+        let known = self.tried.all();
+        let mut tried = [endpoint; REMEMBERED + 1];
         for (place, known) in tried.iter_mut().zip(known) {
             *place = *known;
         }
         let tried_count = known.len() + 1;
         PickBeside { now: now(), random: call.worker.random(), hash: self.hash, tried, tried_count }
-    }
-
-    fn tried(&self) -> &[usize] {
-        self.tried.get(..self.tried_count.min(TRIED_MAX)).unwrap_or_default()
     }
 
     pub(crate) fn last_failure(&self) -> Option<Failure> {
@@ -279,8 +276,10 @@ impl<'a> Attempts<'a> {
     fn begin_again(&mut self, call: &Call<'_>, view: &ClusterView, last: usize) {
         let balancer = &view.cluster.balancer;
         let is_another = balancer.has_untried(&Pick { tried: &[last], ..self.pick(call) });
-        self.tried[0] = last;
-        self.tried_count = usize::from(is_another);
+        self.tried = Tried::default();
+        if is_another {
+            self.tried(last);
+        }
         self.next = Next::Again;
     }
 
@@ -358,6 +357,9 @@ impl<'a> Attempts<'a> {
 
     fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {
         let reused = call.journal.connected.is_none() && failure.stage != Stage::Connect;
+        self.last_failure = Some(failure);
+        self.is_unsent &= failure.stage == Stage::Connect;
+        self.is_refused = matches!(failure.cause, Cause::ConnectRefused | Cause::ConnectUnreachable);
         let is_alone = || !view.cluster.balancer.has_another(&self.pick_beside(call, endpoint).as_pick());
         if failure.cause == Cause::StreamUnseen && (self.unseen < UNSEEN_MAX || is_alone()) {
             self.unseen += 1; // the endpoint is well: it takes the request on another connection
@@ -369,13 +371,19 @@ impl<'a> Attempts<'a> {
         {
             // What was kept may have died meanwhile, and of connections that many share more than one: who knows no other takes them all.
             self.fresh_only = true;
-        } else if let Some(place) = self.tried.get_mut(self.tried_count % TRIED_MAX) {
-            *place = endpoint;
-            self.tried_count += 1;
+        } else {
+            self.tried(endpoint);
         }
-        self.last_failure = Some(failure);
-        self.is_unsent &= failure.stage == Stage::Connect;
-        self.is_refused = matches!(failure.cause, Cause::ConnectRefused | Cause::ConnectUnreachable);
+    }
+
+    fn tried(&mut self, endpoint: usize) {
+        if !self.is_refused {
+            self.tried.failed(endpoint);
+        } else if self.tried.all().contains(&endpoint) {
+            self.restarts += 1; // it has waited for it
+        } else {
+            self.tried.refused(endpoint);
+        }
     }
 
     fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {

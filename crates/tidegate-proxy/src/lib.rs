@@ -40,6 +40,7 @@ mod request; // ★ the life of one request
 pub mod route; // host, path, method, fields → route
 pub mod sticky; // back to the endpoint that a client was with
 pub mod tls; // handshakes, records, certificates
+mod tried; // which endpoints a request has been to
 mod tunnel; // after 101
 mod turned_away; // a request when as many as may be are in service
 mod upgrade; // tunnels through endpoints that speak HTTP/2

@@ -39,13 +39,17 @@ impl<'v> From<Result<Lease<'v>, NoEndpoint>> for Picked<'v> {
     }
 }
 
-/// An endpoint for the request: at once, or when it is its turn. `turn`: its place, where it waits already.
+/// So long those are left alone that refused a request its connection.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
+
+/// An endpoint for the request: at once, or when it is its turn. `turn`: its place, where it waits already. With `pick`, whom it has been
+/// to all the same when it has waited for a while.
 pub(crate) async fn pick<'v>(
     call: &mut Call<'v>,
     policy: &Policy,
     view: &'v ClusterView,
     home: Home,
-    pick: &Pick<'_>,
+    (pick, tried_for_good): (&Pick<'_>, &[usize]),
     turn: Option<Turn<'v>>,
 ) -> Result<Picked<'v>, Failure> {
     // Whoever comes while others wait does not get ahead of them.
@@ -56,7 +60,7 @@ pub(crate) async fn pick<'v>(
         }
     }
     // Boxed, because the future of a request that need not wait should not be larger for it.
-    Box::pin(wait(call, policy, view, home, pick, turn)).await
+    Box::pin(wait(call, policy, view, home, (pick, tried_for_good), turn)).await
 }
 
 async fn wait<'v>(
@@ -64,7 +68,7 @@ async fn wait<'v>(
     policy: &Policy,
     view: &'v ClusterView,
     home: Home,
-    pick: &Pick<'_>,
+    (pick, tried_for_good): (&Pick<'_>, &[usize]),
     turn: Option<Turn<'v>>,
 ) -> Result<Picked<'v>, Failure> {
     let balancer = &view.cluster.balancer;
@@ -86,8 +90,14 @@ async fn wait<'v>(
         if call.worker.generation() != published {
             return Poll::Ready(Ok(None));
         }
+        // First: whose client has left takes no place from those that still wait.
+        if let Err(failure) = poll_client(call, cx) {
+            return Poll::Ready(Err(Failure::new(Stage::Pick, failure.cause)));
+        }
         let again = || {
-            let again = Pick { now: now(), random: call.worker.random(), ..*pick };
+            let now = now();
+            let tried = if now < after(began, LEFT_ALONE) { pick.tried } else { tried_for_good };
+            let again = Pick { now, random: call.worker.random(), tried, ..*pick };
             // Answers may have become slower since it joined.
             let is_in_time = again.now < last_start(call, policy, view, began);
             (again.now, is_in_time.then(|| sticky::pick(call, view, home, &again)))
@@ -98,9 +108,6 @@ async fn wait<'v>(
         if turn.is_ousted() {
             let wait = view.cluster.waiting.lock().wait(now());
             return Poll::Ready(Err(refuse(call, view, Refused { reason: Refusal::Full, wait })));
-        }
-        if let Err(failure) = poll_client(call, cx) {
-            return Poll::Ready(Err(Failure::new(Stage::Pick, failure.cause)));
         }
         if !is_armed {
             is_armed = true;

@@ -248,8 +248,8 @@ async fn forward<'a>(
     let (mut policy, mut view, mut turn) = (policy, view, None);
     let (mut attempts, mut home) = prepare(call, policy, view, None);
     loop {
-        let wanted = attempts.pick(call);
-        let mut lease = match queue::pick(call, policy, view, home, &wanted, turn.take()).await {
+        let (wanted, for_good) = (attempts.pick(call), attempts.tried_for_good());
+        let mut lease = match queue::pick(call, policy, view, home, (&wanted, for_good), turn.take()).await {
             Ok(Picked::Lease(lease)) => lease,
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {

@@ -322,6 +322,29 @@ mod tests {
     use std::collections::VecDeque;
     use std::time::Duration;
 
+    /// It refused too few requests to be marked: those that came meanwhile were sent elsewhere.
+    #[test]
+    fn who_was_away_for_a_while_warms_up_when_it_is_back() {
+        let fleet = Cluster::even(Algorithm::Adaptive { peers: 1 }, 2);
+        let answers = |at: Duration| {
+            let now = Moment(0) + at;
+            let lease = fleet.lease(0, now).unwrap();
+            lease.settle(crate::Ended::Answered { status: 200, first_byte: Duration::from_millis(5) }, now);
+        };
+        let refuses =
+            |at| fleet.lease(0, Moment(0) + at).unwrap().settle(crate::Ended::ConnectFailed, Moment(0) + at);
+        let joined = || fleet.endpoints()[0].state.published().joined();
+        let at = Duration::from_millis;
+        answers(at(1));
+        let first = joined();
+        refuses(at(20_000));
+        answers(at(20_050));
+        assert_eq!(joined(), first, "it was busy for a moment");
+        refuses(at(21_000));
+        answers(at(22_500));
+        assert_eq!(joined(), Moment(0) + at(22_500));
+    }
+
     /// The score as the design note writes it, without a short cut.
     fn score(seat: &Seat, fleet: &Fleet, now: Moment) -> f32 {
         let (patience, own) = (fleet.patience(), fleet.own());
