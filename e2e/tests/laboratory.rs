@@ -82,6 +82,11 @@ fn an_access_log_is_replayed_and_its_bad_lines_are_counted() {
     assert_eq!(replay.status.code(), Some(0), "{}", text(&replay.stderr));
     assert!(text(&replay.stdout).contains("(the log)") && text(&replay.stdout).contains("a:1: "));
     assert!(
+        text(&replay.stdout).contains("- so the log's own choices come out with a p50 of"),
+        "{}",
+        text(&replay.stdout)
+    );
+    assert!(
         text(&replay.stderr).contains("1 of 3 lines could not be read and are left out; the first is line 2")
     );
     std::fs::write(folder.path().join("nonsense.log"), "nonsense\n").unwrap();

@@ -59,6 +59,8 @@ pub(crate) fn compared(plan: &Plan, outcomes: Vec<Outcome>) -> Comparison {
         proxies: plan.proxies,
         outcomes,
         verdicts: Vec::new(),
+        assumed: Vec::new(),
+        explained: None,
     }
 }
 

@@ -69,6 +69,7 @@ fn section(to: &mut impl Write, number: usize, comparison: &Comparison) -> fmt::
         to.write_str("</ul>\n")?;
     }
     table(to, &comparison.outcomes)?;
+    granted(to, comparison)?;
     to.write_str("<div class=\"plots\">\n")?;
     distribution(to, &comparison.outcomes)?;
     course(to, &comparison.outcomes)?;
@@ -81,6 +82,16 @@ fn section(to: &mut impl Write, number: usize, comparison: &Comparison) -> fmt::
 fn verdict_item(to: &mut impl Write, verdict: &Verdict) -> fmt::Result {
     let class = if verdict.holds { "holds" } else { "misses" };
     writeln!(to, "<li class=\"{class}\">{}</li>", escape(&verdict.sentence()))
+}
+
+fn granted(to: &mut impl Write, comparison: &Comparison) -> fmt::Result {
+    let sentences = comparison.granted();
+    if sentences.is_empty() {
+        return Ok(());
+    }
+    to.write_str("<h3>Taken for granted</h3>\n<ul>\n")?;
+    sentences.iter().try_for_each(|sentence| writeln!(to, "<li>{}</li>", escape(sentence)))?;
+    to.write_str("</ul>\n")
 }
 
 /// The table is the legend as well: each name has the colour of its lines.

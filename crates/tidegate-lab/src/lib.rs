@@ -38,10 +38,10 @@ pub use contender::{Contender, UnknownContender};
 pub use goal::{Goal, Measure};
 pub use machine::{Cold, Discipline, Failing, Fails, Machine, Part, Positive, Slow, Stalls};
 pub use outcome::{
-    Comparison, EndpointOutcome, ExtraAttempts, Outcome, Point, Quantiles, Series, Timeline, Utilisation,
-    Verdict,
+    Comparison, EndpointOutcome, Explained, ExtraAttempts, Outcome, Point, Quantiles, Series, Timeline,
+    Utilisation, Verdict,
 };
-pub use replay::{AccessLog, Flaw, Replay, ReplayError, ReplayOptions};
+pub use replay::{AccessLog, Flaw, ReplayError, ReplayOptions};
 pub use scenario::{Scenario, ScenarioError};
 pub use simulation::Plan;
 pub use span::{About, Span};

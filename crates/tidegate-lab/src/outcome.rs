@@ -16,6 +16,30 @@ pub struct Comparison {
     pub proxies: usize,
     pub outcomes: Vec<Outcome>,
     pub verdicts: Vec<Verdict>,
+    /// What a replay was told of the endpoints by its log, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
+    /// And how far that is to be believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Explained>,
+}
+
+/// How well what a log tells of its endpoints explains the log.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Explained {
+    /// Of the answers of the log.
+    pub log_ms: Quantiles,
+    /// The same with the log's own choices on the endpoints that it was replayed on.
+    pub model_ms: Quantiles,
+    /// The part of the answers that waited for a slot, or shared one.
+    pub waited: f64,
+    /// How many times as much work they were as the others at the same endpoint. Nobody knew so when they were sent, so that it is 1 where
+    /// the waiting is told rightly. `None`: there were too few of the ones or the others.
+    pub waited_work: Option<f64>,
+    /// What chance alone may be off in that, one standard deviation.
+    pub waited_work_doubt: Option<f64>,
+    /// The part of the answers that came sooner than the slots allow.
+    pub too_soon: f64,
 }
 
 /// What one algorithm made of it.

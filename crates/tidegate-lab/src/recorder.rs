@@ -220,7 +220,7 @@ impl Step {
     }
 }
 
-fn quantiles(histogram: &Histogram) -> Quantiles {
+pub(crate) fn quantiles(histogram: &Histogram) -> Quantiles {
     let mut read = histogram.quantiles_ms(&[0.5, 0.9, 0.99, 0.999]).into_iter();
     let mut next = || read.next().unwrap_or_default();
     Quantiles {

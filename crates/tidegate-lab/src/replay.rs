@@ -4,14 +4,16 @@
 mod capacity;
 mod clusters;
 mod date;
+mod explained;
 mod line;
 mod scan;
+mod stays;
 
 use crate::again::Again;
 use crate::comparison::{Progress, compared, run_all};
 use crate::contender::Contender;
-use crate::machine::{Failing, Fails, Machine, Part};
-use crate::outcome::{Comparison, ExtraAttempts, Outcome, RECORDED};
+use crate::machine::{Discipline, Failing, Fails, Machine, Part};
+use crate::outcome::{Comparison, Explained, ExtraAttempts, Outcome, RECORDED};
 use crate::random::mix;
 use crate::recorder::{Done, Recorder};
 use crate::simulation::Plan;
@@ -19,6 +21,8 @@ use crate::span::Span;
 use crate::traffic::{Recorded, Traffic};
 use capacity::Capacity;
 use clusters::Clusters;
+use explained::{Rerun, Seen};
+use stays::{Own, Stay, Stays};
 use std::io::{self, BufRead};
 use std::mem;
 
@@ -97,14 +101,6 @@ pub enum ReplayError {
     UnknownCluster { name: String, near: String, known: String },
 }
 
-/// A comparison, and what was taken for granted in it.
-#[derive(Debug)]
-pub struct Replay {
-    pub comparison: Comparison,
-    /// In sentences.
-    pub assumed: Vec<String>,
-}
-
 impl AccessLog {
     /// Reads line after line; lines that cannot be read are counted and passed over.
     pub fn read(mut from: impl BufRead) -> io::Result<Self> {
@@ -154,13 +150,13 @@ impl AccessLog {
     /// Those that ended in one second did so in the order of their lines: at even distances, as far as anybody knows. Lines of other seconds may
     /// be between them, where several processes write.
     fn tell_ends_apart(&mut self) {
-        const SECOND: u64 = 1_000_000_000;
+        const HALF: u64 = 500_000_000;
         let mut ends = mem::take(&mut self.ends);
         ends.sort_by_key(|end| end.0);
         for ended in ends.chunk_by(|one, other| one.0 == other.0) {
             let count = ended.len() as u64;
             for (place, &(_, entry)) in (0..count).zip(ended) {
-                self.entries[entry].at += SECOND * (2 * place + 1) / (2 * count);
+                self.entries[entry].at += HALF * (2 * place + 1) / count;
             }
         }
     }
@@ -195,12 +191,13 @@ impl AccessLog {
     }
 
     /// What each algorithm would have made of it. The first outcome is the log's own.
-    pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Replay, ReplayError> {
+    pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Comparison, ReplayError> {
         let fleet = Fleet::of(self, options)?;
-        let (assumed, plan) = (fleet.assumed(self, options), fleet.plan(self, options));
+        let (assumed, explained) = (fleet.assumed(self, options), fleet.explained(self));
+        let plan = fleet.plan(self, options);
         let mut outcomes = vec![self.as_it_was(&plan, options)];
         outcomes.extend(run_all(&plan, &options.contenders, options.jobs, progress));
-        Ok(Replay { comparison: compared(&plan, outcomes), assumed })
+        Ok(Comparison { assumed, explained: Some(explained), ..compared(&plan, outcomes) })
     }
 
     fn complaint(&self) -> Option<ReplayError> {
@@ -217,6 +214,19 @@ impl AccessLog {
     fn mean_latency(&self) -> f64 {
         let total: f64 = self.entries.iter().map(|entry| entry.latency as f64).sum();
         (total / self.entries.len().max(1) as f64).max(1.0)
+    }
+
+    fn first_at(&self) -> u64 {
+        self.entries.first().map_or(0, |entry| entry.at)
+    }
+
+    /// The places of each one's entries.
+    fn by_endpoint(&self) -> Vec<Vec<usize>> {
+        let mut places = vec![Vec::new(); self.endpoints.len()];
+        for (place, entry) in self.entries.iter().enumerate() {
+            places[entry.endpoint as usize].push(place);
+        }
+        places
     }
 
     fn names_endpoints(&self) -> bool {
@@ -258,8 +268,10 @@ impl AccessLog {
 /// The endpoints as the log tells them.
 struct Fleet {
     machines: Vec<Machine>,
-    /// What each entry's endpoint had in flight when it came.
-    in_flight: Vec<u32>,
+    /// The places of each endpoint's entries.
+    places: Vec<Vec<usize>>,
+    /// Of each entry.
+    own: Vec<Own>,
     capacities: Vec<Capacity>,
     /// The typical endpoint's service time, in nanoseconds.
     service: f64,
@@ -273,15 +285,14 @@ impl Fleet {
         if !log.names_endpoints() && options.endpoints.is_none() {
             return Err(ReplayError::Nameless);
         }
-        let (mut in_flight, mut capacities) = (vec![0; log.entries.len()], Vec::new());
-        for endpoint in 0..log.endpoints.len() as u32 {
-            capacities.push(capacity_of(endpoint, log, options, &mut in_flight));
-        }
+        let (mut own, places) = (vec![Own::default(); log.entries.len()], log.by_endpoint());
+        let capacity = |places: &Vec<usize>| capacity_of(places, log, options, &mut own);
+        let capacities: Vec<Capacity> = places.iter().map(capacity).collect();
         let mut services: Vec<f64> = capacities.iter().filter_map(|capacity| capacity.service).collect();
         services.sort_unstable_by(f64::total_cmp);
         let typical = services.get(services.len() / 2).copied();
         let service = typical.unwrap_or_else(|| log.mean_latency());
-        let mut fleet = Self { machines: Vec::new(), in_flight, capacities, service };
+        let mut fleet = Self { machines: Vec::new(), places, own, capacities, service };
         fleet.machines = fleet.machines(log, options);
         Ok(fleet)
     }
@@ -293,12 +304,19 @@ impl Fleet {
             let slots = options.slots.unwrap_or_else(|| all.div_ceil(count));
             return (1..=count).map(|number| Machine::sound(format!("e{number}"), slots)).collect();
         }
-        let machine = |((endpoint, name), capacity): ((usize, &String), &Capacity)| Machine {
-            speed: self.speed(capacity),
-            fails: fails(log, endpoint as u32, capacity.service.unwrap_or(self.service)),
-            ..Machine::sound(name.clone(), capacity.slots)
+        let machine = |((name, places), capacity): ((&String, &Vec<usize>), &Capacity)| Machine {
+            fails: fails(log, places, capacity.service.unwrap_or(self.service)),
+            ..self.machine(name, capacity)
         };
-        log.endpoints.iter().enumerate().zip(&self.capacities).map(machine).collect()
+        log.endpoints.iter().zip(&self.places).zip(&self.capacities).map(machine).collect()
+    }
+
+    fn machine(&self, name: &str, capacity: &Capacity) -> Machine {
+        Machine {
+            speed: self.speed(capacity),
+            discipline: capacity.discipline,
+            ..Machine::sound(name.to_owned(), capacity.slots)
+        }
     }
 
     /// 1 unless the difference is more than chance. Of an endpoint that has answered nothing but failures nobody knows; it is as fast as
@@ -310,33 +328,49 @@ impl Fleet {
         if is_clear { difference.exp() } else { 1.0 }
     }
 
+    fn explained(&self, log: &AccessLog) -> Explained {
+        let until = log.entries.last().map_or(0, |last| last.at - log.first_at()) + 1;
+        let warm_up = warm_up(until);
+        let seen = |&place: &usize| {
+            let (entry, own) = (&log.entries[place], self.own[place]);
+            let at = entry.at - log.first_at();
+            let work = own.time.max(1.0) * self.speed(&self.capacities[entry.endpoint as usize]);
+            Seen { at, latency: entry.latency, work, is_measured: !entry.failed && at >= warm_up }
+        };
+        let mut rerun = Rerun::default();
+        for (places, capacity) in self.places.iter().zip(&self.capacities) {
+            let requests: Vec<Seen> = places.iter().map(seen).collect();
+            rerun.endpoint(&self.machine("", capacity), &requests, &capacity.waiters);
+        }
+        rerun.explained()
+    }
+
     fn plan(self, log: &AccessLog, options: &ReplayOptions) -> Plan {
-        let first = log.entries.first().map_or(0, |entry| entry.at);
-        let request = |(entry, &in_flight): (&Entry, &u32)| Recorded {
+        let first = log.first_at();
+        let request = |(entry, &own): (&Entry, &Own)| Recorded {
             at: ((entry.at - first) as f64 / options.times) as u64,
-            work: self.work(entry, in_flight),
+            work: self.work(entry, own),
             key: entry.key,
         };
-        let requests: Vec<Recorded> = log.entries.iter().zip(&self.in_flight).map(request).collect();
+        let requests: Vec<Recorded> = log.entries.iter().zip(&self.own).map(request).collect();
         let until = requests.last().map_or(0, |request| request.at) + 1;
         Plan {
             machines: self.machines,
             proxies: 1,
             traffic: Traffic::Recorded(requests.into()),
             until: Span(until),
-            warm_up: Span((until / WARM_UP_PART).min(WARM_UP_MAX)),
+            warm_up: Span(warm_up(until)),
             again: Again::default(),
             seed: options.seed,
         }
     }
 
     /// What it would have taken at a typical endpoint with a slot of its own. A failure says nothing of that.
-    fn work(&self, entry: &Entry, in_flight: u32) -> f64 {
-        let capacity = &self.capacities[entry.endpoint as usize];
+    fn work(&self, entry: &Entry, own: Own) -> f64 {
         if entry.failed {
             return self.service;
         }
-        entry.latency as f64 * capacity::own_part(in_flight, capacity.slots) * self.speed(capacity)
+        own.time.max(1.0) * self.speed(&self.capacities[entry.endpoint as usize])
     }
 
     fn assumed(&self, log: &AccessLog, options: &ReplayOptions) -> Vec<String> {
@@ -344,9 +378,10 @@ impl Fleet {
         for (machine, capacity) in self.machines.iter().zip(&self.capacities).take(ASSUMED_MAX) {
             let slots = match (options.slots, capacity.was_full, capacity.service) {
                 (Some(slots), ..) => format!("{slots} slots, as given"),
-                (None, true, _) => {
-                    format!("{} slots, from how latency rises with requests in flight", machine.slots)
+                (None, true, _) if machine.discipline == Discipline::Shared => {
+                    format!("{} slots, which all in flight share, from when answers came", machine.slots)
                 }
+                (None, true, _) => format!("{} slots, from when answers came", machine.slots),
                 (None, false, Some(_)) if log.tells_seconds => {
                     format!(
                         "{} slots, the most that were in flight, as far as whole seconds tell",
@@ -374,29 +409,33 @@ impl Fleet {
     }
 }
 
+fn warm_up(until: u64) -> u64 {
+    (until / WARM_UP_PART).min(WARM_UP_MAX)
+}
+
 /// Endpoints that are spoken of one by one.
 const ASSUMED_MAX: usize = 12;
 
-/// Also fills in what was in flight there when each of its requests came.
-fn capacity_of(endpoint: u32, log: &AccessLog, options: &ReplayOptions, in_flight: &mut [u32]) -> Capacity {
-    let own = || log.entries.iter().enumerate().filter(|(_, entry)| entry.endpoint == endpoint);
-    let counts = capacity::in_flight(own().map(|(_, entry)| (entry.at, entry.latency)));
-    let mut samples = Vec::with_capacity(counts.len());
-    for ((place, entry), count) in own().zip(counts) {
-        in_flight[place] = count;
-        if !entry.failed {
-            samples.push((count, entry.latency));
-        }
-    }
+/// Of the endpoint whose entries are at those places; also fills in what each of them did on its own.
+fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_own: &mut [Own]) -> Capacity {
+    let stay = |&place: &usize| {
+        let Entry { at, latency, failed, .. } = log.entries[place];
+        let at = at - log.first_at();
+        Stay { at, end: at + latency.max(1), is_answer: !failed }
+    };
+    let stays = Stays::new(places.iter().map(stay).collect(), !log.tells_seconds);
     // A nameless log is one endpoint with everybody's slots.
     let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
-    let most = own().map(|(place, _)| in_flight[place]).max().unwrap_or(1);
-    Capacity::fit(&samples, options.slots.map(|slots| slots * all), most)
+    let (capacity, own) = Capacity::fit(&stays, options.slots.map(|slots| slots * all));
+    for (&place, own) in places.iter().zip(own) {
+        all_own[place] = own;
+    }
+    capacity
 }
 
 /// The part that failed there, and whether a failure came much sooner than an answer.
-fn fails(log: &AccessLog, endpoint: u32, service: f64) -> Option<Fails> {
-    let own = || log.entries.iter().filter(|entry| entry.endpoint == endpoint);
+fn fails(log: &AccessLog, places: &[usize], service: f64) -> Option<Fails> {
+    let own = || places.iter().map(|&place| &log.entries[place]);
     let (all, failed) = (own().count(), own().filter(|entry| entry.failed).count());
     let total: f64 = own().filter(|entry| entry.failed).map(|entry| entry.latency as f64).sum();
     let mean = total / failed.max(1) as f64;
@@ -430,7 +469,7 @@ mod tests {
         ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 }
     }
 
-    fn replay(text: &str, options: &ReplayOptions) -> Result<Replay, ReplayError> {
+    fn replay(text: &str, options: &ReplayOptions) -> Result<Comparison, ReplayError> {
         let log = AccessLog::read(text.as_bytes()).unwrap();
         log.replay(options, &Progress::of_replay(&log, options))
     }
@@ -458,7 +497,7 @@ mod tests {
             "{:?}",
             replay.assumed
         );
-        let [log, robin, adaptive] = replay.comparison.outcomes.as_slice() else { panic!("three") };
+        let [log, robin, adaptive] = replay.outcomes.as_slice() else { panic!("three") };
         assert!((log.latency_ms.p99 - 20.0).abs() < 0.1 && (robin.latency_ms.p99 - 20.0).abs() < 0.1);
         assert!(adaptive.share(3) < 0.1 && adaptive.latency_ms.p50 < 5.1, "{}", adaptive.share(3));
     }
@@ -510,14 +549,17 @@ mod tests {
                 1e3 * took
             );
         }
-        let slots = |text: &str| {
+        let told = |text: &str| {
             let replay = replay(text, &options(&["least_request"])).unwrap();
-            replay.assumed[0].split(' ').nth(1).unwrap().parse::<u32>().unwrap()
+            let slots = replay.assumed[0].split(' ').nth(1).unwrap().parse::<u32>().unwrap();
+            (slots, replay.explained.unwrap())
         };
-        let (nginx, exact) = (slots(&nginx), slots(&exact));
+        let ((nginx, _), (exact, explained)) = (told(&nginx), told(&exact));
+        assert!(exact == 4 && nginx.abs_diff(exact) <= 1, "{nginx}, and {exact} by exact times");
+        assert!((explained.model_ms.p99 / explained.log_ms.p99 - 1.0).abs() < 0.01, "{explained:?}");
         assert!(
-            (2..=5).contains(&exact) && nginx.abs_diff(exact) <= 1,
-            "{nginx}, and {exact} by exact times"
+            (explained.waited_work.unwrap() - 1.0).abs() < 0.1 && explained.too_soon < 0.01,
+            "{explained:?}"
         );
     }
 
@@ -527,7 +569,7 @@ mod tests {
             .repeat(500);
         assert_eq!(replay(&text, &options(&["adaptive"])).unwrap_err(), ReplayError::Nameless);
         let given = ReplayOptions { endpoints: Some(4), ..options(&["adaptive"]) };
-        assert_eq!(replay(&text, &given).unwrap().comparison.endpoints, 4);
+        assert_eq!(replay(&text, &given).unwrap().endpoints, 4);
     }
 
     #[test]
@@ -566,7 +608,7 @@ mod tests {
         let only = |cluster: &str| AccessLog::read(text.as_bytes()).unwrap().of_cluster(cluster);
         for (cluster, endpoints, p99) in [("shop", 2, 5.0), ("reports", 1, 100.0)] {
             let (log, options) = (only(cluster).unwrap(), options(&["round_robin"]));
-            let comparison = log.replay(&options, &Progress::of_replay(&log, &options)).unwrap().comparison;
+            let comparison = log.replay(&options, &Progress::of_replay(&log, &options)).unwrap();
             assert_eq!(comparison.endpoints, endpoints);
             for outcome in &comparison.outcomes {
                 assert!((outcome.latency_ms.p99 / p99 - 1.0).abs() < 0.05, "{cluster}: {outcome:?}");
@@ -580,7 +622,7 @@ mod tests {
     #[test]
     fn denser_traffic_meets_the_same_endpoints() {
         let dense = ReplayOptions { times: 4.0, slots: Some(4), ..options(&["round_robin"]) };
-        let comparison = replay(&log(), &dense).unwrap().comparison;
+        let comparison = replay(&log(), &dense).unwrap();
         assert!((comparison.seconds - 4.0).abs() < 0.1 && comparison.slots == 16);
         assert!(comparison.outcomes[1].latency_ms.p99 > 100.0, "the slow one cannot follow");
     }
@@ -592,7 +634,7 @@ mod tests {
             r#""endpoint":"e1","status":200,"queue_ms":0,"first_byte_ms":5"#,
             r#""endpoint":"e1","status":503,"queue_ms":0,"first_byte_ms":0.2"#,
         );
-        let comparison = replay(&text, &options(&["least_request", "adaptive"])).unwrap().comparison;
+        let comparison = replay(&text, &options(&["least_request", "adaptive"])).unwrap();
         assert!((comparison.outcomes[0].errors() - 0.25).abs() < 0.01);
         assert!(comparison.outcomes[1].errors() >= 0.25 && comparison.outcomes[2].errors() < 0.01);
     }
@@ -606,17 +648,17 @@ mod tests {
         let calm = replay(&text, &options(&["oracle", "adaptive"])).unwrap();
         let told = "e1: 1 slots, the most that were in flight, speed 1.00 for want of answers";
         assert!(calm.assumed[1].starts_with(told), "{:?}", calm.assumed);
-        assert!(calm.comparison.outcomes[1..].iter().all(|outcome| outcome.errors() < 0.01));
+        assert!(calm.outcomes[1..].iter().all(|outcome| outcome.errors() < 0.01));
         // Twice as many as all four can do: whoever failed in no time would be sent whatever is too much.
         let dense = ReplayOptions { times: 2.0, ..options(&["oracle"]) };
-        let errors = replay(&text, &dense).unwrap().comparison.outcomes[1].errors();
+        let errors = replay(&text, &dense).unwrap().outcomes[1].errors();
         assert!((0.2..0.3).contains(&errors), "{errors}");
     }
 
     #[test]
     fn a_log_of_nothing_but_failures_is_replayed_as_that() {
         let text = log().replace(r#""status":200"#, r#""status":503"#);
-        let comparison = replay(&text, &options(&["oracle", "adaptive"])).unwrap().comparison;
+        let comparison = replay(&text, &options(&["oracle", "adaptive"])).unwrap();
         assert!(comparison.outcomes.iter().all(|outcome| outcome.errors() > 0.999));
     }
 }

@@ -1,6 +1,6 @@
 //! A comparison as a table of text that is Markdown as well. Knows outcomes, not how they came about.
 
-use crate::outcome::{Comparison, Outcome, Verdict};
+use crate::outcome::{Comparison, Explained, Outcome, Verdict};
 use std::fmt::Write as _;
 
 const COLUMNS: [&str; 9] =
@@ -20,7 +20,19 @@ impl Comparison {
         for verdict in &self.verdicts {
             let _ = writeln!(text, "- {}", verdict.sentence());
         }
+        let assumed = self.granted();
+        if !assumed.is_empty() {
+            text.push_str("\nTaken for granted:\n\n");
+        }
+        for sentence in assumed {
+            let _ = writeln!(text, "- {sentence}");
+        }
         text
+    }
+
+    /// What is taken for granted, and how far that is to be believed.
+    pub(crate) fn granted(&self) -> Vec<String> {
+        self.assumed.iter().cloned().chain(self.explained.as_ref().map(Explained::sentence)).collect()
     }
 
     pub(crate) fn setting(&self) -> String {
@@ -34,6 +46,27 @@ impl Comparison {
             self.warm_up_seconds,
             self.seed
         )
+    }
+}
+
+impl Explained {
+    pub fn sentence(&self) -> String {
+        let (model, log) = (&self.model_ms, &self.log_ms);
+        let again = format!(
+            "so the log's own choices come out with a p50 of {} ms and a p99 of {}, and were {} and {}",
+            number(model.p50),
+            number(model.p99),
+            number(log.p50),
+            number(log.p99)
+        );
+        let waited = match self.waited_work.zip(self.waited_work_doubt) {
+            Some((work, doubt)) => format!(
+                "{} waited, and were {work:.2} ± {doubt:.2} times the work of others (1 where the waiting is right)",
+                percent(self.waited)
+            ),
+            None => "too few waited, or too few did not, to say whether the waiting is right".to_owned(),
+        };
+        format!("{again}; {waited}; {} came sooner than the slots allow", percent(self.too_soon))
     }
 }
 

@@ -24,13 +24,12 @@ pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
     let options = options(arguments);
     let progress = Progress::of_replay(&log, &options);
     let replayed = progress::watch(&file, &progress, || log.replay(&options, &progress));
-    let replay = replayed.map_err(no_replay)?;
+    let comparison = replayed.map_err(no_replay)?;
     let name =
         arguments.file.file_name().map_or_else(|| file.clone(), |name| name.to_string_lossy().into_owned());
-    let comparison = Comparison { scenario: name, title: title(arguments), ..replay.comparison };
+    let comparison = Comparison { scenario: name, title: title(arguments), ..comparison };
     if !arguments.json {
-        let assumed = replay.assumed.join("\n- ");
-        terminal::print(&format!("{}\nTaken for granted:\n\n- {assumed}", comparison.to_table()))?;
+        terminal::print(comparison.to_table().trim_end())?;
     }
     tell(&[comparison], arguments.json, arguments.html.as_deref())
 }

@@ -1,0 +1,331 @@
+//! The requests of one endpoint from their arrivals to their answers, and how much of each stay was the request's own time, with so many slots
+//! and this or that discipline. Knows no log, and not which slots are right: only how likely the answers are with some.
+//!
+//! First come, first served on `c` slots, a request starts when it is there and all but `c - 1` of those before it have left: so its own time is
+//! known to the nanosecond for any `c`. So is that where all share the slots: each has `min(1, c / n)` of one while `n` are there. And
+//! so is how likely all answers are, for any distribution of own times: one's, by the part of a slot that it had when it was done.
+
+use crate::machine::Discipline;
+use std::collections::VecDeque;
+use std::f64::consts::{E, LN_2, TAU};
+
+/// Of most logs, in nanoseconds: a millisecond, as a power of two.
+pub(super) const RESOLUTION: f64 = (1_u32 << 20) as f64;
+/// Times that differ by no more are about the same.
+const ALIKE: f64 = 1.25;
+/// Octaves below it that are told apart, and where they begin.
+const OCTAVES_BELOW: usize = 8;
+const LEAST: f64 = RESOLUTION / (1_u32 << OCTAVES_BELOW) as f64;
+/// Bins of an octave: narrow ones, and wide ones.
+const FINE: usize = 64;
+const COARSE: usize = 4;
+/// Of the logarithms of times that differ by less than a narrow bin.
+const LEAST_VARIANCE: f64 = 1e-5;
+
+/// A request, from when the endpoint had it to when it was done with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stay {
+    pub(super) at: u64,
+    pub(super) end: u64,
+    /// It was no failure.
+    pub(super) is_answer: bool,
+}
+
+/// What a request did on its own, in nanoseconds: negative where an answer came sooner than the slots allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Own {
+    pub(super) time: f64,
+    /// It had to wait for a slot, or to share.
+    pub(super) waited: bool,
+}
+
+/// All at one endpoint, in order of arrival.
+#[derive(Debug)]
+pub(super) struct Stays {
+    all: Vec<Stay>,
+    /// Who left, in that order.
+    leaving: Vec<u32>,
+    most: u32,
+    answers: usize,
+    are_exact: bool,
+}
+
+impl Stays {
+    /// In order of arrival. `are_exact`: to the millisecond.
+    pub(super) fn new(stays: Vec<Stay>, are_exact: bool) -> Self {
+        let mut leaving: Vec<u32> = (0..stays.len() as u32).collect();
+        leaving.sort_by_key(|&number| stays[number as usize].end);
+        let answers = stays.iter().filter(|stay| stay.is_answer).count();
+        let mut stays = Self { all: stays, leaving, most: 0, answers, are_exact };
+        let mut most = 0;
+        stays.walk(|step| most = most.max(step.present));
+        stays.most = most;
+        stays
+    }
+
+    /// Of more than `count`, so many one after the other, where most are there at the same time.
+    pub(super) fn busiest(&self, count: usize) -> Option<Self> {
+        if self.all.len() <= count {
+            return None;
+        }
+        let present = |stays: &[Stay]| {
+            let total: f64 = stays.iter().map(|stay| (stay.end - stay.at) as f64).sum();
+            let span = stays.first().zip(stays.last()).map_or(0, |(first, last)| last.at - first.at);
+            total / span.max(1) as f64
+        };
+        let pieces = self.all.windows(count).step_by(count / 2);
+        let busiest = pieces.max_by(|one, other| present(one).total_cmp(&present(other)))?;
+        Some(Self::new(busiest.to_vec(), self.are_exact))
+    }
+
+    /// That were there at once.
+    pub(super) fn most(&self) -> u32 {
+        self.most
+    }
+
+    pub(super) fn all(&self) -> &[Stay] {
+        &self.all
+    }
+
+    pub(super) fn are_exact(&self) -> bool {
+        self.are_exact
+    }
+
+    pub(super) fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Nineteen of twenty answers took about as long: whoever waits takes longer than others. Only what comes at even distances
+    /// and is just as much as can be done waits equally long, and would look like fewer and quicker slots.
+    pub(super) fn are_alike(&self) -> bool {
+        let answers = self.all.iter().filter(|stay| stay.is_answer);
+        let mut times: Vec<u64> = answers.map(|stay| stay.end - stay.at).collect();
+        times.sort_unstable();
+        let at = |part: usize| times.get(times.len() * part / 40).copied().unwrap_or_default() as f64;
+        at(39) <= ALIKE * at(1)
+    }
+
+    pub(super) fn own_times(&self, slots: u32, discipline: Discipline) -> Vec<Own> {
+        let mut own = vec![Own::default(); self.all.len()];
+        match discipline {
+            Discipline::Fifo => self.line(|number, open| {
+                let (time, waits) = self.all[number].in_line(open, slots);
+                own[number] = Own { time, waited: waits > 0.0 };
+            }),
+            Discipline::Shared => self.share(slots, |number, time, share| {
+                own[number] = Own { time, waited: share.at_first < 1.0 };
+            }),
+        }
+        own
+    }
+
+    /// The logarithm of how likely the answers are with each of so many slots, in rising order, when own times have whatever distribution
+    /// fits them best, less what that much choice of distributions is worth (Akaike: one for each bin).
+    pub(super) fn likelihoods(&self, slots: &[u32], discipline: Discipline) -> Vec<f64> {
+        match discipline {
+            Discipline::Fifo => self.likelihoods_in_line(slots),
+            Discipline::Shared => slots.iter().map(|&slots| self.likelihood_shared(slots)).collect(),
+        }
+    }
+
+    fn likelihoods_in_line(&self, slots: &[u32]) -> Vec<f64> {
+        let mut waiting = vec![Bins::default(); slots.len()];
+        // By the first number of slots with which they found one free.
+        let mut starting = vec![Bins::default(); slots.len()];
+        self.line(|number, open| {
+            let stay = &self.all[number];
+            if !stay.is_answer {
+                return;
+            }
+            let short = slots.partition_point(|&slots| slots as usize <= open.len());
+            for (&slots, bins) in slots.iter().zip(&mut waiting).take(short) {
+                let (time, waits) = stay.in_line(open, slots);
+                bins.count(time, waits);
+            }
+            if let Some(bins) = starting.get_mut(short) {
+                bins.count((stay.end - stay.at) as f64, 0.0);
+            }
+        });
+        let mut all = Bins::default();
+        let likelihood = |(starting, waiting): (Bins, Bins)| {
+            all.add(&starting);
+            let mut both = all.clone();
+            both.add(&waiting);
+            both.likelihood()
+        };
+        starting.into_iter().zip(waiting).map(likelihood).collect()
+    }
+
+    fn likelihood_shared(&self, slots: u32) -> f64 {
+        let mut bins = Bins::default();
+        self.share(slots, |number, time, share| {
+            if self.all[number].is_answer {
+                bins.count(time, 0.0);
+                bins.extra += if share.at_last < 1.0 { share.at_last.ln() } else { 0.0 };
+            }
+        });
+        bins.likelihood()
+    }
+
+    /// In order of arrival, with the ends of those that are there, which rise.
+    fn line(&self, mut each: impl FnMut(usize, &VecDeque<u64>)) {
+        let mut open: VecDeque<u64> = VecDeque::new();
+        for (number, stay) in self.all.iter().enumerate() {
+            while open.front().is_some_and(|end| *end <= stay.at) {
+                open.pop_front();
+            }
+            each(number, &open);
+            open.insert(open.partition_point(|end| *end <= stay.end), stay.end);
+        }
+    }
+
+    /// In order of leaving, with the part of a slot that each had.
+    fn share(&self, slots: u32, mut each: impl FnMut(usize, f64, Share)) {
+        let (mut progress, mut part, mut settled) = (0.0, 1.0, 0);
+        let mut began = vec![(0.0, 1.0); self.all.len()];
+        self.walk(|step| {
+            progress += part * (step.now - settled) as f64;
+            settled = step.now;
+            let before = part;
+            part = (f64::from(slots) / f64::from(step.present.max(1))).min(1.0);
+            match step.who {
+                Who::Comes(number) => began[number] = (progress, part),
+                Who::Leaves(number) => {
+                    let (since, at_first) = began[number];
+                    each(number, progress - since, Share { at_first, at_last: before });
+                }
+            }
+        });
+    }
+
+    /// Through arrivals and ends in order; who leaves leaves first.
+    fn walk(&self, mut each: impl FnMut(&Step)) {
+        let mut leaving = self.leaving.iter().map(|&number| number as usize).peekable();
+        let mut present = 0_u32;
+        let arrivals = self.all.iter().map(|stay| stay.at).enumerate();
+        for (number, at) in arrivals.chain([(usize::MAX, u64::MAX)]) {
+            while let Some(leaves) = leaving.next_if(|&leaves| self.all[leaves].end <= at) {
+                present = present.saturating_sub(1);
+                each(&Step { now: self.all[leaves].end, who: Who::Leaves(leaves), present });
+            }
+            if number < self.all.len() {
+                present += 1;
+                each(&Step { now: at, who: Who::Comes(number), present });
+            }
+        }
+    }
+}
+
+impl Stay {
+    /// Its own time, and how long it waits for a slot, with the ends of those before it that are still there.
+    fn in_line(&self, open: &VecDeque<u64>, slots: u32) -> (f64, f64) {
+        let freed = open.len().checked_sub(slots as usize).and_then(|place| open.get(place));
+        let starts = freed.copied().unwrap_or(self.at);
+        (self.end as f64 - starts as f64, (starts - self.at) as f64)
+    }
+}
+
+/// The part of a slot that a request had.
+struct Share {
+    at_first: f64,
+    at_last: f64,
+}
+
+struct Step {
+    now: u64,
+    who: Who,
+    /// Afterwards.
+    present: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Who {
+    Comes(usize),
+    Leaves(usize),
+}
+
+/// How many own times were about as long.
+#[derive(Clone, Default)]
+struct Bins {
+    negative: u64,
+    /// Less than `LEAST`.
+    nothing: u64,
+    /// `FINE` an octave, from `LEAST` on.
+    counts: Vec<u64>,
+    /// What else is to be added to the logarithm of the likelihood.
+    extra: f64,
+}
+
+impl Bins {
+    /// Who was answered while it should have waited may have been so at any time.
+    fn count(&mut self, time: f64, waits: f64) {
+        if time < -RESOLUTION {
+            self.negative += 1;
+            self.extra -= waits.ln();
+        } else if time < LEAST {
+            self.nothing += 1;
+        } else {
+            let place = place(time) - place(LEAST);
+            if place >= self.counts.len() {
+                self.counts.resize(place + 1, 0);
+            }
+            self.counts[place] += 1;
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.negative += other.negative;
+        self.nothing += other.nothing;
+        self.extra += other.extra;
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+    }
+
+    /// By the distribution that says most of them: lognormal, or whatever is even within bins, wide ones or, where all are alike, narrow ones.
+    fn likelihood(&self) -> f64 {
+        let narrow = self.even_within(|octave| FINE >> octave.min(FINE.ilog2() as usize));
+        let some: u64 = self.counts.iter().sum();
+        let all = self.negative + self.nothing + some;
+        let kinds: f64 = [self.negative, self.nothing, some].map(|count| log_part(count, all)).iter().sum();
+        let nothing = self.nothing as f64 * -RESOLUTION.ln();
+        self.lognormal().max(self.even_within(|_| FINE / COARSE)).max(narrow) + kinds + nothing + self.extra
+    }
+
+    fn lognormal(&self) -> f64 {
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (place, &times) in self.counts.iter().enumerate().filter(|(_, times)| **times > 0) {
+            let center = LEAST.ln() + (place as f64 + 0.5) / FINE as f64 * LN_2;
+            count += times as f64;
+            sum += times as f64 * center;
+            squares += times as f64 * center * center;
+        }
+        let variance = (squares / count - (sum / count).powi(2)).max(LEAST_VARIANCE);
+        if count > 0.0 { -count / 2.0 * (TAU * E * variance).ln() - sum - 2.0 } else { 0.0 }
+    }
+
+    /// `together`: so many of `FINE` are one, by octave from the resolution on; all below it are one as well.
+    fn even_within(&self, together: impl Fn(usize) -> usize) -> f64 {
+        let (below, above) = self.counts.split_at(self.counts.len().min(OCTAVES_BELOW * FINE));
+        let all: u64 = self.counts.iter().sum();
+        let even = |counts: &[u64], width: f64| match counts.iter().sum() {
+            0 => 0.0,
+            count => log_part(count, all) - count as f64 * width.ln() - 1.0,
+        };
+        let octave = |(octave, counts): (usize, &[u64])| {
+            let together = together(octave);
+            let width = RESOLUTION * (1_u64 << octave) as f64 * together as f64 / FINE as f64;
+            counts.chunks(together).map(|counts| even(counts, width)).sum::<f64>()
+        };
+        even(below, RESOLUTION) + above.chunks(FINE).enumerate().map(octave).sum::<f64>()
+    }
+}
+
+/// The logarithm of how likely as many of all are with just that probability.
+fn log_part(count: u64, all: u64) -> f64 {
+    if count == 0 { 0.0 } else { count as f64 * (count as f64 / all as f64).ln() }
+}
+
+/// Octave and `FINE`th of it.
+fn place(time: f64) -> usize {
+    (time.to_bits() >> (f64::MANTISSA_DIGITS - 1 - FINE.ilog2())) as usize
+}
