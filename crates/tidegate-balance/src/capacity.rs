@@ -53,8 +53,9 @@ const AS_IT_IS: f32 = 0.0;
 const FALLEN: f64 = 3.0;
 /// And so many times: it is far too many.
 const DEEP: f64 = 6.0;
-/// The limit never falls below this part of itself at once.
-const FALL_MOST: f64 = 0.0625;
+/// It falls to this part of the limit at most then, and to so many requests: slow ones that come together look the same.
+const FALL_MOST: f32 = 0.125;
+const FALL_LEAST: f32 = 4.0;
 /// Answers that the typical latency is taken over.
 const TYPICAL_OVER: f32 = 64.0;
 /// An endpoint that is full and says nothing for this many typical latencies gets one request more, one more after twice that, and so on: those
@@ -292,8 +293,8 @@ impl Capacity {
             Phase::Start if block.round >= f64::from(limit.max(learning.recovery.round_min(ROUND_MIN))) => {
                 self.start(learning, limit, now);
             }
-            Phase::Descent(fall) if learning.is_told_whether_fewer_help(limit) => {
-                self.descend(learning, limit, fall, now);
+            Phase::Descent { from } if learning.is_told_whether_fewer_help(limit) => {
+                self.descend(learning, limit, from, now);
             }
             Phase::Steady if learning.takes_times(FALLEN) && block.all_wait(limit) => {
                 self.fall(learning, limit, now);
@@ -324,39 +325,33 @@ impl Capacity {
         }
     }
 
-    /// To half; where the latency of late is out of all proportion, to where it would be about twice what it was if it goes with the load.
+    /// To half, and on as long as that helps. From a deep fall it starts anew: whether slots have gone, or slow ones fill them for a moment, is
+    /// soon told by doubling.
     fn fall(&self, learning: &mut Learning, limit: f32, now: Moment) {
-        let block = &learning.block;
-        let is_deep = learning.takes_times(DEEP);
-        let by_line = block.latency_at(f64::from(limit));
-        let in_proportion = block.recent * f64::from(limit) / block.recent_load;
-        let latency = if is_deep { by_line.max(in_proportion) } else { by_line };
-        let part = if is_deep { (2.0 * learning.settled / latency).clamp(FALL_MOST, 0.5) } else { 0.5 };
-        self.limit.set((part as f32 * limit).max(1.0));
-        learning.latest.raise_to(by_line);
-        if is_deep {
-            self.set_pace(learning.block.mean());
-        } else {
-            self.pace.set(AS_IT_IS);
+        self.pace.set(AS_IT_IS);
+        if learning.takes_times(DEEP) {
+            self.limit.set(learning.after_deep_fall(limit));
+            learning.settled = 0.0;
+            return learning.begin(Phase::Start, now);
         }
-        learning.begin(Phase::Descent(Fall { from: limit, is_deep }), now);
+        self.limit.set((limit / 2.0).max(1.0));
+        learning.latest.raise_to(learning.block.latency_at(f64::from(limit)));
+        learning.begin(Phase::Descent { from: limit }, now);
     }
 
-    fn descend(&self, learning: &mut Learning, limit: f32, fall: Fall, now: Moment) {
+    fn descend(&self, learning: &mut Learning, limit: f32, from: f32, now: Moment) {
         let latency = learning.block.round_latency / learning.block.round;
         learning.settled = latency;
         self.set_pace(latency);
         if !learning.latest.are_less_than(&learning.before) {
-            self.limit.set(fall.from);
+            self.limit.set(from);
             // A round is too short to tell what they settle at.
             learning.settled = 0.0;
             learning.begin(Phase::Steady, now);
-        } else if fall.is_deep {
-            learning.begin(Phase::Start, now);
         } else if limit > 1.0 {
             self.limit.set((limit / 2.0).max(1.0));
             self.pace.set(AS_IT_IS);
-            learning.begin(Phase::Descent(Fall { from: limit, is_deep: false }), now);
+            learning.begin(Phase::Descent { from: limit }, now);
         } else {
             learning.begin(Phase::Steady, now);
         }
@@ -387,17 +382,10 @@ enum Phase {
     /// As long as nobody waits, twice as many with each round.
     #[default]
     Start,
-    /// Somebody has waited: half as many with each round, as long as that helps; after a deep fall, it starts from there.
-    Descent(Fall),
+    /// Somebody has waited: half as many with each round, as long as that helps.
+    Descent { from: f32 },
     /// By the slope, in small steps.
     Steady,
-}
-
-/// What was before the limit was lowered.
-#[derive(Clone, Copy, Debug)]
-struct Fall {
-    from: f32,
-    is_deep: bool,
 }
 
 /// The lower and the higher limit, compared with the limit: of few requests, one more or less is too little to tell anything.
@@ -452,7 +440,7 @@ impl Learning {
         match self.phase {
             Phase::Start if self.recovery.is_under_way() => LimitReason::Recovery,
             Phase::Start => LimitReason::Start,
-            Phase::Descent(_) => LimitReason::Descent,
+            Phase::Descent { .. } => LimitReason::Descent,
             Phase::Steady => LimitReason::Steady,
         }
     }
@@ -489,6 +477,13 @@ impl Learning {
     /// Most that is answered takes more than so many times as long as it did.
     fn takes_times(&self, times: f64) -> bool {
         self.settled > 0.0 && self.latest.are_most_above(times * self.settled)
+    }
+
+    /// Where the latency would be about twice what it was, if it goes with the load.
+    fn after_deep_fall(&self, limit: f32) -> f32 {
+        let latency = self.block.recent * f64::from(limit) / self.block.recent_load;
+        let part = (2.0 * self.settled / latency) as f32;
+        (part.max(FALL_MOST) * limit).max(FALL_LEAST).min(limit / 2.0).max(1.0)
     }
 
     fn note(&mut self, now: Moment, seconds: f64, end: End) {

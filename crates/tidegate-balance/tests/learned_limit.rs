@@ -41,6 +41,8 @@ struct Scene {
     /// From which second on there are how many requests more.
     more: (u64, f64),
     service: Service,
+    /// From which second to which it takes so many times as long.
+    slower: (u64, u64, f64),
     slots: Slots,
     /// Refuses what it has no slot for.
     refuses: bool,
@@ -92,6 +94,7 @@ impl Scene {
             rate,
             more: (0, 0.0),
             service,
+            slower: (0, 0, 1.0),
             slots,
             refuses: false,
             outage: (0, 0, 0.0),
@@ -314,7 +317,9 @@ impl World<'_> {
             Kind::Other(others) => others.service,
             Kind::Ordinary | Kind::Poll => self.scene.service,
         };
-        let service = (service(&mut self.noise) * SECOND as f64) as u64;
+        let (from, to, times) = self.scene.slower;
+        let is_slower = (from..to).contains(&(second_of(self.now) as u64));
+        let service = (service(&mut self.noise) * SECOND as f64 * if is_slower { times } else { 1.0 }) as u64;
         self.at(service, Event::Done(number));
     }
 
@@ -703,6 +708,37 @@ fn slow_requests_that_come_together_do_not_keep_the_others_out() {
             let later = seconds[50..].iter().map(|second| second.shed + second.others_shed).sum::<u32>();
             assert!(later < 10, "{others:?}: {later} sent away, {seconds:?}");
         }
+    }
+}
+
+/// Beside pages of which some take long themselves, on few slots: who comes behind them waits inside, as if slots had gone.
+#[test]
+fn slow_requests_that_fill_all_slots_lower_the_limit_for_a_moment_only() {
+    const REPORTS: Others = Others::new(20, Duration::from_secs(15), |_| 2.0);
+    static OTHERS: [[Others; 1]; 4] = [
+        [Others { count: 15, ..REPORTS }],
+        [Others { every: Duration::from_secs(10), service: |_| 1.5, ..REPORTS }],
+        [Others { count: 12, every: Duration::from_secs(12), ..REPORTS }],
+        [REPORTS],
+    ];
+    let pages: Service = |noise| one_of(noise, &[(0.8, 0.015), (0.15, 0.08), (0.05, 1.0)]);
+    for (others, (rate, most)) in OTHERS.iter().zip([(60.0, 10), (50.0, 10), (70.0, 10), (70.0, 300)]) {
+        let scene = Scene { slots: &[(0, 8)], others, seconds: 80, ..Scene::new(rate, pages) };
+        let shed =
+            |seconds: Vec<Second>| seconds.iter().map(|second| second.shed + second.others_shed).sum::<u32>();
+        let shed: Vec<_> = runs(scene).map(shed).collect();
+        let mean = shed.iter().sum::<u32>() / shed.len() as u32;
+        assert!(mean < most, "{others:?}: {mean} sent away on average: {shed:?}");
+    }
+}
+
+/// By itself, as with a database that does: fewer do not help.
+#[test]
+fn an_endpoint_that_takes_ten_times_as_long_is_soon_asked_for_as_much_as_before() {
+    let scene = Scene { slower: (15, 40, 10.0), ..Scene::new(40.0, |_| 0.1) };
+    for seconds in runs(scene) {
+        let shed: u32 = seconds.iter().map(|second| second.shed).sum();
+        assert!(shed < 100, "{shed} sent away, {seconds:?}");
     }
 }
 
