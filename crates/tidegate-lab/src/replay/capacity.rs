@@ -78,11 +78,10 @@ fn told(stays: &Stays, most: u32) -> (u32, Discipline) {
 
 fn likeliest(stays: &Stays, most: u32) -> Trial {
     let never_full = trials(stays, &[most], Discipline::Fifo)[0];
-    if stays.are_alike() {
-        return never_full;
-    }
     let line = best_of(stays, most, Discipline::Fifo).better_than(never_full);
-    best_of(stays, most, Discipline::Shared).better_than(line)
+    let best = best_of(stays, most, Discipline::Shared).better_than(line);
+    let is_certain = best.slots == most || !stays.are_alike(&stays.own_times(best.slots, best.discipline));
+    if is_certain { best } else { never_full }
 }
 
 fn discipline(stays: &Stays, slots: u32) -> Discipline {
@@ -303,6 +302,16 @@ mod tests {
             all.sort_by_key(|stay| stay.at);
             let capacity = fit(all).0;
             assert!(capacity.slots.abs_diff(slots) <= 1 + slots / 16, "{slots} slots, {load}: {capacity:?}");
+        }
+    }
+
+    /// The queue only grows, so that whoever comes at about the same time waits about as long.
+    #[test]
+    fn slots_are_found_again_where_so_many_wait_that_all_take_equally_long() {
+        for works in [Works::Constant, Works::Lognormal] {
+            let (all, _) = stays(&machine(4, Discipline::Fifo), 1.05, works, 6 * LOOKED_AT, 4);
+            let capacity = fit(all).0;
+            assert_eq!((capacity.slots, capacity.discipline), (4, Discipline::Fifo), "{works:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::f64::consts::{E, LN_2, TAU};
 
 /// Of most logs, in nanoseconds: a millisecond, as a power of two.
 pub(super) const RESOLUTION: f64 = (1_u32 << 20) as f64;
-/// Times that differ by no more are about the same.
+/// Times of which one is no more times the other are about the same.
 const ALIKE: f64 = 1.25;
 /// Octaves below it that are told apart, and where they begin.
 const OCTAVES_BELOW: usize = 8;
@@ -95,14 +95,13 @@ impl Stays {
         self.answers
     }
 
-    /// Nineteen of twenty answers took about as long: whoever waits takes longer than others. Only what comes at even distances
-    /// and is just as much as can be done waits equally long, and would look like fewer and quicker slots.
-    pub(super) fn are_alike(&self) -> bool {
-        let answers = self.all.iter().filter(|stay| stay.is_answer);
-        let mut times: Vec<u64> = answers.map(|stay| stay.end - stay.at).collect();
-        times.sort_unstable();
-        let at = |part: usize| times.get(times.len() * part / 40).copied().unwrap_or_default() as f64;
-        at(39) <= ALIKE * at(1)
+    /// Whether answers took about as long, and on their own no more equally so. What comes at even distances and is just as much as can be
+    /// done waits equally long, so that fewer and quicker slots explain it as well as those that never ran out.
+    pub(super) fn are_alike(&self, own: &[Own]) -> bool {
+        let answers = || self.all.iter().zip(own).filter(|(stay, _)| stay.is_answer);
+        let took = spread(answers().map(|(stay, _)| (stay.end - stay.at) as f64).collect());
+        let own = spread(answers().map(|(_, own)| own.time).collect());
+        took.max(own) <= ALIKE && own - 1.0 >= (took - 1.0) / 2.0
     }
 
     pub(super) fn own_times(&self, slots: u32, discipline: Discipline) -> Vec<Own> {
@@ -242,6 +241,13 @@ struct Step {
 enum Who {
     Comes(usize),
     Leaves(usize),
+}
+
+/// How many times as long as one the other is between which nineteen of twenty are.
+fn spread(mut times: Vec<f64>) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    let at = |part: usize| times.get(times.len() * part / 40).copied().unwrap_or_default();
+    if at(1) > 0.0 { at(39) / at(1) } else { f64::INFINITY }
 }
 
 /// How many own times were about as long.
