@@ -2,12 +2,50 @@
 //! days that jump.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
 
 use tidegate_testkit::{
     Client, Endpoint, Gate, Load, Loss, Metrics, Proxy, Script, Then, Tidegate, WallClock, apart, eventually,
 };
 
 use crate::door::{Door, expect_signed, get, post};
+
+/// An answer to each request, on as many connections as come, by an endpoint at an address of its own.
+fn answers_at(address: (&'static str, u16), body: &'static str) {
+    let listener = TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while stream.read(&mut bytes).is_ok_and(|length| length > 0) {
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    let _ = stream.write_all(answer.as_bytes());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn where_a_name_moves_its_kept_connections_are_left() {
+    apart("network_faults::where_a_name_moves_its_kept_connections_are_left", |_| {
+        answers_at(("127.0.0.2", 8001), "old");
+        answers_at(("127.0.0.3", 8001), "new");
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = folder.path().join("hosts");
+        std::fs::write(&hosts, "127.0.0.2 app.test\n").unwrap();
+        let mounted = Command::new("mount").arg("--bind").arg(&hosts).arg("/etc/hosts").status();
+        assert!(mounted.unwrap().success());
+        let proxy = Tidegate::with("to = \"app.test:8001\"\nworkers = 1\n").start();
+        assert_eq!(proxy.get("/").text(), "old");
+        std::fs::write(&hosts, "127.0.0.3 app.test\n").unwrap();
+        let mut client = proxy.client();
+        eventually("the name is looked up again", || client.get("/").text() == "new");
+        proxy.wait_for_metric("tidegate_endpoint_connections", &[], 1.0);
+    });
+}
 
 #[test]
 fn without_ports_for_an_endpoint_requests_fail_at_once_and_all_is_well_again_afterwards() {

@@ -307,13 +307,14 @@ async fn share(
 ) -> Result<Connection, Cause> {
     let pool = &endpoint.pool.http2;
     loop {
-        if let Some(request) = pool.checkout(None, &mut None) {
+        if let Some(request) = pool.checkout(&endpoint.pool.upstream, None, &mut None) {
             endpoint.metrics().reused.increment();
             return Ok(Connection::shared(request));
         }
         let Some(dialling) = pool.dial_or_wait().await else { continue };
-        let (stream, counted) = dial(worker, view, endpoint).await?.into_parts();
-        let adopted = pool.adopt(worker, stream, view.cluster.head_limits.head_bytes_max, None, counted);
+        let (stream, dialled, counted) = dial(worker, view, endpoint).await?.into_parts();
+        let head_bytes_max = view.cluster.head_limits.head_bytes_max;
+        let adopted = pool.adopt(worker, (stream, dialled), head_bytes_max, None, counted);
         drop(dialling);
         return Ok(Connection::shared(adopted));
     }

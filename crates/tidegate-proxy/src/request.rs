@@ -568,7 +568,7 @@ async fn share(
     let (pool, slots) = (&endpoint.pool.http2, endpoint.pool.upstream.slots.as_ref());
     let (mut slot, mut has_waited) = (None, false);
     loop {
-        if let Some(request) = pool.checkout(slots, &mut slot) {
+        if let Some(request) = pool.checkout(&endpoint.pool.upstream, slots, &mut slot) {
             endpoint.metrics().reused.increment();
             if has_waited {
                 call.journal.ready = Some(now());
@@ -592,8 +592,9 @@ async fn share(
             }
         };
         let connection = Box::pin(dial(call, policy, view, endpoint, Carries::Anyone, None)).await?;
-        let (stream, counted) = connection.into_parts();
-        let adopted = pool.adopt(call.worker, stream, view.cluster.head_limits.head_bytes_max, slot, counted);
+        let (stream, dialled, counted) = connection.into_parts();
+        let head_bytes_max = view.cluster.head_limits.head_bytes_max;
+        let adopted = pool.adopt(call.worker, (stream, dialled), head_bytes_max, slot, counted);
         drop(dialling);
         must_stay(call).await?;
         return Ok(adopted);

@@ -11,7 +11,7 @@ use super::sharing::is_their_turn;
 use super::websocket;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
-use crate::upstream::{Slot, Slots};
+use crate::upstream::{Dialled, Slot, Slots, Upstream};
 use crate::worker::Worker;
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
@@ -69,6 +69,7 @@ impl Drop for Kept {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) link: Link,
+    dialled: Option<Dialled>,
     /// What the endpoint has done wrong, if the connection has ended by that.
     pub(super) breach: Cell<Option<Breach>>,
     /// The endpoint has said what it allows, or the connection has ended: those are woken who wait for that.
@@ -121,9 +122,14 @@ impl Drop for WantsSlot<'_> {
 impl Http2Pool {
     /// Room on a connection that stands. `slots`: of those that may be in use, where they are counted; `slot`: one of them, for
     /// a connection that has none, if there is one already.
-    pub(crate) fn checkout(&self, slots: Option<&Slots>, slot: &mut Option<Slot>) -> Option<Http2Request> {
+    pub(crate) fn checkout(
+        &self,
+        upstream: &Upstream,
+        slots: Option<&Slots>,
+        slot: &mut Option<Slot>,
+    ) -> Option<Http2Request> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|kept| kept.0.link.connection.borrow().takes_more());
+        connections.retain(|kept| kept.0.takes_more(upstream));
         if let Some(known) = connections.first() {
             self.allowed.set(Some(known.0.link.connection.borrow().endpoint_streams_max()));
         }
@@ -186,7 +192,7 @@ impl Http2Pool {
     pub(crate) fn adopt<G: 'static>(
         &self,
         worker: &Rc<Worker>,
-        stream: Stream,
+        (stream, dialled): (Stream, Option<Dialled>),
         head_bytes_max: usize,
         slot: Option<Slot>,
         guard: G,
@@ -200,6 +206,7 @@ impl Http2Pool {
         };
         let shared = Rc::new(Shared {
             link: Link::new(Connection::to_endpoint(asks, STREAMS_MAX), stream),
+            dialled,
             breach: Cell::new(None),
             told: Notify::new(),
             room: Rc::clone(&self.room),
@@ -228,14 +235,14 @@ impl Http2Pool {
     }
 
     /// Closes what has ended, or what nobody has used for so long; and it is not for ever the turn of others.
-    pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
+    pub(crate) fn sweep(&self, upstream: &Upstream, now: Moment, idle_timeout: Duration) {
         self.room.notify_waiters();
         self.connections.borrow_mut().retain(|Kept(shared)| {
             let connection = shared.link.connection.borrow();
             let is_idle = connection.stream_count() == 0;
             let since = is_idle.then(|| shared.idle_since.get().unwrap_or(now));
             shared.idle_since.set(since);
-            connection.takes_more() && since.is_none_or(|since| after(since, idle_timeout) > now)
+            shared.takes_more(upstream) && since.is_none_or(|since| after(since, idle_timeout) > now)
         });
     }
 }
@@ -244,6 +251,12 @@ impl Shared {
     fn request(shared: &Rc<Self>) -> Http2Request {
         shared.made.set(shared.made.get().saturating_add(1));
         Http2Request::new(Rc::clone(shared))
+    }
+
+    /// It stands, and leads to where the endpoint is.
+    fn takes_more(&self, upstream: &Upstream) -> bool {
+        let leads_there = self.dialled.as_ref().is_none_or(|dialled| dialled.holds(upstream));
+        leads_there && self.link.connection.borrow().takes_more()
     }
 
     /// It should come to rest, for other workers want its slot.

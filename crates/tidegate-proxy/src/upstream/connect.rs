@@ -1,6 +1,6 @@
 //! The only place that dials. Chooses among the addresses of one endpoint, never among endpoints.
 
-use super::{Address, Carries, Slot, Upstream};
+use super::{Address, Carries, Dialled, Slot, Upstream};
 use crate::failure::Cause;
 use crate::http2::Http2Request;
 use crate::last_words;
@@ -25,14 +25,26 @@ use tokio::net::{TcpStream, UnixStream};
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) carries: Carries,
-    /// `None`: counted where it is shared.
+    /// `None`: known where it is shared.
+    dialled: Option<Dialled>,
+    /// The same.
     counted: Option<Counted>,
 }
 
 impl Connection {
     /// One of the streams of a shared connection.
     pub(crate) fn shared(request: Http2Request) -> Self {
-        Self { stream: Stream::Http2Request(Box::new(request)), carries: Carries::OneRequest, counted: None }
+        Self {
+            stream: Stream::Http2Request(Box::new(request)),
+            carries: Carries::OneRequest,
+            dialled: None,
+            counted: None,
+        }
+    }
+
+    /// Whether it leads to the endpoint still, which may have moved meanwhile.
+    pub(crate) fn leads_to(&self, upstream: &Upstream) -> bool {
+        self.dialled.as_ref().is_none_or(|dialled| dialled.holds(upstream))
     }
 
     /// So that the endpoint does not take what it got so far for the whole.
@@ -46,9 +58,9 @@ impl Connection {
         last_words::taken_aside(worker, self.stream, self.counted, slot);
     }
 
-    /// The stream, and what counts it for as long as it lives.
-    pub(crate) fn into_parts(self) -> (Stream, Option<Counted>) {
-        (self.stream, self.counted)
+    /// The stream, where it leads, and what counts it for as long as it lives.
+    pub(crate) fn into_parts(self) -> (Stream, Option<Dialled>, Option<Counted>) {
+        (self.stream, self.dialled, self.counted)
     }
 }
 
@@ -90,6 +102,7 @@ pub(crate) async fn connect(
     timeout: Duration,
 ) -> Result<Connection, Cause> {
     let upstream = dial.upstream;
+    let moves = upstream.moves();
     let addresses = upstream.addresses.load_full();
     let preferred = upstream.preferred.load(Relaxed);
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
@@ -102,7 +115,8 @@ pub(crate) async fn connect(
         failed = match alarm.within(deadline, dial.open(address, &reached)).await {
             Ok(Ok(stream)) => {
                 upstream.preferred.store(position, Relaxed); // a hint, ordering nothing
-                return Ok(Connection { stream, carries, counted: Some(Counted::on(upstream)) });
+                let dialled = Some(Dialled::new(address.clone(), moves));
+                return Ok(Connection { stream, carries, dialled, counted: Some(Counted::on(upstream)) });
             }
             Ok(Err(cause)) => cause,
             Err(_) if reached.get() => Cause::Tls(OriginateError::Timeout),
@@ -115,11 +129,14 @@ pub(crate) async fn connect(
 /// As `connect`, for a caller who gives up by himself, to an endpoint that is told of no client.
 pub(crate) async fn connect_untimed(dial: &Dial<'_>) -> Result<Connection, Cause> {
     let mut cause = Cause::ConnectUnreachable;
+    let moves = dial.upstream.moves();
     for address in dial.upstream.addresses.load_full().iter() {
         match dial.open(address, &Cell::new(false)).await {
             Ok(stream) => {
                 let carries = Carries::Anyone;
-                return Ok(Connection { stream, carries, counted: Some(Counted::on(dial.upstream)) });
+                let dialled = Some(Dialled::new(address.clone(), moves));
+                let counted = Some(Counted::on(dial.upstream));
+                return Ok(Connection { stream, carries, dialled, counted });
             }
             Err(failed) => cause = failed,
         }

@@ -13,10 +13,11 @@ pub use slots::Slots;
 
 use crate::tls::Originator;
 use arc_swap::ArcSwap;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tidegate_balance::EndpointId;
 use tidegate_http::proxy_protocol::LOCAL;
@@ -35,6 +36,8 @@ pub struct Upstream {
     pub open: Arc<AtomicUsize>,
     /// Idle connections in the pools of all workers.
     pub idle: AtomicUsize,
+    /// How often `addresses` have become others.
+    moves: AtomicUsize,
     /// Position in `addresses` that connected last.
     pub preferred: AtomicUsize,
     /// One for each connection that may be in use, over all workers; `None`: as many as are needed.
@@ -59,6 +62,7 @@ impl Upstream {
             authority,
             open: Arc::default(),
             idle: AtomicUsize::new(0),
+            moves: AtomicUsize::new(0),
             preferred: AtomicUsize::new(0),
             slots: connections_max.map(Slots::new),
             introduces_clients: false,
@@ -73,10 +77,15 @@ impl Upstream {
         if self.introduces_clients { LOCAL } else { b"" }
     }
 
-    /// It is elsewhere now, and may be another server.
+    /// It is elsewhere now, and may be another server: connections to addresses that are not among these make no more requests.
     pub fn move_to(&self, addresses: Vec<Address>) {
         self.addresses.store(Arc::new(addresses));
+        self.moves.fetch_add(1, Release); // whoever sees it sees those addresses
         self.asks_for_bodies.learn(false);
+    }
+
+    pub(crate) fn moves(&self) -> usize {
+        self.moves.load(Acquire)
     }
 
     #[must_use]
@@ -118,6 +127,30 @@ impl AsksForBodies {
     }
 }
 
+/// Where a connection leads.
+#[derive(Debug)]
+pub(crate) struct Dialled {
+    to: Address,
+    /// So many moves have left its endpoint there.
+    moves: Cell<usize>,
+}
+
+impl Dialled {
+    pub(crate) fn new(to: Address, moves: usize) -> Self {
+        Self { to, moves: Cell::new(moves) }
+    }
+
+    /// Whether the endpoint is still there.
+    pub(crate) fn holds(&self, upstream: &Upstream) -> bool {
+        let moves = upstream.moves();
+        let holds = moves == self.moves.get() || upstream.addresses.load().contains(&self.to);
+        if holds {
+            self.moves.set(moves);
+        }
+        holds
+    }
+}
+
 /// Something that can be connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -147,5 +180,18 @@ mod tests {
         assert!(upstream.asks_for_bodies.is_known());
         upstream.move_to(vec![Address::Tcp("10.0.0.1:80".parse().unwrap())]);
         assert!(!upstream.asks_for_bodies.is_known());
+    }
+
+    #[test]
+    fn a_connection_is_of_use_as_long_as_the_endpoint_has_its_address() {
+        let id = EndpointId { cluster: "app".into(), address: "app:80".into() };
+        let [here, there] = ["10.0.0.1:80", "10.0.0.2:80"].map(|at| Address::Tcp(at.parse().unwrap()));
+        let upstream = Upstream::new(id, vec![here.clone()], None);
+        let dialled = Dialled::new(here.clone(), upstream.moves());
+        assert!(dialled.holds(&upstream));
+        upstream.move_to(vec![there.clone(), here]);
+        assert!(dialled.holds(&upstream), "it has another one besides");
+        upstream.move_to(vec![there]);
+        assert!(!dialled.holds(&upstream));
     }
 }

@@ -46,7 +46,8 @@ impl EndpointPool {
                 Carries::OneRequest => return None,
             };
             self.upstream.idle.fetch_sub(1, Relaxed); // a count, ordering nothing
-            if after(idle.since, idle_timeout) > now && is_quiet(&idle.connection.stream) {
+            let is_of_use = after(idle.since, idle_timeout) > now && idle.connection.leads_to(&self.upstream);
+            if is_of_use && is_quiet(&idle.connection.stream) {
                 return Some(idle.connection);
             }
         }
@@ -61,7 +62,7 @@ impl EndpointPool {
 
     /// Keeps the connection, or closes it when the pools of all workers together hold enough. Says whether it was kept.
     pub(crate) fn give_back(&self, connection: Connection, now: Moment, idle_connections_max: usize) -> bool {
-        if self.retired.get() {
+        if self.retired.get() || !connection.leads_to(&self.upstream) {
             return false;
         }
         if self.upstream.idle.fetch_add(1, Relaxed) >= idle_connections_max {
@@ -91,13 +92,14 @@ impl EndpointPool {
         self.upstream.idle.fetch_sub(kept.len(), Relaxed);
     }
 
-    /// Closes what has aged out, what the endpoint has closed, and what was a client's that has gone.
+    /// Closes what has aged out, what the endpoint has closed or has moved away from, and what was a client's that has gone.
     pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
-        self.http2.sweep(now, idle_timeout);
+        self.http2.sweep(&self.upstream, now, idle_timeout);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain(|Idle { connection, since }| {
             after(*since, idle_timeout) > now
+                && connection.leads_to(&self.upstream)
                 && is_quiet(&connection.stream)
                 && connection.carries.may_be_asked_for()
         });
