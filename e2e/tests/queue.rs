@@ -265,6 +265,26 @@ fn an_endpoint_that_refused_who_waits_now_is_asked_again_when_it_is_back() {
     assert_eq!(refused.reply().text(), "back");
 }
 
+/// The other one refuses it again and again while it waits.
+#[test]
+fn who_is_refused_while_it_waits_waits_no_longer_for_that() {
+    let (busy, _gate) = gated();
+    let down = Endpoint::down(Script::echoes());
+    let both = format!("endpoints = [{:?}, {:?}]", busy.address(), down.address());
+    let config = one_at_a_time(&busy, "log = { access = \"stdout\" }\ntimeout = { queue = \"3s\" }");
+    let config = config.replace(&format!("endpoints = [{:?}]", busy.address()), &both);
+    let proxy = Tidegate::with(config).start();
+    let _holding = hold(&proxy, &busy);
+    let waiting: Vec<_> = (0..4).map(|number| asks(&proxy, &format!("/{number}"))).collect();
+    for mut client in waiting {
+        assert_eq!(client.reply().cause(), Some("queue_timeout"));
+    }
+    let waited = |line: &String| line.contains("\"queue_timeout\"").then(|| queue_millis(line));
+    eventually("all are told of", || proxy.output().stdout().iter().filter_map(waited).count() == 4);
+    let most = proxy.output().stdout().iter().filter_map(waited).fold(0.0, f64::max);
+    assert!((3000.0..5900.0).contains(&most), "another wait would be as long again: {most}");
+}
+
 #[test]
 fn whose_turn_would_come_too_late_is_told_at_once_and_when_to_come_back() {
     let slow = Endpoint::start(Script::answers_after(Duration::from_millis(150), "x"));

@@ -8,6 +8,7 @@ use crate::adaptive::{Beliefs, Learned, Published, Standing};
 use crate::breaker::{Ejection, HeldBack};
 use crate::capacity::Capacity;
 use crate::circuit::Circuit;
+use crate::entropy::mix;
 use crate::in_flight::{Counts, InFlight, Most};
 use crate::in_vain::InVain;
 use crate::peak_ewma::PeakLatency;
@@ -547,7 +548,11 @@ impl EndpointState {
         let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
-            self.live.connect_mark.store(mark_at(now + self.mark_lasts(passive), slow), Relaxed);
+            let is_renewed = self.remarks() & MARKED != 0;
+            let lasts = self.mark_lasts(passive);
+            // Else who restarts again and again in time with it would be met at the same moment each time.
+            let lasts = if is_renewed { lasts + lasts / 4 * (mix(now.0) as u32 >> 24) / 256 } else { lasts };
+            self.live.connect_mark.store(mark_at(now + lasts, slow), Relaxed);
             self.remark(MARKED, true);
         }
     }

@@ -313,7 +313,7 @@ fn who_lets_requests_wait_for_nothing_is_tried_ever_more_seldom_while_others_are
     let slow = Duration::from_millis(1500);
     let (refuses, silent, alone) =
         (trials_in_vain(Duration::from_millis(1), 1), trials_in_vain(slow, 1), trials_in_vain(slow, 0));
-    assert!((50..=60).contains(&refuses), "each two seconds: {refuses}");
+    assert!((48..=60).contains(&refuses), "each two seconds or a little more: {refuses}");
     assert!((3..=4).contains(&silent), "each 32 seconds and what one takes: {silent}");
     assert!(alone >= 30, "there is nobody else to ask: {alone}");
 }

@@ -266,6 +266,9 @@ impl<'a> Attempts<'a> {
         endpoint: usize,
     ) -> Result<(), Failure> {
         self.remember(call, view, failure, endpoint);
+        if !self.is_refused {
+            call.journal.waits_since = None;
+        }
         self.decide(call, view, failure, endpoint)?;
         let address = view.endpoint(endpoint).map(|tried| Arc::clone(&tried.pool.upstream.id.address));
         call.journal.give_up(address.unwrap_or_default(), failure);

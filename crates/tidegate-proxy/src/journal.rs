@@ -27,6 +27,8 @@ pub(crate) struct Journal {
     pub(crate) attempts: u32,
     /// When the last attempt's endpoint was picked.
     pub(crate) picked: Option<Moment>,
+    /// Since when it has waited for an endpoint with room, and none has had it.
+    pub(crate) waits_since: Option<Moment>,
     /// When it had its turn, or gave up, if it had to wait for an endpoint with room.
     pub(crate) queued: Option<Moment>,
     /// What the client is told to wait before it asks again, in seconds, where something tells.

@@ -77,7 +77,9 @@ async fn wait<'v>(
         None => join(call, policy, view)?,
     };
     let began = turn.began;
-    let deadline = last_start(call, policy, view, began);
+    // Endpoints may have refused it meanwhile: it is one wait.
+    let waits_since = *call.journal.waits_since.get_or_insert(began);
+    let deadline = last_start(call, policy, view, waits_since);
     if call.view.snapshot.generation == turn.generation {
         turn.catches_up();
     } else {
@@ -99,7 +101,7 @@ async fn wait<'v>(
             let tried = if now < after(began, LEFT_ALONE) { pick.tried } else { tried_for_good };
             let again = Pick { now, random: call.worker.random(), tried, ..*pick };
             // Answers may have become slower since it joined.
-            let is_in_time = again.now < last_start(call, policy, view, began);
+            let is_in_time = again.now < last_start(call, policy, view, waits_since);
             (again.now, is_in_time.then(|| sticky::pick(call, view, home, &again)))
         };
         if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, again) {
@@ -129,7 +131,7 @@ async fn wait<'v>(
 /// The last place of its priority.
 fn join<'v>(call: &mut Call<'_>, policy: &Policy, view: &'v ClusterView) -> Result<Turn<'v>, Failure> {
     let (cluster, now, generation) = (&*view.cluster, now(), call.view.snapshot.generation);
-    let patience = last_start(call, policy, view, now).since(now);
+    let patience = last_start(call, policy, view, call.journal.waits_since.unwrap_or(now)).since(now);
     if cluster.waiting.is_empty() {
         cluster.waiting.expect_turns(cluster.balancer.typical_gap(), now);
     }
@@ -139,8 +141,8 @@ fn join<'v>(call: &mut Call<'_>, policy: &Policy, view: &'v ClusterView) -> Resu
 }
 
 /// Until when it waits.
-fn last_start(call: &Call<'_>, policy: &Policy, view: &ClusterView, began: Moment) -> Moment {
-    after(began, policy.timeouts.queue).min(last_useful_start(call, &view.cluster))
+fn last_start(call: &Call<'_>, policy: &Policy, view: &ClusterView, waits_since: Moment) -> Moment {
+    after(waits_since, policy.timeouts.queue).min(last_useful_start(call, &view.cluster))
 }
 
 /// A request that begins later than this would take a place and be cut before its answer: nobody would have anything of it. Where answers

@@ -97,7 +97,7 @@ pub(crate) static PASSIVE: Table = Table {
             Value("\"2s\""),
             "\"30s\"",
             "After this long one request tries it again. Where it waits half a second in vain, as for a machine without power, \
-                the next one comes after twice as long while others are up, up to sixteen times. A good health check brings it at once.",
+                the next one comes after twice as long while others are up, up to sixteen times. A health check that works again brings it at once.",
         ),
     ],
 };
