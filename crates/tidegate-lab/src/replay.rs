@@ -381,6 +381,12 @@ impl Fleet {
                 (None, true, _) if machine.discipline == Discipline::Shared => {
                     format!("{} slots, which all in flight share, from when answers came", machine.slots)
                 }
+                (None, true, _) if log.tells_seconds => {
+                    format!(
+                        "{} slots, as far as whole seconds tell: $msec in the log tells more",
+                        machine.slots
+                    )
+                }
                 (None, true, _) => format!("{} slots, from when answers came", machine.slots),
                 (None, false, Some(_)) if log.tells_seconds => {
                     format!(

@@ -72,8 +72,8 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     }))
 }
 
-/// `combined`, then `$request_time $upstream_response_time` and, if wanted, `$upstream_addr`. The time is that of the end,
-/// in whole seconds.
+/// `combined`, then `$request_time $upstream_response_time` and, if wanted, `$upstream_addr` and `$msec` behind it. The time is that of the
+/// end, in whole seconds where there is no `$msec`.
 fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let mut scan = Scan::new(line);
     let client = scan.word().unwrap_or_default();
@@ -92,9 +92,10 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let request_time = scan.read("$request_time behind the user agent, in seconds", seconds)?;
     let upstream = last_upstream(&mut scan)?;
     let endpoint = last_endpoint(&mut scan).map(Cow::Borrowed);
+    let exactly = scan.word().and_then(since_1970).filter(|exactly| exactly.abs_diff(ended) < 2_000_000_000);
     Ok(upstream.map(|latency| Told {
-        at: ended.saturating_sub(request_time),
-        ended_in: Some(ended),
+        at: exactly.unwrap_or(ended).saturating_sub(request_time),
+        ended_in: Some(ended).filter(|_| exactly.is_none()),
         latency,
         cluster: None,
         endpoint,
@@ -167,6 +168,13 @@ fn seconds(text: &str) -> Option<u64> {
     (0.0..1e6).contains(&seconds).then(|| nanoseconds(seconds * 1e3))
 }
 
+/// As `$msec` has it: `1791640536.655`.
+fn since_1970(text: &str) -> Option<u64> {
+    let (whole, thousandths) = text.split_once('.').filter(|(_, thousandths)| thousandths.len() == 3)?;
+    let milliseconds = whole.parse::<u64>().ok()?.checked_mul(1000)? + thousandths.parse::<u64>().ok()?;
+    milliseconds.checked_mul(1_000_000)
+}
+
 fn nanoseconds(milliseconds: f64) -> u64 {
     (milliseconds * 1e6) as u64
 }
@@ -205,6 +213,15 @@ mod tests {
         assert_eq!(clusters, [Some("app"), None, Some("app")]);
         for told in [ours, nginx, haproxy] {
             assert_eq!(told.client, "203.0.113.9");
+        }
+    }
+
+    #[test]
+    fn nginx_may_tell_the_time_of_the_end_exactly() {
+        let exact = format!("{NGINX} 1791640536.655");
+        assert_eq!((told(&exact).at, told(&exact).ended_in), (BEGAN - 123_000_000, None));
+        for other in ["1791640539.655", "1791640536", "x.655", "99999999999999999999.655", "\"x\""] {
+            assert_eq!(told(&format!("{NGINX} {other}")), told(NGINX), "{other}");
         }
     }
 

@@ -68,7 +68,7 @@ pub(crate) struct LabRun {
 const REPLAY_EXAMPLE: &str = "\
 Example: tidegate lab replay access.log --html replay.html
 Reads Tidegate's JSON log, nginx's combined format with $request_time $upstream_response_time
-$upstream_addr behind it, and HAProxy's HTTP format. nginx names no cluster: log one upstream.";
+$upstream_addr and $msec behind it, and HAProxy's HTTP format. nginx names no cluster: log one upstream.";
 
 #[derive(Args, Debug)]
 #[command(after_help = REPLAY_EXAMPLE)]
