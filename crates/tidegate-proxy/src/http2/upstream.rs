@@ -256,6 +256,9 @@ impl Shared {
     /// It stands, and leads to where the endpoint is.
     fn takes_more(&self, upstream: &Upstream) -> bool {
         let leads_there = self.dialled.as_ref().is_none_or(|dialled| dialled.holds(upstream));
+        if !leads_there {
+            self.slot.take(); // it is no connection to the endpoint any more
+        }
         leads_there && self.link.connection.borrow().takes_more()
     }
 
