@@ -3,7 +3,7 @@
 //! Knows no protocol; what is left over afterwards is for each test to look at.
 
 use tidegate_testkit::http2::Http2Endpoint;
-use tidegate_testkit::{Endpoint, Proxy, Script};
+use tidegate_testkit::{Endpoint, Proxy, Script, eventually};
 
 /// Balances so that there is a favourite, and asks somebody else when it is silent.
 pub(crate) const HEDGES: &str = "balance = \"adaptive\"\nhedge = { percent = 50 }\n";
@@ -47,13 +47,12 @@ pub(crate) fn falls_silent(proxy: &Proxy, endpoints: &mut [impl Silenced]) -> (u
     let favourite = (0..endpoints.len()).max_by_key(|index| endpoints[*index].asked()).unwrap();
     endpoints[favourite].fall_silent();
     let before = endpoints[favourite].asked();
-    for _ in 0..2000 {
-        assert_eq!(client.get("/").status, 200, "long before any timeout");
-        if endpoints[favourite].asked() > before {
-            break;
+    // Whoever is not the cheapest any more, by chance, is asked all the same when nothing was heard of him for two seconds.
+    eventually("somebody else has answered what it was asked", || {
+        for _ in 0..50 {
+            assert_eq!(client.get("/").status, 200, "long before any timeout");
         }
-    }
-    assert!(endpoints[favourite].asked() > before, "the silent one was never asked");
-    proxy.wait_for_metric("tidegate_cluster_hedges_total", &[("outcome", "won")], 1.0);
+        proxy.metrics().sum("tidegate_cluster_hedges_total", &[("outcome", "won")]) > 0.5
+    });
     (favourite, before)
 }
