@@ -8,6 +8,7 @@ mod explained;
 mod line;
 mod scan;
 mod stays;
+mod whole_seconds;
 
 use crate::again::Again;
 use crate::comparison::{Progress, compared, run_all};
@@ -22,9 +23,10 @@ use crate::traffic::{Recorded, Traffic};
 use capacity::Capacity;
 use clusters::Clusters;
 use explained::{Rerun, Seen};
-use stays::{Own, Stay, Stays};
+use stays::{Own, SECOND, Stay, Stays};
 use std::io::{self, BufRead};
 use std::mem;
+use std::num::NonZeroU32;
 
 pub use scan::Flaw;
 
@@ -52,8 +54,6 @@ pub struct AccessLog {
     pub first_bad: Option<(u64, Flaw)>,
     /// Of entries of which only the second is known in which they ended: that, and their position. While the log is read.
     ends: Vec<(u64, usize)>,
-    /// There were such.
-    tells_seconds: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,8 @@ struct Entry {
     key: u64,
     endpoint: u32,
     failed: bool,
+    /// Where of its end only the second is known, how many ended in it.
+    in_second: Option<NonZeroU32>,
 }
 
 /// How a log is replayed.
@@ -129,7 +131,6 @@ impl AccessLog {
                 }
                 if let Some(second) = told.ended_in {
                     self.ends.push((second, self.entries.len()));
-                    self.tells_seconds = true;
                 }
                 self.entries.push(Entry {
                     at: told.at,
@@ -137,6 +138,7 @@ impl AccessLog {
                     key: mix(told.client.bytes().fold(1, |hash: u64, byte| mix(hash ^ u64::from(byte)))),
                     endpoint,
                     failed: FAILURES.contains(&told.status),
+                    in_second: None,
                 });
             }
             Ok(None) => self.unanswered += 1,
@@ -150,13 +152,14 @@ impl AccessLog {
     /// Those that ended in one second did so in the order of their lines: at even distances, as far as anybody knows. Lines of other seconds may
     /// be between them, where several processes write.
     fn tell_ends_apart(&mut self) {
-        const HALF: u64 = 500_000_000;
         let mut ends = mem::take(&mut self.ends);
         ends.sort_by_key(|end| end.0);
         for ended in ends.chunk_by(|one, other| one.0 == other.0) {
             let count = ended.len() as u64;
             for (place, &(_, entry)) in (0..count).zip(ended) {
-                self.entries[entry].at += HALF * (2 * place + 1) / count;
+                let entry = &mut self.entries[entry];
+                entry.at += SECOND / 2 * (2 * place + 1) / count;
+                entry.in_second = u32::try_from(count).ok().and_then(NonZeroU32::new);
             }
         }
     }
@@ -381,14 +384,14 @@ impl Fleet {
                 (None, true, _) if machine.discipline == Discipline::Shared => {
                     format!("{} slots, which all in flight share, from when answers came", machine.slots)
                 }
-                (None, true, _) if log.tells_seconds => {
+                (None, true, _) if !capacity.is_exact => {
                     format!(
                         "{} slots, as far as whole seconds tell: $msec in the log tells more",
                         machine.slots
                     )
                 }
                 (None, true, _) => format!("{} slots, from when answers came", machine.slots),
-                (None, false, Some(_)) if log.tells_seconds => {
+                (None, false, Some(_)) if !capacity.is_exact => {
                     format!(
                         "{} slots, the most that were in flight, as far as whole seconds tell",
                         machine.slots
@@ -424,12 +427,13 @@ const ASSUMED_MAX: usize = 12;
 
 /// Of the endpoint whose entries are at those places; also fills in what each of them did on its own.
 fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_own: &mut [Own]) -> Capacity {
+    let begins = log.first_at() / SECOND * SECOND;
     let stay = |&place: &usize| {
-        let Entry { at, latency, failed, .. } = log.entries[place];
-        let at = at - log.first_at();
-        Stay { at, end: at + latency.max(1), is_answer: !failed }
+        let Entry { at, latency, failed, in_second, .. } = log.entries[place];
+        let at = at - begins;
+        Stay { at, end: at + latency.max(1), is_answer: !failed, in_second }
     };
-    let stays = Stays::new(places.iter().map(stay).collect(), !log.tells_seconds);
+    let stays = Stays::new(places.iter().map(stay).collect());
     // A nameless log is one endpoint with everybody's slots.
     let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
     let (capacity, own) = Capacity::fit(&stays, options.slots.map(|slots| slots * all));

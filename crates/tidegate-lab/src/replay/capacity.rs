@@ -13,6 +13,8 @@ const SLOTS_MAX: u32 = 4_096;
 const ANSWERS_MIN: usize = 10;
 /// Of more stays only those are looked at where most came together: there it shows who has to wait.
 const LOOKED_AT: usize = 1 << 15;
+/// Where ends are not exact, each costs more.
+const LOOKED_AT_INEXACT: usize = 1 << 13;
 /// By how much the logarithm of the likelihood must be greater than that of slots that never ran out, and that of slots that
 /// are shared than that of a line.
 const SURE: f64 = 5.0;
@@ -26,13 +28,15 @@ const NEXT_TRIED: f64 = 1.15;
 pub(super) struct Capacity {
     pub(super) slots: u32,
     pub(super) discipline: Discipline,
-    /// The geometric mean of an answer's time with a slot of its own, in nanoseconds; `None`: there were too few to tell.
+    /// The geometric mean of an answer's time with a slot of its own, the mean where single times are uncertain, in nanoseconds; `None`: there were too few to tell.
     pub(super) service: Option<f64>,
     /// More were in flight at times than there are slots.
     pub(super) was_full: bool,
     /// What chance alone may be off in `ln(service)`, one standard deviation.
     pub(super) doubt: f64,
     pub(super) waiters: Waiters,
+    /// All ends were known, not only their seconds.
+    pub(super) is_exact: bool,
 }
 
 /// How likely the answers are with so many slots.
@@ -55,21 +59,23 @@ impl Capacity {
             None => told(stays, most),
         };
         let own = stays.own_times(slots, discipline);
+        let waiters = Waiters::of(stays, &own);
         let center = Center::of(stays, &own, |_| true).filter(|_| is_told);
         let capacity = Self {
             slots,
             discipline,
-            service: center.map(|center| center.mean.exp()),
+            service: center.map(|center| if stays.are_exact() { center.mean } else { center.of_times }.exp()),
             was_full: is_told && slots < most,
             doubt: center.map_or(0.0, |center| (center.variance / answers as f64).sqrt()),
-            waiters: Waiters::of(stays, &own),
+            waiters,
+            is_exact: stays.are_exact(),
         };
         (capacity, own)
     }
 }
 
 fn told(stays: &Stays, most: u32) -> (u32, Discipline) {
-    let busiest = stays.busiest(LOOKED_AT);
+    let busiest = stays.busiest(if stays.are_exact() { LOOKED_AT } else { LOOKED_AT_INEXACT });
     let looked_at = busiest.as_ref().unwrap_or(stays);
     let most_there = looked_at.most().min(most);
     let best = likeliest(looked_at, most_there);
@@ -151,7 +157,13 @@ impl Waiters {
         let centers = [true, false].map(|waited| Center::of(stays, own, |own| own.waited == waited));
         if let [Some(waiters), Some(others)] = centers {
             of.weight = waiters.count * others.count / of.answers;
-            of.more = of.weight * (waiters.mean - others.mean);
+            // Where single times are uncertain errors go out in the mean of the times.
+            let more = if stays.are_exact() {
+                waiters.mean - others.mean
+            } else {
+                waiters.of_times - others.of_times
+            };
+            of.more = of.weight * more;
             let squares = waiters.count * waiters.variance + others.count * others.variance;
             of.variance = of.weight * squares / of.answers;
         }
@@ -187,11 +199,13 @@ impl Waiters {
 struct Center {
     count: f64,
     mean: f64,
+    /// The logarithm of the mean of the times.
+    of_times: f64,
     variance: f64,
 }
 
 impl Center {
-    /// `None`: there was none. By the mean of the logarithms; where single times are uncertain, by that of the times, in which errors go out.
+    /// `None`: there was none.
     fn of(stays: &Stays, own: &[Own], is_wanted: impl Fn(&Own) -> bool) -> Option<Self> {
         let (mut count, mut total, mut sum, mut squares) = (0.0, 0.0, 0.0, 0.0);
         for (own, stay) in own.iter().zip(stays.all()) {
@@ -204,8 +218,8 @@ impl Center {
             }
         }
         let variance = (squares / count - (sum / count).powi(2)).max(0.0);
-        let mean = if stays.are_exact() { sum / count } else { (total / count).max(SHORTEST).ln() };
-        (count > 0.0).then_some(Self { count, mean, variance })
+        let of_times = (total / count).max(SHORTEST).ln();
+        (count > 0.0).then_some(Self { count, mean: sum / count, of_times, variance })
     }
 }
 
@@ -235,8 +249,12 @@ mod tests {
             Seen { at: now as u64, latency: 0, work, is_measured: true }
         };
         let requests: Vec<Seen> = (0..count).map(&mut request).collect();
-        let stay =
-            |(seen, latency): (&Seen, u64)| Stay { at: seen.at, end: seen.at + latency, is_answer: true };
+        let stay = |(seen, latency): (&Seen, u64)| Stay {
+            at: seen.at,
+            end: seen.at + latency,
+            is_answer: true,
+            in_second: None,
+        };
         let stays = requests.iter().zip(latencies(machine, &requests)).map(stay).collect();
         (stays, requests.iter().map(|seen| seen.work).collect())
     }
@@ -246,7 +264,7 @@ mod tests {
     }
 
     fn fit(all: Vec<Stay>) -> (Capacity, Vec<Own>) {
-        Capacity::fit(&Stays::new(all, true), None)
+        Capacity::fit(&Stays::new(all), None)
     }
 
     fn loads() -> impl Iterator<Item = (u32, f64, Works)> {
@@ -293,8 +311,7 @@ mod tests {
         for (slots, load) in [(2, 0.8), (4, 0.95), (16, 0.95)] {
             let (mut all, _) = stays(&machine(slots, Discipline::Fifo), load, Works::Lognormal, 5_000, 2);
             let beside = |every: usize, lasts: u64| {
-                let of =
-                    move |stay: &Stay| Stay { at: stay.at + 7, end: stay.at + 7 + lasts, is_answer: true };
+                let of = move |stay: &Stay| Stay { at: stay.at + 7, end: stay.at + 7 + lasts, ..*stay };
                 all.iter().step_by(every).map(of).collect::<Vec<_>>()
             };
             let both = [beside(50, 2_000_000), beside(1_000, 1_000_000_000)].concat();
@@ -319,10 +336,10 @@ mod tests {
     fn slots_that_never_ran_out_are_as_many_as_were_seen() {
         for seed in 0..20 {
             let (all, _) = stays(&machine(100, Discipline::Fifo), 0.05, Works::Lognormal, 2_000, seed);
-            let most = Stays::new(all.clone(), true).most();
+            let most = Stays::new(all.clone()).most();
             let capacity = fit(all.clone()).0;
             assert_eq!((capacity.slots, capacity.was_full), (most, false), "seed {seed}");
-            assert_eq!(Capacity::fit(&Stays::new(all, true), Some(3)).0.slots, 3);
+            assert_eq!(Capacity::fit(&Stays::new(all), Some(3)).0.slots, 3);
         }
     }
 
@@ -333,6 +350,7 @@ mod tests {
             at: 8_000_000 * number,
             end: 8_000_000 * number + 20_000_000,
             is_answer: true,
+            in_second: None,
         };
         let capacity = fit((0..1_000).map(stay).collect()).0;
         assert_eq!((capacity.slots, capacity.was_full), (3, false));
@@ -341,7 +359,12 @@ mod tests {
     #[test]
     fn of_a_few_answers_nothing_is_told() {
         for (answers, is_told) in [(0, false), (9, false), (10, true)] {
-            let stay = |number| Stay { at: number, end: number + 5_000_000, is_answer: number < answers };
+            let stay = |number| Stay {
+                at: number,
+                end: number + 5_000_000,
+                is_answer: number < answers,
+                in_second: None,
+            };
             let capacity = fit((0..20).map(stay).collect()).0;
             assert_eq!((capacity.service.is_some(), capacity.slots), (is_told, 20), "{answers}");
         }
@@ -351,7 +374,7 @@ mod tests {
     fn more_slots_than_there_are_leave_waiting_in_the_work_of_those_that_waited() {
         let (all, _) = stays(&machine(2, Discipline::Fifo), 0.8, Works::Lognormal, 5_000, 3);
         let work = |slots| {
-            let capacity = Capacity::fit(&Stays::new(all.clone(), true), Some(slots)).0;
+            let capacity = Capacity::fit(&Stays::new(all.clone()), Some(slots)).0;
             capacity.waiters.over_others().unwrap().0
         };
         let [right, more] = [2, 3].map(work);

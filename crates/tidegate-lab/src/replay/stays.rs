@@ -5,12 +5,15 @@
 //! known to the nanosecond for any `c`. So is that where all share the slots: each has `min(1, c / n)` of one while `n` are there. And
 //! so is how likely all answers are, for any distribution of own times: one's, by the part of a slot that it had when it was done.
 
+use super::whole_seconds::{self, Answer};
 use crate::machine::Discipline;
 use std::collections::VecDeque;
 use std::f64::consts::{E, LN_2, TAU};
+use std::num::NonZeroU32;
 
 /// Of most logs, in nanoseconds: a millisecond, as a power of two.
 pub(super) const RESOLUTION: f64 = (1_u32 << 20) as f64;
+pub(super) const SECOND: u64 = 1_000_000_000;
 /// Times of which one is no more times the other are about the same.
 const ALIKE: f64 = 1.25;
 /// Octaves below it that are told apart, and where they begin.
@@ -29,6 +32,8 @@ pub(super) struct Stay {
     pub(super) end: u64,
     /// It was no failure.
     pub(super) is_answer: bool,
+    /// Where of the end only the second is known, how many ended in it; `None`: it is exact.
+    pub(super) in_second: Option<NonZeroU32>,
 }
 
 /// What a request did on its own, in nanoseconds: negative where an answer came sooner than the slots allow.
@@ -51,11 +56,12 @@ pub(super) struct Stays {
 }
 
 impl Stays {
-    /// In order of arrival. `are_exact`: to the millisecond.
-    pub(super) fn new(stays: Vec<Stay>, are_exact: bool) -> Self {
+    /// In order of arrival, from the beginning of a second.
+    pub(super) fn new(stays: Vec<Stay>) -> Self {
         let mut leaving: Vec<u32> = (0..stays.len() as u32).collect();
         leaving.sort_by_key(|&number| stays[number as usize].end);
         let answers = stays.iter().filter(|stay| stay.is_answer).count();
+        let are_exact = stays.iter().all(|stay| stay.in_second.is_none());
         let mut stays = Self { all: stays, leaving, most: 0, answers, are_exact };
         let mut most = 0;
         stays.walk(|step| most = most.max(step.present));
@@ -75,7 +81,7 @@ impl Stays {
         };
         let pieces = self.all.windows(count).step_by(count / 2);
         let busiest = pieces.max_by(|one, other| present(one).total_cmp(&present(other)))?;
-        Some(Self::new(busiest.to_vec(), self.are_exact))
+        Some(Self::new(busiest.to_vec()))
     }
 
     /// That were there at once.
@@ -121,10 +127,32 @@ impl Stays {
     /// The logarithm of how likely the answers are with each of so many slots, in rising order, when own times have whatever distribution
     /// fits them best, less what that much choice of distributions is worth (Akaike: one for each bin).
     pub(super) fn likelihoods(&self, slots: &[u32], discipline: Discipline) -> Vec<f64> {
-        match discipline {
-            Discipline::Fifo => self.likelihoods_in_line(slots),
-            Discipline::Shared => slots.iter().map(|&slots| self.likelihood_shared(slots)).collect(),
+        let one_by_one =
+            |likelihood: fn(&Self, u32) -> f64| slots.iter().map(|&slots| likelihood(self, slots)).collect();
+        match (discipline, self.are_exact) {
+            (Discipline::Fifo, true) => self.likelihoods_in_line(slots),
+            (Discipline::Fifo, false) => {
+                one_by_one(|stays, slots| whole_seconds::likelihood(&stays.waiting(slots)))
+            }
+            (Discipline::Shared, true) => one_by_one(Self::likelihood_shared),
+            (Discipline::Shared, false) => one_by_one(Self::likelihood_shared_about),
         }
+    }
+
+    /// In a line, for the slot that the last but so many of those before it free.
+    fn waiting(&self, slots: u32) -> Vec<Answer> {
+        let (mut last, mut answers) = (VecDeque::new(), Vec::with_capacity(self.answers));
+        for stay in &self.all {
+            let freed = last.front().filter(|_| last.len() == slots as usize);
+            if stay.is_answer {
+                answers.push(stay.waiting_for(freed));
+            }
+            last.insert(last.partition_point(|before: &Stay| before.end <= stay.end), *stay);
+            if last.len() > slots as usize {
+                last.pop_front();
+            }
+        }
+        answers
     }
 
     fn likelihoods_in_line(&self, slots: &[u32]) -> Vec<f64> {
@@ -164,6 +192,18 @@ impl Stays {
             }
         });
         bins.likelihood()
+    }
+
+    /// Where ends are not exact; what one had of a slot is then about right all the same, because many come and go meanwhile.
+    fn likelihood_shared_about(&self, slots: u32) -> f64 {
+        let (mut answers, mut extra) = (Vec::with_capacity(self.answers), 0.0);
+        self.share(slots, |number, time, share| {
+            if self.all[number].is_answer {
+                answers.push(Answer { took: time, wait: f64::NEG_INFINITY, doubt: 0.0 });
+                extra += share.at_last.min(1.0).ln();
+            }
+        });
+        whole_seconds::likelihood(&answers) + extra
     }
 
     /// In order of arrival, with the ends of those that are there, which rise.
@@ -221,6 +261,34 @@ impl Stay {
         let freed = open.len().checked_sub(slots as usize).and_then(|place| open.get(place));
         let starts = freed.copied().unwrap_or(self.at);
         (self.end as f64 - starts as f64, (starts - self.at) as f64)
+    }
+}
+
+impl Stay {
+    fn waiting_for(&self, freed: Option<&Self>) -> Answer {
+        let took = (self.end - self.at) as f64;
+        match freed {
+            Some(freed) => {
+                Answer { took, wait: freed.end as f64 - self.at as f64, doubt: self.doubt_from(freed) }
+            }
+            None => Answer { took, wait: f64::NEG_INFINITY, doubt: 0.0 },
+        }
+    }
+
+    /// By how much the distance of the ends may be wrong, one standard deviation.
+    fn doubt_from(&self, other: &Self) -> f64 {
+        let variance = |place: u64, among: Option<NonZeroU32>| {
+            let part = place as f64 / SECOND as f64;
+            among.map_or(0.0, |among| part * (1.0 - part) / f64::from(among.get()))
+        };
+        let is_in_one =
+            self.end / SECOND == other.end / SECOND && self.in_second.is_some() && other.in_second.is_some();
+        let variance = if is_in_one {
+            variance(self.end.abs_diff(other.end), self.in_second)
+        } else {
+            variance(self.end % SECOND, self.in_second) + variance(other.end % SECOND, other.in_second)
+        };
+        variance.sqrt() * SECOND as f64
     }
 }
 
