@@ -265,6 +265,27 @@ fn an_endpoint_that_refused_who_waits_now_is_asked_again_when_it_is_back() {
     assert_eq!(refused.reply().text(), "back");
 }
 
+#[test]
+fn who_is_cut_after_a_wait_waits_no_longer_for_that() {
+    let (busy, _gate) = gated();
+    let cuts = Endpoint::start(Script::new(|visit| {
+        if visit.request().target == "/waits" {
+            return Then::Close;
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        visit.answer("x")
+    }));
+    let both = format!("endpoints = [{:?}, {:?}]", busy.address(), cuts.address());
+    let config = one_at_a_time(&busy, "log = { access = \"stdout\" }\ntimeout = { queue = \"3s\" }");
+    let proxy = Tidegate::with(config.replace(&format!("endpoints = [{:?}]", busy.address()), &both)).start();
+    let _holding = [asks(&proxy, "/held"), asks(&proxy, "/held")];
+    eventually("both are full", || busy.request_count() + cuts.request_count() == 2);
+    expect_sent_away(&proxy.get("/waits"), "queue_timeout");
+    let line = proxy.output().wait_for_stdout(&["/waits", "\"cause\":\"endpoint_closed\""]);
+    let waited = queue_millis(&line);
+    assert!((2900.0..4500.0).contains(&waited), "more than one wait: {waited}");
+}
+
 /// The other one refuses it again and again while it waits.
 #[test]
 fn who_is_refused_while_it_waits_waits_no_longer_for_that() {

@@ -266,9 +266,9 @@ impl<'a> Attempts<'a> {
         endpoint: usize,
     ) -> Result<(), Failure> {
         self.remember(call, view, failure, endpoint);
-        if !self.is_refused {
-            call.journal.waits_since = None;
-        }
+        // What it waits for an endpoint is one wait, in which the time that it was at one does not count.
+        let took = call.journal.picked.map_or(Duration::ZERO, |picked| call.ended().since(picked));
+        call.journal.waits_since = call.journal.waits_since.map(|since| since + took);
         self.decide(call, view, failure, endpoint)?;
         let address = view.endpoint(endpoint).map(|tried| Arc::clone(&tried.pool.upstream.id.address));
         call.journal.give_up(address.unwrap_or_default(), failure);

@@ -27,7 +27,7 @@ pub(crate) struct Journal {
     pub(crate) attempts: u32,
     /// When the last attempt's endpoint was picked.
     pub(crate) picked: Option<Moment>,
-    /// Since when it has waited for an endpoint with room, and none has had it.
+    /// Since when it has waited for an endpoint with room; later by what it has spent at endpoints since.
     pub(crate) waits_since: Option<Moment>,
     /// When it had its turn, or gave up, if it had to wait for an endpoint with room.
     pub(crate) queued: Option<Moment>,

@@ -91,4 +91,5 @@ pub(crate) static ROUTE_TIMEOUT: Table = Table {
     ],
 };
 
-const QUEUE_DOC: &str = "An endpoint that may have one more request, when none does; then the answer is 503.";
+const QUEUE_DOC: &str = "An endpoint that may have one more request, when none does; then the answer is 503. Where \
+    endpoints fail the request in between, all its waits together; the time that it spends at them does not count.";
