@@ -265,6 +265,31 @@ fn an_endpoint_that_refused_who_waits_now_is_asked_again_when_it_is_back() {
     assert_eq!(refused.reply().text(), "back");
 }
 
+/// It crashes and is back again and again, sooner than its mark ends.
+#[test]
+fn who_is_out_for_refusing_is_asked_by_those_that_wait() {
+    let (busy, _gate) = gated();
+    let mut crashed = Endpoint::answering("back");
+    let config = one_at_a_time(&busy, "timeout.queue = \"30s\"\npassive = { retry_after = \"1h\" }")
+        .replace("endpoint_requests = 1", "endpoint_requests = 1, upstream_idle_connections = 0");
+    let both = format!("endpoints = [{:?}, {:?}]", busy.address(), crashed.address());
+    let proxy = Tidegate::with(config.replace(&format!("endpoints = [{:?}]", busy.address()), &both)).start();
+    let mut held = Vec::new();
+    while busy.request_count() == 0 {
+        held.push(asks(&proxy, "/held"));
+        eventually("it is somewhere", || busy.request_count() + crashed.request_count() >= held.len());
+    }
+    eventually("the other one has none", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 1.5);
+    for _ in 0..2 {
+        crashed.kill();
+        let mut waiting: Vec<Client> = (0..4).map(|_| asks(&proxy, "/waits")).collect();
+        eventually("it is out", || proxy.metrics().sum("tidegate_endpoint_up", &[]) < 1.5);
+        crashed.revive();
+        assert!(waiting.iter_mut().all(|client| client.reply().text() == "back"));
+        eventually("it is back", || proxy.metrics().sum("tidegate_endpoint_up", &[]) > 1.5);
+    }
+}
+
 #[test]
 fn who_is_cut_after_a_wait_waits_no_longer_for_that() {
     let (busy, _gate) = gated();

@@ -320,6 +320,17 @@ impl Balancer {
         self.pick_by(pick, Standard::LastResort, None)
     }
 
+    /// For a request that has to wait, and loses nothing where its connection is refused: somebody who did so at once, and is out for nothing
+    /// else. It may be back, though its mark lasts. Each is asked by one request at a time, and not again for a moment.
+    pub fn pick_refusing(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
+        self.pick_by(pick, Standard::Refusing, None)
+    }
+
+    /// The first moment at which one of those may be asked.
+    pub fn asks_from(&self) -> Option<Moment> {
+        self.seats.iter().filter_map(|seat| seat.state.asked_from()).min()
+    }
+
     /// Somebody is up, and only full: whoever is out is no better than that.
     fn is_worth_waiting(&self, pick: &Pick<'_>) -> bool {
         self.rooms.is_some() && self.has_untried_up(pick)
@@ -343,6 +354,11 @@ impl Balancer {
     /// The same of those that are up, and were not found to be gone.
     pub fn has_untried_reachable(&self, pick: &Pick<'_>) -> bool {
         self.has_untried_by(pick, Standard::Reachable)
+    }
+
+    /// Whether the one at this position is up, and its last connect did not fail.
+    pub fn is_reachable(&self, index: usize) -> bool {
+        self.seats.get(index).is_some_and(|seat| Standard::Reachable.accepts(seat, Moment(0)))
     }
 
     fn has_untried_by(&self, pick: &Pick<'_>, standard: Standard) -> bool {
@@ -451,7 +467,7 @@ impl Balancer {
         if state.is_unremarkable() {
             return Some(lease);
         }
-        if standard == Standard::LastResort {
+        if matches!(standard, Standard::LastResort | Standard::Refusing) {
             return Some(lease.picked_as(Occasion::LastResort));
         }
         let is_trial = state.waiting_for_trial().is_some();
@@ -576,9 +592,16 @@ impl Balancer {
             // With the head, or at the end, whichever says how it went.
             Ended::Answered { .. } if lease.has_answered() != lease.owes_verdict() => return,
             Ended::Failed if lease.has_answered() && !lease.owes_verdict() => return,
+            Ended::ConnectFailed if self.was_asked_by_who_waits(lease) => return,
             Ended::Answered { .. } | Ended::ConnectFailed | Ended::Failed => {}
         }
         self.tell_breakers(lease, failure.map_or(Told::Success, Told::Failure), now);
+    }
+
+    /// It is out for refusing connects, and the others are full: that it still does so is nothing new.
+    fn was_asked_by_who_waits(&self, lease: &Lease<'_>) -> bool {
+        let is_last_resort = lease.occasion() == Some(Occasion::LastResort);
+        is_last_resort && !lease.is_trial() && self.is_another_up(lease.index())
     }
 
     fn tell_breakers(&self, lease: &Lease<'_>, told: Told, now: Moment) {

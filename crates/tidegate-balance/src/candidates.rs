@@ -15,6 +15,8 @@ pub(crate) enum Standard {
     Open,
     /// Endpoints that are up, and whose last connect did not fail.
     Reachable,
+    /// Endpoints out by quickly failing connects alone, which have not been asked for a moment.
+    Refusing,
     /// Marked ones whose trial is due.
     Trial,
     Up,
@@ -27,6 +29,7 @@ impl Standard {
             Self::LastResort => seat.state.is_last_resort(),
             Self::Open => seat.state.is_open(now),
             Self::Reachable => seat.state.is_up() && seat.state.connect_failures_in_a_row() == 0,
+            Self::Refusing => seat.state.may_be_asked(now),
             Self::Trial => seat.state.is_due(now),
             Self::Up => seat.state.is_up(),
         }

@@ -29,7 +29,8 @@ pub enum Ended {
 /// Why an endpoint was picked that would not have been picked otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// Nobody is up: it was taken out by failing answers or by connects that failed quickly, and is worth a try.
+    /// Nobody is up: it was taken out by failing answers or by connects that failed quickly, and is worth a try. Or all who are up are full,
+    /// and it was the connects.
     LastResort,
     /// `adaptive` wanted to know how it is doing now.
     Probe,

@@ -203,6 +203,21 @@ impl<W> Queue<W> {
         Ok(Joined { ticket, ousted: in_his_way.and_then(|ticket| self.oust(ticket)) })
     }
 
+    /// Takes the place that the holder of a ticket has given up, for a try that came to nothing. There may be one more than may wait for each
+    /// who does.
+    pub fn rejoin(&mut self, ticket: Ticket, now: Moment, handle: W) {
+        let (is_first, tag) = (self.is_empty(), self.tag(ticket.priority));
+        if is_first {
+            self.turns.begin(now);
+        }
+        let line = self.line_mut(ticket.priority);
+        line.tag = tag;
+        line.waiters.insert(ticket.number, Waiter { handle, is_called: false, offered: Each::default() });
+        if is_first {
+            self.call();
+        }
+    }
+
     /// How quickly turns are likely to come where they have not told of late: each so long after the one before.
     pub fn expect_turns(&mut self, gap: Duration, now: Moment) {
         self.turns.expect(gap, now);
@@ -728,6 +743,19 @@ mod tests {
         assert_eq!(queue.call_if_quiet(), None, "the second has not answered yet");
         queue.take_call(second);
         assert_eq!(queue.call_if_quiet().copied(), Some(1));
+    }
+
+    #[test]
+    fn whoever_comes_back_has_the_place_that_he_had() {
+        let mut queue = Queue::default();
+        let tickets: Vec<_> = (0..4).map(|number| join(&mut queue, Priority::Normal, number)).collect();
+        queue.leave(tickets[1]);
+        queue.served(tickets[2], Moment(0));
+        queue.rejoin(tickets[2], Moment(0), 2);
+        queue.rejoin(tickets[1], Moment(0), 1);
+        assert_eq!(drain(&mut queue, &tickets), [0, 1, 2, 3]);
+        queue.rejoin(tickets[3], Moment(0), 3);
+        assert!(queue.take_call(tickets[3]), "nobody else is there who could be called");
     }
 
     #[test]

@@ -116,6 +116,12 @@ const RESTART_MIN: Duration = Duration::from_millis(200);
 /// Whoever has refused connects for longer is not just being restarted.
 const RESTART_MAX: Duration = Duration::from_secs(3);
 
+/// Who refuses connects is asked again, while all others are full, after this part of the time for which it has done so. At an eighth a
+/// restart takes little longer than it does; who is gone for good costs a connect a second.
+const ASKED_AFTER_PART: u32 = 8;
+const ASKED_AFTER_MIN: Duration = Duration::from_millis(50);
+const ASKED_AFTER_MAX: Duration = Duration::from_secs(1);
+
 /// So often is the time of a connect mark doubled.
 const DOUBLED_MAX: u8 = 4;
 
@@ -366,6 +372,25 @@ impl EndpointState {
     pub(crate) fn is_last_resort(&self) -> bool {
         let connects = self.connect_mark().map(|mark| mark & SLOW == 0);
         self.remarks() & OUT == 0 && connects.unwrap_or_else(|| self.is_broken())
+    }
+
+    /// From when on it may be asked by a request that would have to wait; `None`: it is up, or out by more than connects that failed quickly.
+    /// Nor while it is being asked: who cannot be reached any more may keep one request waiting, and not many.
+    pub(crate) fn asked_from(&self) -> Option<Moment> {
+        let mark = self.connect_mark()?;
+        if mark & SLOW != 0 || self.remarks() & (OUT | BROKEN) != 0 || self.live.in_flight.waiting() != 0 {
+            return None;
+        }
+        let asked = self.last_picked();
+        let refuses_for = match self.gone_since.load(Relaxed) {
+            0 => ASKED_AFTER_MAX * ASKED_AFTER_PART, // it has never answered
+            since => asked.since(Moment(since)),
+        };
+        Some(asked + (refuses_for / ASKED_AFTER_PART).clamp(ASKED_AFTER_MIN, ASKED_AFTER_MAX))
+    }
+
+    pub(crate) fn may_be_asked(&self, now: Moment) -> bool {
+        self.asked_from().is_some_and(|from| from <= now)
     }
 
     /// It has answered, and if it refuses connects now, it has not done so for longer than a restart takes.
@@ -661,6 +686,36 @@ mod tests {
         state.connect_failed(Duration::ZERO, Moment(0), &PASSIVE);
         state.set_draining(true);
         assert!(!state.is_last_resort(), "draining wins");
+    }
+
+    #[test]
+    fn who_refuses_is_asked_at_once_after_a_moment_and_more_seldom_the_longer_it_does() {
+        let state = EndpointState::default();
+        let asked_for = |at: Moment| {
+            state.enter(at);
+            assert_eq!(state.asked_from(), None, "it is being asked");
+            state.leave(false);
+            fail(&state, 1, at);
+            state.asked_from().map(|from| from.since(at))
+        };
+        let start = Moment(0) + Duration::from_mins(1);
+        assert_eq!([asked_for(start), asked_for(start)], [None; 2], "it is up");
+        assert_eq!(asked_for(start), Some(ASKED_AFTER_MAX), "it has never answered");
+        state.connect_proven(start);
+        fail(&state, 2, start);
+        for (seconds, expected) in [(0, 50), (1, 125), (4, 500), (60, 1000)] {
+            let asked = asked_for(start + Duration::from_secs(seconds));
+            assert_eq!(asked, Some(Duration::from_millis(expected)), "after {seconds} s");
+        }
+        state.trip(Ejection::Failures);
+        assert_eq!(state.asked_from(), None, "a breaker has it out as well");
+        state.mend(start);
+        state.mark_check(CheckVerdict::Down);
+        assert_eq!(state.asked_from(), None, "checks have");
+        state.mark_check(CheckVerdict::Up);
+        assert!(state.asked_from().is_some());
+        state.connect_failed(Duration::from_secs(1), start, &PASSIVE);
+        assert_eq!(state.asked_from(), None, "silence costs a request its time");
     }
 
     #[test]

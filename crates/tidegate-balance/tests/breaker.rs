@@ -110,6 +110,22 @@ fn serve(
         .collect()
 }
 
+/// It is out for that already, and would stay out for longer than it refuses.
+#[test]
+fn who_refuses_those_that_wait_is_not_taken_out_by_its_breaker_for_that() {
+    let balancer = cluster(Algorithm::LeastRequest, 2, Breaker { failures: 8, ..BREAKER });
+    let state = &balancer.endpoints()[0].state;
+    for step in 0..3 {
+        let refused = balancer.pick(&Pick { tried: &[1], ..pick(step, 0) }).expect("it is up");
+        refused.settle(Ended::ConnectFailed, Moment(step));
+    }
+    for now in (1..20).map(|step| step * 2 * SECOND) {
+        let asked = balancer.pick_refusing(&pick(now, 0)).expect("it is marked");
+        asked.settle(Ended::ConnectFailed, Moment(now));
+    }
+    assert_eq!((state.failures_in_a_row(), state.ejections(Ejection::Failures)), (3, 0));
+}
+
 proptest! {
     #[test]
     fn failures_in_a_row_take_an_endpoint_out_until_a_trial_succeeds(algorithm in any_algorithm()) {

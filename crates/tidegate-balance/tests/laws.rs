@@ -199,6 +199,28 @@ proptest! {
     }
 
     #[test]
+    fn who_waits_asks_those_alone_who_refused_at_once_one_at_a_time(algorithm in any_algorithm(), random: u64) {
+        let balancer = cluster(algorithm, &[1, 1, 1]);
+        let refusing = Duration::ZERO;
+        fail_connects(&balancer, 1, refusing);
+        fail_connects(&balancer, 2, Duration::from_secs(1));
+        let ask = |now: Moment| balancer.pick_refusing(&pick(now.0, random, &[]));
+        let due = |now| balancer.asks_from().is_some_and(|from| from <= now);
+        let mut now = Moment(5_000 * MS);
+        for _ in 0..3 {
+            let asked = ask(now).expect("it was left alone for long enough");
+            prop_assert_eq!((asked.index(), asked.occasion()), (1, Some(Occasion::LastResort)));
+            prop_assert!(ask(now).is_none() && !due(now), "it is being asked");
+            asked.settle(Ended::ConnectFailed, now);
+            prop_assert!(ask(now).is_none() && !due(now), "it has just been asked");
+            now = balancer.asks_from().expect("it still refuses");
+        }
+        let asked = ask(now).expect("another time");
+        asked.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, now);
+        prop_assert!(balancer.is_reachable(1) && balancer.asks_from().is_none());
+    }
+
+    #[test]
     fn when_every_connect_times_out_nobody_waits_for_it_again(algorithm in any_algorithm()) {
         let balancer = cluster(algorithm, &[1, 2, 3]);
         (0..3).for_each(|index| fail_connects(&balancer, index, Duration::from_secs(1)));

@@ -171,9 +171,29 @@ impl<'a> Attempts<'a> {
         Pick { now, random: call.worker.random(), hash: self.hash, tried: self.tried.all() }
     }
 
-    /// Whom it has been to in the eyes of those who wait: who refused its connection may be well again when it has waited for a while.
+    /// Whom it has been to, but for those who refused its connection: they may be well again when it has waited.
     pub(crate) fn tried_for_good(&self) -> &[usize] {
-        if self.restarts < RESTARTS_MAX { self.tried.without_refusals() } else { self.tried.all() }
+        self.tried.without_refusals()
+    }
+
+    /// Whether it asks those once more of whom nobody knows that they are.
+    pub(crate) fn asks_again(&self) -> bool {
+        self.restarts < RESTARTS_MAX
+    }
+
+    /// One of those that it remembers has refused its connection.
+    pub(crate) fn has_been_refused(&self) -> bool {
+        self.tried.without_refusals().len() < self.tried.all().len()
+    }
+
+    /// Whether a connection that is refused costs it nothing: it may go on to somebody whom it can wait for.
+    pub(crate) fn may_be_refused(&self, call: &Call<'_>, view: &ClusterView) -> bool {
+        let is_wanted = self.retry.on_connect && self.retry.attempts_max > 1 && !call.journal.begun;
+        let is_among = self.passed < PASSED_MAX && self.passing < PASSING_MAX && self.restarts < RESTARTS_MAX;
+        is_wanted
+            && is_among
+            && call.workspace.upload.can_rewind()
+            && view.cluster.balancer.has_untried_reachable(&self.pick(call))
     }
 
     /// For somebody else than `endpoint`, which is being tried.
@@ -375,6 +395,7 @@ impl<'a> Attempts<'a> {
             // What was kept may have died meanwhile, and of connections that many share more than one: who knows no other takes them all.
             self.fresh_only = true;
         } else {
+            self.restarts += u32::from(self.is_gone_still(view, endpoint));
             self.tried(endpoint);
         }
     }
@@ -382,11 +403,16 @@ impl<'a> Attempts<'a> {
     fn tried(&mut self, endpoint: usize) {
         if !self.is_refused {
             self.tried.failed(endpoint);
-        } else if self.tried.all().contains(&endpoint) {
-            self.restarts += 1; // it has waited for it
-        } else {
+        } else if !self.tried.all().contains(&endpoint) {
             self.tried.refused(endpoint);
         }
+    }
+
+    /// It has refused this request before, and nobody has been answered there since: it was waited for in vain.
+    fn is_gone_still(&self, view: &ClusterView, endpoint: usize) -> bool {
+        let state = view.cluster.balancer.endpoints().get(endpoint).map(|endpoint| &endpoint.state);
+        let is_known = state.is_some_and(|state| state.connect_failures_in_a_row() > 1);
+        self.is_refused && is_known && self.tried.all().contains(&endpoint)
     }
 
     fn objection(&self, call: &Call<'_>, may_repeat: impl Fn(&Call<'_>) -> bool) -> Option<Objection> {
@@ -477,7 +503,7 @@ fn object(call: &mut Call<'_>, view: &ClusterView, objection: Objection) {
 }
 
 /// `chance` of 2^32 parts of a span.
-fn part(span: Duration, chance: u32) -> Duration {
+pub(crate) fn part(span: Duration, chance: u32) -> Duration {
     Duration::from_nanos((span.as_nanos().saturating_mul(u128::from(chance)) >> 32) as u64)
 }
 

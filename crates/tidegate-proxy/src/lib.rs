@@ -28,6 +28,7 @@ mod journal; // what happened so far in a request
 mod last_words; // what was said before a reset arrives
 mod listener; // accept, within the connection limits
 pub mod load; // what endpoints say of their load
+mod looks; // when a request that waits looks by itself
 mod occasion; // endpoints that are not picked the usual way
 mod panics; // where a mistake in our own code ends
 mod passage; // connections that are passed on as they are

@@ -250,21 +250,22 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
     let mut turn = None;
     loop {
         call.workspace.upload.start(BodyLength::UntilClose, BodyLength::UntilClose, u64::MAX);
-        let (wanted, for_good) = (attempts.pick(call), attempts.tried_for_good());
-        let lease =
-            match queue::pick(call, policy, view, Home::Nowhere, (&wanted, for_good), turn.take()).await {
-                Ok(Picked::Lease(lease)) => lease,
-                Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
-                Ok(Picked::Republished(place)) => {
-                    turn = Some(place);
-                    if let Some(newer) = by_newest_view(call, view, &attempts) {
-                        (view, attempts) =
-                            (newer, attempts.under(&policy.retry, affinity(call, &newer.cluster.hash_key)));
-                    }
-                    continue;
+        let lease = match queue::pick(call, policy, view, Home::Nowhere, &attempts, turn.take()).await {
+            Ok(Picked::Lease(lease, place)) => {
+                turn = place;
+                lease
+            }
+            Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
+            Ok(Picked::Republished(place)) => {
+                turn = Some(place);
+                if let Some(newer) = by_newest_view(call, view, &attempts) {
+                    (view, attempts) =
+                        (newer, attempts.under(&policy.retry, affinity(call, &newer.cluster.hash_key)));
                 }
-                Err(failure) => return Err(attempts.in_vain(call, view, failure)),
-            };
+                continue;
+            }
+            Err(failure) => return Err(attempts.in_vain(call, view, failure)),
+        };
         let endpoint = set_out(call, policy, view, &attempts, &lease)?;
         // A connection that was kept is one of HTTP.
         let failure = match board(call, policy, view, endpoint, true).await {

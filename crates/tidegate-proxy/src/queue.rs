@@ -8,8 +8,10 @@
 //! no herd: each unit that comes free wakes one. Only a reload wakes all, who may wait for other endpoints then; while there are some
 //! who cannot (another attempt, whose endpoints have been tried), whoever is called in vain hands that on.
 
+use crate::attempts::{Attempts, part};
 use crate::exchange::poll_client;
 use crate::failure::{Cause, Failure, Stage};
+use crate::looks::{Look, Looks};
 use crate::request::Call;
 use crate::snapshot::{Cluster, Policy};
 use crate::sticky::{self, Home};
@@ -19,15 +21,16 @@ use std::future::poll_fn;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicUsize, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tidegate_balance::{Balancer, Lease, Moment, NoEndpoint, Pick};
+use tidegate_balance::{Balancer, Lease, Moment, NoEndpoint, Occasion, Pick};
 use tidegate_balance::{Joined, Priority, Queue, Refusal, Refused, RoomWatch, Ticket};
 
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum Picked<'v> {
-    Lease(Lease<'v>),
+    /// With the place in the queue that it had, and has again should it come back.
+    Lease(Lease<'v>, Option<Turn<'v>>),
     Nobody(NoEndpoint),
     /// It still waits, and another view has been published. Who can picks by that, with the same place in the queue.
     Republished(Turn<'v>),
@@ -35,32 +38,33 @@ pub(crate) enum Picked<'v> {
 
 impl<'v> From<Result<Lease<'v>, NoEndpoint>> for Picked<'v> {
     fn from(picked: Result<Lease<'v>, NoEndpoint>) -> Self {
-        picked.map_or_else(Self::Nobody, Self::Lease)
+        picked.map_or_else(Self::Nobody, |lease| Self::Lease(lease, None))
     }
 }
 
-/// So long those are left alone that refused a request its connection.
+/// So long those are left alone that refused a request its connection, and up to a quarter longer by chance: else who crashes and restarts in
+/// time with it would be met at the same moment each time. Who has answered since is well.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
 
-/// An endpoint for the request: at once, or when it is its turn. `turn`: its place, where it waits already. With `pick`, whom it has been
-/// to all the same when it has waited for a while.
+/// An endpoint for the request: at once, or when it is its turn. `turn`: its place, where it waits already, or has waited.
 pub(crate) async fn pick<'v>(
     call: &mut Call<'v>,
     policy: &Policy,
     view: &'v ClusterView,
     home: Home,
-    (pick, tried_for_good): (&Pick<'_>, &[usize]),
+    attempts: &Attempts<'_>,
     turn: Option<Turn<'v>>,
 ) -> Result<Picked<'v>, Failure> {
+    let wanted = attempts.pick(call);
     // Whoever comes while others wait does not get ahead of them.
-    if turn.is_none() && view.cluster.waiting.is_empty() {
-        match sticky::pick(call, view, home, pick) {
+    if turn.as_ref().is_none_or(Turn::is_over) && view.cluster.waiting.is_empty() {
+        match sticky::pick(call, view, home, &wanted) {
             Err(NoEndpoint::AllFull) => {}
             picked => return Ok(picked.into()),
         }
     }
     // Boxed, because the future of a request that need not wait should not be larger for it.
-    Box::pin(wait(call, policy, view, home, (pick, tried_for_good), turn)).await
+    Box::pin(wait(call, policy, view, home, attempts, turn)).await
 }
 
 async fn wait<'v>(
@@ -68,26 +72,32 @@ async fn wait<'v>(
     policy: &Policy,
     view: &'v ClusterView,
     home: Home,
-    (pick, tried_for_good): (&Pick<'_>, &[usize]),
+    attempts: &Attempts<'_>,
     turn: Option<Turn<'v>>,
 ) -> Result<Picked<'v>, Failure> {
     let balancer = &view.cluster.balancer;
     let mut turn = match turn {
-        Some(turn) => turn,
+        Some(turn) => turn.again(now()),
         None => join(call, policy, view)?,
     };
     let began = turn.began;
     // Endpoints may have refused it meanwhile: it is one wait.
     let waits_since = *call.journal.waits_since.get_or_insert(began);
     let deadline = last_start(call, policy, view, waits_since);
-    if call.view.snapshot.generation == turn.generation {
-        turn.catches_up();
-    } else {
-        turn.stays_behind();
-    }
+    turn.goes_by(call.view.snapshot.generation);
     turn.look_for_room(balancer, now());
+    let whom = Whom::of(call, attempts, began);
+    let own_look = own_look(call, view, attempts, (began, whom.again_from));
+    turn.asks_from(own_look, now());
+    let mut looks = Looks {
+        alarm: call.alarm,
+        // Whoever comes back sees to it that another asks in a moment.
+        others: balancer.asks_from().filter(|_| attempts.last_failure().is_some()),
+        own: Some(own_look).filter(|look| *look > began),
+        last: deadline,
+        is_armed: false,
+    };
     let published = turn.generation;
-    let mut is_armed = false;
     let waited = poll_fn(|cx| {
         if call.worker.generation() != published {
             return Poll::Ready(Ok(None));
@@ -96,26 +106,34 @@ async fn wait<'v>(
         if let Err(failure) = poll_client(call, cx) {
             return Poll::Ready(Err(Failure::new(Stage::Pick, failure.cause)));
         }
-        let again = || {
-            let now = now();
-            let tried = if now < after(began, LEFT_ALONE) { pick.tried } else { tried_for_good };
-            let again = Pick { now, random: call.worker.random(), tried, ..*pick };
+        let in_turn = || {
+            let again = whom.pick_at(now(), call, balancer);
             // Answers may have become slower since it joined.
             let is_in_time = again.now < last_start(call, policy, view, waits_since);
             (again.now, is_in_time.then(|| sticky::pick(call, view, home, &again)))
         };
-        if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, again) {
+        if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, in_turn) {
             return Poll::Ready(picked.ok_or_else(|| late(call, view)).map(Some));
         }
         if turn.is_ousted() {
             let wait = view.cluster.waiting.lock().wait(now());
             return Poll::Ready(Err(refuse(call, view, Refused { reason: Refusal::Full, wait })));
         }
-        if !is_armed {
-            is_armed = true;
-            call.alarm.arm(deadline, cx);
+        let mut asks = turn.takes_ask();
+        loop {
+            let again = whom.pick_at(now(), call, balancer);
+            if asks && let Some(lease) = sticky::pick_refusing(call, view, home, &again) {
+                turn.end(again.now, false);
+                return Poll::Ready(Ok(Some(Ok(lease))));
+            }
+            let look = ready!(looks.poll(cx));
+            match look {
+                Look::Last => return Poll::Ready(Err(late(call, view))),
+                Look::Others => view.cluster.waiting.ask(balancer, now()),
+                Look::Own => turn.look_for_room(balancer, now()),
+            }
+            asks = look == Look::Own || turn.takes_ask();
         }
-        if call.alarm.fired() { Poll::Ready(Err(late(call, view))) } else { Poll::Pending }
     })
     .await;
     if let Ok(None) = waited {
@@ -125,7 +143,51 @@ async fn wait<'v>(
     let ended = now();
     call.journal.queued = Some(ended);
     view.metrics().queue.record(ended.since(began));
-    waited.map(|picked| picked.map_or(Picked::Nobody(NoEndpoint::AllFull), Picked::from))
+    waited.map(|picked| match picked {
+        Some(Ok(lease)) => Picked::Lease(lease, Some(turn)),
+        Some(Err(reason)) => Picked::Nobody(reason),
+        None => Picked::Nobody(NoEndpoint::AllFull),
+    })
+}
+
+/// Whom a request that waits may be given.
+struct Whom<'a> {
+    pick: Pick<'a>,
+    but_refusals: &'a [usize],
+    /// Who refused it may be asked again.
+    again_from: Moment,
+}
+
+impl<'a> Whom<'a> {
+    fn of(call: &Call<'_>, attempts: &'a Attempts<'_>, began: Moment) -> Self {
+        let chance = (call.worker.random() >> 32) as u32;
+        let left_alone = LEFT_ALONE + part(LEFT_ALONE / 4, chance);
+        let again_from = if attempts.asks_again() { after(began, left_alone) } else { NEVER };
+        Self { pick: attempts.pick(call), but_refusals: attempts.tried_for_good(), again_from }
+    }
+
+    fn pick_at(&self, now: Moment, call: &Call<'_>, balancer: &Balancer) -> Pick<'a> {
+        let is_back = |index: &usize| !self.but_refusals.contains(index) && balancer.is_reachable(*index);
+        let may_again = now >= self.again_from || self.pick.tried.iter().any(is_back);
+        let tried = if may_again { self.but_refusals } else { self.pick.tried };
+        Pick { now, random: call.worker.random(), tried, ..self.pick }
+    }
+}
+
+/// From when on it may ask somebody who refuses connections, while all others are full: at once, and again when it has waited for a while.
+fn own_look(
+    call: &Call<'_>,
+    view: &ClusterView,
+    attempts: &Attempts<'_>,
+    (at_once, later): (Moment, Moment),
+) -> Moment {
+    if !attempts.may_be_refused(call, view) {
+        NEVER
+    } else if attempts.has_been_refused() {
+        later
+    } else {
+        at_once
+    }
 }
 
 /// The last place of its priority.
@@ -189,13 +251,35 @@ fn retry_after(wait: Option<Duration>) -> u64 {
     wait.map_or(1, |wait| wait.as_secs().saturating_add(1).min(RETRY_AFTER_MAX))
 }
 
+/// What is known of one who waits, to those who wake him.
+#[derive(Debug)]
+struct Handle {
+    waker: Option<Waker>,
+    /// From when on it may ask somebody who refuses connections.
+    asks_from: Moment,
+    /// It is to do so now.
+    is_asked: bool,
+}
+
+impl Default for Handle {
+    fn default() -> Self {
+        Self { waker: None, asks_from: NEVER, is_asked: false }
+    }
+}
+
+impl Handle {
+    fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
+    }
+}
+
 /// Those who wait for an endpoint of one cluster, on all workers. The same object in every snapshot of the cluster.
 #[derive(Debug, Default)]
 pub struct Waiting {
     count: AtomicUsize,
     /// How many of them go by views of before. They know endpoints that the others do not, and the others some that they do not.
     behind: AtomicUsize,
-    queue: Mutex<Queue<Option<Waker>>>,
+    queue: Mutex<Queue<Handle>>,
 }
 
 impl Waiting {
@@ -225,32 +309,55 @@ impl Waiting {
         generation: u64,
     ) -> Result<Turn<'_>, Refused> {
         let mut queue = self.lock();
-        let Joined { ticket, ousted } = queue.join(priority, patience, most, now, None)?;
+        let Joined { ticket, ousted } = queue.join(priority, patience, most, now, Handle::default())?;
         self.count.store(queue.len(), Relaxed);
         drop(queue);
-        wake(ousted.flatten());
+        wake(ousted.and_then(|ousted| ousted.waker));
         // Before the look for room that follows; pairs with the one in `freed`.
         fence(SeqCst);
-        Ok(Turn { waiting: self, ticket: Some(ticket), began: now, generation, is_behind: false })
+        Ok(Turn {
+            waiting: self,
+            ticket: Some(ticket),
+            place: ticket,
+            began: now,
+            generation,
+            is_behind: false,
+        })
     }
 
     /// Wakes whose turn it is, if anybody waits.
     pub(crate) fn call(&self) {
         if !self.is_empty() {
-            let waker = self.lock().call().and_then(Option::take);
+            let waker = self.lock().call().and_then(Handle::take_waker);
             wake(waker);
         }
+    }
+
+    /// Has the first who may ask somebody that refuses connections, where that is due. It gets ahead of nobody by that: what is free is for
+    /// whom is called.
+    pub(crate) fn ask(&self, balancer: &Balancer, now: Moment) {
+        if self.is_empty() || balancer.asks_from().is_none_or(|from| from > now) {
+            return;
+        }
+        let mut queue = self.lock();
+        let asker = queue.handles_mut().find(|waits| waits.asks_from <= now && !waits.is_asked);
+        let waker = asker.and_then(|asker| {
+            asker.is_asked = true;
+            asker.take_waker()
+        });
+        drop(queue);
+        wake(waker);
     }
 
     /// Wakes all, on whichever workers, without calling anybody.
     pub(crate) fn wake_all(&self) {
         if !self.is_empty() {
-            let wakers: Vec<_> = self.lock().handles_mut().filter_map(Option::take).collect();
+            let wakers: Vec<_> = self.lock().handles_mut().filter_map(Handle::take_waker).collect();
             wakers.into_iter().for_each(Waker::wake);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue<Option<Waker>>> {
+    fn lock(&self) -> MutexGuard<'_, Queue<Handle>> {
         // Each change is made whole before anything could panic.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -277,6 +384,7 @@ pub(crate) struct Turn<'a> {
     waiting: &'a Waiting,
     /// `None` once it has been given up.
     ticket: Option<Ticket>,
+    place: Ticket,
     began: Moment,
     /// Of the last publication that it has heard of.
     generation: u64,
@@ -285,6 +393,10 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    fn goes_by(&mut self, generation: u64) {
+        if generation == self.generation { self.catches_up() } else { self.stays_behind() }
+    }
+
     /// It goes by a view of before that publication.
     fn stays_behind(&mut self) {
         if !std::mem::replace(&mut self.is_behind, true) {
@@ -298,10 +410,44 @@ impl Turn<'_> {
         }
     }
 
-    /// Right after joining: there may be room that nobody who waited before could use.
+    /// It has been given up.
+    fn is_over(&self) -> bool {
+        self.ticket.is_none()
+    }
+
+    /// Whoever comes back for want of an endpoint that took it has the place that it had.
+    fn again(mut self, now: Moment) -> Self {
+        if self.is_over() {
+            let mut queue = self.waiting.lock();
+            queue.rejoin(self.place, now, Handle::default());
+            self.waiting.count.store(queue.len(), Relaxed);
+            drop(queue);
+            // As in `join`.
+            fence(SeqCst);
+            (self.ticket, self.began) = (Some(self.place), now);
+        }
+        self
+    }
+
+    /// It may ask somebody who refuses connections from then on.
+    fn asks_from(&self, from: Moment, now: Moment) {
+        if let Some(ticket) = self.ticket
+            && let Some(handle) = self.waiting.lock().handle_mut(ticket)
+        {
+            (handle.asks_from, handle.is_asked) = (from, from <= now);
+        }
+    }
+
+    /// It is to ask somebody now.
+    fn takes_ask(&self) -> bool {
+        let Some(ticket) = self.ticket else { return false };
+        self.waiting.lock().handle_mut(ticket).is_some_and(|handle| std::mem::take(&mut handle.is_asked))
+    }
+
+    /// Right after joining, and later: there may be room that nobody who waited before could use.
     fn look_for_room(&self, balancer: &Balancer, now: Moment) {
         if balancer.has_room(now) {
-            let waker = self.waiting.lock().call_if_quiet().and_then(Option::take);
+            let waker = self.waiting.lock().call_if_quiet().and_then(Handle::take_waker);
             wake(waker);
         }
     }
@@ -322,7 +468,9 @@ impl Turn<'_> {
                 }
                 Some(Err(NoEndpoint::AllFull)) => {}
                 picked => {
-                    let is_served = matches!(picked, Some(Ok(_)));
+                    // Who refuses connections says nothing of the pace of turns.
+                    let is_last_resort = |lease: &Lease<'_>| lease.occasion() == Some(Occasion::LastResort);
+                    let is_served = matches!(&picked, Some(Ok(lease)) if !is_last_resort(lease));
                     self.end(now, is_served);
                     // One call may stand for room for several; and when nobody is up, all should hear it.
                     if !is_served || balancer.has_room(now) {
@@ -343,9 +491,9 @@ impl Turn<'_> {
             return Poll::Ready(());
         }
         if let Some(handle) = queue.handle_mut(ticket)
-            && !handle.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
+            && !handle.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
         {
-            *handle = Some(cx.waker().clone());
+            handle.waker = Some(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -363,7 +511,7 @@ impl Turn<'_> {
     /// There may be room that this request cannot use, as it has tried that endpoint or does not know it: somebody behind it may.
     fn hand_on(&self) {
         let Some(ticket) = self.ticket else { return };
-        let waker = self.waiting.lock().call_behind(ticket).and_then(Option::take);
+        let waker = self.waiting.lock().call_behind(ticket).and_then(Handle::take_waker);
         wake(waker);
     }
 
@@ -372,7 +520,7 @@ impl Turn<'_> {
         let Some(ticket) = self.ticket.take() else { return };
         let mut queue = self.waiting.lock();
         let was_called = if is_served { queue.served(ticket, now) } else { queue.leave(ticket) };
-        let next = if was_called { queue.call().and_then(Option::take) } else { None };
+        let next = if was_called { queue.call().and_then(Handle::take_waker) } else { None };
         self.waiting.count.store(queue.len(), Relaxed);
         drop(queue);
         wake(next);

@@ -248,9 +248,11 @@ async fn forward<'a>(
     let (mut policy, mut view, mut turn) = (policy, view, None);
     let (mut attempts, mut home) = prepare(call, policy, view, None);
     loop {
-        let (wanted, for_good) = (attempts.pick(call), attempts.tried_for_good());
-        let mut lease = match queue::pick(call, policy, view, home, (&wanted, for_good), turn.take()).await {
-            Ok(Picked::Lease(lease)) => lease,
+        let mut lease = match queue::pick(call, policy, view, home, &attempts, turn.take()).await {
+            Ok(Picked::Lease(lease, place)) => {
+                turn = place;
+                lease
+            }
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {
                 turn = Some(place);

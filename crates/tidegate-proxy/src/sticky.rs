@@ -101,6 +101,22 @@ pub(crate) fn pick<'a>(
     Ok(lease)
 }
 
+/// The same among those who refuse connections, for one that waits and loses nothing by it.
+pub(crate) fn pick_refusing<'a>(
+    call: &mut Call<'a>,
+    view: &'a ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+) -> Option<Lease<'a>> {
+    let lease = view.cluster.balancer.pick_refusing(pick)?;
+    if let Some(sticky) = &view.cluster.sticky {
+        note(call, view, sticky, Visit::of(home, &lease, view, pick), lease.index());
+    }
+    hash_spill::note(call, view, &lease);
+    occasion::note(call, view, &lease);
+    Some(lease)
+}
+
 fn pick_for_cookie<'a>(
     call: &mut Call<'a>,
     view: &'a ClusterView,

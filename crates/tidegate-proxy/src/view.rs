@@ -121,6 +121,7 @@ impl View {
     pub(crate) fn sweep(&self, now: Moment) {
         for cluster in &self.clusters {
             cluster.cluster.waiting.call();
+            cluster.cluster.waiting.ask(&cluster.cluster.balancer, now);
             for endpoint in &cluster.endpoints {
                 endpoint.pool.sweep(now, cluster.cluster.idle_timeout);
             }

@@ -141,7 +141,7 @@ families! {
     CLUSTER_NO_ENDPOINT = Counter "tidegate_cluster_no_endpoint" ["cluster", "reason"]
         "Picks that found no endpoint; reason is all_down, all_tried or empty.";
     CLUSTER_EXCEPTIONAL_PICKS = Counter "tidegate_cluster_exceptional_picks" ["cluster", "reason"]
-        "Picks of endpoints that would not have been picked otherwise; reason is last_resort (nobody is up, and this one failed quickly), probe (adaptive wanted to know how it is doing) or trial (its time out is over, and how the request goes decides).";
+        "Picks of endpoints that would not have been picked otherwise; reason is last_resort (nobody is up who has room, and this one failed quickly), probe (adaptive wanted to know how it is doing) or trial (its time out is over, and how the request goes decides).";
     CLUSTER_HASH_SPILLS = Counter "tidegate_cluster_hash_spills" ["cluster", "reason"]
         "Picks in clusters that hash which are not where the request's key belongs, though that endpoint is up; reason is bound (it had more to do than bound_percent allows) or full (it had as many requests as endpoint_requests allows).";
     CLUSTER_STICKY = Counter "tidegate_cluster_sticky" ["cluster", "outcome", "reason"]
