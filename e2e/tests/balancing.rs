@@ -94,6 +94,43 @@ fn in_flight_counts_are_shared_by_all_workers_and_return_to_zero() {
     });
 }
 
+/// An endpoint whose heads come twenty times as soon serves bodies no faster. Events say nothing for most of the time.
+#[test]
+fn answers_that_go_on_are_spread_by_number_however_soon_they_begin() {
+    let begins_after = |delay: u64| {
+        Endpoint::start(Script::new(move |visit| {
+            std::thread::sleep(Duration::from_millis(delay));
+            let content_type = match visit.request().target.as_str() {
+                "/page" => return visit.answer("page"),
+                "/events" => "text/event-stream",
+                _ => "video/mp4",
+            };
+            visit.write(format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n"
+            ));
+            Then::Hang
+        }))
+    };
+    let begun = |path: &str| {
+        let endpoints = [begins_after(1), begins_after(20)];
+        let proxy = cluster(&endpoints, &[1, 1], "\"adaptive\"").start();
+        let load = Load::start(proxy.address(), 2, "/page");
+        load.wait_for(500);
+        load.stop().expect_no_failures();
+        let pages = endpoints[1].request_count();
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            let mut client = proxy.client();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            assert_eq!(client.reply_to_head().status, 200);
+            clients.push(client);
+        }
+        endpoints[1].request_count() - pages
+    };
+    assert!((3..=5).contains(&begun("/film")));
+    assert!(begun("/events") <= 2);
+}
+
 #[test]
 fn two_random_choices_use_every_endpoint() {
     let endpoints = endpoints(&["a", "b", "c", "d"]);

@@ -1,18 +1,31 @@
-//! How many requests one endpoint holds, exactly, and how much of a load they are. Knows nothing of who sent them.
+//! How many requests one endpoint holds, exactly, and how far they are. Knows nothing of who sent them.
 //!
-//! Both in one atomic, so that no scan sees a request that has ended in one count and not in the other, and a pick reads
-//! and writes one word: the upper half counts requests, the lower half their load in eighths of a waiting request.
+//! All in one atomic, so that no scan sees a request that has ended in one count and not in the other, and a pick reads
+//! and writes one word: all requests in the upper 22 bits, in 21 each those that wait for their answer, and the quiet ones.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-const REQUEST: u64 = 1 << 32;
-const WAITING: u64 = REQUEST | 8;
-/// A request whose answer has begun counts as an eighth: it holds a slot's bandwidth, not a slot.
-const STREAMING: u64 = REQUEST | 1;
+const REQUEST: u64 = 1 << 42;
+const WAITING: u64 = 1 << 21;
+const QUIET: u64 = 1;
+const FIELD: u64 = WAITING - 1;
+/// What a quiet one counts as.
+const QUIET_PART: f32 = 1.0 / 8.0;
 
-/// Never wraps: both halves are sums over the leases that exist.
+/// Never wraps: each field is a sum over the leases that exist, of which memory holds far fewer than two million.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight(AtomicU64);
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    #[default]
+    Waiting,
+    /// Its answer comes, and holds what the endpoint serves it with until it is over, for all that is known (a thread, a process, a part of its bandwidth).
+    Answering,
+    /// It has become a tunnel or a stream of events, of which an endpoint holds many that say nothing for most of the time.
+    Quiet,
+}
 
 /// What was in flight at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,30 +56,37 @@ impl Most {
 impl Counts {
     #[inline]
     pub(crate) fn requests(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    /// What they are worth, in eighths of a waiting request.
-    #[inline]
-    fn eighths(self) -> u32 {
-        self.0 as u32
+        (self.0 / REQUEST) as u32
     }
 
     /// Those whose answer has not begun.
+    #[inline]
     pub(crate) fn waiting(self) -> u32 {
-        (self.eighths() - self.requests()) / 7
+        ((self.0 / WAITING) & FIELD) as u32
+    }
+
+    #[inline]
+    fn quiet(self) -> u32 {
+        (self.0 & FIELD) as u32
+    }
+
+    /// What those whose answer has begun count as, in requests.
+    #[inline]
+    pub(crate) fn answering(self) -> f32 {
+        let begun = self.requests() - self.waiting();
+        begun as f32 - self.quiet() as f32 * (1.0 - QUIET_PART)
     }
 }
 
 impl InFlight {
     /// One more that waits for its answer. Says what there was before.
     pub(crate) fn enter(&self) -> Counts {
-        Counts(self.0.fetch_add(WAITING, Relaxed))
+        Counts(self.0.fetch_add(part(Phase::Waiting), Relaxed))
     }
 
     /// As `enter`, unless there is as much as may be: `None` then. Exact for any number of callers.
     pub(crate) fn enter_below(&self, most: Most) -> Option<Counts> {
-        let one_more = |counts: u64| most.has_room(Counts(counts)).then(|| counts + WAITING);
+        let one_more = |counts: u64| most.has_room(Counts(counts)).then(|| counts + part(Phase::Waiting));
         self.0.fetch_update(Relaxed, Relaxed, one_more).ok().map(Counts)
     }
 
@@ -75,28 +95,22 @@ impl InFlight {
     }
 
     /// The answer to one of those that wait has begun.
-    pub(crate) fn begin_streaming(&self) {
-        self.0.fetch_sub(WAITING - STREAMING, Relaxed);
+    pub(crate) fn begin(&self, phase: Phase) {
+        self.0.fetch_sub(part(Phase::Waiting) - part(phase), Relaxed);
     }
 
-    pub(crate) fn leave(&self, was_streaming: bool) {
-        self.0.fetch_sub(if was_streaming { STREAMING } else { WAITING }, Relaxed);
+    pub(crate) fn leave(&self, phase: Phase) {
+        self.0.fetch_sub(part(phase), Relaxed);
     }
 
     #[inline]
-    fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         Counts(self.0.load(Relaxed))
     }
 
     #[inline]
     pub(crate) fn requests(&self) -> u32 {
         self.counts().requests()
-    }
-
-    /// What they are worth, in eighths of a waiting request.
-    #[inline]
-    pub(crate) fn eighths(&self) -> u32 {
-        self.counts().eighths()
     }
 
     /// Those whose answer has not begun.
@@ -110,6 +124,15 @@ impl InFlight {
     }
 }
 
+/// What one is in the word.
+const fn part(phase: Phase) -> u64 {
+    match phase {
+        Phase::Waiting => REQUEST + WAITING,
+        Phase::Answering => REQUEST,
+        Phase::Quiet => REQUEST + QUIET,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,34 +140,43 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_order_of_beginnings_and_ends_is_counted_exactly(steps in prop::collection::vec(0_u8..3, 0..200)) {
+        fn any_order_of_beginnings_and_ends_is_counted_exactly(steps in prop::collection::vec(0_u8..6, 0..200)) {
             let in_flight = InFlight::default();
-            let (mut waiting, mut streaming) = (0, 0);
+            let (mut waiting, mut answering, mut quiet) = (0, 0, 0);
             for step in steps {
                 match step {
                     0 => {
                         let before = in_flight.enter();
-                        prop_assert_eq!((before.requests(), before.waiting()), (waiting + streaming, waiting));
+                        prop_assert_eq!((before.requests(), before.waiting()), (waiting + answering + quiet, waiting));
                         waiting += 1;
                     }
                     1 if waiting > 0 => {
-                        in_flight.begin_streaming();
-                        (waiting, streaming) = (waiting - 1, streaming + 1);
+                        in_flight.begin(Phase::Answering);
+                        (waiting, answering) = (waiting - 1, answering + 1);
                     }
-                    2 if streaming > 0 => {
-                        in_flight.leave(true);
-                        streaming -= 1;
+                    2 if waiting > 0 => {
+                        in_flight.begin(Phase::Quiet);
+                        (waiting, quiet) = (waiting - 1, quiet + 1);
+                    }
+                    3 if answering > 0 => {
+                        in_flight.leave(Phase::Answering);
+                        answering -= 1;
+                    }
+                    4 if quiet > 0 => {
+                        in_flight.leave(Phase::Quiet);
+                        quiet -= 1;
                     }
                     _ if waiting > 0 => {
-                        in_flight.leave(false);
+                        in_flight.leave(Phase::Waiting);
                         waiting -= 1;
                     }
                     _ => {}
                 }
+                let streaming = answering + quiet;
                 prop_assert_eq!(in_flight.requests(), waiting + streaming);
                 prop_assert_eq!(in_flight.waiting(), waiting);
                 prop_assert_eq!(in_flight.streaming(), streaming);
-                prop_assert_eq!(in_flight.eighths(), 8 * waiting + streaming);
+                prop_assert_eq!(in_flight.counts().answering() * 8.0, (8 * answering + quiet) as f32);
                 for most in 0..8 {
                     prop_assert_eq!(in_flight.is_below(Most::Requests(most)), waiting + streaming < most);
                     prop_assert_eq!(in_flight.is_below(Most::Waiting(most)), waiting < most);

@@ -1,6 +1,6 @@
 //! The right to use one endpoint for one attempt, which reports back when it ends. Knows nothing of how it was chosen.
 
-use crate::in_flight::Counts;
+use crate::in_flight::{Counts, Phase};
 use crate::seat::Seat;
 use crate::{Balancer, Endpoint, Moment, Spilled};
 use std::num::NonZeroU32;
@@ -50,7 +50,7 @@ pub struct Lease<'a> {
     lightness: f32,
     /// Beyond the limit that is learned, because nothing is heard of those that are there.
     is_let_in: bool,
-    has_answered: bool,
+    phase: Phase,
     /// How long nothing came of it, until it was given up.
     waited_in_vain: Option<Duration>,
     left_after: Option<Duration>,
@@ -94,7 +94,7 @@ impl<'a> Lease<'a> {
             before,
             lightness: seat.lightness,
             is_let_in,
-            has_answered: false,
+            phase: Phase::Waiting,
             waited_in_vain: None,
             left_after: None,
             owes_verdict: false,
@@ -174,7 +174,7 @@ impl<'a> Lease<'a> {
     }
 
     pub(crate) fn has_answered(&self) -> bool {
-        self.has_answered
+        self.phase != Phase::Waiting
     }
 
     pub(crate) fn owes_verdict(&self) -> bool {
@@ -203,25 +203,34 @@ impl<'a> Lease<'a> {
         self.waited_in_vain
     }
 
-    /// The head of the answer came and says how it went; what follows may take long (a tunnel). Optional: it teaches at once what
+    /// The head of the answer came and says how it went; what follows may take long. Optional: it teaches at once what
     /// `settle` would teach at the end, and the request no longer counts as waiting, so that a long stream is not taken for a
     /// stalled endpoint. `settle` must follow all the same.
     pub fn answered(&mut self, status: u16, first_byte: Duration, now: Moment) {
-        if !self.has_answered {
-            self.balancer.learn(self, Ended::Answered { status, first_byte }, now);
-            self.has_answered = true;
-            self.endpoint.state.begin_streaming();
-            self.balancer.begun(self.index);
-        }
+        self.passes_to(Phase::Answering, status, first_byte, now);
+    }
+
+    /// The same where what follows is a tunnel.
+    pub fn opened(&mut self, status: u16, first_byte: Duration, now: Moment) {
+        self.passes_to(Phase::Quiet, status, first_byte, now);
     }
 
     /// The same for an answer that may break off, or says at its end whether it is a success: only its latency counts yet, and
-    /// `settle` brings the rest. A failing status says all at once.
-    pub fn begun(&mut self, status: u16, first_byte: Duration, now: Moment) {
-        if !self.has_answered {
+    /// `settle` brings the rest. A failing status says all at once. `phase`: `Quiet` for a stream of events.
+    pub fn begun(&mut self, phase: Phase, status: u16, first_byte: Duration, now: Moment) {
+        if !self.has_answered() {
             self.owes_verdict = !self.balancer.is_failure(status);
             self.long_from = (self.owes_verdict && self.balancer.has_breaker()).then(|| now + LONG);
-            self.answered(status, first_byte, now);
+            self.passes_to(phase, status, first_byte, now);
+        }
+    }
+
+    fn passes_to(&mut self, phase: Phase, status: u16, first_byte: Duration, now: Moment) {
+        if !self.has_answered() {
+            self.balancer.learn(self, Ended::Answered { status, first_byte }, now);
+            self.phase = phase;
+            self.endpoint.state.begin(phase);
+            self.balancer.begun(self.index);
         }
     }
 
@@ -246,7 +255,7 @@ impl<'a> Lease<'a> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.endpoint.state.leave(self.has_answered);
+        self.endpoint.state.leave(self.phase);
         self.balancer.freed();
     }
 }

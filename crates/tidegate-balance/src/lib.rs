@@ -61,6 +61,7 @@ pub use bound::{LoadBound, Spilled};
 pub use breaker::{Breaker, Ejection, HeldBack};
 pub use capacity::LimitReason;
 pub use endpoint::{Endpoint, EndpointId};
+pub use in_flight::Phase;
 pub use in_force::InForce;
 pub use lease::{Ended, Lease, Occasion};
 pub use passive::PassiveMarking;

@@ -12,7 +12,7 @@ pub(crate) struct Seat {
     pub(crate) share: u32,
     /// The smallest weight of the cluster over this one: at most 1, and exactly 1 where all weights are equal.
     pub(crate) lightness: f32,
-    /// What an eighth of a request costs: `lightness` times the cost of the zone, over 8.
+    /// What a request costs a typical endpoint: `lightness` times the cost of the zone.
     pub(crate) price: f32,
     /// What a request costs a typical endpoint that is alone there, in the same zone.
     pub(crate) fare: f32,
@@ -37,7 +37,7 @@ impl Seat {
             state: Arc::clone(&endpoint.state),
             share,
             lightness,
-            price: lightness * zone_cost / 8.0,
+            price: lightness * zone_cost,
             fare: typical * zone_cost,
             tier: place.tier,
         }
@@ -45,7 +45,7 @@ impl Seat {
 
     /// In a zone that costs more than the proxy's own.
     pub(crate) fn is_far(&self) -> bool {
-        self.price * 8.0 > self.lightness
+        self.price > self.lightness
     }
 
     /// One more request would be served at once, by what `adaptive` has learned.

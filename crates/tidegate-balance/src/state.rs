@@ -9,7 +9,7 @@ use crate::breaker::{Ejection, HeldBack};
 use crate::capacity::Capacity;
 use crate::circuit::Circuit;
 use crate::entropy::mix;
-use crate::in_flight::{Counts, InFlight, Most};
+use crate::in_flight::{Counts, InFlight, Most, Phase};
 use crate::in_vain::InVain;
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
@@ -430,14 +430,14 @@ impl EndpointState {
         before
     }
 
-    /// Counts one of those in flight as streaming its answer.
-    pub(crate) fn begin_streaming(&self) {
-        self.live.in_flight.begin_streaming();
+    /// The answer to one of those in flight has begun.
+    pub(crate) fn begin(&self, phase: Phase) {
+        self.live.in_flight.begin(phase);
     }
 
     /// Counts one less. Called by the lease alone, once for each `enter`.
-    pub(crate) fn leave(&self, was_streaming: bool) {
-        self.live.in_flight.leave(was_streaming);
+    pub(crate) fn leave(&self, phase: Phase) {
+        self.live.in_flight.leave(phase);
     }
 
     #[inline]

@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, Breaker, Ejection, Ended, Health, HeldBack, InForce, Moment, Pick, StatusSet,
+    Algorithm, Balancer, Breaker, Ejection, Ended, Health, HeldBack, InForce, Moment, Phase, Pick, StatusSet,
 };
 
 const MS: u64 = 1_000_000;
@@ -76,7 +76,7 @@ fn answered(status: u16) -> Ended {
 /// An answer whose head says nothing of how it went; `status` comes at its end.
 fn ends_with(balancer: &Balancer, now: u64, status: u16) {
     let mut lease = balancer.pick(&pick(now, 0)).expect("one that is up");
-    lease.begun(200, Duration::from_millis(1), Moment(now));
+    lease.begun(Phase::Answering, 200, Duration::from_millis(1), Moment(now));
     lease.settle(answered(status), Moment(now + SECOND));
 }
 

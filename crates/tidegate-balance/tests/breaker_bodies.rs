@@ -7,7 +7,7 @@ use cluster::endpoints;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, Breaker, Ejection, Ended, Health, Lease, Moment, Pick, StatusSet,
+    Algorithm, Balancer, Breaker, Ejection, Ended, Health, Lease, Moment, Phase, Pick, StatusSet,
 };
 
 const MS: u64 = 1_000_000;
@@ -40,7 +40,7 @@ fn pick(balancer: &Balancer, index: usize, now: u64) -> Lease<'_> {
 /// A request to this endpoint whose answer has begun.
 fn begun(balancer: &Balancer, index: usize, status: u16, now: u64) -> Lease<'_> {
     let mut lease = pick(balancer, index, now);
-    lease.begun(status, Duration::from_millis(1), Moment(now));
+    lease.begun(Phase::Answering, status, Duration::from_millis(1), Moment(now));
     lease
 }
 

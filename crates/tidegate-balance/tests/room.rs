@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, Breaker, CheckVerdict, Ended, Lease, Moment, NoEndpoint, Pick, RequestLimit,
+    Algorithm, Balancer, Breaker, CheckVerdict, Ended, Lease, Moment, NoEndpoint, Phase, Pick, RequestLimit,
     RoomWatch,
 };
 
@@ -165,8 +165,8 @@ fn what_has_begun_to_answer_does_not_count_where_the_limit_is_learned_and_does_w
         assert!(held.len() < 100 && balancer.is_full(0, Moment(1)) && !balancer.has_room(Moment(1)));
         let mut streams = held.split_off(1);
         for stream in &mut streams {
-            stream.begun(200, Duration::from_millis(1), Moment(2));
-            stream.begun(200, Duration::from_millis(1), Moment(2));
+            stream.begun(Phase::Answering, 200, Duration::from_millis(1), Moment(2));
+            stream.begun(Phase::Answering, 200, Duration::from_millis(1), Moment(2));
         }
         assert_eq!(heard(), if frees { streams.len() } else { 0 }, "{limit:?}");
         assert_eq!(balancer.is_full(0, Moment(1)), !frees, "{limit:?}");
@@ -209,7 +209,7 @@ fn busy_and_most_in_flight(slots: usize, begins: f64, service: impl Fn(f64) -> f
         now = busy[next].next();
         let first_byte = Duration::from_nanos(now - busy[next].lease.picked_at().0);
         if busy[next].begins.take().is_some_and(|begins| begins < busy[next].ends) {
-            busy[next].lease.begun(200, first_byte, Moment(now));
+            busy[next].lease.begun(Phase::Answering, 200, first_byte, Moment(now));
         } else {
             busy.swap_remove(next).lease.settle(Ended::Answered { status: 200, first_byte }, Moment(now));
         }

@@ -9,6 +9,7 @@
 //! The request body keeps moving in every state. Knows no routes, no endpoints; does not connect and does not try again.
 
 use crate::answer::date_line;
+use crate::event_stream;
 use crate::failure::{Cause, Failure, Stage};
 use crate::grpc;
 use crate::head_wait::{HeadWait, awaits_continue};
@@ -30,7 +31,7 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use tidegate_balance::{Lease, Moment};
+use tidegate_balance::{Lease, Moment, Phase};
 use tidegate_http::forward::{ResponseEdits, write_response};
 use tidegate_http::request::Method;
 use tidegate_http::response::ResponseError;
@@ -348,6 +349,8 @@ fn start_download(call: &mut Call<'_>, lease: &Lease<'_>) {
         load::hear(call, lease, now);
         hidden = FieldSet::of(&[FieldKind::EndpointLoadMetrics]); // said to us, not to the client
     }
+    call.journal.is_event_stream =
+        event_stream::is_one(&call.workspace.response, call.workspace.answer.readable());
     let reminder = https_only::reminder_beside_answer(call);
     let client_may_go_on = call.client_may_go_on();
     let workspace = &mut *call.workspace;
@@ -469,7 +472,8 @@ async fn relay(
 fn report_head(call: &Call<'_>, lease: &mut Lease<'_>) {
     if let Some(first_byte) = call.journal.first_byte {
         let status = grpc::judged(call, call.journal.status, false);
-        lease.begun(status, first_byte.since(lease.picked_at()), first_byte);
+        let phase = if call.journal.is_event_stream { Phase::Quiet } else { Phase::Answering };
+        lease.begun(phase, status, first_byte.since(lease.picked_at()), first_byte);
     }
 }
 

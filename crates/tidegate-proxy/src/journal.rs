@@ -48,6 +48,8 @@ pub(crate) struct Journal {
     pub(crate) is_grpc: bool,
     /// How it went, once the endpoint has said so.
     pub(crate) grpc_status: Option<u8>,
+    /// The answer is one of server-sent events.
+    pub(crate) is_event_stream: bool,
     /// It is no request but a connection that is passed on as it is.
     pub(crate) is_passed_on: bool,
     /// The name that such a connection asked for.

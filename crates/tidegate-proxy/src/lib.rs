@@ -16,6 +16,7 @@ mod client; // who is at the other end, as far as is known
 pub mod client_counts; // connections of each client
 mod downstream; // one client connection: read a request, serve it, again
 mod entrance; // what has to come before the first request
+mod event_stream; // answers that go on for as long as somebody listens
 mod exchange; // ★ one request and one response between two connections
 pub mod failure; // every way to fail → status, word, retry class
 mod grpc; // deadlines and statuses of calls

@@ -36,7 +36,7 @@ pub(crate) async fn run(
     open(call)?;
     if let Some(opened) = call.journal.first_byte {
         // How it ends is for those who use it to say.
-        lease.answered(call.journal.status, opened.since(lease.picked_at()), opened);
+        lease.opened(call.journal.status, opened.since(lease.picked_at()), opened);
     }
     let downstream = relay(call, up, policy).await?;
     Ok(Exchanged { downstream, upstream_reusable: false })

@@ -1,7 +1,7 @@
 //! Least drain time: the endpoint where one more request is expected to be answered soonest, by what its own answers
 //! have taught. Knows no probe, agent or header; needs none.
 //!
-//! `score = ((n + own) · cost + fare + toll + error cost) · warning`, smallest wins, ties to the least recently used. `own` (`own.rs`) and `fare` are
+//! `score = ((w + own) · cost + n − w + fare + toll + error cost) · warning`, where `w` of `n` wait for their answer; smallest wins, ties to the least recently used. `own` (`own.rs`) and `fare` are
 //! what the request itself costs, `toll` (`queueing.rs`) what it costs others that it waits at a fast endpoint. `cost` is service time over parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
 //! price a pick sees, at no cost worth mentioning, two things that cannot wait for an answer to arrive: silence (answers
 //! are overdue by Little's law) and suspicion (the last few answers came late). The derivation is in
@@ -29,6 +29,7 @@ mod warning;
 
 use crate::bound::Choice;
 use crate::candidates::Candidates;
+use crate::in_flight::Counts;
 use crate::seat::Seat;
 use crate::{Ended, EndpointState, Lease, Moment};
 use fleet::Fleet;
@@ -246,10 +247,7 @@ fn with_probe(seat: &Seat, own: f32, now: Moment) -> Bid {
     if !is_probe(&seat.state, now) {
         return plain;
     }
-    Bid {
-        score: plain.score.min(cost_of_probe(seat, own * 8.0 * seat.price + (1.0 - own) * seat.fare)),
-        ..plain
-    }
+    Bid { score: plain.score.min(cost_of_probe(seat, own * seat.price + (1.0 - own) * seat.fare)), ..plain }
 }
 
 /// What a probe costs: as much as one request costs a typical endpoint, unless it goes to explore.
@@ -267,37 +265,39 @@ fn curiosity(seat: &Seat) -> f32 {
 /// there, and the rest by what it would cost a typical endpoint.
 #[inline]
 fn offer(seat: &Seat, own: f32) -> f32 {
-    let requests = seat.state.load().eighths() as f32 + 8.0 * own;
-    requests * seat.state.standing().cost.get() * seat.price + (1.0 - own) * seat.fare
+    load_of(seat, seat.state.load().counts(), own) + (1.0 - own) * seat.fare
 }
 
-/// What an eighth of a request costs there.
+/// Of what there is and so many more that wait. How long an answer that has begun goes on is for its length and its reader to say, not for how
+/// soon this endpoint begins answers: it costs what it would at a typical one.
 #[inline]
-fn cost_of_eighth(seat: &Seat) -> f32 {
-    seat.state.standing().cost.get() * seat.price
+fn load_of(seat: &Seat, counts: Counts, more: f32) -> f32 {
+    let waiting = counts.waiting() as f32 + more;
+    (waiting * seat.state.standing().cost.get() + counts.answering()) * seat.price
 }
 
 /// When it would be answered.
 #[inline]
 fn drain_time(seat: &Seat) -> f32 {
-    (seat.state.load().eighths() + 8) as f32 * cost_of_eighth(seat)
+    load_of(seat, seat.state.load().counts(), 1.0)
 }
 
 /// What it would be if the endpoint had no other request.
 pub(crate) fn least_drain_time(seat: &Seat) -> f32 {
-    8.0 * cost_of_eighth(seat)
+    seat.state.standing().cost.get() * seat.price
 }
 
 /// What it would be if the endpoint were typical, with the cost that most have, and had no more requests than so many.
 pub(crate) fn typical_drain_time(seat: &Seat, most: f32) -> f32 {
-    (8.0 + (seat.state.load().eighths() as f32).min(8.0 * most)) * seat.price
+    let counts = seat.state.load().counts();
+    (1.0 + (counts.waiting() as f32 + counts.answering()).min(most)) * seat.price
 }
 
 /// The score without what is about to happen: the drain time at the learned cost, and what failing costs.
 pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
     let plain = drain_time(seat);
     let is_probe = !seat.state.is_unremarkable() && is_probe(&seat.state, now);
-    let least = if is_probe { plain.min(cost_of_probe(seat, 8.0 * seat.price)) } else { plain };
+    let least = if is_probe { plain.min(cost_of_probe(seat, seat.price)) } else { plain };
     least + error_cost(&seat.state)
 }
 
@@ -317,7 +317,7 @@ mod tests {
     use super::*;
     use crate::candidates::Standard;
     use crate::testing::Fleet as Cluster;
-    use crate::{Algorithm, CheckVerdict, Pick};
+    use crate::{Algorithm, CheckVerdict, Phase, Pick};
     use proptest::prelude::*;
     use std::collections::VecDeque;
     use std::time::Duration;
@@ -345,16 +345,35 @@ mod tests {
         assert_eq!(joined(), Moment(0) + at(22_500));
     }
 
+    /// Which of two is picked, where the first one costs a fifth and so many have begun to be answered there.
+    #[test]
+    fn answers_that_have_begun_count_as_they_would_at_a_typical_endpoint() {
+        for (phase, begun, picked) in [
+            (Phase::Answering, 0, 0),
+            (Phase::Answering, 1, 1), // its body takes as long there as elsewhere
+            (Phase::Quiet, 4, 0),
+            (Phase::Quiet, 8, 1),
+        ] {
+            let cluster = Cluster::even(Algorithm::LeastRequest, 2);
+            let world = World::of(&cluster);
+            let mut held = cluster.hold(0, begun);
+            for lease in &mut held {
+                lease.begun(phase, 200, Duration::from_millis(1), world.now);
+            }
+            world.seats[0].state.standing().cost.set(0.2);
+            assert_eq!(world.pick(0), Some(picked), "{begun} {phase:?}");
+        }
+    }
+
     /// The score as the design note writes it, without a short cut.
     fn score(seat: &Seat, fleet: &Fleet, now: Moment) -> f32 {
         let (patience, own) = (fleet.patience(), fleet.own());
         let (state, standing) = (&seat.state, seat.state.standing());
-        let waiting = state.in_flight() - state.streaming();
-        let load = waiting as f32 + state.streaming() as f32 / 8.0;
+        let (waiting, streaming) = (state.in_flight() - state.streaming(), state.streaming() as f32);
         let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
-        let one = seat.price * 8.0;
+        let one = seat.price;
         let fare = (1.0 - own) * seat.fare;
-        let cost = (load + own) * standing.cost.get() * one + fare;
+        let cost = ((waiting as f32 + own) * standing.cost.get() + streaming) * one + fare;
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
         let toll = fleet.tolls(patience).toll(seat, cost);

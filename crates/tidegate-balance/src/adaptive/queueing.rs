@@ -71,7 +71,8 @@ impl Tolls {
         if gain <= 0.0 {
             return 0.0;
         }
-        let waiting = seat.state.load().eighths() as f32 / 8.0 + 1.0 - QUEUE_FROM * seat.at_once();
+        let load = seat.state.load().counts();
+        let waiting = load.waiting() as f32 + load.answering() + 1.0 - QUEUE_FROM * seat.at_once();
         (gain * waiting).min(self.full * seat.fare - score).max(0.0)
     }
 }
