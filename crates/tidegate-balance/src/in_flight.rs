@@ -176,7 +176,7 @@ mod tests {
                 prop_assert_eq!(in_flight.requests(), waiting + streaming);
                 prop_assert_eq!(in_flight.waiting(), waiting);
                 prop_assert_eq!(in_flight.streaming(), streaming);
-                prop_assert_eq!(in_flight.counts().answering() * 8.0, (8 * answering + quiet) as f32);
+                prop_assert_eq!((in_flight.counts().answering() * 8.0) as u32, 8 * answering + quiet);
                 for most in 0..8 {
                     prop_assert_eq!(in_flight.is_below(Most::Requests(most)), waiting + streaming < most);
                     prop_assert_eq!(in_flight.is_below(Most::Waiting(most)), waiting < most);
