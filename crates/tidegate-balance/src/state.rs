@@ -694,7 +694,7 @@ mod tests {
         let asked_for = |at: Moment| {
             state.enter(at);
             assert_eq!(state.asked_from(), None, "it is being asked");
-            state.leave(false);
+            state.leave(Phase::Waiting);
             fail(&state, 1, at);
             state.asked_from().map(|from| from.since(at))
         };
