@@ -101,6 +101,8 @@ struct Live {
     /// Requests that were answered elsewhere while they waited here, since the last sign of life; at most 255, which is as good
     /// as more.
     overtaken: AtomicU8,
+    /// Requests that it was sent since the last sign of life; at most 255. Written without a lock: two at once may count as one.
+    asked: AtomicU8,
     connect_failures_in_a_row: AtomicU32,
     in_flight: InFlight,
     last_picked: AtomicU64,
@@ -424,9 +426,12 @@ impl EndpointState {
 
     fn entered(&self, before: Counts, now: Moment) -> Counts {
         self.live.last_picked.store(now.0, Relaxed);
+        let mut asked = self.live.asked.load(Relaxed);
         if before.requests() == 0 && self.requests_overtaken() == 0 {
             self.live.standing.sign_of_life(now);
+            asked = 0;
         }
+        self.live.asked.store(asked.saturating_add(1), Relaxed);
         before
     }
 
@@ -471,6 +476,11 @@ impl EndpointState {
         self.live.standing.silence(self.unanswered(), now)
     }
 
+    /// Requests that it was sent since its last sign of life.
+    pub(crate) fn asked(&self) -> u8 {
+        self.live.asked.load(Relaxed)
+    }
+
     /// Requests that wait for its answer, and those that were answered elsewhere while they did.
     pub(crate) fn unanswered(&self) -> u32 {
         self.live.in_flight.waiting() + self.requests_overtaken()
@@ -479,6 +489,7 @@ impl EndpointState {
     /// An answer came: whoever was silent is so no more.
     pub(crate) fn sign_of_life(&self, now: Moment) {
         self.live.standing.sign_of_life(now);
+        self.live.asked.store(0, Relaxed);
         // Looking first keeps the cache line shared in the common case.
         if self.requests_overtaken() != 0 {
             self.live.overtaken.store(0, Relaxed);

@@ -331,7 +331,7 @@ fn an_error_rate_that_all_share_ejects_nobody() {
         let relative = |endpoint| adaptive.share(endpoint as usize) * f64::from(count);
         let shares: Vec<f64> = (0..count).map(relative).collect();
         println!("relative shares {shares:.2?}");
-        assert!(shares.iter().all(|share| (0.8..1.2).contains(share)));
+        assert!(shares.iter().all(|share| (0.8..1.2).contains(share)), "{shares:.2?}");
         // In steps of a quarter of a second, so two seconds are eight.
         let load = &adaptive.timeline.load;
         for from in 8..112 {
@@ -603,6 +603,16 @@ fn a_cold_endpoint_that_joins_warms_as_soon_as_with_least_request() {
         println!("p99.9 ms, warm after s: adaptive {adaptive:.1?}, least request {least:.1?}");
         assert!(adaptive.0 <= 1.05 * least.0 && adaptive.1 <= 1.1 * least.1);
     }
+}
+
+/// Where half of the fleet is cold, and then all that answered before are gone, nobody who is warm passes for fast: the cold ones would have nothing to warm by.
+#[test]
+fn a_fleet_that_is_replaced_in_two_waves_warms_as_with_least_request() {
+    let wave = |leaves: u32| format!("count = 10\nslots = 2\nleaves = '{leaves}s'\n[[endpoints]]\n");
+    let cold = "cold = { speed = 0.2, warm_after = 100 }";
+    let joins = |at: u32| format!("count = 10\nslots = 2\njoins = '{at}s'\n{cold}\n");
+    let endpoints = format!("{}{}{}[[endpoints]]\n{}", wave(30), wave(34), joins(31), joins(35));
+    assert_p99(&lab(&between(20, 90, 0.2), &endpoints), [71, 73], 1.2);
 }
 
 #[test]

@@ -78,6 +78,10 @@ const STILL_TRUE: f32 = 2.0;
 /// A larger part of the endpoints, and at least so many of them, do not break in the same moment: something is wrong that they share.
 const SHARED_FROM: f32 = 0.25;
 const SHARED_BY_MIN: usize = 4;
+/// And where endpoints are few, nor do two, when more than this part of them have failed at anything in that moment: a burst of requests for what fails everywhere meets some
+/// of them more often than others.
+const FEW_FROM: f32 = 0.5;
+const FEW_MIN: usize = 2;
 /// What is normal follows at this rate per period, so that the luck of a moment does not define it.
 const NORMAL_GAIN: f32 = 0.1;
 /// The most an endpoint is believed to differ from the fleet. Without a limit, those that are believed to be normal would
@@ -247,9 +251,13 @@ impl Fleet {
             let slots = self.unhurried.get() / self.typical_lightness();
             self.own.follow(slots, busy_part(open, peers), part_of(turn.seats));
         }
+        // Were the cold ones among them, where they are many, whoever is warm would seem cheap, and they would have nothing to warm by.
+        let is_warm = |seat: &&Seat| !self.is_newcomer(seat.state.published().joined(), now);
         let mut detrended = |field: fn(&Published) -> &AtomicF32| {
-            let of_seat =
-                |seat: &Seat| Some(heard(&seat.state, field)? - self.by_weight.expected(seat.lightness));
+            let of_seat = |seat: &Seat| {
+                let value = Some(seat).filter(is_warm).and_then(|seat| heard(&seat.state, field))?;
+                Some(value - self.by_weight.expected(seat.lightness))
+            };
             median(turn.gather(now, &mut scratch.values, of_seat))
         };
         let service = detrended(|published| &published.log_service);
@@ -268,10 +276,15 @@ impl Fleet {
         let unhurried = median_by_weight(turn.weigh(now, &mut scratch.weighed, of_sound_seat));
         let of_heard_seat = |seat: &Seat| of_seat(seat).map(|_| seat.lightness);
         let lightness = median_by_weight(turn.weigh(now, &mut scratch.weighed, of_heard_seat));
+        let is_measured = self.is_measured.load(Relaxed);
+        // While all are newcomers, what was usual before them is.
+        let before = |level: &AtomicF32| is_measured.then(|| level.get());
+        let service = service.or_else(|| before(&self.log_service));
+        let parallelism = parallelism.or_else(|| before(&self.log_parallelism));
         let (Some(service), Some(parallelism), Some(noise)) = (service, parallelism, noise) else {
             return false;
         };
-        let gain = if self.is_measured.load(Relaxed) { part_of(turn.seats) } else { 1.0 };
+        let gain = if is_measured { part_of(turn.seats) } else { 1.0 };
         for (level, median) in [
             (&self.log_service, service),
             (&self.log_parallelism, parallelism),
@@ -326,8 +339,10 @@ impl Fleet {
         let heard =
             || turn.seats().map(|seat| seat.state.published()).filter(|published| published.is_heard());
         let struck = || heard().filter(|published| is_struck(published));
+        let failed = heard().filter(|published| published.spell().has_just_failed(now)).count();
         let (count, all) = (struck().count(), heard().count());
-        if count >= SHARED_BY_MIN && count as f32 > SHARED_FROM * all as f32 {
+        let is_shared = count >= SHARED_BY_MIN && count as f32 > SHARED_FROM * all as f32;
+        if is_shared || (failed >= FEW_MIN && failed as f32 > FEW_FROM * all as f32) {
             self.shared_at.store(now.0, Relaxed);
             struck().for_each(Published::share_blame);
         }

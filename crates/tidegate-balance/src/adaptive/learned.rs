@@ -221,13 +221,10 @@ pub(crate) struct Learned {
 /// What an attempt that says something about its endpoint said.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Evidence {
-    Failure,
+    /// Of a request that was sent then.
+    Failure { sent: Moment },
     /// `silence`: how long nothing had come before, in units of the expected gap.
-    Success {
-        latency: Duration,
-        load: f64,
-        silence: f32,
-    },
+    Success { latency: Duration, load: f64, silence: f32 },
 }
 
 impl Learned {
@@ -263,7 +260,10 @@ impl Learned {
         if self.joins(now) {
             mind.errors = ErrorRate::default();
         }
-        mind.errors.learn(matches!(evidence, Evidence::Failure), elsewhere, now);
+        match evidence {
+            Evidence::Failure { sent } => mind.errors.failed(sent, elsewhere, now),
+            Evidence::Success { .. } => mind.errors.succeeded(elsewhere, now),
+        }
         self.publish_errors(&mind.errors);
         let Evidence::Success { latency, load, silence } = evidence else {
             mind.end_failed_probe(state, now);

@@ -135,7 +135,7 @@ impl Adaptive {
             if self.fleet.may_be_cold(state, now) {
                 state.standing().forgive();
             }
-            if matches!(evidence, Evidence::Failure) {
+            if matches!(evidence, Evidence::Failure { .. }) {
                 // A fast failure frees its slot at once: until the next period hundreds of requests would follow it.
                 self.fleet.price_errors(state, now);
             }
@@ -144,18 +144,19 @@ impl Adaptive {
     }
 
     fn evidence(lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) -> Option<Evidence> {
+        let failure = Some(Evidence::Failure { sent: lease.picked_at() });
         match ended {
             Ended::Abandoned | Ended::Overtaken => None,
             Ended::Answered { .. } if lease.has_answered() => {
-                (failed && lease.owes_verdict()).then_some(Evidence::Failure)
+                failure.filter(|_| failed && lease.owes_verdict())
             }
-            Ended::Answered { .. } if failed => Some(Evidence::Failure),
+            Ended::Answered { .. } if failed => failure,
             Ended::Answered { first_byte, .. } => {
                 let state = &lease.endpoint().state;
                 let silence = state.silence(now);
                 Some(Evidence::Success { latency: first_byte, load: lease.load(), silence })
             }
-            Ended::ConnectFailed | Ended::Failed => Some(Evidence::Failure),
+            Ended::ConnectFailed | Ended::Failed => failure,
         }
     }
 }
@@ -345,6 +346,25 @@ mod tests {
         assert_eq!(joined(), Moment(0) + at(22_500));
     }
 
+    /// What failing costs the first of three, half a second after so many of them have failed three times in a row.
+    #[test]
+    fn most_of_a_few_that_fail_in_one_moment_are_not_to_blame_and_one_alone_is() {
+        let cost_after = |failing: usize| {
+            let fleet = Cluster::even(Algorithm::Adaptive { peers: 1 }, 3);
+            let mut now = Moment(1);
+            let mut attempt = |index: usize, status| {
+                let (lease, first_byte) = (fleet.lease(index, now).unwrap(), Duration::from_millis(5));
+                now = now + first_byte;
+                lease.settle(Ended::Answered { status, first_byte }, now);
+            };
+            (0..300).for_each(|number| attempt(number % 3, 200));
+            (0..3 * failing).for_each(|number| attempt(number % failing, 500));
+            (0..100).for_each(|number| attempt(1 + number % 2, 200));
+            fleet.endpoints()[0].state.standing().error_cost.get()
+        };
+        assert!(cost_after(2) < 0.5 && cost_after(1) > 1.0, "{} and {}", cost_after(2), cost_after(1));
+    }
+
     /// Which of two is picked, where the first one costs a fifth and so many have begun to be answered there.
     #[test]
     fn answers_that_have_begun_count_as_they_would_at_a_typical_endpoint() {
@@ -379,7 +399,9 @@ mod tests {
         let toll = fleet.tolls(patience).toll(seat, cost);
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
-        let silence = 1.0 + (standing.silence(unanswered, now) - patience.silence).max(0.0);
+        let most = if state.requests_overtaken() > 0 { f32::MAX } else { 3.0 * f32::from(state.asked()) };
+        let silence = standing.silence(unanswered, now).min(most);
+        let silence = 1.0 + (silence - patience.silence).max(0.0);
         let silence = if is_probe { 1.0 } else { silence };
         let remembered = standing.recent.get() * (-standing.age(now) / 100.0).exp2();
         let suspicion = 1.0 + 0.5 * (remembered - patience.lateness).max(0.0);

@@ -3,9 +3,9 @@
 
 use super::errors::{Record, SHARE_DOUBT};
 
-/// The last failures that are looked at together: as many as show that one attempt in ten fails now where none did for minutes.
-const FAILURES: usize = 8;
-/// What the record lets expect less often than this is no chance.
+/// The last failures that are looked at together: as many as show that one attempt in ten fails now where none did for minutes, and that all do where one in five did.
+const FAILURES: usize = 12;
+/// What the record lets expect less often than this, in all the time that it tells of, is no chance.
 const UNLIKELY: f32 = 3e-5;
 
 /// When the last failures were, counted in attempts.
@@ -39,7 +39,9 @@ impl Outbreak {
             stretches.filter(|stretch| stretch.tells_share() || stretch.failures >= stretch.attempts);
         let judged = stretches.map(|stretch| (stretch, stretch.surprise(record.without(stretch))));
         let (stretch, surprise) = judged.max_by(|one, other| one.1.total_cmp(&other.1))?;
-        (surprise > -UNLIKELY.ln()).then_some(stretch)
+        // Each failure is another chance to be unlikely.
+        let chances = 1.0 + record.without(stretch).failures.max(0.0);
+        (surprise > (chances / UNLIKELY).ln()).then_some(stretch)
     }
 }
 

@@ -27,7 +27,12 @@ impl Spell {
 
     /// Whether it has begun just now, and is not over.
     pub(super) fn is_of_this_moment(self, now: Moment) -> bool {
-        self.is_short() && self.last.0 != 0 && now.since(self.last) < SAME_MOMENT
+        self.is_short() && self.has_just_failed(now)
+    }
+
+    /// For whatever reason.
+    pub(super) fn has_just_failed(self, now: Moment) -> bool {
+        self.last.0 != 0 && now.since(self.last) < SAME_MOMENT
     }
 
     /// Whether it was no longer than a moment, in which many were seen to fail.

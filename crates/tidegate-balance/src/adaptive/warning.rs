@@ -11,6 +11,8 @@ const SUSPICION_COST: f32 = 0.5;
 const SUSPICION_HALF_LIFE: f32 = 100.0;
 /// The most that silence costs: so many times the time that it has lasted.
 const AS_LONG_AGAIN: f32 = 1.0;
+/// Gaps that one request tells of, however long it waits: it may be long by itself (a poll, a report, an upload).
+const TOLD_BY_ONE: f32 = 3.0;
 
 /// What is held against an endpoint now, for people to see.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,8 +64,16 @@ pub(super) fn factor(state: &EndpointState, patience: Patience, now: Moment) -> 
 
 #[inline]
 fn by_silence(state: &EndpointState, patience: Patience, now: Moment) -> f32 {
-    let silence = state.silence(now);
+    let silence = believed_silence(state, now);
     if silence > patience.silence && !is_probe(state, now) { 1.0 + (silence - patience.silence) } else { 1.0 }
+}
+
+/// In units of the expected gap, no more than those requests tell that were sent there since it last answered: what was there before has waited
+/// while others were answered, so whoever holds long polls and is asked for nothing else is not silent. What was answered elsewhere meanwhile is not long by itself.
+#[inline]
+fn believed_silence(state: &EndpointState, now: Moment) -> f32 {
+    let silence = state.silence(now);
+    if state.requests_overtaken() > 0 { silence } else { silence.min(TOLD_BY_ONE * f32::from(state.asked())) }
 }
 
 #[inline]
@@ -98,11 +108,40 @@ mod tests {
         assert_eq!((warning(now).by_silence, warning(now).by_lateness), (1.0, 1.0));
         let later = now + Duration::from_secs(1);
         let silent = warning(later);
-        assert!(silent.by_silence > 10.0 && silent.factor() >= silent.by_silence, "{silent:?}");
+        assert!(silent.by_silence > 4.0 && silent.factor() >= silent.by_silence, "{silent:?}");
         assert_eq!((silent.silent_for, silent.unanswered), (Duration::from_secs(1), 3));
         let late = Ended::Answered { status: 200, first_byte: Duration::from_secs(1) };
         held.into_iter().filter(|lease| lease.index() == 0).for_each(|lease| lease.settle(late, later));
         let late = warning(later);
         assert!((late.by_silence - 1.0).abs() < f32::EPSILON && late.by_lateness > 1.0, "{late:?}");
+    }
+
+    /// An endpoint that serves one request after the other in no time, beside those that wait for something else.
+    #[test]
+    fn whoever_holds_long_polls_and_answers_all_else_is_not_silent() {
+        let fleet = Fleet::even(Algorithm::Adaptive { peers: 1 }, 1);
+        let (latency, mut now) = (Duration::from_millis(10), Moment(1));
+        let answer = |now: Moment| {
+            let lease = fleet.pick_at(now);
+            lease.settle(Ended::Answered { status: 200, first_byte: latency }, now + latency);
+        };
+        for _ in 0..200 {
+            answer(now);
+            now = now + latency;
+        }
+        let by_silence = |now| fleet.warning(0, now).unwrap().by_silence;
+        let _poll = fleet.pick_at(now);
+        assert!(
+            (by_silence(now + Duration::from_mins(1)) - 1.0).abs() < f32::EPSILON,
+            "it may be long by itself"
+        );
+        let _polls = fleet.hold(0, 7);
+        answer(now);
+        assert!(
+            (by_silence(now + Duration::from_mins(1)) - 1.0).abs() < f32::EPSILON,
+            "nobody has asked since"
+        );
+        let _stuck: Vec<_> = (0..4).map(|_| fleet.pick_at(now + 2 * latency)).collect();
+        assert!(by_silence(now + Duration::from_secs(1)) > 5.0, "four have asked, and none was answered");
     }
 }
