@@ -1,9 +1,10 @@
 //! How requests spread over endpoints, seen from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use tidegate_testkit::{Client, Endpoint, Load, Proxy, Script, Then, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Load, Proxy, Reply, Script, Then, Tidegate, Wire, eventually};
 
 fn endpoints(names: &[&str]) -> Vec<Endpoint> {
     names.iter().map(|name| Endpoint::answering(name)).collect()
@@ -177,7 +178,7 @@ fn a_hash_of_the_client_address_keeps_a_client_with_its_endpoint() {
     let endpoints = endpoints(&["a", "b", "c"]);
     let proxy = cluster(&endpoints, &[1, 1, 1], "{ algorithm = \"hash\", key = \"client_address\" }").start();
     let ask = |from: &str| Client::connect_from(from, proxy.address()).get("/").text();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for last in 1..30 {
         let from = format!("127.0.1.{last}");
         let first = ask(&from);
@@ -185,6 +186,43 @@ fn a_hash_of_the_client_address_keeps_a_client_with_its_endpoint() {
         seen.insert(first);
     }
     assert_eq!(seen.len(), 3);
+}
+
+#[test]
+fn whose_key_is_empty_or_missing_is_served_by_anybody() {
+    let endpoints = endpoints(&["a", "b", "c"]);
+    for (key, fields) in [
+        ("{ header = \"x-user\" }", ["", "X-User:\r\n", "X-User:  \r\n"]),
+        ("{ cookie = \"session\" }", ["", "Cookie: session=\r\n", "Cookie: a=1; session= ; b=2\r\n"]),
+    ] {
+        let balance = format!("{{ algorithm = \"rendezvous\", key = {key} }}");
+        let proxy = cluster(&endpoints, &[1, 1, 1], &balance).start();
+        for fields in fields {
+            let seen: BTreeSet<_> = (0..60).map(|_| answered_by(&proxy, "/", fields)).collect();
+            assert_eq!(seen.len(), 3, "{key} {fields:?}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn a_client_without_an_address_is_served_by_anybody() {
+    let endpoints = endpoints(&["a", "b", "c"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("front.sock");
+    let config = format!(
+        "listen = [\"{{listen}}\", \"unix:{}\"]\nto = \"app\"\n[cluster.app]\nendpoints = [{}]\n\
+         balance = {{ algorithm = \"rendezvous\", key = \"client_address\" }}\n",
+        path.display(),
+        endpoints.iter().map(|endpoint| format!("{:?}", endpoint.address())).collect::<Vec<_>>().join(", ")
+    );
+    let _proxy = Tidegate::with(config).start();
+    let mut wire = Wire::from(UnixStream::connect(&path).unwrap());
+    let ask = |_| {
+        wire.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        Reply::read(&mut wire, "GET").unwrap().text()
+    };
+    let seen: BTreeSet<_> = (0..60).map(ask).collect();
+    assert_eq!(seen.len(), 3, "{seen:?}");
 }
 
 #[test]

@@ -4,24 +4,29 @@ use crate::request::Call;
 use crate::snapshot::HashKey;
 use tidegate_http::{cookie, field};
 
-/// The hash of the request's key; `None` when the request has none, and any endpoint will do.
+/// The hash of the request's key; `None` when the request has none, and any endpoint will do. A field or cookie without a value is none:
+/// all whose key is empty have nothing in common.
 pub(crate) fn affinity(call: &Call<'_>, key: &HashKey) -> Option<u64> {
     let request = &call.workspace.request;
     let bytes = call.workspace.input.pinned();
     match key {
         HashKey::None => None,
-        HashKey::ClientAddress => Some(client_hash(call)),
-        HashKey::Cookie(name) => cookie::find(&request.fields, bytes, name.as_bytes()).map(stable_hash),
-        HashKey::Header(name) => field::find(&request.fields, bytes, name.as_bytes()).map(stable_hash),
+        HashKey::ClientAddress => client_hash(call),
+        HashKey::Cookie(name) => hash_of_any(cookie::find(&request.fields, bytes, name.as_bytes())),
+        HashKey::Header(name) => hash_of_any(field::find(&request.fields, bytes, name.as_bytes())),
         HashKey::Path => Some(stable_hash(call.path())),
     }
 }
 
-/// Behind trusted proxies, the client that they saw.
-fn client_hash(call: &Call<'_>) -> u64 {
+fn hash_of_any(value: Option<&[u8]>) -> Option<u64> {
+    value.filter(|value| !value.trim_ascii().is_empty()).map(stable_hash)
+}
+
+/// Behind trusted proxies, the client that they saw. `None`: it came by a Unix socket, and nobody says where from.
+fn client_hash(call: &Call<'_>) -> Option<u64> {
     match call.forwarded_client() {
-        Some(address) => stable_hash(address.to_string().as_bytes()),
-        None => stable_hash(call.address.text()),
+        Some(address) => Some(stable_hash(address.to_string().as_bytes())),
+        None => call.address.ip().map(|_| stable_hash(call.address.text())),
     }
 }
 
