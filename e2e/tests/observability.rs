@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-use tidegate_testkit::{Client, Endpoint, Port, Proxy, Script, Tidegate, eventually};
+use tidegate_testkit::{Client, Endpoint, Port, Proxy, Script, Then, Tidegate, eventually};
 
 use crate::door::{Door, get, post};
 
@@ -66,6 +66,31 @@ fn a_request_whose_time_is_over_while_it_is_sent_is_logged_so() {
     assert_eq!(client.reply().status, 504);
     let line = logged(&door.proxy, &["total_timeout"]);
     assert_eq!((line["stage"].as_str(), line["cause"].as_str()), (Some("send"), Some("total_timeout")));
+}
+
+/// Once the endpoint has all of the request, and while the client still sends it.
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_answer_is_logged_so() {
+    let script = Script::new(|visit| {
+        visit.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+        visit.wire().discard();
+        Then::Close
+    });
+    let door = Door::with(script, "[log]\naccess = \"stdout\"\n");
+    for (path, request) in [
+        ("/read", "GET /read HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("/sending", "POST /sending HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello"),
+    ] {
+        let mut client = door.knock(request);
+        let mut read = Vec::new();
+        while !read.ends_with(b"hello") {
+            read.extend(client.wire().some().expect("half of an answer"));
+        }
+        client.reset();
+        let line = logged(&door.proxy, &[path]);
+        assert_eq!((line["status"].as_u64(), line["cause"].as_str()), (Some(200), Some("client_gone")));
+        assert_eq!(line["stage"], "body", "{line}");
+    }
 }
 
 #[test]

@@ -425,10 +425,11 @@ async fn relay(
         slow_reader.look(&workspace.download, downloaded.is_pending());
         // Second, so that an upload that never has to wait cannot starve the answer.
         if downloaded.is_pending() && !upload_over {
-            upload_over = poll_upload(call, cx, up)?.is_broken() || call.workspace.upload.is_done();
+            let upload = poll_upload(call, cx, up).map_err(left_behind_the_head)?;
+            upload_over = upload.is_broken() || call.workspace.upload.is_done();
         }
         if downloaded.is_pending() && upload_over {
-            poll_client(call, cx)?;
+            poll_client(call, cx).map_err(left_behind_the_head)?;
         }
         let workspace = &mut *call.workspace;
         let cause = match downloaded {
@@ -466,6 +467,14 @@ async fn relay(
     // An answer that never had to wait ended when it began, as far as a clock can tell.
     call.journal.ended = if patience.waited() { Some(now()) } else { call.journal.first_byte };
     Ok(())
+}
+
+/// The client that leaves has had the answer's head.
+fn left_behind_the_head(failure: Failure) -> Failure {
+    match failure.cause {
+        Cause::ClientGone => Failure::new(Stage::Body, Cause::ClientGone),
+        _ => failure,
+    }
 }
 
 /// An answer that takes its time is no sign of a slow endpoint: its head says how fast that was.
