@@ -187,6 +187,22 @@ fn cut(front: &Front, until: Until, last_words: &'static [u8], then: Then) -> En
 }
 
 /// H6.
+#[test]
+fn an_endpoint_that_is_down_for_its_certificate_says_so() {
+    let authority = Authority::new();
+    let past = authority.issue_for_days("past", &["localhost"], -9..=-2);
+    let endpoint = Endpoint::answering("a");
+    let front = Front::start(&past, endpoint.socket_address());
+    let trusted = format!("ca = '{}'", authority.cert().display());
+    let proxy = Tidegate::with(format!("to = 'app'\n{}", cluster(front.port(), &trusted))).start();
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").cause(), Some("tls_certificate_expired"));
+    }
+    let why = "connects failed in a row (tls_certificate_expired)";
+    assert!(proxy.admin("/status").text().contains(why), "{}", proxy.admin("/status").text());
+    proxy.output().wait_for_stderr(&["is down", why]);
+}
+
 /// Each attempt would have taken its time, for nobody.
 #[test]
 fn nothing_is_tried_again_for_a_client_that_has_left() {

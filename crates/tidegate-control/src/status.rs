@@ -192,7 +192,7 @@ impl EndpointStatus {
         Self {
             endpoint: endpoint.id.address.to_string(),
             health: health.word(),
-            reason: reason(&endpoint.state, health, || {
+            reason: reason(&endpoint.state, health, upstream.connect_failure(), || {
                 overview.reason(&endpoint.id).map(|reason| reason.to_string())
             }),
             weight: endpoint.weight,
@@ -231,10 +231,11 @@ fn address(address: &Address) -> String {
     }
 }
 
-/// Why an endpoint is in this state; `checked`: what the active checks say.
+/// Why an endpoint is in this state; `connect_failure`: what the last connect failed for; `checked`: what the active checks say.
 pub(crate) fn reason(
     state: &EndpointState,
     health: Health,
+    connect_failure: Option<&str>,
     checked: impl FnOnce() -> Option<String>,
 ) -> Option<String> {
     match health {
@@ -242,7 +243,8 @@ pub(crate) fn reason(
         Health::DownByCheck => checked(),
         Health::DownByConnect => {
             let failures = state.connect_failures_in_a_row();
-            Some(format!("{failures} connects failed in a row") + &tried_again(state))
+            let why = connect_failure.map(|cause| format!(" ({cause})")).unwrap_or_default();
+            Some(format!("{failures} connects failed in a row{why}") + &tried_again(state))
         }
         Health::DownByFailures => Some(finding(state, Ejection::Failures) + &tried_again(state)),
         Health::DownBySuccessRate => Some(finding(state, Ejection::SuccessRate) + &tried_again(state)),

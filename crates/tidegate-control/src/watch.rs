@@ -9,6 +9,7 @@ use std::time::Duration;
 use tidegate_balance::{Endpoint, EndpointId, Health, Moment};
 use tidegate_proxy::now;
 use tidegate_proxy::snapshot::{Cluster, Snapshot};
+use tidegate_proxy::upstream::Upstream;
 
 /// How often the states are looked at. A change that reverts in between goes unsaid.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -33,8 +34,8 @@ impl Watch {
     pub(crate) fn look(&mut self, overview: &Overview, voice: &Voice) {
         let (snapshot, now) = (&overview.current().snapshot, now());
         for cluster in &snapshot.clusters {
-            for endpoint in cluster.balancer.endpoints() {
-                self.look_at_endpoint(endpoint, overview, voice, now);
+            for (endpoint, upstream) in cluster.balancer.endpoints().iter().zip(&cluster.upstreams) {
+                self.look_at_endpoint(endpoint, upstream, overview, voice, now);
             }
             self.look_at_cluster(cluster, voice, now);
         }
@@ -50,7 +51,14 @@ impl Watch {
         self.clusters_down.retain(|name, _| snapshot.clusters.iter().any(|cluster| cluster.name == *name));
     }
 
-    fn look_at_endpoint(&mut self, endpoint: &Endpoint, overview: &Overview, voice: &Voice, now: Moment) {
+    fn look_at_endpoint(
+        &mut self,
+        endpoint: &Endpoint,
+        upstream: &Upstream,
+        overview: &Overview,
+        voice: &Voice,
+        now: Moment,
+    ) {
         let health = endpoint.state.lasting_health(now);
         let before = self.endpoints.insert(endpoint.id.clone(), health).unwrap_or(Health::Up);
         if health == before || [health, before].contains(&Health::Unresolved) && health != Health::Up {
@@ -61,7 +69,8 @@ impl Watch {
             return voice.note(format_args!("endpoint {address} of cluster {cluster} is up again"));
         }
         let explained = || overview.reason(&endpoint.id).map(|reason| reason.to_string());
-        let why = reason(&endpoint.state, health, explained).unwrap_or_else(|| "no reason given".to_owned());
+        let why = reason(&endpoint.state, health, upstream.connect_failure(), explained);
+        let why = why.unwrap_or_else(|| "no reason given".to_owned());
         voice.warning(format_args!("endpoint {address} of cluster {cluster} is down: {why}"));
     }
 

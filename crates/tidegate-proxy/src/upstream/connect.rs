@@ -123,6 +123,7 @@ pub(crate) async fn connect(
             Err(_) => Cause::ConnectTimeout,
         };
     }
+    upstream.connect_failed(failed);
     Err(failed)
 }
 

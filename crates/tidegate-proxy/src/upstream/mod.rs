@@ -11,8 +11,9 @@ pub(crate) use pool::EndpointPool;
 pub(crate) use slots::Slot;
 pub use slots::Slots;
 
+use crate::failure::{Blame, Cause, Failure, Stage};
 use crate::tls::Originator;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub struct Upstream {
     moves: AtomicUsize,
     /// Position in `addresses` that connected last.
     pub preferred: AtomicUsize,
+    /// How the last connect failed that did, if it was not for our own want of anything.
+    connect_failure: ArcSwapOption<Failure>,
     /// One for each connection that may be in use, over all workers; `None`: as many as are needed.
     pub slots: Option<Slots>,
     /// Connections begin with a header of the PROXY protocol that names the client, and carry nobody else's requests.
@@ -64,12 +67,25 @@ impl Upstream {
             idle: AtomicUsize::new(0),
             moves: AtomicUsize::new(0),
             preferred: AtomicUsize::new(0),
+            connect_failure: ArcSwapOption::empty(),
             slots: connections_max.map(Slots::new),
             introduces_clients: false,
             tls: None,
             http2: false,
             asks_for_bodies: AsksForBodies::default(),
         }
+    }
+
+    pub(crate) fn connect_failed(&self, cause: Cause) {
+        let failure = Failure::new(Stage::Connect, cause);
+        if failure.blame() == Blame::Upstream && self.connect_failure.load().as_deref() != Some(&failure) {
+            self.connect_failure.store(Some(Arc::new(failure)));
+        }
+    }
+
+    /// Why the last connect failed that did, in the word of logs and metrics.
+    pub fn connect_failure(&self) -> Option<&'static str> {
+        self.connect_failure.load().as_deref().map(Failure::word)
     }
 
     /// What a connection has to begin with that carries no client's requests, such as a health check.
