@@ -522,7 +522,7 @@ impl Balancer {
         match ended {
             Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
             Ended::Answered { first_byte, .. } => {
-                state.has_answered(first_byte);
+                state.has_answered(lease.picked_at(), first_byte);
                 if state.connect_proven(now) {
                     self.outage.is_back(lease.index(), &self.seats, &self.passive, now);
                 }

@@ -11,6 +11,9 @@
 //! fast one, and one that fails at once, however few requests it has, as long as somebody is worth more; the slots of one that stands still
 //! do not count.
 //!
+//! Long polls are in flight and keep nobody waiting, and before they are answered nobody knows how many of them an endpoint can have. So
+//! it has room by count as well, as long as what came last was answered at once, or is long by itself (`asked.rs`).
+//!
 //! What is even is the mean of those that do not fail, and nobody's queue counts in it: of more requests than an endpoint serves at
 //! once those that wait do not. Else `c` of 1.25 would let four in five of the endpoints hold everything, whose queues raise the mean that
 //! allows them, while the fifth has nothing to do. A slow one counts as what a typical one would need for its requests, so that one that
@@ -170,6 +173,8 @@ impl Limit {
                 let now = candidates.now();
                 seat.serves_at_once(now)
                     || cached_score(seat, now) <= bound.drain_time_max_of(seat, candidates)
+                    || seat.has_nobody_waiting(now)
+                        && bound.request_limit(candidates).has_room(seat, candidates)
             }
             Self::Requests { allowed, divisor } => {
                 let most = (allowed * u128::from(seat.share)).div_ceil(divisor);
@@ -236,6 +241,7 @@ mod tests {
     /// The bound in the words of the documentation, without what the code makes of them: so many percent of an even load.
     struct Plain {
         most: f64,
+        most_requests: f64,
         by_requests: bool,
         now: Moment,
     }
@@ -244,10 +250,8 @@ mod tests {
         fn new(seats: &[Seat], percent: u32, by_requests: bool, bad: Option<usize>, now: Moment) -> Self {
             let times = f64::from(percent) / 100.0;
             let in_flight = |seat: &Seat| f64::from(seat.state.in_flight());
-            if by_requests {
-                let even = (seats.iter().map(in_flight).sum::<f64>() + 1.0) / seats.len() as f64;
-                return Self { most: even * times, by_requests, now };
-            }
+            let even = (seats.iter().map(in_flight).sum::<f64>() + 1.0) / seats.len() as f64;
+            let most_requests = (even * times - 1e-9).ceil();
             let numbered = (0..).zip(seats);
             let well: Vec<_> =
                 numbered.filter(|(index, _)| bad != Some(*index)).map(|(_, seat)| seat).collect();
@@ -256,7 +260,7 @@ mod tests {
             let least_well = well.iter().map(|seat| Self::drains_in(seat, now)).fold(f64::INFINITY, f64::min);
             let least = seats.iter().map(|seat| Self::drains_in(seat, now)).fold(f64::INFINITY, f64::min);
             let even = if least_well <= least { even.max(least) } else { even };
-            Self { most: (even * times).max(least), by_requests, now }
+            Self { most: (even * times).max(least), most_requests, by_requests, now }
         }
 
         /// With one more request, in service times of the typical endpoint; one that is due to be asked, because nobody has for long, is asked
@@ -269,10 +273,13 @@ mod tests {
         }
 
         fn allows(&self, seat: &Seat) -> bool {
+            let by_requests = f64::from(seat.state.in_flight()) < self.most_requests;
             if self.by_requests {
-                return f64::from(seat.state.in_flight()) < (self.most - 1e-9).ceil();
+                return by_requests;
             }
-            Self::drains_in(seat, self.now) <= self.most * 1.000_1 || seat.serves_at_once(self.now)
+            Self::drains_in(seat, self.now) <= self.most * 1.000_1
+                || seat.serves_at_once(self.now)
+                || by_requests && seat.has_nobody_waiting(self.now)
         }
     }
 
@@ -288,6 +295,7 @@ mod tests {
             bad in prop::option::of(0_usize..6),
             percent in 100_u32..200,
             by_requests: bool,
+            are_long: bool,
             key: u64,
         ) {
             let bad = bad.filter(|bad| *bad < latencies.len());
@@ -296,7 +304,9 @@ mod tests {
                 let fleet = Fleet::even(algorithm, latencies.len());
                 let millis: Vec<_> = latencies.iter().map(|&millis| Duration::from_millis(millis)).collect();
                 let now = teach_with_one_that_fails(&fleet, &millis, bad);
-                let _held: Vec<_> = (0..latencies.len()).map(|index| fleet.hold(index, held[index])).collect();
+                let since = if are_long { Moment(0) } else { now };
+                let _held: Vec<_> =
+                    (0..latencies.len()).map(|index| hold(&fleet, index, held[index], since)).collect();
                 let seats = Seat::all(fleet.endpoints(), &[]);
                 let pick = Pick { now, random: key, hash: Some(key), tried: &[] };
                 let candidates = Candidates::new(&seats, &pick, Standard::Open, None, None);
@@ -304,13 +314,15 @@ mod tests {
                 let has_room = |seat: &Seat| limit.has_room(seat, &candidates);
                 prop_assert!(seats.iter().any(has_room), "somebody always has room");
                 let plain = Plain::new(&seats, percent, by_requests, bad, now);
+                let allowed = || seats.iter().map(|seat| plain.allows(seat)).collect::<Vec<_>>();
                 let home = key as usize % latencies.len();
+                let (before, had_room) = (allowed(), has_room(&seats[home]));
                 let again = fleet.pick_again(home, Some(bound), &pick).unwrap().index();
-                prop_assert!(again == home || !has_room(&seats[home]), "who has room keeps his client");
+                prop_assert!(again == home || !had_room, "who has room keeps his client");
+                prop_assert!(before[again], "{} of {:?}, {:?} fails", again, fleet.in_flight(), bad);
+                let before = allowed();
                 let picked = fleet.pick(&pick).unwrap().index();
-                for index in [again, picked] {
-                    prop_assert!(plain.allows(&seats[index]), "{} of {:?}, {:?} fails", index, fleet.in_flight(), bad);
-                }
+                prop_assert!(before[picked], "{} of {:?}, {:?} fails", picked, fleet.in_flight(), bad);
             }
         }
 
@@ -426,9 +438,54 @@ mod tests {
         }
         assert!(fleet.unhurried(0).is_some_and(|most| most >= 4) && fleet.unhurried(1).is_none());
         let seats = Seat::all(fleet.endpoints(), &[]);
+        let poll = fleet.lease(0, now).unwrap();
+        assert!(seats[0].serves_at_once(now + Duration::from_mins(1)), "one may be long by itself");
+        drop(poll);
         let _held: Vec<_> = (0..3).map(|_| fleet.lease(0, now).unwrap()).collect();
         assert!(seats[0].serves_at_once(now + Duration::from_millis(10)));
-        assert!(!seats[0].serves_at_once(now + Duration::from_millis(100)));
+        let later = now + Duration::from_millis(100);
+        assert!(seats[0].serves_at_once(later), "they may be long by themselves: one more finds out");
+        let _found_out = fleet.lease(0, later).unwrap();
+        assert!(
+            !seats[0].serves_at_once(later) && !seats[0].serves_at_once(later + Duration::from_millis(250))
+        );
+    }
+
+    /// A key at each of four endpoints, which hold more and more long polls and answer all else at once.
+    #[test]
+    fn long_polls_send_no_short_request_away() {
+        let bound = Some(LoadBound::drain_time(125));
+        for algorithm in [Algorithm::Maglev { bound }, Algorithm::Rendezvous { bound }] {
+            let fleet = Fleet::even(algorithm, 4);
+            let mut now = teach(&fleet, &[Duration::from_millis(10); 4]);
+            let key_of = |home| (0..1000).find(|&key| fleet.pick_for(key).index() == home).unwrap();
+            let keys: Vec<u64> = (0..4).map(key_of).collect();
+            let mut polls = Vec::new();
+            for step in 0..200 {
+                for (home, &key) in keys.iter().enumerate() {
+                    now = now + Duration::from_millis(100);
+                    let pick = Pick { now, random: 0, hash: Some(key), tried: &[] };
+                    let lease = fleet.pick(&pick).unwrap();
+                    assert_eq!(
+                        (lease.index(), lease.spilled()),
+                        (home, None),
+                        "{step}, {:?}",
+                        fleet.in_flight()
+                    );
+                    if step % 8 == 0 {
+                        polls.push((now, lease));
+                        continue;
+                    }
+                    let first_byte = Duration::from_millis(10);
+                    lease.settle(Ended::Answered { status: 200, first_byte }, now + first_byte);
+                }
+                if step > 120 {
+                    let (since, poll) = polls.remove(0);
+                    let first_byte = now.since(since);
+                    poll.settle(Ended::Answered { status: 200, first_byte }, now);
+                }
+            }
+        }
     }
 
     /// A slow endpoint with a single slot, whose latencies are far apart. What is believed of it is so wrong that no answer fits, and would
@@ -566,7 +623,7 @@ mod tests {
         latencies[home] = Duration::from_millis(100);
         let now = teach(&fleet, &latencies);
         // Two on everybody: an even load, which ten times the service time makes too much.
-        let _held: Vec<_> = (0..4).map(|index| fleet.hold(index, 2)).collect();
+        let _held: Vec<_> = (0..4).map(|index| hold(&fleet, index, 2, now)).collect();
         let pick = Pick { now, random: 0, hash: Some(7), tried: &[] };
         assert_ne!(fleet.pick(&pick).unwrap().index(), home);
     }

@@ -13,6 +13,7 @@
 )]
 
 mod adaptive;
+mod asked;
 mod balancer;
 mod block;
 mod bound;

@@ -73,10 +73,20 @@ impl Seat {
     /// serves them: it neither fails nor stands still. That it takes longer than others is nothing wrong: it may be its keys that do,
     /// and those would take as long elsewhere, and find nothing warm there.
     pub(crate) fn serves_at_once(&self, now: Moment) -> bool {
+        self.state.in_flight() as f32 + 1.0 <= self.at_once() && self.is_sound(now)
+    }
+
+    /// It is sound, and nobody is there that one more request would wait for, but what is long by itself. How many of these it can have is
+    /// not known before they are answered.
+    pub(crate) fn has_nobody_waiting(&self, now: Moment) -> bool {
+        let usual = self.state.beliefs().service;
+        self.is_sound(now) && self.state.has_answered_last(usual, now)
+    }
+
+    fn is_sound(&self, now: Moment) -> bool {
         let published = self.state.published();
-        self.state.in_flight() as f32 + 1.0 <= self.at_once()
-            && error_cost(&self.state) <= 0.0
-            && self.state.silence(now) <= SILENCE_STALLED * published.silence.get().max(1.0)
+        error_cost(&self.state) <= 0.0
+            && self.state.stands_still_for(now) <= SILENCE_STALLED * published.silence.get().max(1.0)
     }
 
     pub(crate) fn is_even(seats: &[Seat]) -> bool {

@@ -5,6 +5,7 @@
 //! that a scan must look at twice has a bit in one byte, which is 0 for nearly every endpoint of nearly every scan.
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
+use crate::asked::MomentsAsked;
 use crate::breaker::{Ejection, HeldBack};
 use crate::capacity::Capacity;
 use crate::circuit::Circuit;
@@ -85,6 +86,7 @@ pub struct EndpointState {
     capacity: Capacity,
     circuit: Circuit,
     in_vain: InVain,
+    moments_asked: MomentsAsked,
     /// Trials of the connect mark that cost a request its time for nothing, though another endpoint was up.
     costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
@@ -431,6 +433,7 @@ impl EndpointState {
             self.live.standing.sign_of_life(now);
             asked = 0;
         }
+        self.moments_asked.asked(asked, now);
         self.live.asked.store(asked.saturating_add(1), Relaxed);
         before
     }
@@ -466,9 +469,10 @@ impl EndpointState {
         self.in_vain.add(from, to)
     }
 
-    /// An answer came.
-    pub(crate) fn has_answered(&self, took: Duration) {
+    /// An answer came, to a request of that moment.
+    pub(crate) fn has_answered(&self, picked: Moment, took: Duration) {
         self.in_vain.answered(took);
+        self.moments_asked.answered(picked);
     }
 
     /// How long it has been silent, in units of the gap that those who wait for it let expect.
@@ -479,6 +483,16 @@ impl EndpointState {
     /// Requests that it was sent since its last sign of life.
     pub(crate) fn asked(&self) -> u8 {
         self.live.asked.load(Relaxed)
+    }
+
+    /// How long these have been waiting, all together, in mean latencies.
+    pub(crate) fn stands_still_for(&self, now: Moment) -> f32 {
+        self.moments_asked.in_vain(self.asked(), now) / self.live.standing.mean_latency()
+    }
+
+    /// Whoever has come last does not wait for others, as far as answers tell that usually take so long.
+    pub(crate) fn has_answered_last(&self, usual: Duration, now: Moment) -> bool {
+        self.moments_asked.is_answered(self.asked(), usual, now)
     }
 
     /// Requests that wait for its answer, and those that were answered elsewhere while they did.
