@@ -13,10 +13,6 @@
 //! What passes for chance is measured here, by how far the answers of one step are apart, and not taken from `model`: where a belief is
 //! wrong nothing fits it, which looks like noise, and with so much of it no queue would ever be seen.
 //!
-//! Whoever waits in a queue waits with all others: the quick ones take longer as well, by as much. Where only some take longer, and the
-//! quickest of every few are as quick as ever, it is they who are long by themselves: long polls, reports. How many of them fall into a step
-//! is chance, and no reason to close it.
-//!
 //! How much of it passes depends on what is at stake. Where the load hardly ever reaches what is allowed, a step that is closed by
 //! mistake sends keys away that nobody made wait. Where it always does, one that is left open makes everybody wait, and above all where
 //! requests share a processor: there nobody waits in line, all take a little longer, and no answer says clearly why.
@@ -42,11 +38,6 @@ const DOUBT_PRESSED: f32 = 1.5;
 /// Twice as much as is allowed, and a little more: by so many steps a load that is held strays.
 const HELD_STEPS: usize = 2;
 
-/// The quickest of so many answers in a row stands for those that are not long by themselves.
-const FEW: u8 = 4;
-/// And takes longer by at least this part of what all do, if they wait.
-const QUICK_WAIT_TOO: f32 = 0.15;
-
 /// Even constant latencies are not believed to be more certain than this.
 const DEVIATION_MIN: f32 = 0.02;
 
@@ -70,19 +61,6 @@ struct Step {
     answers: f32,
     /// The mean of the logarithms of their latencies.
     log_latency: f32,
-    quick: Quick,
-}
-
-/// The quickest of every few answers.
-#[derive(Clone, Copy, Debug, Default)]
-struct Quick {
-    /// How many of these there have been.
-    rounds: f32,
-    /// The mean of the logarithms of their latencies.
-    log_latency: f32,
-    /// Of the round that goes on: answers, and the quickest of them.
-    answers: u8,
-    least: f32,
 }
 
 impl Unhurried {
@@ -101,7 +79,7 @@ impl Unhurried {
         if self.is_reason_to_try(open, at, below, doubt)
             && let Some(closed) = self.steps.get_mut(open)
         {
-            closed.forget();
+            closed.answers = closed.answers.min(MEMORY_CLOSED) * (1.0 - FORGOTTEN);
         }
         most
     }
@@ -172,18 +150,11 @@ impl Step {
     fn learn(&mut self, log_latency: f32) {
         self.answers = (self.answers + 1.0).min(MEMORY);
         self.log_latency += (log_latency - self.log_latency) / self.answers;
-        self.quick.learn(log_latency);
-    }
-
-    fn forget(&mut self) {
-        self.answers = self.answers.min(MEMORY_CLOSED) * (1.0 - FORGOTTEN);
-        self.quick.rounds = self.quick.rounds.min(MEMORY_CLOSED / f32::from(FEW)) * (1.0 - FORGOTTEN);
     }
 
     fn add(&mut self, other: Self) {
         self.answers += other.answers;
         self.log_latency += (other.log_latency - self.log_latency) * other.answers / self.answers.max(1.0);
-        self.quick.add(other.quick);
     }
 
     /// Of this step, the one at `at`, whose requests wait: in proportion to the queue (Little's law), so that from how much longer they take it
@@ -193,36 +164,10 @@ impl Step {
         by_queue.clamp(most_of(tried), most_of(at.saturating_sub(1)).max(most_of(tried)))
     }
 
-    /// Whether the answers of `other` take longer, beyond the margin and beyond chance, and not just some of them: what knows no answers is
-    /// infinitely uncertain.
+    /// Whether the answers of `other` take longer, beyond the margin and beyond chance: what knows no answers is infinitely uncertain.
     fn is_shorter(self, other: Self, doubt: Doubt) -> bool {
         let chance = doubt.deviation * (1.0 / self.answers + 1.0 / other.answers).sqrt();
-        let longer = other.log_latency - self.log_latency;
-        longer > MARGIN + doubt.times * chance
-            && self.quick.is_shorter_by(QUICK_WAIT_TOO * longer, other.quick)
-    }
-}
-
-impl Quick {
-    fn learn(&mut self, log_latency: f32) {
-        self.least = if self.answers == 0 { log_latency } else { self.least.min(log_latency) };
-        self.answers += 1;
-        if self.answers == FEW {
-            self.answers = 0;
-            self.rounds = (self.rounds + 1.0).min(MEMORY / f32::from(FEW));
-            self.log_latency += (self.least - self.log_latency) / self.rounds.max(1.0);
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.rounds += other.rounds;
-        self.log_latency += (other.log_latency - self.log_latency) * other.rounds / self.rounds.max(1.0);
-    }
-
-    /// Nobody has seen what the quick ones take there before a round is over.
-    fn is_shorter_by(self, log_factor: f32, other: Self) -> bool {
-        let are_known = self.rounds > 0.0 && other.rounds > 0.0;
-        are_known && other.log_latency - self.log_latency > log_factor
+        other.log_latency - self.log_latency > MARGIN + doubt.times * chance
     }
 }
 
@@ -352,25 +297,6 @@ mod tests {
                 mean += most / 2e4;
             }
             assert!((6.0..11.0).contains(&mean), "{mean} of 8");
-        }
-    }
-
-    /// At first there are only quick ones, then one in ten takes hundreds of times as long wherever it is.
-    #[test]
-    fn some_that_are_long_by_themselves_close_no_step_and_hide_no_queue() {
-        for seed in 60..70 {
-            for (slots, expected) in [(1e9, 8.0..16.0), (4.0, 3.0..6.0)] {
-                let (mut world, mut mean) = (World::new(0.05, seed), 0.0);
-                (0..100).for_each(|_| world.answer(slots, 2.0));
-                for _ in 0..400 {
-                    let load = 1.0 + (8.0 * world.stream.next_unit()).floor();
-                    let long = if world.stream.next_unit() < 0.1 { 5.3 } else { 0.0 };
-                    let log_latency = (load / slots).max(1.0).ln() + long + 0.05 * world.stream.next_normal();
-                    world.most = world.unhurried.learn(log_latency as f32, load as f32);
-                    mean += f64::from(world.most) / 4e2;
-                }
-                assert!(expected.contains(&mean), "{mean} of {slots}, seed {seed}");
-            }
         }
     }
 
