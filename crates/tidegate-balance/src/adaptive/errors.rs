@@ -72,18 +72,11 @@ impl ErrorRate {
         self.rate -= GAIN_DOWN * self.rate;
     }
 
-    /// `sent`: when the request was. Whoever was sent before the last failure was known may well have failed at the same thing, a page that is broken everywhere and
-    /// is asked for by a burst: that is one failure more on the record, and says nothing new of how the endpoint is now.
-    pub(crate) fn failed(&mut self, sent: Moment, elsewhere: Elsewhere, now: Moment) {
-        let is_known = sent <= self.spell.last && self.spell.last.0 != 0;
+    pub(crate) fn failed(&mut self, elsewhere: Elsewhere, now: Moment) {
         let rate = self.before(elsewhere, now);
+        self.outbreak.count(true);
         self.spell.failed(self.record.offences(elsewhere.normal), now);
         self.record.failures += 1.0;
-        self.rate = rate;
-        if is_known {
-            return;
-        }
-        self.outbreak.count(true);
         // What the record does not explain is all that is known: an endpoint that has broken is not believed to be sound because
         // it was for a minute.
         self.record = self.outbreak.since(self.record).unwrap_or(self.record);
@@ -181,7 +174,7 @@ mod tests {
     fn failures_raise_the_rate_and_time_and_successes_lower_it() {
         let mut errors = ErrorRate::default();
         for _ in 0..10 {
-            errors.failed(Moment(0), Elsewhere::default(), Moment(0));
+            errors.failed(Elsewhere::default(), Moment(0));
         }
         let high = rate_at(&errors, Moment(0));
         assert!(high > 0.85);
@@ -195,38 +188,23 @@ mod tests {
     #[test]
     fn what_time_made_forget_of_one_that_always_fails_is_back_with_one_failure() {
         let mut errors = ErrorRate::default();
-        (0..100).for_each(|_| errors.failed(Moment(0), Elsewhere::default(), Moment(0)));
+        (0..100).for_each(|_| errors.failed(Elsewhere::default(), Moment(0)));
         let later = Moment(0) + Duration::from_secs(20);
         assert!(rate_at(&errors, later) < 0.05);
-        errors.failed(later, Elsewhere::default(), later);
+        errors.failed(Elsewhere::default(), later);
         assert!(rate_at(&errors, later) > 0.8, "{}", rate_at(&errors, later));
         let mut once = ErrorRate::default();
-        once.failed(Moment(0), Elsewhere::default(), Moment(0));
+        once.failed(Elsewhere::default(), Moment(0));
         assert!(once.rate < 0.25, "a single failure says little: {}", once.rate);
-    }
-
-    #[test]
-    fn those_that_were_sent_before_the_first_failure_was_known_are_no_further_news() {
-        let at = |milliseconds| Moment(1) + Duration::from_millis(milliseconds);
-        let mut burst = ErrorRate::default();
-        for late in 0..8 {
-            burst.failed(at(0), Elsewhere::default(), at(1 + late));
-        }
-        assert!(burst.rate < 0.25 && burst.record.failures > 7.0, "{burst:?}");
-        let mut broken = ErrorRate::default();
-        for milliseconds in 0..8 {
-            broken.failed(at(2 * milliseconds), Elsewhere::default(), at(2 * milliseconds + 1));
-        }
-        assert!(broken.rate > 0.8, "each was sent when the one before had failed: {broken:?}");
     }
 
     #[test]
     fn one_failure_is_forgotten_sooner_than_many() {
         let mut once = ErrorRate::default();
-        once.failed(Moment(0), Elsewhere::default(), Moment(0));
+        once.failed(Elsewhere::default(), Moment(0));
         let mut often = once;
         for _ in 0..9 {
-            often.failed(Moment(0), Elsewhere::default(), Moment(0));
+            often.failed(Elsewhere::default(), Moment(0));
         }
         let later = Moment(0) + Duration::from_secs(2);
         assert!(rate_at(&once, later) < 0.05 * once.rate);
@@ -245,7 +223,7 @@ mod tests {
     fn failing_in_a_row(successes: u32, more: u32) -> ErrorRate {
         let mut errors = ErrorRate::default();
         (0..successes).for_each(|_| errors.succeeded(Elsewhere::default(), Moment(0)));
-        (0..=more).for_each(|_| errors.failed(Moment(0), Elsewhere::default(), Moment(0)));
+        (0..=more).for_each(|_| errors.failed(Elsewhere::default(), Moment(0)));
         errors
     }
 
@@ -265,16 +243,16 @@ mod tests {
         let mut tenth = ErrorRate::default();
         for attempt in 0..1_000 {
             match attempt % 10 {
-                0 => tenth.failed(Moment(0), Elsewhere::default(), Moment(0)),
+                0 => tenth.failed(Elsewhere::default(), Moment(0)),
                 _ => tenth.succeeded(Elsewhere::default(), Moment(0)),
             }
         }
         let before = tenth.record.share_at_most();
-        (0..2).for_each(|_| tenth.failed(Moment(0), Elsewhere::default(), Moment(0)));
+        (0..2).for_each(|_| tenth.failed(Elsewhere::default(), Moment(0)));
         assert!(tenth.record.share_at_most() < 1.1 * before, "two of one in ten are no wonder");
-        (0..3).for_each(|_| tenth.failed(Moment(0), Elsewhere::default(), Moment(0)));
+        (0..3).for_each(|_| tenth.failed(Elsewhere::default(), Moment(0)));
         assert!(tenth.record.share_at_most() < 1.1 * before, "nor are five, one minute in a hundred");
-        (0..3).for_each(|_| tenth.failed(Moment(0), Elsewhere::default(), Moment(0)));
+        (0..3).for_each(|_| tenth.failed(Elsewhere::default(), Moment(0)));
         assert!(tenth.record.share_at_most() > 1.0, "eight are");
     }
 }

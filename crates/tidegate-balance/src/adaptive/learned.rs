@@ -221,10 +221,13 @@ pub(crate) struct Learned {
 /// What an attempt that says something about its endpoint said.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Evidence {
-    /// Of a request that was sent then.
-    Failure { sent: Moment },
+    Failure,
     /// `silence`: how long nothing had come before, in units of the expected gap.
-    Success { latency: Duration, load: f64, silence: f32 },
+    Success {
+        latency: Duration,
+        load: f64,
+        silence: f32,
+    },
 }
 
 impl Learned {
@@ -261,7 +264,7 @@ impl Learned {
             mind.errors = ErrorRate::default();
         }
         match evidence {
-            Evidence::Failure { sent } => mind.errors.failed(sent, elsewhere, now),
+            Evidence::Failure => mind.errors.failed(elsewhere, now),
             Evidence::Success { .. } => mind.errors.succeeded(elsewhere, now),
         }
         self.publish_errors(&mind.errors);

@@ -135,7 +135,7 @@ impl Adaptive {
             if self.fleet.may_be_cold(state, now) {
                 state.standing().forgive();
             }
-            if matches!(evidence, Evidence::Failure { .. }) {
+            if matches!(evidence, Evidence::Failure) {
                 // A fast failure frees its slot at once: until the next period hundreds of requests would follow it.
                 self.fleet.price_errors(state, now);
             }
@@ -144,19 +144,18 @@ impl Adaptive {
     }
 
     fn evidence(lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) -> Option<Evidence> {
-        let failure = Some(Evidence::Failure { sent: lease.picked_at() });
         match ended {
             Ended::Abandoned | Ended::Overtaken => None,
             Ended::Answered { .. } if lease.has_answered() => {
-                failure.filter(|_| failed && lease.owes_verdict())
+                (failed && lease.owes_verdict()).then_some(Evidence::Failure)
             }
-            Ended::Answered { .. } if failed => failure,
+            Ended::Answered { .. } if failed => Some(Evidence::Failure),
             Ended::Answered { first_byte, .. } => {
                 let state = &lease.endpoint().state;
                 let silence = state.silence(now);
                 Some(Evidence::Success { latency: first_byte, load: lease.load(), silence })
             }
-            Ended::ConnectFailed | Ended::Failed => failure,
+            Ended::ConnectFailed | Ended::Failed => Some(Evidence::Failure),
         }
     }
 }
@@ -399,7 +398,8 @@ mod tests {
         let toll = fleet.tolls(patience).toll(seat, cost);
         let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
-        let most = if state.requests_overtaken() > 0 { f32::MAX } else { 3.0 * f32::from(state.asked()) };
+        let all_told: f32 = (1..=state.asked()).map(|which| 3.0 * f32::from(which)).sum();
+        let most = if state.requests_overtaken() > 0 { f32::MAX } else { all_told };
         let silence = standing.silence(unanswered, now).min(most);
         let silence = 1.0 + (silence - patience.silence).max(0.0);
         let silence = if is_probe { 1.0 } else { silence };

@@ -11,7 +11,8 @@ const SUSPICION_COST: f32 = 0.5;
 const SUSPICION_HALF_LIFE: f32 = 100.0;
 /// The most that silence costs: so many times the time that it has lasted.
 const AS_LONG_AGAIN: f32 = 1.0;
-/// Gaps that one request tells of, however long it waits: it may be long by itself (a poll, a report, an upload).
+/// Gaps that one request tells of, however long it waits: it may be long by itself (a poll, a report, an upload). That two in a row are is less likely, so that
+/// the second tells of twice as many, and so on.
 const TOLD_BY_ONE: f32 = 3.0;
 
 /// What is held against an endpoint now, for people to see.
@@ -73,7 +74,9 @@ fn by_silence(state: &EndpointState, patience: Patience, now: Moment) -> f32 {
 #[inline]
 fn believed_silence(state: &EndpointState, now: Moment) -> f32 {
     let silence = state.silence(now);
-    if state.requests_overtaken() > 0 { silence } else { silence.min(TOLD_BY_ONE * f32::from(state.asked())) }
+    let asked = f32::from(state.asked());
+    let told = TOLD_BY_ONE * asked * f32::midpoint(asked, 1.0);
+    if state.requests_overtaken() > 0 { silence } else { silence.min(told) }
 }
 
 #[inline]
