@@ -19,7 +19,7 @@ use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// Whether an endpoint may be picked, and why not.
@@ -91,6 +91,8 @@ pub struct EndpointState {
     costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
     gone_since: AtomicU64,
+    /// Who is marked has taken a connection since the last one that failed.
+    is_reached: AtomicBool,
     peak_latency: PeakLatency,
     probe: Probe,
     reported_weight: ReportedWeight,
@@ -379,13 +381,17 @@ impl EndpointState {
     }
 
     /// From when on it may be asked by a request that would have to wait; `None`: it is up, or out by more than connects that failed quickly.
-    /// Nor while it is being asked: who cannot be reached any more may keep one request waiting, and not many.
+    /// Nor while it is being asked: who cannot be reached any more may keep one request waiting, and not many. Who has taken the connection
+    /// is given one more each moment, and not all at once: it may take them and answer none.
     pub(crate) fn asked_from(&self) -> Option<Moment> {
         let mark = self.connect_mark()?;
-        if mark & SLOW != 0 || self.remarks() & (OUT | BROKEN) != 0 || self.live.in_flight.waiting() != 0 {
+        if mark & SLOW != 0 || self.remarks() & (OUT | BROKEN) != 0 {
             return None;
         }
         let asked = self.last_picked();
+        if self.live.in_flight.waiting() != 0 {
+            return self.is_reached.load(Relaxed).then(|| asked + ASKED_AFTER_MIN);
+        }
         let refuses_for = match self.gone_since.load(Relaxed) {
             0 => ASKED_AFTER_MAX * ASKED_AFTER_PART, // it has never answered
             since => asked.since(Moment(since)),
@@ -592,8 +598,16 @@ impl EndpointState {
         passive.out_for.saturating_mul(1 << self.costly_trials.load(Relaxed).min(DOUBLED_MAX))
     }
 
+    /// It has taken a connection. Optional: tells of one that was refused before that it is back, before it has answered.
+    pub fn reached(&self) {
+        if self.remarks() & MARKED != 0 {
+            self.is_reached.store(true, Relaxed);
+        }
+    }
+
     /// Counts a failed connect and marks the endpoint when there were enough in a row.
     pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
+        self.is_reached.store(false, Relaxed);
         let before = self.live.connect_failures_in_a_row.fetch_add(1, Relaxed);
         let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
@@ -732,6 +746,15 @@ mod tests {
             let asked = asked_for(start + Duration::from_secs(seconds));
             assert_eq!(asked, Some(Duration::from_millis(expected)), "after {seconds} s");
         }
+        let back = start + Duration::from_secs(61);
+        state.enter(back);
+        state.reached();
+        assert_eq!(state.asked_from(), Some(back + ASKED_AFTER_MIN), "it has taken the connection");
+        state.leave(Phase::Waiting);
+        fail(&state, 1, back);
+        state.enter(back);
+        assert_eq!(state.asked_from(), None, "it is gone again");
+        state.leave(Phase::Waiting);
         state.trip(Ejection::Failures);
         assert_eq!(state.asked_from(), None, "a breaker has it out as well");
         state.mend(start);

@@ -657,6 +657,10 @@ pub(crate) async fn dial(
     match connected {
         Ok(connection) => {
             call.journal.connected = Some(now);
+            let endpoints = view.cluster.balancer.endpoints();
+            if let Some(picked) = call.journal.endpoint.and_then(|index| endpoints.get(index)) {
+                picked.state.reached();
+            }
             endpoint.metrics().connected(Duration::from_nanos(now.0 - start.0));
             endpoint.metrics().handshake(&connection.stream);
             introduce(call, &connection, introduction);
