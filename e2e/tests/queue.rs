@@ -290,6 +290,39 @@ fn who_is_out_for_refusing_is_asked_by_those_that_wait() {
     }
 }
 
+/// The one that has the place has just asked in vain, and asks again after a second.
+#[test]
+fn who_finds_no_place_to_wait_asks_who_is_out_for_refusing() {
+    let (busy, _gate) = gated();
+    let mut crashed = Endpoint::answering("back");
+    let config = one_at_a_time(
+        &busy,
+        "timeout.queue = \"30s\"\npassive = { connect_failures = 1, retry_after = \"1h\" }",
+    )
+    .replace(
+        "endpoint_requests = 1",
+        "endpoint_requests = 1, queued_requests = 1, upstream_idle_connections = 0",
+    );
+    let both = format!("endpoints = [{:?}, {:?}]", busy.address(), crashed.address());
+    let proxy = Tidegate::with(config.replace(&format!("endpoints = [{:?}]", busy.address()), &both)).start();
+    let mut held = Vec::new();
+    while busy.request_count() == 0 || crashed.request_count() == 0 {
+        held.push(asks(&proxy, "/held"));
+        eventually("it is somewhere", || busy.request_count() + crashed.request_count() >= held.len());
+    }
+    eventually("the other one has none", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 1.5);
+    crashed.kill();
+    let mut waits = asks(&proxy, "/waits");
+    eventually("it is out", || proxy.metrics().sum("tidegate_endpoint_up", &[]) < 1.5);
+    crashed.revive();
+    let served = (0..8).find(|_| {
+        std::thread::sleep(Duration::from_millis(60));
+        asks(&proxy, "/new").reply().status == 200
+    });
+    assert!(served.is_some());
+    assert_eq!(waits.reply().text(), "back");
+}
+
 #[test]
 fn who_is_cut_after_a_wait_waits_no_longer_for_that() {
     let (busy, _gate) = gated();

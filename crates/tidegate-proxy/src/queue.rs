@@ -78,7 +78,12 @@ async fn wait<'v>(
     let balancer = &view.cluster.balancer;
     let mut turn = match turn {
         Some(turn) => turn.again(now()),
-        None => join(call, policy, view)?,
+        None => match join(call, policy, view) {
+            Ok(turn) => turn,
+            Err(refused) => {
+                return ask_instead(call, view, home, attempts).ok_or_else(|| refuse(call, view, refused));
+            }
+        },
     };
     let began = turn.began;
     // Endpoints may have refused it meanwhile: it is one wait.
@@ -191,15 +196,27 @@ fn own_look(
 }
 
 /// The last place of its priority.
-fn join<'v>(call: &mut Call<'_>, policy: &Policy, view: &'v ClusterView) -> Result<Turn<'v>, Failure> {
+fn join<'v>(call: &Call<'_>, policy: &Policy, view: &'v ClusterView) -> Result<Turn<'v>, Refused> {
     let (cluster, now, generation) = (&*view.cluster, now(), call.view.snapshot.generation);
     let patience = last_start(call, policy, view, call.journal.waits_since.unwrap_or(now)).since(now);
     if cluster.waiting.is_empty() {
         cluster.waiting.expect_turns(cluster.balancer.typical_gap(), now);
     }
-    let joined =
-        cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, now, generation);
-    joined.map_err(|refused| refuse(call, view, refused))
+    cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, now, generation)
+}
+
+/// Whoever finds no place to wait loses nothing by asking somebody who refuses connections: those that wait have just done so.
+fn ask_instead<'v>(
+    call: &mut Call<'v>,
+    view: &'v ClusterView,
+    home: Home,
+    attempts: &Attempts<'_>,
+) -> Option<Picked<'v>> {
+    if !attempts.may_be_refused(call, view) || attempts.has_been_refused() {
+        return None;
+    }
+    let pick = attempts.pick(call);
+    sticky::pick_refusing(call, view, home, &pick).map(|lease| Picked::Lease(lease, None))
 }
 
 /// Until when it waits.
