@@ -91,6 +91,7 @@ fn it_tells_that_an_endpoint_gets_little_because_it_is_silent() {
         world.endpoint(1).in_flight > 2
     });
     gates[0].open();
+    eventually("the other one has answered all", || world.endpoint(0).in_flight == 0);
     let warning = || world.endpoint(1).beliefs.map_or(0.0, |beliefs| beliefs.warning);
     eventually("silence has become a reason", || {
         world
