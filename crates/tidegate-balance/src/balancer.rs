@@ -321,7 +321,7 @@ impl Balancer {
     }
 
     /// For a request that has to wait, and loses nothing where its connection is refused: somebody who did so at once, and is out for nothing
-    /// else. It may be back, though its mark lasts. Each is asked by one request at a time, and not again for a moment.
+    /// else. It may be back, though its mark lasts. Each is asked by one request at a time until it takes a connection, and not again for a moment.
     pub fn pick_refusing(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
         self.pick_by(pick, Standard::Refusing, None)
     }

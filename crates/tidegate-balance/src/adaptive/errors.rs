@@ -67,9 +67,9 @@ impl Default for ErrorRate {
 
 impl ErrorRate {
     pub(crate) fn succeeded(&mut self, elsewhere: Elsewhere, now: Moment) {
-        self.rate = self.before(elsewhere, now);
+        let rate = self.before(elsewhere, now);
         self.outbreak.count(false);
-        self.rate -= GAIN_DOWN * self.rate;
+        self.rate = rate - GAIN_DOWN * rate;
     }
 
     pub(crate) fn failed(&mut self, elsewhere: Elsewhere, now: Moment) {

@@ -59,7 +59,6 @@ impl Capacity {
             None => told(stays, most),
         };
         let own = stays.own_times(slots, discipline);
-        let waiters = Waiters::of(stays, &own);
         let center = Center::of(stays, &own, |_| true).filter(|_| is_told);
         let capacity = Self {
             slots,
@@ -67,7 +66,7 @@ impl Capacity {
             service: center.map(|center| if stays.are_exact() { center.mean } else { center.of_times }.exp()),
             was_full: is_told && slots < most,
             doubt: center.map_or(0.0, |center| (center.variance / answers as f64).sqrt()),
-            waiters,
+            waiters: Waiters::of(stays, &own),
             is_exact: stays.are_exact(),
         };
         (capacity, own)
