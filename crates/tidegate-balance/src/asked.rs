@@ -43,6 +43,11 @@ impl MomentsAsked {
         }
     }
 
+    /// One that came later than that was answered.
+    pub(crate) fn is_overtaken(&self, picked: Moment) -> bool {
+        self.answered.load(Relaxed) > picked.0
+    }
+
     /// How long those since the last answer have been waiting, in nanoseconds and all together; 0 where one more may find out whether any
     /// of it means something.
     pub(crate) fn in_vain(&self, times: u8, now: Moment) -> f32 {

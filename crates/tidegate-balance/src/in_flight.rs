@@ -70,6 +70,12 @@ impl Counts {
         (self.0 & FIELD) as u32
     }
 
+    /// All but the quiet ones.
+    #[inline]
+    pub(crate) fn at_work(self) -> u32 {
+        self.requests() - self.quiet()
+    }
+
     /// What those whose answer has begun count as, in requests.
     #[inline]
     pub(crate) fn answering(self) -> f32 {

@@ -47,6 +47,8 @@ pub struct Lease<'a> {
     picked_at: Moment,
     /// What was in flight there when this one was picked.
     before: Counts,
+    /// Of that, what had waited for far longer than is usual.
+    lingering: u32,
     lightness: f32,
     /// Beyond the limit that is learned, because nothing is heard of those that are there.
     is_let_in: bool,
@@ -92,6 +94,7 @@ impl<'a> Lease<'a> {
             index,
             picked_at: now,
             before,
+            lingering: endpoint.state.lingering(),
             lightness: seat.lightness,
             is_let_in,
             phase: Phase::Waiting,
@@ -144,14 +147,14 @@ impl<'a> Lease<'a> {
         self.picked_at
     }
 
-    /// Requests in flight there when this one was picked, this one included, for each unit of the cluster's smallest weight.
+    /// Requests that were at work there when this one was picked, this one included, for each unit of the cluster's smallest weight.
     pub(crate) fn load(&self) -> f64 {
         f64::from(self.requests()) * f64::from(self.lightness)
     }
 
-    /// Requests in flight there when this one was picked, this one included.
+    /// Requests that were at work there (`EndpointState::at_work`) when this one was picked, this one included.
     pub(crate) fn requests(&self) -> f32 {
-        self.before.requests() as f32 + 1.0
+        self.before.at_work().saturating_sub(self.lingering) as f32 + 1.0
     }
 
     pub(crate) fn lightness(&self) -> f32 {
@@ -229,7 +232,7 @@ impl<'a> Lease<'a> {
         if !self.has_answered() {
             self.balancer.learn(self, Ended::Answered { status, first_byte }, now);
             self.phase = phase;
-            self.endpoint.state.begin(phase);
+            self.endpoint.state.begin(phase, self.picked_at);
             self.balancer.begun(self.index);
         }
     }
@@ -255,7 +258,7 @@ impl<'a> Lease<'a> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.endpoint.state.leave(self.phase);
+        self.endpoint.state.leave(self.phase, self.picked_at);
         self.balancer.freed();
     }
 }

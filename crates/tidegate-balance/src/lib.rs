@@ -32,6 +32,7 @@ mod lateness;
 mod latest;
 mod lease;
 mod least_request;
+mod lingering;
 mod maglev;
 mod outage;
 mod passive;

@@ -50,7 +50,7 @@ impl Seat {
 
     /// One more request would be served at once, by what `adaptive` has learned.
     pub(crate) fn has_free_slot(&self) -> bool {
-        self.state.in_flight() as f32 + 1.0 <= self.slots()
+        self.state.at_work() as f32 + 1.0 <= self.slots()
     }
 
     /// Requests that are served at once, by what `adaptive` has learned. No fewer than one for each unit of weight are believed where weights tell no speed, which for a
@@ -73,7 +73,7 @@ impl Seat {
     /// serves them: it neither fails nor stands still. That it takes longer than others is nothing wrong: it may be its keys that do,
     /// and those would take as long elsewhere, and find nothing warm there.
     pub(crate) fn serves_at_once(&self, now: Moment) -> bool {
-        self.state.in_flight() as f32 + 1.0 <= self.at_once() && self.is_sound(now)
+        self.state.at_work() as f32 + 1.0 <= self.at_once() && self.is_sound(now)
     }
 
     /// It is sound, and nobody is there that one more request would wait for, but what is long by itself. How many of these it can have is

@@ -12,6 +12,7 @@ use crate::circuit::Circuit;
 use crate::entropy::mix;
 use crate::in_flight::{Counts, InFlight, Most, Phase};
 use crate::in_vain::InVain;
+use crate::lingering::{Lingering, LingeringNow};
 use crate::peak_ewma::PeakLatency;
 use crate::prequal::Probe;
 use crate::reported::{LoadReport, ReportedWeight};
@@ -19,7 +20,7 @@ use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
 use std::time::Duration;
 
 /// Whether an endpoint may be picked, and why not.
@@ -87,6 +88,7 @@ pub struct EndpointState {
     circuit: Circuit,
     in_vain: InVain,
     moments_asked: MomentsAsked,
+    lingering: Lingering,
     /// Trials of the connect mark that cost a request its time for nothing, though another endpoint was up.
     costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
@@ -107,7 +109,8 @@ struct Live {
     overtaken: AtomicU8,
     /// Requests that it was sent since the last sign of life; at most 255. Written without a lock: two at once may count as one.
     asked: AtomicU8,
-    connect_failures_in_a_row: AtomicU32,
+    connect_failures_in_a_row: AtomicU16,
+    lingering: LingeringNow,
     in_flight: InFlight,
     last_picked: AtomicU64,
     /// When `MARKED`: the moment of the next trial, with `SLOW` in the lowest bit.
@@ -142,7 +145,7 @@ impl EndpointState {
 
     /// Connects that failed since the last answer.
     pub fn connect_failures_in_a_row(&self) -> u32 {
-        self.live.connect_failures_in_a_row.load(Relaxed)
+        u32::from(self.live.connect_failures_in_a_row.load(Relaxed))
     }
 
     /// When it was last picked; the clock's origin when never.
@@ -444,14 +447,45 @@ impl EndpointState {
         before
     }
 
-    /// The answer to one of those in flight has begun.
-    pub(crate) fn begin(&self, phase: Phase) {
+    /// The answer to one of those in flight, of that moment, has begun.
+    pub(crate) fn begin(&self, phase: Phase, picked: Moment) {
         self.live.in_flight.begin(phase);
+        self.lingering.left(&self.live.lingering, picked);
     }
 
-    /// Counts one less. Called by the lease alone, once for each `enter`.
-    pub(crate) fn leave(&self, phase: Phase) {
+    /// Counts one less, of that moment. Called by the lease alone, once for each `enter`.
+    pub(crate) fn leave(&self, phase: Phase, picked: Moment) {
         self.live.in_flight.leave(phase);
+        if phase == Phase::Waiting {
+            self.lingering.left(&self.live.lingering, picked);
+        }
+    }
+
+    /// Of the requests in flight, those that may keep others waiting: all but long polls and what says nothing for most of the time.
+    pub(crate) fn at_work(&self) -> u32 {
+        self.live.in_flight.counts().at_work().saturating_sub(self.lingering())
+    }
+
+    /// One more request would tell how it is doing now: nobody is there, or only what has been there for long or says nothing, and whatever
+    /// it was asked for since has been answered.
+    pub(crate) fn is_free(&self) -> bool {
+        self.in_flight() == 0 || (self.asked() == 0 && self.at_work() == 0)
+    }
+
+    /// Requests that have waited for far longer than is usual.
+    #[inline]
+    pub(crate) fn lingering(&self) -> u32 {
+        u32::from(self.live.lingering.count())
+    }
+
+    /// One that came at that moment has waited for far longer than is usual, while others who came later did not.
+    pub(crate) fn was_long_by_itself(&self, picked: Moment) -> bool {
+        self.lingering.includes(picked) && self.moments_asked.is_overtaken(picked)
+    }
+
+    /// To be called now and then, by one at a time. `usual`: how long its answers take, in seconds.
+    pub(crate) fn count_lingering(&self, usual: f64, now: Moment) {
+        self.lingering.turn_if_due(&self.live.lingering, self.live.in_flight.waiting(), usual, now);
     }
 
     #[inline]
@@ -608,7 +642,9 @@ impl EndpointState {
     /// Counts a failed connect and marks the endpoint when there were enough in a row.
     pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
         self.is_reached.store(false, Relaxed);
-        let before = self.live.connect_failures_in_a_row.fetch_add(1, Relaxed);
+        let one_more = |failures: u16| Some(failures.saturating_add(1));
+        let failures = &self.live.connect_failures_in_a_row;
+        let before = u32::from(failures.fetch_update(Relaxed, Relaxed, one_more).unwrap_or(u16::MAX));
         let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
@@ -733,7 +769,7 @@ mod tests {
         let asked_for = |at: Moment| {
             state.enter(at);
             assert_eq!(state.asked_from(), None, "it is being asked");
-            state.leave(Phase::Waiting);
+            state.leave(Phase::Waiting, Moment(0));
             fail(&state, 1, at);
             state.asked_from().map(|from| from.since(at))
         };
@@ -750,11 +786,11 @@ mod tests {
         state.enter(back);
         state.reached();
         assert_eq!(state.asked_from(), Some(back + ASKED_AFTER_MIN), "it has taken the connection");
-        state.leave(Phase::Waiting);
+        state.leave(Phase::Waiting, Moment(0));
         fail(&state, 1, back);
         state.enter(back);
         assert_eq!(state.asked_from(), None, "it is gone again");
-        state.leave(Phase::Waiting);
+        state.leave(Phase::Waiting, Moment(0));
         state.trip(Ejection::Failures);
         assert_eq!(state.asked_from(), None, "a breaker has it out as well");
         state.mend(start);

@@ -3,6 +3,7 @@
 use super::outbreak::Outbreak;
 use super::spell::Spell;
 use crate::Moment;
+use std::time::Duration;
 
 /// Failures count double: an endpoint that fails is left sooner than it is trusted again.
 const GAIN_UP: f32 = 0.2;
@@ -20,6 +21,9 @@ const SHARE_FORGOTTEN_MIN: f32 = 0.1;
 const SHARE_FAILURES_MIN: f32 = 4.0;
 /// With what many fail at in the same moment an endpoint of its own has little to do: it gets its next chance nearly at once.
 pub(crate) const MEMORY_SHARED_SECONDS: f32 = 0.1;
+/// Connections that break within so long of the first, of requests that were there before it, were cut by the same accident: a process that
+/// ends closes all it has in one moment. Who breaks each by itself does so at moments of their own.
+const ONE_ACCIDENT: Duration = Duration::from_millis(50);
 /// How long attempts stay on the record.
 const RECORD_SECONDS: f32 = 60.0;
 /// Standard deviations by which failures may exceed what is normal.
@@ -41,6 +45,8 @@ pub(crate) struct ErrorRate {
     pub(crate) record: Record,
     pub(crate) spell: Spell,
     outbreak: Outbreak,
+    /// When the first connection of the last accident broke.
+    broke: Option<Moment>,
 }
 
 /// What fails elsewhere.
@@ -61,6 +67,7 @@ impl Default for ErrorRate {
             record: Record::default(),
             spell: Spell::default(),
             outbreak: Outbreak::default(),
+            broke: None,
         }
     }
 }
@@ -70,6 +77,15 @@ impl ErrorRate {
         let rate = self.before(elsewhere, now);
         self.outbreak.count(false);
         self.rate = rate - GAIN_DOWN * rate;
+    }
+
+    /// The connection of a request of that moment broke. All that one accident cut has failed once.
+    pub(crate) fn broke(&mut self, picked: Moment, elsewhere: Elsewhere, now: Moment) {
+        let is_cut_by = |broke: Moment| picked <= broke && now.since(broke) < ONE_ACCIDENT;
+        if !self.broke.is_some_and(is_cut_by) {
+            self.broke = Some(now);
+            self.failed(elsewhere, now);
+        }
     }
 
     pub(crate) fn failed(&mut self, elsewhere: Elsewhere, now: Moment) {
@@ -164,7 +180,6 @@ pub(crate) fn decayed(value: f32, memory: f32, at: Moment, now: Moment) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn rate_at(errors: &ErrorRate, now: Moment) -> f32 {
         decayed(errors.rate, errors.memory, errors.at, now)
@@ -209,6 +224,28 @@ mod tests {
         let later = Moment(0) + Duration::from_secs(2);
         assert!(rate_at(&once, later) < 0.05 * once.rate);
         assert!(rate_at(&often, later) > 0.6 * often.rate);
+    }
+
+    /// A process that ends cuts all it has; who cuts each request at a moment of its own, or one more that came since, fails each time.
+    #[test]
+    fn what_one_accident_cuts_has_failed_once() {
+        let at = |millis: u64| Moment(1) + Duration::from_millis(millis);
+        let failures_of = |cut: &[(u64, u64)]| {
+            let mut errors = ErrorRate::default();
+            (0..50).for_each(|_| errors.succeeded(Elsewhere::default(), at(0)));
+            for &(picked, broke) in cut {
+                errors.broke(at(picked), Elsewhere::default(), at(broke));
+            }
+            (errors.record.failures.round(), rate_at(&errors, at(3500)))
+        };
+        let (failures, left) =
+            failures_of(&[(600, 1000), (700, 1000), (800, 1001), (900, 1020), (950, 1049)]);
+        assert!(failures <= 1.0 && left < 0.01, "{failures} {left}");
+        assert!(
+            failures_of(&[(600, 1000), (1001, 1002), (1003, 1004)]).0 > 2.0,
+            "it is asked and cuts again"
+        );
+        assert!(failures_of(&[(600, 1000), (700, 1060), (800, 1120)]).0 > 2.0, "each at its own moment");
     }
 
     #[test]

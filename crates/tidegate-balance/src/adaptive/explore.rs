@@ -78,7 +78,7 @@ fn cost(seat: &Seat) -> f32 {
 /// believed, and promises to be near the cheapest, is asked again, until what is believed has followed.
 pub(super) fn explore_if_due(seat: &Seat, cheapest: Cheapest, now: Moment) {
     let state = &seat.state;
-    if state.in_flight() > 0 || !state.is_open(now) {
+    if !state.is_free() || !state.is_open(now) {
         return;
     }
     let published = state.published();

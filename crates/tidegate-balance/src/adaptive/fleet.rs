@@ -102,6 +102,7 @@ pub(crate) struct Fleet {
     own: Own,
     mean_cost: MeanCost,
     noise: AtomicF32,
+    log_latency: AtomicF32,
     sway: AtomicF32,
     spread: AtomicF32,
     silence: AtomicF32,
@@ -223,7 +224,11 @@ impl Fleet {
         self.look_for_shared_failures(&turn, now);
         let measured = self.measure(&turn, peers, now, scratch);
         for seat in turn.seats() {
-            self.price_errors(&seat.state, now);
+            let state = &seat.state;
+            if measured {
+                state.count_lingering(f64::from(self.log_latency.get()).exp(), now);
+            }
+            self.price_errors(state, now);
             if measured && seat.state.published().gain.get() > 0.0 {
                 seat.state.standing().cost.set(self.price(&seat.state, seat.lightness, doubt(peers), now));
             }
@@ -266,6 +271,7 @@ impl Fleet {
             median(turn.gather(now, &mut scratch.values, |seat| heard(&seat.state, field)))
         };
         let noise = median_of(|published| &published.noise);
+        let log_latency = median_of(|published| &published.log_latency);
         let sway = median_of(|published| &published.sway);
         let spread = median_of(|published| &published.spread);
         let silence = median_of(|published| &published.silence);
@@ -289,6 +295,7 @@ impl Fleet {
             (&self.log_service, service),
             (&self.log_parallelism, parallelism),
             (&self.noise, noise),
+            (&self.log_latency, log_latency.unwrap_or_default()),
             (&self.sway, sway.unwrap_or_default()),
             (&self.spread, spread.unwrap_or_default()),
             (&self.silence, silence.unwrap_or_default()),
@@ -492,7 +499,7 @@ fn busy_part<'a>(seats: impl Iterator<Item = &'a Seat>, peers: u32) -> f32 {
     let others = peers.saturating_sub(1) as f32;
     let (mut taken, mut whole) = (0.0, 0.0);
     for seat in seats {
-        let own = seat.state.in_flight() as f32;
+        let own = seat.state.at_work() as f32;
         taken += seat.share as f32 * (own + others * own) / (seat.at_once() + others * own);
         whole += seat.share as f32;
     }

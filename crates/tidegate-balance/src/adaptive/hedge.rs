@@ -67,7 +67,7 @@ impl Adaptive {
 
 /// When one more request would be answered there if all that is there were served before it, in nanoseconds.
 fn expected(seat: &Seat) -> f32 {
-    let queued = (seat.state.in_flight() as f32 + 1.0) / seat.slots();
+    let queued = (seat.state.at_work() as f32 + 1.0) / seat.slots();
     seat.state.standing().mean_latency() * queued.max(1.0)
 }
 

@@ -112,6 +112,7 @@ pub(crate) struct Published {
     pub(crate) log_service: AtomicF32,
     pub(crate) log_parallelism: AtomicF32,
     pub(crate) noise: AtomicF32,
+    pub(crate) log_latency: AtomicF32,
     pub(crate) sway: AtomicF32,
     pub(crate) spread: AtomicF32,
     /// The most requests in flight, for each unit of weight, that nobody has been seen to wait among; 0 before the first success.
@@ -222,10 +223,19 @@ pub(crate) struct Learned {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Evidence {
     Failure,
+    /// The connection broke, of a request that was picked then.
+    Break {
+        picked: Moment,
+    },
     /// `silence`: how long nothing had come before, in units of the expected gap.
     Success {
         latency: Duration,
         load: f64,
+        silence: f32,
+    },
+    /// It has done what was asked, in a time that says nothing of how soon others are answered: it is long by itself, or there was nothing
+    /// to do (not found, not allowed).
+    OtherSuccess {
         silence: f32,
     },
 }
@@ -265,12 +275,21 @@ impl Learned {
         }
         match evidence {
             Evidence::Failure => mind.errors.failed(elsewhere, now),
-            Evidence::Success { .. } => mind.errors.succeeded(elsewhere, now),
+            Evidence::Break { picked } => mind.errors.broke(picked, elsewhere, now),
+            Evidence::Success { .. } | Evidence::OtherSuccess { .. } => mind.errors.succeeded(elsewhere, now),
         }
         self.publish_errors(&mind.errors);
-        let Evidence::Success { latency, load, silence } = evidence else {
-            mind.end_failed_probe(state, now);
-            return Lesson::Fits;
+        let (latency, load, silence) = match evidence {
+            Evidence::Success { latency, load, silence } => (latency, load, silence),
+            Evidence::OtherSuccess { silence } => {
+                mind.gaps.learn(silence);
+                self.published.silence.set(mind.gaps.age());
+                return Lesson::Fits;
+            }
+            Evidence::Failure | Evidence::Break { .. } => {
+                mind.end_failed_probe(state, now);
+                return Lesson::Fits;
+            }
         };
         let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
         mind.gaps.learn(silence);
@@ -341,6 +360,7 @@ impl Learned {
         published.log_service.set(model.log_service as f32);
         published.log_parallelism.set(model.log_parallelism as f32);
         published.noise.set(model.noise as f32);
+        published.log_latency.set(model.log_latency as f32);
         published.sway.set(model.sway() as f32);
         published.spread.set(model.spread() as f32);
         published.gain.set(model.gain() as f32);

@@ -135,7 +135,7 @@ impl Adaptive {
             if self.fleet.may_be_cold(state, now) {
                 state.standing().forgive();
             }
-            if matches!(evidence, Evidence::Failure) {
+            if matches!(evidence, Evidence::Failure | Evidence::Break { .. }) {
                 // A fast failure frees its slot at once: until the next period hundreds of requests would follow it.
                 self.fleet.price_errors(state, now);
             }
@@ -150,12 +150,18 @@ impl Adaptive {
                 (failed && lease.owes_verdict()).then_some(Evidence::Failure)
             }
             Ended::Answered { .. } if failed => Some(Evidence::Failure),
-            Ended::Answered { first_byte, .. } => {
-                let state = &lease.endpoint().state;
+            Ended::Answered { status, first_byte } => {
+                let (state, picked) = (&lease.endpoint().state, lease.picked_at());
                 let silence = state.silence(now);
-                Some(Evidence::Success { latency: first_byte, load: lease.load(), silence })
+                let is_other = status >= 400 || state.was_long_by_itself(picked);
+                Some(if is_other {
+                    Evidence::OtherSuccess { silence }
+                } else {
+                    Evidence::Success { latency: first_byte, load: lease.load(), silence }
+                })
             }
-            Ended::ConnectFailed | Ended::Failed => Some(Evidence::Failure),
+            Ended::Failed => Some(Evidence::Break { picked: lease.picked_at() }),
+            Ended::ConnectFailed => Some(Evidence::Failure),
         }
     }
 }
@@ -268,12 +274,21 @@ fn offer(seat: &Seat, own: f32) -> f32 {
     load_of(seat, seat.state.load().counts(), own) + (1.0 - own) * seat.fare
 }
 
-/// Of what there is and so many more that wait. How long an answer that has begun goes on is for its length and its reader to say, not for how
-/// soon this endpoint begins answers: it costs what it would at a typical one.
+/// Of what there is and so many more that wait. How long an answer that has begun goes on is for its length and its reader to say, and how long a
+/// poll waits for what happens elsewhere, not for how soon this endpoint begins answers: they cost what they would at a typical one.
 #[inline]
 fn load_of(seat: &Seat, counts: Counts, more: f32) -> f32 {
-    let waiting = counts.waiting() as f32 + more;
-    (waiting * seat.state.standing().cost.get() + counts.answering()) * seat.price
+    let (waiting, cost) = (counts.waiting() as f32 + more, seat.state.standing().cost.get());
+    let lingering = seat.state.lingering();
+    // Nearly nobody has any, and a scan has no time for them.
+    let at_its_cost = if lingering == 0 { waiting * cost } else { beside(lingering, waiting, cost) };
+    (at_its_cost + counts.answering()) * seat.price
+}
+
+#[cold]
+fn beside(lingering: u32, waiting: f32, cost: f32) -> f32 {
+    let lingering = lingering as f32;
+    (waiting - lingering) * cost + lingering
 }
 
 /// When it would be answered.
@@ -309,7 +324,7 @@ pub(crate) fn error_cost(state: &EndpointState) -> f32 {
 
 /// Whether one more request would be the probe that is due.
 fn is_probe(state: &EndpointState, now: Moment) -> bool {
-    state.is_probe_wanted() && state.in_flight() == 0 && state.standing().is_probe_due(now)
+    state.is_probe_wanted() && state.is_free() && state.standing().is_probe_due(now)
 }
 
 #[cfg(test)]
@@ -343,6 +358,34 @@ mod tests {
         refuses(at(21_000));
         answers(at(22_500));
         assert_eq!(joined(), Moment(0) + at(22_500));
+    }
+
+    /// One endpoint of four has lost its pages, and says so forty times as fast as the others make theirs.
+    #[test]
+    fn not_having_what_is_asked_for_is_not_being_fast() {
+        let fleet = Cluster::even(Algorithm::Adaptive { peers: 1 }, 4);
+        let (mut open, mut asked) = (VecDeque::new(), [0; 4]);
+        for millis in 1..20_000_u64 {
+            let now = Moment(1) + Duration::from_millis(millis);
+            let is_over = |(_, end): &(Lease<'_>, Moment)| *end <= now;
+            while let Some(place) = open.iter().position(is_over) {
+                let (lease, _) = open.remove(place).expect("it is there");
+                let status = if lease.index() == 0 && millis > 5_000 { 404 } else { 200 };
+                let first_byte = now.since(lease.picked_at());
+                lease.settle(Ended::Answered { status, first_byte }, now);
+            }
+            if millis % 10 == 0 {
+                let lease = fleet.pick_at(now);
+                let is_lost = lease.index() == 0 && millis > 5_000;
+                asked[lease.index()] += u32::from(millis > 5_000);
+                let takes = Duration::from_millis(if is_lost { 1 } else { 40 });
+                open.push_back((lease, now + takes));
+            }
+        }
+        // Nobody else has nothing to do for as long: least request sends it as many.
+        assert!(asked[0] < 1000, "{asked:?}");
+        let cost = fleet.endpoints()[0].state.standing().cost.get();
+        assert!(cost > 0.8, "{cost}");
     }
 
     /// What failing costs the first of three, half a second after so many of them have failed three times in a row.
@@ -389,10 +432,12 @@ mod tests {
         let (patience, own) = (fleet.patience(), fleet.own());
         let (state, standing) = (&seat.state, seat.state.standing());
         let (waiting, streaming) = (state.in_flight() - state.streaming(), state.streaming() as f32);
-        let is_probe = state.in_flight() == 0 && standing.is_probe_due(now);
+        let lingering = state.lingering() as f32;
+        let is_probe = state.is_free() && standing.is_probe_due(now);
         let one = seat.price;
         let fare = (1.0 - own) * seat.fare;
-        let cost = ((waiting as f32 + own) * standing.cost.get() + streaming) * one + fare;
+        let at_its_cost = (waiting as f32 + own - lingering) * standing.cost.get();
+        let cost = (at_its_cost + lingering + streaming) * one + fare;
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
         let toll = fleet.tolls(patience).toll(seat, cost);

@@ -36,6 +36,10 @@ const SPREAD_GAIN: f64 = 0.001;
 /// Recent residuals this many times the noise off are a new level, not noise: four standard deviations of their mean.
 const JUMP: f64 = 1.7;
 const JUMP_SAMPLES_MIN: u32 = 20;
+/// Where this and more (in logarithms, e times as long) was put down to a queue, and nearly all of it was not there, there is no such queue. With
+/// less, or of a part of it, the endpoint may just be faster.
+const EXPLAINED: f64 = 1.0;
+const NEARLY_ALL: f64 = 0.7;
 /// An endpoint this much above the fleet (twice the service time) counts as slow.
 const SLOW: f64 = 0.7;
 /// No endpoint is believed to serve more than `e^9` (8 000) requests at once.
@@ -79,8 +83,12 @@ pub(crate) struct Model {
     /// The same without a new start after a jump, and its mean square.
     stray: f64,
     stray_square: f64,
+    /// The mean of what queueing recently explained of latencies' logarithms.
+    explained: f64,
     /// The mean latency in seconds, as it is, without the model.
     pub(crate) latency: f64,
+    /// The mean of its logarithm: what one of many takes that are different says little.
+    pub(crate) log_latency: f64,
     /// The mean over many more answers, and the mean square.
     long_latency: f64,
     long_square: f64,
@@ -114,6 +122,7 @@ impl Model {
         self.samples = self.samples.saturating_add(1);
         let gain = self.gain();
         self.latency += gain * (latency - self.latency);
+        self.log_latency += gain * (latency.ln() - self.log_latency);
         let slowly = SPREAD_GAIN.max(1.0 / f64::from(self.samples));
         self.long_latency += slowly * (latency - self.long_latency);
         self.long_square += slowly * (latency * latency - self.long_square);
@@ -125,6 +134,7 @@ impl Model {
         let fleet_noise = fleet.map_or(NOISE_UNKNOWN, |fleet| fleet.noise).max(NOISE_MIN);
         let (unhurried, by_parallelism) = self.without_queueing(latency, load.max(1e-3));
         let residual = unhurried - self.log_service;
+        self.explained += RECENT_GAIN * (latency.ln() - unhurried - self.explained);
         let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
         let parallelism_min = fleet.map_or(0.0, |fleet| fleet.log_parallelism_min);
         self.step(gain, clamped, by_parallelism, fleet_noise * clumping, parallelism_min);
@@ -200,7 +210,12 @@ impl Model {
         if self.samples <= JUMP_SAMPLES_MIN || self.recent_clamped.abs() <= JUMP * noise {
             return Lesson::Fits;
         }
-        self.log_service += self.recent;
+        // Whoever answers nearly as soon as when it is alone though more is there serves more at once.
+        let is_unhurried = self.explained > EXPLAINED && -self.recent > NEARLY_ALL * self.explained;
+        let by_slots = if is_unhurried { self.explained.min(-self.recent) } else { 0.0 };
+        self.log_parallelism = (self.log_parallelism + by_slots).min(LOG_PARALLELISM_MAX);
+        self.explained -= by_slots;
+        self.log_service += self.recent + by_slots;
         self.latency *= self.recent.exp();
         (self.recent, self.recent_clamped) = (0.0, 0.0);
         Lesson::Jumped

@@ -71,8 +71,7 @@ impl Tolls {
         if gain <= 0.0 {
             return 0.0;
         }
-        let load = seat.state.load().counts();
-        let waiting = load.waiting() as f32 + load.answering() + 1.0 - QUEUE_FROM * seat.at_once();
+        let waiting = seat.state.at_work() as f32 + 1.0 - QUEUE_FROM * seat.at_once();
         (gain * waiting).min(self.full * seat.fare - score).max(0.0)
     }
 }

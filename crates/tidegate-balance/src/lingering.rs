@@ -1,0 +1,129 @@
+//! How many of the requests that wait at one endpoint have waited for far longer than its answers take: long polls, above all. Knows no
+//! other endpoint, and nothing of what is told of it.
+//!
+//! Such a request says nothing of how many the endpoint serves at once: it may hold a worker there, or nothing. All that is kept is how
+//! many that wait now did so at two moments in the past; what came after both is nobody's business here, so that a pick adds nothing, and an
+//! answer takes one look.
+
+use crate::Moment;
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// What takes so many times as long as usual, or twice that, is long by itself: of requests that are as different as usual (lognormal, σ = 1)
+/// one in fifty does by chance, or one in three hundred.
+const LONG: f64 = 8.0;
+/// And no shorter than that: a slow page is none of these.
+const LONG_MIN: Duration = Duration::from_secs(1);
+
+/// How many there are. A scan reads it.
+#[derive(Debug, Default)]
+pub(crate) struct LingeringNow(AtomicU16);
+
+impl LingeringNow {
+    /// 65 535 at most.
+    #[inline]
+    pub(crate) fn count(&self) -> u16 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Who they are. Counts may stray by those that end in the moment of a turn, until the next but one.
+#[derive(Debug, Default)]
+pub(crate) struct Lingering {
+    /// When they were last counted, and the time before.
+    turned: AtomicU64,
+    turned_before: AtomicU64,
+    /// Of those that wait now, so many did so at the last turn; those that did at the one before are those that linger.
+    since_turn: AtomicU32,
+}
+
+impl Lingering {
+    /// Whether one that came at that moment is, or would be, among them.
+    pub(crate) fn includes(&self, picked: Moment) -> bool {
+        picked.0 <= self.turned_before.load(Relaxed)
+    }
+
+    /// To be called now and then, by one at a time. `waiting`: all that wait; `usual`: how long its answers take, in seconds.
+    pub(crate) fn turn_if_due(&self, present: &LingeringNow, waiting: u32, usual: f64, now: Moment) {
+        let long = Duration::try_from_secs_f64(LONG * usual).unwrap_or(Duration::MAX).max(LONG_MIN);
+        let turned = self.turned.load(Relaxed);
+        if now.since(Moment(turned)) < long {
+            return;
+        }
+        self.turned_before.store(turned, Relaxed);
+        self.turned.store(now.0, Relaxed);
+        let lingering = self.since_turn.swap(waiting, Relaxed);
+        present.0.store(u16::try_from(lingering).unwrap_or(u16::MAX), Relaxed);
+    }
+
+    /// One that came at that moment waits no more.
+    pub(crate) fn left(&self, present: &LingeringNow, picked: Moment) {
+        if picked.0 > self.turned.load(Relaxed) {
+            return;
+        }
+        // An error means that it is 0, as it is where one has been missed.
+        let _ = self.since_turn.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        if self.includes(picked) {
+            let _ = present.0.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(tenths: u64) -> Moment {
+        Moment(0) + Duration::from_millis(100) * tenths as u32
+    }
+
+    proptest! {
+        /// Those that came before the turn before the last, whatever came and went meanwhile; a turn takes two seconds.
+        #[test]
+        fn who_has_waited_for_long_is_counted_exactly(
+            stays in prop::collection::vec((1_u64..400, 1_u64..200), 0..60),
+        ) {
+            let (present, lingering) = (LingeringNow::default(), Lingering::default());
+            let mut turns = vec![0, 0];
+            for now in 1..=600 {
+                for &(from, _) in stays.iter().filter(|(from, long)| from + long == now) {
+                    lingering.left(&present, at(from));
+                }
+                let waiting = |&&(from, long): &&(u64, u64)| from <= now && now < from + long;
+                lingering.turn_if_due(&present, stays.iter().filter(waiting).count() as u32, 0.25, at(now));
+                if now - turns[turns.len() - 1] >= 20 {
+                    turns.push(now);
+                }
+                let before = turns[turns.len() - 2];
+                let expected = stays.iter().filter(waiting).filter(|(from, _)| *from <= before).count();
+                prop_assert_eq!(usize::from(present.count()), expected, "at {}", now);
+            }
+        }
+    }
+
+    #[test]
+    fn a_slow_page_is_none_of_them_where_most_are_quick() {
+        let (present, lingering) = (LingeringNow::default(), Lingering::default());
+        for now in 0..9 {
+            lingering.turn_if_due(&present, 5, 0.001, at(100 + now));
+        }
+        assert_eq!(present.count(), 0);
+        lingering.turn_if_due(&present, 5, 0.001, at(110));
+        assert_eq!(present.count(), 5, "they have waited for a second");
+        lingering.turn_if_due(&present, 3, f64::INFINITY, at(1000));
+        assert_eq!(present.count(), 5, "nobody knows what is long");
+    }
+
+    #[test]
+    fn a_turn_that_missed_an_end_is_forgotten_by_the_next_but_one() {
+        let (present, lingering) = (LingeringNow::default(), Lingering::default());
+        lingering.turn_if_due(&present, 0, 0.1, at(100));
+        lingering.turn_if_due(&present, 3, 0.1, at(120));
+        (0..9).for_each(|_| lingering.left(&present, at(119)));
+        lingering.turn_if_due(&present, 1, 0.1, at(140));
+        assert_eq!(present.count(), 0);
+        lingering.turn_if_due(&present, 1, 0.1, at(160));
+        assert_eq!(present.count(), 1);
+    }
+}

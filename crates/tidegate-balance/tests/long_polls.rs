@@ -1,0 +1,212 @@
+//! Pages beside requests that wait for long and hold nothing (long polls): what least request does is the least that is asked. In virtual
+//! time, through the public interface alone.
+
+mod cluster;
+
+use cluster::endpoints;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
+use tidegate_balance::{Algorithm, Balancer, Ended, Lease, Moment, Pick};
+
+const SECOND: f64 = 1e9;
+/// Pages that come sooner are not counted: nothing is known yet.
+const FROM: u64 = 10_000_000_000;
+const UNTIL: u64 = 180_000_000_000;
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=6;
+
+/// Four endpoints with two slots, which serve pages in the order in which they come.
+#[derive(Clone, Copy)]
+struct Setting {
+    page_seconds: f64,
+    /// The part of all slots that pages take.
+    load: f64,
+    /// So many clients, each of which asks again at once.
+    polls: usize,
+    poll_seconds: f64,
+    /// A poll takes up to this part longer or shorter.
+    jitter: f64,
+}
+
+const USUAL: Setting = Setting { page_seconds: 0.05, load: 0.5, polls: 24, poll_seconds: 15.0, jitter: 0.5 };
+const ENDPOINTS: usize = 4;
+const SLOTS: usize = 2;
+
+/// What happens next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Page,
+    PageServed { index: usize, ticket: usize },
+    Poll,
+    PollAnswered { ticket: usize },
+}
+
+struct Random(u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn unit(&mut self) -> f64 {
+        ((self.bits() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    fn exponential(&mut self) -> f64 {
+        -self.unit().ln()
+    }
+
+    /// With the mean 1 and σ = 0.5.
+    fn lognormal(&mut self) -> f64 {
+        let normal = (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos();
+        (0.5 * normal - 0.125).exp()
+    }
+}
+
+#[derive(Default)]
+struct Server {
+    queue: VecDeque<usize>,
+    at_work: usize,
+}
+
+struct World<'a> {
+    setting: Setting,
+    balancer: &'a Balancer,
+    random: Random,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    planned: u64,
+    now: u64,
+    servers: Vec<Server>,
+    /// All that were ever open, by ticket.
+    leases: Vec<Option<Lease<'a>>>,
+    seconds: Vec<f64>,
+}
+
+impl World<'_> {
+    fn plan(&mut self, after_seconds: f64, event: Event) {
+        self.planned += 1;
+        self.events.push(Reverse((self.now + (after_seconds * SECOND) as u64, self.planned, event)));
+    }
+
+    /// A new request; gives its ticket and where it goes.
+    fn pick(&mut self) -> (usize, usize) {
+        let pick = Pick { now: Moment(self.now), random: self.random.bits(), hash: None, tried: &[] };
+        let lease = self.balancer.pick(&pick).expect("all are up");
+        let index = lease.index();
+        self.leases.push(Some(lease));
+        (self.leases.len() - 1, index)
+    }
+
+    fn settle(&mut self, ticket: usize) -> Duration {
+        let lease = self.leases[ticket].take().expect("it is open");
+        let first_byte = Moment(self.now).since(lease.picked_at());
+        lease.settle(Ended::Answered { status: 200, first_byte }, Moment(self.now));
+        first_byte
+    }
+
+    fn serve(&mut self, index: usize) {
+        while self.servers[index].at_work < SLOTS
+            && let Some(ticket) = self.servers[index].queue.pop_front()
+        {
+            self.servers[index].at_work += 1;
+            let seconds = self.setting.page_seconds * self.random.lognormal();
+            self.plan(seconds, Event::PageServed { index, ticket });
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        let Setting { page_seconds, load, poll_seconds, jitter, .. } = self.setting;
+        match event {
+            Event::Page => {
+                let gap = page_seconds / (load * (ENDPOINTS * SLOTS) as f64);
+                let gap = gap * self.random.exponential();
+                self.plan(gap, Event::Page);
+                let (ticket, index) = self.pick();
+                self.servers[index].queue.push_back(ticket);
+                self.serve(index);
+            }
+            Event::PageServed { index, ticket } => {
+                let took = self.settle(ticket);
+                if self.now > FROM {
+                    self.seconds.push(took.as_secs_f64());
+                }
+                self.servers[index].at_work -= 1;
+                self.serve(index);
+            }
+            Event::Poll => {
+                let (ticket, _) = self.pick();
+                let seconds = poll_seconds * (1.0 + jitter * (2.0 * self.random.unit() - 1.0));
+                self.plan(seconds, Event::PollAnswered { ticket });
+            }
+            Event::PollAnswered { ticket } => {
+                self.settle(ticket);
+                self.plan(0.001, Event::Poll);
+            }
+        }
+    }
+}
+
+/// How long pages take as a mean, in seconds.
+fn mean(setting: Setting, algorithm: Algorithm, seed: u64) -> f64 {
+    let balancer = Balancer::new(algorithm, endpoints(&[1; ENDPOINTS]), None);
+    let mut world = World {
+        setting,
+        balancer: &balancer,
+        random: Random(seed),
+        events: BinaryHeap::new(),
+        planned: 0,
+        now: 1,
+        servers: (0..ENDPOINTS).map(|_| Server::default()).collect(),
+        leases: Vec::new(),
+        seconds: Vec::new(),
+    };
+    world.plan(0.0, Event::Page);
+    for _ in 0..setting.polls {
+        let second = 2.0 + world.random.unit();
+        world.plan(second, Event::Poll);
+    }
+    while let Some(Reverse((at, _, event))) = world.events.pop()
+        && at < UNTIL
+    {
+        world.now = at;
+        world.happens(event);
+    }
+    world.seconds.iter().sum::<f64>() / world.seconds.len() as f64
+}
+
+/// Of least request's mean: as a mean of some seeds, and at the worst.
+fn assert_as_least_request(name: &str, setting: Setting, ratio_max: f64, worst_max: f64) {
+    let ratio_of = |seed| {
+        let adaptive = mean(setting, Algorithm::Adaptive { peers: 1 }, seed);
+        adaptive / mean(setting, Algorithm::LeastRequest, seed)
+    };
+    let ratios: Vec<f64> = SEEDS.map(ratio_of).collect();
+    let ratio = ratios.iter().sum::<f64>() / ratios.len() as f64;
+    let worst = ratios.iter().copied().fold(0.0, f64::max);
+    assert!(ratio < ratio_max && worst < worst_max, "{name}: {ratios:.3?}");
+}
+
+#[test]
+fn pages_are_answered_as_soon_as_with_least_request_beside_long_polls() {
+    for (name, setting) in [
+        ("polls of 15 s", USUAL),
+        ("polls that end together", Setting { jitter: 0.0, ..USUAL }),
+        ("polls of 3 s", Setting { poll_seconds: 3.0, ..USUAL }),
+        ("polls of a minute", Setting { poll_seconds: 60.0, ..USUAL }),
+        ("little load", Setting { load: 0.25, ..USUAL }),
+        ("much load", Setting { load: 0.8, ..USUAL }),
+        ("slow pages", Setting { page_seconds: 0.5, poll_seconds: 30.0, ..USUAL }),
+        ("quick pages", Setting { page_seconds: 0.005, load: 0.3, ..USUAL }),
+    ] {
+        assert_as_least_request(name, setting, 1.1, 1.35);
+    }
+}
+
+/// Who has just been given many has no more slots than before. For as long as nobody knows that they are polls, it seems so.
+#[test]
+fn many_polls_cost_pages_some_time_and_no_queue_that_lasts() {
+    assert_as_least_request("200 polls", Setting { polls: 200, ..USUAL }, 1.6, 1.8);
+}
