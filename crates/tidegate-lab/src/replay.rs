@@ -6,6 +6,7 @@ mod clusters;
 mod date;
 mod explained;
 mod line;
+mod own_times;
 mod scan;
 mod stays;
 mod whole_seconds;
@@ -398,7 +399,10 @@ impl Fleet {
                     )
                 }
                 (None, false, Some(_)) => {
-                    format!("{} slots, the most that were in flight: they never ran out", machine.slots)
+                    format!(
+                        "{} slots at least, the most that were in flight: nothing says that they ran out",
+                        machine.slots
+                    )
                 }
                 (None, false, None) => format!("{} slots, the most that were in flight", machine.slots),
             };

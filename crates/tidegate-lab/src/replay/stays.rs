@@ -5,10 +5,10 @@
 //! known to the nanosecond for any `c`. So is that where all share the slots: each has `min(1, c / n)` of one while `n` are there. And
 //! so is how likely all answers are, for any distribution of own times: one's, by the part of a slot that it had when it was done.
 
+use super::own_times::{OwnTimes, Scale};
 use super::whole_seconds::{self, Answer};
 use crate::machine::Discipline;
 use std::collections::VecDeque;
-use std::f64::consts::{E, LN_2, TAU};
 use std::num::NonZeroU32;
 
 /// Of most logs, in nanoseconds: a millisecond, as a power of two.
@@ -16,15 +16,6 @@ pub(super) const RESOLUTION: f64 = (1_u32 << 20) as f64;
 pub(super) const SECOND: u64 = 1_000_000_000;
 /// Times of which one is no more times the other are about the same.
 const ALIKE: f64 = 1.25;
-/// Octaves below it that are told apart, and where they begin.
-const OCTAVES_BELOW: usize = 8;
-const LEAST: f64 = RESOLUTION / (1_u32 << OCTAVES_BELOW) as f64;
-/// Bins of an octave: narrow ones, and wide ones.
-const FINE: usize = 64;
-const COARSE: usize = 4;
-/// Of the logarithms of times that differ by less than a narrow bin.
-const LEAST_VARIANCE: f64 = 1e-5;
-
 /// A request, from when the endpoint had it to when it was done with it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stay {
@@ -110,6 +101,13 @@ impl Stays {
         took.max(own) <= ALIKE && own - 1.0 >= (took - 1.0) / 2.0
     }
 
+    /// The geometric mean of what answers took: what is long and what is short is so beside that.
+    fn scale(&self) -> Scale {
+        let answers = self.all.iter().filter(|stay| stay.is_answer);
+        let logarithms: f64 = answers.map(|stay| ((stay.end - stay.at).max(1) as f64).ln()).sum();
+        Scale::of((logarithms / self.answers.max(1) as f64).exp())
+    }
+
     pub(super) fn own_times(&self, slots: u32, discipline: Discipline) -> Vec<Own> {
         let mut own = vec![Own::default(); self.all.len()];
         match discipline {
@@ -156,9 +154,10 @@ impl Stays {
     }
 
     fn likelihoods_in_line(&self, slots: &[u32]) -> Vec<f64> {
-        let mut waiting = vec![Bins::default(); slots.len()];
+        let scale = self.scale();
+        let mut waiting = vec![OwnTimes::new(scale); slots.len()];
         // By the first number of slots with which they found one free.
-        let mut starting = vec![Bins::default(); slots.len()];
+        let mut starting = vec![OwnTimes::new(scale); slots.len()];
         self.line(|number, open| {
             let stay = &self.all[number];
             if !stay.is_answer {
@@ -173,8 +172,8 @@ impl Stays {
                 bins.count((stay.end - stay.at) as f64, 0.0);
             }
         });
-        let mut all = Bins::default();
-        let likelihood = |(starting, waiting): (Bins, Bins)| {
+        let mut all = OwnTimes::new(scale);
+        let likelihood = |(starting, waiting): (OwnTimes, OwnTimes)| {
             all.add(&starting);
             let mut both = all.clone();
             both.add(&waiting);
@@ -184,11 +183,11 @@ impl Stays {
     }
 
     fn likelihood_shared(&self, slots: u32) -> f64 {
-        let mut bins = Bins::default();
+        let mut bins = OwnTimes::new(self.scale());
         self.share(slots, |number, time, share| {
             if self.all[number].is_answer {
                 bins.count(time, 0.0);
-                bins.extra += if share.at_last < 1.0 { share.at_last.ln() } else { 0.0 };
+                bins.had(share.at_last.min(1.0));
             }
         });
         bins.likelihood()
@@ -316,90 +315,4 @@ fn spread(mut times: Vec<f64>) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
     let at = |part: usize| times.get(times.len() * part / 40).copied().unwrap_or_default();
     if at(1) > 0.0 { at(39) / at(1) } else { f64::INFINITY }
-}
-
-/// How many own times were about as long.
-#[derive(Clone, Default)]
-struct Bins {
-    negative: u64,
-    /// Less than `LEAST`.
-    nothing: u64,
-    /// `FINE` an octave, from `LEAST` on.
-    counts: Vec<u64>,
-    /// What else is to be added to the logarithm of the likelihood.
-    extra: f64,
-}
-
-impl Bins {
-    /// Who was answered while it should have waited may have been so at any time.
-    fn count(&mut self, time: f64, waits: f64) {
-        if time < -RESOLUTION {
-            self.negative += 1;
-            self.extra -= waits.ln();
-        } else if time < LEAST {
-            self.nothing += 1;
-        } else {
-            let place = place(time) - place(LEAST);
-            if place >= self.counts.len() {
-                self.counts.resize(place + 1, 0);
-            }
-            self.counts[place] += 1;
-        }
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.negative += other.negative;
-        self.nothing += other.nothing;
-        self.extra += other.extra;
-        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
-        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
-    }
-
-    /// By the distribution that says most of them: lognormal, or whatever is even within bins, wide ones or, where all are alike, narrow ones.
-    fn likelihood(&self) -> f64 {
-        let narrow = self.even_within(|octave| FINE >> octave.min(FINE.ilog2() as usize));
-        let some: u64 = self.counts.iter().sum();
-        let all = self.negative + self.nothing + some;
-        let kinds: f64 = [self.negative, self.nothing, some].map(|count| log_part(count, all)).iter().sum();
-        let nothing = self.nothing as f64 * -RESOLUTION.ln();
-        self.lognormal().max(self.even_within(|_| FINE / COARSE)).max(narrow) + kinds + nothing + self.extra
-    }
-
-    fn lognormal(&self) -> f64 {
-        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for (place, &times) in self.counts.iter().enumerate().filter(|(_, times)| **times > 0) {
-            let center = LEAST.ln() + (place as f64 + 0.5) / FINE as f64 * LN_2;
-            count += times as f64;
-            sum += times as f64 * center;
-            squares += times as f64 * center * center;
-        }
-        let variance = (squares / count - (sum / count).powi(2)).max(LEAST_VARIANCE);
-        if count > 0.0 { -count / 2.0 * (TAU * E * variance).ln() - sum - 2.0 } else { 0.0 }
-    }
-
-    /// `together`: so many of `FINE` are one, by octave from the resolution on; all below it are one as well.
-    fn even_within(&self, together: impl Fn(usize) -> usize) -> f64 {
-        let (below, above) = self.counts.split_at(self.counts.len().min(OCTAVES_BELOW * FINE));
-        let all: u64 = self.counts.iter().sum();
-        let even = |counts: &[u64], width: f64| match counts.iter().sum() {
-            0 => 0.0,
-            count => log_part(count, all) - count as f64 * width.ln() - 1.0,
-        };
-        let octave = |(octave, counts): (usize, &[u64])| {
-            let together = together(octave);
-            let width = RESOLUTION * (1_u64 << octave) as f64 * together as f64 / FINE as f64;
-            counts.chunks(together).map(|counts| even(counts, width)).sum::<f64>()
-        };
-        even(below, RESOLUTION) + above.chunks(FINE).enumerate().map(octave).sum::<f64>()
-    }
-}
-
-/// The logarithm of how likely as many of all are with just that probability.
-fn log_part(count: u64, all: u64) -> f64 {
-    if count == 0 { 0.0 } else { count as f64 * (count as f64 / all as f64).ln() }
-}
-
-/// Octave and `FINE`th of it.
-fn place(time: f64) -> usize {
-    (time.to_bits() >> (f64::MANTISSA_DIGITS - 1 - FINE.ilog2())) as usize
 }
