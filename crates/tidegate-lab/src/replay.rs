@@ -36,6 +36,14 @@ const WARM_UP_PART: u64 = 10;
 const WARM_UP_MAX: u64 = 10_000_000_000;
 /// Times that differ by less say nothing about an endpoint's speed.
 const SPEED_MARGIN: f64 = 0.1;
+/// Further from the middle of the log than this, a line's clock was wrong: a year, in nanoseconds.
+const AWAY_MAX: u64 = 366 * 86_400 * SECOND;
+/// Requests of a replay come for at most so long, in nanoseconds: ten years. What algorithms do now and then they do all that time.
+const LASTS_MAX: f64 = 10.0 * 365.0 * 86_400e9;
+/// What a file begins with that gzip has compressed (RFC 1952, section 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const COMPRESSED: &str =
+    "it is compressed by gzip; unpack it on the way: zcat FILE | tidegate lab replay /dev/stdin";
 /// Statuses that say that an endpoint could not do its work.
 const FAILURES: [u16; 4] = [500, 502, 503, 504];
 
@@ -63,6 +71,7 @@ struct Entry {
     latency: u64,
     key: u64,
     endpoint: u32,
+    line: u64,
     failed: bool,
     /// Where of its end only the second is known, how many ended in it.
     in_second: Option<NonZeroU32>,
@@ -89,6 +98,11 @@ pub enum ReplayError {
     AllBad { line: u64, flaw: Flaw },
     #[error("it does not name clusters, so that none can be chosen: split it by upstream instead")]
     Clusterless,
+    #[error(
+        "at --times {times} its requests would come for more than ten years, and no more is replayed: take at least \
+             --times {least}"
+    )]
+    Lasts { times: String, least: String },
     #[error("no request in it was answered by an endpoint")]
     Nothing,
     #[error(
@@ -107,6 +121,9 @@ pub enum ReplayError {
 impl AccessLog {
     /// Reads line after line; lines that cannot be read are counted and passed over.
     pub fn read(mut from: impl BufRead) -> io::Result<Self> {
+        if from.fill_buf()?.starts_with(&GZIP) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, COMPRESSED));
+        }
         let mut log = Self::default();
         let mut line = Vec::new();
         loop {
@@ -119,7 +136,22 @@ impl AccessLog {
         }
         log.tell_ends_apart();
         log.entries.sort_by_key(|entry| entry.at);
+        log.leave_out_other_years();
         Ok(log)
+    }
+
+    /// One line of 1970 would make a log of an hour one of decades.
+    fn leave_out_other_years(&mut self) {
+        let Some(middle) = self.entries.get(self.entries.len() / 2).map(|entry| entry.at) else { return };
+        let is_away = |entry: &Entry| entry.at.abs_diff(middle) > AWAY_MAX;
+        for entry in self.entries.iter().filter(|entry| is_away(entry)) {
+            self.bad += 1;
+            if self.first_bad.as_ref().is_none_or(|(line, _)| entry.line < *line) {
+                let expected = "a time within a year of the other lines'".to_owned();
+                self.first_bad = Some((entry.line, Flaw { column: 1, expected }));
+            }
+        }
+        self.entries.retain(|entry| !is_away(entry));
     }
 
     fn take(&mut self, line: &[u8]) {
@@ -138,6 +170,7 @@ impl AccessLog {
                     latency: told.latency,
                     key: mix(told.client.bytes().fold(1, |hash: u64, byte| mix(hash ^ u64::from(byte)))),
                     endpoint,
+                    line: self.lines,
                     failed: FAILURES.contains(&told.status),
                     in_second: None,
                 });
@@ -197,11 +230,23 @@ impl AccessLog {
     /// What each algorithm would have made of it. The first outcome is the log's own.
     pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Comparison, ReplayError> {
         let fleet = Fleet::of(self, options)?;
+        self.lasts_not_too_long(options.times)?;
         let (assumed, explained) = (fleet.assumed(self, options), fleet.explained(self));
         let plan = fleet.plan(self, options);
         let mut outcomes = vec![self.as_it_was(&plan, options)];
         outcomes.extend(run_all(&plan, &options.contenders, options.jobs, progress));
         Ok(Comparison { assumed, explained: Some(explained), ..compared(&plan, outcomes) })
+    }
+
+    fn lasts_not_too_long(&self, times: f64) -> Result<(), ReplayError> {
+        let lasts = self.entries.last().map_or(0, |last| last.at - self.first_at()) as f64;
+        if lasts / times <= LASTS_MAX {
+            return Ok(());
+        }
+        // Rounded up to three digits, so that it will do.
+        let (least, digits) = (lasts / LASTS_MAX, (lasts / LASTS_MAX).log10().floor() - 2.0);
+        let least = (least / 10_f64.powf(digits)).ceil() * 10_f64.powf(digits);
+        Err(ReplayError::Lasts { times: times.to_string(), least: format!("{least:.2e}") })
     }
 
     fn complaint(&self) -> Option<ReplayError> {
@@ -523,6 +568,32 @@ mod tests {
         assert_eq!((log.lines, log.bad, log.requests()), (8_002, 2, 8_000));
         let (line, flaw) = log.first_bad.unwrap();
         assert_eq!((line, flaw.column), (8_001, 1));
+    }
+
+    #[test]
+    fn a_line_of_another_year_is_left_out_like_one_that_cannot_be_read() {
+        let stray = log().lines().nth(7).unwrap().replace("2026-10-10", "1970-01-01");
+        let log = AccessLog::read(format!("{}{stray}\n{}", log(), log()).as_bytes()).unwrap();
+        assert_eq!((log.lines, log.bad, log.requests()), (16_001, 1, 16_000));
+        let (line, flaw) = log.first_bad.as_ref().unwrap();
+        assert!(*line == 8_001 && flaw.expected.contains("within a year"), "{line}: {flaw:?}");
+        let comparison =
+            log.replay(&options(&["round_robin"]), &Progress::of_replay(&log, &options(&[]))).unwrap();
+        assert!(comparison.seconds < 20.0, "{}", comparison.seconds);
+    }
+
+    #[test]
+    fn what_would_come_for_more_than_ten_years_is_refused_with_what_would_do() {
+        let thin = |times| replay(&log(), &ReplayOptions { times, ..options(&["round_robin"]) });
+        let error = thin(1e-9).unwrap_err().to_string();
+        assert!(error.contains("--times 0.000000001") && error.ends_with("--times 5.08e-8"), "{error}");
+        assert!(thin(5.08e-8).is_ok());
+    }
+
+    #[test]
+    fn a_compressed_log_is_refused_with_what_unpacks_it() {
+        let error = AccessLog::read([0x1f, 0x8b, 8, 0].as_slice()).unwrap_err();
+        assert!(error.to_string().contains("zcat FILE |"), "{error}");
     }
 
     #[test]

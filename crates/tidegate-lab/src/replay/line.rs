@@ -32,6 +32,9 @@ pub(super) fn read(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     }
 }
 
+/// No request takes eleven days; what does has overflowed somewhere.
+const TIMES_MS: std::ops::Range<f64> = 0.0..1e9;
+
 /// The fields of docs/access-log.md that matter here.
 #[derive(Deserialize)]
 struct Ours<'l> {
@@ -61,8 +64,16 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     else {
         return Ok(None);
     };
+    let queue_ms = ours.queue_ms.unwrap_or_default();
+    for (name, time) in [("queue_ms", queue_ms), ("first_byte_ms", first_byte_ms)] {
+        if !TIMES_MS.contains(&time) {
+            let column = line.windows(name.len()).position(|window| window == name.as_bytes());
+            let column = column.unwrap_or_default() + 1;
+            return Err(Flaw { column, expected: format!("a `{name}` of less than 1000000 s") });
+        }
+    }
     Ok(Some(Told {
-        at: began + nanoseconds(ours.queue_ms.unwrap_or_default()),
+        at: began + nanoseconds(queue_ms),
         ended_in: None,
         latency: nanoseconds(first_byte_ms),
         cluster: ours.cluster,
@@ -147,6 +158,9 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     })?;
     let status = scan.read("a status", |word| word.parse::<i32>().ok())?;
     let (waited, response) = times;
+    if [waited, response].iter().any(|time| *time as f64 >= TIMES_MS.end) {
+        return Err(scan.flaw("times of less than 1000000 s before here"));
+    }
     let (Ok(response), Ok(status)) = (u64::try_from(response), u16::try_from(status)) else {
         return Ok(None);
     };
@@ -165,7 +179,7 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
 
 fn seconds(text: &str) -> Option<u64> {
     let seconds: f64 = text.parse().ok()?;
-    (0.0..1e6).contains(&seconds).then(|| nanoseconds(seconds * 1e3))
+    TIMES_MS.contains(&(seconds * 1e3)).then(|| nanoseconds(seconds * 1e3))
 }
 
 /// As `$msec` has it: `1791640536.655`.
@@ -182,7 +196,12 @@ fn nanoseconds(milliseconds: f64) -> u64 {
 /// Line and column are told apart from it.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
+    let text = text.split(" at line ").next().unwrap_or_default();
+    // Most say themselves what they expected: "invalid type: floating point `1e-7`, expected u16".
+    match text.rsplit_once("expected ") {
+        Some((_, expected)) => expected.to_owned(),
+        None => format!("sound JSON, which this is not: {text}"),
+    }
 }
 
 #[cfg(test)]
@@ -260,7 +279,10 @@ mod tests {
     fn a_flaw_says_where_and_what_should_stand_there() {
         for (line, stands_at, expected) in [
             ("hello".to_owned(), "hello", "JSON, or a time in brackets"),
-            (OURS.replace("11.9", "x"), "x,", "expected value"),
+            (OURS.replace("11.9", "x"), "x,", "value"),
+            (OURS.replace("200", "1e-7"), "7,\"attempts", "u16"),
+            (OURS.replace("\"time\"", "\"then\""), "}", "not: missing field `time`"),
+            (OURS.replace("11.9", "1e308"), "first_byte_ms", "a `first_byte_ms` of less than"),
             (OURS.replace("2026-10", "2026/10"), "\"time\"", "a `time` like"),
             (NGINX.replace("0.123 0.120 10.0.0.1:8001", "?"), "?", "$request_time behind the user agent"),
             (NGINX.replace("0.120", "fast"), "fast", "$upstream_response_time"),
