@@ -520,7 +520,9 @@ impl Balancer {
         let failure = self.failure(ended);
         let failed = failure.is_some();
         match ended {
-            Ended::Abandoned | Ended::Failed | Ended::Overtaken => {}
+            Ended::Abandoned | Ended::Overtaken => {}
+            Ended::Failed if lease.waited_in_vain().is_some() => {}
+            Ended::Failed => state.broke_off(now),
             Ended::Answered { first_byte, .. } => {
                 state.has_answered(lease.picked_at(), first_byte);
                 if state.connect_proven(now) {

@@ -65,7 +65,7 @@ impl LoadBound {
         for (_, seat) in candidates.iter() {
             let score = cached_score(seat, candidates.now());
             least = score.min(least);
-            if error_cost(&seat.state) <= 0.0 {
+            if error_cost(&seat.state, candidates.now()) <= 0.0 {
                 least_well = score.min(least_well);
                 even.take(score.min(typical_drain_time(seat, seat.at_once())), seat.share);
             }
@@ -79,7 +79,7 @@ impl LoadBound {
     /// little, is no reason to fail.
     fn drain_time_max_of(self, seat: &Seat, candidates: &Candidates<'_>) -> f32 {
         let now = candidates.now();
-        let fails = error_cost(&seat.state) > 0.0;
+        let fails = error_cost(&seat.state, now) > 0.0;
         if fails && candidates.iter().any(|(_, other)| other.serves_at_once(now)) {
             let scores = candidates.iter().map(|(_, other)| cached_score(other, now));
             return scores.fold(f32::INFINITY, f32::min);

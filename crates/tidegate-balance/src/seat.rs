@@ -85,7 +85,7 @@ impl Seat {
 
     fn is_sound(&self, now: Moment) -> bool {
         let published = self.state.published();
-        error_cost(&self.state) <= 0.0
+        error_cost(&self.state, now) <= 0.0
             && self.state.stands_still_for(now) <= SILENCE_STALLED * published.silence.get().max(1.0)
     }
 

@@ -93,6 +93,8 @@ pub struct EndpointState {
     costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
     gone_since: AtomicU64,
+    /// From when on one request finds out whether it takes connections, whatever its failures cost; `SERVES`: never, 0: it has answered since.
+    asked_again_from: AtomicU64,
     /// Who is marked has taken a connection since the last one that failed.
     is_reached: AtomicBool,
     peak_latency: PeakLatency,
@@ -402,6 +404,13 @@ impl EndpointState {
         Some(asked + (refuses_for / ASKED_AFTER_PART).clamp(ASKED_AFTER_MIN, ASKED_AFTER_MAX))
     }
 
+    /// It has broken off what it had, or it is as long as a mark lasts since it refused a connection: while its failures have all others preferred,
+    /// nobody would find out whether it is gone, or back. Once each time, and not again before it has answered or refused.
+    pub(crate) fn is_to_be_asked(&self, now: Moment) -> bool {
+        let from = self.asked_again_from.load(Relaxed);
+        (1..=now.0).contains(&from) && self.last_picked() < Moment(from) && self.live.in_flight.waiting() == 0
+    }
+
     pub(crate) fn may_be_asked(&self, now: Moment) -> bool {
         self.asked_from().is_some_and(|from| from <= now)
     }
@@ -594,6 +603,9 @@ impl EndpointState {
     /// An answer is proof that connecting works. `true`: that it did not was believed until now. Who refused connections for a while was probably
     /// restarted, though nobody may have asked it often enough to mark it.
     pub(crate) fn connect_proven(&self, now: Moment) -> bool {
+        if self.asked_again_from.load(Relaxed) != 0 {
+            self.asked_again_from.store(0, Relaxed);
+        }
         // Looking first keeps the cache line shared in the common case.
         if self.connect_failures_in_a_row() != 0 {
             self.live.connect_failures_in_a_row.store(0, Relaxed);
@@ -632,6 +644,12 @@ impl EndpointState {
         passive.out_for.saturating_mul(1 << self.costly_trials.load(Relaxed).min(DOUBLED_MAX))
     }
 
+    /// A request ended without its answer, or in the midst of it, and not because its time was over. If it is gone, connects are refused: one
+    /// request finds that out at once.
+    pub(crate) fn broke_off(&self, now: Moment) {
+        let _ = self.asked_again_from.compare_exchange(0, now.0.max(1), Relaxed, Relaxed);
+    }
+
     /// It has taken a connection. Optional: tells of one that was refused before that it is back, before it has answered.
     pub fn reached(&self) {
         if self.remarks() & MARKED != 0 {
@@ -646,6 +664,9 @@ impl EndpointState {
         let failures = &self.live.connect_failures_in_a_row;
         let before = u32::from(failures.fetch_update(Relaxed, Relaxed, one_more).unwrap_or(u16::MAX));
         let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
+        // Trying who takes long to fail costs a request its patience.
+        let again_from = if took < passive.slow_from { (now + passive.out_for).0 } else { SERVES };
+        self.asked_again_from.store(again_from, Relaxed);
         if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
             let is_renewed = self.remarks() & MARKED != 0;
@@ -800,6 +821,23 @@ mod tests {
         assert!(state.asked_from().is_some());
         state.connect_failed(Duration::from_secs(1), start, &PASSIVE);
         assert_eq!(state.asked_from(), None, "silence costs a request its time");
+    }
+
+    #[test]
+    fn whose_connects_take_long_to_fail_is_asked_again_by_its_marks_alone() {
+        let (state, now) = (EndpointState::default(), Moment(1));
+        let later = now + PASSIVE.out_for;
+        for (took, expected) in [(Duration::ZERO, true), (PASSIVE.slow_from, false)] {
+            state.connect_failed(took, now, &PASSIVE);
+            assert_eq!((state.is_to_be_asked(now), state.is_to_be_asked(later)), (false, expected));
+        }
+        state.connect_proven(later);
+        state.broke_off(later);
+        assert!(state.is_to_be_asked(later), "it has answered, so that what broke off is news");
+        state.enter(later);
+        state.broke_off(later);
+        state.leave(Phase::Waiting, later);
+        assert!(!state.is_to_be_asked(later), "it was asked");
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) fn is_as_good(seat: &Seat, best: &Seat, fleet: &Fleet, now: Moment) -
     seat.state.in_flight() == 0
         && zone_cost(seat) <= NOT_FARTHER * zone_cost(best)
         && slowness(seat) <= HARDLY_MORE * slowness(best)
-        && error_cost(&seat.state) <= 0.0
+        && error_cost(&seat.state, now) <= 0.0
         && warning::factor(&seat.state, fleet.patience(), now) <= HARDLY_MORE
 }
 

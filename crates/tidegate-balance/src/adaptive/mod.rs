@@ -219,7 +219,7 @@ impl Surcharges {
     /// What this endpoint offers with its queue, errors and warnings, if that still beats `least`. Apart, so that the scan stays small.
     #[inline(never)]
     fn better(&self, least: &Bid, bid: Bid, seat: &Seat) -> Option<Bid> {
-        let score = bid.score + self.tolls.toll(seat, bid.score) + error_cost(&seat.state);
+        let score = bid.score + self.tolls.toll(seat, bid.score) + error_cost(&seat.state, self.now);
         let score = warning::weighed(score, &seat.state, self.patience, self.now);
         let bid = Bid { score: score.min(f32::MAX), ..bid };
         bid.beats(least).then_some(bid)
@@ -313,13 +313,15 @@ pub(crate) fn cached_score(seat: &Seat, now: Moment) -> f32 {
     let plain = drain_time(seat);
     let is_probe = !seat.state.is_unremarkable() && is_probe(&seat.state, now);
     let least = if is_probe { plain.min(cost_of_probe(seat, seat.price)) } else { plain };
-    least + error_cost(&seat.state)
+    least + error_cost(&seat.state, now)
 }
 
-/// What failing costs. Whoever is marked and may be picked is due for a trial, which its failures must not put off.
-pub(crate) fn error_cost(state: &EndpointState) -> f32 {
+/// What failing costs. Whoever is marked and may be picked is due for a trial, which its failures must not put off; and who would be, had
+/// these let anybody ask it, is as well.
+pub(crate) fn error_cost(state: &EndpointState, now: Moment) -> f32 {
     let error_cost = state.standing().error_cost.get();
-    if error_cost > 0.0 && state.trial_due().is_some() { 0.0 } else { error_cost }
+    let is_due = error_cost > 0.0 && (state.trial_due().is_some() || state.is_to_be_asked(now));
+    if is_due { 0.0 } else { error_cost }
 }
 
 /// Whether one more request would be the probe that is due.
@@ -388,6 +390,33 @@ mod tests {
         assert!(cost > 0.8, "{cost}");
     }
 
+    /// The other one is as idle, and was used just now: any price has it preferred.
+    #[test]
+    fn who_breaks_off_is_asked_once_at_once_and_again_when_a_mark_would_be_over() {
+        let fleet = Cluster::even(Algorithm::Adaptive { peers: 1 }, 2);
+        let at = |milliseconds| Moment(1) + Duration::from_millis(milliseconds);
+        let first_is_picked = |now: Moment, ended| {
+            drop(fleet.lease(1, now));
+            let lease = fleet.pick_at(now);
+            let is_first = lease.index() == 0;
+            lease.settle(if is_first { ended } else { Ended::Abandoned }, now);
+            is_first
+        };
+        let took = Duration::from_millis(5);
+        for round in 0..10 {
+            let answered = Ended::Answered { status: 200, first_byte: took };
+            fleet.lease(round % 2, at(5)).unwrap().settle(answered, at(10));
+        }
+        for lease in fleet.hold(0, 3) {
+            lease.settle(Ended::Failed, at(1_000));
+        }
+        assert!(first_is_picked(at(1_010), Ended::ConnectFailed), "it may be gone, which costs nothing");
+        assert!(!first_is_picked(at(1_020), Ended::Failed), "and that is known now");
+        assert!(!first_is_picked(at(3_000), Ended::Failed));
+        assert!(first_is_picked(at(3_020), Ended::Failed), "it has taken the connection, and broken it off");
+        assert!(!first_is_picked(at(3_030), Ended::Failed), "so it fails by itself");
+    }
+
     /// What failing costs the first of three, half a second after so many of them have failed three times in a row.
     #[test]
     fn most_of_a_few_that_fail_in_one_moment_are_not_to_blame_and_one_alone_is() {
@@ -441,7 +470,8 @@ mod tests {
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
         let toll = fleet.tolls(patience).toll(seat, cost);
-        let errors = if state.trial_due().is_some() { 0.0 } else { standing.error_cost.get() };
+        let is_due = state.trial_due().is_some() || state.is_to_be_asked(now);
+        let errors = if is_due { 0.0 } else { standing.error_cost.get() };
         let unanswered = waiting + state.requests_overtaken();
         let all_told: f32 = (1..=state.asked()).map(|which| 3.0 * f32::from(which)).sum();
         let most = if state.requests_overtaken() > 0 { f32::MAX } else { all_told };
