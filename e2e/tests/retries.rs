@@ -195,6 +195,35 @@ fn the_log_says_of_each_attempt_that_was_given_up_where_it_was_made_and_why() {
     proxy.output().wait_for_stdout(&["\"status\":200", "\"attempts\":3", &refused, &unreached]);
 }
 
+/// Whoever leaves in the moment in which his endpoint closes has had an attempt that was given up for another, or one that was the last, and
+/// not both.
+#[test]
+fn an_attempt_is_logged_once_whenever_its_client_leaves() {
+    let (closes, told) = std::sync::mpsc::channel();
+    let closes = std::sync::Mutex::new(closes);
+    let script = Script::new(move |_| {
+        let _ = closes.lock().unwrap().send(());
+        Then::Close
+    });
+    let (a, b) = (Endpoint::start(script), Endpoint::answering("good"));
+    let proxy = Tidegate::to(&[&a, &b], &format!("balance = \"round_robin\"\n{LOGGED}")).start();
+    let clients = 200;
+    for _ in 0..clients {
+        let mut client = proxy.client();
+        client.send(get(""));
+        if told.recv_timeout(Duration::from_millis(20)).is_ok() {
+            client.reset();
+        }
+    }
+    eventually("all are logged", || proxy.output().stdout().len() >= clients);
+    for line in proxy.output().stdout().iter().filter(|line| line.contains("\"request_id\"")) {
+        let given_up = line.matches("{\"endpoint\":").count();
+        let is_last = !line.contains("\"endpoint\":null");
+        let attempts = given_up + usize::from(is_last);
+        assert!(line.contains(&format!("\"attempts\":{attempts},")), "{line}");
+    }
+}
+
 /// A reason is for what was wanted and not done.
 #[test]
 fn without_retries_the_log_gives_no_reason_against_one() {

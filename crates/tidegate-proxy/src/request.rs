@@ -286,7 +286,9 @@ async fn forward<'a>(
         };
         let last = call.journal.endpoint.unwrap_or_default();
         attempts.another(call, view, failure, last)?;
-        must_stay(call).await?;
+        if let Err(gone) = must_stay(call).await {
+            return Err(attempts.in_vain(call, view, Failure::new(Stage::Pick, gone.cause)));
+        }
         attempts.back_off(call, view).await?;
         if attempts.has_waited_for_restart()
             && let Some(newer) = by_newest_view(call, view, &attempts)

@@ -398,9 +398,14 @@ impl Fleet {
             * self.clumping.get()
             * (published.gain.get() / 2.0).sqrt();
         let chance = chance.max(INDIFFERENCE);
-        let mut service = shrunk(published.log_service.get() - level.0, chance);
+        let untaught = published.untaught(now);
+        // Whoever is heard and teaches nothing has nobody to find out that it is as fast as the others.
+        let heard_in_vain = untaught.saturating_sub(published.idle(now));
+        let slower = published.log_service.get() - level.0;
+        let slower = slower * remembered(heard_in_vain.as_secs_f64()) as f32;
+        let mut service = shrunk(slower, chance);
         let difference = published.log_parallelism.get() - level.1;
-        let kept = remembered(published.idle(now).as_secs_f64()) as f32;
+        let kept = remembered(untaught.as_secs_f64()) as f32;
         let doubt = if difference < 0.0 { FEWER_SLOTS_DOUBT } else { MORE_SLOTS_DOUBT };
         let mut parallelism = shrunk(kept * difference, doubt * chance);
         if self.is_newcomer(published.joined(), now) {
@@ -408,7 +413,7 @@ impl Fleet {
         }
         // Where load is steady the two stray together and explain the answers as before. Each judged by itself, that would
         // become a difference in cost that nobody has measured.
-        let measured = published.log_service.get() - level.0 - kept * difference;
+        let measured = slower - kept * difference;
         let believed = (service - parallelism).clamp(measured.min(0.0), measured.max(0.0));
         let beside_typical = by_weight - self.by_weight.expected(self.typical_lightness());
         let unhurried = published.unhurried.get() * (-beside_typical).exp();

@@ -130,6 +130,8 @@ pub(crate) struct Published {
     last_failed: AtomicU64,
     /// 0 before the first answer of any kind.
     heard_at: AtomicU64,
+    /// When an answer last taught something of latency.
+    taught_at: AtomicU64,
     /// When it joined the cluster or came back, by its first answer since.
     joined: AtomicU64,
     is_rejoining: AtomicBool,
@@ -165,6 +167,11 @@ impl Published {
 
     pub(crate) fn idle(&self, now: Moment) -> Duration {
         now.since(Moment(self.heard_at.load(Relaxed)))
+    }
+
+    /// Since its answers last taught something of latency.
+    pub(crate) fn untaught(&self, now: Moment) -> Duration {
+        now.since(Moment(self.taught_at.load(Relaxed)))
     }
 
     /// Nothing has been heard of it since it joined or came back.
@@ -295,6 +302,7 @@ impl Learned {
         mind.gaps.learn(silence);
         self.published.silence.set(mind.gaps.age());
         self.publish_model(&mind.model, state.standing());
+        self.published.taught_at.store(now.0, Relaxed);
         let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
         let is_better =
             state.standing().is_exploring() && fleet.is_some_and(|fleet| mind.model.is_better(fleet));
