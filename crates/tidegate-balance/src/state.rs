@@ -95,6 +95,8 @@ pub struct EndpointState {
     gone_since: AtomicU64,
     /// From when on one request finds out whether it takes connections, whatever its failures cost; `SERVES`: never, 0: it has answered since.
     asked_again_from: AtomicU64,
+    /// When that was last for what it broke off; 0: never.
+    broke_off_at: AtomicU64,
     /// Who is marked has taken a connection since the last one that failed.
     is_reached: AtomicBool,
     peak_latency: PeakLatency,
@@ -132,6 +134,9 @@ const RESTART_MAX: Duration = Duration::from_secs(3);
 const ASKED_AFTER_PART: u32 = 8;
 const ASKED_AFTER_MIN: Duration = Duration::from_millis(50);
 const ASKED_AFTER_MAX: Duration = Duration::from_secs(1);
+
+/// Whoever has broken off what it had may have ended, and be back in a moment; twice in so short a time it is something else.
+const BREAKS_APART: Duration = Duration::from_secs(10);
 
 /// So often is the time of a connect mark doubled.
 const DOUBLED_MAX: u8 = 4;
@@ -645,9 +650,13 @@ impl EndpointState {
     }
 
     /// A request ended without its answer, or in the midst of it, and not because its time was over. If it is gone, connects are refused: one
-    /// request finds that out at once.
+    /// request finds that out at once. Not so for whoever takes connections, and answers heads, and breaks off again and again.
     pub(crate) fn broke_off(&self, now: Moment) {
-        let _ = self.asked_again_from.compare_exchange(0, now.0.max(1), Relaxed, Relaxed);
+        let before = self.broke_off_at.load(Relaxed);
+        let is_news = before == 0 || now.since(Moment(before)) >= BREAKS_APART;
+        if is_news && self.asked_again_from.compare_exchange(0, now.0.max(1), Relaxed, Relaxed).is_ok() {
+            self.broke_off_at.store(now.0.max(1), Relaxed);
+        }
     }
 
     /// It has taken a connection. Optional: tells of one that was refused before that it is back, before it has answered.
@@ -838,6 +847,24 @@ mod tests {
         state.broke_off(later);
         state.leave(Phase::Waiting, later);
         assert!(!state.is_to_be_asked(later), "it was asked");
+    }
+
+    #[test]
+    fn whoever_answers_heads_and_breaks_off_what_follows_is_asked_once() {
+        let (state, start) = (EndpointState::default(), Moment(1));
+        let asked_at = |seconds: u64| {
+            let now = start + Duration::from_secs(seconds);
+            state.connect_proven(now);
+            state.broke_off(now);
+            let is_asked = state.is_to_be_asked(now);
+            state.enter(now);
+            state.begin(Phase::Answering, now);
+            is_asked
+        };
+        assert_eq!(
+            [0, 1, 5, 9, 10, 11, 19, 20].map(asked_at),
+            [true, false, false, false, true, false, false, true]
+        );
     }
 
     #[test]

@@ -417,6 +417,33 @@ mod tests {
         assert!(!first_is_picked(at(3_030), Ended::Failed), "so it fails by itself");
     }
 
+    /// One of four answers the head at once, and cuts what follows.
+    #[test]
+    fn whoever_cuts_each_answer_gets_next_to_nothing_however_soon_it_begins_them() {
+        let fleet = Cluster::even(Algorithm::Adaptive { peers: 1 }, 4);
+        let (mut open, mut begun, mut cut) = (VecDeque::new(), Vec::<Lease<'_>>::new(), 0);
+        for millis in 1..=30_000_u64 {
+            let now = Moment(1) + Duration::from_millis(millis);
+            begun.drain(..).for_each(|lease| lease.settle(Ended::Failed, now));
+            while let Some((lease, end)) = open.pop_front_if(|(_, end): &mut (Lease<'_>, Moment)| *end <= now)
+            {
+                let first_byte = now.since(lease.picked_at());
+                lease.settle(Ended::Answered { status: 200, first_byte }, end);
+            }
+            if millis % 10 == 0 {
+                let mut lease = fleet.pick_at(now);
+                if lease.index() == 0 {
+                    lease.begun(Phase::Answering, 200, Duration::from_millis(1), now);
+                    begun.push(lease);
+                    cut += 1;
+                } else {
+                    open.push_back((lease, now + Duration::from_millis(40)));
+                }
+            }
+        }
+        assert!(cut < 60, "{cut} of 3000");
+    }
+
     /// What failing costs the first of three, half a second after so many of them have failed three times in a row.
     #[test]
     fn most_of_a_few_that_fail_in_one_moment_are_not_to_blame_and_one_alone_is() {
