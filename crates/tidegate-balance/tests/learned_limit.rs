@@ -2,8 +2,10 @@
 //! does when the endpoint changes, and what does not mislead it. Through the public interface alone.
 
 mod cluster;
+mod noise;
 
 use cluster::endpoints;
+use noise::Noise;
 use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,26 +15,11 @@ use tidegate_balance::{Algorithm, Balancer, Ended, Lease, LimitReason, Moment, P
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
-/// Uniform, from 0 to 1.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as f64 + 0.5) / (1_u64 << 31) as f64
-    }
-}
-
 /// What the endpoint takes for a request, in seconds, by some noise.
 type Service = fn(&mut Noise) -> f64;
 
 /// From which second on there are how many slots.
 type Slots = &'static [(u64, usize)];
-
-fn lognormal(noise: &mut Noise) -> f64 {
-    let normal = (-2.0 * noise.next().ln()).sqrt() * (std::f64::consts::TAU * noise.next()).cos();
-    (normal - 0.5).exp()
-}
 
 /// An endpoint with slots, which works on for those who have left, and what comes to it.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +210,7 @@ impl World<'_> {
                 let (from, more) = self.scene.more;
                 let is_more = second_of(self.now) as u64 >= from;
                 let rate = self.scene.rate + if is_more { more } else { 0.0 };
-                let gap = -self.noise.next().ln() / rate;
+                let gap = self.noise.exponential() / rate;
                 self.at((gap * SECOND as f64) as u64, Event::Arrives);
                 self.waiting.push_back(Request { came: self.now, kind: Kind::Ordinary });
             }
@@ -412,7 +399,7 @@ fn a_cold_limit_finds_the_room_that_there_is_before_anybody_is_sent_away() {
     let cases: [(&str, f64, Service); 4] = [
         ("1 s", 40.0, |_| 1.0),
         ("3 s", 8.0, |_| 3.0),
-        ("300 ms, widely spread", 90.0, |noise| 0.3 * lognormal(noise)),
+        ("300 ms, widely spread", 90.0, |noise| 0.3 * noise.lognormal(1.0)),
         (
             "one of ten takes a hundred times as long",
             60.0,
@@ -432,8 +419,8 @@ fn a_cold_limit_finds_the_room_that_there_is_before_anybody_is_sent_away() {
 fn a_cold_endpoint_with_few_slots_does_not_drown() {
     let cases: [(&str, Slots, Service); 4] = [
         ("2 slots", &[(0, 2)], |_| 0.1),
-        ("2 slots, widely spread", &[(0, 2)], |noise| 0.1 * lognormal(noise)),
-        ("4 slots, widely spread", &[(0, 4)], |noise| 0.1 * lognormal(noise)),
+        ("2 slots, widely spread", &[(0, 2)], |noise| 0.1 * noise.lognormal(1.0)),
+        ("4 slots, widely spread", &[(0, 4)], |noise| 0.1 * noise.lognormal(1.0)),
         ("16 slots", &[(0, 16)], |_| 0.1),
     ];
     for (name, slots, service) in cases {
@@ -452,7 +439,7 @@ fn a_cold_endpoint_with_few_slots_does_not_drown() {
 /// After a long time in which hardly anybody has waited, the limit is wide.
 #[test]
 fn when_far_more_come_than_are_served_the_limit_falls_soon() {
-    let uneven: Service = |noise| 0.32 * (0.7 + 0.3 * lognormal(noise));
+    let uneven: Service = |noise| 0.32 * (0.7 + 0.3 * noise.lognormal(1.0));
     for seconds in runs(Scene { slots: &[(0, 16)], more: (30, 70.0), ..Scene::new(30.0, uneven) }) {
         let inside = mean(&seconds[37..57], |second| second.inside_most as u32);
         assert!(inside < 20.0, "{inside} wait inside, {seconds:?}");
@@ -465,7 +452,7 @@ fn when_far_more_come_than_are_served_the_limit_falls_soon() {
 fn a_load_below_the_capacity_is_served() {
     let cases: [(Slots, Service); 6] = [
         (&[(0, 2)], |_| 0.08),
-        (&[(0, 2)], |noise| 0.08 * lognormal(noise)),
+        (&[(0, 2)], |noise| 0.08 * noise.lognormal(1.0)),
         (&[(0, 4)], |noise| 0.04 + 0.08 * noise.next()),
         (&[(0, 16)], |_| 0.08),
         (&[(0, 16)], |noise| 0.04 + 0.08 * noise.next()),
@@ -498,7 +485,7 @@ fn a_load_whose_requests_take_very_different_times_is_served_as_by_a_number() {
         ("95 % .1 s, 5 % 3 s", 0.245, |noise| one_of(noise, &[(0.95, 0.1), (0.05, 3.0)])),
         ("90 % 10 ms, 10 % 1 s", 0.109, |noise| one_of(noise, &[(0.9, 0.01), (0.1, 1.0)])),
         ("20 ms to 5 s", 0.205, |noise| one_of(noise, &[(0.6, 0.02), (0.3, 0.15), (0.08, 0.6), (0.02, 5.0)])),
-        ("lognormal, 2", 0.1, |noise| 0.1 * (lognormal(noise).powi(2) / std::f64::consts::E)),
+        ("lognormal, 2", 0.1, |noise| 0.1 * (noise.lognormal(1.0).powi(2) / std::f64::consts::E)),
     ];
     let all_slots: [Slots; 3] = [&[(0, 8)], &[(0, 16)], &[(0, 64)]];
     for ((name, takes, service), slots) in cases.iter().flat_map(|case| all_slots.map(|slots| (case, slots)))
@@ -557,7 +544,7 @@ fn where_all_are_given_up_as_late_the_limit_falls_until_they_are_not() {
 #[test]
 fn where_the_endpoint_gives_all_up_by_itself_the_limit_falls_until_it_does_not() {
     let gate = Some(Duration::from_secs(1));
-    let uneven: Service = |noise| 0.32 * (0.7 + 0.3 * lognormal(noise));
+    let uneven: Service = |noise| 0.32 * (0.7 + 0.3 * noise.lognormal(1.0));
     let slots_go = Scene { slots: &[(0, 1_000), (12, 4)], gate, ..Scene::new(50.0, |_| 0.2) };
     let more_come = Scene { slots: &[(0, 16)], gate, more: (12, 70.0), ..Scene::new(30.0, uneven) };
     let closes = Scene { gate_says: Came::Closed, ..slots_go };
@@ -608,7 +595,7 @@ fn where_only_what_takes_no_slot_is_served_the_limit_falls_until_others_are() {
 #[test]
 fn where_the_time_is_hardly_longer_than_answers_take_the_limit_falls_too() {
     let gate = Some(Duration::from_secs(1));
-    let even: Service = |noise| 0.7 * (0.9 + 0.1 * lognormal(noise));
+    let even: Service = |noise| 0.7 * (0.9 + 0.1 * noise.lognormal(1.0));
     let more_come = Scene { slots: &[(0, 16)], gate, more: (20, 40.0), ..Scene::new(15.0, even) };
     let slots_go = Scene { slots: &[(0, 1_000), (12, 8)], gate, ..Scene::new(50.0, |_| 0.5) };
     for (scene, capacity, part) in [(more_come, 23.0, 0.4), (slots_go, 16.0, 0.8)] {
@@ -700,7 +687,7 @@ fn slow_requests_that_come_together_do_not_keep_the_others_out() {
         [Others::new(40, Duration::from_secs(10), |_| 1.0)],
         [Others::new(20, Duration::from_secs(2), |_| 0.5)],
     ];
-    let ordinary: [Service; 2] = [|_| 0.02, |noise| 0.02 * lognormal(noise)];
+    let ordinary: [Service; 2] = [|_| 0.02, |noise| 0.02 * noise.lognormal(1.0)];
     for (others, service) in REPORTS.iter().flat_map(|others| ordinary.map(|service| (others, service))) {
         for seconds in runs(Scene { others, seconds: 100, ..Scene::new(20.0, service) }) {
             let shed: u32 = seconds.iter().map(|second| second.shed + second.others_shed).sum();
@@ -914,7 +901,7 @@ fn it_says_why_it_is_as_high_as_it_is() {
 fn any_scene() -> impl Strategy<Value = Scene> {
     let services: [Service; 4] = [
         |_| 0.05,
-        |noise| 0.05 * lognormal(noise),
+        |noise| 0.05 * noise.lognormal(1.0),
         |noise| if noise.next() < 0.1 { 1.0 } else { 0.01 },
         |noise| -0.1 * noise.next().ln(),
     ];

@@ -2,8 +2,10 @@
 //! time, through the public interface alone.
 
 mod cluster;
+mod noise;
 
 use cluster::endpoints;
+use noise::Noise;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -41,31 +43,6 @@ enum Event {
     PollAnswered { ticket: usize },
 }
 
-struct Random(u64);
-
-impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn unit(&mut self) -> f64 {
-        ((self.bits() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    fn exponential(&mut self) -> f64 {
-        -self.unit().ln()
-    }
-
-    /// With the mean 1 and σ = 0.5.
-    fn lognormal(&mut self) -> f64 {
-        let normal = (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos();
-        (0.5 * normal - 0.125).exp()
-    }
-}
-
 #[derive(Default)]
 struct Server {
     queue: VecDeque<usize>,
@@ -75,7 +52,7 @@ struct Server {
 struct World<'a> {
     setting: Setting,
     balancer: &'a Balancer,
-    random: Random,
+    noise: Noise,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     planned: u64,
     now: u64,
@@ -93,7 +70,8 @@ impl World<'_> {
 
     /// A new request; gives its ticket and where it goes.
     fn pick(&mut self) -> (usize, usize) {
-        let pick = Pick { now: Moment(self.now), random: self.random.bits(), hash: None, tried: &[] };
+        let random = (self.noise.next() * u64::MAX as f64) as u64;
+        let pick = Pick { now: Moment(self.now), random, hash: None, tried: &[] };
         let lease = self.balancer.pick(&pick).expect("all are up");
         let index = lease.index();
         self.leases.push(Some(lease));
@@ -112,7 +90,7 @@ impl World<'_> {
             && let Some(ticket) = self.servers[index].queue.pop_front()
         {
             self.servers[index].at_work += 1;
-            let seconds = self.setting.page_seconds * self.random.lognormal();
+            let seconds = self.setting.page_seconds * self.noise.lognormal(0.5);
             self.plan(seconds, Event::PageServed { index, ticket });
         }
     }
@@ -122,7 +100,7 @@ impl World<'_> {
         match event {
             Event::Page => {
                 let gap = page_seconds / (load * (ENDPOINTS * SLOTS) as f64);
-                let gap = gap * self.random.exponential();
+                let gap = gap * self.noise.exponential();
                 self.plan(gap, Event::Page);
                 let (ticket, index) = self.pick();
                 self.servers[index].queue.push_back(ticket);
@@ -138,7 +116,7 @@ impl World<'_> {
             }
             Event::Poll => {
                 let (ticket, _) = self.pick();
-                let seconds = poll_seconds * (1.0 + jitter * (2.0 * self.random.unit() - 1.0));
+                let seconds = poll_seconds * (1.0 + jitter * (2.0 * self.noise.next() - 1.0));
                 self.plan(seconds, Event::PollAnswered { ticket });
             }
             Event::PollAnswered { ticket } => {
@@ -155,7 +133,7 @@ fn mean(setting: Setting, algorithm: Algorithm, seed: u64) -> f64 {
     let mut world = World {
         setting,
         balancer: &balancer,
-        random: Random(seed),
+        noise: Noise(seed.wrapping_mul(7_919)),
         events: BinaryHeap::new(),
         planned: 0,
         now: 1,
@@ -165,7 +143,7 @@ fn mean(setting: Setting, algorithm: Algorithm, seed: u64) -> f64 {
     };
     world.plan(0.0, Event::Page);
     for _ in 0..setting.polls {
-        let second = 2.0 + world.random.unit();
+        let second = 2.0 + world.noise.next();
         world.plan(second, Event::Poll);
     }
     while let Some(Reverse((at, _, event))) = world.events.pop()

@@ -1,8 +1,10 @@
 //! Endpoints that are restarted, in virtual time: how soon they have their part of the requests again. Through the public interface alone.
 
 mod cluster;
+mod noise;
 
 use cluster::endpoints;
+use noise::Noise;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -29,25 +31,6 @@ enum Going {
     Killed,
     /// They are answered.
     Gracefully,
-}
-
-/// Uniform, from 0 to 1.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as f64 + 0.5) / (1_u64 << 31) as f64
-    }
-
-    fn exponential(&mut self, mean: f64) -> f64 {
-        -self.next().ln() * mean
-    }
-
-    fn lognormal(&mut self, mean: f64) -> f64 {
-        let normal = (-2.0 * self.next().ln()).sqrt() * (std::f64::consts::TAU * self.next()).cos();
-        (normal - 0.5).exp() * mean
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,8 +91,8 @@ impl<'b> Run<'b> {
         let gap = SERVICE / (LOAD * (ENDPOINTS * SLOTS) as f64);
         let (mut requests, mut seconds) = (Vec::new(), 0.0);
         while seconds < END as f64 / SECOND as f64 {
-            seconds += noise.exponential(gap);
-            let takes = (noise.lognormal(SERVICE) * SECOND as f64) as u64;
+            seconds += noise.exponential() * gap;
+            let takes = (noise.lognormal(1.0) * SERVICE * SECOND as f64) as u64;
             requests.push(Request { came: (seconds * SECOND as f64) as u64, takes, tried: Vec::new() });
         }
         let goes = (0..ENDPOINTS).map(|endpoint| Reverse((goes_at(endpoint), Event::Goes(endpoint))));
