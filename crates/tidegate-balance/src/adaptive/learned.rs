@@ -286,21 +286,15 @@ impl Learned {
             Evidence::Success { .. } | Evidence::OtherSuccess { .. } => mind.errors.succeeded(elsewhere, now),
         }
         self.publish_errors(&mind.errors);
-        let (latency, load, silence) = match evidence {
-            Evidence::Success { latency, load, silence } => (latency, load, silence),
-            Evidence::OtherSuccess { silence } => {
-                mind.gaps.learn(silence);
-                self.published.silence.set(mind.gaps.age());
-                return Lesson::Fits;
-            }
-            Evidence::Failure | Evidence::Break { .. } => {
-                mind.end_failed_probe(state, now);
-                return Lesson::Fits;
-            }
+        if let Evidence::Success { silence, .. } | Evidence::OtherSuccess { silence } = evidence {
+            mind.gaps.learn(silence);
+            self.published.silence.set(mind.gaps.age());
+        }
+        let Evidence::Success { latency, load, .. } = evidence else {
+            mind.end_vain_probe(state, now);
+            return Lesson::Fits;
         };
         let lesson = mind.model.learn(&Answer { latency: latency.as_secs_f64(), load, idle }, fleet);
-        mind.gaps.learn(silence);
-        self.published.silence.set(mind.gaps.age());
         self.publish_model(&mind.model, state.standing());
         self.published.taught_at.store(now.0, Relaxed);
         let is_slow = fleet.is_some_and(|fleet| mind.model.is_slow(fleet));
@@ -400,8 +394,9 @@ impl Mind {
         standing.probe.store(moment_of_probe(now + self.backoff), Relaxed);
     }
 
-    /// It has told nothing of how slow the endpoint is. One that went to explore has found that it fails, which is priced.
-    fn end_failed_probe(&mut self, state: &EndpointState, now: Moment) {
+    /// It has told nothing of how slow the endpoint is. One that went to explore has found that it fails, which is priced, or that it answers,
+    /// and is not due again at once.
+    fn end_vain_probe(&mut self, state: &EndpointState, now: Moment) {
         let probe = state.standing().probe.load(Relaxed);
         if probe & PROBING == 0 {
             return;

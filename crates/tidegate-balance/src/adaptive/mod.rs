@@ -417,6 +417,22 @@ mod tests {
         assert!(!first_is_picked(at(3_030), Ended::Failed), "so it fails by itself");
     }
 
+    /// It has answered, though that taught nothing.
+    #[test]
+    fn whoever_was_explored_is_not_due_again_for_having_found_nothing() {
+        let fleet = Cluster::even(Algorithm::Adaptive { peers: 1 }, 2);
+        let (state, start) = (&fleet.endpoints()[0].state, Moment(1) + Duration::from_secs(1));
+        let later = start + Duration::from_secs(3);
+        for status in [404, 200] {
+            state.learned().explore(state, start);
+            state.standing().claim_probe(start + Duration::from_millis(1));
+            assert!(state.standing().is_probe_due(later), "it has not reported back");
+            let first_byte = Duration::from_millis(5);
+            fleet.lease(0, start).unwrap().settle(Ended::Answered { status, first_byte }, start);
+            assert!(!state.standing().is_probe_due(later), "{status}");
+        }
+    }
+
     /// One of four answers the head at once, and cuts what follows.
     #[test]
     fn whoever_cuts_each_answer_gets_next_to_nothing_however_soon_it_begins_them() {
