@@ -6,7 +6,7 @@
 //! answer takes one look.
 
 use crate::Moment;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What takes so many times as long as usual, or twice that, is long by itself: of requests that are as different as usual (lognormal, σ = 1)
@@ -14,16 +14,32 @@ use std::time::Duration;
 const LONG: f64 = 8.0;
 /// And no shorter than that: a slow page is none of these.
 const LONG_MIN: Duration = Duration::from_secs(1);
+/// More of them than that, beside others, hold no more slots: they lie where they were placed, and pages must not all go to whoever has the fewest.
+const MORE_MAX: u16 = 4;
 
 /// How many there are. A scan reads it.
 #[derive(Debug, Default)]
-pub(crate) struct LingeringNow(AtomicU16);
+pub(crate) struct LingeringNow {
+    count: AtomicU16,
+    everywhere: AtomicU8,
+}
 
 impl LingeringNow {
     /// 65 535 at most.
     #[inline]
     pub(crate) fn count(&self) -> u16 {
-        self.0.load(Relaxed)
+        self.count.load(Relaxed)
+    }
+
+    /// How many more than at the endpoint that has the fewest, as far as that makes a difference.
+    #[inline]
+    pub(crate) fn more_than_elsewhere(&self) -> u16 {
+        self.count().saturating_sub(u16::from(self.everywhere.load(Relaxed))).min(MORE_MAX)
+    }
+
+    /// No endpoint that is up has fewer than so many.
+    pub(crate) fn compare(&self, everywhere: u32) {
+        self.everywhere.store(u8::try_from(everywhere).unwrap_or(u8::MAX), Relaxed);
     }
 }
 
@@ -53,7 +69,7 @@ impl Lingering {
         self.turned_before.store(turned, Relaxed);
         self.turned.store(now.0, Relaxed);
         let lingering = self.since_turn.swap(waiting, Relaxed);
-        present.0.store(u16::try_from(lingering).unwrap_or(u16::MAX), Relaxed);
+        present.count.store(u16::try_from(lingering).unwrap_or(u16::MAX), Relaxed);
     }
 
     /// One that came at that moment waits no more.
@@ -64,7 +80,7 @@ impl Lingering {
         // An error means that it is 0, as it is where one has been missed.
         let _ = self.since_turn.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
         if self.includes(picked) {
-            let _ = present.0.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
+            let _ = present.count.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1));
         }
     }
 }
@@ -113,6 +129,23 @@ mod tests {
         assert_eq!(present.count(), 5, "they have waited for a second");
         lingering.turn_if_due(&present, 3, f64::INFINITY, at(1000));
         assert_eq!(present.count(), 5, "nobody knows what is long");
+    }
+
+    #[test]
+    fn only_what_an_endpoint_has_more_than_others_makes_a_difference_and_only_so_much() {
+        let (present, lingering) = (LingeringNow::default(), Lingering::default());
+        lingering.turn_if_due(&present, 300, 0.1, at(100));
+        lingering.turn_if_due(&present, 300, 0.1, at(120));
+        for (everywhere, more) in [(0, 4), (298, 4), (1_000_000, 4), (297, 4)] {
+            present.compare(everywhere);
+            assert_eq!(present.more_than_elsewhere(), more, "beside {everywhere}, of which 255 are known");
+        }
+        lingering.turn_if_due(&present, 200, 0.1, at(140));
+        lingering.turn_if_due(&present, 200, 0.1, at(160));
+        for (everywhere, more) in [(0, 4), (196, 4), (197, 3), (200, 0), (300, 0)] {
+            present.compare(everywhere);
+            assert_eq!(present.more_than_elsewhere(), more, "beside {everywhere}");
+        }
     }
 
     #[test]

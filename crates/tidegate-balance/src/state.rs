@@ -87,6 +87,7 @@ pub struct EndpointState {
     capacity: Capacity,
     circuit: Circuit,
     in_vain: InVain,
+    connect_failures_in_a_row: AtomicU16,
     moments_asked: MomentsAsked,
     lingering: Lingering,
     /// Trials of the connect mark that cost a request its time for nothing, though another endpoint was up.
@@ -113,7 +114,6 @@ struct Live {
     overtaken: AtomicU8,
     /// Requests that it was sent since the last sign of life; at most 255. Written without a lock: two at once may count as one.
     asked: AtomicU8,
-    connect_failures_in_a_row: AtomicU16,
     lingering: LingeringNow,
     in_flight: InFlight,
     last_picked: AtomicU64,
@@ -152,7 +152,7 @@ impl EndpointState {
 
     /// Connects that failed since the last answer.
     pub fn connect_failures_in_a_row(&self) -> u32 {
-        u32::from(self.live.connect_failures_in_a_row.load(Relaxed))
+        u32::from(self.connect_failures_in_a_row.load(Relaxed))
     }
 
     /// When it was last picked; the clock's origin when never.
@@ -492,6 +492,17 @@ impl EndpointState {
         u32::from(self.live.lingering.count())
     }
 
+    /// How many more of these it has than the endpoint that has the fewest, as far as that makes a difference.
+    #[inline]
+    pub(crate) fn lingering_more_than_elsewhere(&self) -> u32 {
+        u32::from(self.live.lingering.more_than_elsewhere())
+    }
+
+    /// To be called now and then: no endpoint that is up has fewer of these.
+    pub(crate) fn compare_lingering(&self, everywhere: u32) {
+        self.live.lingering.compare(everywhere);
+    }
+
     /// One that came at that moment has waited for far longer than is usual, while others who came later did not.
     pub(crate) fn was_long_by_itself(&self, picked: Moment) -> bool {
         self.lingering.includes(picked) && self.moments_asked.is_overtaken(picked)
@@ -547,6 +558,12 @@ impl EndpointState {
     /// Whoever has come last does not wait for others, as far as answers tell that usually take so long.
     pub(crate) fn has_answered_last(&self, usual: Duration, now: Moment) -> bool {
         self.moments_asked.is_answered(self.asked(), usual, now)
+    }
+
+    /// Nobody knows of a request that still waits there, but for what is long by itself.
+    pub(crate) fn may_have_answered(&self, now: Moment) -> bool {
+        let usual = Duration::from_nanos(self.live.standing.mean_latency() as u64);
+        self.requests_overtaken() == 0 && self.has_answered_last(usual, now)
     }
 
     /// Requests that wait for its answer, and those that were answered elsewhere while they did.
@@ -613,7 +630,7 @@ impl EndpointState {
         }
         // Looking first keeps the cache line shared in the common case.
         if self.connect_failures_in_a_row() != 0 {
-            self.live.connect_failures_in_a_row.store(0, Relaxed);
+            self.connect_failures_in_a_row.store(0, Relaxed);
         }
         let gone_since = self.gone_since.load(Relaxed);
         if gone_since != SERVES {
@@ -670,7 +687,7 @@ impl EndpointState {
     pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
         self.is_reached.store(false, Relaxed);
         let one_more = |failures: u16| Some(failures.saturating_add(1));
-        let failures = &self.live.connect_failures_in_a_row;
+        let failures = &self.connect_failures_in_a_row;
         let before = u32::from(failures.fetch_update(Relaxed, Relaxed, one_more).unwrap_or(u16::MAX));
         let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
         // Trying who takes long to fail costs a request its patience.

@@ -234,6 +234,8 @@ impl Fleet {
             }
         }
         let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        let everywhere = open.clone().map(|seat| seat.state.lingering()).min().unwrap_or(0);
+        turn.seats().for_each(|seat| seat.state.compare_lingering(everywhere));
         self.mean_cost.follow(open.clone(), self.typical_lightness(), part_of(turn.seats));
         let Some(cheapest) = Cheapest::of(open) else { return };
         for seat in turn.seats() {

@@ -281,14 +281,13 @@ fn load_of(seat: &Seat, counts: Counts, more: f32) -> f32 {
     let (waiting, cost) = (counts.waiting() as f32 + more, seat.state.standing().cost.get());
     let lingering = seat.state.lingering();
     // Nearly nobody has any, and a scan has no time for them.
-    let at_its_cost = if lingering == 0 { waiting * cost } else { beside(lingering, waiting, cost) };
+    let at_its_cost = if lingering == 0 { waiting * cost } else { beside(&seat.state, waiting, cost) };
     (at_its_cost + counts.answering()) * seat.price
 }
 
 #[cold]
-fn beside(lingering: u32, waiting: f32, cost: f32) -> f32 {
-    let lingering = lingering as f32;
-    (waiting - lingering) * cost + lingering
+fn beside(state: &EndpointState, waiting: f32, cost: f32) -> f32 {
+    (waiting - state.lingering() as f32) * cost + state.lingering_more_than_elsewhere() as f32
 }
 
 /// When it would be answered.
@@ -509,7 +508,7 @@ mod tests {
         let one = seat.price;
         let fare = (1.0 - own) * seat.fare;
         let at_its_cost = (waiting as f32 + own - lingering) * standing.cost.get();
-        let cost = (at_its_cost + lingering + streaming) * one + fare;
+        let cost = (at_its_cost + state.lingering_more_than_elsewhere() as f32 + streaming) * one + fare;
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
         let toll = fleet.tolls(patience).toll(seat, cost);
@@ -524,7 +523,9 @@ mod tests {
         let remembered = standing.recent.get() * (-standing.age(now) / 100.0).exp2();
         let suspicion = 1.0 + 0.5 * (remembered - patience.lateness).max(0.0);
         let cost = (cost + toll + errors) * suspicion;
-        cost + (cost * (silence - 1.0)).min(standing.age(now) * patience.at_once)
+        let as_long_again = standing.age(now) * patience.at_once;
+        let most = if state.may_have_answered(now) { as_long_again.min(8.0) } else { as_long_again };
+        cost + (cost * (silence - 1.0)).min(most)
     }
 
     /// Endpoints, the picks and lessons under test, and the time. The leases come from a balancer beside it.

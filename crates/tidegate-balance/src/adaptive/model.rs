@@ -36,10 +36,12 @@ const SPREAD_GAIN: f64 = 0.001;
 /// Recent residuals this many times the noise off are a new level, not noise: four standard deviations of their mean.
 const JUMP: f64 = 1.7;
 const JUMP_SAMPLES_MIN: u32 = 20;
-/// Where this and more (in logarithms, e times as long) was put down to a queue, and nearly all of it was not there, there is no such queue. With
-/// less, or of a part of it, the endpoint may just be faster.
+/// Where this and more (in logarithms: e times as long) is put down to a queue, and answers come sooner, it is the queue that is in doubt. Where that is
+/// all or nearly all that they are sooner by, there is none.
 const EXPLAINED: f64 = 1.0;
 const NEARLY_ALL: f64 = 0.7;
+/// Half as many slots again are then believed at once (in logarithms). All that would do without a queue were ten times as many, beside a burst of long polls.
+const MORE_SLOTS: f64 = 0.4;
 /// An endpoint this much above the fleet (twice the service time) counts as slow.
 const SLOW: f64 = 0.7;
 /// No endpoint is believed to serve more than `e^9` (8 000) requests at once.
@@ -210,13 +212,28 @@ impl Model {
         if self.samples <= JUMP_SAMPLES_MIN || self.recent_clamped.abs() <= JUMP * noise {
             return Lesson::Fits;
         }
-        // Whoever answers nearly as soon as when it is alone though more is there serves more at once.
-        let is_unhurried = self.explained > EXPLAINED && -self.recent > NEARLY_ALL * self.explained;
-        let by_slots = if is_unhurried { self.explained.min(-self.recent) } else { 0.0 };
-        self.log_parallelism = (self.log_parallelism + by_slots).min(LOG_PARALLELISM_MAX);
-        self.explained -= by_slots;
-        self.log_service += self.recent + by_slots;
+        if self.doubts_the_queue() {
+            return self.doubt_queue();
+        }
+        self.log_service += self.recent;
         self.latency *= self.recent.exp();
+        (self.recent, self.recent_clamped) = (0.0, 0.0);
+        Lesson::Jumped
+    }
+
+    /// Answers come sooner than believed, among many that are believed to wait.
+    fn doubts_the_queue(&self) -> bool {
+        self.recent < 0.0 && self.explained > EXPLAINED
+    }
+
+    /// Where nearly all of the queue is not there, more is served at once; or those that are there are long polls, which nobody knows yet. So slots are
+    /// believed step by step, and the service time is left as it was: what is wrong about that, answers tell as they come.
+    fn doubt_queue(&mut self) -> Lesson {
+        if -self.recent < NEARLY_ALL * self.explained {
+            return Lesson::Fits;
+        }
+        self.log_parallelism = (self.log_parallelism + MORE_SLOTS).min(LOG_PARALLELISM_MAX);
+        self.explained -= MORE_SLOTS;
         (self.recent, self.recent_clamped) = (0.0, 0.0);
         Lesson::Jumped
     }

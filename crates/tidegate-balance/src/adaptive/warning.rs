@@ -11,6 +11,8 @@ const SUSPICION_COST: f32 = 0.5;
 const SUSPICION_HALF_LIFE: f32 = 100.0;
 /// The most that silence costs: so many times the time that it has lasted.
 const AS_LONG_AGAIN: f32 = 1.0;
+/// And the most for whoever has been left alone for long: the request that finds out whether it answers would have waited behind so many.
+const FOUND_OUT_FOR: f32 = 8.0;
 /// Gaps that one request tells of, however long it waits: it may be long by itself (a poll, a report, an upload). That two in a row are is less likely, so that
 /// the second tells of twice as many, and so on.
 const TOLD_BY_ONE: f32 = 3.0;
@@ -46,7 +48,8 @@ impl Warning {
 }
 
 /// What costs so much with nothing to warn of. Whoever has been silent for a while may be for as long again, and not for ever: nobody needs to
-/// wait much longer than that elsewhere, however many wait there.
+/// wait much longer than that elsewhere, however many wait there. Nor for whoever has been left alone so long that it would have answered all that is not
+/// long by itself: it may hold nothing but polls, and somebody who would wait behind many finds out.
 #[inline]
 pub(super) fn weighed(cost: f32, state: &EndpointState, patience: Patience, now: Moment) -> f32 {
     let cost = cost * by_lateness(state, patience, now);
@@ -54,7 +57,10 @@ pub(super) fn weighed(cost: f32, state: &EndpointState, patience: Patience, now:
     if silence <= 0.0 {
         return cost;
     }
-    cost + (cost * silence).min(AS_LONG_AGAIN * state.standing().age(now) * patience.at_once)
+    let standing = state.standing();
+    let as_long_again = AS_LONG_AGAIN * standing.age(now) * patience.at_once;
+    let most = if state.may_have_answered(now) { as_long_again.min(FOUND_OUT_FOR) } else { as_long_again };
+    cost + (cost * silence).min(most)
 }
 
 /// 1, and more the longer answers are overdue and the later the last ones came.
