@@ -1,6 +1,7 @@
 //! Recorded traffic: the arrivals and the work of an access log, on a fleet that is told from the same log. Knows lines as
 //! bytes; no files.
 
+mod assumed;
 mod capacity;
 mod clusters;
 mod date;
@@ -14,7 +15,7 @@ mod whole_seconds;
 use crate::again::Again;
 use crate::comparison::{Progress, compared, run_all};
 use crate::contender::Contender;
-use crate::machine::{Discipline, Failing, Fails, Machine, Part};
+use crate::machine::{Failing, Fails, Machine, Part};
 use crate::outcome::{Comparison, Explained, ExtraAttempts, Outcome, RECORDED};
 use crate::random::mix;
 use crate::recorder::{Done, Recorder};
@@ -36,6 +37,10 @@ const WARM_UP_PART: u64 = 10;
 const WARM_UP_MAX: u64 = 10_000_000_000;
 /// Times that differ by less say nothing about an endpoint's speed.
 const SPEED_MARGIN: f64 = 0.1;
+/// So that what is drawn for a line has nothing to do with what is drawn for it elsewhere.
+const UNSEEN: u64 = 0xfa11;
+/// Where less than one of so many lines lacks `$msec`, it is the line that is odd, and not the log that has none.
+const FEW_LACK: usize = 10;
 /// Further from the middle of the log than this, a line's clock was wrong: a year, in nanoseconds.
 const AWAY_MAX: u64 = 366 * 86_400 * SECOND;
 /// Requests of a replay come for at most so long, in nanoseconds: ten years. What algorithms do now and then they do all that time.
@@ -44,6 +49,8 @@ const LASTS_MAX: f64 = 10.0 * 365.0 * 86_400e9;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const COMPRESSED: &str =
     "it is compressed by gzip; unpack it on the way: zcat FILE | tidegate lab replay /dev/stdin";
+/// Of an answer that begins a tunnel, which lasts as long as client and endpoint like, and holds no slot.
+const SWITCHING_PROTOCOLS: u16 = 101;
 /// Statuses that say that an endpoint could not do its work.
 const FAILURES: [u16; 4] = [500, 502, 503, 504];
 
@@ -57,24 +64,38 @@ pub struct AccessLog {
     pub lines: u64,
     /// Lines of requests that no endpoint answered.
     pub unanswered: u64,
+    /// Lines of connections that became tunnels.
+    pub tunnels: u64,
     /// Lines that could not be read.
     pub bad: u64,
     /// The first of them: its number, and what is wrong.
     pub first_bad: Option<(u64, Flaw)>,
     /// Of entries of which only the second is known in which they ended: that, and their position. While the log is read.
     ends: Vec<(u64, usize)>,
+    /// How few have no exact end, in a log that has.
+    lack_msec: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: u64,
+    /// From the arrival to the answer.
     latency: u64,
+    /// The part of it that it waited in the proxy.
+    queued: u64,
     key: u64,
     endpoint: u32,
     line: u64,
     failed: bool,
     /// Where of its end only the second is known, how many ended in it.
     in_second: Option<NonZeroU32>,
+}
+
+impl Entry {
+    /// How long the endpoint had it.
+    fn at_endpoint(&self) -> u64 {
+        self.latency - self.queued
+    }
 }
 
 /// How a log is replayed.
@@ -156,6 +177,7 @@ impl AccessLog {
 
     fn take(&mut self, line: &[u8]) {
         match line::read(line) {
+            Ok(Some(told)) if told.status == SWITCHING_PROTOCOLS => self.tunnels += 1,
             Ok(Some(told)) => {
                 let name = told.endpoint.as_deref().unwrap_or_default();
                 let endpoint = self.clusters.count(told.cluster.as_deref().unwrap_or_default(), name);
@@ -168,6 +190,7 @@ impl AccessLog {
                 self.entries.push(Entry {
                     at: told.at,
                     latency: told.latency,
+                    queued: told.queued,
                     key: mix(told.client.bytes().fold(1, |hash: u64, byte| mix(hash ^ u64::from(byte)))),
                     endpoint,
                     line: self.lines,
@@ -187,6 +210,10 @@ impl AccessLog {
     /// be between them, where several processes write.
     fn tell_ends_apart(&mut self) {
         let mut ends = mem::take(&mut self.ends);
+        if ends.len() * FEW_LACK < self.entries.len() {
+            self.lack_msec = ends.len();
+            return self.place_behind_others(&ends);
+        }
         ends.sort_by_key(|end| end.0);
         for ended in ends.chunk_by(|one, other| one.0 == other.0) {
             let count = ended.len() as u64;
@@ -195,6 +222,16 @@ impl AccessLog {
                 entry.at += SECOND / 2 * (2 * place + 1) / count;
                 entry.in_second = u32::try_from(count).ok().and_then(NonZeroU32::new);
             }
+        }
+    }
+
+    /// Those few end where the line before them does, as far as their second allows: lines are in the order of the ends.
+    fn place_behind_others(&mut self, ends: &[(u64, usize)]) {
+        for &(second, place) in ends {
+            let before = place
+                .checked_sub(1)
+                .map_or(0, |before| self.entries[before].at + self.entries[before].latency);
+            self.entries[place].at += before.clamp(second, second + SECOND - 1) - second;
         }
     }
 
@@ -231,7 +268,7 @@ impl AccessLog {
     pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Comparison, ReplayError> {
         let fleet = Fleet::of(self, options)?;
         self.lasts_not_too_long(options.times)?;
-        let (assumed, explained) = (fleet.assumed(self, options), fleet.explained(self));
+        let (assumed, explained) = (assumed::sentences(&fleet, self, options), fleet.explained(self));
         let plan = fleet.plan(self, options);
         let mut outcomes = vec![self.as_it_was(&plan, options)];
         outcomes.extend(run_all(&plan, &options.contenders, options.jobs, progress));
@@ -261,7 +298,7 @@ impl AccessLog {
 
     /// In nanoseconds, at least 1.
     fn mean_latency(&self) -> f64 {
-        let total: f64 = self.entries.iter().map(|entry| entry.latency as f64).sum();
+        let total: f64 = self.entries.iter().map(|entry| entry.at_endpoint() as f64).sum();
         (total / self.entries.len().max(1) as f64).max(1.0)
     }
 
@@ -396,9 +433,11 @@ impl Fleet {
 
     fn plan(self, log: &AccessLog, options: &ReplayOptions) -> Plan {
         let first = log.first_at();
-        let request = |(entry, &own): (&Entry, &Own)| Recorded {
+        let works: Vec<f64> =
+            log.entries.iter().zip(&self.own).filter_map(|(entry, own)| self.work(entry, own)).collect();
+        let request = |(entry, own): (&Entry, &Own)| Recorded {
             at: ((entry.at - first) as f64 / options.times) as u64,
-            work: self.work(entry, own),
+            work: self.work(entry, own).unwrap_or_else(|| self.work_unseen(&works, entry)),
             key: entry.key,
         };
         let requests: Vec<Recorded> = log.entries.iter().zip(&self.own).map(request).collect();
@@ -415,55 +454,15 @@ impl Fleet {
     }
 
     /// What it would have taken at a typical endpoint with a slot of its own. A failure says nothing of that.
-    fn work(&self, entry: &Entry, own: Own) -> f64 {
-        if entry.failed {
-            return self.service;
-        }
-        own.time.max(1.0) * self.speed(&self.capacities[entry.endpoint as usize])
+    fn work(&self, entry: &Entry, own: &Own) -> Option<f64> {
+        let speed = self.speed(&self.capacities[entry.endpoint as usize]);
+        (!entry.failed).then(|| own.time.max(1.0) * speed)
     }
 
-    fn assumed(&self, log: &AccessLog, options: &ReplayOptions) -> Vec<String> {
-        let mut assumed = Vec::new();
-        for (machine, capacity) in self.machines.iter().zip(&self.capacities).take(ASSUMED_MAX) {
-            let slots = match (options.slots, capacity.was_full, capacity.service) {
-                (Some(slots), ..) => format!("{slots} slots, as given"),
-                (None, true, _) if machine.discipline == Discipline::Shared => {
-                    format!("{} slots, which all in flight share, from when answers came", machine.slots)
-                }
-                (None, true, _) if !capacity.is_exact => {
-                    format!(
-                        "{} slots, as far as whole seconds tell: $msec in the log tells more",
-                        machine.slots
-                    )
-                }
-                (None, true, _) => format!("{} slots, from when answers came", machine.slots),
-                (None, false, Some(_)) if !capacity.is_exact => {
-                    format!(
-                        "{} slots, the most that were in flight, as far as whole seconds tell",
-                        machine.slots
-                    )
-                }
-                (None, false, Some(_)) => {
-                    format!(
-                        "{} slots at least, the most that were in flight: nothing says that they ran out",
-                        machine.slots
-                    )
-                }
-                (None, false, None) => format!("{} slots, the most that were in flight", machine.slots),
-            };
-            let speed = match capacity.service {
-                Some(_) => format!("speed {:.2}", machine.speed),
-                None if log.names_endpoints() => "speed 1.00 for want of answers without failures".to_owned(),
-                None => "speed 1.00".to_owned(),
-            };
-            let fails =
-                machine.fails.map_or(String::new(), |fails| format!(", fails {:.2} %", fails.part.0 * 100.0));
-            assumed.push(format!("{}: {slots}, {speed}{fails}", machine.name));
-        }
-        if self.machines.len() > ASSUMED_MAX {
-            assumed.push(format!("and {} endpoints more", self.machines.len() - ASSUMED_MAX));
-        }
-        assumed
+    /// One of those that were seen, the same for the same line: had all the mean, a log of many failures would have hardly any large ones.
+    fn work_unseen(&self, works: &[f64], entry: &Entry) -> f64 {
+        let place = mix(entry.line ^ UNSEEN).checked_rem(works.len() as u64).unwrap_or_default();
+        usize::try_from(place).ok().and_then(|place| works.get(place)).copied().unwrap_or(self.service)
     }
 }
 
@@ -471,22 +470,23 @@ fn warm_up(until: u64) -> u64 {
     (until / WARM_UP_PART).min(WARM_UP_MAX)
 }
 
-/// Endpoints that are spoken of one by one.
-const ASSUMED_MAX: usize = 12;
-
 /// Of the endpoint whose entries are at those places; also fills in what each of them did on its own.
 fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_own: &mut [Own]) -> Capacity {
     let begins = log.first_at() / SECOND * SECOND;
     let stay = |&place: &usize| {
-        let Entry { at, latency, failed, in_second, .. } = log.entries[place];
-        let at = at - begins;
-        Stay { at, end: at + latency.max(1), is_answer: !failed, in_second }
+        let Entry { at, latency, queued, failed, in_second, .. } = log.entries[place];
+        let came = at - begins;
+        Stay { at: came + queued, end: came + latency.max(queued + 1), is_answer: !failed, in_second, queued }
     };
-    let stays = Stays::new(places.iter().map(stay).collect());
+    let mut stays: Vec<(usize, Stay)> = places.iter().map(|place| (*place, stay(place))).collect();
+    // Who waited in the proxy may have been sent behind others that came later.
+    stays.sort_by_key(|(_, stay)| stay.at);
+    let (places, stays): (Vec<usize>, Vec<Stay>) = stays.into_iter().unzip();
+    let stays = Stays::new(stays);
     // A nameless log is one endpoint with everybody's slots.
     let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
     let (capacity, own) = Capacity::fit(&stays, options.slots.map(|slots| slots * all));
-    for (&place, own) in places.iter().zip(own) {
+    for (place, own) in places.into_iter().zip(own) {
         all_own[place] = own;
     }
     capacity
@@ -496,7 +496,7 @@ fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_o
 fn fails(log: &AccessLog, places: &[usize], service: f64) -> Option<Fails> {
     let own = || places.iter().map(|&place| &log.entries[place]);
     let (all, failed) = (own().count(), own().filter(|entry| entry.failed).count());
-    let total: f64 = own().filter(|entry| entry.failed).map(|entry| entry.latency as f64).sum();
+    let total: f64 = own().filter(|entry| entry.failed).map(|entry| entry.at_endpoint() as f64).sum();
     let mean = total / failed.max(1) as f64;
     let how = if mean < service / 4.0 { Failing::Fast } else { Failing::Slow };
     (failed > 0).then(|| Fails {
@@ -738,6 +738,31 @@ mod tests {
         let dense = ReplayOptions { times: 2.0, ..options(&["oracle"]) };
         let errors = replay(&text, &dense).unwrap().outcomes[1].errors();
         assert!((0.2..0.3).contains(&errors), "{errors}");
+    }
+
+    /// Three of four requests fail at once, and one of a hundred of the others takes forty times as long.
+    #[test]
+    fn a_failed_request_is_as_much_work_as_others_of_all_sizes() {
+        let text = (0..8_000).fold(String::new(), |mut text, number| {
+            let (endpoint, status, latency) = match number {
+                _ if number % 4 != 0 => (0, 500, 0.1),
+                _ if number % 400 == 0 => (1, 200, 200.0),
+                _ => (1, 200, 5.0),
+            };
+            let ms = number * 5;
+            let _ = writeln!(
+                text,
+                r#"{{"time":"2026-10-10T13:00:{:02}.{:03}Z","client":"c","endpoint":"e{endpoint}","status":{status},"queue_ms":0,"first_byte_ms":{latency}}}"#,
+                ms / 1_000,
+                ms % 1_000
+            );
+            text
+        });
+        let given = ReplayOptions { slots: Some(50), ..options(&["adaptive"]) };
+        let [first, again] = [(), ()].map(|()| replay(&text, &given).unwrap());
+        let adaptive = &first.outcomes[1];
+        assert!(adaptive.errors() < 0.01 && (adaptive.latency_ms.mean - 6.95).abs() < 0.7, "{adaptive:?}");
+        assert_eq!(adaptive.distribution, again.outcomes[1].distribution);
     }
 
     #[test]

@@ -39,6 +39,29 @@ pub(super) struct Capacity {
     pub(super) waiters: Waiters,
     /// All ends were known, not only their seconds.
     pub(super) is_exact: bool,
+    /// What the endpoint had while others waited in the proxy.
+    pub(super) proxy: Proxy,
+}
+
+/// What requests that waited in the proxy tell of the endpoint that they waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proxy {
+    /// None waited there, or too few to tell.
+    NobodyWaited,
+    /// It had so many, and got no more.
+    Held(u32),
+    /// It had now more, now fewer: they waited for something else.
+    Unclear,
+}
+
+impl Proxy {
+    fn of(stays: &Stays) -> Self {
+        match stays.held() {
+            Some(held) => Self::Held(held),
+            None if stays.are_queued() => Self::Unclear,
+            None => Self::NobodyWaited,
+        }
+    }
 }
 
 /// How likely the answers are with so many slots.
@@ -52,7 +75,9 @@ struct Trial {
 impl Capacity {
     /// With so many slots, where they are known. With each stay's own time.
     pub(super) fn fit(stays: &Stays, slots: Option<u32>) -> (Self, Vec<Own>) {
-        let most = stays.most().clamp(1, SLOTS_MAX);
+        let proxy = Proxy::of(stays);
+        let most = if let Proxy::Held(held) = proxy { held.min(stays.most()) } else { stays.most() };
+        let most = most.clamp(1, SLOTS_MAX);
         let answers = stays.answers();
         let is_told = answers >= ANSWERS_MIN;
         let (slots, discipline) = match slots {
@@ -70,6 +95,7 @@ impl Capacity {
             doubt: center.map_or(0.0, |center| (center.variance / answers as f64).sqrt()),
             waiters: Waiters::of(stays, &own),
             is_exact: stays.are_exact(),
+            proxy,
         };
         (capacity, own)
     }
@@ -257,6 +283,7 @@ mod tests {
             end: seen.at + latency,
             is_answer: true,
             in_second: None,
+            queued: 0,
         };
         let stays = requests.iter().zip(latencies(machine, &requests)).map(stay).collect();
         (stays, requests.iter().map(|seen| seen.work).collect())
@@ -354,6 +381,7 @@ mod tests {
             end: 8_000_000 * number + 20_000_000,
             is_answer: true,
             in_second: None,
+            queued: 0,
         };
         let capacity = fit((0..1_000).map(stay).collect()).0;
         assert_eq!((capacity.slots, capacity.was_full), (3, false));
@@ -367,6 +395,7 @@ mod tests {
                 end: number + 5_000_000,
                 is_answer: number < answers,
                 in_second: None,
+                queued: 0,
             };
             let capacity = fit((0..20).map(stay).collect()).0;
             assert_eq!((capacity.service.is_some(), capacity.slots), (is_told, 20), "{answers}");
@@ -412,6 +441,7 @@ mod tests {
                     end: (end * unit) as u64,
                     is_answer: true,
                     in_second: None,
+                    queued: 0,
                 };
                 let capacity = fit(endpoint.iter().map(stay).collect()).0;
                 (capacity.slots, capacity.discipline, capacity.service.unwrap() / unit)

@@ -9,11 +9,13 @@ use std::borrow::Cow;
 /// What a line tells of a request that an endpoint answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Told<'l> {
-    /// Nanoseconds since 1970.
+    /// When it came to the proxy, in nanoseconds since 1970.
     pub(super) at: u64,
     /// The whole second in which it ended, where the log says no more. Its lines are in the order of the ends.
     pub(super) ended_in: Option<u64>,
-    /// From sending the request to the endpoint to its answer, in nanoseconds.
+    /// How long it waited in the proxy, in nanoseconds.
+    pub(super) queued: u64,
+    /// From its arrival to its answer, the wait included, in nanoseconds.
     pub(super) latency: u64,
     /// Which one the endpoint is of, where the log says so.
     pub(super) cluster: Option<Cow<'l, str>>,
@@ -48,6 +50,7 @@ struct Ours<'l> {
     endpoint: Option<Cow<'l, str>>,
     status: Option<u16>,
     queue_ms: Option<f64>,
+    connect_ms: Option<f64>,
     first_byte_ms: Option<f64>,
 }
 
@@ -65,7 +68,9 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         return Ok(None);
     };
     let queue_ms = ours.queue_ms.unwrap_or_default();
-    for (name, time) in [("queue_ms", queue_ms), ("first_byte_ms", first_byte_ms)] {
+    let connect_ms = ours.connect_ms.unwrap_or_default();
+    let times = [("queue_ms", queue_ms), ("connect_ms", connect_ms), ("first_byte_ms", first_byte_ms)];
+    for (name, time) in times {
         if !TIMES_MS.contains(&time) {
             let column = line.windows(name.len()).position(|window| window == name.as_bytes());
             let column = column.unwrap_or_default() + 1;
@@ -73,9 +78,10 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         }
     }
     Ok(Some(Told {
-        at: began + nanoseconds(queue_ms),
+        at: began,
         ended_in: None,
-        latency: nanoseconds(first_byte_ms),
+        queued: nanoseconds(queue_ms),
+        latency: nanoseconds(queue_ms + connect_ms + first_byte_ms),
         cluster: ours.cluster,
         endpoint: Some(endpoint),
         client: ours.client.unwrap_or_default(),
@@ -101,15 +107,19 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     }
     scan.until(b"\"", "a closing quote behind the user agent")?;
     let request_time = scan.read("$request_time behind the user agent, in seconds", seconds)?;
-    let upstream = last_upstream(&mut scan)?;
-    let endpoint = last_endpoint(&mut scan).map(Cow::Borrowed);
-    let exactly = scan.word().and_then(since_1970).filter(|exactly| exactly.abs_diff(ended) < 2_000_000_000);
+    let times = upstream_times(&mut scan)?;
+    let exactly = |word: &str| since_1970(word).filter(|exactly| exactly.abs_diff(ended) < 2_000_000_000);
+    let ends_here = scan.peek().and_then(exactly);
+    let endpoints = if ends_here.is_none() { upstream_addresses(&mut scan) } else { Vec::new() };
+    let exactly = ends_here.or_else(|| scan.word().and_then(exactly));
+    let (upstream, endpoint) = last_attempt(&times, &endpoints);
     Ok(upstream.map(|latency| Told {
         at: exactly.unwrap_or(ended).saturating_sub(request_time),
         ended_in: Some(ended).filter(|_| exactly.is_none()),
+        queued: 0,
         latency,
         cluster: None,
-        endpoint,
+        endpoint: endpoint.map(Cow::Borrowed),
         client: Cow::Borrowed(client),
         status,
     }))
@@ -117,26 +127,43 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
 
 /// `0.120`, `-`, or several attempts: `0.001, 0.120`, of which the last one was answered. Groups of endpoints that an
 /// internal redirect went through are put apart by ` : `.
-fn last_upstream(scan: &mut Scan<'_>) -> Result<Option<u64>, Flaw> {
+fn upstream_times(scan: &mut Scan<'_>) -> Result<Vec<Option<u64>>, Flaw> {
     const EXPECTED: &str = "$upstream_response_time behind $request_time, in seconds";
+    let mut times = Vec::with_capacity(1);
     loop {
-        let time = scan.read(EXPECTED, |word| match word.trim_end_matches(',') {
+        times.push(scan.read(EXPECTED, |word| match word.trim_end_matches(',') {
             "-" => Some(None),
             one => seconds(one).map(Some),
-        })?;
+        })?);
         if !scan.goes_on() {
-            return Ok(time);
+            return Ok(times);
         }
     }
 }
 
 /// As many as there were attempts, written like their times.
-fn last_endpoint<'l>(scan: &mut Scan<'l>) -> Option<&'l str> {
-    loop {
-        let endpoint = scan.word()?.trim_end_matches(',');
+fn upstream_addresses<'l>(scan: &mut Scan<'l>) -> Vec<&'l str> {
+    let mut addresses = Vec::with_capacity(1);
+    while let Some(word) = scan.word() {
+        addresses.push(word.trim_end_matches(','));
         if !scan.goes_on() {
-            return Some(endpoint).filter(|endpoint| *endpoint != "-");
+            break;
         }
+    }
+    addresses
+}
+
+/// The last one that an endpoint had. Where none was left to ask, nginx writes the upstream's name for an address, and no time.
+fn last_attempt<'l>(times: &[Option<u64>], addresses: &[&'l str]) -> (Option<u64>, Option<&'l str>) {
+    let last = times.last().copied().flatten();
+    if times.len() != addresses.len() {
+        return (last, addresses.last().copied().filter(|address| *address != "-"));
+    }
+    let is_endpoint =
+        |(time, address): &(&Option<u64>, &&str)| time.is_none_or(|time| time > 0) || address.contains(':');
+    match times.iter().zip(addresses).rfind(is_endpoint) {
+        Some((time, address)) => (*time, Some(*address).filter(|address| *address != "-")),
+        None => (None, None),
     }
 }
 
@@ -154,11 +181,11 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let times = scan.read("five times like 10/0/30/69/109", |word| {
         let times: Vec<i64> =
             word.split('/').map_while(|time| time.trim_start_matches('+').parse().ok()).collect();
-        (times.len() == 5).then(|| (times[1], times[3]))
+        <[i64; 5]>::try_from(times).ok()
     })?;
     let status = scan.read("a status", |word| word.parse::<i32>().ok())?;
-    let (waited, response) = times;
-    if [waited, response].iter().any(|time| *time as f64 >= TIMES_MS.end) {
+    let [head, waited, connect, response, _] = times;
+    if [head, waited, connect, response].iter().any(|time| *time as f64 >= TIMES_MS.end) {
         return Err(scan.flaw("times of less than 1000000 s before here"));
     }
     let (Ok(response), Ok(status)) = (u64::try_from(response), u16::try_from(status)) else {
@@ -167,9 +194,10 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let client = before.rsplit(|byte| *byte == b' ').next().and_then(|word| std::str::from_utf8(word).ok());
     let client = client.and_then(|word| word.rsplit_once(':')).map_or("", |(address, _)| address);
     Ok((server != "<NOSRV>").then(|| Told {
-        at: at + waited.max(0).unsigned_abs() * 1_000_000,
+        at: at + milliseconds(head),
         ended_in: None,
-        latency: response * 1_000_000,
+        queued: milliseconds(waited),
+        latency: milliseconds(waited) + milliseconds(connect) + response * 1_000_000,
         cluster: Some(Cow::Owned(backend)),
         endpoint: Some(Cow::Owned(server)),
         client: Cow::Borrowed(client),
@@ -187,6 +215,11 @@ fn since_1970(text: &str) -> Option<u64> {
     let (whole, thousandths) = text.split_once('.').filter(|(_, thousandths)| thousandths.len() == 3)?;
     let milliseconds = whole.parse::<u64>().ok()?.checked_mul(1000)? + thousandths.parse::<u64>().ok()?;
     milliseconds.checked_mul(1_000_000)
+}
+
+/// -1 where it did not come to that.
+fn milliseconds(time: i64) -> u64 {
+    time.max(0).unsigned_abs() * 1_000_000
 }
 
 fn nanoseconds(milliseconds: f64) -> u64 {
@@ -208,7 +241,7 @@ fn without_place(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
 
-    const OURS: &str = r#"{"time":"2026-10-10T13:55:36.655Z","client":"203.0.113.9","path":"/\u001b","cluster":"app","endpoint":"10.0.0.1:8001","status":200,"attempts":1,"queue_ms":0.5,"first_byte_ms":11.9,"total_ms":12.3}"#;
+    const OURS: &str = r#"{"time":"2026-10-10T13:55:36.655Z","client":"203.0.113.9","path":"/\u001b","cluster":"app","endpoint":"10.0.0.1:8001","status":200,"attempts":1,"queue_ms":0.5,"connect_ms":0.2,"first_byte_ms":11.9,"total_ms":12.3}"#;
     const NGINX: &str = r#"203.0.113.9 - - [10/Oct/2026:13:55:36 +0000] "GET /a HTTP/1.1" 200 512 "-" "curl/8 (x)" 0.123 0.120 10.0.0.1:8001"#;
     const HAPROXY: &str = "Oct 10 13:55:36 host haproxy[14389]: 203.0.113.9:33317 [10/Oct/2026:13:55:36.655] web app/s1 10/2/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {x} \"GET / HTTP/1.1\"";
     const BEGAN: u64 = 1_791_640_536_655_000_000;
@@ -220,13 +253,16 @@ mod tests {
     #[test]
     fn each_format_tells_when_where_and_how_long() {
         let ours = told(OURS);
-        assert_eq!((ours.at, ours.latency), (BEGAN + 500_000, 11_900_000));
+        assert_eq!((ours.at, ours.queued, ours.latency), (BEGAN, 500_000, 12_600_000));
         assert_eq!((ours.endpoint.as_deref(), ours.status), (Some("10.0.0.1:8001"), 200));
         let nginx = told(NGINX);
         assert_eq!((nginx.at, nginx.latency), (BEGAN - 655_000_000 - 123_000_000, 120_000_000));
         assert_eq!((nginx.endpoint.as_deref(), nginx.ended_in.is_some()), (Some("10.0.0.1:8001"), true));
         let haproxy = told(HAPROXY);
-        assert_eq!((haproxy.at, haproxy.latency), (BEGAN + 2_000_000, 69_000_000));
+        assert_eq!(
+            (haproxy.at, haproxy.queued, haproxy.latency),
+            (BEGAN + 10_000_000, 2_000_000, 101_000_000)
+        );
         assert_eq!((haproxy.endpoint.as_deref(), haproxy.status), (Some("s1"), 200));
         let clusters = [&ours, &nginx, &haproxy].map(|told| told.cluster.as_deref());
         assert_eq!(clusters, [Some("app"), None, Some("app")]);
@@ -262,6 +298,24 @@ mod tests {
             let told = told(&line);
             assert_eq!((told.latency, told.endpoint.as_deref()), (latency, endpoint), "{line}");
         }
+    }
+
+    #[test]
+    fn the_name_of_an_upstream_of_which_all_are_out_is_no_endpoint() {
+        let nobody = NGINX.replace(" 200 ", " 502 ").replace("0.123 0.120 10.0.0.1:8001", "0.000 0.000 app");
+        assert_eq!(read(nobody.as_bytes()), Ok(None));
+        let last = NGINX.replace("0.120 10.0.0.1:8001", "0.050, 0.110, 0.000 10.0.0.2:80, 10.0.0.1:80, app");
+        assert_eq!(
+            (told(&last).latency, told(&last).endpoint.as_deref()),
+            (110_000_000, Some("10.0.0.1:80"))
+        );
+    }
+
+    #[test]
+    fn the_time_of_the_end_is_no_address() {
+        let line = NGINX.replace("10.0.0.1:8001", "1791640536.655");
+        let told = told(&line);
+        assert_eq!((told.endpoint, told.at, told.ended_in), (None, BEGAN - 123_000_000, None));
     }
 
     #[test]

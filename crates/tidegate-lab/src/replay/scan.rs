@@ -41,6 +41,11 @@ impl<'l> Scan<'l> {
         std::str::from_utf8(&rest[start..start + length]).ok()
     }
 
+    /// The next word, once more.
+    pub(super) fn peek(&self) -> Option<&'l str> {
+        Scan { ..*self }.word()
+    }
+
     /// Whether the list whose member was read last has another one, behind `,` or ` : `; stands before that then.
     pub(super) fn goes_on(&mut self) -> bool {
         let (read, rest) = self.line.split_at(self.at);

@@ -14,6 +14,12 @@ use std::num::NonZeroU32;
 /// Of most logs, in nanoseconds: a millisecond, as a power of two.
 pub(super) const RESOLUTION: f64 = (1_u32 << 20) as f64;
 pub(super) const SECOND: u64 = 1_000_000_000;
+/// Who had waited for less in the proxy, in nanoseconds, had hardly waited: a few grains of a log's clock.
+pub(super) const QUEUED: u64 = 5_000_000;
+/// Of fewer that waited in the proxy nobody knows what for.
+const QUEUED_MIN: usize = 10;
+/// So many of those that waited in the proxy must have done so while the endpoint had the same number, in quarters: the others are what the clock of the log moves.
+const HELD_QUARTERS: usize = 3;
 /// Times of which one is no more times the other are about the same.
 const ALIKE: f64 = 1.25;
 /// A request, from when the endpoint had it to when it was done with it.
@@ -25,6 +31,8 @@ pub(super) struct Stay {
     pub(super) is_answer: bool,
     /// Where of the end only the second is known, how many ended in it; `None`: it is exact.
     pub(super) in_second: Option<NonZeroU32>,
+    /// How long it had waited in the proxy before, in nanoseconds.
+    pub(super) queued: u64,
 }
 
 /// What a request did on its own, in nanoseconds: negative where an answer came sooner than the slots allow.
@@ -80,6 +88,30 @@ impl Stays {
         self.most
     }
 
+    /// How many the endpoint had while others waited in the proxy, if that was always the same number: then it got no more, and those others
+    /// waited for that.
+    pub(super) fn held(&self) -> Option<u32> {
+        let ends: Vec<u64> = self.leaving.iter().map(|&number| self.all[number as usize].end).collect();
+        let present = |now: u64| {
+            let came = self.all.partition_point(|stay| stay.at <= now);
+            came.saturating_sub(ends.partition_point(|end| *end <= now))
+        };
+        let waiters = self.all.iter().filter(|stay| stay.is_queued());
+        let mut counts: Vec<usize> = waiters.map(|stay| present(stay.at - stay.queued / 2)).collect();
+        counts.sort_unstable();
+        let middle = counts.get(counts.len() / 2).copied().filter(|_| counts.len() >= QUEUED_MIN)?;
+        // Who comes and leaves within two grains of the clock is there or not by chance.
+        let total: f64 = self.all.iter().map(|stay| (stay.end - stay.at) as f64).sum();
+        let apart = (middle as f64 * 2.0 * RESOLUTION * self.all.len() as f64 / total.max(1.0)) as usize;
+        let about = counts.iter().filter(|count| count.abs_diff(middle) <= apart).count();
+        let is_steady = middle > 0 && 4 * about >= HELD_QUARTERS * counts.len();
+        u32::try_from(middle).ok().filter(|_| is_steady)
+    }
+
+    pub(super) fn are_queued(&self) -> bool {
+        self.all.iter().filter(|stay| stay.is_queued()).nth(QUEUED_MIN - 1).is_some()
+    }
+
     pub(super) fn all(&self) -> &[Stay] {
         &self.all
     }
@@ -113,7 +145,7 @@ impl Stays {
         match discipline {
             Discipline::Fifo => self.line(|number, open| {
                 let (time, waits) = self.all[number].in_line(open, slots);
-                own[number] = Own { time, waited: waits > 0.0 };
+                own[number] = Own { time, waited: waits > 0.0 || self.all[number].is_queued() };
             }),
             Discipline::Shared => self.share(slots, |number, time, share| {
                 own[number] = Own { time, waited: share.at_first < 1.0 };
@@ -255,6 +287,10 @@ impl Stays {
 }
 
 impl Stay {
+    fn is_queued(&self) -> bool {
+        self.queued >= QUEUED
+    }
+
     /// Its own time, and how long it waits for a slot, with the ends of those before it that are still there.
     fn in_line(&self, open: &VecDeque<u64>, slots: u32) -> (f64, f64) {
         let freed = open.len().checked_sub(slots as usize).and_then(|place| open.get(place));

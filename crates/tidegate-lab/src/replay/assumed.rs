@@ -1,0 +1,228 @@
+//! What a replay takes for granted, in sentences. Knows no numbers but those that were told.
+
+use super::capacity::{Capacity, Proxy};
+use super::stays::QUEUED;
+use super::{AccessLog, Fleet, ReplayOptions};
+use crate::machine::{Discipline, Machine};
+
+/// Endpoints that are spoken of one by one.
+const ENDPOINTS_MAX: usize = 12;
+
+pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions) -> Vec<String> {
+    let machines = fleet.machines.iter().zip(&fleet.capacities).take(ENDPOINTS_MAX);
+    let mut sentences: Vec<String> =
+        machines.map(|(machine, capacity)| endpoint(machine, capacity, log, options)).collect();
+    if fleet.machines.len() > ENDPOINTS_MAX {
+        sentences.push(format!("and {} endpoints more", fleet.machines.len() - ENDPOINTS_MAX));
+    }
+    let more = [waits_in_the_proxy(fleet, log), names_are_enough(log, options), tunnels(log), odd_lines(log)];
+    sentences.extend(more.into_iter().flatten());
+    sentences
+}
+
+fn endpoint(machine: &Machine, capacity: &Capacity, log: &AccessLog, options: &ReplayOptions) -> String {
+    let slots = match options.slots {
+        Some(slots) => format!("{slots} slots, as given"),
+        None => slots(machine, capacity),
+    };
+    let speed = match capacity.service {
+        Some(_) => format!("speed {:.2}", machine.speed),
+        None if log.names_endpoints() => "speed 1.00 for want of answers without failures".to_owned(),
+        None => "speed 1.00".to_owned(),
+    };
+    let fails = machine.fails.map_or(String::new(), |fails| format!(", fails {:.2} %", fails.part.0 * 100.0));
+    format!("{}: {slots}, {speed}{fails}", machine.name)
+}
+
+fn slots(machine: &Machine, capacity: &Capacity) -> String {
+    let how = match (capacity.was_full, capacity.service) {
+        (true, _) if machine.discipline == Discipline::Shared => {
+            ", which all in flight share, from when answers came"
+        }
+        (true, _) if !capacity.is_exact => ", as far as whole seconds tell: $msec in the log tells more",
+        (true, _) => ", from when answers came",
+        (false, _) if matches!(capacity.proxy, Proxy::Held(_)) => {
+            " at least, as many as it had while others waited in the proxy"
+        }
+        (false, Some(_)) if !capacity.is_exact => {
+            ", the most that were in flight, as far as whole seconds tell"
+        }
+        (false, Some(_)) => " at least, the most that were in flight: nothing says that they ran out",
+        (false, None) => ", the most that were in flight",
+    };
+    format!("{} slots{how}", machine.slots)
+}
+
+fn waits_in_the_proxy(fleet: &Fleet, log: &AccessLog) -> Option<String> {
+    let waits: Vec<u64> =
+        log.entries.iter().map(|entry| entry.queued).filter(|queued| *queued >= QUEUED).collect();
+    let unclear = fleet.capacities.iter().filter(|capacity| capacity.proxy == Proxy::Unclear).count();
+    let mean = waits.iter().map(|wait| *wait as f64).sum::<f64>() / waits.len().max(1) as f64;
+    let what_for = match unclear {
+        0 => String::new(),
+        1 => "; what they waited for at one endpoint cannot be told".to_owned(),
+        count => format!("; what they waited for at {count} endpoints cannot be told"),
+    };
+    (!waits.is_empty()).then(|| {
+        format!(
+            "{} of {} requests waited in the proxy, {:.1} ms on average, which the log's row counts; in a replay each is sent as it \
+             comes, and waits at its endpoint{what_for}",
+            waits.len(),
+            log.entries.len(),
+            mean / 1e6
+        )
+    })
+}
+
+fn names_are_enough(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
+    let given = options.endpoints.filter(|_| log.names_endpoints())?;
+    Some(format!("--endpoints {given} is not used: the log names its endpoints, {}", log.endpoints.len()))
+}
+
+fn tunnels(log: &AccessLog) -> Option<String> {
+    let tunnels = log.tunnels;
+    (tunnels > 0)
+        .then(|| format!("{tunnels} tunnels (status 101) are left out: how long they last is not work"))
+}
+
+fn odd_lines(log: &AccessLog) -> Option<String> {
+    let lack = log.lack_msec;
+    (lack > 0).then(|| {
+        format!(
+            "{lack} of {} lines have no $msec, and are taken to end where the line before does",
+            log.lines
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::comparison::Progress;
+    use crate::contender::Contender;
+    use crate::outcome::Comparison;
+    use crate::random::Random;
+    use std::fmt::Write as _;
+
+    fn replay(text: &str, endpoints: Option<u32>) -> Comparison {
+        let contenders = vec![Contender::parse("least_request").unwrap()];
+        let options = ReplayOptions { contenders, slots: None, endpoints, times: 1.0, seed: 1, jobs: 1 };
+        let log = AccessLog::read(text.as_bytes()).unwrap();
+        log.replay(&options, &Progress::of_replay(&log, &options)).unwrap()
+    }
+
+    /// Two endpoints that a proxy sends `limit` requests at most, at nine tenths of what they can do, in the milliseconds of `HAProxy`. With
+    /// the mean of what clients waited.
+    fn queued(slots: usize, limit: usize) -> (String, f64) {
+        let (mut random, mut now, mut total, mut text) = (Random::new(3), 0.0_f64, 0.0, String::new());
+        let mut has = [(); 2].map(|()| (vec![0.0_f64; limit], vec![0.0_f64; slots]));
+        let first =
+            |free: &[f64]| (0..free.len()).min_by(|&one, &other| free[one].total_cmp(&free[other])).unwrap();
+        for _ in 0..4_000 {
+            now += 100.0 / 0.9 / 2.0 / slots.min(limit) as f64 * random.exponential();
+            let freed = [0, 1].map(|endpoint| has[endpoint].0[first(&has[endpoint].0)]);
+            let endpoint = usize::from(freed[1] < freed[0]);
+            let sent = freed[endpoint].max(now);
+            let (held, free) = &mut has[endpoint];
+            let slot = first(free);
+            free[slot] = free[slot].max(sent) + 100.0 * (random.normal() - 0.5).exp();
+            let place = first(held);
+            held[place] = free[slot];
+            total += free[slot] - now;
+            let _ = writeln!(
+                text,
+                "c:1 [10/Oct/2026:13:{:02}:{:06.3}] f b/s{endpoint} 0/{}/0/{}/0 200 5 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
+                now as u64 / 60_000,
+                (now as u64 % 60_000) as f64 / 1e3,
+                (sent - now) as u64,
+                (free[slot] - sent) as u64,
+            );
+        }
+        (text, total / 4_000.0)
+    }
+
+    #[test]
+    fn waits_in_the_proxy_are_the_clients_and_tell_what_the_endpoints_held() {
+        for (slots, limit, told) in [
+            (2, 2, "2 slots at least, as many as it had while others waited in the proxy"),
+            (4, 2, "2 slots at least, as many as it had while others waited in the proxy"),
+            (2, 4, "2 slots, from when answers came"),
+        ] {
+            let (text, mean) = queued(slots, limit);
+            let replay = replay(&text, None);
+            let case = format!("{slots} slots, {limit} at most: {:?}", replay.assumed);
+            assert!(replay.assumed[..2].iter().all(|endpoint| endpoint.contains(told)), "{case}");
+            assert!(replay.assumed[2].contains("of 4000 requests waited in the proxy, "), "{case}");
+            let [log, least_request] = replay.outcomes.as_slice() else { panic!("two") };
+            assert!((log.latency_ms.mean / mean - 1.0).abs() < 0.1, "{case}: {} {mean}", log.latency_ms.mean);
+            // One queue for all is a little better.
+            let times = least_request.latency_ms.mean / log.latency_ms.mean;
+            assert!((0.95..1.3).contains(&times), "{case}: {times}");
+        }
+    }
+
+    /// It had one or none in flight, while others waited for something else.
+    #[test]
+    fn what_cannot_have_been_waited_for_at_the_endpoint_is_said_to_be_unknown() {
+        let text = (0..2_000).fold(String::new(), |mut text, number| {
+            let ms = number * 10;
+            let _ = writeln!(
+                text,
+                "c:1 [10/Oct/2026:13:00:{:06.3}] f b/s0 0/{}/0/{}/0 200 5 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"",
+                f64::from(ms) / 1e3,
+                if number % 3 == 0 { 6 + number % 40 } else { 0 },
+                2 + number % 12,
+            );
+            text
+        });
+        let replay = replay(&text, None);
+        assert!(replay.assumed[1].ends_with("at one endpoint cannot be told"), "{:?}", replay.assumed);
+    }
+
+    /// Requests every 10 ms that take 5 ms and up to 20, with exact ends.
+    fn nginx(number: u32, status: u16, took: f64, address: &str, msec: bool) -> String {
+        let end = f64::from(number) / 100.0 + took;
+        let msec = if msec { format!(" {:.3}", 1_791_640_536.0 + end) } else { String::new() };
+        let second = 36 + end as u64;
+        format!(
+            "c - - [10/Oct/2026:13:{:02}:{:02} +0000] \"GET / HTTP/1.1\" {status} 5 \"-\" \"x\" {took:.3} {took:.3}{address}{msec}\n",
+            55 + second / 60,
+            second % 60,
+        )
+    }
+
+    #[test]
+    fn tunnels_are_left_out_and_counted() {
+        let line = |number: u32| match number % 50 {
+            0 => nginx(number, 101, 5.0, " e:1", true),
+            _ => nginx(number, 200, 0.005, " e:1", true),
+        };
+        let replay = replay(&(0..2_000).map(line).collect::<String>(), None);
+        assert!(replay.assumed[0].starts_with("e:1: 1 slots"), "{:?}", replay.assumed);
+        assert!(replay.assumed[1].starts_with("40 tunnels"), "{:?}", replay.assumed);
+    }
+
+    #[test]
+    fn a_line_without_msec_among_others_changes_nothing() {
+        let line = |number: u32, lacks: bool| {
+            let took = f64::from(5 + number * 7 % 16) / 1e3;
+            nginx(number, 200, took, " e:1", !(lacks && number == 900))
+        };
+        let [exact, lacks] = [false, true]
+            .map(|lacks| replay(&(0..2_000).map(|number| line(number, lacks)).collect::<String>(), None));
+        assert_eq!(exact.assumed[0], lacks.assumed[0]);
+        assert!(lacks.assumed[1].starts_with("1 of 2000 lines have no $msec"), "{:?}", lacks.assumed);
+        let [exact, lacks] = [&exact, &lacks].map(|replay| replay.outcomes[1].latency_ms.p99);
+        assert!((exact / lacks - 1.0).abs() < 0.01, "{exact} {lacks}");
+    }
+
+    #[test]
+    fn a_number_of_endpoints_that_is_not_used_is_told() {
+        let lines = |address: &str| {
+            (0..500).map(|number| nginx(number, 200, 0.005, address, true)).collect::<String>()
+        };
+        let named = replay(&lines(" e:1"), Some(4));
+        assert!(named.assumed[1].starts_with("--endpoints 4 is not used"), "{:?}", named.assumed);
+        assert_eq!(replay(&lines(""), Some(4)).endpoints, 4);
+    }
+}
