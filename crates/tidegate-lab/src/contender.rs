@@ -33,6 +33,10 @@ pub(crate) enum Method {
 const BOUND: &str = "load bound in percent of the mean";
 const BOUND_MIN: u32 = 100;
 
+/// More are no more random: whoever draws a thousand has seen nearly all of a cluster, and each costs as much as the first.
+const CHOICES: &str = "choices";
+const CHOICES_MAX: u32 = 1_000;
+
 /// A name, what its number means (with the default), and what it is.
 type Entry = (&'static str, Option<(&'static str, u32)>, fn(u32) -> Method, &'static str);
 
@@ -94,7 +98,7 @@ const ENTRIES: &[Entry] = &[
     ("prequal", None, |_| Method::Balance(Algorithm::Prequal), "lowest latency among those that are not hot"),
     (
         "random",
-        Some(("choices", 2)),
+        Some((CHOICES, 2)),
         |choices| Method::Balance(Algorithm::Random { choices }),
         "the better of two random choices",
     ),
@@ -134,6 +138,8 @@ pub enum UnknownContender {
     NoHedge { name: String },
     #[error("`{name}:{text}`: a {BOUND} is at least {BOUND_MIN}; write for example `{name}:125`")]
     BelowMean { name: String, text: String },
+    #[error("`{name}:{text}`: at most {CHOICES_MAX} {CHOICES} are drawn; write for example `{name}:2`")]
+    TooMany { name: String, text: String },
     #[error("`{text}` is no number above 0: write for example `{name}:{default}` ({meaning})")]
     Number { name: String, text: String, meaning: &'static str, default: u32 },
 }
@@ -189,6 +195,9 @@ impl Method {
                     None => return Err(UnknownContender::Number { name, text, meaning, default }),
                     Some(number) if meaning == BOUND && number < BOUND_MIN => {
                         return Err(UnknownContender::BelowMean { name, text });
+                    }
+                    Some(number) if meaning == CHOICES && number > CHOICES_MAX => {
+                        return Err(UnknownContender::TooMany { name, text });
                     }
                     Some(number) => number,
                 }
@@ -247,6 +256,7 @@ mod tests {
             ("xyz", "there are adaptive"),
             ("oracle:2", "takes no number"),
             ("random:0", "write for example `random:2` (choices)"),
+            ("random:1000000000", "at most 1000 choices are drawn; write for example `random:2`"),
             ("rendezvous:50", "is at least 100; write for example `rendezvous:125`"),
             ("maglev_drain_time:99", "is at least 100"),
             ("round_robin+hedge", "cannot hedge"),

@@ -61,7 +61,8 @@ pub struct Outcome {
     pub excess_ms: Quantiles,
     pub utilisation: Utilisation,
     /// When the last endpoint that started cold had served enough to be warm, in seconds from its joining.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// `None`: none started cold. Infinite, and null in JSON: one never got warm.
+    #[serde(default, deserialize_with = "or_never_if_any", skip_serializing_if = "Option::is_none")]
     pub warm_after_seconds: Option<f64>,
     #[serde(default)]
     pub endpoints: Vec<EndpointOutcome>,
@@ -102,6 +103,10 @@ pub struct Quantiles {
     pub p99_9: f64,
     #[serde(deserialize_with = "or_never")]
     pub max: f64,
+}
+
+fn or_never_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    or_never(from).map(Some)
 }
 
 /// What never ends is infinite here and null in JSON, which has no infinity.

@@ -2,10 +2,12 @@
 //! bytes; no files.
 
 mod assumed;
+mod beginning;
 mod capacity;
 mod clusters;
 mod date;
 mod explained;
+mod guessed;
 mod line;
 mod own_times;
 mod scan;
@@ -45,10 +47,6 @@ const FEW_LACK: usize = 10;
 const AWAY_MAX: u64 = 366 * 86_400 * SECOND;
 /// Requests of a replay come for at most so long, in nanoseconds: ten years. What algorithms do now and then they do all that time.
 const LASTS_MAX: f64 = 10.0 * 365.0 * 86_400e9;
-/// What a file begins with that gzip has compressed (RFC 1952, section 2.3.1).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-const COMPRESSED: &str =
-    "it is compressed by gzip; unpack it on the way: zcat FILE | tidegate lab replay /dev/stdin";
 /// Of an answer that begins a tunnel, which lasts as long as client and endpoint like, and holds no slot.
 const SWITCHING_PROTOCOLS: u16 = 101;
 /// Statuses that say that an endpoint could not do its work.
@@ -117,6 +115,8 @@ pub struct ReplayOptions {
 pub enum ReplayError {
     #[error("no line of it could be read; line {line}, column {}: expected {}", .flaw.column, .flaw.expected)]
     AllBad { line: u64, flaw: Flaw },
+    #[error("it is empty")]
+    Empty,
     #[error("it does not name clusters, so that none can be chosen: split it by upstream instead")]
     Clusterless,
     #[error(
@@ -142,8 +142,8 @@ pub enum ReplayError {
 impl AccessLog {
     /// Reads line after line; lines that cannot be read are counted and passed over.
     pub fn read(mut from: impl BufRead) -> io::Result<Self> {
-        if from.fill_buf()?.starts_with(&GZIP) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, COMPRESSED));
+        if let Some(complaint) = beginning::complaint(from.fill_buf()?) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, complaint));
         }
         let mut log = Self::default();
         let mut line = Vec::new();
@@ -153,6 +153,7 @@ impl AccessLog {
                 break;
             }
             log.lines += 1;
+            let line = if log.lines == 1 { beginning::without_mark(&line) } else { &line };
             log.take(line.trim_ascii());
         }
         log.tell_ends_apart();
@@ -288,6 +289,7 @@ impl AccessLog {
 
     fn complaint(&self) -> Option<ReplayError> {
         match (&self.first_bad, self.entries.is_empty()) {
+            _ if self.lines == 0 => Some(ReplayError::Empty),
             (_, false) => None,
             (Some((line, flaw)), true) if self.unanswered == 0 => {
                 Some(ReplayError::AllBad { line: *line, flaw: flaw.clone() })
@@ -373,7 +375,10 @@ impl Fleet {
         }
         let (mut own, places) = (vec![Own::default(); log.entries.len()], log.by_endpoint());
         let capacity = |places: &Vec<usize>| capacity_of(places, log, options, &mut own);
-        let capacities: Vec<Capacity> = places.iter().map(capacity).collect();
+        let mut capacities: Vec<Capacity> = places.iter().map(capacity).collect();
+        if options.slots.is_none() && log.names_endpoints() {
+            guessed::replace_absurd(&mut capacities, |endpoint| stays_of(&places[endpoint], log).1);
+        }
         let mut services: Vec<f64> = capacities.iter().filter_map(|capacity| capacity.service).collect();
         services.sort_unstable_by(f64::total_cmp);
         let typical = services.get(services.len() / 2).copied();
@@ -417,10 +422,16 @@ impl Fleet {
     fn explained(&self, log: &AccessLog) -> Explained {
         let until = log.entries.last().map_or(0, |last| last.at - log.first_at()) + 1;
         let warm_up = warm_up(until);
+        let works = self.works(log);
         let seen = |&place: &usize| {
-            let (entry, own) = (&log.entries[place], self.own[place]);
+            let (entry, own, capacity) = (
+                &log.entries[place],
+                self.own[place],
+                &self.capacities[log.entries[place].endpoint as usize],
+            );
             let at = entry.at - log.first_at();
-            let work = own.time.max(1.0) * self.speed(&self.capacities[entry.endpoint as usize]);
+            let work =
+                if capacity.is_guessed { works[place] } else { own.time.max(1.0) * self.speed(capacity) };
             Seen { at, latency: entry.latency, work, is_measured: !entry.failed && at >= warm_up }
         };
         let mut rerun = Rerun::default();
@@ -433,14 +444,12 @@ impl Fleet {
 
     fn plan(self, log: &AccessLog, options: &ReplayOptions) -> Plan {
         let first = log.first_at();
-        let works: Vec<f64> =
-            log.entries.iter().zip(&self.own).filter_map(|(entry, own)| self.work(entry, own)).collect();
-        let request = |(entry, own): (&Entry, &Own)| Recorded {
+        let request = |(entry, work): (&Entry, f64)| Recorded {
             at: ((entry.at - first) as f64 / options.times) as u64,
-            work: self.work(entry, own).unwrap_or_else(|| self.work_unseen(&works, entry)),
+            work,
             key: entry.key,
         };
-        let requests: Vec<Recorded> = log.entries.iter().zip(&self.own).map(request).collect();
+        let requests: Vec<Recorded> = log.entries.iter().zip(self.works(log)).map(request).collect();
         let until = requests.last().map_or(0, |request| request.at) + 1;
         Plan {
             machines: self.machines,
@@ -453,10 +462,18 @@ impl Fleet {
         }
     }
 
+    /// Of each entry.
+    fn works(&self, log: &AccessLog) -> Vec<f64> {
+        let seen = || log.entries.iter().zip(&self.own).map(|(entry, own)| self.work(entry, own));
+        let drawn_from: Vec<f64> = seen().flatten().collect();
+        let unseen = |entry: &Entry| self.work_unseen(&drawn_from, entry);
+        log.entries.iter().zip(seen()).map(|(entry, work)| work.unwrap_or_else(|| unseen(entry))).collect()
+    }
+
     /// What it would have taken at a typical endpoint with a slot of its own. A failure says nothing of that.
     fn work(&self, entry: &Entry, own: &Own) -> Option<f64> {
-        let speed = self.speed(&self.capacities[entry.endpoint as usize]);
-        (!entry.failed).then(|| own.time.max(1.0) * speed)
+        let capacity = &self.capacities[entry.endpoint as usize];
+        (!entry.failed && !capacity.is_guessed).then(|| own.time.max(1.0) * self.speed(capacity))
     }
 
     /// One of those that were seen, the same for the same line: had all the mean, a log of many failures would have hardly any large ones.
@@ -470,8 +487,8 @@ fn warm_up(until: u64) -> u64 {
     (until / WARM_UP_PART).min(WARM_UP_MAX)
 }
 
-/// Of the endpoint whose entries are at those places; also fills in what each of them did on its own.
-fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_own: &mut [Own]) -> Capacity {
+/// Of the endpoint whose entries are at those places, as it had them, with the place of each.
+fn stays_of(places: &[usize], log: &AccessLog) -> (Vec<usize>, Stays) {
     let begins = log.first_at() / SECOND * SECOND;
     let stay = |&place: &usize| {
         let Entry { at, latency, queued, failed, in_second, .. } = log.entries[place];
@@ -482,7 +499,12 @@ fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_o
     // Who waited in the proxy may have been sent behind others that came later.
     stays.sort_by_key(|(_, stay)| stay.at);
     let (places, stays): (Vec<usize>, Vec<Stay>) = stays.into_iter().unzip();
-    let stays = Stays::new(stays);
+    (places, Stays::new(stays))
+}
+
+/// Of the endpoint whose entries are at those places; also fills in what each of them did on its own.
+fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_own: &mut [Own]) -> Capacity {
+    let (places, stays) = stays_of(places, log);
     // A nameless log is one endpoint with everybody's slots.
     let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
     let (capacity, own) = Capacity::fit(&stays, options.slots.map(|slots| slots * all));
@@ -600,7 +622,20 @@ mod tests {
     fn a_log_of_nothing_but_bad_lines_is_refused_with_the_first() {
         let error = replay("garbage\n", &options(&["adaptive"])).unwrap_err();
         assert!(error.to_string().contains("line 1, column 1: expected JSON"), "{error}");
-        assert_eq!(replay("", &options(&["adaptive"])).unwrap_err(), ReplayError::Nothing);
+        assert_eq!(replay("", &options(&["adaptive"])).unwrap_err(), ReplayError::Empty);
+    }
+
+    #[test]
+    fn a_mark_before_the_first_line_is_no_part_of_it() {
+        let log = AccessLog::read(format!("\u{feff}{}", log()).as_bytes()).unwrap();
+        assert_eq!((log.bad, log.requests()), (0, 8_000));
+    }
+
+    #[test]
+    fn a_name_that_a_terminal_would_obey_is_shown_and_not_done() {
+        let text = log().replace("\"e1\"", r#""e\u001b[2J""#);
+        let table = replay(&text, &options(&["round_robin"])).unwrap().to_table();
+        assert!(table.contains(r"- e\u{1b}[2J: ") && !table.contains('\u{1b}'), "{table}");
     }
 
     /// A queue before four slots, busy for nine tenths of the time: as nginx logs it, in whole seconds and the order of the ends, and exactly.

@@ -108,10 +108,31 @@ pub struct WorkForm {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// With the line and the place, as TOML's parser shows them.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Form(#[from] toml::de::Error),
     #[error("{0}")]
     Sense(String),
+}
+
+/// What the parser calls types of Rust, by what is written in a file.
+const KINDS: [(&str, &str); 4] = [
+    ("f64", "a number"),
+    ("u32", "a whole number, not below 0 and at most 4294967295"),
+    ("a sequence", "a list: [ … ]"),
+    ("struct ", "a table: { … }"),
+];
+
+/// The parser's words, after the line and the place.
+fn plain(error: &toml::de::Error) -> String {
+    let (whole, message) = (error.to_string(), error.message());
+    let Some((found, expected)) = message.rsplit_once("expected ") else { return whole };
+    let kind = KINDS
+        .iter()
+        .find(|(kind, _)| if kind.ends_with(' ') { expected.starts_with(kind) } else { expected == *kind });
+    match (kind, whole.rsplit_once(message)) {
+        (Some((_, written)), Some((place, rest))) => format!("{place}{found}expected {written}{rest}"),
+        _ => whole,
+    }
 }
 
 impl Scenario {
@@ -394,6 +415,10 @@ mod tests {
             (SOUND.replace("load = 0.7", "load = -1"), "write a number above 0"),
             (SOUND.replace("[2, 4]", "[2, 0.5]"), "whole numbers from 1"),
             (SOUND.replace("[2, 4]", "'two'"), "a number, or a list of numbers"),
+            (SOUND.replace("load = 0.7", "load = 'half'"), "string \"half\", expected a number"),
+            (format!("proxies = -1\n{SOUND}"), "integer `-1`, expected a whole number"),
+            (format!("algorithms = 'adaptive'\n{SOUND}"), "expected a list: [ … ]"),
+            (format!("{SOUND}cold = 3\n"), "integer `3`, expected a table: { … }"),
             (SOUND.replace("count = 3", "count = 0"), "0 endpoints"),
             (format!("warm_up = '2m'\n{SOUND}"), "nothing would be measured"),
             (format!("lasts = '5'\n{SOUND}"), "`5` is no time"),

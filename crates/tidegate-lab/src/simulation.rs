@@ -262,13 +262,13 @@ impl Ran<'_> {
         }
     }
 
-    /// The mean over those that started cold; the largest number when one never got warm, as JSON has no infinity.
+    /// The mean over those that started cold; infinite when one never got warm.
     fn warm_after_seconds(&self) -> Option<f64> {
         let mut all = Vec::new();
         for (machine, warm_at) in self.run.plan.machines.iter().zip(&self.run.warm_at) {
             let joined = machine.joins.unwrap_or_default().0;
             let after = |at: u64| at.saturating_sub(joined) as f64 / SECOND;
-            all.extend(machine.cold.map(|_| warm_at.map_or(f64::MAX, after)));
+            all.extend(machine.cold.map(|_| warm_at.map_or(f64::INFINITY, after)));
         }
         let mean = all.iter().map(|after| after / all.len() as f64).sum();
         (!all.is_empty()).then_some(mean)

@@ -166,3 +166,26 @@ fn requests_that_would_never_be_answered_are_counted_among_all() {
         assert!((250..=350).contains(&outcome.requests), "{}: {}", outcome.algorithm, outcome.requests);
     }
 }
+
+#[test]
+fn whoever_never_got_warm_is_null_in_json_and_read_back_as_never() {
+    let text = "
+        name = 'cold'
+        title = 'never warm'
+        lasts = '3s'
+        warm_up = '1s'
+        load = 0.5
+        [[endpoints]]
+        cold = { speed = 0.5, warm_after = 1000000 }
+    ";
+    let mut scenario = Scenario::parse(text).unwrap();
+    scenario.algorithms = vec![Contender::parse("round_robin").unwrap()];
+    let comparison = scenario.compare(1, 1, &Progress::of(&scenario));
+    let json = serde_json::to_string(&comparison).unwrap();
+    assert!(json.contains(r#""warm_after_seconds":null"#), "{json}");
+    let read: Comparison = serde_json::from_str(&json).unwrap();
+    assert_eq!(read.outcomes[0].warm_after_seconds, Some(f64::INFINITY));
+    let none =
+        compare("name = 'a'\ntitle = 'b'\nlasts = '3s'\nwarm_up = '1s'\nload = 0.5\n[[endpoints]]", 1, 1);
+    assert!(!serde_json::to_string(&none).unwrap().contains("warm_after_seconds"));
+}

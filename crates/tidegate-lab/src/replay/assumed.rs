@@ -4,6 +4,7 @@ use super::capacity::{Capacity, Proxy};
 use super::stays::QUEUED;
 use super::{AccessLog, Fleet, ReplayOptions};
 use crate::machine::{Discipline, Machine};
+use crate::suggest::shown;
 
 /// Endpoints that are spoken of one by one.
 const ENDPOINTS_MAX: usize = 12;
@@ -31,11 +32,14 @@ fn endpoint(machine: &Machine, capacity: &Capacity, log: &AccessLog, options: &R
         None => "speed 1.00".to_owned(),
     };
     let fails = machine.fails.map_or(String::new(), |fails| format!(", fails {:.2} %", fails.part.0 * 100.0));
-    format!("{}: {slots}, {speed}{fails}", machine.name)
+    format!("{}: {slots}, {speed}{fails}", shown(&machine.name))
 }
 
 fn slots(machine: &Machine, capacity: &Capacity) -> String {
     let how = match (capacity.was_full, capacity.service) {
+        _ if capacity.is_guessed => {
+            ", if it is as fast as others: whole seconds do not tell that here, $msec in the log would"
+        }
         (true, _) if machine.discipline == Discipline::Shared => {
             ", which all in flight share, from when answers came"
         }

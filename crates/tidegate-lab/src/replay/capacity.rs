@@ -41,6 +41,11 @@ pub(super) struct Capacity {
     pub(super) is_exact: bool,
     /// What the endpoint had while others waited in the proxy.
     pub(super) proxy: Proxy,
+    /// The mean time that a slot was busy with each answer, in nanoseconds, where slots ran out and ends are not exact: by how many were there,
+    /// not by who left before whom.
+    pub(super) busy: Option<f64>,
+    /// Nothing was told of it but how many it answers.
+    pub(super) is_guessed: bool,
 }
 
 /// What requests that waited in the proxy tell of the endpoint that they waited for.
@@ -86,18 +91,54 @@ impl Capacity {
             None => told(stays, most),
         };
         let own = stays.own_times(slots, discipline);
+        let was_full = is_told && slots < most;
         let center = Center::of(stays, &own, |_| true).filter(|_| is_told);
         let capacity = Self {
             slots,
             discipline,
             service: center.map(|center| if stays.are_exact() { center.mean } else { center.of_times }.exp()),
-            was_full: is_told && slots < most,
+            was_full,
             doubt: center.map_or(0.0, |center| (center.variance / answers as f64).sqrt()),
             waiters: Waiters::of(stays, &own),
             is_exact: stays.are_exact(),
             proxy,
+            busy: (was_full && !stays.are_exact()).then(|| busy(stays, slots)),
+            is_guessed: false,
         };
         (capacity, own)
+    }
+}
+
+/// How long a slot is busy with each answer, on average.
+fn busy(stays: &Stays, slots: u32) -> f64 {
+    let own = stays.own_times(slots, Discipline::Shared);
+    let answers = own.iter().zip(stays.all()).filter(|(_, stay)| stay.is_answer);
+    answers.map(|(own, _)| own.time).sum::<f64>() / stays.answers().max(1) as f64
+}
+
+impl Capacity {
+    /// As fast as others, with the slots that answer as many as it did then.
+    pub(super) fn guessed(stays: &Stays, service: f64) -> Self {
+        let most = stays.most().clamp(1, SLOTS_MAX);
+        let (mut few, mut many) = (1, most);
+        while few < many {
+            let middle = few.midpoint(many);
+            if busy(stays, middle) < service { few = middle + 1 } else { many = middle }
+        }
+        let off = |slots: u32| (busy(stays, slots) / service).ln().abs();
+        let slots = if few > 1 && off(few - 1) < off(few) { few - 1 } else { few };
+        Self {
+            slots,
+            discipline: Discipline::Fifo,
+            service: Some(service),
+            was_full: slots < most,
+            doubt: 0.0,
+            waiters: Waiters::default(),
+            is_exact: stays.are_exact(),
+            proxy: Proxy::NobodyWaited,
+            busy: None,
+            is_guessed: true,
+        }
     }
 }
 

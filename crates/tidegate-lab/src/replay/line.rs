@@ -170,6 +170,9 @@ fn last_attempt<'l>(times: &[Option<u64>], addresses: &[&'l str]) -> (Option<u64
 /// `client:port [date] frontend backend/server TR/Tw/Tc/Tr/Ta status …`, behind whatever the system log puts first.
 fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let mut scan = Scan::new(line);
+    if is_our_text(line) {
+        return Err(scan.flaw("JSON, and not Tidegate's text: set `format = \"json\"` in `[log]`"));
+    }
     let before = scan.until(b" [", "JSON, or a time in brackets")?;
     let moment = scan.until(b"] ", "a `]` behind the time")?;
     let at = std::str::from_utf8(moment).ok().and_then(date::common);
@@ -203,6 +206,14 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         client: Cow::Borrowed(client),
         status,
     }))
+}
+
+/// docs/access-log.md: a time, a status, and no brackets.
+fn is_our_text(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == b' ').map(std::str::from_utf8);
+    let is_moment = words.next().and_then(Result::ok).is_some_and(|word| date::rfc3339(word).is_some());
+    is_moment
+        && words.next().and_then(Result::ok).is_some_and(|word| word == "-" || word.parse::<u16>().is_ok())
 }
 
 fn seconds(text: &str) -> Option<u64> {
@@ -333,6 +344,11 @@ mod tests {
     fn a_flaw_says_where_and_what_should_stand_there() {
         for (line, stands_at, expected) in [
             ("hello".to_owned(), "hello", "JSON, or a time in brackets"),
+            (
+                "2026-11-23T01:14:19.123Z 200 GET shop.example/items 12.345ms app/10.0.0.1:8001".to_owned(),
+                "2026",
+                "set `format = \"json\"`",
+            ),
             (OURS.replace("11.9", "x"), "x,", "value"),
             (OURS.replace("200", "1e-7"), "7,\"attempts", "u16"),
             (OURS.replace("\"time\"", "\"then\""), "}", "not: missing field `time`"),
