@@ -16,7 +16,13 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
     if fleet.machines.len() > ENDPOINTS_MAX {
         sentences.push(format!("and {} endpoints more", fleet.machines.len() - ENDPOINTS_MAX));
     }
-    let more = [waits_in_the_proxy(fleet, log), names_are_enough(log, options), tunnels(log), odd_lines(log)];
+    let more = [
+        waits_in_the_proxy(fleet, log),
+        more_than_held(fleet, options),
+        names_are_enough(log, options),
+        tunnels(log),
+        odd_lines(log),
+    ];
     sentences.extend(more.into_iter().flatten());
     sentences
 }
@@ -78,6 +84,19 @@ fn waits_in_the_proxy(fleet: &Fleet, log: &AccessLog) -> Option<String> {
     })
 }
 
+/// With slots to spare nobody waits where the proxy let them wait.
+fn more_than_held(fleet: &Fleet, options: &ReplayOptions) -> Option<String> {
+    let slots = options.slots?;
+    let held = |capacity: &Capacity| if let Proxy::Held(held) = capacity.proxy { Some(held) } else { None };
+    let less = fleet.capacities.iter().filter_map(held).filter(|held| *held < slots);
+    less.max().map(|held| {
+        format!(
+            "the proxy sent {held} at once while others waited in it: with {slots} slots they do not wait in a replay, and the log's own \
+             choices come out quicker than they were"
+        )
+    })
+}
+
 fn names_are_enough(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
     let given = options.endpoints.filter(|_| log.names_endpoints())?;
     Some(format!("--endpoints {given} is not used: the log names its endpoints, {}", log.endpoints.len()))
@@ -109,8 +128,12 @@ mod tests {
     use std::fmt::Write as _;
 
     fn replay(text: &str, endpoints: Option<u32>) -> Comparison {
+        replay_with(text, endpoints, None)
+    }
+
+    fn replay_with(text: &str, endpoints: Option<u32>, slots: Option<u32>) -> Comparison {
         let contenders = vec![Contender::parse("least_request").unwrap()];
-        let options = ReplayOptions { contenders, slots: None, endpoints, times: 1.0, seed: 1, jobs: 1 };
+        let options = ReplayOptions { contenders, slots, endpoints, times: 1.0, seed: 1, jobs: 1 };
         let log = AccessLog::read(text.as_bytes()).unwrap();
         log.replay(&options, &Progress::of_replay(&log, &options)).unwrap()
     }
@@ -163,6 +186,14 @@ mod tests {
             let times = least_request.latency_ms.mean / log.latency_ms.mean;
             assert!((0.95..1.3).contains(&times), "{case}: {times}");
         }
+    }
+
+    #[test]
+    fn who_gives_more_slots_than_the_proxy_used_is_told_what_that_means() {
+        let (text, _) = queued(4, 2);
+        let told = |slots| replay_with(&text, None, Some(slots)).assumed;
+        assert!(told(4)[3].starts_with("the proxy sent 2 at once"), "{:?}", told(4));
+        assert_eq!(told(2).len(), 3, "{:?}", told(2));
     }
 
     /// It had one or none in flight, while others waited for something else.
