@@ -15,7 +15,7 @@ const LONG: f64 = 8.0;
 /// And no shorter than that: a slow page is none of these.
 const LONG_MIN: Duration = Duration::from_secs(1);
 /// More of them than that, beside others, hold no more slots: they lie where they were placed, and pages must not all go to whoever has the fewest.
-const MORE_MAX: u16 = 4;
+const MORE_MAX: u16 = 3;
 
 /// How many there are. A scan reads it.
 #[derive(Debug, Default)]
@@ -51,12 +51,19 @@ pub(crate) struct Lingering {
     turned_before: AtomicU64,
     /// Of those that wait now, so many did so at the last turn; those that did at the one before are those that linger.
     since_turn: AtomicU32,
+    /// When one of them was last answered.
+    answered: AtomicU64,
 }
 
 impl Lingering {
     /// Whether one that came at that moment is, or would be, among them.
     pub(crate) fn includes(&self, picked: Moment) -> bool {
         picked.0 <= self.turned_before.load(Relaxed)
+    }
+
+    /// One of them is answered; gives for how long none was.
+    pub(crate) fn answered(&self, now: Moment) -> Duration {
+        now.since(Moment(self.answered.swap(now.0, Relaxed)))
     }
 
     /// To be called now and then, by one at a time. `waiting`: all that wait; `usual`: how long its answers take, in seconds.
@@ -136,13 +143,13 @@ mod tests {
         let (present, lingering) = (LingeringNow::default(), Lingering::default());
         lingering.turn_if_due(&present, 300, 0.1, at(100));
         lingering.turn_if_due(&present, 300, 0.1, at(120));
-        for (everywhere, more) in [(0, 4), (298, 4), (1_000_000, 4), (297, 4)] {
+        for (everywhere, more) in [(0, 3), (298, 3), (1_000_000, 3)] {
             present.compare(everywhere);
             assert_eq!(present.more_than_elsewhere(), more, "beside {everywhere}, of which 255 are known");
         }
         lingering.turn_if_due(&present, 200, 0.1, at(140));
         lingering.turn_if_due(&present, 200, 0.1, at(160));
-        for (everywhere, more) in [(0, 4), (196, 4), (197, 3), (200, 0), (300, 0)] {
+        for (everywhere, more) in [(0, 3), (197, 3), (198, 2), (200, 0), (300, 0)] {
             present.compare(everywhere);
             assert_eq!(present.more_than_elsewhere(), more, "beside {everywhere}");
         }

@@ -503,9 +503,15 @@ impl EndpointState {
         self.live.lingering.compare(everywhere);
     }
 
-    /// One that came at that moment has waited for far longer than is usual, while others who came later did not.
-    pub(crate) fn was_long_by_itself(&self, picked: Moment) -> bool {
-        self.lingering.includes(picked) && self.moments_asked.is_overtaken(picked)
+    /// One that came at that moment is answered. Whether it has waited for far longer than is usual for a reason of its own: others who came later did not, or
+    /// it is one of many that end in one moment.
+    pub(crate) fn was_long_by_itself(&self, picked: Moment, now: Moment) -> bool {
+        if !self.lingering.includes(picked) {
+            return false;
+        }
+        let is_one_of_many =
+            (self.lingering.answered(now).as_nanos() as f32) < self.live.standing.mean_latency();
+        is_one_of_many || self.moments_asked.is_overtaken(picked)
     }
 
     /// To be called now and then, by one at a time. `usual`: how long its answers take, in seconds.
@@ -560,10 +566,10 @@ impl EndpointState {
         self.moments_asked.is_answered(self.asked(), usual, now)
     }
 
-    /// Nobody knows of a request that still waits there, but for what is long by itself.
+    /// All that wait there have done so for far longer than is usual, and it has been left alone for long since: if these are long by themselves, one more would
+    /// be answered.
     pub(crate) fn may_have_answered(&self, now: Moment) -> bool {
-        let usual = Duration::from_nanos(self.live.standing.mean_latency() as u64);
-        self.requests_overtaken() == 0 && self.has_answered_last(usual, now)
+        self.requests_overtaken() == 0 && self.at_work() == 0 && self.stands_still_for(now) <= 0.0
     }
 
     /// Requests that wait for its answer, and those that were answered elsewhere while they did.

@@ -26,6 +26,8 @@ struct Setting {
     /// So many clients, each of which asks again at once.
     polls: usize,
     poll_seconds: f64,
+    /// The first come within a second from then on.
+    poll_from_seconds: f64,
     /// A poll takes up to this part longer or shorter.
     jitter: f64,
     slots: usize,
@@ -38,6 +40,7 @@ const USUAL: Setting = Setting {
     load: 0.5,
     polls: 24,
     poll_seconds: 15.0,
+    poll_from_seconds: 2.0,
     jitter: 0.5,
     slots: 2,
     holds: false,
@@ -167,7 +170,7 @@ fn mean(setting: Setting, algorithm: Algorithm, seed: u64) -> f64 {
     };
     world.plan(0.0, Event::Page);
     for _ in 0..setting.polls {
-        let second = 2.0 + world.noise.next();
+        let second = setting.poll_from_seconds + world.noise.next();
         world.plan(second, Event::Poll);
     }
     while let Some(Reverse((at, _, event))) = world.events.pop()
@@ -218,6 +221,11 @@ fn polls_that_end_and_begin_together_lie_evenly_and_make_no_queue_that_lasts() {
         ("24 polls, much load", Setting { load: 0.8, ..together }),
         ("200 polls", Setting { polls: 200, ..together }),
         ("200 polls, much load", Setting { polls: 200, load: 0.8, ..together }),
+        ("24 polls of endpoints that are known", Setting { poll_from_seconds: 20.0, ..together }),
+        (
+            "60 polls of endpoints that are known",
+            Setting { page_seconds: 0.2, load: 0.3, polls: 60, poll_from_seconds: 20.0, ..together },
+        ),
         ("slow pages", Setting { page_seconds: 0.2, load: 0.6, polls: 60, poll_seconds: 10.0, ..together }),
         (
             "pages nearly as slow as polls",

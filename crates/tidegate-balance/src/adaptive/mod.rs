@@ -153,7 +153,7 @@ impl Adaptive {
             Ended::Answered { status, first_byte } => {
                 let (state, picked) = (&lease.endpoint().state, lease.picked_at());
                 let silence = state.silence(now);
-                let is_other = status >= 400 || state.was_long_by_itself(picked);
+                let is_other = status >= 400 || state.was_long_by_itself(picked, now);
                 Some(if is_other {
                     Evidence::OtherSuccess { silence }
                 } else {
@@ -524,7 +524,7 @@ mod tests {
         let suspicion = 1.0 + 0.5 * (remembered - patience.lateness).max(0.0);
         let cost = (cost + toll + errors) * suspicion;
         let as_long_again = standing.age(now) * patience.at_once;
-        let most = if state.may_have_answered(now) { as_long_again.min(8.0) } else { as_long_again };
+        let most = if state.may_have_answered(now) { as_long_again.min(2.0) } else { as_long_again };
         cost + (cost * (silence - 1.0)).min(most)
     }
 

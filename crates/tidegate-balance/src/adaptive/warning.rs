@@ -12,7 +12,7 @@ const SUSPICION_HALF_LIFE: f32 = 100.0;
 /// The most that silence costs: so many times the time that it has lasted.
 const AS_LONG_AGAIN: f32 = 1.0;
 /// And the most for whoever has been left alone for long: the request that finds out whether it answers would have waited behind so many.
-const FOUND_OUT_FOR: f32 = 8.0;
+const FOUND_OUT_FOR: f32 = 2.0;
 /// Gaps that one request tells of, however long it waits: it may be long by itself (a poll, a report, an upload). That two in a row are is less likely, so that
 /// the second tells of twice as many, and so on.
 const TOLD_BY_ONE: f32 = 3.0;
