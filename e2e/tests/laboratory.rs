@@ -97,3 +97,28 @@ fn an_access_log_is_replayed_and_its_bad_lines_are_counted() {
             .contains("nonsense.log cannot be replayed: no line of it could be read; line 1")
     );
 }
+
+#[test]
+fn a_log_comes_from_standard_input_and_a_page_does_not_go_to_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = r#"{"time":"2026-11-23T01:14:19.123Z","endpoint":"a:1","status":200,"first_byte_ms":5.0}"#;
+    let log = folder.path().join("access.log");
+    std::fs::write(&log, format!("{line}\n{line}\n")).unwrap();
+    let mut command = Command::new(program());
+    command.args(["lab", "replay", "-", "--json"]).stdin(std::fs::File::open(&log).unwrap());
+    let replayed = command.output().unwrap();
+    let results: Value = serde_json::from_slice(&replayed.stdout).expect(&text(&replayed.stderr));
+    assert!(results.to_string().contains("adaptive"), "{results}");
+    let page = lab(folder.path(), &["replay", "access.log", "--html", "-"]);
+    let said = text(&page.stderr);
+    assert!(page.status.code() != Some(0) && said.contains("--html page.html"), "{said}");
+}
+
+#[test]
+fn a_scenario_that_is_no_text_is_told_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("latin1.toml"), b"name = 'x'\ntitle = 'caf\xe9'\n").unwrap();
+    let run = lab(folder.path(), &["run", "latin1.toml"]);
+    let said = text(&run.stderr);
+    assert!(run.status.code() != Some(0) && said.contains("line 2, byte 13 is not UTF-8"), "{said}");
+}

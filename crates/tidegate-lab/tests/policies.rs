@@ -605,6 +605,19 @@ fn a_cold_endpoint_that_joins_warms_as_soon_as_with_least_request() {
     }
 }
 
+/// Each proxy has few requests at a time, so that suspicion decides. Whoever is never suspected draws half as much again.
+#[test]
+fn an_endpoint_that_joins_behind_many_proxies_gets_its_share() {
+    let settings =
+        format!("{}\nproxies = 10\nwork = [{{ mean = '5ms', sigma = 0.5 }}]", between(12, 45, 0.6));
+    for cold in ["", "cold = { speed = 0.2, warm_after = 100 }\n"] {
+        let endpoints = format!(
+            "count = 3\ndiscipline = 'shared'\njoins = '12s'\n{cold}[[endpoints]]\ncount = 19\ndiscipline = 'shared'"
+        );
+        assert_p99(&lab(&settings, &endpoints), [103, 104], 1.15);
+    }
+}
+
 /// Where half of the fleet is cold, and then all that answered before are gone, nobody who is warm passes for fast: the cold ones would have nothing to warm by.
 #[test]
 fn a_fleet_that_is_replaced_in_two_waves_warms_as_with_least_request() {

@@ -29,6 +29,10 @@ const STRIDE: usize = 2_147_483_647;
 const HURRIED_PERIOD: Duration = Duration::from_millis(5);
 /// A newcomer's slowness is put down to being cold for this long.
 const SLOW_START: Duration = Duration::from_secs(30);
+/// Its answers are no warning for so long, where it takes so much longer than others (in logarithms: a third). Whoever is never suspected, warm and among many that are now and
+/// then, has more than its share.
+const COLD_FOR: Duration = Duration::from_secs(10);
+const COLD_FROM: f32 = 0.3;
 /// Endpoints that join this soon after the cluster's first answer are founders, not newcomers: nothing tells them apart.
 const FOUNDING: Duration = Duration::from_secs(10);
 /// Standard deviations that pass for chance when this proxy sees all traffic, and when others send load unseen: then a
@@ -443,6 +447,14 @@ impl Fleet {
     pub(crate) fn may_be_cold(&self, state: &EndpointState, now: Moment) -> bool {
         let published = state.published();
         published.joins() || self.is_newcomer(published.joined(), now)
+    }
+
+    /// It may be, has not been there for long, and is slower than others: late answers are no warning.
+    pub(crate) fn is_cold(&self, state: &EndpointState, lightness: f32, now: Moment) -> bool {
+        let published = state.published();
+        let expected = self.log_service.get() + self.by_weight.expected(lightness);
+        let is_new = published.joins() || now.since(published.joined()) < COLD_FOR;
+        is_new && self.may_be_cold(state, now) && published.log_service.get() - expected > COLD_FROM
     }
 
     fn is_newcomer(&self, joined: Moment, now: Moment) -> bool {

@@ -132,7 +132,7 @@ impl Adaptive {
             if let Evidence::Success { latency, .. } = evidence {
                 state.learned().watch_waiting(latency, lease.requests(), lease.lightness());
             }
-            if self.fleet.may_be_cold(state, now) {
+            if self.fleet.is_cold(state, lease.lightness(), now) {
                 state.standing().forgive();
             }
             if matches!(evidence, Evidence::Failure | Evidence::Break { .. }) {

@@ -16,7 +16,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Why it is no log, and what would make one of it.
 pub(super) fn complaint(beginning: &[u8]) -> Option<String> {
     let (_, what, command) = OTHERS.iter().find(|(mark, ..)| beginning.starts_with(mark))?;
-    Some(format!("{what}: {command} | tidegate lab replay /dev/stdin"))
+    Some(format!("{what}: {command} | tidegate lab replay -"))
 }
 
 pub(super) fn without_mark(first_line: &[u8]) -> &[u8] {
@@ -32,7 +32,7 @@ mod tests {
         for (beginning, command) in [
             (
                 b"\x1f\x8b\x08\0".as_slice(),
-                "gzip; unpack it on the way: zcat FILE | tidegate lab replay /dev/stdin",
+                "gzip; unpack it on the way: zcat FILE | tidegate lab replay -",
             ),
             (b"BZh91AY", "bzip2; unpack it on the way: bzcat FILE |"),
             (b"\xfd7zXZ\0\0", "xz; unpack it on the way: xzcat FILE |"),

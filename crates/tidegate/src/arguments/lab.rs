@@ -73,7 +73,7 @@ $upstream_addr and $msec behind it, and HAProxy's HTTP format. nginx names no cl
 #[derive(Args, Debug)]
 #[command(after_help = REPLAY_EXAMPLE)]
 pub(crate) struct LabReplay {
-    /// The log
+    /// The log; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Who is compared [default: the usual ones] (may be repeated)

@@ -6,6 +6,7 @@ mod replay;
 use crate::arguments::{LabArguments, LabCommand, LabList, LabRun, LabShow};
 use crate::outcome::Failure;
 use crate::terminal;
+use std::io;
 use std::path::Path;
 use tidegate_lab::{Comparison, Contender, Progress, Scenario, Span, builtin, html};
 
@@ -107,11 +108,23 @@ fn show(arguments: &LabShow) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path)
-        .map_err(|source| Failure::Unreadable { file: path.display().to_string(), source })
+    let unreadable = |source| Failure::Unreadable { file: path.display().to_string(), source };
+    String::from_utf8(std::fs::read(path).map_err(unreadable)?).map_err(|error| {
+        let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        let what = format!("line {line}, byte {column} is not UTF-8");
+        unreadable(io::Error::new(io::ErrorKind::InvalidData, what))
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    // The table is there already, and a page between its lines would be neither.
+    if path == Path::new("-") {
+        let source =
+            io::Error::new(io::ErrorKind::InvalidInput, "a page goes to a file: write --html page.html");
+        return Err(Failure::Unwritable { file: "-".to_owned(), source });
+    }
     let unwritable = |source| Failure::Unwritable { file: path.display().to_string(), source };
     std::fs::write(path, text).map_err(unwritable)?;
     terminal::print_error(&format!("{} written", path.display()));

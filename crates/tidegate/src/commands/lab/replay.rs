@@ -5,10 +5,12 @@ use crate::arguments::LabReplay;
 use crate::outcome::Failure;
 use crate::terminal;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 use tidegate_control::Level;
 use tidegate_lab::{AccessLog, Comparison, Progress, ReplayOptions, Scenario};
 
+/// Instead of a file's name, as everywhere.
+const STDIN: &str = "-";
 /// Bytes of the log that are read at once.
 const READ_BYTES: usize = 1 << 20;
 
@@ -36,7 +38,10 @@ pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
 
 fn read(arguments: &LabReplay, file: &str) -> Result<AccessLog, Failure> {
     let unreadable = |source| Failure::Unreadable { file: file.to_owned(), source };
-    let opened = File::open(&arguments.file).map_err(unreadable)?;
+    let opened: Box<dyn Read> = match file {
+        STDIN => Box::new(io::stdin()),
+        _ => Box::new(File::open(&arguments.file).map_err(unreadable)?),
+    };
     let log = AccessLog::read(BufReader::with_capacity(READ_BYTES, opened)).map_err(unreadable)?;
     if log.requests() > 0
         && let Some((line, flaw)) = &log.first_bad
