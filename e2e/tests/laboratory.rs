@@ -107,7 +107,8 @@ fn a_log_comes_from_standard_input_and_a_page_does_not_go_to_standard_output() {
     let mut command = Command::new(program());
     command.args(["lab", "replay", "-", "--json"]).stdin(std::fs::File::open(&log).unwrap());
     let replayed = command.output().unwrap();
-    let results: Value = serde_json::from_slice(&replayed.stdout).expect(&text(&replayed.stderr));
+    assert_eq!(replayed.status.code(), Some(0), "{}", text(&replayed.stderr));
+    let results: Value = serde_json::from_slice(&replayed.stdout).unwrap();
     assert!(results.to_string().contains("adaptive"), "{results}");
     let page = lab(folder.path(), &["replay", "access.log", "--html", "-"]);
     let said = text(&page.stderr);

@@ -30,10 +30,7 @@ mod tests {
     #[test]
     fn whatever_is_no_log_yet_is_told_with_what_makes_one() {
         for (beginning, command) in [
-            (
-                b"\x1f\x8b\x08\0".as_slice(),
-                "gzip; unpack it on the way: zcat FILE | tidegate lab replay -",
-            ),
+            (b"\x1f\x8b\x08\0".as_slice(), "gzip; unpack it on the way: zcat FILE | tidegate lab replay -"),
             (b"BZh91AY", "bzip2; unpack it on the way: bzcat FILE |"),
             (b"\xfd7zXZ\0\0", "xz; unpack it on the way: xzcat FILE |"),
             (b"\x28\xb5\x2f\xfd\x24", "zstd; unpack it on the way: zstdcat FILE |"),
