@@ -29,6 +29,10 @@ const STRIDE: usize = 2_147_483_647;
 const HURRIED_PERIOD: Duration = Duration::from_millis(5);
 /// A newcomer's slowness is put down to being cold for this long.
 const SLOW_START: Duration = Duration::from_secs(30);
+/// Whoever has been heard for so long without a lesson teaches nothing.
+const UNTAUGHT_MIN: Duration = Duration::from_secs(1);
+/// Times as much as the mean of the others it is suspected: by the mean alone it is still before all that are suspected more.
+const SUSPECTED_UNTAUGHT: f32 = 2.0;
 /// Its answers are no warning for so long, where it takes so much longer than others (in logarithms: a third). Whoever is never suspected, warm and among many that are now and
 /// then, has more than its share.
 const COLD_FOR: Duration = Duration::from_secs(10);
@@ -238,12 +242,32 @@ impl Fleet {
             }
         }
         let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        self.suspect_who_teaches_nothing(open.clone(), now);
         let everywhere = open.clone().map(|seat| seat.state.lingering()).min().unwrap_or(0);
         turn.seats().for_each(|seat| seat.state.compare_lingering(everywhere));
         self.mean_cost.follow(open.clone(), self.typical_lightness(), part_of(turn.seats));
         let Some(cheapest) = Cheapest::of(open) else { return };
         for seat in turn.seats() {
             explore_if_due(seat, cheapest, now);
+        }
+    }
+
+    /// Whoever is heard and teaches nothing (all of whose answers are 404, say) is late as often as others are, for all that is known. Never suspected, it would draw
+    /// what suspicion sends elsewhere.
+    fn suspect_who_teaches_nothing<'a>(&self, open: impl Iterator<Item = &'a Seat> + Clone, now: Moment) {
+        let teaches = |seat: &&Seat| {
+            let published = seat.state.published();
+            published.untaught(now) <= published.idle(now) + UNTAUGHT_MIN
+        };
+        let unsuspected = self.patience().lateness;
+        let suspicion = |seat: &Seat| (seat.state.standing().recent.get() - unsuspected).max(0.0);
+        let (sum, count) = open
+            .clone()
+            .filter(teaches)
+            .fold((0.0, 0.0), |(sum, count), seat| (sum + suspicion(seat), count + 1.0));
+        let usual = if count > 0.0 { sum / count } else { 0.0 };
+        for seat in open.filter(|seat| !teaches(seat)) {
+            seat.state.standing().recent.set(unsuspected + SUSPECTED_UNTAUGHT * usual);
         }
     }
 
