@@ -111,9 +111,9 @@ fn read(path: &Path) -> Result<String, Failure> {
     let unreadable = |source| Failure::Unreadable { file: path.display().to_string(), source };
     String::from_utf8(std::fs::read(path).map_err(unreadable)?).map_err(|error| {
         let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        let what = format!("line {line}, byte {column} is not UTF-8");
+        let lines: Vec<&[u8]> = valid.split(|byte| *byte == b'\n').collect();
+        let byte = lines.last().map_or(0, |line| line.len()) + 1;
+        let what = format!("line {}, byte {byte} is not UTF-8", lines.len());
         unreadable(io::Error::new(io::ErrorKind::InvalidData, what))
     })
 }
