@@ -14,14 +14,16 @@ use std::time::Duration;
 const LONG: f64 = 8.0;
 /// And no shorter than that: a slow page is none of these.
 const LONG_MIN: Duration = Duration::from_secs(1);
-/// More of them than that, beside others, hold no more slots: they lie where they were placed, and pages must not all go to whoever has the fewest.
-const MORE_MAX: u16 = 3;
+/// Polls lie where they were placed, and pages must not all go to whoever has the fewest: from so many fewer than usual to so many more each makes a difference.
+const NEARLY_USUAL: u16 = 2;
+/// And so does each beyond so many times as many as usual: where one route hangs at one endpoint, what it was sent is there, and at no other.
+const FAR_MORE: u16 = 2;
 
 /// How many there are. A scan reads it.
 #[derive(Debug, Default)]
 pub(crate) struct LingeringNow {
     count: AtomicU16,
-    everywhere: AtomicU8,
+    usual: AtomicU8,
 }
 
 impl LingeringNow {
@@ -31,15 +33,17 @@ impl LingeringNow {
         self.count.load(Relaxed)
     }
 
-    /// How many more than at the endpoint that has the fewest, as far as that makes a difference.
+    /// How many more than usual, as far as that makes a difference; 0 for the least that does.
     #[inline]
-    pub(crate) fn more_than_elsewhere(&self) -> u16 {
-        self.count().saturating_sub(u16::from(self.everywhere.load(Relaxed))).min(MORE_MAX)
+    pub(crate) fn more_than_usual(&self) -> u16 {
+        let (count, usual) = (self.count(), u16::from(self.usual.load(Relaxed)));
+        let (few, many) = (usual.saturating_sub(NEARLY_USUAL), usual + NEARLY_USUAL);
+        count.clamp(few, many) - few + count.saturating_sub(many.max(FAR_MORE * usual))
     }
 
-    /// No endpoint that is up has fewer than so many.
-    pub(crate) fn compare(&self, everywhere: u32) {
-        self.everywhere.store(u8::try_from(everywhere).unwrap_or(u8::MAX), Relaxed);
+    /// Half of the endpoints that are up have no more than so many.
+    pub(crate) fn compare(&self, usual: u32) {
+        self.usual.store(u8::try_from(usual).unwrap_or(u8::MAX), Relaxed);
     }
 }
 
@@ -139,19 +143,26 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_endpoint_has_more_than_others_makes_a_difference_and_only_so_much() {
-        let (present, lingering) = (LingeringNow::default(), Lingering::default());
-        lingering.turn_if_due(&present, 300, 0.1, at(100));
-        lingering.turn_if_due(&present, 300, 0.1, at(120));
-        for (everywhere, more) in [(0, 3), (298, 3), (1_000_000, 3)] {
-            present.compare(everywhere);
-            assert_eq!(present.more_than_elsewhere(), more, "beside {everywhere}, of which 255 are known");
-        }
-        lingering.turn_if_due(&present, 200, 0.1, at(140));
-        lingering.turn_if_due(&present, 200, 0.1, at(160));
-        for (everywhere, more) in [(0, 3), (197, 3), (198, 2), (200, 0), (300, 0)] {
-            present.compare(everywhere);
-            assert_eq!(present.more_than_elsewhere(), more, "beside {everywhere}");
+    fn a_few_more_or_fewer_than_usual_make_a_difference_and_many_more_do() {
+        let more = |count: u32, usual: u32| {
+            let (present, lingering) = (LingeringNow::default(), Lingering::default());
+            lingering.turn_if_due(&present, count, 0.1, at(100));
+            lingering.turn_if_due(&present, count, 0.1, at(120));
+            present.compare(usual);
+            present.more_than_usual()
+        };
+        for (usual, expected) in [
+            (0, [(0, 0), (1, 1), (2, 2), (3, 3), (50, 50)]),
+            (1, [(0, 0), (1, 1), (3, 3), (4, 4), (50, 50)]),
+            (17, [(2, 0), (15, 0), (18, 3), (34, 4), (60, 30)]),
+            (255, [(0, 0), (253, 0), (255, 2), (510, 4), (800, 294)]),
+            (1_000_000, [(0, 0), (253, 0), (255, 2), (510, 4), (800, 294)]), // no more than 255 are known
+        ] {
+            assert_eq!(
+                expected.map(|(count, _)| (count, more(count, usual))),
+                expected,
+                "where {usual} are usual"
+            );
         }
     }
 

@@ -492,15 +492,15 @@ impl EndpointState {
         u32::from(self.live.lingering.count())
     }
 
-    /// How many more of these it has than the endpoint that has the fewest, as far as that makes a difference.
+    /// How many more of these it has than others, as far as that makes a difference.
     #[inline]
-    pub(crate) fn lingering_more_than_elsewhere(&self) -> u32 {
-        u32::from(self.live.lingering.more_than_elsewhere())
+    pub(crate) fn lingering_more_than_usual(&self) -> u32 {
+        u32::from(self.live.lingering.more_than_usual())
     }
 
-    /// To be called now and then: no endpoint that is up has fewer of these.
-    pub(crate) fn compare_lingering(&self, everywhere: u32) {
-        self.live.lingering.compare(everywhere);
+    /// To be called now and then: half of the endpoints that are up have no more of these.
+    pub(crate) fn compare_lingering(&self, usual: u32) {
+        self.live.lingering.compare(usual);
     }
 
     /// One that came at that moment is answered. Whether it has waited for far longer than is usual for a reason of its own: others who came later did not, or

@@ -31,6 +31,8 @@ struct Setting {
     /// A poll takes up to this part longer or shorter.
     jitter: f64,
     slots: usize,
+    /// The part of all pages that the first endpoint never answers, and that hold nothing there.
+    hang: f64,
     /// A poll holds a slot for as long as it lasts.
     holds: bool,
 }
@@ -43,6 +45,7 @@ const USUAL: Setting = Setting {
     poll_from_seconds: 2.0,
     jitter: 0.5,
     slots: 2,
+    hang: 0.0,
     holds: false,
 };
 const ENDPOINTS: usize = 4;
@@ -74,6 +77,7 @@ struct World<'a> {
     /// All that were ever open, by ticket.
     leases: Vec<Option<Lease<'a>>>,
     seconds: Vec<f64>,
+    hung: u32,
 }
 
 impl World<'_> {
@@ -121,6 +125,10 @@ impl World<'_> {
                 let gap = gap * self.noise.exponential();
                 self.plan(gap, Event::Page);
                 let (ticket, index) = self.pick();
+                if index == 0 && self.now > FROM && self.noise.next() < self.setting.hang {
+                    self.hung += 1;
+                    return;
+                }
                 self.servers[index].queue.push_back((ticket, None));
                 self.serve(index);
             }
@@ -154,8 +162,8 @@ impl World<'_> {
     }
 }
 
-/// How long pages take as a mean, in seconds.
-fn mean(setting: Setting, algorithm: Algorithm, seed: u64) -> f64 {
+/// How long pages take as a mean, in seconds, and how many are never answered.
+fn played(setting: Setting, algorithm: Algorithm, seed: u64) -> (f64, u32) {
     let balancer = Balancer::new(algorithm, endpoints(&[1; ENDPOINTS]), None);
     let mut world = World {
         setting,
@@ -167,6 +175,7 @@ fn mean(setting: Setting, algorithm: Algorithm, seed: u64) -> f64 {
         servers: (0..ENDPOINTS).map(|_| Server::default()).collect(),
         leases: Vec::new(),
         seconds: Vec::new(),
+        hung: 0,
     };
     world.plan(0.0, Event::Page);
     for _ in 0..setting.polls {
@@ -179,14 +188,14 @@ fn mean(setting: Setting, algorithm: Algorithm, seed: u64) -> f64 {
         world.now = at;
         world.happens(event);
     }
-    world.seconds.iter().sum::<f64>() / world.seconds.len() as f64
+    (world.seconds.iter().sum::<f64>() / world.seconds.len() as f64, world.hung)
 }
 
 /// Of least request's mean: as a mean of some seeds, and at the worst.
 fn assert_as_least_request(name: &str, setting: Setting, ratio_max: f64, worst_max: f64) {
     let ratio_of = |seed| {
-        let adaptive = mean(setting, Algorithm::Adaptive { peers: 1 }, seed);
-        adaptive / mean(setting, Algorithm::LeastRequest, seed)
+        let adaptive = played(setting, Algorithm::Adaptive { peers: 1 }, seed).0;
+        adaptive / played(setting, Algorithm::LeastRequest, seed).0
     };
     let ratios: Vec<f64> = SEEDS.map(ratio_of).collect();
     let ratio = ratios.iter().sum::<f64>() / ratios.len() as f64;
@@ -248,5 +257,19 @@ fn pages_go_where_fewer_slots_are_held() {
     ] {
         let setting = Setting { slots, polls, load, holds: true, ..USUAL };
         assert_as_least_request(name, setting, 1.1, 1.25);
+    }
+}
+
+/// They wait for far longer than is usual, as polls do, but at one endpoint only.
+#[test]
+fn an_endpoint_where_one_route_hangs_is_fed_no_more_than_with_least_request() {
+    for (slots, load, polls) in [(2, 0.5, 0), (16, 0.6, 0), (4, 0.3, 0), (4, 0.5, 24)] {
+        let setting = Setting { slots, load, polls, hang: 0.1, ..USUAL };
+        let hung = |algorithm: Algorithm| SEEDS.map(|seed| played(setting, algorithm, seed).1).sum::<u32>();
+        let (adaptive, least) = (hung(Algorithm::Adaptive { peers: 1 }), hung(Algorithm::LeastRequest));
+        assert!(
+            f64::from(adaptive) < 1.5 * f64::from(least),
+            "{slots} slots, {load}: {adaptive} and {least}"
+        );
     }
 }

@@ -243,8 +243,9 @@ impl Fleet {
         }
         let open = turn.seats().filter(|seat| seat.state.is_open(now));
         self.suspect_who_teaches_nothing(open.clone(), now);
-        let everywhere = open.clone().map(|seat| seat.state.lingering()).min().unwrap_or(0);
-        turn.seats().for_each(|seat| seat.state.compare_lingering(everywhere));
+        let lingering =
+            lower_median(turn.gather(now, &mut scratch.values, |seat| Some(seat.state.lingering() as f32)));
+        turn.seats().for_each(|seat| seat.state.compare_lingering(lingering.unwrap_or(0.0) as u32));
         self.mean_cost.follow(open.clone(), self.typical_lightness(), part_of(turn.seats));
         let Some(cheapest) = Cheapest::of(open) else { return };
         for seat in turn.seats() {
@@ -589,6 +590,11 @@ fn median(values: &mut [f32]) -> Option<f32> {
     let upper = values.len() / 2;
     let lower = values.len().saturating_sub(1) / 2;
     Some(f32::midpoint(nth(values, lower)?, nth(values, upper)?))
+}
+
+/// The lower one of two: of two endpoints, that of the better one.
+fn lower_median(values: &mut [f32]) -> Option<f32> {
+    nth(values, values.len().saturating_sub(1) / 2)
 }
 
 /// With equal weights, the lower quartile.

@@ -287,7 +287,7 @@ fn load_of(seat: &Seat, counts: Counts, more: f32) -> f32 {
 
 #[cold]
 fn beside(state: &EndpointState, waiting: f32, cost: f32) -> f32 {
-    (waiting - state.lingering() as f32) * cost + state.lingering_more_than_elsewhere() as f32
+    (waiting - state.lingering() as f32) * cost + state.lingering_more_than_usual() as f32
 }
 
 /// When it would be answered.
@@ -508,7 +508,7 @@ mod tests {
         let one = seat.price;
         let fare = (1.0 - own) * seat.fare;
         let at_its_cost = (waiting as f32 + own - lingering) * standing.cost.get();
-        let cost = (at_its_cost + state.lingering_more_than_elsewhere() as f32 + streaming) * one + fare;
+        let cost = (at_its_cost + state.lingering_more_than_usual() as f32 + streaming) * one + fare;
         let of_probe = if standing.is_exploring() { curiosity(seat) } else { own * one + fare };
         let cost = if is_probe { cost.min(of_probe) } else { cost };
         let toll = fleet.tolls(patience).toll(seat, cost);
