@@ -14,8 +14,9 @@ use std::time::Duration;
 const LONG: f64 = 8.0;
 /// And no shorter than that: a slow page is none of these.
 const LONG_MIN: Duration = Duration::from_secs(1);
-/// Polls lie where they were placed, and pages must not all go to whoever has the fewest: from so many fewer than usual to so many more each makes a difference.
-const NEARLY_USUAL: u16 = 2;
+/// Polls lie where they were placed, and pages must not all go to whoever has the fewest: from so many fewer than usual to so many more each makes a difference; or
+/// half as many as an endpoint has been seen to serve at once: so many more it can have without a queue, should those that others have hold slots.
+const NEARLY_USUAL: u8 = 2;
 /// And so does each beyond so many times as many as usual: where one route hangs at one endpoint, what it was sent is there, and at no other.
 const FAR_MORE: u16 = 2;
 
@@ -24,6 +25,7 @@ const FAR_MORE: u16 = 2;
 pub(crate) struct LingeringNow {
     count: AtomicU16,
     usual: AtomicU8,
+    nearly: AtomicU8,
 }
 
 impl LingeringNow {
@@ -36,14 +38,16 @@ impl LingeringNow {
     /// How many more than usual, as far as that makes a difference; 0 for the least that does.
     #[inline]
     pub(crate) fn more_than_usual(&self) -> u16 {
-        let (count, usual) = (self.count(), u16::from(self.usual.load(Relaxed)));
-        let (few, many) = (usual.saturating_sub(NEARLY_USUAL), usual + NEARLY_USUAL);
+        let (usual, nearly) = (u16::from(self.usual.load(Relaxed)), u16::from(self.nearly.load(Relaxed)));
+        let (count, few, many) = (self.count(), usual.saturating_sub(nearly), usual + nearly);
         count.clamp(few, many) - few + count.saturating_sub(many.max(FAR_MORE * usual))
     }
 
-    /// Half of the endpoints that are up have no more than so many.
-    pub(crate) fn compare(&self, usual: u32) {
-        self.usual.store(u8::try_from(usual).unwrap_or(u8::MAX), Relaxed);
+    /// Half of the endpoints that are up have no more than so many, and serve so many requests at once.
+    pub(crate) fn compare(&self, usual: u32, at_once: u32) {
+        let known = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+        self.usual.store(known(usual), Relaxed);
+        self.nearly.store(known(at_once / 2).max(NEARLY_USUAL), Relaxed);
     }
 }
 
@@ -144,11 +148,11 @@ mod tests {
 
     #[test]
     fn a_few_more_or_fewer_than_usual_make_a_difference_and_many_more_do() {
-        let more = |count: u32, usual: u32| {
+        let more = |count: u32, usual: u32, at_once: u32| {
             let (present, lingering) = (LingeringNow::default(), Lingering::default());
             lingering.turn_if_due(&present, count, 0.1, at(100));
             lingering.turn_if_due(&present, count, 0.1, at(120));
-            present.compare(usual);
+            present.compare(usual, at_once);
             present.more_than_usual()
         };
         for (usual, expected) in [
@@ -159,7 +163,7 @@ mod tests {
             (1_000_000, [(0, 0), (253, 0), (255, 2), (510, 4), (800, 294)]), // no more than 255 are known
         ] {
             assert_eq!(
-                expected.map(|(count, _)| (count, more(count, usual))),
+                expected.map(|(count, _)| (count, more(count, usual, 1))),
                 expected,
                 "where {usual} are usual"
             );

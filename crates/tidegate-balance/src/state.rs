@@ -498,9 +498,9 @@ impl EndpointState {
         u32::from(self.live.lingering.more_than_usual())
     }
 
-    /// To be called now and then: half of the endpoints that are up have no more of these.
-    pub(crate) fn compare_lingering(&self, usual: u32) {
-        self.live.lingering.compare(usual);
+    /// To be called now and then: half of the endpoints that are up have no more of these, and serve so many requests at once.
+    pub(crate) fn compare_lingering(&self, usual: u32, at_once: u32) {
+        self.live.lingering.compare(usual, at_once);
     }
 
     /// One that came at that moment is answered. Whether it has waited for far longer than is usual for a reason of its own: others who came later did not, or

@@ -245,7 +245,9 @@ impl Fleet {
         self.suspect_who_teaches_nothing(open.clone(), now);
         let lingering =
             lower_median(turn.gather(now, &mut scratch.values, |seat| Some(seat.state.lingering() as f32)));
-        turn.seats().for_each(|seat| seat.state.compare_lingering(lingering.unwrap_or(0.0) as u32));
+        let (lingering, at_once) =
+            (lingering.unwrap_or(0.0), self.unhurried.get() / self.typical_lightness());
+        turn.seats().for_each(|seat| seat.state.compare_lingering(lingering as u32, at_once as u32));
         self.mean_cost.follow(open.clone(), self.typical_lightness(), part_of(turn.seats));
         let Some(cheapest) = Cheapest::of(open) else { return };
         for seat in turn.seats() {
