@@ -14,8 +14,8 @@ use std::time::Duration;
 const LONG: f64 = 8.0;
 /// And no shorter than that: a slow page is none of these.
 const LONG_MIN: Duration = Duration::from_secs(1);
-/// Polls lie where they were placed, and pages must not all go to whoever has the fewest: from so many fewer than usual to so many more each makes a difference; or
-/// half as many as an endpoint has been seen to serve at once: so many more it can have without a queue, should those that others have hold slots.
+/// Polls lie where they were placed, and pages must not all go to whoever has the fewest: each makes a difference from so many fewer than usual to so many more, or from
+/// half as many fewer as an endpoint has been seen to serve at once: it can have so many more without a queue, should those that others have hold slots.
 const NEARLY_USUAL: u8 = 2;
 /// And so does each beyond so many times as many as usual: where one route hangs at one endpoint, what it was sent is there, and at no other.
 const FAR_MORE: u16 = 2;

@@ -275,7 +275,8 @@ fn offer(seat: &Seat, own: f32) -> f32 {
 }
 
 /// Of what there is and so many more that wait. How long an answer that has begun goes on is for its length and its reader to say, and how long a
-/// poll waits for what happens elsewhere, not for how soon this endpoint begins answers: they cost what they would at a typical one.
+/// poll waits for what happens elsewhere, not for how soon this endpoint begins answers: an answer costs what it would at a typical one, and so do the
+/// polls that are more than usual.
 #[inline]
 fn load_of(seat: &Seat, counts: Counts, more: f32) -> f32 {
     let (waiting, cost) = (counts.waiting() as f32 + more, seat.state.standing().cost.get());
