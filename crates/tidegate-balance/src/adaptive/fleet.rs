@@ -33,8 +33,8 @@ const SLOW_START: Duration = Duration::from_secs(30);
 const UNTAUGHT_MIN: Duration = Duration::from_secs(1);
 /// Times as much as the mean of the others it is suspected: by the mean alone it is still before all that are suspected more.
 const SUSPECTED_UNTAUGHT: f32 = 2.0;
-/// Its answers are no warning for so long, where it takes so much longer than others (in logarithms: a third). Whoever is never suspected, warm and among many that are now and
-/// then, has more than its share.
+/// Late answers of a newcomer are no warning for so long, and as long as it takes so much longer than others (in logarithms: a third). One that is warm and
+/// never suspected, among many that are now and then, has more than its share.
 const COLD_FOR: Duration = Duration::from_secs(10);
 const COLD_FROM: f32 = 0.3;
 /// Endpoints that join this soon after the cluster's first answer are founders, not newcomers: nothing tells them apart.
