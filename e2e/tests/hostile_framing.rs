@@ -2,9 +2,10 @@
 //!
 //! Each input is delivered whole, one byte at a time and in random splits.
 
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use tidegate_testkit::{Delivery, Endpoint, Gone, Script, Then, Tidegate};
+use tidegate_testkit::{Client, Delivery, Endpoint, Gone, Script, Then, Tidegate, eventually};
 
 use crate::door::{Door, chunked, each, get, post};
 
@@ -486,22 +487,95 @@ fn an_early_answer_to_a_huge_upload_is_delivered_and_draining_is_bounded() {
     let door = Door::with(script, "[timeout]\nbody_idle = \"500ms\"\n");
     let canary = door.canary();
     let mut client = door.knock(post("Content-Length: 1073741824\r\n", ""));
-    let mut uploader = client.wire().duplicate();
-    let uploading = std::thread::spawn(move || {
-        let piece = vec![b'x'; 1 << 20];
-        (0..1024).take_while(|_| uploader.write(&piece).is_ok()).count()
-    });
+    let began = Instant::now();
+    let uploading = trickle(&mut client);
     let reply = client.reply();
     assert_eq!((reply.status, reply.text().as_str()), (403, "no"));
-    let sent_mib = uploading.join().unwrap();
-    assert!(sent_mib < 256, "{sent_mib} MiB were taken after the answer");
-    assert_ne!(client.rest().1, Gone::Silent, "the connection is still open");
+    client.expect_finished(); // at once: our side has said its last word
+    uploading.join().unwrap();
+    let heard = began.elapsed().as_secs();
+    assert!((25..40).contains(&heard), "what came after the answer was read for {heard} s");
     canary.watch(1);
     canary.survives();
     door.serves();
     let connections: Vec<_> = door.endpoint.requests().iter().map(|request| request.connection).collect();
     assert_eq!(connections.len(), 2);
     assert_ne!(connections[0], connections[1], "a connection with half a request on it was used again");
+}
+
+/// Sends on, a little at a time, until that fails.
+fn trickle(client: &mut Client) -> JoinHandle<()> {
+    let mut wire = client.wire().duplicate();
+    std::thread::spawn(move || {
+        while wire.write(b"and so on").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    })
+}
+
+const UPLOAD_BYTES: usize = 20_000_000;
+
+/// Many clients look for the answer only when all is sent, and one that cannot send on gives up without a look.
+#[test]
+fn an_early_answer_is_there_for_a_client_that_looks_for_it_behind_its_whole_upload() {
+    let early = Script::new(|visit| {
+        visit.write("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+        Then::HangDeaf
+    });
+    let of_the_endpoint = Door::with(early, "");
+    let our_own = Door::with(Script::echoes(), "[limit]\nbody_bytes = \"1MiB\"\n");
+    let upload = post(&format!("Content-Length: {UPLOAD_BYTES}\r\n"), vec![b'x'; UPLOAD_BYTES]);
+    for door in [of_the_endpoint, our_own] {
+        for round in 0..20 {
+            let mut client = door.proxy.client();
+            assert!(client.send(&upload), "round {round}: the upload broke off");
+            let reply = client.reply();
+            assert_eq!(reply.status, 413, "round {round}");
+            // Unless the endpoint's system has taken all before its answer came: then it was not early.
+            if reply.closes() {
+                client.expect_finished();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_that_sends_on_behind_its_answer_holds_no_drain_up() {
+    let mut door = Door::with(Script::echoes(), "[limit]\nbody_bytes = \"1KiB\"\n");
+    let mut client = door.knock(post("Content-Length: 1073741824\r\n", ""));
+    let uploading = trickle(&mut client);
+    assert_eq!(client.reply().status, 413);
+    let began = Instant::now();
+    door.proxy.drain();
+    assert!(door.proxy.wait().success());
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    uploading.join().unwrap();
+}
+
+#[test]
+fn only_so_many_clients_may_send_on_for_long_behind_their_answers() {
+    let door = Door::with(Script::echoes(), "workers = 1\n[limit]\nbody_bytes = \"1KiB\"\n");
+    let descriptors = door.proxy.open_descriptors();
+    let refused = || {
+        let mut client = door.knock(post("Content-Length: 1073741824\r\n", ""));
+        assert_eq!(client.reply().status, 413);
+        client
+    };
+    let mut first = refused();
+    let longest = trickle(&mut first);
+    let mut crowd: Vec<Client> = Vec::new();
+    for _ in 0..256 {
+        crowd.push(refused());
+        for client in &mut crowd {
+            client.send("x");
+        }
+    }
+    door.proxy.wait_for_metric("tidegate_limit_hits_total", &[("limit", "unread_uploads")], 1.0);
+    // Who sends nothing is let go all the same, and its place is the next one's.
+    eventually("those that are silent are let go", || door.proxy.open_descriptors() <= descriptors + 1);
+    assert!(!longest.is_finished(), "one that sends on was cut off");
+    drop((first, crowd));
+    door.serves();
 }
 
 /// RFC 9110 §9.3.1.

@@ -14,6 +14,7 @@ use crate::journal::{Journal, RequestId};
 use crate::last_words;
 use crate::listener::{ListenerState, Open};
 use crate::panics::unless_it_panics;
+use crate::parting;
 use crate::passage;
 use crate::patience::SlowHead;
 use crate::record::{Incident, record, record_incident};
@@ -28,7 +29,6 @@ use crate::worker::Worker;
 use crate::workspace::Workspace;
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -41,9 +41,6 @@ const WARM: Duration = Duration::from_secs(1);
 
 /// How many connections of a worker stay ready at once.
 const WARM_MAX: usize = 128;
-
-/// What a client that is told to close may still send, and for how long, before it is cut off (RFC 9112 §9.6).
-const LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 
 /// What is left for a body behind the longest head.
 const BODY_ROOM: usize = 8 * 1024;
@@ -138,7 +135,14 @@ pub(crate) async fn run(mut connection: Box<Connection>) {
 async fn end(mut connection: Box<Connection>, fate: Option<Fate>) {
     match fate {
         Some(Fate::Close | Fate::KeepAlive) => {}
-        Some(Fate::Linger) => Box::pin(linger(&mut connection)).await,
+        Some(Fate::HearOut) => {
+            let Connection { open, stream, alarm, .. } = &mut *connection;
+            Box::pin(parting::hear_out(&open.worker, stream, alarm)).await;
+        }
+        Some(Fate::Linger) => {
+            let Connection { open, stream, alarm, .. } = &mut *connection;
+            Box::pin(parting::linger(&open.worker, stream, alarm)).await;
+        }
         Some(Fate::Abort) => connection.stream.reset_on_close(),
         Some(Fate::CutShort) => Box::pin(cut_short(&mut connection)).await,
         None => {
@@ -600,25 +604,4 @@ async fn cut_short(connection: &mut Connection) {
     let Connection { open, stream, alarm, .. } = connection;
     stream.reset_on_close();
     last_words::taken(&open.worker, stream, alarm, last_words::PATIENCE).await;
-}
-
-/// Ends our side, then reads and forgets what the client still sends, within limits, so that it gets to read our answer.
-async fn linger(connection: &mut Connection) {
-    let Connection { open, stream, alarm, .. } = connection;
-    let worker = &open.worker;
-    let (bytes_max, timeout) = LINGER;
-    let deadline = after(now(), timeout);
-    let drained = async {
-        poll_fn(|cx| stream.poll_shutdown(cx)).await?;
-        let mut left = bytes_max;
-        while left > 0 {
-            let read =
-                |cx: &mut Context<'_>| worker.workspaces.with_scratch(|room| stream.poll_read(cx, room));
-            let length = poll_fn(read).await?;
-            left = if length == 0 { 0 } else { left.saturating_sub(length) };
-        }
-        io::Result::Ok(())
-    };
-    // Late or broken: either way the connection ends here.
-    let _ = alarm.within(deadline, drained).await;
 }

@@ -32,6 +32,7 @@ pub mod load; // what endpoints say of their load
 mod looks; // when a request that waits looks by itself
 mod occasion; // endpoints that are not picked the usual way
 mod panics; // where a mistake in our own code ends
+mod parting; // what a client still says when its connection ends
 mod passage; // connections that are passed on as they are
 mod patience; // how long a request waits for movement, and for a slow body
 mod pump; // one direction of an exchange

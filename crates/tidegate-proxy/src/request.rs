@@ -78,8 +78,10 @@ pub(crate) enum Fate {
     Close,
     /// Reset, once it has got what it was sent.
     CutShort,
+    /// Close, after reading what the client still sends, which may be the rest of a body.
+    HearOut,
     KeepAlive,
-    /// Close, after reading what the client still sends for a while.
+    /// Close, after reading what of the client is on its way.
     Linger,
 }
 
@@ -786,7 +788,11 @@ impl<'a> Call<'a> {
     /// How a connection ends that does not go on: with a look at what the client still sends, because closing over
     /// unread bytes resets the connection and takes the answer with it (RFC 9112 §9.6).
     pub(crate) fn last_fate(&self) -> Fate {
-        if self.journal.half_closed { Fate::Close } else { Fate::Linger }
+        match self.journal.head_read {
+            _ if self.journal.half_closed => Fate::Close,
+            true => Fate::HearOut,
+            false => Fate::Linger, // a head that is refused need not have an end
+        }
     }
 
     /// When the request, or its last attempt, ended: now, unless the moment is at hand.

@@ -136,6 +136,8 @@ pub(crate) struct Worker {
     pub(crate) warm: Cell<usize>,
     /// Those that are waited for without a place for their requests.
     pub(crate) unclear: Cell<usize>,
+    /// Those that still send what has been answered already.
+    pub(crate) heard_out: Cell<usize>,
     pub(crate) http2_connections: Cell<usize>,
     /// Held by each connection to an endpoint that ends behind what it takes last.
     pub(crate) last_words: Rc<()>,
@@ -179,6 +181,7 @@ impl Worker {
             connections: Cell::new(0),
             warm: Cell::new(0),
             unclear: Cell::new(0),
+            heard_out: Cell::new(0),
             http2_connections: Cell::new(0),
             last_words: Rc::default(),
             wide_windows: Cell::new(0),
