@@ -471,7 +471,7 @@ impl Balancer {
             return Some(lease.picked_as(Occasion::LastResort));
         }
         let is_trial = state.waiting_for_trial().is_some();
-        let lease = state.claim_trial(now, &self.passive).then_some(lease)?;
+        let lease = state.claim_trial(now, &self.passive, self.breaker()).then_some(lease)?;
         Some(if is_trial { lease.picked_as(Occasion::Trial) } else { lease })
     }
 
@@ -580,7 +580,11 @@ impl Balancer {
     }
 
     pub(crate) fn has_breaker(&self) -> bool {
-        self.breakers.as_ref().is_some_and(Breakers::has_one)
+        self.breaker().is_some()
+    }
+
+    fn breaker(&self) -> Option<&Breaker> {
+        self.breakers.as_ref().and_then(Breakers::breaker)
     }
 
     /// An answer has gone well for long, and is not at its end.
@@ -611,7 +615,8 @@ impl Balancer {
         let is_trial = lease.is_trial();
         match &self.breakers {
             Some(breakers) => {
-                let finding = Finding { index: lease.index(), is_trial, is_last_resort, told };
+                let (index, picked_at) = (lease.index(), lease.picked_at());
+                let finding = Finding { index, picked_at, is_trial, is_last_resort, told };
                 breakers.learn(&self.seats, finding, now);
             }
             // It was taken out under a configuration that is gone.

@@ -146,6 +146,7 @@ const DOUBT: f64 = 5.0;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finding {
     pub(crate) index: usize,
+    pub(crate) picked_at: Moment,
     /// The endpoint was out when it was picked, and is so since: the result decides.
     pub(crate) is_trial: bool,
     /// It was picked because nobody was up.
@@ -188,8 +189,8 @@ impl Breakers {
     }
 
     /// By what this snapshot says.
-    pub(crate) fn has_one(&self) -> bool {
-        self.breaker.is_some()
+    pub(crate) fn breaker(&self) -> Option<&Breaker> {
+        self.breaker.as_ref()
     }
 
     /// Rules that have come into force since.
@@ -283,18 +284,20 @@ impl Bench<'_> {
     }
 
     /// Of one that is out, only a trial says anything. One that is made for want of anybody better may end the wait, and does not
-    /// prolong it: with nobody else up, as many trials are made as there are requests.
+    /// prolong it: with nobody else up, as many trials are made as there are requests. Nor does one that others were not kept back for any more.
     fn learn_of_one_out(&self, seat: &Seat, finding: Finding, now: Moment) {
         let circuit = seat.state.circuit();
         match finding.told {
             _ if !finding.is_trial => {}
-            // A trial that has begun a long answer need not end before it counts; until it is long, others are let in as they are due.
+            // A trial that has begun a long answer need not end before it counts.
             Told::Success | Told::GoesWell => seat.state.mend(now),
             Told::Failure(status) => {
                 circuit.remember(status);
                 let is_forced = finding.is_last_resort || !is_other_up(self.seats, finding.index, now);
-                if !is_forced {
-                    circuit.wait(circuit.doubled(self.breaker), now);
+                if is_forced {
+                    circuit.trial_ended(finding.picked_at);
+                } else if circuit.trial_failed(finding.picked_at) {
+                    circuit.wait(circuit.doubled(Some(self.breaker)), now);
                 }
             }
         }

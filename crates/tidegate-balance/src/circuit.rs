@@ -9,6 +9,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 use std::time::Duration;
 
+/// For so long at least nothing is held against a trial of which nothing comes: it may ask for a page that takes its time, or its client may
+/// send slowly. Much longer, and an endpoint that is well again would be without requests for as long as a long poll takes.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What one endpoint's breaker has seen, and until when it is open. Shared by all workers; all accesses are `Relaxed`, as
 /// each is a count or a moment by itself.
 #[derive(Debug, Default)]
@@ -20,6 +24,8 @@ pub(crate) struct Circuit {
     period: AtomicU64,
     /// When the next trial is due, while it is out.
     due: AtomicU64,
+    /// When the trial that decides was sent, while nothing is known of how it goes. 0: none is under way.
+    trial: AtomicU64,
     /// How long it was out the last time, in nanoseconds.
     waited: AtomicU64,
     /// When it came back.
@@ -155,16 +161,36 @@ impl Circuit {
         }
     }
 
-    /// Takes the trial that is due; only one caller gets it.
-    pub(crate) fn claim(&self, now: Moment) -> bool {
+    /// Takes the trial that is due; only one caller gets it. The next one is due when it would be if this one had failed at once, but not before
+    /// there was some time for it; should it still be under way then, it counts as failed.
+    pub(crate) fn claim(&self, breaker: Option<&Breaker>, now: Moment) -> bool {
         let due = self.due.load(Relaxed);
-        let next = now.0.saturating_add(self.waited.load(Relaxed));
-        due <= now.0 && self.due.compare_exchange(due, next, Relaxed, Relaxed).is_ok()
+        let waited = if self.trial.load(Relaxed) == 0 { self.waited() } else { self.doubled(breaker) };
+        let next = now + doubled(waited, breaker).max(TRIAL_PATIENCE);
+        let is_mine = due <= now.0 && self.due.compare_exchange(due, next.0, Relaxed, Relaxed).is_ok();
+        if is_mine {
+            self.trial.store(now.0, Relaxed);
+            self.waited.store((Moment(0) + waited).0, Relaxed);
+        }
+        is_mine
+    }
+
+    /// The trial of that moment has failed; whether it is the one that decides. Another one may have taken its place.
+    pub(crate) fn trial_failed(&self, of: Moment) -> bool {
+        self.trial.compare_exchange(of.0, 0, Relaxed, Relaxed).is_ok()
+    }
+
+    /// The trial of that moment is over, and if nothing was decided until now it has decided nothing: others are let in as if it had never been.
+    pub(crate) fn trial_ended(&self, of: Moment) {
+        if self.trial_failed(of) {
+            self.due.fetch_min((of + self.waited()).0, Relaxed);
+        }
     }
 
     pub(crate) fn mend(&self, now: Moment) {
         self.end_row();
         self.is_like_others();
+        self.trial.store(0, Relaxed);
         self.mended.store(now.0, Relaxed);
     }
 
@@ -209,9 +235,9 @@ impl Circuit {
 
     /// Twice as long as the last time when that is hardly over.
     pub(crate) fn first_wait(&self, breaker: &Breaker, now: Moment) -> Duration {
-        let waited = Duration::from_nanos(self.waited.load(Relaxed));
+        let waited = self.waited();
         let is_again = !waited.is_zero() && now.since(Moment(self.mended.load(Relaxed))) < waited;
-        if is_again { self.doubled(breaker) } else { breaker.out_for.min(breaker.out_for_max) }
+        if is_again { doubled(waited, Some(breaker)) } else { breaker.out_for.min(breaker.out_for_max) }
     }
 
     /// The next trial is due after so long at most.
@@ -226,13 +252,23 @@ impl Circuit {
         self.due.fetch_min(now.0, Relaxed);
     }
 
-    pub(crate) fn doubled(&self, breaker: &Breaker) -> Duration {
-        let waited = Duration::from_nanos(self.waited.load(Relaxed));
-        (waited * 2).max(breaker.out_for).min(breaker.out_for_max)
+    fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Relaxed))
     }
 
+    pub(crate) fn doubled(&self, breaker: Option<&Breaker>) -> Duration {
+        doubled(self.waited(), breaker)
+    }
+
+    /// Whatever is under way, the next trial decides.
     pub(crate) fn wait(&self, span: Duration, now: Moment) {
+        self.trial.store(0, Relaxed);
         self.waited.store((Moment(0) + span).0, Relaxed);
         self.due.store((now + span).0, Relaxed);
     }
+}
+
+/// `None`: it waits by rules that are gone.
+fn doubled(waited: Duration, breaker: Option<&Breaker>) -> Duration {
+    breaker.map_or(waited, |breaker| (waited * 2).max(breaker.out_for).min(breaker.out_for_max))
 }

@@ -258,6 +258,9 @@ impl<'a> Lease<'a> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
+        if self.occasion == Some(Occasion::Trial) {
+            self.endpoint.state.circuit().trial_ended(self.picked_at);
+        }
         self.endpoint.state.leave(self.phase, self.picked_at);
         self.balancer.freed();
     }

@@ -6,7 +6,7 @@
 
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
 use crate::asked::MomentsAsked;
-use crate::breaker::{Ejection, HeldBack};
+use crate::breaker::{Breaker, Ejection, HeldBack};
 use crate::capacity::Capacity;
 use crate::circuit::Circuit;
 use crate::entropy::mix;
@@ -428,9 +428,23 @@ impl EndpointState {
     }
 
     /// Takes the trial that is due on a marked endpoint. Only one caller gets it; true when there is no mark at all.
-    pub(crate) fn claim_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
-        self.is_unremarkable()
-            || ((!self.is_broken() || self.circuit.claim(now)) && self.claim_connect_trial(now, passive))
+    pub(crate) fn claim_trial(
+        &self,
+        now: Moment,
+        passive: &PassiveMarking,
+        breaker: Option<&Breaker>,
+    ) -> bool {
+        if self.is_unremarkable() {
+            return true;
+        }
+        let is_mine = !self.is_broken() || self.circuit.claim(breaker, now);
+        if is_mine && self.claim_connect_trial(now, passive) {
+            return true;
+        }
+        if is_mine {
+            self.circuit.trial_ended(now); // somebody else has the other half of it
+        }
+        false
     }
 
     fn claim_connect_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
@@ -780,11 +794,11 @@ mod tests {
         let start = Moment(0);
         fail(&state, 3, start);
         let due = start + PASSIVE.out_for;
-        assert!(!state.claim_trial(Moment(due.0 - 2), &PASSIVE));
+        assert!(!state.claim_trial(Moment(due.0 - 2), &PASSIVE, None));
         assert!(state.is_open(due));
-        assert!(state.claim_trial(due, &PASSIVE));
+        assert!(state.claim_trial(due, &PASSIVE, None));
         assert!(!state.is_open(due));
-        assert!(!state.claim_trial(due, &PASSIVE));
+        assert!(!state.claim_trial(due, &PASSIVE, None));
         assert_eq!(state.trial_due(), Some(due + PASSIVE.out_for));
     }
 

@@ -9,7 +9,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, Breaker, Ejection, Ended, Health, HeldBack, InForce, Moment, Phase, Pick, StatusSet,
+    Algorithm, Balancer, Breaker, Ejection, Ended, Health, HeldBack, InForce, Lease, Moment, Phase, Pick,
+    StatusSet,
 };
 
 const MS: u64 = 1_000_000;
@@ -124,6 +125,66 @@ fn who_refuses_those_that_wait_is_not_taken_out_by_its_breaker_for_that() {
         asked.settle(Ended::ConnectFailed, Moment(now));
     }
     assert_eq!((state.failures_in_a_row(), state.ejections(Ejection::Failures)), (3, 0));
+}
+
+const QUICK: Breaker =
+    Breaker { failures: 3, margin_percent: None, out_for: Duration::from_millis(500), ..BREAKER };
+
+/// Three of which the first is out by its failures; when its trial is due.
+fn with_one_tried_quickly() -> (Cluster, u64) {
+    let balancer = cluster(Algorithm::RoundRobin, 3, QUICK);
+    serve(&balancer, SECOND, 20, |index, _| index == 0);
+    let due = balancer.endpoints()[0].state.trial_due().expect("it is out").0;
+    (balancer, due)
+}
+
+/// Asks each ten milliseconds until the first is tried.
+fn next_trial(balancer: &Balancer, from: u64, until: u64) -> Option<(u64, Lease<'_>)> {
+    (from..until).step_by(10 * MS as usize).find_map(|now| {
+        let lease = balancer.pick(&pick(now, 0)).expect("two are up");
+        (lease.index() == 0).then_some((now, lease))
+    })
+}
+
+#[test]
+fn while_a_trial_is_under_way_there_is_no_other_and_its_failure_doubles_the_wait_once() {
+    let (balancer, due) = with_one_tried_quickly();
+    let (tried, trial) = next_trial(&balancer, due, due + SECOND).expect("it is due");
+    let failed = tried + 3 * SECOND;
+    assert!(next_trial(&balancer, tried, failed).is_none(), "the first one has not ended");
+    trial.settle(Ended::Failed, Moment(failed));
+    let (again, trial) = next_trial(&balancer, failed, failed + 10 * SECOND).expect("it is due again");
+    assert_eq!(again, failed + SECOND);
+    trial.settle(answered(200), Moment(again));
+    assert!(out(&balancer, again).is_empty());
+}
+
+#[test]
+fn a_trial_of_which_nothing_comes_keeps_its_endpoint_out_for_no_longer_than_a_few_seconds() {
+    let (balancer, due) = with_one_tried_quickly();
+    let (mut trials, mut from) = (Vec::new(), due);
+    for seconds in [0, 10, 10, 10, 10, 16, 32] {
+        let (now, trial) = next_trial(&balancer, from, from + 60 * SECOND).expect("it is due");
+        assert_eq!((now - from) / SECOND, seconds, "after {} trials", trials.len());
+        from = now;
+        trials.push(trial);
+    }
+    // What others were let in for has failed already.
+    trials.remove(0).settle(Ended::Failed, Moment(from));
+    assert_eq!(balancer.endpoints()[0].state.trial_due(), Some(Moment(from + 35 * SECOND)));
+    trials.remove(0).settle(answered(200), Moment(from));
+    assert!(out(&balancer, from).is_empty(), "it was a long poll");
+    drop(trials);
+    assert!(out(&balancer, from).is_empty());
+}
+
+#[test]
+fn a_trial_whose_client_leaves_is_as_good_as_none() {
+    let (balancer, due) = with_one_tried_quickly();
+    let (tried, trial) = next_trial(&balancer, due, due + SECOND).expect("it is due");
+    trial.settle(Ended::Abandoned, Moment(tried + 100 * MS));
+    let (again, _trial) = next_trial(&balancer, tried, tried + SECOND).expect("another one is let in");
+    assert_eq!(again, tried + 500 * MS);
 }
 
 proptest! {

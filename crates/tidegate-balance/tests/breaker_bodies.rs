@@ -141,7 +141,7 @@ fn a_trial_whose_answer_goes_on_for_long_brings_its_endpoint_back() {
 fn another_trial_is_made_where_the_first_one_hangs_in_its_answer() {
     let (balancer, due) = with_trial_due();
     let hangs = begun(&balancer, 0, 200, due);
-    let later = due + BREAKER.out_for.as_nanos() as u64;
+    let later = due + 2 * BREAKER.out_for.as_nanos() as u64;
     begun(&balancer, 0, 200, later).settle(whole(200), Moment(later));
     assert_eq!(health(&balancer, later), Health::Up);
     drop(hangs);
