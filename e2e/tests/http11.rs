@@ -576,6 +576,41 @@ fn a_unix_socket_is_an_endpoint_like_any_other() {
 }
 
 #[test]
+fn a_unix_socket_that_takes_no_more_connections_refuses_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let address = socket2::SockAddr::unix(&path).unwrap();
+    let socket = || socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    let full = socket();
+    full.bind(&address).unwrap();
+    full.listen(0).unwrap();
+    let _waiting: Vec<_> = std::iter::repeat_with(|| {
+        let client = socket();
+        client.set_nonblocking(true).unwrap();
+        client.connect(&address).map(|()| client)
+    })
+    .map_while(Result::ok)
+    .collect();
+    let good = Endpoint::answering("good");
+    let config = format!(
+        "to = [\"unix:{0}\", \"{1}\"]\nbalance = \"round_robin\"\n[[route]]\npath = \"/alone\"\nto = \"unix:{0}\"\n",
+        path.display(),
+        good.address()
+    );
+    let proxy = Tidegate::with(config).start();
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").text(), "good");
+    }
+    let alone = proxy.get("/alone");
+    assert_eq!((alone.status, alone.cause()), (503, Some("connect_refused")));
+    proxy.wait_for_metric(
+        "tidegate_endpoint_attempts_failed_total",
+        &[("cause", "connect_refused"), ("cluster", "default")],
+        1.0,
+    );
+}
+
+#[test]
 fn a_listener_may_be_a_unix_socket() {
     let endpoint = Endpoint::answering("x");
     let folder = tempfile::tempdir().unwrap();

@@ -653,8 +653,8 @@ pub(crate) async fn dial(
     let introduction = introduction(call, &carries);
     let connected = {
         let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
-        let scratch = &call.worker.tls_scratch;
-        let dial = Dial { upstream, presence, scratch, introduction: &introduction, instead };
+        let (scratch, timers) = (&call.worker.tls_scratch, &call.worker.timers);
+        let dial = Dial { upstream, presence, scratch, timers, introduction: &introduction, instead };
         connect(&dial, carries, call.alarm, (start, call.attempt_deadline), timeout).await
     };
     let now = now();

@@ -5,12 +5,14 @@ use crate::failure::Cause;
 use crate::http2::Http2Request;
 use crate::last_words;
 use crate::stream::Stream;
-use crate::timers::{Alarm, after};
+use crate::timers::{Alarm, Timers, after, now};
 use crate::tls::{OriginateError, Originator, Scratch, originate};
 use crate::transport::Transport;
 use crate::worker::Worker;
 use std::cell::Cell;
 use std::io;
+use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut, WouldBlock};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,6 +21,10 @@ use std::time::Duration;
 use tidegate_balance::Moment;
 use tidegate_sys::{Presence, set_presence};
 use tokio::net::{TcpStream, UnixStream};
+
+/// Between tries where a Unix socket's queue of connections is full: doubling from the first to the second, 63 ms in all. Over TCP the system
+/// itself would wait and try again. Whoever accepts at all makes room in that time; for whoever hangs, another endpoint is better.
+const BACKLOG_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(32));
 
 /// An open connection to an endpoint.
 #[derive(Debug)]
@@ -86,6 +92,7 @@ pub(crate) struct Dial<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) presence: &'a Presence,
     pub(crate) scratch: &'a Rc<Scratch>,
+    pub(crate) timers: &'a Rc<Timers>,
     /// What an encrypted connection begins with, in the clear.
     pub(crate) introduction: &'a [u8],
     /// How it is encrypted, if not as is usual there.
@@ -168,17 +175,31 @@ impl Dial<'_> {
                 }
                 Ok(Transport::Tcp(stream))
             }
-            Address::Unix(path) => UnixStream::connect(path).await.map(Box::new).map(Transport::Unix),
+            Address::Unix(path) => self.reach_unix(path).await.map(Box::new).map(Transport::Unix),
+        }
+    }
+
+    async fn reach_unix(&self, path: &Path) -> io::Result<UnixStream> {
+        let (mut pause, longest) = BACKLOG_PAUSES;
+        loop {
+            match UnixStream::connect(path).await {
+                Err(error) if error.kind() == WouldBlock && pause <= longest => {
+                    let alarm = self.timers.alarm();
+                    Box::pin(alarm.sleep_until(after(now(), pause))).await; // rare
+                    pause *= 2;
+                }
+                connected => return connected,
+            }
         }
     }
 }
 
 fn cause_of(error: &io::Error, to: &Address) -> Cause {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, TimedOut};
     match error.kind() {
         _ if tidegate_sys::is_out_of_descriptors(error) => Cause::DescriptorsExhausted,
         _ if to.tcp().is_some_and(|to| tidegate_sys::is_out_of_ports(error, to)) => Cause::PortsExhausted,
         ConnectionRefused | ConnectionReset | NotFound => Cause::ConnectRefused,
+        WouldBlock if matches!(to, Address::Unix(_)) => Cause::ConnectRefused, // connect(2): its queue of connections is full
         TimedOut => Cause::ConnectTimeout,
         _ => Cause::ConnectUnreachable,
     }
@@ -187,9 +208,9 @@ fn cause_of(error: &io::Error, to: &Address) -> Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timers::{Timers, now};
     use std::net::SocketAddr;
     use tidegate_balance::EndpointId;
+    use tokio::net::{UnixListener, UnixSocket};
 
     /// Swallows packets as long as what is returned with it lives.
     async fn swallowing() -> (SocketAddr, impl Sized) {
@@ -205,9 +226,7 @@ mod tests {
         (address, (listener, ahead))
     }
 
-    /// A client in a hurry would make an endpoint pass for one that refuses connections otherwise, by its other address.
-    #[test]
-    fn an_earlier_end_makes_no_part_of_the_time_smaller() {
+    fn with_timers<F: Future>(test: impl FnOnce(Rc<Timers>) -> F) -> F::Output {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default())
@@ -215,22 +234,79 @@ mod tests {
         runtime.block_on(async {
             let timers = Timers::new().unwrap();
             tokio::task::spawn_local(Rc::clone(&timers).run());
+            test(timers).await
+        })
+    }
+
+    async fn dialled(
+        timers: &Rc<Timers>,
+        addresses: Vec<Address>,
+        end: Moment,
+        timeout: Duration,
+    ) -> Result<Connection, Cause> {
+        let id = EndpointId { cluster: "app".into(), address: "app:80".into() };
+        let dial = Dial {
+            upstream: &Upstream::new(id, addresses, None),
+            presence: &Presence::default(),
+            scratch: &Rc::default(),
+            timers,
+            introduction: b"",
+            instead: None,
+        };
+        connect(&dial, Carries::Anyone, &timers.alarm(), (now(), end), timeout).await
+    }
+
+    /// A client in a hurry would make an endpoint pass for one that refuses connections otherwise, by its other address.
+    #[test]
+    fn an_earlier_end_makes_no_part_of_the_time_smaller() {
+        with_timers(async |timers| {
             let (slow, _ahead) = swallowing().await;
             let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let id = EndpointId { cluster: "app".into(), address: "app:80".into() };
             let addresses = [slow, refusing].map(Address::Tcp).to_vec();
-            let dial = Dial {
-                upstream: &Upstream::new(id, addresses, None),
-                presence: &Presence::default(),
-                scratch: &Rc::default(),
-                introduction: b"",
-                instead: None,
-            };
             let end = after(now(), Duration::from_millis(100));
-            let dialled =
-                connect(&dial, Carries::Anyone, &timers.alarm(), (now(), end), Duration::from_mins(10)).await;
-            assert!(dialled.is_err());
+            assert!(dialled(&timers, addresses, end, Duration::from_mins(10)).await.is_err());
             assert!(now() >= end, "the first address had all of the time, the last one none");
+        });
+    }
+
+    /// A socket on which as many connections wait as may.
+    async fn full_backlog(path: &Path) -> (UnixListener, Vec<UnixStream>) {
+        let socket = UnixSocket::new_stream().unwrap();
+        socket.bind(path).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(connection) = UnixStream::connect(path).await {
+            waiting.push(connection);
+        }
+        (listener, waiting)
+    }
+
+    const LONG: Duration = Duration::from_mins(10);
+
+    #[test]
+    fn a_unix_socket_with_a_full_backlog_is_tried_again_for_a_moment() {
+        with_timers(async |timers| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("app.sock");
+            let (listener, _waiting) = full_backlog(&path).await;
+            let address = vec![Address::Unix(path)];
+            // Looks before there is room, and again behind that.
+            let makes_room = async { listener.accept().await.unwrap() };
+            let (dialled, _accepted) =
+                tokio::join!(biased; dialled(&timers, address, after(now(), LONG), LONG), makes_room);
+            assert!(dialled.is_ok());
+        });
+    }
+
+    #[test]
+    fn a_unix_socket_whose_backlog_stays_full_refuses() {
+        with_timers(async |timers| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("app.sock");
+            let _full = full_backlog(&path).await;
+            let address = vec![Address::Unix(path)];
+            let dialled = dialled(&timers, address, after(now(), LONG), LONG).await;
+            assert_eq!(dialled.err(), Some(Cause::ConnectRefused));
         });
     }
 }
