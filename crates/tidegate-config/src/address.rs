@@ -71,6 +71,9 @@ pub enum AddressError {
     /// `[fe80]:80`.
     #[error("`{0}` is no IPv6 address")]
     Ipv6(String),
+    /// `8888` where a port to listen on is meant.
+    #[error("a port alone is written with a colon: `:{0}`")]
+    PortAlone(u16),
     /// `localhost`.
     #[error("the port is missing: `{0}:80`")]
     PortMissing(String),
@@ -98,6 +101,9 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(unix_path(path)?));
         }
+        if let Ok(port) = parse_port(text, 1) {
+            return Err(AddressError::HostMissing(port.to_string()));
+        }
         let (host, port) = split_port(text)?;
         if host.is_empty() {
             return Err(AddressError::HostMissing(port.into()));
@@ -112,6 +118,9 @@ impl FromStr for Bind {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(unix_path(path)?));
+        }
+        if let Ok(port) = parse_port(text, 1) {
+            return Err(AddressError::PortAlone(port));
         }
         let (host, port) = split_port(text)?;
         let host = if host.is_empty() { None } else { Some(host.parse()?) };
@@ -293,6 +302,7 @@ mod tests {
             ("localhost:65536", "`65536` is no port: ports go from 1 to 65535"),
             ("localhost:+80", "`+80` is no port: ports go from 1 to 65535"),
             (":80", "the host is missing: `localhost:80`"),
+            ("8080", "the host is missing: `localhost:8080`"),
             ("::1", "an IPv6 address needs brackets: `[::1]:80`"),
             ("::1:8080", "an IPv6 address needs brackets: `[::1]:8080`"),
             ("fe80::1", "an IPv6 address needs brackets: `[fe80::1]:80`"),

@@ -30,9 +30,19 @@ pub(crate) enum Value {
     Table(Vec<Entry>),
     Text {
         text: String,
-        /// It came from a variable or a flag, where only text can be: it may stand for a number.
-        untyped: bool,
+        written: Written,
     },
+}
+
+/// Where a text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Behind a flag, where only text can be: it may stand for a number, but nothing there can be a table or a list.
+    Argument,
+    /// Between quotes: it is text and nothing else.
+    Quoted,
+    /// In a variable, where only text can be: it may stand for a number.
+    Variable,
 }
 
 /// A key, its place and its value.
@@ -113,11 +123,11 @@ fn saturated(digits: &str, radix: u32) -> i128 {
 
 fn text_value(span: Span, text: String, env: Environment<'_>, problems: &mut Vec<Problem>) -> Value {
     match expand(&text, env) {
-        Ok(None) => Value::Text { text, untyped: false },
-        Ok(Some(text)) => Value::Text { text, untyped: true },
+        Ok(None) => Value::Text { text, written: Written::Quoted },
+        Ok(Some(text)) => Value::Text { text, written: Written::Variable },
         Err(error) => {
             problems.push(Problem::error(span, error.to_string()).help(error.help()));
-            Value::Text { text, untyped: true }
+            Value::Text { text, written: Written::Variable }
         }
     }
 }
@@ -125,6 +135,18 @@ fn text_value(span: Span, text: String, env: Environment<'_>, problems: &mut Vec
 impl Value {
     pub(crate) fn as_text(&self) -> Option<&str> {
         if let Self::Text { text, .. } = self { Some(text) } else { None }
+    }
+
+    /// A text that may stand for something else.
+    pub(crate) fn as_untyped(&self) -> Option<&str> {
+        match self {
+            Self::Text { text, written: Written::Argument | Written::Variable } => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_argument(&self) -> bool {
+        matches!(self, Self::Text { written: Written::Argument, .. })
     }
 }
 

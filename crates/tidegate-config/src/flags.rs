@@ -2,14 +2,14 @@
 //!
 //! It does not parse arguments; the program does, and hands over which flag sets which key.
 
-use crate::document::{Entry, Node, Value};
+use crate::document::{Entry, Node, Value, Written};
 use crate::keys::{Kind, ROOT, Table};
 use crate::problem::Span;
 
 /// A flag that sets a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flag<'a> {
-    /// As the user wrote it: `--listen`.
+    /// As the user wrote it: `--listen`. Empty: nobody wrote it, and no error quotes it.
     pub name: &'a str,
     /// The key it sets: `listen`, `timeout.connect`. The same key again adds to a list.
     pub key: &'a str,
@@ -22,19 +22,29 @@ pub(crate) fn document(flags: &[Flag<'_>]) -> (String, Node) {
     let mut text = String::new();
     let mut root = Vec::new();
     for flag in flags {
-        let separator = if text.is_empty() { "" } else { " " };
-        text.push_str(separator);
-        let flag_start = text.len();
-        text.push_str(flag.name);
-        let flag_span = flag_start..text.len();
-        text.push(' ');
-        let start = text.len();
-        text.push_str(flag.value);
-        let value = Value::Text { text: flag.value.to_owned(), untyped: true };
-        insert(&mut root, &ROOT, flag.key, &flag_span, Node { span: start..text.len(), value });
+        let (flag_span, span) = write(&mut text, flag);
+        let value = Value::Text { text: flag.value.to_owned(), written: Written::Argument };
+        insert(&mut root, &ROOT, flag.key, &flag_span, Node { span, value });
     }
     let span = 0..text.len();
     (text, Node { span, value: Value::Table(root) })
+}
+
+/// The places of the flag and of its value.
+fn write(text: &mut String, flag: &Flag<'_>) -> (Span, Span) {
+    if flag.name.is_empty() {
+        return (text.len()..text.len(), text.len()..text.len());
+    }
+    if !text.is_empty() {
+        text.push(' ');
+    }
+    let start = text.len();
+    text.push_str(flag.name);
+    let flag_span = start..text.len();
+    text.push(' ');
+    let start = text.len();
+    text.push_str(flag.value);
+    (flag_span, start..text.len())
 }
 
 fn insert(entries: &mut Vec<Entry>, table: &Table, path: &str, flag: &Span, node: Node) {

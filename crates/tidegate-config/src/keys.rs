@@ -112,6 +112,12 @@ impl Kind {
         join_or(self.alternatives().into_iter().flat_map(Self::words_for_one))
     }
 
+    /// The same behind a flag, where nobody can write a table or a list.
+    pub(crate) fn describe_argument(&self) -> String {
+        let is_text = |kind: &&Self| !matches!(kind, Self::List(_) | Self::MapOf(_) | Self::Table(_));
+        join_or(self.alternatives().into_iter().filter(is_text).flat_map(Self::words_for_one))
+    }
+
     /// What it takes, for people; each word of a choice apart.
     fn words_for_one(&self) -> Vec<String> {
         match self {

@@ -45,7 +45,7 @@ impl Config {
         let source = Arc::new(Source::new("command line", text));
         finish(&source, Vec::new(), |walk| {
             let config = read_and_check(walk, Some(&document));
-            for flag in flags {
+            for flag in flags.iter().filter(|flag| !flag.name.is_empty()) {
                 walk.problems.iter_mut().for_each(|problem| problem.rename(flag.key, flag.name));
             }
             config

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::document::{Entry, Node, Value};
+use crate::document::{Entry, Node, Value, Written};
 use crate::files::{Holds, Named};
 use crate::keys::{Key, Kind, Table};
 use crate::problem::{Problem, Span};
@@ -140,10 +140,10 @@ impl<'a> Section<'a> {
 
     pub(crate) fn boolean(&self, walk: &mut Walk, name: &'static str) -> Option<bool> {
         let field = self.field(name)?;
-        match (&field.node.value, field.text()) {
+        match (&field.node.value, field.node.value.as_untyped()) {
             (Value::Boolean(value), _) => Some(*value),
-            (Value::Text { untyped: true, .. }, Some("true")) => Some(true),
-            (Value::Text { untyped: true, .. }, Some("false")) => Some(false),
+            (_, Some("true")) => Some(true),
+            (_, Some("false")) => Some(false),
             _ => field.refuse(walk),
         }
     }
@@ -202,7 +202,9 @@ impl<'a> Field<'a> {
     }
 
     pub(crate) fn wrong_at(&self, node: &Node) -> Problem {
-        Problem::error(node.span.clone(), format!("`{}` takes {}", self.path, self.key.takes.describe()))
+        let takes = &self.key.takes;
+        let takes = if node.value.is_argument() { takes.describe_argument() } else { takes.describe() };
+        Problem::error(node.span.clone(), format!("`{}` takes {takes}", self.path))
             .label(format!("found {}", node.value))
     }
 
@@ -297,15 +299,14 @@ impl<'a> Field<'a> {
         let (min, max) = self.key.takes.integer_range().unwrap_or((0, u32::MAX));
         let number = match &node.value {
             Value::Integer(number) => Some(*number),
-            Value::Text { text, untyped: true } => text.trim().parse::<i128>().ok(),
-            _ => None,
+            other => other.as_untyped().and_then(|text| text.trim().parse::<i128>().ok()),
         };
         let fits = |number: &u32| (min..=max).contains(number);
         if let Some(number) = number.and_then(|number| u32::try_from(number).ok()).filter(fits) {
             return Some(number);
         }
         let mut problem = self.wrong_at(node);
-        if let Value::Text { text, untyped: false } = &node.value
+        if let Value::Text { text, written: Written::Quoted } = &node.value
             && text.trim().parse::<u32>().is_ok_and(|number| fits(&number))
         {
             problem = problem.help(format!("write it without quotes: {}", text.trim()));

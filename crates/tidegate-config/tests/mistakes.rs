@@ -188,6 +188,55 @@ fn a_mistake_on_the_command_line_underlines_the_argument() {
 }
 
 #[test]
+fn a_mistake_on_the_command_line_quotes_only_what_was_written_and_asks_for_nothing_that_cannot_be() {
+    let flag = |name, key, value| Flag { name, key, value };
+    let flags = [
+        flag("", "listen", "127.0.0.1:0"),
+        flag("--to", "to", "8001"),
+        flag("", "health", "tcp"),
+        flag("--balance", "balance", "fastest"),
+        flag("--admin", "admin", "9901"),
+    ];
+    insta::assert_snapshot!(Config::from_flags(&flags).unwrap_err().to_string(), @r#"
+    error: `--to`: "8001" is no address
+     --> command line:1:6
+      |
+    1 | --to 8001 --balance fastest --admin 9901
+      |      ^^^^ the host is missing: `localhost:8001`
+
+    error: `--balance` takes "adaptive", "least_request", "round_robin", "random", "rendezvous", "maglev", "hash", "peak_ewma", "prequal" or "reported_load"
+     --> command line:1:21
+      |
+    1 | --to 8001 --balance fastest --admin 9901
+      |                     ^^^^^^^ found "fastest"
+
+    error: `--admin`: "9901" is no address
+     --> command line:1:37
+      |
+    1 | --to 8001 --balance fastest --admin 9901
+      |                                     ^^^^ a port alone is written with a colon: `:9901`
+
+    command line: 3 errors
+    "#);
+    let flags = [
+        flag("", "listen", "127.0.0.1:0"),
+        flag("", "to", "127.0.0.1:1"),
+        flag("--balance", "balance", "first"),
+    ];
+    insta::assert_snapshot!(Config::from_flags(&flags).unwrap_err().to_string(), @r#"
+    error: `first` needs to know how many requests fill an endpoint
+     --> command line:1:11
+      |
+    1 | --balance first
+      |           ^^^^^
+      |
+      = help: only a file says so: `balance = { algorithm = "first", in_flight_max = 50 }`, with a number that suits it, and tidegate run -c FILE
+
+    command line: 1 error
+    "#);
+}
+
+#[test]
 fn a_report_for_programs_says_the_same() {
     let report =
         Config::parse("tidegate.toml", "listen = ':80'\nto = 'a:1'\nhelth = true\n", &|_| None).unwrap_err();

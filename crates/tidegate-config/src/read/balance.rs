@@ -24,11 +24,11 @@ const HASHING: &[&str] = &["rendezvous", "maglev", "hash"];
 pub(super) fn balance(walk: &mut Walk, section: &Section<'_>) -> Option<Balance> {
     let field = section.field("balance")?;
     if !is_table(field.node) {
-        let word = field.word(walk)?;
-        if word == "first" {
+        if field.text() == Some("first") {
             walk.report(first_needs_a_limit(&field));
+            return Some(plain("first"));
         }
-        return Some(plain(word));
+        return field.word(walk).map(plain);
     }
     let table = field.section(walk)?;
     let word = match table.field("algorithm") {
@@ -76,8 +76,13 @@ fn plain(word: &str) -> Balance {
 /// No number fits everybody.
 fn first_needs_a_limit(field: &Field<'_>) -> Problem {
     let title = "`first` needs to know how many requests fill an endpoint";
-    Problem::error(field.span(), title)
-        .help("write `balance = { algorithm = \"first\", in_flight_max = 50 }`, with a number that suits it")
+    let table = "`balance = { algorithm = \"first\", in_flight_max = 50 }`, with a number that suits it";
+    let help = if field.node.value.is_argument() {
+        format!("only a file says so: {table}, and tidegate run -c FILE")
+    } else {
+        format!("write {table}")
+    };
+    Problem::error(field.span(), title).help(help)
 }
 
 fn refuse_parameters_of_others(walk: &mut Walk, table: &Section<'_>, algorithm: &str) {
