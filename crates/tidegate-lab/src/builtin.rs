@@ -2,6 +2,7 @@
 //! files, and good ones to start from.
 
 use crate::scenario::Scenario;
+use crate::suggest::did_you_mean;
 
 /// Each name with its text.
 pub const ALL: &[(&str, &str)] = &[
@@ -21,9 +22,26 @@ pub const ALL: &[(&str, &str)] = &[
     ("mixed", include_str!("../scenarios/mixed.toml")),
 ];
 
+/// A name that none of them has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no scenario `{name}`{}; there are {}", did_you_mean(.name, names()), names().collect::<Vec<_>>().join(", "))]
+pub struct UnknownScenario {
+    pub name: String,
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(name, _)| *name)
+}
+
+/// The name and the text of one of them, by its name in any case.
+pub fn find(name: &str) -> Result<(&'static str, &'static str), UnknownScenario> {
+    let known = ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    known.copied().ok_or_else(|| UnknownScenario { name: name.to_owned() })
+}
+
 /// The text of one of them, by its name in any case.
 pub fn text(name: &str) -> Option<&'static str> {
-    ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, text)| *text)
+    find(name).ok().map(|(_, text)| text)
 }
 
 /// One of them, by its name in any case.

@@ -2,6 +2,7 @@
 //! output.
 
 use crate::contender::Contender;
+use crate::goal::Goal;
 use crate::outcome::{Comparison, Outcome};
 use crate::scenario::Scenario;
 use crate::simulation::{Clock, Plan};
@@ -32,6 +33,17 @@ impl Progress {
 }
 
 impl Scenario {
+    /// How many of its goals nothing will be said of, because they speak of algorithms that do not run, and of which.
+    pub fn unjudged(&self) -> (usize, Vec<String>) {
+        let runs = |name: &String| self.algorithms.iter().any(|contender| contender.name == *name);
+        let goals = self.goal.iter().filter(|goal| !goal.names().all(runs)).count();
+        let mut missing: Vec<String> =
+            self.goal.iter().flat_map(Goal::names).filter(|name| !runs(name)).cloned().collect();
+        missing.sort_unstable();
+        missing.dedup();
+        (goals, missing)
+    }
+
     /// Every algorithm of the scenario on the same requests. `jobs`: runs at the same time.
     pub fn compare(&self, seed: u64, jobs: usize, progress: &Progress) -> Comparison {
         let plan = self.plan(seed);

@@ -168,6 +168,20 @@ impl Contender {
         ENTRIES.iter().map(|&(name, parameter, _, what)| (name, what, parameter.map(|(meaning, _)| meaning)))
     }
 
+    /// Whether a request costs it as many looks as there are endpoints: by the score of each one, or by the mean of all.
+    pub(crate) fn looks_at_all(&self) -> bool {
+        match self.method {
+            Method::LeastTime | Method::Oracle => true,
+            Method::Balance(algorithm) => matches!(
+                algorithm,
+                Algorithm::LeastRequest
+                    | Algorithm::Maglev { bound: Some(_) }
+                    | Algorithm::Rendezvous { .. }
+                    | Algorithm::ReportedLoad
+            ),
+        }
+    }
+
     /// What may stand behind a name, and what it does.
     pub fn extras() -> impl Iterator<Item = (&'static str, &'static str)> {
         [

@@ -50,8 +50,6 @@ impl Goal {
         };
         // Never is no better than never.
         let holds = value.zip(at_most).is_some_and(|(value, at_most)| value.is_finite() && value <= at_most);
-        let written = |value: f64| value.min(f64::MAX); // JSON has no infinity
-        let (value, at_most) = (value.map(written), at_most.map(written));
         Some(Verdict { goal: self.sentence(), value, at_most, holds })
     }
 
@@ -139,19 +137,35 @@ mod tests {
             Outcome { algorithm: "adaptive".to_owned(), requests: 9, latency_ms, ..Outcome::default() };
         let other = Outcome { algorithm: "other".to_owned(), ..never.clone() };
         let good = Outcome { latency_ms: Quantiles { p99: 5.0, ..Quantiles::default() }, ..never.clone() };
-        assert!(judged(Measure::P99, Some("other"), &[good, other.clone()]).holds);
-        for verdict in [
-            judged(Measure::P99, Some("other"), &[never.clone(), other]),
-            judged(Measure::P99, None, std::slice::from_ref(&never)),
+        assert!(judged(Measure::P99, Some("other"), &[good.clone(), other.clone()]).holds);
+        assert!(!judged(Measure::P99, Some("other"), &[never.clone(), other.clone()]).holds);
+        assert!(!judged(Measure::P99, None, std::slice::from_ref(&never)).holds);
+        for (verdict, said, written) in [
+            (
+                judged(Measure::P99, Some("other"), &[never.clone(), other.clone()]),
+                "(never, and neither what it is compared with)",
+                r#""value":"never","at_most":"never""#,
+            ),
+            (
+                judged(Measure::P99, None, std::slice::from_ref(&never)),
+                "(never, against 1.000)",
+                r#""value":"never","at_most":1.0"#,
+            ),
+            (
+                judged(Measure::P99, Some("other"), &[good, other]),
+                "(5.000, against never)",
+                r#""value":5.0,"at_most":"never""#,
+            ),
         ] {
-            assert!(
-                !verdict.holds && verdict.sentence().contains("(never against"),
-                "{}",
-                verdict.sentence()
-            );
+            assert!(verdict.sentence().ends_with(said), "{}", verdict.sentence());
             let text = serde_json::to_string(&verdict).unwrap();
+            assert!(text.contains(written), "{text}");
             assert_eq!(serde_json::from_str::<Verdict>(&text).unwrap(), verdict, "{text}");
         }
+        let before = r#"{"goal":"x","value":1.7976931348623157e308,"at_most":1.0,"holds":false}"#;
+        assert!(
+            serde_json::from_str::<Verdict>(before).unwrap().sentence().ends_with("(never, against 1.000)")
+        );
     }
 
     #[test]
@@ -173,6 +187,10 @@ mod tests {
             let other = Outcome { algorithm: "other".to_owned(), ..nothing.clone() };
             let verdict = judged(measure, Some("other"), &[something.clone(), other]);
             assert!(!verdict.holds && verdict.at_most.is_none(), "{measure:?}");
+            assert!(
+                verdict.sentence().ends_with(", and nothing was measured to compare it with)"),
+                "{verdict:?}"
+            );
         }
         let verdict = judged(Measure::P99, None, std::slice::from_ref(&nothing_succeeded));
         assert!(!verdict.holds && verdict.value.is_none());

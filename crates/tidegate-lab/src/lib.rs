@@ -10,6 +10,7 @@ pub mod builtin;
 mod comparison;
 mod contender;
 mod demand;
+mod effort;
 mod goal;
 mod histogram;
 pub mod html;

@@ -1,6 +1,7 @@
 //! What came out of a run: plain numbers that can be written as JSON and read again. Knows not how they came about.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One scenario with one seed, by several algorithms.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -19,7 +20,7 @@ pub struct Comparison {
     /// What a replay was told of the endpoints by its log, in sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<String>,
-    /// And how far that is to be believed.
+    /// And how far that is to be believed. `None` where nothing was replayed, or no answer is there to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,
 }
@@ -119,6 +120,35 @@ fn each_or_never<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Erro
     Ok(read.into_iter().map(|value| value.unwrap_or(f64::INFINITY)).collect())
 }
 
+/// Where null says that nothing was measured, what never was is a word.
+const NEVER: &str = "never";
+
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum NumberOrWord {
+    Number(f64),
+    Word(String),
+}
+
+fn number_or_never<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    match Option::deserialize(from)? {
+        None => Ok(None),
+        Some(NumberOrWord::Number(value)) => Ok(Some(value)),
+        Some(NumberOrWord::Word(word)) if word == NEVER => Ok(Some(f64::INFINITY)),
+        Some(NumberOrWord::Word(word)) => {
+            Err(D::Error::custom(format!("`{word}` is neither a number nor `{NEVER}`")))
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "what serde calls")]
+fn write_number_or_never<S: Serializer>(value: &Option<f64>, to: S) -> Result<S::Ok, S::Error> {
+    let or_word = |value: f64| {
+        if value.is_finite() { NumberOrWord::Number(value) } else { NumberOrWord::Word(NEVER.to_owned()) }
+    };
+    value.map(or_word).serialize(to)
+}
+
 /// Parts of the slots in use, over the time after the warm-up.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Utilisation {
@@ -165,9 +195,11 @@ pub struct Point {
 pub struct Verdict {
     /// As a sentence: `adaptive: p99 at most 0.85 × least_request`.
     pub goal: String,
-    /// `None`: there was nothing to measure, and so the goal does not hold. The largest number: it was never.
+    /// `None`: there was nothing to measure, and so the goal does not hold. Infinite, and `"never"` in JSON: it never was.
+    #[serde(default, deserialize_with = "number_or_never", serialize_with = "write_number_or_never")]
     pub value: Option<f64>,
-    /// `None`: there was nothing to measure of the one that it is compared with.
+    /// `None`: there was nothing to measure of the one that it is compared with. Infinite: it never was there.
+    #[serde(default, deserialize_with = "number_or_never", serialize_with = "write_number_or_never")]
     pub at_most: Option<f64>,
     pub holds: bool,
 }

@@ -273,7 +273,7 @@ impl AccessLog {
         let plan = fleet.plan(self, options);
         let mut outcomes = vec![self.as_it_was(&plan, options)];
         outcomes.extend(run_all(&plan, &options.contenders, options.jobs, progress));
-        Ok(Comparison { assumed, explained: Some(explained), ..compared(&plan, outcomes) })
+        Ok(Comparison { assumed, explained, ..compared(&plan, outcomes) })
     }
 
     fn lasts_not_too_long(&self, times: f64) -> Result<(), ReplayError> {
@@ -308,6 +308,11 @@ impl AccessLog {
         self.entries.first().map_or(0, |entry| entry.at)
     }
 
+    /// From the first arrival to just behind the last.
+    fn lasts(&self) -> u64 {
+        self.entries.last().map_or(0, |last| last.at - self.first_at()) + 1
+    }
+
     /// The places of each one's entries.
     fn by_endpoint(&self) -> Vec<Vec<usize>> {
         let mut places = vec![Vec::new(); self.endpoints.len()];
@@ -315,6 +320,14 @@ impl AccessLog {
             places[entry.endpoint as usize].push(place);
         }
         places
+    }
+
+    /// How many a replay has.
+    pub(crate) fn endpoints(&self, options: &ReplayOptions) -> usize {
+        match options.endpoints {
+            Some(given) if !self.names_endpoints() => given as usize,
+            _ => self.endpoints.len(),
+        }
     }
 
     fn names_endpoints(&self) -> bool {
@@ -419,9 +432,9 @@ impl Fleet {
         if is_clear { difference.exp() } else { 1.0 }
     }
 
-    fn explained(&self, log: &AccessLog) -> Explained {
-        let until = log.entries.last().map_or(0, |last| last.at - log.first_at()) + 1;
-        let warm_up = warm_up(until);
+    /// `None`: nothing was measured that could be.
+    fn explained(&self, log: &AccessLog) -> Option<Explained> {
+        let warm_up = warm_up(log.lasts());
         let works = self.works(log);
         let seen = |&place: &usize| {
             let (entry, own, capacity) = (
@@ -766,7 +779,7 @@ mod tests {
             .replace(r#""first_byte_ms":20"#, r#""first_byte_ms":5"#)
             .replace(r#""endpoint":"e1","status":200"#, r#""endpoint":"e1","status":500"#);
         let calm = replay(&text, &options(&["oracle", "adaptive"])).unwrap();
-        let told = "e1: 1 slots, the most that were in flight, speed 1.00 for want of answers";
+        let told = "e1: 1 slot, the most that were in flight, speed 1.00 for want of answers";
         assert!(calm.assumed[1].starts_with(told), "{:?}", calm.assumed);
         assert!(calm.outcomes[1..].iter().all(|outcome| outcome.errors() < 0.01));
         // Twice as many as all four can do: whoever failed in no time would be sent whatever is too much.

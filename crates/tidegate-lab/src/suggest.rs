@@ -4,13 +4,25 @@ use std::borrow::Cow;
 
 /// ` (did you mean …?)`, or nothing where no known name is close.
 pub(crate) fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    let meant = plain(name);
+    let likeness = |known: &str| {
+        let known = plain(known);
+        let is_part = meant.len() >= PART_LETTERS_MIN && known.contains(&meant);
+        strsim::jaro_winkler(&known, &meant).max(if is_part { LIKE_ENOUGH } else { 0.0 })
+    };
     known
-        .map(|known| (known, strsim::jaro_winkler(known, name)))
-        .filter(|(_, likeness)| *likeness > 0.8)
+        .map(|known| (known, likeness(known)))
+        .filter(|(_, likeness)| *likeness >= LIKE_ENOUGH)
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(known, _)| format!(" (did you mean `{known}`?)"))
         .unwrap_or_default()
 }
+
+/// Below this, names that have nothing to do with each other begin to be offered.
+const LIKE_ENOUGH: f64 = 0.8;
+/// `hash` means `consistent_hash`; less is in too many names.
+const PART_LETTERS_MIN: usize = 4;
 
 /// An option with its value as a shell takes it (POSIX.1-2024, "Shell Command Language" §2.2): between quotes where
 /// something in the value means more to it than itself.
@@ -48,6 +60,21 @@ mod tests {
             ("- y", "--cluster='- y'"),
         ] {
             assert_eq!(option("--cluster", value), typed);
+        }
+    }
+
+    #[test]
+    fn a_name_is_offered_that_is_like_the_one_that_was_typed_or_has_it_in_it() {
+        let known = ["adaptive", "consistent_hash", "least_request", "G2-shared"];
+        for (typed, meant) in [
+            ("ADAPTIVE", " (did you mean `adaptive`?)"),
+            ("least-requests", " (did you mean `least_request`?)"),
+            ("hash", " (did you mean `consistent_hash`?)"),
+            ("g2_shared", " (did you mean `G2-shared`?)"),
+            ("xyz", ""),
+            ("", ""),
+        ] {
+            assert_eq!(did_you_mean(typed, known.into_iter()), meant, "{typed}");
         }
     }
 

@@ -39,11 +39,11 @@ impl Comparison {
         let requests = self.outcomes.iter().map(|outcome| outcome.requests).max().unwrap_or_default();
         let proxies = if self.proxies > 1 { format!(", {} proxies", self.proxies) } else { String::new() };
         format!(
-            "{} endpoints with {} slots{proxies}; {requests} requests measured in {:.0} s after {:.0} s of warm-up; seed {}.",
+            "{} endpoints with {} slots{proxies}; {requests} requests measured in {} s after {} s of warm-up; seed {}.",
             self.endpoints,
             self.slots,
-            self.seconds - self.warm_up_seconds,
-            self.warm_up_seconds,
+            seconds(self.seconds - self.warm_up_seconds),
+            seconds(self.warm_up_seconds),
             self.seed
         )
     }
@@ -73,13 +73,29 @@ impl Explained {
 impl Verdict {
     pub fn sentence(&self) -> String {
         let word = if self.holds { "holds" } else { "DOES NOT HOLD" };
-        match self.value.zip(self.at_most) {
-            Some((value, at_most)) => {
-                format!("{word}: {} ({} against {})", self.goal, number(value), number(at_most))
+        format!("{word}: {} ({})", self.goal, self.measured())
+    }
+
+    fn measured(&self) -> String {
+        match (self.value, self.at_most) {
+            (None, _) => "nothing was measured".to_owned(),
+            (Some(value), None) => {
+                format!("{}, and nothing was measured to compare it with", number(value))
             }
-            None => format!("{word}: {} (nothing was measured)", self.goal),
+            (Some(value), Some(at_most)) if is_never(value) && is_never(at_most) => {
+                "never, and neither what it is compared with".to_owned()
+            }
+            (Some(value), Some(at_most)) if is_never(value) || is_never(at_most) => {
+                format!("{}, against {}", number(value), number(at_most))
+            }
+            (Some(value), Some(at_most)) => format!("{} against {}", number(value), number(at_most)),
         }
     }
+}
+
+/// Thirty years in milliseconds are no time that anybody measures.
+fn is_never(value: f64) -> bool {
+    value.abs() > 1e12
 }
 
 fn table(outcomes: &[Outcome]) -> String {
@@ -154,6 +170,11 @@ fn cells(outcome: &Outcome) -> [String; 9] {
     ]
 }
 
+/// Whole ones where there are many, so that half a second is neither none nor one.
+fn seconds(value: f64) -> String {
+    if value >= 10.0 { format!("{value:.0}") } else { ((value * 10.0).round() / 10.0).to_string() }
+}
+
 /// Less than a microsecond is nothing.
 fn milliseconds(value: f64) -> String {
     if value < 0.001 { "0".to_owned() } else { number(value) }
@@ -163,7 +184,7 @@ fn milliseconds(value: f64) -> String {
 pub(crate) fn number(value: f64) -> String {
     let digits = match value.abs() {
         0.0 => return "0".to_owned(),
-        value if value > 1e12 => return "never".to_owned(),
+        value if is_never(value) => return "never".to_owned(),
         value => (3 - value.log10().floor() as i32).clamp(0, 8) as usize,
     };
     format!("{value:.digits$}")
@@ -189,6 +210,9 @@ mod tests {
             assert_eq!(number(value), expected);
         }
         assert_eq!(percent(0.000_01), "0.0010 %");
+        for (value, expected) in [(59.96, "60"), (4.49, "4.5"), (0.499, "0.5"), (2.0, "2"), (0.0, "0")] {
+            assert_eq!(seconds(value), expected);
+        }
     }
 
     #[test]

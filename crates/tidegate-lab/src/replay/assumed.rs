@@ -2,7 +2,7 @@
 
 use super::capacity::{Capacity, Proxy};
 use super::stays::QUEUED;
-use super::{AccessLog, Fleet, ReplayOptions};
+use super::{AccessLog, Fleet, ReplayOptions, warm_up};
 use crate::machine::{Discipline, Machine};
 use crate::suggest::shown;
 
@@ -22,6 +22,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
         names_are_enough(log, options),
         tunnels(log),
         odd_lines(log),
+        only_failures(fleet, log),
     ];
     sentences.extend(more.into_iter().flatten());
     sentences
@@ -29,7 +30,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
 
 fn endpoint(machine: &Machine, capacity: &Capacity, log: &AccessLog, options: &ReplayOptions) -> String {
     let slots = match options.slots {
-        Some(slots) => format!("{slots} slots, as given"),
+        Some(slots) => format!("{}, as given", so_many(slots)),
         None => slots(machine, capacity),
     };
     let speed = match capacity.service {
@@ -60,7 +61,11 @@ fn slots(machine: &Machine, capacity: &Capacity) -> String {
         (false, Some(_)) => " at least, the most that were in flight: nothing says that they ran out",
         (false, None) => ", the most that were in flight",
     };
-    format!("{} slots{how}", machine.slots)
+    format!("{}{how}", so_many(machine.slots))
+}
+
+fn so_many(slots: u32) -> String {
+    if slots == 1 { "1 slot".to_owned() } else { format!("{slots} slots") }
 }
 
 fn waits_in_the_proxy(fleet: &Fleet, log: &AccessLog) -> Option<String> {
@@ -116,6 +121,21 @@ fn odd_lines(log: &AccessLog) -> Option<String> {
             log.lines
         )
     })
+}
+
+/// Then no latency is there to compare a replay with, and perhaps no work.
+fn only_failures(fleet: &Fleet, log: &AccessLog) -> Option<String> {
+    if log.entries.iter().all(|entry| entry.failed) {
+        return Some(format!(
+            "all requests of the log failed, which says nothing of their work: each counts as {:.3} ms, what a failure took on average; \
+             how far to believe that cannot be told",
+            fleet.service / 1e6
+        ));
+    }
+    let warm_up = log.first_at() + warm_up(log.lasts());
+    let is_answer = |entry: &super::Entry| !entry.failed && entry.at >= warm_up;
+    let said = "all requests after the warm-up failed, so that how far to believe this cannot be told";
+    (!log.entries.iter().any(is_answer)).then(|| said.to_owned())
 }
 
 #[cfg(test)]
@@ -233,7 +253,7 @@ mod tests {
             _ => nginx(number, 200, 0.005, " e:1", true),
         };
         let replay = replay(&(0..2_000).map(line).collect::<String>(), None);
-        assert!(replay.assumed[0].starts_with("e:1: 1 slots"), "{:?}", replay.assumed);
+        assert!(replay.assumed[0].starts_with("e:1: 1 slot "), "{:?}", replay.assumed);
         assert!(replay.assumed[1].starts_with("40 tunnels"), "{:?}", replay.assumed);
     }
 
@@ -249,6 +269,28 @@ mod tests {
         assert!(lacks.assumed[1].starts_with("1 of 2000 lines have no $msec"), "{:?}", lacks.assumed);
         let [exact, lacks] = [&exact, &lacks].map(|replay| replay.outcomes[1].latency_ms.p99);
         assert!((exact / lacks - 1.0).abs() < 0.01, "{exact} {lacks}");
+    }
+
+    #[test]
+    fn a_log_of_failures_alone_is_said_to_tell_nothing_and_not_to_take_no_time() {
+        let fails_from = |from: u32| {
+            let status = |number| if number < from { 200 } else { 503 };
+            let text = (0..500).map(|number| nginx(number, status(number), 0.005, " e:1", true));
+            replay(&text.collect::<String>(), None)
+        };
+        for (from, said) in
+            [(0, "all requests of the log failed"), (20, "all requests after the warm-up failed")]
+        {
+            let replay = fails_from(from);
+            assert!(replay.assumed[1].starts_with(said), "{:?}", replay.assumed);
+            assert!(
+                replay.explained.is_none() && !replay.to_table().contains("p50 of 0"),
+                "{}",
+                replay.to_table()
+            );
+        }
+        assert!(fails_from(0).assumed[1].contains("each counts as 5.000 ms"), "{:?}", fails_from(0).assumed);
+        assert!(fails_from(450).explained.is_some());
     }
 
     #[test]

@@ -39,16 +39,17 @@ impl Rerun {
         }
     }
 
-    pub(super) fn explained(&self) -> Explained {
+    /// `None` without a single answer: nothing took 0 ms then.
+    pub(super) fn explained(&self) -> Option<Explained> {
         let work = self.waiters.over_others();
-        Explained {
+        (self.log.count() > 0).then(|| Explained {
             log_ms: quantiles(&self.log),
             model_ms: quantiles(&self.model),
             waited: self.waiters.part(),
             waited_work: work.map(|(times, _)| times),
             waited_work_doubt: work.map(|(_, doubt)| doubt),
             too_soon: self.waiters.too_soon(),
-        }
+        })
     }
 }
 
