@@ -123,3 +123,42 @@ fn a_scenario_that_is_no_text_is_told_with_the_place() {
     let said = text(&run.stderr);
     assert!(run.status.code() != Some(0) && said.contains("line 2, byte 13 is not UTF-8"), "{said}");
 }
+
+#[test]
+fn a_name_where_a_file_should_be_and_a_goal_that_nobody_judges_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let goal = "[[goal]]\nmeasure = 'p99'\nat_most = 2\ntimes = 'round_robin'\n";
+    std::fs::write(folder.path().join("small.toml"), format!("{SMALL}{goal}")).unwrap();
+    let run = |arguments: &[&str]| text(&lab(folder.path(), &[&["run"], arguments].concat()).stderr);
+    assert!(run(&["g2"]).contains("there is no file g2: write --scenario G2"), "{}", run(&["g2"]));
+    let twice = run(&["small.toml", "--algorithm", "adaptive", "round_robin"]);
+    assert!(twice.contains("there is no file round_robin: write --algorithm round_robin"), "{twice}");
+    let alone = run(&["small.toml", "--algorithm", "adaptive"]);
+    assert!(alone.contains("goals that are not judged without --algorithm round_robin: 1"), "{alone}");
+    assert_eq!(run(&["small.toml", "--algorithm", "adaptive,round_robin", "--seed", "1,2"]), "");
+    let short = run(&["small.toml", "--seconds", "1"]);
+    assert!(short.contains("small.toml cannot be run with --seconds 1: a warm-up of 1 s"), "{short}");
+}
+
+#[test]
+fn what_never_ends_is_said_in_words_and_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let stands = "stalls = { lasts = '1h', every = '1s' }\n[[goal]]\nmeasure = 'p99'\nat_most = 5\n";
+    std::fs::write(folder.path().join("stands.toml"), format!("{SMALL}{stands}")).unwrap();
+    let run = lab(folder.path(), &["run", "stands.toml", "--json"]);
+    let results: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(results[0]["verdicts"][0]["value"], "never", "{}", results[0]["verdicts"]);
+    std::fs::write(folder.path().join("results.json"), &run.stdout).unwrap();
+    let shown = text(&lab(folder.path(), &["show", "results.json"]).stdout);
+    assert!(shown.contains("DOES NOT HOLD: adaptive: p99 at most 5 ms (never, against 5.000)"), "{shown}");
+}
+
+#[test]
+fn a_log_of_failures_alone_tells_no_latency() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = r#"{"time":"2026-11-23T01:14:19.123Z","endpoint":"a:1","status":502,"first_byte_ms":5.0}"#;
+    std::fs::write(folder.path().join("access.log"), format!("{line}\n{line}\n")).unwrap();
+    let replay = lab(folder.path(), &["replay", "access.log", "--algorithm", "adaptive"]);
+    let told = text(&replay.stdout);
+    assert!(told.contains("all requests of the log failed") && !told.contains("p50 of"), "{told}");
+}

@@ -99,6 +99,20 @@ fn the_demo_ends_with_its_terminal() {
 }
 
 #[test]
+fn the_demo_ends_on_each_key_that_asks_for_it() {
+    for keys in [&b"q"[..], b"Q", b"RQ", b"\x03", b"\x1b"] {
+        let mut terminal = Terminal::new();
+        let demo = terminal.demo(&[]);
+        terminal.sees_a_picture();
+        terminal.emulator.write_all(keys).unwrap();
+        let mut emulator = terminal.emulator.try_clone().unwrap();
+        let reader = thread::spawn(move || std::io::copy(&mut emulator, &mut std::io::sink()));
+        assert_eq!(end(demo, PATIENCE).and_then(|status| status.code()), Some(0), "{keys:?}");
+        let _ = reader.join(); // an error says that the demo has closed it
+    }
+}
+
+#[test]
 fn the_demo_ends_on_each_signal_that_asks_for_it() {
     for asked in [Signal::HUP, Signal::INT, Signal::TERM] {
         let mut terminal = Terminal::new();

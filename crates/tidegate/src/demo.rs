@@ -32,6 +32,9 @@ const CAST: [(&str, Temper); 4] = [
     ("flaky", Temper::Flaky),
 ];
 
+/// Where the proxy listens unless told.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// What the proxy said last, for the live view.
 type LastWord = Arc<Mutex<String>>;
 
@@ -138,11 +141,13 @@ impl Stage {
     }
 }
 
+/// What is not named is the demo's own: whoever mistyped a flag did not type these.
 fn flags<'a>(arguments: &'a DemoArguments, addresses: &'a [String]) -> Vec<Flag<'a>> {
-    let to = addresses.iter().map(|address| Flag { name: "--to", key: "to", value: address });
-    let listen = Flag { name: "--listen", key: "listen", value: &arguments.listen };
-    let health = Flag { name: "--health", key: "health", value: "tcp" };
+    let own = |key, value| Flag { name: "", key, value };
+    let to = addresses.iter().map(|address| own("to", address));
+    let listen = arguments.listen.is_none().then(|| own("listen", ANY_PORT));
     let optional = [
+        ("--listen", "listen", &arguments.listen),
         ("--balance", "balance", &arguments.balance),
         ("--workers", "workers", &arguments.workers),
         ("--admin", "admin", &arguments.admin),
@@ -150,7 +155,7 @@ fn flags<'a>(arguments: &'a DemoArguments, addresses: &'a [String]) -> Vec<Flag<
     let given = optional
         .into_iter()
         .filter_map(|(name, key, value)| value.as_deref().map(|value| Flag { name, key, value }));
-    std::iter::once(listen).chain(to).chain([health]).chain(given).collect()
+    given.chain(listen).chain(to).chain([own("health", "tcp")]).collect()
 }
 
 #[allow(clippy::disallowed_methods, reason = "the program reads the clock")]
@@ -163,12 +168,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mistake_quotes_what_was_typed_and_nothing_else() {
+        let arguments = DemoArguments {
+            ends_after: None,
+            json: true,
+            balance: Some("fastest".to_owned()),
+            listen: None,
+            workers: Some("2".to_owned()),
+            admin: None,
+        };
+        let Err(Failure::Wrong(report)) = Stage::set(&arguments, Voice::silent()) else { panic!("it holds") };
+        let said = report.to_string();
+        assert!(said.contains("1 | --balance fastest --workers 2\n"), "{said}");
+        assert!(!said.contains("--to") && !said.contains("--health"), "{said}");
+    }
+
+    #[test]
     fn every_algorithm_of_the_demo_can_be_switched_to_while_clients_keep_asking() {
         let arguments = DemoArguments {
             ends_after: None,
             json: true,
             balance: None,
-            listen: "127.0.0.1:0".to_owned(),
+            listen: None,
             workers: Some("1".to_owned()),
             admin: Some("off".to_owned()),
         };

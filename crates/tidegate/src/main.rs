@@ -10,11 +10,10 @@ mod outcome; // exit codes
 mod terminal; // colour, and lines for the operator
 
 use arguments::{Arguments, Command};
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let ended = match Arguments::parse().command {
+    let ended = match Arguments::read().command {
         Command::Check(arguments) => commands::check::check(&arguments),
         Command::Config(arguments) => commands::config::config(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),

@@ -20,10 +20,14 @@ pub(crate) enum Failure {
     GoalMissed,
     #[error("cannot write: {0}")]
     Output(#[from] std::io::Error),
+    #[error("there is no file {name}: write {option}")]
+    NoFileButAName { name: String, option: String },
     #[error("{file} cannot be replayed: {source}")]
     NoReplay { file: String, source: tidegate_lab::ReplayError },
-    #[error("{name} holds no results of the laboratory: {source}")]
+    #[error("{name} is not what `tidegate lab run --json` prints: {source}")]
     NoResults { name: String, source: serde_json::Error },
+    #[error("{name} cannot be run with --seconds {seconds}: {source}")]
+    NoRun { name: String, seconds: u32, source: tidegate_lab::ScenarioError },
     #[error("{name} is no scenario: {source}")]
     NoScenario { name: String, source: tidegate_lab::ScenarioError },
     /// Said already, where it was asked for.
@@ -50,8 +54,10 @@ pub(crate) fn exit_code(ended: Result<(), Failure>) -> ExitCode {
     }
     match failure {
         Failure::NoFile { .. }
+        | Failure::NoFileButAName { .. }
         | Failure::NoReplay { .. }
         | Failure::NoResults { .. }
+        | Failure::NoRun { .. }
         | Failure::NoScenario { .. }
         | Failure::Said
         | Failure::Unreadable { .. }

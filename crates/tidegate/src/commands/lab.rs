@@ -6,9 +6,13 @@ mod replay;
 use crate::arguments::{LabArguments, LabCommand, LabList, LabRun, LabShow};
 use crate::outcome::Failure;
 use crate::terminal;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
+use tidegate_control::Level;
 use tidegate_lab::{Comparison, Contender, Progress, Scenario, Span, builtin, html};
+
+/// Instead of a file's name, as everywhere.
+const STANDARD: &str = "-";
 
 pub(crate) fn lab(arguments: &LabArguments) -> Result<(), Failure> {
     match &arguments.command {
@@ -23,27 +27,34 @@ fn list(arguments: &LabList) -> Result<(), Failure> {
     if let Some(text) = arguments.scenario.as_deref().and_then(builtin::text) {
         return Ok(terminal::print(text)?);
     }
+    let width = Contender::catalogue().map(|(name, ..)| name.len()).max().unwrap_or_default();
     let scenarios = builtin::ALL.iter().map(|(name, text)| {
         let title = Scenario::parse(text).map(|scenario| scenario.title).unwrap_or_default();
-        format!("  {name:<15}  {title}")
+        format!("  {name:<width$}  {title}")
     });
     let algorithms = Contender::catalogue().map(|(name, what, number)| {
         let number = number.map_or_else(String::new, |number| format!(" ({name}:N: {number})"));
-        format!("  {name:<15}  {what}{number}")
+        format!("  {name:<width$}  {what}{number}")
     });
     let lines = ["scenarios".to_owned()].into_iter().chain(scenarios);
-    let extras = Contender::extras().map(|(name, what)| format!("  {name:<15}  {what}"));
+    let extras = Contender::extras().map(|(name, what)| format!("  {name:<width$}  {what}"));
     let lines = lines.chain(["\nalgorithms".to_owned()]).chain(algorithms);
     let lines = lines.chain(["\nbehind an algorithm's name".to_owned()]).chain(extras);
     Ok(terminal::print(&lines.collect::<Vec<_>>().join("\n"))?)
 }
 
 fn run(arguments: &LabRun) -> Result<(), Failure> {
+    check_page(arguments.html.as_deref())?;
     let mut scenarios = Vec::new();
     for (name, text) in texts(arguments)? {
         scenarios.push(scenario(&name, &text, arguments)?);
     }
-    let jobs = arguments.jobs.unwrap_or_else(cores);
+    let jobs = jobs(arguments.jobs);
+    for scenario in &scenarios {
+        for warning in [unjudged(scenario), scenario.warning()].into_iter().flatten() {
+            terminal::say(Level::Warning, &format!("{}: {warning}", scenario.name));
+        }
+    }
     let mut comparisons = Vec::new();
     for scenario in &scenarios {
         for &seed in &arguments.seeds {
@@ -60,6 +71,13 @@ fn run(arguments: &LabRun) -> Result<(), Failure> {
     if comparisons.iter().all(Comparison::holds) { Ok(()) } else { Err(Failure::GoalMissed) }
 }
 
+/// Whoever chooses other algorithms may take goals to be reached that nobody looks at.
+fn unjudged(scenario: &Scenario) -> Option<String> {
+    let (goals, missing) = scenario.unjudged();
+    let names = missing.iter().map(|name| format!("--algorithm {name}")).collect::<Vec<_>>().join(" ");
+    (goals > 0).then(|| format!("goals that are not judged without {names}: {goals}"))
+}
+
 /// As JSON and as a page, as far as they are wanted.
 fn tell(comparisons: &[Comparison], as_json: bool, page: Option<&Path>) -> Result<(), Failure> {
     if as_json {
@@ -69,9 +87,10 @@ fn tell(comparisons: &[Comparison], as_json: bool, page: Option<&Path>) -> Resul
     page.map_or(Ok(()), |page| write(page, &html::page(comparisons)))
 }
 
-/// One run for each.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// As many runs at the same time as are wanted, or one for each core.
+fn jobs(wanted: Option<u32>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    wanted.map_or_else(cores, |jobs| jobs as usize)
 }
 
 /// The texts of what is to be run, by name.
@@ -80,16 +99,29 @@ fn texts(arguments: &LabRun) -> Result<Vec<(String, String)>, Failure> {
     let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
     let mut texts: Vec<_> = builtin::ALL.iter().filter(|(name, _)| is_wanted(name)).map(owned).collect();
     for path in &arguments.files {
-        texts.push((path.display().to_string(), read(path)?));
+        let text = read(path).map_err(|failure| no_file_but_a_name(path).unwrap_or(failure))?;
+        texts.push((path.display().to_string(), text));
     }
     Ok(texts)
+}
+
+/// What stands where a file would, and was meant for an option.
+fn no_file_but_a_name(path: &Path) -> Option<Failure> {
+    let name = path.to_str().filter(|_| !path.exists())?;
+    let option = match builtin::find(name) {
+        Ok((known, _)) => format!("--scenario {known}"),
+        Err(_) => format!("--algorithm {}", Contender::parse(name).ok()?),
+    };
+    Some(Failure::NoFileButAName { name: name.to_owned(), option })
 }
 
 fn scenario(name: &str, text: &str, arguments: &LabRun) -> Result<Scenario, Failure> {
     let no_scenario = |source| Failure::NoScenario { name: name.to_owned(), source };
     let mut scenario = Scenario::parse(text).map_err(no_scenario)?;
     if let Some(seconds) = arguments.seconds {
-        scenario = scenario.lasting(Span(u64::from(seconds) * 1_000_000_000)).map_err(no_scenario)?;
+        let seconds = seconds.get();
+        let no_run = |source| Failure::NoRun { name: name.to_owned(), seconds, source };
+        scenario = scenario.lasting(Span(u64::from(seconds) * 1_000_000_000)).map_err(no_run)?;
     }
     if !arguments.algorithms.is_empty() {
         scenario.algorithms.clone_from(&arguments.algorithms);
@@ -98,6 +130,7 @@ fn scenario(name: &str, text: &str, arguments: &LabRun) -> Result<Scenario, Fail
 }
 
 fn show(arguments: &LabShow) -> Result<(), Failure> {
+    check_page(arguments.html.as_deref())?;
     let no_results = |source| Failure::NoResults { name: arguments.file.display().to_string(), source };
     let comparisons: Vec<Comparison> = serde_json::from_str(&read(&arguments.file)?).map_err(no_results)?;
     if let Some(path) = &arguments.html {
@@ -109,7 +142,7 @@ fn show(arguments: &LabShow) -> Result<(), Failure> {
 
 fn read(path: &Path) -> Result<String, Failure> {
     let unreadable = |source| Failure::Unreadable { file: path.display().to_string(), source };
-    String::from_utf8(std::fs::read(path).map_err(unreadable)?).map_err(|error| {
+    String::from_utf8(bytes(path).map_err(unreadable)?).map_err(|error| {
         let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let lines: Vec<&[u8]> = valid.split(|byte| *byte == b'\n').collect();
         let byte = lines.last().map_or(0, |line| line.len()) + 1;
@@ -118,13 +151,30 @@ fn read(path: &Path) -> Result<String, Failure> {
     })
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    // The table is there already, and a page between its lines would be neither.
-    if path == Path::new("-") {
-        let source =
-            io::Error::new(io::ErrorKind::InvalidInput, "a page goes to a file: write --html page.html");
-        return Err(Failure::Unwritable { file: "-".to_owned(), source });
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    if path != Path::new(STANDARD) {
+        return std::fs::read(path);
     }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+}
+
+/// Whether a page can be written there, before anything is run for it.
+fn check_page(path: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let complaint = if path == Path::new(STANDARD) {
+        // The table is there already, and a page between its lines would be neither.
+        io::Error::new(io::ErrorKind::InvalidInput, "a page goes to a file: write --html page.html")
+    } else if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        io::Error::new(io::ErrorKind::NotFound, format!("there is no folder {}", folder.display()))
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Unwritable { file: path.display().to_string(), source: complaint })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let unwritable = |source| Failure::Unwritable { file: path.display().to_string(), source };
     std::fs::write(path, text).map_err(unwritable)?;
     terminal::print_error(&format!("{} written", path.display()));

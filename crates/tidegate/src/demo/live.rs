@@ -28,7 +28,7 @@ enum Wish {
     Switch(&'static str),
 }
 
-/// Runs until the time is over, a signal ends it, somebody presses `q` or Ctrl-C, or the terminal is gone.
+/// Runs until the time is over, a signal ends it, somebody presses `q`, Esc or Ctrl-C, or the terminal is gone.
 pub(super) fn show(stage: &mut Stage, last_word: &LastWord) -> io::Result<Left> {
     let screen = Screen::take()?;
     let shown = keep_showing(&screen, stage, last_word);
@@ -79,10 +79,16 @@ fn wishes() -> io::Result<Receiver<Wish>> {
 
 fn wish(event: &Event) -> Wish {
     let Event::Key(KeyEvent { code, modifiers, .. }) = event else { return Wish::Nothing };
+    let with_control = modifiers.contains(KeyModifiers::CONTROL);
     match code {
-        KeyCode::Char('q') | KeyCode::Esc => Wish::Quit,
-        KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Wish::Quit,
-        KeyCode::Char(key) => by_key(*key).map_or(Wish::Nothing, Wish::Switch),
+        KeyCode::Esc => Wish::Quit,
+        // With caps lock, or as terminals say it that tell Ctrl-C from Ctrl-Shift-C, letters come as capitals.
+        KeyCode::Char(key) => match key.to_ascii_lowercase() {
+            'q' => Wish::Quit,
+            'c' if with_control => Wish::Quit,
+            _ if with_control => Wish::Nothing,
+            key => by_key(key).map_or(Wish::Nothing, Wish::Switch),
+        },
         _ => Wish::Nothing,
     }
 }
@@ -132,8 +138,15 @@ mod tests {
     fn a_key_switches_ends_or_does_nothing() {
         let key = |code, modifiers| wish(&Event::Key(KeyEvent::new(code, modifiers)));
         assert_eq!(key(KeyCode::Char('r'), KeyModifiers::NONE), Wish::Switch("round_robin"));
-        assert_eq!(key(KeyCode::Char('q'), KeyModifiers::NONE), Wish::Quit);
-        assert_eq!(key(KeyCode::Char('c'), KeyModifiers::CONTROL), Wish::Quit);
+        assert_eq!(key(KeyCode::Char('R'), KeyModifiers::SHIFT), Wish::Switch("round_robin"));
+        assert_eq!(key(KeyCode::Char('r'), KeyModifiers::CONTROL), Wish::Nothing);
+        for quits in ['q', 'Q'] {
+            assert_eq!(key(KeyCode::Char(quits), KeyModifiers::NONE), Wish::Quit);
+        }
+        for quits in ['c', 'C'] {
+            assert_eq!(key(KeyCode::Char(quits), KeyModifiers::CONTROL), Wish::Quit);
+        }
+        assert_eq!(key(KeyCode::Esc, KeyModifiers::NONE), Wish::Quit);
         assert_eq!(key(KeyCode::Char('c'), KeyModifiers::NONE), Wish::Nothing);
         assert_eq!(key(KeyCode::Up, KeyModifiers::NONE), Wish::Nothing);
     }

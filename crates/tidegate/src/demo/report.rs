@@ -47,9 +47,13 @@ fn line(now: &Reading, added: &Reading) -> String {
     text
 }
 
-/// `1.2 ms`, or a dash when nothing was measured.
+/// `1.2 ms`, or a dash when nothing was measured. From a second on without the tenth, which would need a wider column.
 pub(super) fn milliseconds(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} ms"))
+    match value {
+        None => "-".to_owned(),
+        Some(value) if value < 1_000.0 => format!("{value:.1} ms"),
+        Some(value) => format!("{value:.0} ms"),
+    }
 }
 
 /// So many digits behind the point: more than what is measured would only hide it.

@@ -8,7 +8,7 @@ use ratatui::Frame;
 use ratatui::crossterm::terminal::disable_raw_mode;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -18,17 +18,22 @@ use std::time::Duration;
 /// For the last words to a terminal that is slow to take them.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Fits 80 columns.
-const WIDTHS: [Constraint; 8] = [
-    Constraint::Length(9),
-    Constraint::Length(6),
-    Constraint::Length(10),
-    Constraint::Length(9),
-    Constraint::Length(9),
-    Constraint::Length(6),
-    Constraint::Length(9),
-    Constraint::Min(13),
+/// Of the endpoints: what stands above, and how much room it wants. All of them fit 80 columns.
+const COLUMNS: [(&str, u16); 8] = [
+    ("endpoint", 9),
+    ("port", 6),
+    ("requests/s", 10),
+    ("p50", 8),
+    ("p99", 8),
+    ("errors", 6),
+    ("in flight", 9),
+    ("state", 11),
 ];
+/// Their places, the one that is missed most first: a narrow terminal shows as many as have room.
+const BY_IMPORTANCE: [usize; 8] = [0, 2, 7, 4, 5, 3, 6, 1];
+
+/// Kept for what the proxy says last, so that nothing below jumps when it says more.
+const WORD_LINES: usize = 2;
 
 /// Of the comparison of algorithms.
 const SCORE_WIDTHS: [Constraint; 4] =
@@ -100,23 +105,48 @@ fn keep_drawing(to_draw: &Receiver<Picture>) -> io::Result<()> {
     ratatui::try_restore().and(left)
 }
 
+/// What does not fit is cut from below: the comparison first.
 fn draw(frame: &mut Frame<'_>, picture: &Picture) {
     let Picture { now, window, scores, words } = picture;
-    let height = |rows: usize| Constraint::Length(u16::try_from(rows).unwrap_or(u16::MAX));
-    let heights = [height(2), height(window.endpoints.len() + 3), height(5), height(scores.len() + 3)];
-    let [title, table, totals, comparison] = Layout::vertical(heights).areas(frame.area());
-    frame.render_widget(Paragraph::new(title_lines()), title);
-    frame.render_widget(endpoints(window), table);
-    draw_totals(frame, totals, now, window, words);
+    let width = usize::from(frame.area().width);
+    let (title, totals) = (title_lines(scores, width), totals_lines(now, window, words, width));
+    let mut left = frame.area().height;
+    let heights = [title.len(), window.endpoints.len() + 3, totals.len(), scores.len() + 3].map(|wanted| {
+        let height = u16::try_from(wanted).unwrap_or(u16::MAX).min(left);
+        left -= height;
+        Constraint::Length(height)
+    });
+    let [above, table, middle, comparison] = Layout::vertical(heights).areas(frame.area());
+    frame.render_widget(Paragraph::new(title), above);
+    frame.render_widget(endpoints(window, table), table);
+    frame.render_widget(Paragraph::new(totals), middle);
     frame.render_widget(algorithms(scores), comparison);
 }
 
-fn title_lines() -> Vec<Line<'static>> {
-    let keys: Vec<_> = ALGORITHMS.iter().map(|(key, name)| format!("{key} {name}")).collect();
-    vec![
-        Line::from(" tidegate demo: q quits, a letter switches the algorithm:").style(Modifier::BOLD),
-        Line::from(format!(" {}", keys.join(" · "))),
-    ]
+fn title_lines(scores: &[Score], width: usize) -> Vec<Line<'static>> {
+    let is_current = |name: &str| scores.iter().any(|score| score.is_current && score.algorithm == name);
+    let key = |(key, name): &(char, &'static str)| {
+        let style = if is_current(name) { Style::from(Modifier::REVERSED) } else { Style::new() };
+        vec![Span::from(format!("{key} ")).style(Modifier::BOLD), Span::from(*name).style(style)]
+    };
+    let says = Line::from(" tidegate demo: q quits, a key switches the algorithm:").style(Modifier::BOLD);
+    std::iter::once(says).chain(wrapped(ALGORITHMS.iter().map(key), "  ", width)).collect()
+}
+
+/// As many of the pieces on each line as fit, behind a margin of one column. No piece is broken.
+fn wrapped<'p>(pieces: impl Iterator<Item = Vec<Span<'p>>>, gap: &'p str, width: usize) -> Vec<Line<'p>> {
+    let mut lines: Vec<Line<'p>> = Vec::new();
+    for piece in pieces {
+        let takes = gap.len() + piece.iter().map(Span::width).sum::<usize>();
+        match lines.last_mut().filter(|line| line.width() + takes <= width) {
+            Some(line) => line.spans.push(Span::from(gap)),
+            None => lines.push(Line::from(" ")),
+        }
+        if let Some(line) = lines.last_mut() {
+            line.spans.extend(piece);
+        }
+    }
+    lines
 }
 
 /// What each algorithm has achieved while it was in force.
@@ -136,19 +166,43 @@ fn algorithms(scores: &[Score]) -> Table<'static> {
         .block(Block::bordered().title(" since each was chosen "))
 }
 
-fn endpoints(window: &Reading) -> Table<'_> {
-    let names = ["endpoint", "port", "requests/s", "p50", "p99", "errors", "in flight", "state"];
-    let rows = window.endpoints.iter().map(|endpoint| row(endpoint, window));
-    Table::new(rows, WIDTHS)
-        .header(Row::new(names).style(Modifier::BOLD))
+fn endpoints(window: &Reading, area: Rect) -> Table<'_> {
+    let shown = shown(area.width.saturating_sub(2)); // within the frame
+    let of = |index: usize| COLUMNS.get(index).copied().unwrap_or_default();
+    let rows = window.endpoints.iter().map(|endpoint| {
+        let cells = cells(endpoint, window);
+        Row::new(
+            cells.into_iter().enumerate().filter(|(index, _)| shown.contains(index)).map(|(_, cell)| cell),
+        )
+    });
+    // The last one takes what is left.
+    let width =
+        |index: &usize| if *index + 1 == COLUMNS.len() { Constraint::Fill(1) } else { of(*index).1.into() };
+    Table::new(rows, shown.iter().map(width))
+        .header(Row::new(shown.iter().map(|index| of(*index).0)).style(Modifier::BOLD))
         .block(Block::bordered().title(" the last second "))
 }
 
-fn row<'a>(endpoint: &'a EndpointReading, window: &Reading) -> Row<'a> {
+/// The places of the columns that have room, with one between them.
+fn shown(width: u16) -> Vec<usize> {
+    let mut left = width + 1;
+    let fits = |index: &usize| {
+        let takes = COLUMNS.get(*index).map_or(0, |(_, wanted)| wanted + 1);
+        let fits = takes <= left;
+        left = left.saturating_sub(takes);
+        fits
+    };
+    let mut shown: Vec<usize> = BY_IMPORTANCE.into_iter().take_while(fits).collect();
+    shown.sort_unstable();
+    shown
+}
+
+/// In the order of the columns.
+fn cells<'a>(endpoint: &'a EndpointReading, window: &Reading) -> [Cell<'a>; 8] {
     let counts = &endpoint.counts;
     let state = if endpoint.state == "up" { Style::from(Color::Green) } else { Style::from(Color::Red) };
     let errors = if counts.errors == 0 { Style::new() } else { Style::from(Color::Yellow) };
-    Row::new([
+    [
         Cell::from(endpoint.name),
         Cell::from(endpoint.address.rsplit(':').next().unwrap_or_default()),
         Cell::from(format!("{:.0}", window.per_second(counts.requests))),
@@ -157,26 +211,29 @@ fn row<'a>(endpoint: &'a EndpointReading, window: &Reading) -> Row<'a> {
         Cell::from(counts.errors.to_string()).style(errors),
         Cell::from(endpoint.in_flight.to_string()),
         Cell::from(endpoint.state.replace("down_by_", "down: ")).style(state),
-    ])
+    ]
 }
 
-fn draw_totals(frame: &mut Frame<'_>, area: Rect, now: &Reading, window: &Reading, words: &[String; 2]) {
+fn totals_lines(now: &Reading, window: &Reading, words: &[String; 2], width: usize) -> Vec<Line<'static>> {
     let rate = format!(
-        " {:.0} requests/s, p50 {}, p99 {}",
+        "{:.0} requests/s, p50 {}, p99 {}",
         window.per_second(window.requests.requests),
         milliseconds(quantile_ms(&window.requests, 0.5)),
         milliseconds(quantile_ms(&window.requests, 0.99)),
     );
     let totals = format!(
-        " {} requests in {:.0} s, {} answered with 5xx, {} tried again elsewhere",
+        "{} requests in {:.0} s, {} with 5xx, {} tried again",
         now.requests.requests,
         now.at.as_secs_f64(),
         now.requests.errors,
         now.retries,
     );
-    let words = words.iter().map(|word| Line::from(format!(" {word}")));
-    let lines: Vec<_> = [Line::from(rate), Line::from(totals)].into_iter().chain(words).collect();
-    frame.render_widget(Paragraph::new(lines), area);
+    let [addresses, last_word] = words;
+    let lines =
+        |text: &str| wrapped(text.split(' ').map(|word| vec![Span::from(word.to_owned())]), " ", width);
+    let mut said = lines(last_word);
+    said.resize(WORD_LINES, Line::default());
+    [lines(&rate), lines(&totals), lines(addresses), said].concat()
 }
 
 #[cfg(test)]
@@ -187,25 +244,75 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    #[test]
-    fn the_screen_compares_the_algorithms_that_were_tried() {
-        let reading = |requests, errors| Reading {
+    fn reading(requests: u64, errors: u64) -> Reading {
+        let endpoint = |name, state| EndpointReading {
+            name,
+            address: "127.0.0.1:39219".to_owned(),
+            counts: Counts { requests, errors, ..Counts::default() },
+            in_flight: 3,
+            state,
+        };
+        Reading {
             at: Duration::from_secs(1),
             requests: Counts { requests, errors, ..Counts::default() },
             retries: 0,
-            endpoints: Vec::new(),
-        };
+            endpoints: vec![endpoint("steady-1", "up"), endpoint("flaky", "down_by_check")],
+        }
+    }
+
+    /// The lines of a terminal of that size on which `adaptive` follows `round_robin`.
+    fn screen(columns: u16, rows: u16) -> Vec<String> {
         let mut scores = Scores::new("round_robin", reading(0, 0));
         scores.switch("adaptive", reading(200, 50));
         let now = reading(500, 50);
-        let words = [String::new(), String::new()];
+        let words = [
+            "proxy http://127.0.0.1:40203, admin http://127.0.0.1:9901 (/metrics, /status)".to_owned(),
+            "endpoint 127.0.0.1:39219 of cluster default is down: health check failed: cannot connect: refused"
+                .to_owned(),
+        ];
         let picture = Picture { window: now.clone(), scores: scores.lines(&now), now, words };
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         terminal.draw(|frame| draw(frame, &picture)).unwrap();
-        let screen = terminal.backend().to_string();
-        let line = |words: &[&str]| screen.lines().any(|line| words.iter().all(|word| line.contains(word)));
-        assert!(line(&["▶ adaptive", "300", "0.00 %"]), "{screen}");
-        assert!(line(&["round_robin", "200", "25.00 %"]), "{screen}");
-        assert!(line(&["a adaptive", "r round_robin"]), "{screen}");
+        terminal.backend().to_string().lines().map(str::to_owned).collect()
+    }
+
+    fn has(screen: &[String], words: &[&str]) -> bool {
+        screen.iter().any(|line| words.iter().all(|word| line.contains(word)))
+    }
+
+    #[test]
+    fn the_screen_compares_the_algorithms_that_were_tried() {
+        let screen = screen(80, 24);
+        assert!(has(&screen, &["▶ adaptive", "300", "0.00 %"]), "{screen:#?}");
+        assert!(has(&screen, &["round_robin", "200", "25.00 %"]), "{screen:#?}");
+    }
+
+    #[test]
+    fn all_keys_and_what_matters_most_of_the_endpoints_are_seen_on_narrow_terminals_too() {
+        for (columns, rows) in [(60, 20), (80, 24), (200, 50)] {
+            let screen = screen(columns, rows);
+            for (key, name) in ALGORITHMS {
+                assert!(has(&screen, &[&format!("{key} {name}")]), "{columns}: {key}: {screen:#?}");
+            }
+            assert!(has(&screen, &["q quits, a key switches the algorithm:"]), "{columns}: {screen:#?}");
+            assert!(
+                has(&screen, &["endpoint", "requests/s", "p50", "p99", "errors", "state"]),
+                "{screen:#?}"
+            );
+            assert!(has(&screen, &["flaky", "500", "50", "down: check"]), "{columns}: {screen:#?}");
+            assert_eq!(has(&screen, &["port", "in flight"]), columns >= 80, "{columns}: {screen:#?}");
+            assert!(
+                has(&screen, &["/status)"]) && has(&screen, &["cannot connect"]),
+                "{columns}: {screen:#?}"
+            );
+            assert!(has(&screen, &["▶ adaptive", "300"]), "{columns}: {screen:#?}");
+        }
+    }
+
+    #[test]
+    fn no_terminal_is_too_small_to_be_drawn_on() {
+        for (columns, rows) in [(1, 1), (2, 40), (40, 3), (13, 13)] {
+            assert_eq!(screen(columns, rows).len(), usize::from(rows));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `tidegate lab replay`: an access log in, a comparison out. Knows no format of logs.
 
-use super::{cores, progress, tell};
+use super::{STANDARD, check_page, jobs, progress, tell};
 use crate::arguments::LabReplay;
 use crate::outcome::Failure;
 use crate::terminal;
@@ -9,12 +9,11 @@ use std::io::{self, BufReader, Read};
 use tidegate_control::Level;
 use tidegate_lab::{AccessLog, Comparison, Progress, ReplayOptions, Scenario};
 
-/// Instead of a file's name, as everywhere.
-const STDIN: &str = "-";
 /// Bytes of the log that are read at once.
 const READ_BYTES: usize = 1 << 20;
 
 pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
+    check_page(arguments.html.as_deref())?;
     let file = arguments.file.display().to_string();
     let no_replay = |source| Failure::NoReplay { file: file.clone(), source };
     let log = read(arguments, &file)?;
@@ -24,6 +23,9 @@ pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
     };
     warn_of_failures(&log);
     let options = options(arguments);
+    if let Some(warning) = log.warning(&options) {
+        terminal::say(Level::Warning, &warning);
+    }
     let progress = Progress::of_replay(&log, &options);
     let replayed = progress::watch(&file, &progress, || log.replay(&options, &progress));
     let comparison = replayed.map_err(no_replay)?;
@@ -39,7 +41,7 @@ pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
 fn read(arguments: &LabReplay, file: &str) -> Result<AccessLog, Failure> {
     let unreadable = |source| Failure::Unreadable { file: file.to_owned(), source };
     let opened: Box<dyn Read> = match file {
-        STDIN => Box::new(io::stdin()),
+        STANDARD => Box::new(io::stdin()),
         _ => Box::new(File::open(&arguments.file).map_err(unreadable)?),
     };
     let log = AccessLog::read(BufReader::with_capacity(READ_BYTES, opened)).map_err(unreadable)?;
@@ -77,7 +79,7 @@ fn options(arguments: &LabReplay) -> ReplayOptions {
         endpoints: arguments.endpoints,
         times: arguments.times,
         seed: arguments.seed,
-        jobs: arguments.jobs.unwrap_or_else(cores),
+        jobs: jobs(arguments.jobs),
     }
 }
 
