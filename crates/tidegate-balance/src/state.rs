@@ -696,6 +696,11 @@ impl EndpointState {
         }
     }
 
+    /// The way there and back took so long, without any work. Optional: tells how far away it is.
+    pub fn learn_round_trip(&self, took: Duration, now: Moment) {
+        self.published().distance.learn(took, now);
+    }
+
     /// It has taken a connection. Optional: tells of one that was refused before that it is back, before it has answered.
     pub fn reached(&self) {
         if self.remarks() & MARKED != 0 {

@@ -8,6 +8,8 @@ use tidegate_balance::{Balancer, Health, Moment, Warning};
 pub struct BeliefStatus {
     /// What an unhurried request takes to its answer's head; `None` before the first answer.
     pub service_ms: Option<f32>,
+    /// How much of that is the way there and back; `None` before the first connection.
+    pub round_trip_ms: Option<f32>,
     /// Requests that it serves at once before they queue, for each unit of weight.
     pub parallelism: f32,
     /// The part of its last attempts that failed.
@@ -30,6 +32,7 @@ impl BeliefStatus {
         let error_cost = if state.trial_due().is_some() { 0.0 } else { beliefs.error_cost };
         Some(Self {
             service_ms: (!service.is_zero()).then(|| rounded(service.as_secs_f32() * 1e3)),
+            round_trip_ms: beliefs.round_trip.map(|round_trip| rounded(round_trip.as_secs_f32() * 1e3)),
             parallelism: rounded(beliefs.parallelism),
             error_rate: rounded(state.error_rate(now)),
             cost: rounded(beliefs.cost),
@@ -107,7 +110,15 @@ mod tests {
     }
 
     fn belief(error_cost: f32, error_rate: f32) -> BeliefStatus {
-        BeliefStatus { service_ms: None, parallelism: 1.0, error_rate, cost: 1.0, error_cost, warning: 1.0 }
+        BeliefStatus {
+            service_ms: None,
+            round_trip_ms: None,
+            parallelism: 1.0,
+            error_rate,
+            cost: 1.0,
+            error_cost,
+            warning: 1.0,
+        }
     }
 
     #[test]

@@ -124,7 +124,8 @@ async fn keep_checking(subject: Subject, overview: Arc<Overview>) {
     let mut tally = Tally::new(subject.check.rise, subject.check.fall);
     loop {
         let next = Instant::now() + interval(&subject.check);
-        match probe(&subject.check, &subject.upstream).await {
+        let learn_round_trip = |took| subject.state.learn_round_trip(took, now());
+        match probe(&subject.check, &subject.upstream, learn_round_trip).await {
             Ok(said) => {
                 count("passed").add_from_any_thread(1);
                 if let Some(report) = said {

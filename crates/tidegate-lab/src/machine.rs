@@ -14,6 +14,8 @@ pub struct Machine {
     pub speed: f64,
     pub weight: u32,
     pub discipline: Discipline,
+    /// What a request and its answer take on the way, both together.
+    pub round_trip: Span,
     pub fails: Option<Fails>,
     pub slow: Option<Slow>,
     pub stalls: Option<Stalls>,
@@ -114,6 +116,7 @@ impl Machine {
             speed: 1.0,
             weight: 1,
             discipline: Discipline::Fifo,
+            round_trip: Span(0),
             fails: None,
             slow: None,
             stalls: None,
@@ -121,6 +124,11 @@ impl Machine {
             joins: None,
             leaves: None,
         }
+    }
+
+    /// What a request, or an answer, takes on the way: nanoseconds.
+    pub(crate) fn way(&self) -> u64 {
+        self.round_trip.0 / 2
     }
 
     /// Work that it gets done in a second when it is well, in seconds of work.

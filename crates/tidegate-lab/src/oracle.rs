@@ -57,7 +57,7 @@ impl Oracle {
         self.mean_work += (work - self.mean_work) / self.sent;
         let progress = server.progress(now);
         if let Some(free_at) = self.machines[endpoint].free_at.iter_mut().min_by(|a, b| a.total_cmp(b)) {
-            *free_at = free_at.max(progress) + work;
+            *free_at = free_at.max(progress + server.machine().way() as f64 * server.speed()) + work;
         }
     }
 }
@@ -72,7 +72,10 @@ impl Ahead {
             None => (0.0, (f64::from(machine.slots) / (server.in_service() as f64 + 1.0)).min(1.0)),
         };
         let failing = machine.fails.filter(|fails| fails.is_open(now)).map_or(0.0, |fails| fails.part.0);
-        failure * failing + time_for(ahead + work, server, share, now)
+        // What is ahead is done while the request is on its way.
+        let way = machine.way() as f64;
+        let done = time_for(ahead + work, server, share, now).max(way + time_for(work, server, share, now));
+        failure * failing + done + way
     }
 }
 

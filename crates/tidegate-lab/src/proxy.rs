@@ -8,7 +8,9 @@ use crate::oracle::Oracle;
 use crate::server::Server;
 use crate::traffic::Request;
 use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Ended, Endpoint, EndpointId, Lease, Moment, Pick};
+use tidegate_balance::{
+    Algorithm, Balancer, Ended, Endpoint, EndpointId, EndpointState, Lease, Moment, Pick,
+};
 
 /// The balancers live apart from the proxies, whose leases borrow from them.
 pub(crate) fn balancer(method: Method, machines: &[Machine]) -> Option<Balancer> {
@@ -16,9 +18,16 @@ pub(crate) fn balancer(method: Method, machines: &[Machine]) -> Option<Balancer>
     let endpoint = |machine: &Machine| Endpoint {
         id: EndpointId { cluster: "lab".into(), address: machine.name.as_str().into() },
         weight: machine.weight,
-        state: std::sync::Arc::default(),
+        state: reached(machine),
     };
     Some(Balancer::new(algorithm, machines.iter().map(endpoint).collect(), None))
+}
+
+/// Connects are no part of a run: how far away it is, is known from the start.
+fn reached(machine: &Machine) -> std::sync::Arc<EndpointState> {
+    let state = EndpointState::default();
+    state.learn_round_trip(Duration::from_nanos(machine.round_trip.0), Moment(0));
+    state.into()
 }
 
 #[derive(Debug)]

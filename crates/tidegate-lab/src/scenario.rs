@@ -18,6 +18,8 @@ const ENDPOINTS_MAX: usize = 100_000;
 const STATES_MAX: usize = 1_000_000;
 /// 10 000 hours; longer, and nanoseconds would overflow before all is done.
 const LASTS_MAX: Span = Span(36_000_000_000_000_000);
+/// More, and too many requests would be on their way at once; round the earth it is a third of a second.
+const ROUND_TRIP_MAX: Span = Span(10_000_000_000);
 /// A spell costs as much to simulate as a request.
 const EVERY_MIN: Span = Span(100_000);
 /// Beyond, one request is more work than all others.
@@ -76,6 +78,8 @@ pub struct EndpointsForm {
     weight: Numbers,
     #[serde(default)]
     discipline: Discipline,
+    #[serde(default)]
+    round_trip: Span,
     fails: Option<Fails>,
     slow: Option<Slow>,
     stalls: Option<Stalls>,
@@ -306,6 +310,7 @@ impl EndpointsForm {
             speed: self.speed.at(turn),
             weight: self.weight.at(turn) as u32,
             discipline: self.discipline,
+            round_trip: self.round_trip,
             fails: self.fails,
             slow: self.slow,
             stalls: self.stalls,
@@ -325,6 +330,9 @@ impl EndpointsForm {
                 "`slow` has spells when both `every` and `lasts` are set, and is one spell when neither is"
                     .to_owned(),
             );
+        }
+        if self.round_trip > ROUND_TRIP_MAX {
+            return Some(format!("`round_trip` may be {} s", ROUND_TRIP_MAX.seconds()));
         }
         self.window_complaint().or_else(|| self.spell_complaint())
     }
@@ -437,6 +445,7 @@ mod tests {
                 format!("{SOUND}fails = {{ part = 1, from = '5s', until = '5s' }}\n"),
                 "`fails` must have its `until`",
             ),
+            (format!("{SOUND}round_trip = '11s'\n"), "`round_trip` may be 10 s"),
             (format!("{SOUND}stalls = {{ every = '1us', lasts = '1us' }}\n"), "`every` is 0.1ms at least"),
             (format!("{SOUND}fails = {{ part = 2 }}\n"), "above 0 and at most 1"),
             (

@@ -20,7 +20,7 @@ use crate::span::{SECOND, Span};
 use crate::spells::Spell;
 use crate::traffic::{Arrivals, Traffic};
 use attempts::{Alarm, Budget};
-use calls::{Call, Job, Places};
+use calls::{Call, Job, OnTheWay, Places};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -80,8 +80,8 @@ struct Run<'r> {
     proxies: Vec<Proxy<'r>>,
     servers: Vec<Server<'r>>,
     agenda: Agenda,
-    /// Failures that take no slot: when they are told, and whose they are.
-    failures: BinaryHeap<Reverse<(u64, u32)>>,
+    /// What is on the way, and when it is there.
+    on_the_way: BinaryHeap<Reverse<(u64, OnTheWay)>>,
     /// Joining and leaving, the soonest last.
     changes: Vec<Change>,
     /// When to look at a request again; empty unless somebody hedges or retries.
@@ -124,7 +124,7 @@ impl<'r> Run<'r> {
             plan,
             proxies,
             agenda,
-            failures: BinaryHeap::new(),
+            on_the_way: BinaryHeap::new(),
             changes: changes(&plan.machines),
             alarms: BinaryHeap::new(),
             extras: contender.extras,
@@ -162,7 +162,7 @@ impl<'r> Run<'r> {
     /// Whether anything will happen but looks at requests that are late: those go on for as long as their request is open.
     fn goes_on(&self) -> bool {
         self.agenda.next().0 < NEVER
-            || !self.failures.is_empty()
+            || !self.on_the_way.is_empty()
             || !self.changes.is_empty()
             || self.alarms.iter().any(|Reverse(alarm)| alarm.is_another_attempt())
     }
@@ -180,10 +180,10 @@ impl<'r> Run<'r> {
     /// Lets the next thing happen, if one is due by `limit`.
     fn happens_by(&mut self, limit: u64) -> bool {
         let (at, endpoint) = self.agenda.next();
-        let failure = self.failures.peek().map_or(NEVER, |Reverse((at, _))| *at);
+        let on_the_way = self.on_the_way.peek().map_or(NEVER, |Reverse((at, _))| *at);
         let change = self.changes.last().map_or(NEVER, |change| change.at);
         let alarm = self.alarms.peek().map_or(NEVER, |Reverse(alarm)| alarm.at);
-        let soonest = at.min(failure).min(change).min(alarm);
+        let soonest = at.min(on_the_way).min(change).min(alarm);
         if soonest > limit {
             return false;
         }
@@ -193,9 +193,11 @@ impl<'r> Run<'r> {
             if let Some(Reverse(alarm)) = self.alarms.pop() {
                 self.ring(&alarm);
             }
-        } else if failure == soonest {
-            if let Some(Reverse((_, job))) = self.failures.pop() {
-                self.finish(job, soonest);
+        } else if on_the_way == soonest {
+            match self.on_the_way.pop() {
+                Some(Reverse((_, OnTheWay::There(job)))) => self.accept(job, soonest),
+                Some(Reverse((_, OnTheWay::Back(job)))) => self.finish(job, soonest),
+                None => {}
             }
         } else {
             self.step(endpoint, soonest);
@@ -218,8 +220,13 @@ impl<'r> Run<'r> {
         if warm_after.is_some_and(|needed| server.served() >= needed) {
             self.warm_at[endpoint].get_or_insert(now);
         }
+        let way_back = self.plan.machines[endpoint].way();
         for job in finished.drain(..) {
-            self.finish(job, now);
+            if way_back == 0 {
+                self.finish(job, now);
+            } else {
+                self.on_the_way.push(Reverse((now + way_back, OnTheWay::Back(job))));
+            }
         }
         self.finished = finished;
     }

@@ -109,7 +109,9 @@ fn a_part_of_the_fleet_that_fails_a_little_is_not_avoided_at_any_price() {
         println!(
             "{failing} beside {sound} fail {part}: mean {ratio:.3} times that of least request, failed {failed:.5} instead of {failed_least:.5}"
         );
-        assert!(ratio < ratio_max && failed < 1.2 * failed_least);
+        // One in a thousand of half is fifty in all, give or take seven.
+        let chance = 2.0 * (2.0 * failed_least / least.requests as f64).sqrt();
+        assert!(ratio < ratio_max && failed < 1.2 * failed_least + chance);
     }
 }
 
@@ -650,8 +652,54 @@ fn one_request_a_second_for_each_endpoint_is_enough_to_leave_the_slow_one() {
     assert!(mean < 0.04);
 }
 
+/// First answers that are short by chance make an endpoint seem quick; what it takes once it has many requests for that must not pass for their queue.
+#[test]
+fn equal_endpoints_are_used_alike_from_the_first_seconds_on() {
+    for (load, worst_max) in [(0.52, 5.0), (0.75, 8.0)] {
+        let settings = format!("{}\nwork = [{{ mean = '120ms' }}]", between(0, 15, load));
+        let later = |seed| {
+            let (adaptive, least) = run(&lab(&settings, "count = 4"), seed);
+            adaptive.latency_ms.mean - least.latency_ms.mean
+        };
+        let later: Vec<f64> = (1..=150).map(later).collect();
+        let mean = later.iter().sum::<f64>() / later.len() as f64;
+        let worst = later.iter().copied().fold(f64::MIN, f64::max);
+        println!("{load}: {mean:.2} ms later than with least request, at worst {worst:.1}");
+        assert!(mean < 0.35 && worst < worst_max);
+    }
+}
+
 #[test]
 fn a_load_that_rises_tenfold_at_once_is_met_as_by_least_request() {
     let settings = format!("{}\nstep = [{{ at = '10s', times = 10 }}]", between(10, 15, 0.09));
     assert_p99(&lab(&settings, "count = 20"), [111, 112], 1.05);
+}
+
+/// A request on its way takes no slot: by latency alone the near ones would be filled beyond theirs. Where slots are free, they answer sooner.
+#[test]
+fn endpoints_that_are_far_away_serve_as_many_as_the_others_where_load_is_high() {
+    let settings =
+        |load, work: &str| format!("{}\nwork = [{{ mean = '{work}', sigma = 0.5 }}]", between(20, 120, load));
+    let near_and_far =
+        |near, far, way: &str| format!("count = {near}\n[[endpoints]]\ncount = {far}\nround_trip = '{way}'");
+    for (load, ratio_max) in [(0.3, 0.98), (0.55, 1.07), (0.7, 1.06), (0.8, 1.07), (0.9, 1.06)] {
+        for (name, work, endpoints) in [
+            ("one of four", "150ms", near_and_far(3, 1, "100ms")),
+            ("half", "200ms", near_and_far(2, 2, "120ms")),
+            ("most", "120ms", near_and_far(1, 3, "100ms")),
+            ("short work", "10ms", near_and_far(3, 1, "80ms")),
+            (
+                "three places",
+                "60ms",
+                format!("{}\n[[endpoints]]\nround_trip = '30ms'", near_and_far(2, 2, "90ms")),
+            ),
+        ] {
+            for seed in [121, 122] {
+                let (adaptive, least) = run(&lab(&settings(load, work), &endpoints), seed);
+                let ratio = adaptive.latency_ms.mean / least.latency_ms.mean;
+                println!("{name}, {load}, seed {seed}: mean {ratio:.3}");
+                assert!(ratio < ratio_max, "{name}, {load}: {ratio}");
+            }
+        }
+    }
 }

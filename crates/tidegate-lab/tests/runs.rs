@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use tidegate_lab::{Comparison, Contender, Outcome, Progress, Scenario};
+use tidegate_lab::{Comparison, Contender, Outcome, Progress, Quantiles, Scenario};
 
 /// Everything that can go wrong at once, for a short time.
 const TROUBLE: &str = "
@@ -21,6 +21,7 @@ const TROUBLE: &str = "
     [[endpoints]]
     count = 2
     discipline = 'shared'
+    round_trip = '20ms'
     slow = { times = 5, lasts = '~200ms', every = '~1s' }
     fails = { part = 0.3, how = 'reset', until = '3s' }
     [[endpoints]]
@@ -188,4 +189,26 @@ fn whoever_never_got_warm_is_null_in_json_and_read_back_as_never() {
     let none =
         compare("name = 'a'\ntitle = 'b'\nlasts = '3s'\nwarm_up = '1s'\nload = 0.5\n[[endpoints]]", 1, 1);
     assert!(!serde_json::to_string(&none).unwrap().contains("warm_after_seconds"));
+}
+
+#[test]
+fn the_way_there_and_back_is_no_work_and_takes_no_slot() {
+    // Two slots would be too few for 100 requests a second, were they taken for 80 ms each.
+    let text = "
+        name = 'far'
+        title = 'far away'
+        lasts = '20s'
+        warm_up = '1s'
+        rate = 100
+        work = [{ mean = '10ms', shape = 'constant' }]
+        [[endpoints]]
+        slots = 2
+        round_trip = '70ms'
+    ";
+    for outcome in &compare(text, 1, 1).outcomes {
+        let Quantiles { p50, mean, .. } = outcome.latency_ms;
+        assert!((80.0..82.0).contains(&p50) && mean < 84.0, "{}: {p50}, {mean}", outcome.algorithm);
+        let utilisation = outcome.utilisation.mean;
+        assert!((0.45..0.55).contains(&utilisation), "{}: {utilisation}", outcome.algorithm);
+    }
 }

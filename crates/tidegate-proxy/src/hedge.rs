@@ -323,7 +323,7 @@ async fn share(
 async fn dial(worker: &Worker, view: &ClusterView, endpoint: &EndpointView) -> Result<Connection, Cause> {
     let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
     let (scratch, timers) = (&worker.tls_scratch, &worker.timers);
-    let dial = Dial { upstream, presence, scratch, timers, introduction: b"", instead: None };
+    let dial = Dial { upstream, state: None, presence, scratch, timers, introduction: b"", instead: None };
     let fresh = connect_untimed(&dial).await?;
     endpoint.metrics().handshake(&fresh.stream);
     Ok(fresh)

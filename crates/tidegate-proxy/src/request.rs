@@ -651,19 +651,20 @@ pub(crate) async fn dial(
     let _pending = wait_for_connection(call, view)?;
     let timeout = policy.timeouts.connect.min(time_to_connect(call, policy, start));
     let introduction = introduction(call, &carries);
+    let endpoints = view.cluster.balancer.endpoints();
+    let state = call.journal.endpoint.and_then(|index| endpoints.get(index)).map(|picked| &*picked.state);
     let connected = {
         let (upstream, presence) = (&endpoint.pool.upstream, &view.cluster.presence);
         let (scratch, timers) = (&call.worker.tls_scratch, &call.worker.timers);
-        let dial = Dial { upstream, presence, scratch, timers, introduction: &introduction, instead };
+        let dial = Dial { upstream, state, presence, scratch, timers, introduction: &introduction, instead };
         connect(&dial, carries, call.alarm, (start, call.attempt_deadline), timeout).await
     };
     let now = now();
     match connected {
         Ok(connection) => {
             call.journal.connected = Some(now);
-            let endpoints = view.cluster.balancer.endpoints();
-            if let Some(picked) = call.journal.endpoint.and_then(|index| endpoints.get(index)) {
-                picked.state.reached();
+            if let Some(state) = state {
+                state.reached();
             }
             endpoint.metrics().connected(Duration::from_nanos(now.0 - start.0));
             endpoint.metrics().handshake(&connection.stream);

@@ -1,6 +1,6 @@
 //! Socket options, listening sockets, descriptor limits and cores: what std does not offer, behind safe functions.
 //!
-//! The only crate that may hold `unsafe`, each with its reason; rustix and socket2 leave it with one system call, and the
+//! The only crate that may hold `unsafe`, each with its reason; rustix and socket2 leave it with two system calls, and the
 //! allocator that counts, which is for measurements. Knows no HTTP, no runtime, no configuration. Linux.
 
 mod allocations;
@@ -22,6 +22,7 @@ pub use descriptors::{
 pub use listen::{ListenError, PortUse, listen_tcp, listen_tcp_group, listen_unix};
 pub use memory::usable_memory;
 pub use tcp::{
-    Keepalive, Presence, reset_on_close, set_nodelay, set_presence, shutdown_write, unacknowledged_bytes,
+    Keepalive, Presence, reset_on_close, round_trip, set_nodelay, set_presence, shutdown_write,
+    unacknowledged_bytes,
 };
 pub use transfer::{receive, transmit, transmit_gathered};

@@ -7,6 +7,7 @@
 //! policy is least request.
 
 use super::by_weight::ByWeight;
+use super::distance::ByDistance;
 use super::errors::{Elsewhere, NOISE_GAIN};
 use super::explore::{Cheapest, explore_if_due};
 use super::model::{DEVIATION, FleetLevel, remembered};
@@ -62,6 +63,8 @@ const MORE_SLOTS_DOUBT: f32 = 0.45;
 const FEW_SLOTS: f32 = 8.0;
 /// What has been seen not to wait is known by steps: the root of two.
 const STEP_OF_SLOTS: f32 = 0.35;
+/// Where a typical endpoint has been seen to serve fewer of our requests at once, most of what is there may be other proxies', and nothing tells how busy all are.
+const TELLING_SLOTS: f32 = 3.0;
 /// Who is up to twice as slow as others is as good a place as they are, while a slot of many is free there.
 const SLOWER_FOR_NOTHING: f32 = 0.7;
 /// Differences of 10 % are not worth acting on however certain: equal costs leave ties, and ties keep everybody in use.
@@ -107,6 +110,7 @@ pub(crate) struct Fleet {
     log_service: AtomicF32,
     log_parallelism: AtomicF32,
     by_weight: ByWeight,
+    by_distance: ByDistance,
     own: Own,
     mean_cost: MeanCost,
     noise: AtomicF32,
@@ -143,16 +147,24 @@ struct Scratch {
 
 impl Fleet {
     /// What is expected of an endpoint of this lightness. `None` before the first median.
-    pub(crate) fn level(&self, lightness: f32) -> Option<FleetLevel> {
+    pub(crate) fn level(&self, lightness: f32, published: &Published) -> Option<FleetLevel> {
+        self.is_measured.load(Relaxed).then(|| self.level_at(lightness, self.by_distance(published)))
+    }
+
+    fn level_at(&self, lightness: f32, by_distance: f32) -> FleetLevel {
         let by_weight = self.by_weight.expected(lightness);
-        self.is_measured.load(Relaxed).then(|| FleetLevel {
-            log_service: f64::from(self.log_service.get() + by_weight),
-            log_parallelism: f64::from(self.log_parallelism.get() + by_weight),
+        FleetLevel {
+            log_service: f64::from(self.log_service.get() + by_weight + by_distance),
+            log_parallelism: f64::from(self.log_parallelism.get() + by_weight + by_distance),
             // No fewer than one request, and one for each unit of weight where weights tell slots.
             log_parallelism_min: f64::from(if by_weight < 0.0 { by_weight.max(lightness.ln()) } else { 0.0 }),
             noise: f64::from(self.noise.get()),
             clumping: f64::from(self.clumping.get()),
-        })
+        }
+    }
+
+    fn by_distance(&self, published: &Published) -> f32 {
+        self.by_distance.expected(&published.distance, self.log_service.get())
     }
 
     /// How much of the request that is to be placed counts by what it costs there.
@@ -172,7 +184,7 @@ impl Fleet {
 
     /// What is expected of a typical endpoint.
     pub(crate) fn typical_level(&self) -> Option<FleetLevel> {
-        self.level(self.typical_lightness())
+        self.is_measured.load(Relaxed).then(|| self.level_at(self.typical_lightness(), 0.0))
     }
 
     fn typical_lightness(&self) -> f32 {
@@ -286,20 +298,27 @@ impl Fleet {
             let open = turn.seats().filter(|seat| seat.state.is_open(now));
             let deviation = DEVIATION as f32 * self.noise.get() * self.clumping.get() * SETTLED;
             self.by_weight.follow(open.clone().filter_map(of_seat), deviation, part_of(turn.seats));
-            let slots = self.unhurried.get() / self.typical_lightness();
-            self.own.follow(slots, busy_part(open, peers), part_of(turn.seats));
+            self.own.follow(self.free_part(open, peers), part_of(turn.seats));
         }
         // Were the cold ones among them, where they are many, whoever is warm would seem cheap, and they would have nothing to warm by.
         let is_warm = |seat: &&Seat| !self.is_newcomer(seat.state.published().joined(), now);
         let mut detrended = |field: fn(&Published) -> &AtomicF32| {
             let of_seat = |seat: &Seat| {
                 let value = Some(seat).filter(is_warm).and_then(|seat| heard(&seat.state, field))?;
-                Some(value - self.by_weight.expected(seat.lightness))
+                Some(
+                    value
+                        - self.by_weight.expected(seat.lightness)
+                        - self.by_distance(seat.state.published()),
+                )
             };
             median(turn.gather(now, &mut scratch.values, of_seat))
         };
         let service = detrended(|published| &published.log_service);
         let parallelism = detrended(|published| &published.log_parallelism);
+        let round_trip = |seat: &Seat| seat.state.published().distance.round_trip();
+        let round_trip = lower_median(turn.gather(now, &mut scratch.values, round_trip)).unwrap_or_default();
+        let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        self.by_distance.follow(round_trip, self.free_part(open, peers), part_of(turn.seats));
         let mut median_of = |field: fn(&Published) -> &AtomicF32| {
             median(turn.gather(now, &mut scratch.values, |seat| heard(&seat.state, field)))
         };
@@ -344,6 +363,12 @@ impl Fleet {
         self.is_measured.store(true, Relaxed);
         self.served_at_once.set(self.at_once());
         true
+    }
+
+    /// Of all slots; 0 where these cannot be told.
+    fn free_part<'a>(&self, seats: impl Iterator<Item = &'a Seat>, peers: u32) -> f32 {
+        let slots = self.unhurried.get() / self.typical_lightness();
+        if slots < TELLING_SLOTS { 0.0 } else { 1.0 - busy_part(seats, peers) }
     }
 
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
@@ -424,7 +449,9 @@ impl Fleet {
     fn price(&self, state: &EndpointState, lightness: f32, doubt: f32, now: Moment) -> f32 {
         let published = state.published();
         let by_weight = self.by_weight.expected(lightness);
-        let level = (self.log_service.get() + by_weight, self.log_parallelism.get() + by_weight);
+        let by_distance = self.by_distance(published);
+        let beside = by_weight + by_distance;
+        let level = (self.log_service.get() + beside, self.log_parallelism.get() + beside);
         let chance = doubt
             * DEVIATION as f32
             * self.noise.get()
@@ -449,8 +476,9 @@ impl Fleet {
         let measured = slower - kept * difference;
         let believed = (service - parallelism).clamp(measured.min(0.0), measured.max(0.0));
         let beside_typical = by_weight - self.by_weight.expected(self.typical_lightness());
-        let unhurried = published.unhurried.get() * (-beside_typical).exp();
+        let unhurried = published.unhurried.get() * (-beside_typical - by_distance).exp();
         let worth = self.among_many_slots(believed, parallelism, unhurried);
+        let worth = worth + self.by_distance.preference() * by_distance;
         worth.exp().clamp(COST_MIN, COST_MAX)
     }
 
@@ -479,9 +507,13 @@ impl Fleet {
     /// It may be, has not been there for long, and is slower than others: late answers are no warning.
     pub(crate) fn is_cold(&self, state: &EndpointState, lightness: f32, now: Moment) -> bool {
         let published = state.published();
-        let expected = self.log_service.get() + self.by_weight.expected(lightness);
         let is_new = published.joins() || now.since(published.joined()) < COLD_FOR;
-        is_new && self.may_be_cold(state, now) && published.log_service.get() - expected > COLD_FROM
+        if !is_new || !self.may_be_cold(state, now) {
+            return false;
+        }
+        let expected =
+            self.log_service.get() + self.by_weight.expected(lightness) + self.by_distance(published);
+        published.log_service.get() - expected > COLD_FROM
     }
 
     fn is_newcomer(&self, joined: Moment, now: Moment) -> bool {

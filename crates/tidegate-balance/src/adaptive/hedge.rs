@@ -42,7 +42,7 @@ impl Adaptive {
         let published = state.published();
         let slowness = || {
             self.fleet
-                .level(seat.lightness)
+                .level(seat.lightness, seat.state.published())
                 .map_or(0.0, |level| published.log_service.get() - level.log_service as f32)
         };
         silence > STALLED * self.fleet.patience().silence || (published.gain.get() > 0.0 && slowness() > SLOW)

@@ -5,6 +5,7 @@
 //! another worker learning from the same endpoint is not learned from, and nobody waits. All atomics are `Relaxed`: each
 //! is an estimate by itself, and a reader that sees one new and one old is off by one answer.
 
+use super::distance::Distance;
 use super::errors::{Elsewhere, ErrorRate, MEMORY_SHARED_SECONDS, Record, decayed};
 use super::gaps::Gaps;
 use super::model::{Answer, BACKOFF_MAX, BACKOFF_MIN, FleetLevel, Lesson, Model};
@@ -115,6 +116,7 @@ pub(crate) struct Published {
     pub(crate) log_latency: AtomicF32,
     pub(crate) sway: AtomicF32,
     pub(crate) spread: AtomicF32,
+    pub(crate) distance: Distance,
     /// The most requests in flight, for each unit of weight, that nobody has been seen to wait among; 0 before the first success.
     pub(crate) unhurried: AtomicF32,
     /// How old its silences are, in units of the expected gap.
@@ -201,6 +203,8 @@ impl Published {
 pub struct Beliefs {
     /// The time an unhurried request takes to its answer's head; zero before the first answer.
     pub service: Duration,
+    /// What a connect takes: the way there and back.
+    pub round_trip: Option<Duration>,
     /// Requests it serves at once before they queue, for each unit of weight.
     pub parallelism: f32,
     /// The rate of failures among recent attempts, as of the last one.
@@ -259,6 +263,7 @@ impl Learned {
         let service = if is_known { published.log_service.get().exp() } else { 0.0 };
         Beliefs {
             service: Duration::try_from_secs_f32(service).unwrap_or_default(),
+            round_trip: published.distance.round_trip().map(Duration::from_secs_f32),
             parallelism: published.log_parallelism.get().exp(),
             error_rate: published.error_rate.get(),
             cost: standing.cost.get(),

@@ -11,6 +11,7 @@
 //! endpoints under suspicion, and turns by weight at light load). A weight is a prior for parallelism: what is learned is learned per unit of the smallest.
 
 mod by_weight;
+mod distance;
 mod errors;
 mod explore;
 mod fleet;
@@ -124,7 +125,7 @@ impl Adaptive {
             if matches!(ended, Ended::Answered { .. }) {
                 state.sign_of_life(now);
             }
-            let level = self.fleet.level(lease.lightness());
+            let level = self.fleet.level(lease.lightness(), state.published());
             let elsewhere = self.fleet.errors_elsewhere();
             if state.learned().learn(state, evidence, level.as_ref(), elsewhere, now) == Lesson::Jumped {
                 self.fleet.jumped(state, lease.lightness(), self.peers, now);

@@ -138,8 +138,7 @@ impl Model {
         let residual = unhurried - self.log_service;
         self.explained += RECENT_GAIN * (latency.ln() - unhurried - self.explained);
         let clamped = residual.clamp(-CLAMP * fleet_noise, CLAMP * fleet_noise);
-        let parallelism_min = fleet.map_or(0.0, |fleet| fleet.log_parallelism_min);
-        self.step(gain, clamped, by_parallelism, fleet_noise * clumping, parallelism_min);
+        self.step(gain, clamped, by_parallelism, fleet_noise * clumping, fleet);
         if let Some(fleet) = fleet {
             self.relax(gain, 1.0 - by_parallelism, idle, fleet);
         }
@@ -179,12 +178,22 @@ impl Model {
         self.recent_clamped < -fleet.noise.max(NOISE_MIN) * fleet.clumping
     }
 
+    /// Nobody has fewer slots than one. Who would have to have fewer, to take as long as it does, and is believed to be quicker than the others, is not: its first
+    /// answers were short by chance, and what it takes since is put down to the queue of the many requests that it got for it. Of one that is slower, a part of that is a slow
+    /// start, which is over soon.
+    ///
     /// Parallelism is not learned while the level is in doubt: a slow spell would look like missing slots.
-    fn step(&mut self, gain: f64, clamped: f64, by_parallelism: f64, noise: f64, parallelism_min: f64) {
+    fn step(&mut self, gain: f64, clamped: f64, by_parallelism: f64, noise: f64, fleet: Option<&FleetLevel>) {
         self.log_service += gain * (1.0 - by_parallelism) * clamped;
-        if self.recent.abs() < noise {
-            let moved = self.log_parallelism - PARALLELISM_GAIN * gain * by_parallelism * clamped;
-            self.log_parallelism = moved.clamp(parallelism_min, LOG_PARALLELISM_MAX);
+        if self.recent.abs() >= noise {
+            return;
+        }
+        let moved = self.log_parallelism - PARALLELISM_GAIN * gain * by_parallelism * clamped;
+        let parallelism_min = fleet.map_or(0.0, |fleet| fleet.log_parallelism_min);
+        self.log_parallelism = moved.clamp(parallelism_min, LOG_PARALLELISM_MAX);
+        let too_few = parallelism_min - moved;
+        if too_few > 0.0 && fleet.is_some_and(|fleet| self.log_service < fleet.log_service) {
+            self.log_service += too_few / PARALLELISM_GAIN;
         }
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tidegate_config::{HealthCheck, Probe, StatusRange};
 use tidegate_proxy::load;
 use tidegate_proxy::upstream::{Address, Upstream};
-use tidegate_sys::{is_out_of_descriptors, is_out_of_ports};
+use tidegate_sys::{is_out_of_descriptors, is_out_of_ports, round_trip};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -78,19 +78,29 @@ fn ranges(expected: &[StatusRange]) -> String {
 /// What a check that passed found besides: the endpoint's report of its load, if it made one.
 pub(super) type Said = Option<Vec<u8>>;
 
-pub(super) async fn probe(check: &HealthCheck, upstream: &Upstream) -> Result<Said, ProbeError> {
-    let probed = tokio::time::timeout(check.timeout, try_addresses(&check.probe, upstream)).await;
+/// `learn_round_trip`: is told what the way there and back takes.
+pub(super) async fn probe(
+    check: &HealthCheck,
+    upstream: &Upstream,
+    learn_round_trip: impl Fn(Duration),
+) -> Result<Said, ProbeError> {
+    let tried = try_addresses(&check.probe, upstream, &learn_round_trip);
+    let probed = tokio::time::timeout(check.timeout, tried).await;
     probed.unwrap_or(Err(ProbeError::Timeout(check.timeout)))
 }
 
 /// As requests do: the address that worked last first, the next one when connecting fails.
-async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<Said, ProbeError> {
+async fn try_addresses(
+    probe: &Probe,
+    upstream: &Upstream,
+    learn_round_trip: &impl Fn(Duration),
+) -> Result<Said, ProbeError> {
     let addresses = upstream.addresses.load_full();
     let preferred = upstream.preferred.load(Relaxed).checked_rem(addresses.len()).unwrap_or(0);
     let (later, sooner) = addresses.split_at(preferred);
     let mut result = Err(ProbeError::NoAddress);
     for address in sooner.iter().chain(later) {
-        result = try_address(probe, address, upstream).await;
+        result = try_address(probe, address, upstream, learn_round_trip).await;
         if !matches!(result, Err(ProbeError::Connect(..))) {
             break;
         }
@@ -98,11 +108,17 @@ async fn try_addresses(probe: &Probe, upstream: &Upstream) -> Result<Said, Probe
     result
 }
 
-async fn try_address(probe: &Probe, address: &Address, upstream: &Upstream) -> Result<Said, ProbeError> {
+async fn try_address(
+    probe: &Probe,
+    address: &Address,
+    upstream: &Upstream,
+    learn_round_trip: &impl Fn(Duration),
+) -> Result<Said, ProbeError> {
     let failed = |error| ProbeError::Connect(error, address.clone());
     match address {
         Address::Tcp(tcp) => {
             let mut stream = TcpStream::connect(tcp).await.map_err(failed)?;
+            round_trip(&stream).ok().flatten().into_iter().for_each(learn_round_trip);
             stream.write_all(upstream.begins_our_own()).await.map_err(failed)?;
             encrypt_and_ask(probe, stream, upstream).await
         }

@@ -67,6 +67,20 @@ fn it_tells_what_adaptive_believes_and_that_an_endpoint_gets_little_because_it_f
 }
 
 #[test]
+fn it_tells_how_far_away_an_endpoint_is_by_requests_and_by_checks() {
+    let app = Endpoint::answering("near");
+    for health in ["off", "tcp"] {
+        let world = World::start(&to(&[&app], &format!("health = \"{health}\"\n")));
+        let round_trip = || world.endpoint(0).beliefs.and_then(|beliefs| beliefs.round_trip_ms);
+        if health == "off" {
+            assert_eq!(round_trip(), None, "nobody was there yet");
+            world.get();
+        }
+        eventually("it is known", || round_trip().is_some_and(|round_trip| round_trip < 500.0));
+    }
+}
+
+#[test]
 fn it_tells_that_an_endpoint_gets_little_because_it_is_silent() {
     let (shut, gate) = (Arc::new(AtomicBool::new(false)), Gate::default());
     let (is_shut, goes_on) = (Arc::clone(&shut), gate.clone());

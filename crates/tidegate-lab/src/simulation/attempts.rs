@@ -3,7 +3,7 @@
 //! to say.
 
 use super::Run;
-use super::calls::{Call, Job};
+use super::calls::{Call, Job, OnTheWay};
 use crate::machine::{Failing, Fails};
 use crate::outcome::ExtraAttempts;
 use crate::proxy::{Attempt, Ending, Proxy, Ticket};
@@ -102,17 +102,29 @@ impl<'r> Run<'r> {
         let (request, proxy) = (call.request, call.proxy as usize);
         let failing = self.failing(&request, endpoint, now);
         let ending = failing.map_or(Ending::Answered { status: 200 }, |fails| fails.ending());
-        let job = Job { ticket: Some(ticket), endpoint, call: number, picked: now, ending };
-        let job = self.jobs.add(job);
+        let work = request.work;
+        let job =
+            self.jobs.add(Job { ticket: Some(ticket), endpoint, call: number, picked: now, work, ending });
+        let way = self.plan.machines[endpoint].way();
         if let Some(fails) = failing.filter(|fails| fails.how != Failing::Slow) {
-            self.failures.push(Reverse((now + fails.after.0, job)));
+            self.on_the_way.push(Reverse((now + fails.after.0 + 2 * way, OnTheWay::Back(job))));
+            return job;
+        }
+        self.proxies[proxy].accepted(endpoint, &self.servers[endpoint], work, now);
+        if way == 0 {
+            self.accept(job, now);
         } else {
-            let server = &mut self.servers[endpoint];
-            self.proxies[proxy].accepted(endpoint, server, request.work, now);
-            server.accept(now, job, request.work);
-            self.agenda.set(endpoint, server.next());
+            self.on_the_way.push(Reverse((now + way, OnTheWay::There(job))));
         }
         job
+    }
+
+    /// It has come to its machine.
+    pub(super) fn accept(&mut self, number: u32, now: u64) {
+        let Some(&Job { endpoint, work, .. }) = self.jobs.get(number) else { return };
+        let server = &mut self.servers[endpoint];
+        server.accept(now, number, work);
+        self.agenda.set(endpoint, server.next());
     }
 
     /// How this request fails there, if it does: the same for every algorithm that sends it there.

@@ -27,7 +27,16 @@ pub(super) struct Job<'r> {
     pub(super) endpoint: usize,
     pub(super) call: u32,
     pub(super) picked: u64,
+    pub(super) work: f64,
     pub(super) ending: Ending,
+}
+
+/// Where a job is between proxy and machine, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OnTheWay {
+    There(u32),
+    /// An answer, or a failure that took no slot.
+    Back(u32),
 }
 
 /// Things by a number that is used again when its thing is gone.

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tidegate_balance::Moment;
-use tidegate_sys::{Presence, set_presence};
+use tidegate_balance::{EndpointState, Moment};
+use tidegate_sys::{Presence, round_trip, set_presence};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Between tries where a Unix socket's queue of connections is full: doubling from the first to the second, 63 ms in all. Over TCP the system
@@ -90,6 +90,8 @@ impl Drop for Counted {
 /// What every connection to an endpoint is made with.
 pub(crate) struct Dial<'a> {
     pub(crate) upstream: &'a Upstream,
+    /// Told how far away it is.
+    pub(crate) state: Option<&'a EndpointState>,
     pub(crate) presence: &'a Presence,
     pub(crate) scratch: &'a Rc<Scratch>,
     pub(crate) timers: &'a Rc<Timers>,
@@ -169,6 +171,9 @@ impl Dial<'_> {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
+                if let Some((state, took)) = self.state.zip(round_trip(&stream)?) {
+                    state.learn_round_trip(took, now());
+                }
                 stream.set_nodelay(true)?;
                 if *self.presence != Presence::default() {
                     set_presence(&stream, self.presence)?;
@@ -247,6 +252,7 @@ mod tests {
         let id = EndpointId { cluster: "app".into(), address: "app:80".into() };
         let dial = Dial {
             upstream: &Upstream::new(id, addresses, None),
+            state: None,
             presence: &Presence::default(),
             scratch: &Rc::default(),
             timers,
