@@ -68,6 +68,7 @@ pub(crate) fn compared(plan: &Plan, outcomes: Vec<Outcome>) -> Comparison {
         warm_up_seconds: plan.warm_up.seconds(),
         endpoints: plan.machines.len(),
         slots: plan.machines.iter().map(|machine| u64::from(machine.slots)).sum(),
+        at_once: None,
         proxies: plan.proxies,
         outcomes,
         verdicts: Vec::new(),

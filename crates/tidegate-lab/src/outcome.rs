@@ -14,6 +14,9 @@ pub struct Comparison {
     pub warm_up_seconds: f64,
     pub endpoints: usize,
     pub slots: u64,
+    /// Where some of a replay's endpoints join or leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<AtOnce>,
     pub proxies: usize,
     pub outcomes: Vec<Outcome>,
     pub verdicts: Vec<Verdict>,
@@ -23,6 +26,13 @@ pub struct Comparison {
     /// And how far that is to be believed. `None` where nothing was replayed, or no answer is there to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explained: Option<Explained>,
+}
+
+/// How many there are at a time: the least and the most.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct AtOnce {
+    pub endpoints: (u64, u64),
+    pub slots: (u64, u64),
 }
 
 /// How well what a log tells of its endpoints explains the log.

@@ -10,6 +10,7 @@ mod explained;
 mod guessed;
 mod line;
 mod own_times;
+mod presence;
 mod scan;
 mod stays;
 mod whole_seconds;
@@ -27,6 +28,7 @@ use crate::traffic::{Recorded, Traffic};
 use capacity::Capacity;
 use clusters::Clusters;
 use explained::{Rerun, Seen};
+use presence::Presence;
 use stays::{Own, SECOND, Stay, Stays};
 use std::io::{self, BufRead};
 use std::mem;
@@ -273,7 +275,13 @@ impl AccessLog {
         let plan = fleet.plan(self, options);
         let mut outcomes = vec![self.as_it_was(&plan, options)];
         outcomes.extend(run_all(&plan, &options.contenders, options.jobs, progress));
-        Ok(Comparison { assumed, explained, ..compared(&plan, outcomes) })
+        let at_once = presence::at_once(&plan.machines, plan.until.0);
+        if at_once.is_some() {
+            for outcome in &mut outcomes[1..] {
+                presence::utilised_while_there(outcome, &plan.machines, plan.warm_up.0, plan.until.0);
+            }
+        }
+        Ok(Comparison { assumed, explained, at_once, ..compared(&plan, outcomes) })
     }
 
     fn lasts_not_too_long(&self, times: f64) -> Result<(), ReplayError> {
@@ -374,6 +382,7 @@ struct Fleet {
     /// Of each entry.
     own: Vec<Own>,
     capacities: Vec<Capacity>,
+    presences: Vec<Presence>,
     /// The typical endpoint's service time, in nanoseconds.
     service: f64,
 }
@@ -396,7 +405,8 @@ impl Fleet {
         services.sort_unstable_by(f64::total_cmp);
         let typical = services.get(services.len() / 2).copied();
         let service = typical.unwrap_or_else(|| log.mean_latency());
-        let mut fleet = Self { machines: Vec::new(), places, own, capacities, service };
+        let presences = presence::of(&log.entries, &places);
+        let mut fleet = Self { machines: Vec::new(), places, own, capacities, presences, service };
         fleet.machines = fleet.machines(log, options);
         Ok(fleet)
     }
@@ -408,11 +418,15 @@ impl Fleet {
             let slots = options.slots.unwrap_or_else(|| all.div_ceil(count));
             return (1..=count).map(|number| Machine::sound(format!("e{number}"), slots)).collect();
         }
-        let machine = |((name, places), capacity): ((&String, &Vec<usize>), &Capacity)| Machine {
-            fails: fails(log, places, capacity.service.unwrap_or(self.service)),
-            ..self.machine(name, capacity)
+        let machine = |endpoint: usize| {
+            let (places, capacity) = (&self.places[endpoint], &self.capacities[endpoint]);
+            let machine = Machine {
+                fails: fails(log, places, capacity.service.unwrap_or(self.service)),
+                ..self.machine(&log.endpoints[endpoint], capacity)
+            };
+            self.presences[endpoint].apply(machine, options.times)
         };
-        log.endpoints.iter().zip(&self.places).zip(&self.capacities).map(machine).collect()
+        (0..log.endpoints.len()).map(machine).collect()
     }
 
     fn machine(&self, name: &str, capacity: &Capacity) -> Machine {

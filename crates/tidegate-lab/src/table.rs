@@ -1,6 +1,6 @@
 //! A comparison as a table of text that is Markdown as well. Knows outcomes, not how they came about.
 
-use crate::outcome::{Comparison, Explained, Outcome, Verdict};
+use crate::outcome::{AtOnce, Comparison, Explained, Outcome, Verdict};
 use std::fmt::Write as _;
 
 const COLUMNS: [&str; 9] =
@@ -37,9 +37,10 @@ impl Comparison {
 
     pub(crate) fn setting(&self) -> String {
         let requests = self.outcomes.iter().map(|outcome| outcome.requests).max().unwrap_or_default();
+        let at_once = self.at_once.map_or_else(String::new, |at_once| format!(", {}", at_once.phrase()));
         let proxies = if self.proxies > 1 { format!(", {} proxies", self.proxies) } else { String::new() };
         format!(
-            "{} endpoints with {} slots{proxies}; {requests} requests measured in {} s after {} s of warm-up; seed {}.",
+            "{} endpoints with {} slots{at_once}{proxies}; {requests} requests measured in {} s after {} s of warm-up; seed {}.",
             self.endpoints,
             self.slots,
             seconds(self.seconds - self.warm_up_seconds),
@@ -47,6 +48,16 @@ impl Comparison {
             self.seed
         )
     }
+}
+
+impl AtOnce {
+    fn phrase(&self) -> String {
+        format!("{} with {} at a time", range(self.endpoints), range(self.slots))
+    }
+}
+
+pub(crate) fn range((least, most): (u64, u64)) -> String {
+    if least == most { least.to_string() } else { format!("{least} to {most}") }
 }
 
 impl Explained {

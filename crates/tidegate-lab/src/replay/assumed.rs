@@ -1,6 +1,7 @@
 //! What a replay takes for granted, in sentences. Knows no numbers but those that were told.
 
 use super::capacity::{Capacity, Proxy};
+use super::presence::Presence;
 use super::stays::QUEUED;
 use super::{AccessLog, Fleet, ReplayOptions, warm_up};
 use crate::machine::{Discipline, Machine};
@@ -10,13 +11,16 @@ use crate::suggest::shown;
 const ENDPOINTS_MAX: usize = 12;
 
 pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions) -> Vec<String> {
-    let machines = fleet.machines.iter().zip(&fleet.capacities).take(ENDPOINTS_MAX);
-    let mut sentences: Vec<String> =
-        machines.map(|(machine, capacity)| endpoint(machine, capacity, log, options)).collect();
+    let machines = fleet.machines.iter().zip(&fleet.capacities).zip(&fleet.presences);
+    let one = |((machine, capacity), presence): ((&Machine, &Capacity), &Presence)| {
+        endpoint(machine, capacity, log, options) + &there(*presence)
+    };
+    let mut sentences: Vec<String> = machines.take(ENDPOINTS_MAX).map(one).collect();
     if fleet.machines.len() > ENDPOINTS_MAX {
         sentences.push(format!("and {} endpoints more", fleet.machines.len() - ENDPOINTS_MAX));
     }
     let more = [
+        joined_and_left(fleet),
         waits_in_the_proxy(fleet, log),
         more_than_held(fleet, options),
         names_are_enough(log, options),
@@ -40,6 +44,39 @@ fn endpoint(machine: &Machine, capacity: &Capacity, log: &AccessLog, options: &R
     };
     let fails = machine.fails.map_or(String::new(), |fails| format!(", fails {:.2} %", fails.part.0 * 100.0));
     format!("{}: {slots}, {speed}{fails}", shown(&machine.name))
+}
+
+/// In seconds of the log.
+fn there(presence: Presence) -> String {
+    let at =
+        |what, at: Option<u64>| at.map_or_else(String::new, |at| format!(", {what} after {} s", tenths(at)));
+    at("joined", presence.joins) + &at("left", presence.leaves)
+}
+
+fn joined_and_left(fleet: &Fleet) -> Option<String> {
+    let of = |what, at: fn(&Presence) -> Option<u64>| {
+        let times: Vec<u64> = fleet.presences.iter().filter_map(at).collect();
+        let (first, last) = times.iter().min().zip(times.iter().max())?;
+        let when = if tenths(*first) == tenths(*last) {
+            tenths(*first)
+        } else {
+            format!("{} to {}", tenths(*first), tenths(*last))
+        };
+        Some(format!("{} {what} after {when} s", times.len()))
+    };
+    let both = [of("joined", |presence| presence.joins), of("left", |presence| presence.leaves)];
+    let both: Vec<String> = both.into_iter().flatten().collect();
+    (!both.is_empty()).then(|| {
+        format!(
+            "of {} endpoints {}, as far as their first and last requests tell: before and after they are not there",
+            fleet.presences.len(),
+            both.join(" and ")
+        )
+    })
+}
+
+fn tenths(nanoseconds: u64) -> String {
+    format!("{:.1}", nanoseconds as f64 / 1e9)
 }
 
 fn slots(machine: &Machine, capacity: &Capacity) -> String {
