@@ -163,6 +163,14 @@ impl Contender {
         Ok(Self { name: text.to_owned(), method, extras })
     }
 
+    /// The same with `+retry`.
+    pub(crate) fn retrying(self) -> Self {
+        if self.extras.retries {
+            return self;
+        }
+        Self { name: self.name + "+retry", extras: Extras { retries: true, ..self.extras }, ..self }
+    }
+
     /// Each name with what it does, and what its number means.
     pub fn catalogue() -> impl Iterator<Item = (&'static str, &'static str, Option<&'static str>)> {
         ENTRIES.iter().map(|&(name, parameter, _, what)| (name, what, parameter.map(|(meaning, _)| meaning)))

@@ -22,12 +22,14 @@ use crate::machine::{Failing, Fails, Machine, Part};
 use crate::outcome::{Comparison, Explained, ExtraAttempts, Outcome, RECORDED};
 use crate::random::mix;
 use crate::recorder::{Done, Recorder};
+use crate::scenario::Scenario;
 use crate::simulation::Plan;
 use crate::span::Span;
 use crate::traffic::{Recorded, Traffic};
 use capacity::Capacity;
 use clusters::Clusters;
 use explained::{Rerun, Seen};
+use line::Told;
 use presence::Presence;
 use stays::{Own, SECOND, Stay, Stays};
 use std::io::{self, BufRead};
@@ -41,6 +43,8 @@ const WARM_UP_PART: u64 = 10;
 const WARM_UP_MAX: u64 = 10_000_000_000;
 /// Times that differ by less say nothing about an endpoint's speed.
 const SPEED_MARGIN: f64 = 0.1;
+/// A failure that takes so many times less than an answer, or more, is none behind the work: it was refused, or nobody waited any longer.
+const LIKE_WORK: f64 = 4.0;
 /// So that what is drawn for a line has nothing to do with what is drawn for it elsewhere.
 const UNSEEN: u64 = 0xfa11;
 /// Where less than one of so many lines lacks `$msec`, it is the line that is odd, and not the log that has none.
@@ -74,6 +78,21 @@ pub struct AccessLog {
     ends: Vec<(u64, usize)>,
     /// How few have no exact end, in a log that has.
     lack_msec: usize,
+    /// Attempts that others followed, where the log says of which endpoints.
+    given_up: Vec<GivenUp>,
+}
+
+/// An attempt that another one followed.
+#[derive(Clone, Copy, Debug)]
+struct GivenUp {
+    /// From its request's arrival, while the log is read.
+    at: u64,
+    took: u64,
+    endpoint: u32,
+    key: u64,
+    /// The position of its request, while the log is read.
+    entry: usize,
+    in_second: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +102,10 @@ struct Entry {
     latency: u64,
     /// The part of it that it waited in the proxy.
     queued: u64,
+    /// The part of it before the endpoint had it: that, and earlier attempts.
+    before: u64,
+    /// Attempts after the first.
+    retries: u32,
     key: u64,
     endpoint: u32,
     line: u64,
@@ -92,9 +115,14 @@ struct Entry {
 }
 
 impl Entry {
+    /// What earlier attempts took.
+    fn attempted(&self) -> u64 {
+        self.before - self.queued
+    }
+
     /// How long the endpoint had it.
     fn at_endpoint(&self) -> u64 {
-        self.latency - self.queued
+        self.latency - self.before
     }
 }
 
@@ -159,6 +187,11 @@ impl AccessLog {
             log.take(line.trim_ascii());
         }
         log.tell_ends_apart();
+        for attempt in &mut log.given_up {
+            let entry = &log.entries[attempt.entry];
+            (attempt.at, attempt.in_second) = (attempt.at + entry.at, entry.in_second);
+        }
+        log.given_up.sort_by_key(|attempt| attempt.at);
         log.entries.sort_by_key(|entry| entry.at);
         log.leave_out_other_years();
         Ok(log)
@@ -176,36 +209,55 @@ impl AccessLog {
             }
         }
         self.entries.retain(|entry| !is_away(entry));
+        self.given_up.retain(|attempt| attempt.at.abs_diff(middle) <= AWAY_MAX);
     }
 
     fn take(&mut self, line: &[u8]) {
         match line::read(line) {
             Ok(Some(told)) if told.status == SWITCHING_PROTOCOLS => self.tunnels += 1,
-            Ok(Some(told)) => {
-                let name = told.endpoint.as_deref().unwrap_or_default();
-                let endpoint = self.clusters.count(told.cluster.as_deref().unwrap_or_default(), name);
-                if endpoint as usize == self.endpoints.len() {
-                    self.endpoints.push(name.to_owned());
-                }
-                if let Some(second) = told.ended_in {
-                    self.ends.push((second, self.entries.len()));
-                }
-                self.entries.push(Entry {
-                    at: told.at,
-                    latency: told.latency,
-                    queued: told.queued,
-                    key: mix(told.client.bytes().fold(1, |hash: u64, byte| mix(hash ^ u64::from(byte)))),
-                    endpoint,
-                    line: self.lines,
-                    failed: FAILURES.contains(&told.status),
-                    in_second: None,
-                });
-            }
+            Ok(Some(told)) => self.add(&told),
             Ok(None) => self.unanswered += 1,
             Err(flaw) => {
                 self.bad += 1;
                 self.first_bad.get_or_insert((self.lines, flaw));
             }
+        }
+    }
+
+    fn add(&mut self, told: &Told<'_>) {
+        let name = told.endpoint.as_deref().unwrap_or_default();
+        let cluster = told.cluster.as_deref().unwrap_or_default();
+        let endpoint = self.clusters.count(cluster, name);
+        self.name(endpoint, name);
+        let entry = self.entries.len();
+        if let Some(second) = told.ended_in {
+            self.ends.push((second, entry));
+        }
+        let key = mix(told.client.bytes().fold(1, |hash: u64, byte| mix(hash ^ u64::from(byte))));
+        for attempt in &told.earlier {
+            let endpoint = self.clusters.endpoint(cluster, &attempt.endpoint);
+            self.name(endpoint, &attempt.endpoint);
+            let (at, took) = (attempt.after, attempt.took);
+            self.given_up.push(GivenUp { at, took, endpoint, key, entry, in_second: None });
+        }
+        self.entries.push(Entry {
+            at: told.at,
+            latency: told.latency,
+            queued: told.queued,
+            before: told.before,
+            retries: told.retries,
+            key,
+            endpoint,
+            line: self.lines,
+            failed: FAILURES.contains(&told.status),
+            in_second: None,
+        });
+    }
+
+    /// Endpoints are numbered as they come.
+    fn name(&mut self, endpoint: u32, name: &str) {
+        if endpoint as usize == self.endpoints.len() {
+            self.endpoints.push(name.to_owned());
         }
     }
 
@@ -250,14 +302,19 @@ impl AccessLog {
         }
         let belongs = self.clusters.membership(name)?;
         let (entries, endpoints) = (mem::take(&mut self.entries), mem::take(&mut self.endpoints));
+        let given_up = mem::take(&mut self.given_up);
         let mut only = Self { clusters: Clusters::default(), ..self };
         for entry in entries.into_iter().filter(|entry| belongs[entry.endpoint as usize]) {
             let endpoint = &endpoints[entry.endpoint as usize];
             let number = only.clusters.count(name, endpoint);
-            if number as usize == only.endpoints.len() {
-                only.endpoints.push(endpoint.clone());
-            }
+            only.name(number, endpoint);
             only.entries.push(Entry { endpoint: number, ..entry });
+        }
+        for attempt in given_up.into_iter().filter(|attempt| belongs[attempt.endpoint as usize]) {
+            let endpoint = &endpoints[attempt.endpoint as usize];
+            let number = only.clusters.endpoint(name, endpoint);
+            only.name(number, endpoint);
+            only.given_up.push(GivenUp { endpoint: number, ..attempt });
         }
         Ok(only)
     }
@@ -281,7 +338,7 @@ impl AccessLog {
                 presence::utilised_while_there(outcome, &plan.machines, plan.warm_up.0, plan.until.0);
             }
         }
-        Ok(Comparison { assumed, explained, at_once, ..compared(&plan, outcomes) })
+        Ok(Comparison { at_once, assumed, explained, ..compared(&plan, outcomes) })
     }
 
     fn lasts_not_too_long(&self, times: f64) -> Result<(), ReplayError> {
@@ -338,6 +395,25 @@ impl AccessLog {
         }
     }
 
+    fn given_up_by_endpoint(&self) -> Vec<Vec<GivenUp>> {
+        let mut given_up = vec![Vec::new(); self.endpoints.len()];
+        for attempt in &self.given_up {
+            given_up[attempt.endpoint as usize].push(*attempt);
+        }
+        given_up
+    }
+
+    /// How many requests were tried again after a failure.
+    pub fn retried(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.retries > 0).count()
+    }
+
+    /// Whoever is usually compared, and tries again where the log's own proxy did so.
+    pub fn usual_contenders(&self) -> Vec<Contender> {
+        let usual = Scenario::usual_algorithms();
+        if self.given_up.is_empty() { usual } else { usual.into_iter().map(Contender::retrying).collect() }
+    }
+
     fn names_endpoints(&self) -> bool {
         self.endpoints.iter().any(|name| !name.is_empty())
     }
@@ -355,7 +431,7 @@ impl AccessLog {
                 latency: entry.latency,
                 work: request.work,
                 failed: entry.failed,
-                extra: ExtraAttempts::default(),
+                extra: ExtraAttempts { retries: entry.retries, ..ExtraAttempts::default() },
             });
         }
         let names: Vec<&str> = self.endpoints.iter().map(String::as_str).collect();
@@ -364,6 +440,7 @@ impl AccessLog {
             algorithm: RECORDED.to_owned(),
             requests: recorder.requests(),
             failed: recorder.failed(),
+            extra: recorder.extra(),
             latency_ms: recorder.latency(),
             excess_ms: recorder.excess(),
             endpoints: recorder.endpoints(&names, &vec![0.0; names.len()]),
@@ -379,8 +456,11 @@ struct Fleet {
     machines: Vec<Machine>,
     /// The places of each endpoint's entries.
     places: Vec<Vec<usize>>,
+    given_up: Vec<Vec<GivenUp>>,
     /// Of each entry.
     own: Vec<Own>,
+    /// Of each of these attempts.
+    own_given_up: Vec<Vec<Own>>,
     capacities: Vec<Capacity>,
     presences: Vec<Presence>,
     /// The typical endpoint's service time, in nanoseconds.
@@ -396,17 +476,22 @@ impl Fleet {
             return Err(ReplayError::Nameless);
         }
         let (mut own, places) = (vec![Own::default(); log.entries.len()], log.by_endpoint());
-        let capacity = |places: &Vec<usize>| capacity_of(places, log, options, &mut own);
-        let mut capacities: Vec<Capacity> = places.iter().map(capacity).collect();
+        let given_up = log.given_up_by_endpoint();
+        let at = |endpoint: usize| stays_of(&places[endpoint], &given_up[endpoint], log);
+        let capacity = |endpoint| capacity_of(at(endpoint), log, options, &mut own);
+        let (mut capacities, own_given_up): (Vec<Capacity>, Vec<Vec<Own>>) =
+            (0..places.len()).map(capacity).unzip();
         if options.slots.is_none() && log.names_endpoints() {
-            guessed::replace_absurd(&mut capacities, |endpoint| stays_of(&places[endpoint], log).1);
+            guessed::replace_absurd(&mut capacities, |endpoint| at(endpoint).1);
         }
         let mut services: Vec<f64> = capacities.iter().filter_map(|capacity| capacity.service).collect();
         services.sort_unstable_by(f64::total_cmp);
         let typical = services.get(services.len() / 2).copied();
         let service = typical.unwrap_or_else(|| log.mean_latency());
-        let presences = presence::of(&log.entries, &places);
-        let mut fleet = Self { machines: Vec::new(), places, own, capacities, presences, service };
+        let presences = presence::of(log);
+        let machines = Vec::new();
+        let mut fleet =
+            Self { machines, places, given_up, own, own_given_up, capacities, presences, service };
         fleet.machines = fleet.machines(log, options);
         Ok(fleet)
     }
@@ -421,7 +506,7 @@ impl Fleet {
         let machine = |endpoint: usize| {
             let (places, capacity) = (&self.places[endpoint], &self.capacities[endpoint]);
             let machine = Machine {
-                fails: fails(log, places, capacity.service.unwrap_or(self.service)),
+                fails: fails(log, places, &self.given_up[endpoint], capacity.service.unwrap_or(self.service)),
                 ..self.machine(&log.endpoints[endpoint], capacity)
             };
             self.presences[endpoint].apply(machine, options.times)
@@ -459,11 +544,22 @@ impl Fleet {
             let at = entry.at - log.first_at();
             let work =
                 if capacity.is_guessed { works[place] } else { own.time.max(1.0) * self.speed(capacity) };
-            Seen { at, latency: entry.latency, work, is_measured: !entry.failed && at >= warm_up }
+            // What was before the endpoint had it is no matter of its slots, but for what waited for them.
+            let (at, latency) = (at + entry.attempted(), entry.latency - entry.attempted());
+            Seen { at, latency, work, is_measured: !entry.failed && at >= warm_up }
         };
         let mut rerun = Rerun::default();
-        for (places, capacity) in self.places.iter().zip(&self.capacities) {
-            let requests: Vec<Seen> = places.iter().map(seen).collect();
+        for (endpoint, capacity) in self.capacities.iter().enumerate() {
+            let attempts = self.given_up[endpoint].iter().zip(&self.own_given_up[endpoint]);
+            let attempts = attempts.map(|(attempt, own)| Seen {
+                at: attempt.at - log.first_at(),
+                latency: attempt.took,
+                work: own.time.max(1.0) * self.speed(capacity),
+                is_measured: false,
+            });
+            let mut requests: Vec<Seen> = self.places[endpoint].iter().map(seen).chain(attempts).collect();
+            // Who was elsewhere before comes behind others that came to the proxy later.
+            requests.sort_by_key(|request| request.at);
             rerun.endpoint(&self.machine("", capacity), &requests, &capacity.waiters);
         }
         rerun.explained()
@@ -514,43 +610,58 @@ fn warm_up(until: u64) -> u64 {
     (until / WARM_UP_PART).min(WARM_UP_MAX)
 }
 
-/// Of the endpoint whose entries are at those places, as it had them, with the place of each.
-fn stays_of(places: &[usize], log: &AccessLog) -> (Vec<usize>, Stays) {
+/// Of the endpoint whose entries are at those places, and of the attempts that were given up there, as it had them. With the place of each; that of an attempt
+/// is none.
+fn stays_of(places: &[usize], given_up: &[GivenUp], log: &AccessLog) -> (Vec<Option<usize>>, Stays) {
     let begins = log.first_at() / SECOND * SECOND;
     let stay = |&place: &usize| {
-        let Entry { at, latency, queued, failed, in_second, .. } = log.entries[place];
+        let Entry { at, latency, queued, before, failed, in_second, .. } = log.entries[place];
         let came = at - begins;
-        Stay { at: came + queued, end: came + latency.max(queued + 1), is_answer: !failed, in_second, queued }
+        let (at, end) = (came + before, came + latency.max(before + 1));
+        (Some(place), Stay { at, end, is_answer: !failed, in_second, queued })
     };
-    let mut stays: Vec<(usize, Stay)> = places.iter().map(|place| (*place, stay(place))).collect();
+    let attempt = |attempt: &GivenUp| {
+        let (at, in_second) = (attempt.at - begins, attempt.in_second);
+        (None, Stay { at, end: at + attempt.took.max(1), is_answer: false, in_second, queued: 0 })
+    };
+    let mut stays: Vec<(Option<usize>, Stay)> =
+        places.iter().map(stay).chain(given_up.iter().map(attempt)).collect();
     // Who waited in the proxy may have been sent behind others that came later.
     stays.sort_by_key(|(_, stay)| stay.at);
-    let (places, stays): (Vec<usize>, Vec<Stay>) = stays.into_iter().unzip();
+    let (places, stays): (Vec<Option<usize>>, Vec<Stay>) = stays.into_iter().unzip();
     (places, Stays::new(stays))
 }
 
-/// Of the endpoint whose entries are at those places; also fills in what each of them did on its own.
-fn capacity_of(places: &[usize], log: &AccessLog, options: &ReplayOptions, all_own: &mut [Own]) -> Capacity {
-    let (places, stays) = stays_of(places, log);
+/// Of the endpoint that had these, with what each attempt that was given up did on its own; also fills in what each entry did.
+fn capacity_of(
+    (places, stays): (Vec<Option<usize>>, Stays),
+    log: &AccessLog,
+    options: &ReplayOptions,
+    all_own: &mut [Own],
+) -> (Capacity, Vec<Own>) {
     // A nameless log is one endpoint with everybody's slots.
     let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
     let (capacity, own) = Capacity::fit(&stays, options.slots.map(|slots| slots * all));
+    let mut given_up = Vec::new();
     for (place, own) in places.into_iter().zip(own) {
-        all_own[place] = own;
+        match place {
+            Some(place) => all_own[place] = own,
+            None => given_up.push(own),
+        }
     }
-    capacity
+    (capacity, given_up)
 }
 
-/// The part that failed there, and whether a failure came much sooner than an answer.
-fn fails(log: &AccessLog, places: &[usize], service: f64) -> Option<Fails> {
-    let own = || places.iter().map(|&place| &log.entries[place]);
-    let (all, failed) = (own().count(), own().filter(|entry| entry.failed).count());
-    let total: f64 = own().filter(|entry| entry.failed).map(|entry| entry.at_endpoint() as f64).sum();
-    let mean = total / failed.max(1) as f64;
-    let how = if mean < service / 4.0 { Failing::Fast } else { Failing::Slow };
+/// The part that failed there, and whether a failure took about as long as an answer, or much less or more, and no slot.
+fn fails(log: &AccessLog, places: &[usize], given_up: &[GivenUp], service: f64) -> Option<Fails> {
+    let failed = places.iter().map(|&place| &log.entries[place]).filter(|entry| entry.failed);
+    let times = failed.map(Entry::at_endpoint).chain(given_up.iter().map(|attempt| attempt.took));
+    let (failed, total) = times.fold((0_u32, 0.0), |(count, total), time| (count + 1, total + time as f64));
+    let mean = total / f64::from(failed.max(1));
+    let is_work = (service / LIKE_WORK..=service * LIKE_WORK).contains(&mean);
     (failed > 0).then(|| Fails {
-        part: Part(failed as f64 / all as f64),
-        how,
+        part: Part(f64::from(failed) / (places.len() + given_up.len()) as f64),
+        how: if is_work { Failing::Slow } else { Failing::Fast },
         after: Span(mean as u64),
         from: None,
         until: None,
@@ -825,6 +936,49 @@ mod tests {
         let adaptive = &first.outcomes[1];
         assert!(adaptive.errors() < 0.01 && (adaptive.latency_ms.mean - 6.95).abs() < 0.7, "{adaptive:?}");
         assert_eq!(adaptive.distribution, again.outcomes[1].distribution);
+    }
+
+    /// In turn, where the last of four endpoints gives up three of ten after `lost_ms`, and the next one answers those.
+    fn retried(lost_ms: u32) -> String {
+        (0..8_000_u32).fold(String::new(), |mut text, number| {
+            let ms = number * 5;
+            let given_up = format!(r#"[{{"endpoint":"e3","status":500,"ms":{lost_ms}}}]"#);
+            let (endpoint, given_up, queue_ms) = match number % 4 {
+                3 if number / 4 * 7 % 10 < 3 => (number / 4 % 3, given_up.as_str(), lost_ms),
+                endpoint => (endpoint, "null", 0),
+            };
+            let _ = writeln!(
+                text,
+                r#"{{"time":"2026-10-10T13:00:{:02}.{:03}Z","client":"c","endpoint":"e{endpoint}","status":200,"queue_ms":{queue_ms},"first_byte_ms":20,"given_up":{given_up}}}"#,
+                ms / 1_000,
+                ms % 1_000
+            );
+            text
+        })
+    }
+
+    #[test]
+    fn attempts_that_others_followed_are_failures_of_their_endpoints_and_time_of_their_clients() {
+        // After the work, and by a client that waits no longer.
+        for lost_ms in [20, 1_000] {
+            let asked = options(&["round_robin+retry", "round_robin", "adaptive+retry"]);
+            let replay = replay(&retried(lost_ms), &asked).unwrap();
+            let [log, again, once, adaptive] = replay.outcomes.as_slice() else { panic!("four") };
+            let mean = 20.0 + 0.3 / 4.0 * f64::from(lost_ms);
+            for outcome in [log, again] {
+                let times = outcome.latency_ms.mean / mean;
+                assert!((0.93..1.07).contains(&times), "{lost_ms}: {times} {outcome:?}");
+                let part = f64::from(outcome.extra.retries) / outcome.requests as f64;
+                assert!((part - 0.075).abs() < 0.01 && outcome.failed == 0, "{lost_ms}: {part}");
+            }
+            assert!((once.errors() - 0.075).abs() < 0.01, "{lost_ms}: {}", once.errors());
+            assert!(adaptive.extra.retries < again.extra.retries / 4, "{lost_ms}: {:?}", adaptive.extra);
+            let said = &replay.assumed[4];
+            assert!(said.starts_with("600 of 8000 requests were tried again: 600 attempts"), "{said}");
+            assert!(said.ends_with("what the log's row has none of"), "{said}");
+        }
+        let log = AccessLog::read(retried(20).as_bytes()).unwrap();
+        assert!(log.usual_contenders().iter().all(|contender| contender.name.ends_with("+retry")));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
     }
     let more = [
         joined_and_left(fleet),
+        tried_again(log, options),
         waits_in_the_proxy(fleet, log),
         more_than_held(fleet, options),
         names_are_enough(log, options),
@@ -73,6 +74,28 @@ fn joined_and_left(fleet: &Fleet) -> Option<String> {
             both.join(" and ")
         )
     })
+}
+
+fn tried_again(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
+    let (retried, attempts) = (log.retried(), log.given_up.len());
+    if retried == 0 {
+        return None;
+    }
+    let counted = format!("{retried} of {} requests were tried again", log.entries.len());
+    if attempts == 0 {
+        return Some(format!(
+            "{counted}, and the log does not say which endpoints had failed: they do not fail in a replay, and what the earlier attempts took is a wait"
+        ));
+    }
+    let trying = options.contenders.iter().filter(|contender| contender.extras.retries).count();
+    let rows = match trying {
+        0 => {
+            "no algorithm here tries again, so that their errors are what the log's row has none of: add +retry to its name"
+        }
+        _ if trying == options.contenders.len() => "all algorithms here try again, too",
+        _ => "those with +retry try again, too; the errors of the others are what the log's row has none of",
+    };
+    Some(format!("{counted}: {attempts} attempts that failed count as failures of their endpoints; {rows}"))
 }
 
 fn tenths(nanoseconds: u64) -> String {

@@ -29,8 +29,14 @@ impl Clusters {
     /// Counts a request that an endpoint answered, and returns the endpoint's number: the next one for a new one.
     pub(super) fn count(&mut self, cluster: &str, endpoint: &str) -> u32 {
         let number = self.number(cluster);
+        self.all[number].requests += 1;
+        self.endpoint(cluster, endpoint)
+    }
+
+    /// The same for an endpoint that did not answer.
+    pub(super) fn endpoint(&mut self, cluster: &str, endpoint: &str) -> u32 {
+        let number = self.number(cluster);
         let cluster = &mut self.all[number];
-        cluster.requests += 1;
         if let Some(known) = cluster.endpoints.get(endpoint) {
             return *known;
         }

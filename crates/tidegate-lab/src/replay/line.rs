@@ -2,9 +2,19 @@
 //! Knows the formats, not what is made of them.
 
 use super::date;
-use super::scan::{Flaw, Scan};
+use super::scan::{Flaw, List, Scan};
 use serde::Deserialize;
 use std::borrow::Cow;
+
+/// An attempt that was given up for another one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Earlier<'l> {
+    pub(super) endpoint: Cow<'l, str>,
+    /// From the request's arrival in the proxy, in nanoseconds.
+    pub(super) after: u64,
+    /// Until it was given up, in nanoseconds.
+    pub(super) took: u64,
+}
 
 /// What a line tells of a request that an endpoint answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +25,14 @@ pub(super) struct Told<'l> {
     pub(super) ended_in: Option<u64>,
     /// How long it waited in the proxy, in nanoseconds.
     pub(super) queued: u64,
-    /// From its arrival to its answer, the wait included, in nanoseconds.
+    /// From its arrival to the attempt that was answered: what it waited and what earlier attempts took, in nanoseconds.
+    pub(super) before: u64,
+    /// From its arrival to its answer, all that is before included, in nanoseconds.
     pub(super) latency: u64,
+    /// In their order.
+    pub(super) earlier: Vec<Earlier<'l>>,
+    /// Attempts after the first.
+    pub(super) retries: u32,
     /// Which one the endpoint is of, where the log says so.
     pub(super) cluster: Option<Cow<'l, str>>,
     pub(super) endpoint: Option<Cow<'l, str>>,
@@ -52,6 +68,29 @@ struct Ours<'l> {
     queue_ms: Option<f64>,
     connect_ms: Option<f64>,
     first_byte_ms: Option<f64>,
+    #[serde(borrow)]
+    given_up: Option<Vec<GivenUp<'l>>>,
+    /// Then what was before is no sequence of attempts.
+    hedged: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct GivenUp<'l> {
+    #[serde(borrow)]
+    endpoint: Option<Cow<'l, str>>,
+    ms: Option<f64>,
+}
+
+/// One after the other, until the next one was made.
+fn given_up(attempts: Vec<GivenUp<'_>>, before: u64) -> Vec<Earlier<'_>> {
+    let (mut until, mut earlier) = (before, Vec::with_capacity(attempts.len()));
+    for GivenUp { endpoint, ms } in attempts.into_iter().rev() {
+        let took = nanoseconds(ms.unwrap_or_default().clamp(TIMES_MS.start, TIMES_MS.end)).min(until);
+        until -= took;
+        earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: until, took }));
+    }
+    earlier.reverse();
+    earlier
 }
 
 fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
@@ -77,11 +116,17 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
             return Err(Flaw { column, expected: format!("a `{name}` of less than 1000000 s") });
         }
     }
+    let before = nanoseconds(queue_ms);
+    let is_sequence = ours.hedged != Some(true);
+    let earlier = given_up(ours.given_up.filter(|_| is_sequence).unwrap_or_default(), before);
     Ok(Some(Told {
         at: began,
         ended_in: None,
-        queued: nanoseconds(queue_ms),
+        queued: before - earlier.iter().map(|attempt| attempt.took).sum::<u64>(),
+        before,
         latency: nanoseconds(queue_ms + connect_ms + first_byte_ms),
+        retries: earlier.len() as u32,
+        earlier,
         cluster: ours.cluster,
         endpoint: Some(endpoint),
         client: ours.client.unwrap_or_default(),
@@ -112,31 +157,44 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let ends_here = scan.peek().and_then(exactly);
     let endpoints = if ends_here.is_none() { upstream_addresses(&mut scan) } else { Vec::new() };
     let exactly = ends_here.or_else(|| scan.word().and_then(exactly));
-    let (upstream, endpoint) = last_attempt(&times, &endpoints);
-    Ok(upstream.map(|latency| Told {
-        at: exactly.unwrap_or(ended).saturating_sub(request_time),
+    let at = exactly.unwrap_or(ended).saturating_sub(request_time);
+    Ok(Attempts::of(&times, &endpoints, request_time).map(|attempts| Told {
+        at,
         ended_in: Some(ended).filter(|_| exactly.is_none()),
         queued: 0,
-        latency,
+        before: attempts.before,
+        latency: attempts.latency,
         cluster: None,
-        endpoint: endpoint.map(Cow::Borrowed),
+        endpoint: attempts.endpoint.map(Cow::Borrowed),
         client: Cow::Borrowed(client),
         status,
+        retries: attempts.retries,
+        earlier: attempts.earlier,
     }))
+}
+
+/// One of nginx's attempts.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    time: Option<u64>,
+    /// It was answered, by a redirect inside of nginx to whom the next one is of.
+    is_redirected: bool,
 }
 
 /// `0.120`, `-`, or several attempts: `0.001, 0.120`, of which the last one was answered. Groups of endpoints that an
 /// internal redirect went through are put apart by ` : `.
-fn upstream_times(scan: &mut Scan<'_>) -> Result<Vec<Option<u64>>, Flaw> {
+fn upstream_times(scan: &mut Scan<'_>) -> Result<Vec<Attempt>, Flaw> {
     const EXPECTED: &str = "$upstream_response_time behind $request_time, in seconds";
-    let mut times = Vec::with_capacity(1);
+    let mut attempts = Vec::with_capacity(1);
     loop {
-        times.push(scan.read(EXPECTED, |word| match word.trim_end_matches(',') {
+        let time = scan.read(EXPECTED, |word| match word.trim_end_matches(',') {
             "-" => Some(None),
             one => seconds(one).map(Some),
-        })?);
-        if !scan.goes_on() {
-            return Ok(times);
+        })?;
+        let goes_on = scan.goes_on();
+        attempts.push(Attempt { time, is_redirected: goes_on == Some(List::Divided) });
+        if goes_on.is_none() {
+            return Ok(attempts);
         }
     }
 }
@@ -146,24 +204,48 @@ fn upstream_addresses<'l>(scan: &mut Scan<'l>) -> Vec<&'l str> {
     let mut addresses = Vec::with_capacity(1);
     while let Some(word) = scan.word() {
         addresses.push(word.trim_end_matches(','));
-        if !scan.goes_on() {
+        if scan.goes_on().is_none() {
             break;
         }
     }
     addresses
 }
 
-/// The last one that an endpoint had. Where none was left to ask, nginx writes the upstream's name for an address, and no time.
-fn last_attempt<'l>(times: &[Option<u64>], addresses: &[&'l str]) -> (Option<u64>, Option<&'l str>) {
-    let last = times.last().copied().flatten();
-    if times.len() != addresses.len() {
-        return (last, addresses.last().copied().filter(|address| *address != "-"));
-    }
-    let is_endpoint =
-        |(time, address): &(&Option<u64>, &&str)| time.is_none_or(|time| time > 0) || address.contains(':');
-    match times.iter().zip(addresses).rfind(is_endpoint) {
-        Some((time, address)) => (*time, Some(*address).filter(|address| *address != "-")),
-        None => (None, None),
+/// What they were together.
+struct Attempts<'l> {
+    endpoint: Option<&'l str>,
+    before: u64,
+    latency: u64,
+    retries: u32,
+    earlier: Vec<Earlier<'l>>,
+}
+
+impl<'l> Attempts<'l> {
+    /// Of which the last one that an endpoint had was answered; `None`: none was. Where no endpoint was left to ask, nginx writes the upstream's name for an address, and
+    /// no time.
+    fn of(attempts: &[Attempt], addresses: &[&'l str], request_time: u64) -> Option<Self> {
+        let are_named = attempts.len() == addresses.len();
+        let is_endpoint = |place: &usize| {
+            !are_named || attempts[*place].time.is_none_or(|time| time > 0) || addresses[*place].contains(':')
+        };
+        let last = (0..attempts.len()).rev().find(is_endpoint)?;
+        let took = attempts[last].time?;
+        let named = |place: usize| if are_named { addresses.get(place) } else { addresses.last() };
+        let named = |place: usize| named(place).copied().filter(|address| *address != "-");
+        let (mut before, mut retries, mut earlier) = (0, 0, Vec::new());
+        for (place, attempt) in attempts.iter().enumerate().take(last) {
+            let took = attempt.time.unwrap_or_default();
+            if !attempt.is_redirected && is_endpoint(&place) {
+                let endpoint = named(place).filter(|_| are_named).map(Cow::Borrowed);
+                earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: before, took }));
+                retries += 1;
+            }
+            before += took;
+        }
+        // An attempt without a time took what is left.
+        let is_known = attempts[..last].iter().all(|attempt| attempt.time.is_some());
+        let before = if is_known { before } else { before.max(request_time.saturating_sub(took)) };
+        Some(Self { endpoint: named(last), before, latency: before + took, retries, earlier })
     }
 }
 
@@ -187,6 +269,9 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         <[i64; 5]>::try_from(times).ok()
     })?;
     let status = scan.read("a status", |word| word.parse::<i32>().ok())?;
+    // Behind the bytes, two cookies and how it ended: connections of all kinds, and the retries, with a `+` where one went elsewhere.
+    let counts = (0..5).filter_map(|_| scan.word()).nth(4).and_then(|counts| counts.split('/').nth(4));
+    let retries = counts.and_then(|retries| retries.trim_start_matches('+').parse().ok()).unwrap_or_default();
     let [head, waited, connect, response, _] = times;
     if [head, waited, connect, response].iter().any(|time| *time as f64 >= TIMES_MS.end) {
         return Err(scan.flaw("times of less than 1000000 s before here"));
@@ -200,6 +285,9 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         at: at + milliseconds(head),
         ended_in: None,
         queued: milliseconds(waited),
+        before: milliseconds(waited),
+        retries,
+        earlier: Vec::new(),
         latency: milliseconds(waited) + milliseconds(connect) + response * 1_000_000,
         cluster: Some(Cow::Owned(backend)),
         endpoint: Some(Cow::Owned(server)),
@@ -291,24 +379,65 @@ mod tests {
         }
     }
 
+    /// Where, from when on and for how long, in milliseconds.
+    fn earlier(told: &Told<'_>) -> Vec<(String, u64, u64)> {
+        let one = |one: &Earlier<'_>| (one.endpoint.to_string(), one.after / 1_000_000, one.took / 1_000_000);
+        told.earlier.iter().map(one).collect()
+    }
+
     #[test]
-    fn of_several_attempts_the_last_one_counts() {
-        for (times, endpoints, latency, endpoint) in [
+    fn of_several_attempts_the_client_had_all_and_the_last_one_was_answered() {
+        let at = |endpoint: &str, after, took| (endpoint.to_owned(), after, took);
+        for (times, endpoints, latency, endpoint, before) in [
             (
                 "0.001, 0.050, 0.110",
                 "10.1.0.3:80, 10.1.0.2:80, 10.1.0.1:80",
-                110_000_000,
+                161,
                 Some("10.1.0.1:80"),
+                vec![at("10.1.0.3:80", 0, 1), at("10.1.0.2:80", 1, 50)],
             ),
-            ("0.001, 0.120", "10.1.0.2:80, unix:/run/a.sock", 120_000_000, Some("unix:/run/a.sock")),
-            ("0.001 : 0.120", "10.1.0.2:80 : 10.1.0.1:80", 120_000_000, Some("10.1.0.1:80")),
-            ("-, 0.120", "10.1.0.2:80, 10.1.0.1:80", 120_000_000, Some("10.1.0.1:80")),
-            ("0.001, 0.120", "", 120_000_000, None),
+            (
+                "0.001, 0.120",
+                "10.1.0.2:80, unix:/run/a.sock",
+                121,
+                Some("unix:/run/a.sock"),
+                vec![at("10.1.0.2:80", 0, 1)],
+            ),
+            // The first one was answered, with where to go instead.
+            ("0.001 : 0.120", "10.1.0.2:80 : 10.1.0.1:80", 121, Some("10.1.0.1:80"), vec![]),
+            ("-, 0.120", "10.1.0.2:80, 10.1.0.1:80", 123, Some("10.1.0.1:80"), vec![at("10.1.0.2:80", 0, 0)]),
+            ("0.001, 0.120", "", 121, None, vec![]),
         ] {
             let line = NGINX.replace("0.120 10.0.0.1:8001", &format!("{times} {endpoints}"));
             let told = told(&line);
-            assert_eq!((told.latency, told.endpoint.as_deref()), (latency, endpoint), "{line}");
+            assert_eq!((told.latency, told.endpoint.as_deref()), (latency * 1_000_000, endpoint), "{line}");
+            assert_eq!(
+                told.before + if latency == 161 { 110 } else { 120 } * 1_000_000,
+                told.latency,
+                "{line}"
+            );
+            assert_eq!(earlier(&told), before, "{line}");
         }
+    }
+
+    #[test]
+    fn attempts_that_we_gave_up_are_no_wait_and_end_where_the_next_one_begins() {
+        let given_up = r#""given_up":[{"endpoint":"10.0.0.2:80","stage":"await","cause":"answer_refused","status":500,"ms":30},{"endpoint":"10.0.0.3:80","ms":5.5}],"#;
+        let line = OURS.replace("\"queue_ms\":0.5", &format!("{given_up}\"queue_ms\":40"));
+        let told = told(&line);
+        assert_eq!((told.queued, told.before, told.latency), (4_500_000, 40_000_000, 52_100_000));
+        assert_eq!((told.retries, told.endpoint.as_deref()), (2, Some("10.0.0.1:8001")));
+        let after = |place: usize| (told.earlier[place].after, told.earlier[place].took);
+        assert_eq!((after(0), after(1)), ((4_500_000, 30_000_000), (34_500_000, 5_500_000)));
+        // Of attempts beside each other nobody knows what was a wait.
+        let hedged = line.replace("\"queue_ms\"", "\"hedged\":true,\"queue_ms\"");
+        assert!(read(hedged.as_bytes()).unwrap().unwrap().earlier.is_empty());
+    }
+
+    #[test]
+    fn haproxy_tells_how_many_retries_there_were() {
+        let retried = HAPROXY.replace("1/1/1/1/0", "1/1/1/1/+2");
+        assert_eq!([HAPROXY, &retried].map(|line| told(line).retries), [0, 2]);
     }
 
     #[test]
@@ -317,8 +446,8 @@ mod tests {
         assert_eq!(read(nobody.as_bytes()), Ok(None));
         let last = NGINX.replace("0.120 10.0.0.1:8001", "0.050, 0.110, 0.000 10.0.0.2:80, 10.0.0.1:80, app");
         assert_eq!(
-            (told(&last).latency, told(&last).endpoint.as_deref()),
-            (110_000_000, Some("10.0.0.1:80"))
+            (told(&last).latency, told(&last).endpoint.as_deref(), told(&last).retries),
+            (160_000_000, Some("10.0.0.1:80"), 1)
         );
     }
 

@@ -3,7 +3,7 @@
 //! A log says nowhere that an endpoint joined or left, only that it was asked for the first and for the last time. How often it was asked between these
 //! says whether chance alone can have kept it waiting for so long before and after: counted in requests, so that calm nights are no absence.
 
-use super::Entry;
+use super::{AccessLog, Entry, GivenUp};
 use crate::machine::Machine;
 use crate::outcome::{AtOnce, Outcome, Utilisation};
 use crate::span::Span;
@@ -33,8 +33,45 @@ pub(super) struct Presence {
     pub(super) leaves: Option<u64>,
 }
 
-/// Of each endpoint, whose requests are at those places.
-pub(super) fn of(entries: &[Entry], places: &[Vec<usize>]) -> Vec<Presence> {
+/// When an endpoint was asked, and by whom.
+#[derive(Clone, Copy, Debug)]
+struct Asking {
+    at: u64,
+    latency: u64,
+    key: u64,
+    endpoint: u32,
+}
+
+/// Of each endpoint.
+pub(super) fn of(log: &AccessLog) -> Vec<Presence> {
+    let (all, places) = asked_in(log);
+    of_all(&all, &places)
+}
+
+/// In order, with the places of each endpoint's.
+fn asked_in(log: &AccessLog) -> (Vec<Asking>, Vec<Vec<usize>>) {
+    let answered = log.entries.iter().map(|&Entry { at, latency, key, endpoint, .. }| Asking {
+        at,
+        latency,
+        key,
+        endpoint,
+    });
+    let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, .. }| Asking {
+        at,
+        latency: took,
+        key,
+        endpoint,
+    });
+    let mut all: Vec<Asking> = answered.chain(given_up).collect();
+    all.sort_by_key(|asking| asking.at);
+    let mut places = vec![Vec::new(); log.endpoints.len()];
+    for (place, asking) in all.iter().enumerate() {
+        places[asking.endpoint as usize].push(place);
+    }
+    (all, places)
+}
+
+fn of_all(entries: &[Asking], places: &[Vec<usize>]) -> Vec<Presence> {
     let log = Log::of(entries, places);
     let all = || 0..places.len();
     let late: Vec<bool> = all().map(|endpoint| log.before(endpoint, None).is_long()).collect();
@@ -56,7 +93,7 @@ pub(super) fn of(entries: &[Entry], places: &[Vec<usize>]) -> Vec<Presence> {
 }
 
 struct Log<'l> {
-    entries: &'l [Entry],
+    entries: &'l [Asking],
     places: &'l [Vec<usize>],
     /// From here on it has every request; of those that came before only the slowest ended in it.
     begins: usize,
@@ -85,8 +122,8 @@ impl Asked {
 }
 
 impl<'l> Log<'l> {
-    fn of(entries: &'l [Entry], places: &'l [Vec<usize>]) -> Self {
-        let end = |entry: &Entry| entry.at + entry.latency;
+    fn of(entries: &'l [Asking], places: &'l [Vec<usize>]) -> Self {
+        let end = |entry: &Asking| entry.at + entry.latency;
         let first_end = entries.iter().map(end).min().unwrap_or_default();
         let begins = entries.partition_point(|entry| entry.at < first_end);
         Self { entries, places, begins, ended: entries.iter().map(end).max().unwrap_or_default() }
@@ -142,7 +179,7 @@ impl<'l> Fleet<'l> {
     fn of(log: &'l Log<'l>) -> Self {
         let mut ends: Vec<u64> = log.entries.iter().map(|entry| entry.at + entry.latency).collect();
         ends.sort_unstable();
-        let met = |(place, entry): (usize, &Entry)| {
+        let met = |(place, entry): (usize, &Asking)| {
             place.saturating_sub(ends.partition_point(|end| *end <= entry.at))
         };
         let met = log.entries.iter().enumerate().map(met).collect();
@@ -263,7 +300,7 @@ pub(super) fn utilised_while_there(outcome: &mut Outcome, machines: &[Machine], 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AccessLog, ReplayOptions};
+    use super::super::ReplayOptions;
     use super::*;
     use crate::comparison::Progress;
     use crate::contender::Contender;
@@ -288,7 +325,7 @@ mod tests {
     }
 
     fn told(log: &AccessLog) -> Vec<(bool, bool)> {
-        let mut told: Vec<(String, (bool, bool))> = of(&log.entries, &log.by_endpoint())
+        let mut told: Vec<(String, (bool, bool))> = of(log)
             .into_iter()
             .zip(&log.endpoints)
             .map(|(presence, name)| (name.clone(), (presence.joins.is_some(), presence.leaves.is_some())))
@@ -377,9 +414,9 @@ mod tests {
             lines.push((now, 100.0, 0, endpoint));
         }
         let log = log(lines);
-        let places = log.by_endpoint();
+        let (all, places) = asked_in(&log);
         assert!(
-            (0..4).any(|endpoint| Log::of(&log.entries, &places).before(endpoint, None).is_long()),
+            (0..4).any(|endpoint| Log::of(&all, &places).before(endpoint, None).is_long()),
             "the others' requests alone would not tell"
         );
         assert_eq!(told(&log), [ALWAYS; 4]);

@@ -8,6 +8,15 @@ pub struct Flaw {
     pub expected: String,
 }
 
+/// What stands between two members of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    /// `,`
+    Next,
+    /// ` : `
+    Divided,
+}
+
 #[derive(Debug)]
 pub(super) struct Scan<'l> {
     line: &'l [u8],
@@ -46,12 +55,14 @@ impl<'l> Scan<'l> {
         Scan { ..*self }.word()
     }
 
-    /// Whether the list whose member was read last has another one, behind `,` or ` : `; stands before that then.
-    pub(super) fn goes_on(&mut self) -> bool {
+    /// How the list goes on whose member was read last, if it does; stands before the next one then.
+    pub(super) fn goes_on(&mut self) -> Option<List> {
         let (read, rest) = self.line.split_at(self.at);
-        let is_divided = rest.starts_with(b" : ");
-        self.at += if is_divided { 2 } else { 0 };
-        is_divided || read.ends_with(b",")
+        if rest.starts_with(b" : ") {
+            self.at += 2;
+            return Some(List::Divided);
+        }
+        read.ends_with(b",").then_some(List::Next)
     }
 
     /// The next word read as something; the flaw points at its start.

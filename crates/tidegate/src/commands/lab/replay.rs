@@ -7,7 +7,7 @@ use crate::terminal;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use tidegate_control::Level;
-use tidegate_lab::{AccessLog, Comparison, Progress, ReplayOptions, Scenario};
+use tidegate_lab::{AccessLog, Comparison, Progress, ReplayOptions};
 
 /// Bytes of the log that are read at once.
 const READ_BYTES: usize = 1 << 20;
@@ -22,7 +22,7 @@ pub(super) fn replay(arguments: &LabReplay) -> Result<(), Failure> {
         None => log,
     };
     warn_of_failures(&log);
-    let options = options(arguments);
+    let options = options(arguments, &log);
     if let Some(warning) = log.warning(&options) {
         terminal::say(Level::Warning, &warning);
     }
@@ -71,10 +71,10 @@ fn warn_of_failures(log: &AccessLog) {
     }
 }
 
-fn options(arguments: &LabReplay) -> ReplayOptions {
+fn options(arguments: &LabReplay, log: &AccessLog) -> ReplayOptions {
     let asked = &arguments.algorithms;
     ReplayOptions {
-        contenders: if asked.is_empty() { Scenario::usual_algorithms() } else { asked.clone() },
+        contenders: if asked.is_empty() { log.usual_contenders() } else { asked.clone() },
         slots: arguments.slots,
         endpoints: arguments.endpoints,
         times: arguments.times,
