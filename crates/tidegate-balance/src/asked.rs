@@ -36,6 +36,11 @@ impl MomentsAsked {
         self.last.store(now.0, Relaxed);
     }
 
+    /// When it was last asked; the clock's origin when never.
+    pub(crate) fn last(&self) -> Moment {
+        Moment(self.last.load(Relaxed))
+    }
+
     /// A request that came at that moment was answered.
     pub(crate) fn answered(&self, picked: Moment) {
         if self.answered.load(Relaxed) < picked.0 {

@@ -204,7 +204,7 @@ impl Limit {
 
 /// Of several the one that was used least recently.
 fn drains_first(candidates: &Candidates<'_>) -> Option<usize> {
-    let bid = |seat: &Seat| (cached_score(seat, candidates.now()), seat.state.last_picked());
+    let bid = |seat: &Seat| (cached_score(seat, candidates.now()), seat.state.last_used());
     let bids = candidates.iter().map(|(index, seat)| (bid(seat), index));
     let least = bids.min_by(|(ours, _), (theirs, _)| ours.0.total_cmp(&theirs.0).then(ours.1.cmp(&theirs.1)));
     least.map(|(_, index)| index)

@@ -2,7 +2,7 @@
 //!
 //! The counts are exact and shared by all workers, and raised at pick time; private counts per worker would cost several
 //! times the queueing. A full look beats sampling (Mitzenmacher, "The power of two choices in randomized load balancing",
-//! 2001, is for those who cannot look). Ties, of which an idle fleet has nothing else, go to the least recently used where
+//! 2001, is for those who cannot look). Ties, of which an idle fleet has nothing else, go to whoever has been idle for longest where
 //! all weights are equal; else they are drawn by weight, so that an idle fleet too is used in proportion.
 
 use crate::candidates::Candidates;
@@ -33,9 +33,9 @@ fn fewest(candidates: &Candidates<'_>, random: u64) -> Option<usize> {
     let mut best = None;
     let mut least = (u32::MAX, u64::MAX);
     candidates.visit_from_random(random, |index, seat, _| {
-        let (in_flight, last_picked) = (seat.state.in_flight(), seat.state.last_picked().0);
-        if in_flight < least.0 || (in_flight == least.0 && last_picked < least.1) {
-            (best, least) = (Some(index), (in_flight, last_picked));
+        let (in_flight, last_used) = (seat.state.in_flight(), seat.state.last_used().0);
+        if in_flight < least.0 || (in_flight == least.0 && last_used < least.1) {
+            (best, least) = (Some(index), (in_flight, last_used));
         }
     });
     best
@@ -80,7 +80,7 @@ impl Load {
 mod tests {
     use crate::entropy::Stream;
     use crate::testing::{Fleet, any_weights, assert_proportional};
-    use crate::{Algorithm, Moment};
+    use crate::{Algorithm, Ended, Lease, Moment};
     use proptest::prelude::*;
 
     #[test]
@@ -96,6 +96,21 @@ mod tests {
                 },
                 [0, 1, 2, 3, 4]
             );
+        }
+    }
+
+    #[test]
+    fn of_those_that_are_idle_whoever_has_been_for_longest_is_next() {
+        for algorithm in [Algorithm::LeastRequest, Algorithm::Adaptive { peers: 1 }] {
+            let fleet = Fleet::even(algorithm, 3);
+            let mut leases: Vec<_> = (1..=3).map(|tick| fleet.pick_at(Moment(tick))).collect();
+            // The first one to get a request is the last one to be done with it.
+            let order: Vec<_> = leases.iter().rev().map(Lease::index).collect();
+            for tick in 4..=6 {
+                leases.pop().unwrap().settle(Ended::Abandoned, Moment(tick));
+            }
+            let next: Vec<_> = (7..=9).map(|tick| fleet.pick_at(Moment(tick))).collect();
+            assert_eq!(next.iter().map(Lease::index).collect::<Vec<_>>(), order);
         }
     }
 

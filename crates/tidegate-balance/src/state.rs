@@ -116,7 +116,8 @@ struct Live {
     asked: AtomicU8,
     lingering: LingeringNow,
     in_flight: InFlight,
-    last_picked: AtomicU64,
+    /// When it last got a request or was done with one.
+    last_used: AtomicU64,
     /// When `MARKED`: the moment of the next trial, with `SLOW` in the lowest bit.
     connect_mark: AtomicU64,
     standing: Standing,
@@ -155,9 +156,15 @@ impl EndpointState {
         u32::from(self.connect_failures_in_a_row.load(Relaxed))
     }
 
-    /// When it was last picked; the clock's origin when never.
-    pub fn last_picked(&self) -> Moment {
-        Moment(self.live.last_picked.load(Relaxed))
+    /// When it last got a request or was done with one; the clock's origin when never. By this ties go to who has had nothing to do for longest: one that is
+    /// slow, or busy for other proxies, too, has its turn the later.
+    pub(crate) fn last_used(&self) -> Moment {
+        Moment(self.live.last_used.load(Relaxed))
+    }
+
+    /// It is done with a request.
+    pub(crate) fn used(&self, now: Moment) {
+        self.live.last_used.store(now.0, Relaxed);
     }
 
     /// The effective health: the operator's word first, then what makes picking pointless, then the verdicts. `Up` means
@@ -398,7 +405,7 @@ impl EndpointState {
         if mark & SLOW != 0 || self.remarks() & (OUT | BROKEN) != 0 {
             return None;
         }
-        let asked = self.last_picked();
+        let asked = self.moments_asked.last();
         if self.live.in_flight.waiting() != 0 {
             return self.is_reached.load(Relaxed).then(|| asked + ASKED_AFTER_MIN);
         }
@@ -413,7 +420,9 @@ impl EndpointState {
     /// nobody would find out whether it is gone, or back. Once each time, and not again before it has answered or refused.
     pub(crate) fn is_to_be_asked(&self, now: Moment) -> bool {
         let from = self.asked_again_from.load(Relaxed);
-        (1..=now.0).contains(&from) && self.last_picked() < Moment(from) && self.live.in_flight.waiting() == 0
+        (1..=now.0).contains(&from)
+            && self.moments_asked.last() < Moment(from)
+            && self.live.in_flight.waiting() == 0
     }
 
     pub(crate) fn may_be_asked(&self, now: Moment) -> bool {
@@ -464,7 +473,7 @@ impl EndpointState {
     }
 
     fn entered(&self, before: Counts, now: Moment) -> Counts {
-        self.live.last_picked.store(now.0, Relaxed);
+        self.used(now);
         let mut asked = self.live.asked.load(Relaxed);
         if before.requests() == 0 && self.requests_overtaken() == 0 {
             self.live.standing.sign_of_life(now);

@@ -1,4 +1,4 @@
-//! The algorithms that can be compared, by name: all that Tidegate has, and two for comparison that live here. Knows names
+//! The algorithms that can be compared, by name: all that Tidegate has, and three for comparison that live here. Knows names
 //! and parameters, not how anybody chooses.
 
 use crate::suggest::did_you_mean;
@@ -25,6 +25,7 @@ pub(crate) struct Extras {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     Balance(Algorithm),
+    LeastRequestLru,
     LeastTime,
     Oracle,
 }
@@ -64,6 +65,12 @@ const ENTRIES: &[Entry] = &[
         None,
         |_| Method::Balance(Algorithm::LeastRequest),
         "fewest in flight, by exact counts",
+    ),
+    (
+        "least_request_lru",
+        None,
+        |_| Method::LeastRequestLru,
+        "the same with ties to the one picked longest ago, as usual elsewhere; for comparison",
     ),
     (
         "least_time",
@@ -179,7 +186,7 @@ impl Contender {
     /// Whether a request costs it as many looks as there are endpoints: by the score of each one, or by the mean of all.
     pub(crate) fn looks_at_all(&self) -> bool {
         match self.method {
-            Method::LeastTime | Method::Oracle => true,
+            Method::LeastRequestLru | Method::LeastTime | Method::Oracle => true,
             Method::Balance(algorithm) => matches!(
                 algorithm,
                 Algorithm::LeastRequest

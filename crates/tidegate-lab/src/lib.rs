@@ -14,6 +14,7 @@ mod effort;
 mod goal;
 mod histogram;
 pub mod html;
+mod least_request_lru;
 mod least_time;
 mod machine;
 mod numbers;

@@ -2,6 +2,7 @@
 //! but through the oracle's eyes.
 
 use crate::contender::Method;
+use crate::least_request_lru::LeastRequestLru;
 use crate::least_time::LeastTime;
 use crate::machine::Machine;
 use crate::oracle::Oracle;
@@ -33,6 +34,7 @@ fn reached(machine: &Machine) -> std::sync::Arc<EndpointState> {
 #[derive(Debug)]
 pub(crate) enum Proxy<'b> {
     Balance(&'b Balancer),
+    LeastRequestLru(LeastRequestLru),
     LeastTime(LeastTime),
     Oracle(Oracle),
 }
@@ -63,12 +65,12 @@ pub(crate) enum Ending {
 
 impl<'b> Proxy<'b> {
     pub(crate) fn new(balancer: Option<&'b Balancer>, method: Method, servers: &[Server<'_>]) -> Self {
+        let weights = servers.iter().map(|server| server.machine().weight);
         match (balancer, method) {
             (Some(balancer), _) => Self::Balance(balancer),
             (None, Method::Oracle) => Self::Oracle(Oracle::new(servers)),
-            (None, _) => {
-                Self::LeastTime(LeastTime::new(servers.iter().map(|server| server.machine().weight)))
-            }
+            (None, Method::LeastRequestLru) => Self::LeastRequestLru(LeastRequestLru::new(weights)),
+            (None, _) => Self::LeastTime(LeastTime::new(weights)),
         }
     }
 
@@ -82,6 +84,7 @@ impl<'b> Proxy<'b> {
         let Attempt { request, tried, now } = *attempt;
         match self {
             Self::Balance(balancer) => balancer.pick(&attempt.pick(random)).ok().map(Ticket::Lease),
+            Self::LeastRequestLru(least_request) => least_request.pick(tried).map(Ticket::Endpoint),
             Self::LeastTime(least_time) => least_time.pick(random, tried).map(Ticket::Endpoint),
             Self::Oracle(oracle) => oracle.pick(servers, request.work, tried, now).map(Ticket::Endpoint),
         }
@@ -113,6 +116,9 @@ impl<'b> Proxy<'b> {
 
     pub(crate) fn settle(&mut self, ticket: Ticket<'b>, ending: Ending, latency: u64, now: u64) {
         match (self, ticket) {
+            (Self::LeastRequestLru(least_request), Ticket::Endpoint(endpoint)) => {
+                least_request.settle(endpoint);
+            }
             (Self::LeastTime(least_time), Ticket::Endpoint(endpoint)) => least_time.settle(endpoint, latency),
             (_, Ticket::Lease(lease)) => lease.settle(ending.told(latency), Moment(now)),
             (_, Ticket::Endpoint(_)) => {}
@@ -130,6 +136,7 @@ impl<'b> Proxy<'b> {
     pub(crate) fn set_open(&mut self, endpoint: usize, is_open: bool) {
         match self {
             Self::Balance(balancer) => balancer.endpoints()[endpoint].state.set_draining(!is_open),
+            Self::LeastRequestLru(least_request) => least_request.set_open(endpoint, is_open),
             Self::LeastTime(least_time) => least_time.set_open(endpoint, is_open),
             Self::Oracle(oracle) => oracle.set_open(endpoint, is_open),
         }

@@ -28,7 +28,7 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    /// `None` where all weights are equal: then ties go to the least recently used.
+    /// `None` where all weights are equal: then ties go to whoever has been idle for longest.
     pub(super) fn of(seats: &[Seat]) -> Option<Self> {
         (!Seat::is_even(seats)).then(|| Self { weights: Weights::of(seats), turns: AtomicU64::new(0) })
     }

@@ -1,7 +1,7 @@
 //! Least drain time: the endpoint where one more request is expected to be answered soonest, by what its own answers
 //! have taught. Knows no probe, agent or header; needs none.
 //!
-//! `score = ((w + own) · cost + n − w + fare + toll + error cost) · warning`, where `w` of `n` wait for their answer; smallest wins, ties to the least recently used. `own` (`own.rs`) and `fare` are
+//! `score = ((w + own) · cost + n − w + fare + toll + error cost) · warning`, where `w` of `n` wait for their answer; smallest wins, ties to whoever has been idle for longest. `own` (`own.rs`) and `fare` are
 //! what the request itself costs, `toll` (`queueing.rs`) what it costs others that it waits at a fast endpoint. `cost` is service time over parallelism, learned by `model`, shrunk to the fleet's by `fleet`, which also prices failing. On top of the cached
 //! price a pick sees, at no cost worth mentioning, two things that cannot wait for an answer to arrive: silence (answers
 //! are overdue by Little's law) and suspicion (the last few answers came late). The derivation is in
@@ -191,7 +191,7 @@ impl<'a> Search<'a> {
         let patience = fleet.patience();
         let surcharges = Surcharges { patience, tolls: fleet.tolls(patience), now };
         // Every score is finite, so the first endpoint beats this.
-        let least = Bid { score: f32::INFINITY, last_picked: u64::MAX };
+        let least = Bid { score: f32::INFINITY, last_used: u64::MAX };
         Self { own: fleet.own(), surcharges, best: None, least }
     }
 
@@ -231,20 +231,20 @@ impl Surcharges {
 #[derive(Clone, Copy)]
 struct Bid {
     score: f32,
-    last_picked: u64,
+    last_used: u64,
 }
 
 impl Bid {
     #[inline]
     fn beats(&self, other: &Bid) -> bool {
-        self.score < other.score || (self.score <= other.score && self.last_picked < other.last_picked)
+        self.score < other.score || (self.score <= other.score && self.last_used < other.last_used)
     }
 }
 
 /// What this endpoint offers when there is nothing to warn of.
 #[inline]
 fn at_best(seat: &Seat, own: f32) -> Bid {
-    Bid { score: offer(seat, own), last_picked: seat.state.last_picked().0 }
+    Bid { score: offer(seat, own), last_used: seat.state.last_used().0 }
 }
 
 /// The same of an endpoint that a scan must look at twice.
@@ -583,7 +583,7 @@ mod tests {
         fn bids(&self) -> Vec<(usize, f32, Moment)> {
             let open = self.seats.iter().enumerate().filter(|(_, seat)| seat.state.is_open(self.now));
             open.map(|(index, seat)| {
-                (index, score(seat, &self.adaptive.fleet, self.now), seat.state.last_picked())
+                (index, score(seat, &self.adaptive.fleet, self.now), seat.state.last_used())
             })
             .collect()
         }
