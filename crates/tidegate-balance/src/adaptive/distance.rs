@@ -9,8 +9,8 @@ use crate::float::AtomicF32;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The shortest in so long counts: any way may have been busy, and routes change rarely.
-const WINDOW: Duration = Duration::from_mins(1);
+/// The shortest in so long counts, and in as long before: any way may have been busy for a moment. A route that has become longer is known after that.
+const WINDOW: Duration = Duration::from_secs(20);
 /// A way that is longer by less than this part of the service time makes no difference.
 const NEXT_DOOR: f32 = 0.05;
 /// And one that is longer by no more than this is never looked at: within a machine, a rack, a building.
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_way_of_a_minute_or_two_counts() {
+    fn the_shortest_way_of_the_last_half_minute_or_so_counts() {
         let distance = Distance::default();
         let learn = |second: u64, milliseconds| {
             distance.learn(Duration::from_millis(milliseconds), Moment(second * 1_000_000_000));
@@ -144,9 +144,9 @@ mod tests {
         for (second, milliseconds, expected) in [
             (1_001, 90, 90),
             (1_002, 80, 80),
-            (1_059, 120, 80),
-            (1_062, 100, 80), // the next window
-            (1_123, 110, 100),
+            (1_020, 120, 80),
+            (1_022, 100, 80), // the next window
+            (1_043, 110, 100),
         ] {
             assert_eq!(learn(second, milliseconds), expected, "second {second}");
         }
