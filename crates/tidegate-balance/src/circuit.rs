@@ -240,9 +240,13 @@ impl Circuit {
         if is_again { doubled(waited, Some(breaker)) } else { breaker.out_for.min(breaker.out_for_max) }
     }
 
-    /// The next trial is due after so long at most.
+    /// The next trial is due after so long at most; but one that is under way has its time.
     pub(crate) fn wait_at_most(&self, span: Duration, now: Moment) {
-        if self.due() > now + span {
+        let trial = self.trial.load(Relaxed);
+        if trial != 0 {
+            self.waited.fetch_min((Moment(0) + span).0, Relaxed);
+            self.due.fetch_min((Moment(trial) + (2 * span).max(TRIAL_PATIENCE)).0, Relaxed);
+        } else if self.due() > now + span {
             self.wait(span, now);
         }
     }

@@ -369,3 +369,19 @@ fn reloads_while_an_endpoint_is_out_of_the_file_count_for_it_as_well() {
         drop([before, away, changed, changed_back]);
     }
 }
+
+#[test]
+fn a_reload_that_shortens_the_wait_sends_no_second_trial_beside_one_that_is_under_way() {
+    let states = States::default();
+    let before = load(&states, 2, BREAKER, StatusSet::failures());
+    serve(&before, 0, &[503; 3]);
+    let due = NOW + BREAKER.out_for;
+    let trial = pick(&before, 0, due);
+    assert_eq!(trial.occasion(), Some(Occasion::Trial));
+    let shorter = Breaker { out_for: Duration::from_millis(300), ..BREAKER };
+    let now = due + Duration::from_secs(1);
+    let after = load_at(now, &states, 2, shorter, StatusSet::failures());
+    assert_eq!(out(&after), [(0, due + Duration::from_secs(10))], "a trial has ten seconds");
+    end(trial, 503, now);
+    assert!(out(&after)[0].1 <= now + Duration::from_millis(600), "{:?}", out(&after));
+}
