@@ -522,7 +522,7 @@ impl Balancer {
         match ended {
             Ended::Abandoned | Ended::Overtaken => {}
             Ended::Failed if lease.waited_in_vain().is_some() => {}
-            Ended::Failed => state.broke_off(now),
+            Ended::Failed => state.absence().broke_off(now),
             Ended::Answered { first_byte, .. } => {
                 state.has_answered(lease.picked_at(), first_byte);
                 if state.connect_proven(now) {
@@ -533,7 +533,7 @@ impl Balancer {
                 let took = now.since(lease.picked_at());
                 let was_trial = lease.occasion() == Some(Occasion::Trial);
                 if took >= COSTLY_FROM && was_trial && self.is_another_up(lease.index()) {
-                    state.trial_was_costly();
+                    state.absence().trial_was_costly();
                 }
                 state.connect_failed(took, now, &self.passive);
                 if took < self.passive.slow_from && lease.occasion() != Some(Occasion::LastResort) {

@@ -4,6 +4,7 @@
 //! Every cause of being out has a place of its own (three bits and a deadline), so that one never erases another. All
 //! that a scan must look at twice has a bit in one byte, which is 0 for nearly every endpoint of nearly every scan.
 
+use crate::absence::Absence;
 use crate::adaptive::{Beliefs, Learned, Published, Standing};
 use crate::asked::MomentsAsked;
 use crate::breaker::{Breaker, Ejection, HeldBack};
@@ -20,7 +21,7 @@ use crate::{Moment, PassiveMarking};
 use crossbeam_utils::CachePadded;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::time::Duration;
 
 /// Whether an endpoint may be picked, and why not.
@@ -87,19 +88,9 @@ pub struct EndpointState {
     capacity: Capacity,
     circuit: Circuit,
     in_vain: InVain,
-    connect_failures_in_a_row: AtomicU16,
+    absence: Absence,
     moments_asked: MomentsAsked,
     lingering: Lingering,
-    /// Trials of the connect mark that cost a request its time for nothing, though another endpoint was up.
-    costly_trials: AtomicU8,
-    /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
-    gone_since: AtomicU64,
-    /// From when on one request finds out whether it takes connections, whatever its failures cost; `SERVES`: never, 0: it has answered since.
-    asked_again_from: AtomicU64,
-    /// When that was last for what it broke off; 0: never.
-    broke_off_at: AtomicU64,
-    /// Who is marked has taken a connection since the last one that failed.
-    is_reached: AtomicBool,
     peak_latency: PeakLatency,
     probe: Probe,
     reported_weight: ReportedWeight,
@@ -123,25 +114,6 @@ struct Live {
     standing: Standing,
 }
 
-/// Later than any moment.
-const SERVES: u64 = u64::MAX;
-/// Whoever has failed to be connected to for less may have been busy for a moment.
-const RESTART_MIN: Duration = Duration::from_millis(200);
-/// Whoever has refused connects for longer is not just being restarted.
-const RESTART_MAX: Duration = Duration::from_secs(3);
-
-/// Who refuses connects is asked again, while all others are full, after this part of the time for which it has done so. At an eighth a
-/// restart takes little longer than it does; who is gone for good costs a connect a second.
-const ASKED_AFTER_PART: u32 = 8;
-const ASKED_AFTER_MIN: Duration = Duration::from_millis(50);
-const ASKED_AFTER_MAX: Duration = Duration::from_secs(1);
-
-/// Whoever has broken off what it had may have ended, and be back in a moment; twice in so short a time it is something else.
-const BREAKS_APART: Duration = Duration::from_secs(10);
-
-/// So often is the time of a connect mark doubled.
-const DOUBLED_MAX: u8 = 4;
-
 /// In a connect mark: the last failed connect took so long that another try costs a request its patience.
 const SLOW: u64 = 1;
 
@@ -153,7 +125,7 @@ impl EndpointState {
 
     /// Connects that failed since the last answer.
     pub fn connect_failures_in_a_row(&self) -> u32 {
-        u32::from(self.connect_failures_in_a_row.load(Relaxed))
+        self.absence.failures_in_a_row()
     }
 
     /// When it last got a request or was done with one; the clock's origin when never. By this ties go to who has had nothing to do for longest: one that is
@@ -262,7 +234,7 @@ impl EndpointState {
     pub fn mark_check(&self, verdict: CheckVerdict) {
         if verdict == CheckVerdict::Up && self.remarks() & CHECK_DOWN != 0 {
             self.learned.rejoin();
-            if self.costly_trials.load(Relaxed) > 0 {
+            if self.absence.has_costly_trials() {
                 self.hasten_trial(Moment(0)); // it is due: this one worked
             }
         }
@@ -406,23 +378,16 @@ impl EndpointState {
             return None;
         }
         let asked = self.moments_asked.last();
-        if self.live.in_flight.waiting() != 0 {
-            return self.is_reached.load(Relaxed).then(|| asked + ASKED_AFTER_MIN);
+        if self.live.in_flight.waiting() == 0 {
+            Some(self.absence.asked_again(asked))
+        } else {
+            self.absence.asked_beside(asked)
         }
-        let refuses_for = match self.gone_since.load(Relaxed) {
-            0 => ASKED_AFTER_MAX * ASKED_AFTER_PART, // it has never answered
-            since => asked.since(Moment(since)),
-        };
-        Some(asked + (refuses_for / ASKED_AFTER_PART).clamp(ASKED_AFTER_MIN, ASKED_AFTER_MAX))
     }
 
-    /// It has broken off what it had, or it is as long as a mark lasts since it refused a connection: while its failures have all others preferred,
-    /// nobody would find out whether it is gone, or back. Once each time, and not again before it has answered or refused.
+    /// Its failures have all others preferred, and nobody would find out whether it is gone, or back.
     pub(crate) fn is_to_be_asked(&self, now: Moment) -> bool {
-        let from = self.asked_again_from.load(Relaxed);
-        (1..=now.0).contains(&from)
-            && self.moments_asked.last() < Moment(from)
-            && self.live.in_flight.waiting() == 0
+        self.absence.is_in_doubt(self.moments_asked.last(), now) && self.live.in_flight.waiting() == 0
     }
 
     pub(crate) fn may_be_asked(&self, now: Moment) -> bool {
@@ -431,9 +396,7 @@ impl EndpointState {
 
     /// It has answered, and if it refuses connects now, it has not done so for longer than a restart takes.
     pub(crate) fn may_be_restarting(&self, now: Moment) -> bool {
-        let since = self.gone_since.load(Relaxed);
-        let is_short = since == SERVES || (since != 0 && now.since(Moment(since)) < RESTART_MAX);
-        is_short && (self.is_open(now) || self.is_last_resort())
+        self.absence.is_a_restart_at_most(now) && (self.is_open(now) || self.is_last_resort())
     }
 
     /// Takes the trial that is due on a marked endpoint. Only one caller gets it; true when there is no mark at all.
@@ -458,7 +421,7 @@ impl EndpointState {
 
     fn claim_connect_trial(&self, now: Moment, passive: &PassiveMarking) -> bool {
         let Some(mark) = self.connect_mark() else { return true };
-        let next = mark_at(now + self.mark_lasts(passive), mark & SLOW);
+        let next = mark_at(now + self.absence.mark_lasts(passive), mark & SLOW);
         mark & !SLOW <= now.0 && self.live.connect_mark.compare_exchange(mark, next, Relaxed, Relaxed).is_ok()
     }
 
@@ -654,21 +617,10 @@ impl EndpointState {
     /// An answer is proof that connecting works. `true`: that it did not was believed until now. Who refused connections for a while was probably
     /// restarted, though nobody may have asked it often enough to mark it.
     pub(crate) fn connect_proven(&self, now: Moment) -> bool {
-        if self.asked_again_from.load(Relaxed) != 0 {
-            self.asked_again_from.store(0, Relaxed);
-        }
-        // Looking first keeps the cache line shared in the common case.
-        if self.connect_failures_in_a_row() != 0 {
-            self.connect_failures_in_a_row.store(0, Relaxed);
-        }
-        let gone_since = self.gone_since.load(Relaxed);
-        if gone_since != SERVES {
-            self.gone_since.store(SERVES, Relaxed);
-        }
-        let was_away = !matches!(gone_since, 0 | SERVES) && now.since(Moment(gone_since)) >= RESTART_MIN;
+        let was_away = self.absence.is_over(now);
         let was_marked = self.remarks() & MARKED != 0;
         if was_marked {
-            self.costly_trials.store(0, Relaxed);
+            self.absence.forget_costly_trials();
             self.remark(MARKED, false);
         }
         if was_marked || was_away {
@@ -684,25 +636,8 @@ impl EndpointState {
         self.live.connect_mark.compare_exchange(mark, sooner, Relaxed, Relaxed).is_ok()
     }
 
-    /// The trial of its connect mark took long to fail, and others were up: the next one is put off for twice as long. To be called before
-    /// `connect_failed`.
-    pub(crate) fn trial_was_costly(&self) {
-        let trials = self.costly_trials.load(Relaxed);
-        self.costly_trials.store(trials.saturating_add(1).min(DOUBLED_MAX), Relaxed);
-    }
-
-    fn mark_lasts(&self, passive: &PassiveMarking) -> Duration {
-        passive.out_for.saturating_mul(1 << self.costly_trials.load(Relaxed).min(DOUBLED_MAX))
-    }
-
-    /// A request ended without its answer, or in the midst of it, and not because its time was over. If it is gone, connects are refused: one
-    /// request finds that out at once. Not so for whoever takes connections, and answers heads, and breaks off again and again.
-    pub(crate) fn broke_off(&self, now: Moment) {
-        let before = self.broke_off_at.load(Relaxed);
-        let is_news = before == 0 || now.since(Moment(before)) >= BREAKS_APART;
-        if is_news && self.asked_again_from.compare_exchange(0, now.0.max(1), Relaxed, Relaxed).is_ok() {
-            self.broke_off_at.store(now.0.max(1), Relaxed);
-        }
+    pub(crate) fn absence(&self) -> &Absence {
+        &self.absence
     }
 
     /// The way there and back took so long, without any work. Optional: tells how far away it is.
@@ -713,24 +648,17 @@ impl EndpointState {
     /// It has taken a connection. Optional: tells of one that was refused before that it is back, before it has answered.
     pub fn reached(&self) {
         if self.remarks() & MARKED != 0 {
-            self.is_reached.store(true, Relaxed);
+            self.absence.reached();
         }
     }
 
     /// Counts a failed connect and marks the endpoint when there were enough in a row.
     pub(crate) fn connect_failed(&self, took: Duration, now: Moment, passive: &PassiveMarking) {
-        self.is_reached.store(false, Relaxed);
-        let one_more = |failures: u16| Some(failures.saturating_add(1));
-        let failures = &self.connect_failures_in_a_row;
-        let before = u32::from(failures.fetch_update(Relaxed, Relaxed, one_more).unwrap_or(u16::MAX));
-        let _ = self.gone_since.compare_exchange(SERVES, now.0, Relaxed, Relaxed);
-        // Trying who takes long to fail costs a request its patience.
-        let again_from = if took < passive.slow_from { (now + passive.out_for).0 } else { SERVES };
-        self.asked_again_from.store(again_from, Relaxed);
-        if passive.failures != 0 && before.saturating_add(1) >= passive.failures {
+        let failures = self.absence.connect_failed(took, now, passive);
+        if passive.failures != 0 && failures >= passive.failures {
             let slow = if took >= passive.slow_from { SLOW } else { 0 };
             let is_renewed = self.remarks() & MARKED != 0;
-            let lasts = self.mark_lasts(passive);
+            let lasts = self.absence.mark_lasts(passive);
             // Else who restarts again and again in time with it would be met at the same moment each time.
             let lasts = if is_renewed { lasts + lasts / 4 * (mix(now.0) as u32 >> 24) / 256 } else { lasts };
             self.live.connect_mark.store(mark_at(now + lasts, slow), Relaxed);
@@ -746,6 +674,7 @@ fn mark_at(due: Moment, slow: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::absence::{ASKED_AFTER_MAX, ASKED_AFTER_MIN};
 
     const PASSIVE: PassiveMarking = PassiveMarking {
         failures: 3,
@@ -892,10 +821,10 @@ mod tests {
             assert_eq!((state.is_to_be_asked(now), state.is_to_be_asked(later)), (false, expected));
         }
         state.connect_proven(later);
-        state.broke_off(later);
+        state.absence().broke_off(later);
         assert!(state.is_to_be_asked(later), "it has answered, so that what broke off is news");
         state.enter(later);
-        state.broke_off(later);
+        state.absence().broke_off(later);
         state.leave(Phase::Waiting, later);
         assert!(!state.is_to_be_asked(later), "it was asked");
     }
@@ -906,7 +835,7 @@ mod tests {
         let asked_at = |seconds: u64| {
             let now = start + Duration::from_secs(seconds);
             state.connect_proven(now);
-            state.broke_off(now);
+            state.absence().broke_off(now);
             let is_asked = state.is_to_be_asked(now);
             state.enter(now);
             state.begin(Phase::Answering, now);
@@ -922,7 +851,7 @@ mod tests {
     fn a_good_check_ends_the_wait_of_those_whose_trials_came_ever_more_seldom() {
         let (state, took, now) = (EndpointState::default(), Duration::from_secs(1), Moment(1));
         fail(&state, 2, now);
-        (0..3).for_each(|_| state.trial_was_costly());
+        (0..3).for_each(|_| state.absence().trial_was_costly());
         state.connect_failed(took, now, &PASSIVE);
         assert_eq!(state.trial_due(), Some(Moment(mark_at(now + 8 * PASSIVE.out_for, 0))));
         state.mark_check(CheckVerdict::Up);
