@@ -29,7 +29,7 @@ use crate::traffic::{Recorded, Traffic};
 use capacity::Capacity;
 use clusters::Clusters;
 use explained::{Rerun, Seen};
-use line::Told;
+use line::{Line, Told, Unanswered, is_failure};
 use presence::Presence;
 use stays::{Own, SECOND, Stay, Stays};
 use std::io::{self, BufRead};
@@ -55,8 +55,6 @@ const AWAY_MAX: u64 = 366 * 86_400 * SECOND;
 const LASTS_MAX: f64 = 10.0 * 365.0 * 86_400e9;
 /// Of an answer that begins a tunnel, which lasts as long as client and endpoint like, and holds no slot.
 const SWITCHING_PROTOCOLS: u16 = 101;
-/// Statuses that say that an endpoint could not do its work.
-const FAILURES: [u16; 4] = [500, 502, 503, 504];
 
 /// What an access log tells.
 #[derive(Debug, Default)]
@@ -80,6 +78,16 @@ pub struct AccessLog {
     lack_msec: usize,
     /// Attempts that others followed, where the log says of which endpoints.
     given_up: Vec<GivenUp>,
+    /// Of the requests that no endpoint answered, those that failed.
+    errors: Vec<OwnError>,
+}
+
+/// What the proxy told a client itself, because it had nobody to ask.
+#[derive(Clone, Debug)]
+struct OwnError {
+    at: u64,
+    /// Empty where the log does not say.
+    cluster: Box<str>,
 }
 
 /// An attempt that another one followed.
@@ -210,13 +218,14 @@ impl AccessLog {
         }
         self.entries.retain(|entry| !is_away(entry));
         self.given_up.retain(|attempt| attempt.at.abs_diff(middle) <= AWAY_MAX);
+        self.errors.retain(|error| error.at.abs_diff(middle) <= AWAY_MAX);
     }
 
     fn take(&mut self, line: &[u8]) {
         match line::read(line) {
-            Ok(Some(told)) if told.status == SWITCHING_PROTOCOLS => self.tunnels += 1,
-            Ok(Some(told)) => self.add(&told),
-            Ok(None) => self.unanswered += 1,
+            Ok(Line::Told(told)) if told.status == SWITCHING_PROTOCOLS => self.tunnels += 1,
+            Ok(Line::Told(told)) => self.add(&told),
+            Ok(Line::Unanswered(unanswered)) => self.add_unanswered(unanswered),
             Err(flaw) => {
                 self.bad += 1;
                 self.first_bad.get_or_insert((self.lines, flaw));
@@ -249,9 +258,17 @@ impl AccessLog {
             key,
             endpoint,
             line: self.lines,
-            failed: FAILURES.contains(&told.status),
+            failed: is_failure(told.status),
             in_second: None,
         });
+    }
+
+    fn add_unanswered(&mut self, Unanswered { at, status, cluster }: Unanswered<'_>) {
+        self.unanswered += 1;
+        if status.is_some_and(is_failure) {
+            let cluster = cluster.as_deref().unwrap_or_default().into();
+            self.errors.push(OwnError { at, cluster });
+        }
     }
 
     /// Endpoints are numbered as they come.
@@ -310,6 +327,7 @@ impl AccessLog {
             only.name(number, endpoint);
             only.entries.push(Entry { endpoint: number, ..entry });
         }
+        only.errors.retain(|error| *error.cluster == *name);
         for attempt in given_up.into_iter().filter(|attempt| belongs[attempt.endpoint as usize]) {
             let endpoint = &endpoints[attempt.endpoint as usize];
             let number = only.clusters.endpoint(name, endpoint);
@@ -433,6 +451,9 @@ impl AccessLog {
                 failed: entry.failed,
                 extra: ExtraAttempts { retries: entry.retries, ..ExtraAttempts::default() },
             });
+        }
+        for error in &self.errors {
+            recorder.refused((error.at.saturating_sub(self.first_at()) as f64 / options.times) as u64);
         }
         let names: Vec<&str> = self.endpoints.iter().map(String::as_str).collect();
         let one_each = vec![options.slots.unwrap_or(1); names.len()];

@@ -36,7 +36,9 @@ impl Comparison {
     }
 
     pub(crate) fn setting(&self) -> String {
-        let requests = self.outcomes.iter().map(|outcome| outcome.requests).max().unwrap_or_default();
+        // A log's own row may have errors that nobody else is asked for.
+        let replayed = self.outcomes.iter().filter(|outcome| !outcome.is_recorded());
+        let requests = replayed.map(|outcome| outcome.requests).max().unwrap_or_default();
         let at_once = self.at_once.map_or_else(String::new, |at_once| format!(", {}", at_once.phrase()));
         let proxies = if self.proxies > 1 { format!(", {} proxies", self.proxies) } else { String::new() };
         format!(

@@ -22,6 +22,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
     let more = [
         joined_and_left(fleet),
         tried_again(log, options),
+        errors_of_the_proxy(log),
         waits_in_the_proxy(fleet, log),
         more_than_held(fleet, options),
         names_are_enough(log, options),
@@ -96,6 +97,16 @@ fn tried_again(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
         _ => "those with +retry try again, too; the errors of the others are what the log's row has none of",
     };
     Some(format!("{counted}: {attempts} attempts that failed count as failures of their endpoints; {rows}"))
+}
+
+fn errors_of_the_proxy(log: &AccessLog) -> Option<String> {
+    let (errors, all) = (log.errors.len(), log.entries.len() + log.errors.len());
+    (errors > 0).then(|| {
+        format!(
+            "{errors} of {all} requests had an error of the proxy's own, because no endpoint was there to answer: they are errors in the log's row, and are left \
+             out of the others, whose endpoints are always there"
+        )
+    })
 }
 
 fn tenths(nanoseconds: u64) -> String {

@@ -40,8 +40,24 @@ pub(super) struct Told<'l> {
     pub(super) status: u16,
 }
 
-/// `None` for a request that no endpoint answered: a redirect, an error of the proxy's own.
-pub(super) fn read(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+/// What a line is about.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Line<'l> {
+    Told(Told<'l>),
+    /// A request that no endpoint answered: a redirect, a file of the proxy's own, an error.
+    Unanswered(Unanswered<'l>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Unanswered<'l> {
+    /// When it came to the proxy, in nanoseconds since 1970.
+    pub(super) at: u64,
+    /// What the client was told, if anything.
+    pub(super) status: Option<u16>,
+    pub(super) cluster: Option<Cow<'l, str>>,
+}
+
+pub(super) fn read(line: &[u8]) -> Result<Line<'_>, Flaw> {
     let is_nginx = || line.windows(3).any(|window| window == b"] \"");
     match line.first() {
         Some(b'{') => ours(line),
@@ -68,6 +84,7 @@ struct Ours<'l> {
     queue_ms: Option<f64>,
     connect_ms: Option<f64>,
     first_byte_ms: Option<f64>,
+    total_ms: Option<f64>,
     #[serde(borrow)]
     given_up: Option<Vec<GivenUp<'l>>>,
     /// Then what was before is no sequence of attempts.
@@ -93,7 +110,7 @@ fn given_up(attempts: Vec<GivenUp<'_>>, before: u64) -> Vec<Earlier<'_>> {
     earlier
 }
 
-fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+fn ours(line: &[u8]) -> Result<Line<'_>, Flaw> {
     let read = serde_json::from_slice::<Ours<'_>>(line);
     let ours =
         read.map_err(|error| Flaw { column: error.column().max(1), expected: without_place(&error) })?;
@@ -101,13 +118,20 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
         let column = line.windows(6).position(|window| window == b"\"time\"").unwrap_or_default() + 1;
         Flaw { column, expected: "a `time` like 2026-11-23T01:14:19.123Z".to_owned() }
     })?;
-    let (Some(endpoint), Some(first_byte_ms), Some(status)) =
-        (ours.endpoint, ours.first_byte_ms, ours.status)
-    else {
-        return Ok(None);
-    };
     let queue_ms = ours.queue_ms.unwrap_or_default();
-    let connect_ms = ours.connect_ms.unwrap_or_default();
+    // An endpoint that fails without an answer has had the request all the time.
+    let failed_after = ours
+        .total_ms
+        .filter(|_| ours.status.is_some_and(is_failure))
+        .map(|total_ms| (total_ms - queue_ms).max(0.0));
+    let (connect_ms, first_byte_ms) = match (ours.first_byte_ms, failed_after) {
+        (Some(first_byte_ms), _) => (ours.connect_ms.unwrap_or_default(), Some(first_byte_ms)),
+        (None, failed_after) => (0.0, failed_after),
+    };
+    let (Some(endpoint), Some(first_byte_ms), Some(status)) = (ours.endpoint, first_byte_ms, ours.status)
+    else {
+        return Ok(Line::Unanswered(Unanswered { at: began, status: ours.status, cluster: ours.cluster }));
+    };
     let times = [("queue_ms", queue_ms), ("connect_ms", connect_ms), ("first_byte_ms", first_byte_ms)];
     for (name, time) in times {
         if !TIMES_MS.contains(&time) {
@@ -119,7 +143,7 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let before = nanoseconds(queue_ms);
     let is_sequence = ours.hedged != Some(true);
     let earlier = given_up(ours.given_up.filter(|_| is_sequence).unwrap_or_default(), before);
-    Ok(Some(Told {
+    Ok(Line::Told(Told {
         at: began,
         ended_in: None,
         queued: before - earlier.iter().map(|attempt| attempt.took).sum::<u64>(),
@@ -136,7 +160,7 @@ fn ours(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
 
 /// `combined`, then `$request_time $upstream_response_time` and, if wanted, `$upstream_addr` and `$msec` behind it. The time is that of the
 /// end, in whole seconds where there is no `$msec`.
-fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+fn nginx(line: &[u8]) -> Result<Line<'_>, Flaw> {
     let mut scan = Scan::new(line);
     let client = scan.word().unwrap_or_default();
     scan.until(b"[", "a time in brackets")?;
@@ -158,7 +182,10 @@ fn nginx(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     let endpoints = if ends_here.is_none() { upstream_addresses(&mut scan) } else { Vec::new() };
     let exactly = ends_here.or_else(|| scan.word().and_then(exactly));
     let at = exactly.unwrap_or(ended).saturating_sub(request_time);
-    Ok(Attempts::of(&times, &endpoints, request_time).map(|attempts| Told {
+    let Some(attempts) = Attempts::of(&times, &endpoints, request_time) else {
+        return Ok(Line::Unanswered(Unanswered { at, status: Some(status), cluster: None }));
+    };
+    Ok(Line::Told(Told {
         at,
         ended_in: Some(ended).filter(|_| exactly.is_none()),
         queued: 0,
@@ -250,7 +277,7 @@ impl<'l> Attempts<'l> {
 }
 
 /// `client:port [date] frontend backend/server TR/Tw/Tc/Tr/Ta status …`, behind whatever the system log puts first.
-fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
+fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
     let mut scan = Scan::new(line);
     if is_our_text(line) {
         return Err(scan.flaw("JSON, and not Tidegate's text: set `format = \"json\"` in `[log]`"));
@@ -272,28 +299,38 @@ fn haproxy(line: &[u8]) -> Result<Option<Told<'_>>, Flaw> {
     // Behind the bytes, two cookies and how it ended: connections of all kinds, and the retries, with a `+` where one went elsewhere.
     let counts = (0..5).filter_map(|_| scan.word()).nth(4).and_then(|counts| counts.split('/').nth(4));
     let retries = counts.and_then(|retries| retries.trim_start_matches('+').parse().ok()).unwrap_or_default();
-    let [head, waited, connect, response, _] = times;
-    if [head, waited, connect, response].iter().any(|time| *time as f64 >= TIMES_MS.end) {
+    let [head, waited, connect, response, total] = times;
+    if times.iter().any(|time| *time as f64 >= TIMES_MS.end) {
         return Err(scan.flaw("times of less than 1000000 s before here"));
     }
-    let (Ok(response), Ok(status)) = (u64::try_from(response), u16::try_from(status)) else {
-        return Ok(None);
+    let (at, status) = (at + milliseconds(head), u16::try_from(status).ok());
+    // A server that fails without an answer has had the request all the time.
+    let failed_after = (server != "<NOSRV>" && status.is_some_and(is_failure))
+        .then(|| total - head.max(0) - waited.max(0) - connect.max(0));
+    let response = if response >= 0 { Some(response) } else { failed_after };
+    let (Some(response), Some(status)) = (response.filter(|_| server != "<NOSRV>"), status) else {
+        return Ok(Line::Unanswered(Unanswered { at, status, cluster: Some(Cow::Owned(backend)) }));
     };
     let client = before.rsplit(|byte| *byte == b' ').next().and_then(|word| std::str::from_utf8(word).ok());
     let client = client.and_then(|word| word.rsplit_once(':')).map_or("", |(address, _)| address);
-    Ok((server != "<NOSRV>").then(|| Told {
-        at: at + milliseconds(head),
+    Ok(Line::Told(Told {
+        at,
         ended_in: None,
         queued: milliseconds(waited),
         before: milliseconds(waited),
         retries,
         earlier: Vec::new(),
-        latency: milliseconds(waited) + milliseconds(connect) + response * 1_000_000,
+        latency: milliseconds(waited) + milliseconds(connect) + milliseconds(response),
         cluster: Some(Cow::Owned(backend)),
         endpoint: Some(Cow::Owned(server)),
         client: Cow::Borrowed(client),
         status,
     }))
+}
+
+/// Whether that status says that an endpoint could not do its work.
+pub(super) fn is_failure(status: u16) -> bool {
+    [500, 502, 503, 504].contains(&status)
 }
 
 /// docs/access-log.md: a time, a status, and no brackets.
@@ -346,7 +383,18 @@ mod tests {
     const BEGAN: u64 = 1_791_640_536_655_000_000;
 
     fn told(line: &str) -> Told<'_> {
-        read(line.as_bytes()).unwrap().unwrap()
+        match read(line.as_bytes()).unwrap() {
+            Line::Told(told) => told,
+            Line::Unanswered(unanswered) => panic!("{line}: {unanswered:?}"),
+        }
+    }
+
+    /// The status of a request that no endpoint answered.
+    fn unanswered(line: &str) -> Option<u16> {
+        match read(line.as_bytes()).unwrap() {
+            Line::Told(told) => panic!("{line}: {told:?}"),
+            Line::Unanswered(unanswered) => unanswered.status,
+        }
     }
 
     #[test]
@@ -431,7 +479,7 @@ mod tests {
         assert_eq!((after(0), after(1)), ((4_500_000, 30_000_000), (34_500_000, 5_500_000)));
         // Of attempts beside each other nobody knows what was a wait.
         let hedged = line.replace("\"queue_ms\"", "\"hedged\":true,\"queue_ms\"");
-        assert!(read(hedged.as_bytes()).unwrap().unwrap().earlier.is_empty());
+        assert!(self::told(&hedged).earlier.is_empty());
     }
 
     #[test]
@@ -443,7 +491,7 @@ mod tests {
     #[test]
     fn the_name_of_an_upstream_of_which_all_are_out_is_no_endpoint() {
         let nobody = NGINX.replace(" 200 ", " 502 ").replace("0.123 0.120 10.0.0.1:8001", "0.000 0.000 app");
-        assert_eq!(read(nobody.as_bytes()), Ok(None));
+        assert_eq!(unanswered(&nobody), Some(502));
         let last = NGINX.replace("0.120 10.0.0.1:8001", "0.050, 0.110, 0.000 10.0.0.2:80, 10.0.0.1:80, app");
         assert_eq!(
             (told(&last).latency, told(&last).endpoint.as_deref(), told(&last).retries),
@@ -459,14 +507,26 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_no_endpoint_answered_are_none() {
-        for line in [
-            OURS.replace("\"10.0.0.1:8001\"", "null"),
-            NGINX.replace("0.120 10.0.0.1:8001", "- -"),
-            HAPROXY.replace("app/s1 10/2/30/69/109", "app/<NOSRV> 10/-1/-1/-1/109"),
+    fn requests_that_no_endpoint_answered_are_those_of_the_proxy() {
+        for (line, status) in [
+            (OURS.replace("\"10.0.0.1:8001\"", "null").replace(":200", ":503"), Some(503)),
+            (OURS.replace("11.9", "null"), Some(200)),
+            (OURS.replace("11.9", "null").replace(":200", ":null"), None),
+            (NGINX.replace("0.120 10.0.0.1:8001", "- -"), Some(200)),
+            (HAPROXY.replace("app/s1 10/2/30/69/109 200", "app/<NOSRV> 10/-1/-1/-1/109 503"), Some(503)),
+            (HAPROXY.replace("10/2/30/69/109 200", "10/2/30/-1/109 -1"), None),
         ] {
-            assert_eq!(read(line.as_bytes()), Ok(None), "{line}");
+            assert_eq!(unanswered(&line), status, "{line}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_that_failed_without_an_answer_had_the_request_until_then() {
+        let ours = OURS.replace("11.9", "null").replace(":200", ":504").replace("12.3}", "60000.5}");
+        assert_eq!((told(&ours).latency, told(&ours).status), (60_000_500_000, 504));
+        let haproxy = HAPROXY.replace("10/2/30/69/109 200", "10/2/30/-1/1042 504");
+        let told = told(&haproxy);
+        assert_eq!((told.queued, told.latency, told.status), (2_000_000, 1_032_000_000, 504));
     }
 
     #[test]
