@@ -13,6 +13,7 @@ mod own_times;
 mod presence;
 mod scan;
 mod stays;
+mod streams;
 mod whole_seconds;
 
 use crate::again::Again;
@@ -57,7 +58,7 @@ const LASTS_MAX: f64 = 10.0 * 365.0 * 86_400e9;
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// What an access log tells.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AccessLog {
     /// In order of arrival.
     entries: Vec<Entry>,
@@ -80,6 +81,8 @@ pub struct AccessLog {
     given_up: Vec<GivenUp>,
     /// Of the requests that no endpoint answered, those that failed.
     errors: Vec<OwnError>,
+    /// Requests that were left out for a replay, because they last for as long as somebody likes.
+    streams: usize,
 }
 
 /// What the proxy told a client itself, because it had nobody to ask.
@@ -344,8 +347,25 @@ impl AccessLog {
 
     /// What each algorithm would have made of it. The first outcome is the log's own.
     pub fn replay(&self, options: &ReplayOptions, progress: &Progress) -> Result<Comparison, ReplayError> {
-        let fleet = Fleet::of(self, options)?;
-        self.lasts_not_too_long(options.times)?;
+        self.is_replayable(options)?;
+        match streams::left_out(self, options) {
+            Some(others) => Ok(others.replayed(options, progress)),
+            None => Ok(self.replayed(options, progress)),
+        }
+    }
+
+    fn is_replayable(&self, options: &ReplayOptions) -> Result<(), ReplayError> {
+        if let Some(complaint) = self.complaint().or_else(|| self.clusters.complaint()) {
+            return Err(complaint);
+        }
+        if !self.names_endpoints() && options.endpoints.is_none() {
+            return Err(ReplayError::Nameless);
+        }
+        self.lasts_not_too_long(options.times)
+    }
+
+    fn replayed(&self, options: &ReplayOptions, progress: &Progress) -> Comparison {
+        let fleet = Fleet::of(self, options);
         let (assumed, explained) = (assumed::sentences(&fleet, self, options), fleet.explained(self));
         let plan = fleet.plan(self, options);
         let mut outcomes = vec![self.as_it_was(&plan, options)];
@@ -356,7 +376,7 @@ impl AccessLog {
                 presence::utilised_while_there(outcome, &plan.machines, plan.warm_up.0, plan.until.0);
             }
         }
-        Ok(Comparison { at_once, assumed, explained, ..compared(&plan, outcomes) })
+        Comparison { at_once, assumed, explained, ..compared(&plan, outcomes) }
     }
 
     fn lasts_not_too_long(&self, times: f64) -> Result<(), ReplayError> {
@@ -432,6 +452,12 @@ impl AccessLog {
         if self.given_up.is_empty() { usual } else { usual.into_iter().map(Contender::retrying).collect() }
     }
 
+    /// As many as were given. A nameless log is one endpoint with everybody's slots.
+    fn slots_of_one(&self, options: &ReplayOptions) -> Option<u32> {
+        let all = if self.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
+        options.slots.map(|slots| slots.saturating_mul(all))
+    }
+
     fn names_endpoints(&self) -> bool {
         self.endpoints.iter().any(|name| !name.is_empty())
     }
@@ -489,13 +515,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn of(log: &AccessLog, options: &ReplayOptions) -> Result<Self, ReplayError> {
-        if let Some(complaint) = log.complaint().or_else(|| log.clusters.complaint()) {
-            return Err(complaint);
-        }
-        if !log.names_endpoints() && options.endpoints.is_none() {
-            return Err(ReplayError::Nameless);
-        }
+    fn of(log: &AccessLog, options: &ReplayOptions) -> Self {
         let (mut own, places) = (vec![Own::default(); log.entries.len()], log.by_endpoint());
         let given_up = log.given_up_by_endpoint();
         let at = |endpoint: usize| stays_of(&places[endpoint], &given_up[endpoint], log);
@@ -514,7 +534,7 @@ impl Fleet {
         let mut fleet =
             Self { machines, places, given_up, own, own_given_up, capacities, presences, service };
         fleet.machines = fleet.machines(log, options);
-        Ok(fleet)
+        fleet
     }
 
     fn machines(&self, log: &AccessLog, options: &ReplayOptions) -> Vec<Machine> {
@@ -660,9 +680,7 @@ fn capacity_of(
     options: &ReplayOptions,
     all_own: &mut [Own],
 ) -> (Capacity, Vec<Own>) {
-    // A nameless log is one endpoint with everybody's slots.
-    let all = if log.names_endpoints() { 1 } else { options.endpoints.unwrap_or(1) };
-    let (capacity, own) = Capacity::fit(&stays, options.slots.map(|slots| slots * all));
+    let (capacity, own) = Capacity::fit(&stays, log.slots_of_one(options));
     let mut given_up = Vec::new();
     for (place, own) in places.into_iter().zip(own) {
         match place {

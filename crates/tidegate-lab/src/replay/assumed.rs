@@ -26,6 +26,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
         waits_in_the_proxy(fleet, log),
         more_than_held(fleet, options),
         names_are_enough(log, options),
+        streams(log),
         tunnels(log),
         odd_lines(log),
         only_failures(fleet, log),
@@ -82,7 +83,8 @@ fn tried_again(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
     if retried == 0 {
         return None;
     }
-    let counted = format!("{retried} of {} requests were tried again", log.entries.len());
+    let were = if retried == 1 { "was" } else { "were" };
+    let counted = format!("{retried} of {} requests {were} tried again", log.entries.len());
     if attempts == 0 {
         return Some(format!(
             "{counted}, and the log does not say which endpoints had failed: they do not fail in a replay, and what the earlier attempts took is a wait"
@@ -96,7 +98,11 @@ fn tried_again(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
         _ if trying == options.contenders.len() => "all algorithms here try again, too",
         _ => "those with +retry try again, too; the errors of the others are what the log's row has none of",
     };
-    Some(format!("{counted}: {attempts} attempts that failed count as failures of their endpoints; {rows}"))
+    let attempts = match attempts {
+        1 => "an attempt that failed counts as a failure of its endpoint".to_owned(),
+        _ => format!("{attempts} attempts that failed count as failures of their endpoints"),
+    };
+    Some(format!("{counted}: {attempts}; {rows}"))
 }
 
 fn errors_of_the_proxy(log: &AccessLog) -> Option<String> {
@@ -176,6 +182,16 @@ fn more_than_held(fleet: &Fleet, options: &ReplayOptions) -> Option<String> {
 fn names_are_enough(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
     let given = options.endpoints.filter(|_| log.names_endpoints())?;
     Some(format!("--endpoints {given} is not used: the log names its endpoints, {}", log.endpoints.len()))
+}
+
+fn streams(log: &AccessLog) -> Option<String> {
+    let streams = log.streams;
+    (streams > 0).then(|| {
+        format!(
+            "{streams} requests that last far longer than all others are left out: nobody waited behind them, so that they are streams, polls or downloads, which hold \
+             no slot"
+        )
+    })
 }
 
 fn tunnels(log: &AccessLog) -> Option<String> {

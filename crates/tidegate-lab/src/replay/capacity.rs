@@ -109,6 +109,20 @@ impl Capacity {
     }
 }
 
+impl Capacity {
+    /// The logarithm, with as many slots, or with those with which it is greatest.
+    pub(super) fn likelihood(stays: &Stays, slots: Option<u32>) -> f64 {
+        let both = [Discipline::Fifo, Discipline::Shared];
+        match slots {
+            Some(slots) => both
+                .into_iter()
+                .map(|one| trials(stays, &[slots], one)[0].likelihood)
+                .fold(f64::NEG_INFINITY, f64::max),
+            None => likeliest(stays, stays.most().clamp(1, SLOTS_MAX)).likelihood,
+        }
+    }
+}
+
 /// How long a slot is busy with each answer, on average.
 fn busy(stays: &Stays, slots: u32) -> f64 {
     let own = stays.own_times(slots, Discipline::Shared);

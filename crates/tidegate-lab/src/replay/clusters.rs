@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 const NAMED_MAX: usize = 12;
 
 /// Endpoints and clusters are numbered as they come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Clusters {
     all: Vec<Cluster>,
     numbers: HashMap<String, usize>,
@@ -17,7 +17,7 @@ pub(super) struct Clusters {
     of_endpoints: Vec<usize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Cluster {
     /// Empty where the log does not say.
     name: String,

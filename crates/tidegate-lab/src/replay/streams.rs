@@ -10,7 +10,7 @@ use super::{AccessLog, Entry, ReplayOptions, stays_of};
 /// They are at most this part of the answers, so that what is left is what the log is about.
 const FEW_PART: usize = 50;
 /// The shortest of them lasts so many times as long as the longest of the others: work of all sizes has no such gap.
-const GAP: f64 = 2.0;
+const GAP: f64 = 1.5;
 /// And so many times as long as the others on average.
 const FAR_LONGER: f64 = 10.0;
 /// By how much the logarithm of the likelihood must be greater without them: as for numbers of slots.
@@ -46,7 +46,11 @@ fn gap(log: &AccessLog) -> Option<u64> {
         sums += pair[0] as f64;
         let (shorter, longer) = (pair[0] as f64, pair[1] as f64);
         let are_few = (times.len() - count) * FEW_PART <= times.len();
-        if are_few && found.is_none() && longer >= GAP * shorter && longer >= FAR_LONGER * sums / f64::from(count as u32) {
+        if are_few
+            && found.is_none()
+            && longer >= GAP * shorter
+            && longer >= FAR_LONGER * sums / f64::from(count as u32)
+        {
             found = Some(pair[1]);
         }
     }
@@ -107,8 +111,16 @@ mod tests {
     fn what_holds_no_slot_is_left_out_and_told() {
         for seed in 0..4 {
             let replay = replayed(false, seed);
-            assert!(replay.assumed[..2].iter().all(|told| told.contains(": 4 slots")), "{:?}", replay.assumed);
-            assert!(replay.assumed[2].starts_with("60 requests that last far longer"), "{:?}", replay.assumed);
+            assert!(
+                replay.assumed[..2].iter().all(|told| told.contains(": 4 slots")),
+                "{:?}",
+                replay.assumed
+            );
+            assert!(
+                replay.assumed[2].starts_with("60 requests that last far longer"),
+                "{:?}",
+                replay.assumed
+            );
             let [log, robin] = replay.outcomes.as_slice() else { panic!("two") };
             let times = robin.latency_ms.p99 / log.latency_ms.p99;
             assert!((0.9..1.1).contains(&times), "{seed}: {times}");
