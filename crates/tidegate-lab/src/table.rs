@@ -42,9 +42,9 @@ impl Comparison {
         let at_once = self.at_once.map_or_else(String::new, |at_once| format!(", {}", at_once.phrase()));
         let proxies = if self.proxies > 1 { format!(", {} proxies", self.proxies) } else { String::new() };
         format!(
-            "{} endpoints with {} slots{at_once}{proxies}; {requests} requests measured in {} s after {} s of warm-up; seed {}.",
-            self.endpoints,
-            self.slots,
+            "{} with {}{at_once}{proxies}; {requests} requests measured in {} s after {} s of warm-up; seed {}.",
+            counted(self.endpoints as u64, "endpoint"),
+            counted(self.slots, "slot"),
             seconds(self.seconds - self.warm_up_seconds),
             seconds(self.warm_up_seconds),
             self.seed
@@ -58,7 +58,11 @@ impl AtOnce {
     }
 }
 
-pub(crate) fn range((least, most): (u64, u64)) -> String {
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+fn range((least, most): (u64, u64)) -> String {
     if least == most { least.to_string() } else { format!("{least} to {most}") }
 }
 

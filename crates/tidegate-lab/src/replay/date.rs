@@ -23,6 +23,9 @@ pub(super) fn common(text: &str) -> Option<u64> {
     u64::try_from(local - offset(zone)? * 60_000_000_000).ok()
 }
 
+/// Line Islands.
+const ZONE_HOURS_MAX: i64 = 14;
+
 /// `+0200` in minutes.
 fn offset(zone: &str) -> Option<i64> {
     let (sign, digits) = match zone.as_bytes().first()? {
@@ -30,8 +33,12 @@ fn offset(zone: &str) -> Option<i64> {
         b'-' => (-1, zone.get(1..)?),
         _ => return None,
     };
+    if digits.len() != 4 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     let number: i64 = digits.parse().ok()?;
-    Some(sign * (number / 100 * 60 + number % 100))
+    let (hours, minutes) = (number / 100, number % 100);
+    (hours <= ZONE_HOURS_MAX && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 /// `13:55:36.123` in nanoseconds.
@@ -94,6 +101,12 @@ mod tests {
             "10/Oct/2026",
             "10/Oct/2026:13:55:36 UTC",
             "1/Jan/1970:00:00:00 +0100",
+            "10/Oct/2026:13:55:36 +99999999999",
+            "10/Oct/2026:13:55:36 +9999",
+            "10/Oct/2026:13:55:36 +1500",
+            "10/Oct/2026:13:55:36 +0160",
+            "10/Oct/2026:13:55:36 +02",
+            "10/Oct/2026:13:55:36 ++200",
         ] {
             assert_eq!(common(text), None, "{text}");
         }
