@@ -5,6 +5,7 @@ mod assumed;
 mod beginning;
 mod capacity;
 mod clusters;
+mod cut;
 mod date;
 mod explained;
 mod guessed;

@@ -1,6 +1,7 @@
 //! What a replay takes for granted, in sentences. Knows no numbers but those that were told.
 
 use super::capacity::{Capacity, Proxy};
+use super::cut;
 use super::presence::Presence;
 use super::stays::QUEUED;
 use super::{AccessLog, Fleet, ReplayOptions, warm_up};
@@ -20,6 +21,8 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
         sentences.push(format!("and {} endpoints more", fleet.machines.len() - ENDPOINTS_MAX));
     }
     let more = [
+        slots_of_nobody(log, options),
+        begins_in_a_queue(fleet, log),
         joined_and_left(fleet),
         tried_again(log, options),
         errors_of_the_proxy(log),
@@ -38,9 +41,16 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
 fn endpoint(machine: &Machine, capacity: &Capacity, log: &AccessLog, options: &ReplayOptions) -> String {
     let slots = match options.slots {
         Some(slots) => format!("{}, as given", so_many(slots)),
+        None if !log.names_endpoints() => format!("{}, which is a guess", so_many(machine.slots)),
         None => slots(machine, capacity),
     };
     let speed = match capacity.service {
+        Some(_) if cut::is_odd(machine.speed) => {
+            format!(
+                "speed {:.2}, which is a guess: hardly any two endpoints of a cluster differ so much",
+                machine.speed
+            )
+        }
         Some(_) => format!("speed {:.2}", machine.speed),
         None if log.names_endpoints() => "speed 1.00 for want of answers without failures".to_owned(),
         None => "speed 1.00".to_owned(),
@@ -54,6 +64,20 @@ fn there(presence: Presence) -> String {
     let at =
         |what, at: Option<u64>| at.map_or_else(String::new, |at| format!(", {what} after {} s", tenths(at)));
     at("joined", presence.joins) + &at("left", presence.leaves)
+}
+
+fn slots_of_nobody(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
+    let said = "the log does not say which endpoint had which request, so that its times are explained by one queue for all: give --slots, or log \
+                $upstream_addr; without it the algorithms may differ by several times from what they would be";
+    (options.slots.is_none() && !log.names_endpoints()).then(|| said.to_owned())
+}
+
+fn begins_in_a_queue(fleet: &Fleet, log: &AccessLog) -> Option<String> {
+    let queue = cut::queue_at_first(log, fleet)?;
+    Some(format!(
+        "the log begins in the middle of a queue ({queue} requests were at one endpoint when the first was answered), and what they waited for is not in it: slots \
+         and speeds are guesses; take a log from a calmer moment on, or give --slots"
+    ))
 }
 
 fn joined_and_left(fleet: &Fleet) -> Option<String> {
@@ -387,6 +411,11 @@ mod tests {
         };
         let named = replay(&lines(" e:1"), Some(4));
         assert!(named.assumed[1].starts_with("--endpoints 4 is not used"), "{:?}", named.assumed);
-        assert_eq!(replay(&lines(""), Some(4)).endpoints, 4);
+        let nameless = replay(&lines(""), Some(4));
+        assert_eq!(nameless.endpoints, 4);
+        assert!(nameless.assumed[0].contains("which is a guess"), "{:?}", nameless.assumed);
+        assert!(nameless.assumed[1].contains("give --slots"), "{:?}", nameless.assumed);
+        let given = replay_with(&lines(""), Some(4), Some(2)).assumed;
+        assert_eq!(given, vec!["e1: 2 slots, as given, speed 1.00"; given.len()]);
     }
 }
