@@ -2,9 +2,10 @@
 
 use super::capacity::{Capacity, Proxy};
 use super::cut;
+use super::fleet::Fleet;
 use super::presence::Presence;
 use super::stays::QUEUED;
-use super::{AccessLog, Fleet, ReplayOptions, warm_up};
+use super::{AccessLog, ReplayOptions, warm_up};
 use crate::machine::{Discipline, Machine};
 use crate::suggest::shown;
 

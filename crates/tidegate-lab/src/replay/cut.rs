@@ -3,7 +3,9 @@
 //! A line is written when a request is over: the first lines are about requests that came before, and waited for others that are in no line. What an endpoint did meanwhile cannot be
 //! told, and slots and speeds come out wrong by whatever is needed to explain such waits.
 
-use super::{AccessLog, Fleet};
+use super::AccessLog;
+use super::capacity::Capacity;
+use super::fleet::Fleet;
 
 /// So many times as many as there are slots, at some endpoint, are no moment's chance.
 const QUEUE_TIMES: f64 = 2.0;
@@ -22,7 +24,7 @@ pub(super) fn queue_at_first(log: &AccessLog, fleet: &Fleet) -> Option<usize> {
             .filter(|entry| entry.at + entry.before <= first_end)
             .count()
     };
-    let queue = |(places, capacity): (&Vec<usize>, &super::Capacity)| {
+    let queue = |(places, capacity): (&Vec<usize>, &Capacity)| {
         let there = there(places);
         let is_long = there as f64 > QUEUE_TIMES * f64::from(capacity.slots);
         let is_queue = is_long && there * LATER_TIMES > places.len();

@@ -4,8 +4,9 @@
 //! others' answers are likelier with them in the slots or without tells what they are.
 
 use super::capacity::Capacity;
+use super::fleet::stays_of;
 use super::stays::{Stay, Stays};
-use super::{AccessLog, Entry, ReplayOptions, stays_of};
+use super::{AccessLog, Entry, ReplayOptions};
 
 /// They are at most this part of the answers, so that what is left is what the log is about.
 const FEW_PART: usize = 50;
