@@ -36,6 +36,7 @@ mod hostile_sizes;
 mod http11;
 mod http2;
 mod http2_downgrade;
+mod http2_early_answers;
 mod http2_endpoints;
 mod http2_goodbyes;
 mod http2_hostile;

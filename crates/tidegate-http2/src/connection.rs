@@ -13,6 +13,7 @@ use crate::budget::Budget;
 use crate::fault::Fault;
 use crate::frame::kind;
 use crate::head::request_text::{PseudoFields, Wanted};
+use crate::hearing::Hearing;
 use crate::hpack::{Decoder, Encoder};
 use crate::outgoing::Outgoing;
 
@@ -107,6 +108,7 @@ pub struct Connection {
     /// The highest number of a stream so far.
     pub(crate) last_stream: u32,
     pub(crate) streams: Streams,
+    pub(crate) hearing: Hearing,
     pub(crate) window: ReceiveWindow,
     /// Of new streams.
     pub(crate) stream_window_bytes: u32,
@@ -167,6 +169,7 @@ impl Connection {
             malformed: 0,
             last_stream: 0,
             streams: Streams::new(limits.streams_max),
+            hearing: Hearing::default(),
             window: ReceiveWindow::new(NARROW_BYTES),
             stream_window_bytes: NARROW_BYTES,
             settings_unheard: 1,
@@ -201,6 +204,7 @@ impl Connection {
     pub fn trim(&mut self) {
         self.out.trim();
         self.streams.trim();
+        self.hearing.trim();
         self.pseudo = PseudoFields::default();
         self.queued_heads.shrink_to_fit();
         self.queued_bodies.shrink_to_fit();

@@ -28,6 +28,7 @@ impl Connection {
     pub(crate) fn reset(&mut self, id: u32, code: Code) {
         self.out.put_reset(id, code);
         self.streams.note_reset(id);
+        self.hearing.remove(id);
     }
 
     /// Nothing more is read from a stream, or written to it.
@@ -86,6 +87,7 @@ impl Connection {
     /// `left`: so many bytes have, or will.
     fn end_streams(&mut self, left: u64) {
         self.goodbye = Goodbye::Broken;
+        self.hearing.clear();
         for stream in self.streams.iter_mut() {
             let is_unsaid = |question: &Question| question.is_unsaid(left);
             let is_unseen = stream.is_unsaid() || stream.question.as_deref().is_some_and(is_unsaid);
@@ -103,6 +105,6 @@ impl Connection {
             Goodbye::Final(_) => true,
             Goodbye::NotSaid | Goodbye::Announced => self.peer_leaves,
         };
-        is_last && self.streams.is_empty()
+        is_last && self.streams.is_empty() && self.hearing.is_empty()
     }
 }

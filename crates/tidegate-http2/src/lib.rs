@@ -15,6 +15,7 @@ mod fault; // what ends a connection, or a stream
 mod field; // what may be in names and values
 mod frame; // the nine bytes that frames begin with
 mod head; // heads and trailers, between text and field blocks
+mod hearing; // what still comes of requests that are answered
 mod outgoing; // bytes for the other side, until they leave
 mod reading; // what streams hear from the other side
 mod receiving; // frames of the other side, and what they mean

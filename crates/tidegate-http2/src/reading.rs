@@ -133,6 +133,7 @@ impl Connection {
         for stream in self.streams.iter_mut() {
             stream.window.widen(WIDE_STREAM_BYTES);
         }
+        self.hearing.widen(WIDE_STREAM_BYTES);
         let more = self.window.widen(WIDE_BYTES);
         self.out.put_window(0, more);
         true

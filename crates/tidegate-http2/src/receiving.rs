@@ -175,6 +175,9 @@ impl Connection {
             .map_err(|_| Fault::Compression)?;
         let is_well_formed = trailers.is_well_formed();
         let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
+            if self.hearing.remove(id) {
+                return if ends { Ok(()) } else { self.find_fault(id, Code::PROTOCOL_ERROR) };
+            }
             // Of an answer that was given up it may come however late.
             let is_late = self.streams.was_reset(id) || self.asking.is_some();
             return if is_late { self.ignore() } else { Err(Fault::StreamClosed) };
@@ -207,6 +210,9 @@ impl Connection {
         }
         let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
             self.give_back(payload.len());
+            if let Some(forgotten) = self.forget(header, payload.len(), data.len()) {
+                return forgotten;
+            }
             // It may have been sent before the client heard that the stream is over, or how many there may be.
             let is_late = self.streams.was_reset(id) || self.settings_unheard > 0 || self.asking.is_some();
             return match is_late {
@@ -276,6 +282,7 @@ impl Connection {
             return Err(Fault::Protocol);
         }
         let Some(stream) = self.streams.find(id).and_then(|slot| self.streams.get_mut(slot)) else {
+            self.hearing.remove(id);
             return Ok(());
         };
         if stream.question.is_some() && stream.body != Body::Open {

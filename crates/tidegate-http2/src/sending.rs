@@ -163,8 +163,15 @@ impl Connection {
                 (stream.body == Body::Open && stream.left != Some(0)).then_some(Code::CANCEL)
             }
             Sending::Head | Sending::Body(_) => Some(Code::CANCEL),
-            // RFC 9113 §8.1: what is still to come of the request is not wanted.
-            Sending::Over => (stream.body == Body::Open).then_some(Code::NO_ERROR),
+            Sending::Over if stream.body != Body::Open => None,
+            // Of a tunnel a reset tells that what is said into it goes nowhere (RFC 9113 §8.1).
+            Sending::Over if stream.wanted.tunnel.is_some() => Some(Code::NO_ERROR),
+            Sending::Over => {
+                if self.goodbye != Goodbye::Broken {
+                    self.hear_out(stream.id, stream.window, unread);
+                }
+                None
+            }
         };
         if let Some(code) = code.filter(|_| self.goodbye != Goodbye::Broken) {
             self.reset(stream.id, code);

@@ -74,13 +74,18 @@ impl ReceiveWindow {
     /// So much of what came has been dealt with. What the other side is to be told, as soon as it is worth a frame.
     #[inline]
     pub(crate) fn give_back(&mut self, bytes: usize) -> Option<u32> {
-        self.spare += bytes as u32;
+        self.owe(bytes);
         if self.spare < self.size / 2 {
             return None;
         }
         let told = std::mem::take(&mut self.spare);
         self.open += i64::from(told);
         Some(told)
+    }
+
+    /// The same, but nothing is told of it now.
+    pub(crate) fn owe(&mut self, bytes: usize) {
+        self.spare += bytes as u32;
     }
 
     /// The other side knows (as of streams), or is told (as of the connection) that it may send more at once. By how much.

@@ -109,10 +109,10 @@ fn what_is_over_before_all_was_said_is_reset_with_its_reason() {
     };
     let cases: [(&str, Done, Option<Code>); 7] = [
         ("trailers may be missing", all_but_trailers, Some(Code::INTERNAL_ERROR)),
-        ("they say that something is", broken_with_words, Some(Code::NO_ERROR)),
+        ("they say that something is", broken_with_words, None),
         ("nothing was said", |_, _| {}, Some(Code::CANCEL)),
         ("a head was", head, Some(Code::CANCEL)),
-        ("all was", all, Some(Code::NO_ERROR)),
+        ("all was", all, None),
         ("it is aborted", Connection::abort, Some(Code::INTERNAL_ERROR)),
         ("it is refused", Connection::refuse, Some(Code::REFUSED_STREAM)),
     ];
@@ -121,6 +121,7 @@ fn what_is_over_before_all_was_said_is_reset_with_its_reason() {
         let slot = take(&mut connection, &request(1, "POST", &[], 0)).0[0].0;
         done(&mut connection, slot);
         connection.release(slot);
+        connection.hear_on(true);
         let reset = leave(&mut connection).into_iter().find(|frame| frame.0 == RST_STREAM);
         assert_eq!(reset.map(|frame| frame.3), code.map(|code| code.0.to_be_bytes().to_vec()), "{why}");
         // What is still on its way is no fault, and gives the window back.
@@ -130,6 +131,98 @@ fn what_is_over_before_all_was_said_is_reset_with_its_reason() {
         }
         assert!(leave(&mut connection).iter().all(|frame| frame.0 == WINDOW_UPDATE), "{why}");
     }
+}
+
+/// A connection with requests that are answered before they are complete.
+fn answered_early(requests: u32) -> Connection {
+    let mut connection = begun();
+    for number in 0..requests {
+        let slot = take(&mut connection, &request(2 * number + 1, "POST", &[], 0)).0[0].0;
+        sends(&mut connection, slot, b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
+        connection.release(slot);
+    }
+    connection
+}
+
+/// Streams and codes of resets that are to leave.
+fn resets(connection: &mut Connection) -> Vec<(u32, Code)> {
+    let left = leave(connection).into_iter().filter(|frame| frame.0 == RST_STREAM);
+    left.map(|(_, _, stream, code)| (stream, Code(u32::from_be_bytes(code.try_into().unwrap())))).collect()
+}
+
+/// RFC 9113 §8.1: a reset is allowed, but clients lose answers by it.
+#[test]
+fn whoever_is_answered_early_may_send_all_and_hears_no_reset() {
+    let trailers = head(1, &[("a", "b")], END_STREAM);
+    let last = frame(DATA, END_STREAM, 1, b"x");
+    for end in [trailers, last, frame(RST_STREAM, 0, 1, &[0, 0, 0, 8])] {
+        let mut connection = answered_early(1);
+        connection.hear_on(true);
+        for _ in 0..1000 {
+            assert!(connection.hears_out());
+            assert_eq!(take(&mut connection, &frame(DATA, 0, 1, &[0; 1000])).1, None);
+        }
+        assert_eq!(take(&mut connection, &end).1, None);
+        assert!(!connection.hears_out());
+        assert_eq!((resets(&mut connection), connection.stream_count()), (vec![], 0));
+        let knows_our_settings = frame(SETTINGS, 1, 0, b"");
+        take(&mut connection, &[knows_our_settings, frame(DATA, 0, 1, b"more")].concat());
+        assert_eq!(resets(&mut connection), [(1, Code::STREAM_CLOSED)]);
+    }
+}
+
+#[test]
+fn whoever_is_not_to_be_heard_for_long_has_the_window_that_there_was() {
+    let mut connection = answered_early(1);
+    connection.hear_on(false);
+    let window = frame(DATA, 0, 1, &[0; 10_000]).repeat(6);
+    assert_eq!(take(&mut connection, &window).1, None);
+    let left = leave(&mut connection);
+    assert!(left.iter().all(|frame| frame.0 != WINDOW_UPDATE || frame.2 == 0), "{left:?}");
+    connection.hear_on(true);
+    assert!(leave(&mut connection).iter().any(|frame| (frame.0, frame.2) == (WINDOW_UPDATE, 1)));
+    connection.hear_on(false);
+    assert_eq!(take(&mut connection, &window).1, None);
+    take(&mut connection, &window);
+    assert_eq!(resets(&mut connection), [(1, Code::FLOW_CONTROL_ERROR)]);
+    assert!(!connection.hears_out());
+}
+
+#[test]
+fn whoever_falls_silent_or_does_not_stop_is_told_that_nothing_more_is_wanted() {
+    let mut connection = answered_early(2);
+    connection.hear_on(true);
+    connection.end_round(5);
+    assert_eq!(resets(&mut connection), [], "it has the rest of the round in which it was answered, and one");
+    for round in 2..5 {
+        take(&mut connection, &frame(DATA, 0, 1, b"x"));
+        connection.end_round(5);
+        let silent = if round == 2 { vec![(3, Code::NO_ERROR)] } else { vec![] };
+        assert_eq!(resets(&mut connection), silent, "round {round}");
+    }
+    take(&mut connection, &frame(DATA, 0, 1, b"x"));
+    connection.end_round(5);
+    assert_eq!(resets(&mut connection), [(1, Code::NO_ERROR)]);
+    let late = [frame(DATA, 0, 1, b"x"), frame(DATA, END_STREAM, 3, b"x")].concat();
+    assert_eq!(take(&mut connection, &late).1, None);
+    assert_eq!(resets(&mut connection), []);
+}
+
+#[test]
+fn no_more_are_heard_out_than_may_be_open() {
+    let mut connection = answered_early(LIMITS.streams_max + 2);
+    assert_eq!(resets(&mut connection), [(1, Code::NO_ERROR), (3, Code::NO_ERROR)]);
+}
+
+#[test]
+fn a_goodbye_waits_for_those_who_are_heard_out() {
+    let mut connection = answered_early(1);
+    connection.say_goodbye();
+    let ping = leave(&mut connection).into_iter().find(|frame| frame.0 == PING).unwrap().3;
+    take(&mut connection, &frame(PING, 1, 0, &ping));
+    assert!(!connection.is_over());
+    connection.end_round(1);
+    assert!(connection.is_over());
 }
 
 #[test]

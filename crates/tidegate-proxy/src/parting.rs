@@ -3,22 +3,22 @@
 //! Closing over bytes that nobody has read is a reset, and a client that is busy sending is told of that before it looks for its answer
 //! (RFC 9112 §9.6). So our side ends at once, and what comes is thrown away until the client has ended, too, or for so long.
 
-use crate::downstream::Bounded;
 use crate::pump::TURN_BYTES;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
 use crate::worker::Worker;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::time::Duration;
 use tidegate_balance::Moment;
 use tokio::task::yield_now;
 
 /// Who has sent nothing for that long has either read the end or does not look for it.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(crate) const SILENCE: Duration = Duration::from_secs(2);
 
 /// What the rest of an upload may take, as with nginx (`lingering_time`): many clients look for an answer only behind it. A whole number of
 /// bytes would be no bound for a fast network and none for a slow one, and nothing is kept of them.
-const UPLOAD: Duration = Duration::from_secs(30);
+pub(crate) const UPLOAD: Duration = Duration::from_secs(30);
 
 /// Connections of a worker that may send for as long. They hold no place for a request, but one of `limit.connections`; all others have
 /// what those have that send nothing of use.
@@ -27,10 +27,32 @@ const UPLOADS_MAX: usize = 256;
 /// And what may come of these: what is under way on a fast line.
 const TRIFLE: usize = 256 * 1024;
 
+/// One of the connections that may send for so long.
+#[derive(Debug)]
+pub(crate) struct HeardOut(Rc<Worker>);
+
+impl HeardOut {
+    /// `None`: there are as many as may be.
+    pub(crate) fn of(worker: &Rc<Worker>) -> Option<Self> {
+        let taken = worker.heard_out.get();
+        if taken >= UPLOADS_MAX {
+            worker.metrics.limit("unread_uploads");
+            return None;
+        }
+        worker.heard_out.set(taken + 1);
+        Some(Self(Rc::clone(worker)))
+    }
+}
+
+impl Drop for HeardOut {
+    fn drop(&mut self) {
+        self.0.heard_out.set(self.0.heard_out.get() - 1);
+    }
+}
+
 /// Ends our side, then reads and forgets what the client still sends of a body whose end nobody waits for, so that it gets to read our answer.
-pub(crate) async fn hear_out(worker: &Worker, stream: &mut Stream, alarm: &Alarm) {
-    let Some(_place) = Bounded::below(&worker.heard_out, UPLOADS_MAX) else {
-        worker.metrics.limit("unread_uploads");
+pub(crate) async fn hear_out(worker: &Rc<Worker>, stream: &mut Stream, alarm: &Alarm) {
+    let Some(_place) = HeardOut::of(worker) else {
         return linger(worker, stream, alarm).await;
     };
     let began = now();

@@ -2,6 +2,7 @@
 
 use super::downstream::Shared;
 use super::guard::Guard;
+use super::hearing::Hearing;
 use super::link::Taken;
 use super::misconduct::{Misconduct, Offence};
 use super::serving::{NewStream, hand_out};
@@ -36,8 +37,9 @@ pub(super) struct Driver {
     /// It has been said that no more streams are taken.
     ends: bool,
     last: Option<Last>,
-    /// Until when a client is heard out that broke the rules.
-    hearing: Alarm,
+    hearing: Hearing,
+    /// Until when a client is listened to that broke the rules.
+    last_hearing: Alarm,
 }
 
 /// Nothing is served any more.
@@ -56,7 +58,8 @@ impl Driver {
         head_alarm: Alarm,
         head_timeout: Duration,
     ) -> Self {
-        let hearing = shared.open.worker.timers.alarm();
+        let timers = &shared.open.worker.timers;
+        let (hearing, last_hearing) = (Hearing::new(timers.alarm()), timers.alarm());
         Self {
             shared,
             rest: received,
@@ -69,6 +72,7 @@ impl Driver {
             ends: false,
             last: None,
             hearing,
+            last_hearing,
         }
     }
 
@@ -125,6 +129,7 @@ impl Driver {
         if self.shared.open.worker.is_draining() && !self.ends {
             self.say_goodbye();
         }
+        self.hearing.go_on(&self.shared.open.worker, &mut self.shared.link.connection.borrow_mut(), cx);
         self.shared.link.flush(cx);
         let mut connection = self.shared.link.connection.borrow_mut();
         if connection.is_over() && self.last.is_none() {
@@ -243,8 +248,8 @@ impl Driver {
     fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(last) = &mut self.last else { return Poll::Pending };
         if std::mem::take(&mut last.is_condemned) {
-            self.hearing.arm(after(now(), HEARING), cx);
-        } else if self.hearing.fired() {
+            self.last_hearing.arm(after(now(), HEARING), cx);
+        } else if self.last_hearing.fired() {
             return Poll::Ready(());
         }
         self.shared.link.flush(cx);

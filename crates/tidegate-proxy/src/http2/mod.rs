@@ -9,6 +9,7 @@ mod downstream; // one client connection
 mod driver; // its bytes, in and out, and its end
 mod farewells; // after how many requests an endpoint ends its connections
 mod guard; // what a client is waited for besides requests
+mod hearing; // until when a client is heard out whose streams are answered early
 mod inquiry; // whether an endpoint is asked if it is there
 mod link; // frames, and the socket that they go through
 mod misconduct; // what a client does wrong, in words
