@@ -3,15 +3,13 @@
 
 mod cluster;
 mod noise;
+mod virtual_time;
 
 use cluster::endpoints;
-use noise::Noise;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use std::time::Duration;
-use tidegate_balance::{Algorithm, Balancer, Ended, Lease, Moment, Pick};
+use std::collections::VecDeque;
+use tidegate_balance::{Algorithm, Balancer};
+use virtual_time::VirtualTime;
 
-const SECOND: f64 = 1e9;
 /// Pages that come sooner are not counted: nothing is known yet.
 const FROM: u64 = 10_000_000_000;
 const UNTIL: u64 = 180_000_000_000;
@@ -68,51 +66,23 @@ struct Server {
 
 struct World<'a> {
     setting: Setting,
-    balancer: &'a Balancer,
-    noise: Noise,
-    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
-    planned: u64,
-    now: u64,
+    time: VirtualTime<'a, Event>,
     servers: Vec<Server>,
-    /// All that were ever open, by ticket.
-    leases: Vec<Option<Lease<'a>>>,
     seconds: Vec<f64>,
     hung: u32,
 }
 
 impl World<'_> {
-    fn plan(&mut self, after_seconds: f64, event: Event) {
-        self.planned += 1;
-        self.events.push(Reverse((self.now + (after_seconds * SECOND) as u64, self.planned, event)));
-    }
-
-    /// A new request; gives its ticket and where it goes.
-    fn pick(&mut self) -> (usize, usize) {
-        let random = (self.noise.next() * u64::MAX as f64) as u64;
-        let pick = Pick { now: Moment(self.now), random, hash: None, tried: &[] };
-        let lease = self.balancer.pick(&pick).expect("all are up");
-        let index = lease.index();
-        self.leases.push(Some(lease));
-        (self.leases.len() - 1, index)
-    }
-
-    fn settle(&mut self, ticket: usize) -> Duration {
-        let lease = self.leases[ticket].take().expect("it is open");
-        let first_byte = Moment(self.now).since(lease.picked_at());
-        lease.settle(Ended::Answered { status: 200, first_byte }, Moment(self.now));
-        first_byte
-    }
-
     fn serve(&mut self, index: usize) {
         while self.servers[index].at_work < self.setting.slots
             && let Some((ticket, poll)) = self.servers[index].queue.pop_front()
         {
             self.servers[index].at_work += 1;
             if let Some(seconds) = poll {
-                self.plan(seconds, Event::PollAnswered { index, ticket });
+                self.time.plan(seconds, Event::PollAnswered { index, ticket });
             } else {
-                let seconds = self.setting.page_seconds * self.noise.lognormal(0.5);
-                self.plan(seconds, Event::PageServed { index, ticket });
+                let seconds = self.setting.page_seconds * self.time.noise.lognormal(0.5);
+                self.time.plan(seconds, Event::PageServed { index, ticket });
             }
         }
     }
@@ -122,10 +92,10 @@ impl World<'_> {
         match event {
             Event::Page => {
                 let gap = page_seconds / (load * (ENDPOINTS * self.setting.slots) as f64);
-                let gap = gap * self.noise.exponential();
-                self.plan(gap, Event::Page);
-                let (ticket, index) = self.pick();
-                if index == 0 && self.now > FROM && self.noise.next() < self.setting.hang {
+                let gap = gap * self.time.noise.exponential();
+                self.time.plan(gap, Event::Page);
+                let (ticket, index) = self.time.pick();
+                if index == 0 && self.time.now > FROM && self.time.noise.next() < self.setting.hang {
                     self.hung += 1;
                     return;
                 }
@@ -133,30 +103,30 @@ impl World<'_> {
                 self.serve(index);
             }
             Event::PageServed { index, ticket } => {
-                let took = self.settle(ticket);
-                if self.now > FROM {
+                let took = self.time.answer(ticket, 200);
+                if self.time.now > FROM {
                     self.seconds.push(took.as_secs_f64());
                 }
                 self.servers[index].at_work -= 1;
                 self.serve(index);
             }
             Event::Poll => {
-                let (ticket, index) = self.pick();
-                let seconds = poll_seconds * (1.0 + jitter * (2.0 * self.noise.next() - 1.0));
+                let (ticket, index) = self.time.pick();
+                let seconds = poll_seconds * (1.0 + jitter * (2.0 * self.time.noise.next() - 1.0));
                 if self.setting.holds {
                     self.servers[index].queue.push_back((ticket, Some(seconds)));
                     self.serve(index);
                 } else {
-                    self.plan(seconds, Event::PollAnswered { index, ticket });
+                    self.time.plan(seconds, Event::PollAnswered { index, ticket });
                 }
             }
             Event::PollAnswered { index, ticket } => {
-                self.settle(ticket);
+                self.time.answer(ticket, 200);
                 if self.setting.holds {
                     self.servers[index].at_work -= 1;
                     self.serve(index);
                 }
-                self.plan(0.001, Event::Poll);
+                self.time.plan(0.001, Event::Poll);
             }
         }
     }
@@ -167,25 +137,17 @@ fn played(setting: Setting, algorithm: Algorithm, seed: u64) -> (f64, u32) {
     let balancer = Balancer::new(algorithm, endpoints(&[1; ENDPOINTS]), None);
     let mut world = World {
         setting,
-        balancer: &balancer,
-        noise: Noise(seed.wrapping_mul(7_919)),
-        events: BinaryHeap::new(),
-        planned: 0,
-        now: 1,
+        time: VirtualTime::new(&balancer, seed),
         servers: (0..ENDPOINTS).map(|_| Server::default()).collect(),
-        leases: Vec::new(),
         seconds: Vec::new(),
         hung: 0,
     };
-    world.plan(0.0, Event::Page);
+    world.time.plan(0.0, Event::Page);
     for _ in 0..setting.polls {
-        let second = setting.poll_from_seconds + world.noise.next();
-        world.plan(second, Event::Poll);
+        let second = setting.poll_from_seconds + world.time.noise.next();
+        world.time.plan(second, Event::Poll);
     }
-    while let Some(Reverse((at, _, event))) = world.events.pop()
-        && at < UNTIL
-    {
-        world.now = at;
+    while let Some(event) = world.time.next(UNTIL) {
         world.happens(event);
     }
     (world.seconds.iter().sum::<f64>() / world.seconds.len() as f64, world.hung)

@@ -3,14 +3,13 @@
 
 mod cluster;
 mod noise;
+mod virtual_time;
 
 use cluster::endpoints;
-use noise::Noise;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
-use tidegate_balance::{Algorithm, Balancer, Ended, Lease, Moment, Pick};
+use std::collections::VecDeque;
+use tidegate_balance::{Algorithm, Balancer};
+use virtual_time::VirtualTime;
 
-const SECOND: f64 = 1e9;
 /// From then on the first endpoint answers 404.
 const BROKEN_FROM: u64 = 8_000_000_000;
 const COUNTED_FROM: u64 = 15_000_000_000;
@@ -43,35 +42,20 @@ struct Server {
 
 struct World<'a> {
     setting: Setting,
-    balancer: &'a Balancer,
-    noise: Noise,
-    events: BinaryHeap<Reverse<(u64, usize, Event)>>,
-    planned: usize,
-    now: u64,
+    time: VirtualTime<'a, Event>,
     servers: Vec<Server>,
-    /// All that were ever open, by ticket.
-    leases: Vec<Option<Lease<'a>>>,
     counted: Vec<u32>,
 }
 
 impl World<'_> {
-    fn plan(&mut self, after_seconds: f64, event: Event) {
-        self.planned += 1;
-        self.events.push(Reverse((self.now + (after_seconds * SECOND) as u64, self.planned, event)));
-    }
-
     fn request(&mut self) {
         let Setting { endpoints, slots, load } = self.setting;
-        let gap = PAGE_SECONDS / (load * (endpoints * slots) as f64) * self.noise.exponential();
-        self.plan(gap, Event::Request);
-        let random = (self.noise.next() * u64::MAX as f64) as u64;
-        let pick = Pick { now: Moment(self.now), random, hash: None, tried: &[] };
-        let lease = self.balancer.pick(&pick).expect("all are up");
-        let (index, ticket) = (lease.index(), self.leases.len());
-        self.leases.push(Some(lease));
-        self.counted[index] += u32::from(self.now > COUNTED_FROM);
-        if index == 0 && self.now > BROKEN_FROM {
-            self.plan(NOT_FOUND_SECONDS, Event::NotFound { ticket });
+        let gap = PAGE_SECONDS / (load * (endpoints * slots) as f64) * self.time.noise.exponential();
+        self.time.plan(gap, Event::Request);
+        let (ticket, index) = self.time.pick();
+        self.counted[index] += u32::from(self.time.now > COUNTED_FROM);
+        if index == 0 && self.time.now > BROKEN_FROM {
+            self.time.plan(NOT_FOUND_SECONDS, Event::NotFound { ticket });
         } else {
             self.servers[index].queue.push_back(ticket);
             self.serve(index);
@@ -83,23 +67,19 @@ impl World<'_> {
             && let Some(ticket) = self.servers[index].queue.pop_front()
         {
             self.servers[index].at_work += 1;
-            let seconds = PAGE_SECONDS * self.noise.lognormal(0.7);
-            self.plan(seconds, Event::Served { index, ticket });
+            let seconds = PAGE_SECONDS * self.time.noise.lognormal(0.7);
+            self.time.plan(seconds, Event::Served { index, ticket });
         }
-    }
-
-    fn settle(&mut self, ticket: usize, status: u16) {
-        let lease = self.leases[ticket].take().expect("it is open");
-        let first_byte = Moment(self.now).since(lease.picked_at());
-        lease.settle(Ended::Answered { status, first_byte }, Moment(self.now));
     }
 
     fn happens(&mut self, event: Event) {
         match event {
             Event::Request => self.request(),
-            Event::NotFound { ticket } => self.settle(ticket, 404),
+            Event::NotFound { ticket } => {
+                self.time.answer(ticket, 404);
+            }
             Event::Served { index, ticket } => {
-                self.settle(ticket, 200);
+                self.time.answer(ticket, 200);
                 self.servers[index].at_work -= 1;
                 self.serve(index);
             }
@@ -113,20 +93,12 @@ fn drawn(setting: Setting, algorithm: Algorithm) -> f64 {
         let balancer = Balancer::new(algorithm, endpoints(&vec![1; setting.endpoints]), None);
         let mut world = World {
             setting,
-            balancer: &balancer,
-            noise: Noise(seed.wrapping_mul(7_919)),
-            events: BinaryHeap::new(),
-            planned: 0,
-            now: 1,
+            time: VirtualTime::new(&balancer, seed),
             servers: vec![Server::default(); setting.endpoints],
-            leases: Vec::new(),
             counted: vec![0; setting.endpoints],
         };
-        world.plan(0.0, Event::Request);
-        while let Some(Reverse((at, _, event))) = world.events.pop()
-            && at < UNTIL
-        {
-            world.now = at;
+        world.time.plan(0.0, Event::Request);
+        while let Some(event) = world.time.next(UNTIL) {
             world.happens(event);
         }
         f64::from(world.counted[0]) / f64::from(world.counted.iter().sum::<u32>())

@@ -292,13 +292,14 @@ impl Fleet {
             let log_service = heard(&seat.state, |published| &published.log_service)?;
             Some((-seat.lightness.ln(), log_service))
         };
+        let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        let free = self.free_part(open.clone(), peers);
         if Seat::is_even(turn.seats) {
             self.own.start_anew();
         } else {
-            let open = turn.seats().filter(|seat| seat.state.is_open(now));
             let deviation = DEVIATION as f32 * self.noise.get() * self.clumping.get() * SETTLED;
-            self.by_weight.follow(open.clone().filter_map(of_seat), deviation, part_of(turn.seats));
-            self.own.follow(self.free_part(open, peers), part_of(turn.seats));
+            self.by_weight.follow(open.filter_map(of_seat), deviation, part_of(turn.seats));
+            self.own.follow(free, part_of(turn.seats));
         }
         // Were the cold ones among them, where they are many, whoever is warm would seem cheap, and they would have nothing to warm by.
         let is_warm = |seat: &&Seat| !self.is_newcomer(seat.state.published().joined(), now);
@@ -317,8 +318,7 @@ impl Fleet {
         let parallelism = detrended(|published| &published.log_parallelism);
         let round_trip = |seat: &Seat| seat.state.published().distance.round_trip();
         let round_trip = lower_median(turn.gather(now, &mut scratch.values, round_trip)).unwrap_or_default();
-        let open = turn.seats().filter(|seat| seat.state.is_open(now));
-        self.by_distance.follow(round_trip, self.free_part(open, peers), part_of(turn.seats));
+        self.by_distance.follow(round_trip, free, part_of(turn.seats));
         let mut median_of = |field: fn(&Published) -> &AtomicF32| {
             median(turn.gather(now, &mut scratch.values, |seat| heard(&seat.state, field)))
         };

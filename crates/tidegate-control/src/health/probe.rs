@@ -118,7 +118,7 @@ async fn try_address(
     match address {
         Address::Tcp(tcp) => {
             let mut stream = TcpStream::connect(tcp).await.map_err(failed)?;
-            round_trip(&stream).ok().flatten().into_iter().for_each(learn_round_trip);
+            round_trip(&stream).into_iter().for_each(learn_round_trip);
             stream.write_all(upstream.begins_our_own()).await.map_err(failed)?;
             encrypt_and_ask(probe, stream, upstream).await
         }

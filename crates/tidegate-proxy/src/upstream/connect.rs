@@ -171,7 +171,7 @@ impl Dial<'_> {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
-                if let Some((state, took)) = self.state.zip(round_trip(&stream)?) {
+                if let Some((state, took)) = self.state.zip(round_trip(&stream)) {
                     state.learn_round_trip(took, now());
                 }
                 stream.set_nodelay(true)?;
