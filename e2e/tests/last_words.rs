@@ -83,6 +83,23 @@ fn the_same_holds_where_it_is_encrypted_for_the_client() {
     }
 }
 
+/// It would have to read to be let go on sending, and has to send to begin to read.
+#[test]
+fn the_same_holds_for_a_client_that_reads_only_behind_its_upload() {
+    let endpoint = Endpoint::start(says_and_leaves(Then::Reset));
+    let proxy = Tidegate::to(&[&endpoint], LOG).start();
+    let upload = vec![b'x'; 20_000_000];
+    for (target, _, cause) in BEGINNINGS.into_iter().filter(|(target, ..)| *target != "/tunnel") {
+        let mut client = proxy.client();
+        let head =
+            format!("POST {target} HTTP/1.1\r\nHost: app.test\r\nContent-Length: {}\r\n\r\n", upload.len());
+        assert!(client.send(head) && client.send(&upload), "{target}: the upload broke off");
+        wait_for_the_break(&proxy, target, cause);
+        let (came, gone) = client.rest();
+        assert_eq!((words_in(&came), gone), (SAID, Gone::Reset), "{target}");
+    }
+}
+
 /// Reads when its gate is open, and keeps what came and how that ended.
 #[derive(Clone, Default)]
 struct Late {

@@ -603,5 +603,5 @@ pub(crate) async fn read_more(call: &mut Call<'_>, deadline: Moment) -> Result<b
 async fn cut_short(connection: &mut Connection) {
     let Connection { open, stream, alarm, .. } = connection;
     stream.reset_on_close();
-    last_words::taken(&open.worker, stream, alarm, last_words::PATIENCE).await;
+    last_words::taken_by_client(&open.worker, stream, alarm).await;
 }

@@ -3,12 +3,17 @@
 //! A reset takes back what the peer's system has not taken yet, and where the peer reads slowly that is all that its own room does not hold.
 //! Without a proxy it would have that, for its system keeps what has come. So the connection ends when that has gone, or when none of it goes.
 
+use crate::parting::HeardOut;
+use crate::pump::TURN_BYTES;
 use crate::stream::Stream;
 use crate::timers::{Alarm, after, now};
 use crate::upstream::Slot;
 use crate::worker::Worker;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
+use tidegate_balance::Moment;
+use tokio::task::yield_now;
 
 /// How long the peer may take none of it: people's clients pause.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,20 +25,58 @@ const KEPT_MAX: usize = 256;
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LOOKS: Duration = Duration::from_millis(100);
 
-/// Waits until the peer's system has all that was written, or has taken none of it for so long, or is gone.
-pub(crate) async fn taken(worker: &Worker, stream: &Stream, alarm: &Alarm, patience: Duration) {
-    let (mut least, mut deadline) = (usize::MAX, now());
-    let mut pause = FIRST_LOOK;
-    while let Some(left) = stream.unacknowledged_bytes().filter(|left| *left > 0) {
+/// When to look again whether all is taken.
+struct Looks {
+    patience: Duration,
+    /// Of what was written, that were ever left.
+    least: usize,
+    deadline: Moment,
+    pause: Duration,
+}
+
+impl Looks {
+    fn new(patience: Duration) -> Self {
+        Self { patience, least: usize::MAX, deadline: now(), pause: FIRST_LOOK }
+    }
+
+    /// `None`: all is taken, or none of it any more.
+    fn next(&mut self, worker: &Worker, stream: &Stream) -> Option<Moment> {
+        let left = stream.unacknowledged_bytes().filter(|left| *left > 0)?;
         let now = now();
-        if left < least {
-            (least, deadline) = (left, after(now, patience));
+        if left < self.least {
+            (self.least, self.deadline) = (left, after(now, self.patience));
         }
-        if deadline <= now || worker.is_stopping() {
-            return;
+        let next = after(now, self.pause);
+        self.pause = LOOKS.min(2 * self.pause);
+        (self.deadline > now && !worker.is_stopping()).then_some(next)
+    }
+}
+
+/// Waits until the peer's system has all that was written, or has taken none of it for so long, or is gone.
+async fn taken(worker: &Worker, stream: &Stream, alarm: &Alarm, patience: Duration) {
+    let mut looks = Looks::new(patience);
+    while let Some(next) = looks.next(worker, stream) {
+        alarm.sleep_until(next).await;
+    }
+}
+
+/// The same of a client that may look for them only behind its upload: what it still sends is thrown away.
+pub(crate) async fn taken_by_client(worker: &Rc<Worker>, stream: &mut Stream, alarm: &Alarm) {
+    let Some(_place) = HeardOut::of(worker) else {
+        return taken(worker, stream, alarm, PATIENCE).await;
+    };
+    let (mut looks, mut turn) = (Looks::new(PATIENCE), 0);
+    while let Some(next) = looks.next(worker, stream) {
+        let heard = poll_fn(|cx| worker.workspaces.with_scratch(|room| stream.poll_read(cx, room)));
+        match alarm.within(next, heard).await {
+            Ok(Ok(length @ 1..)) => turn += length as u64,
+            Ok(_) => return taken(worker, stream, alarm, PATIENCE).await,
+            Err(_) => {}
         }
-        alarm.sleep_until(after(now, pause)).await;
-        pause = LOOKS.min(2 * pause);
+        if turn >= TURN_BYTES {
+            turn = 0;
+            yield_now().await;
+        }
     }
 }
 
