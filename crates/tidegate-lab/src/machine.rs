@@ -24,6 +24,8 @@ pub struct Machine {
     pub joins: Option<Span>,
     /// Not there afterwards: what is open finishes, nothing new comes.
     pub leaves: Option<Span>,
+    /// Not there from the one to the other.
+    pub away: Vec<(Span, Span)>,
 }
 
 /// What happens when more requests come than there are slots.
@@ -123,6 +125,7 @@ impl Machine {
             cold: None,
             joins: None,
             leaves: None,
+            away: Vec::new(),
         }
     }
 

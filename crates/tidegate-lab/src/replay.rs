@@ -1,7 +1,9 @@
 //! Recorded traffic: the arrivals and the work of an access log, on a fleet that is told from the same log. Knows lines as
 //! bytes; no files.
 
+mod alike;
 mod assumed;
+mod away;
 mod beginning;
 mod capacity;
 mod clusters;

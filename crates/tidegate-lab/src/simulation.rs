@@ -82,7 +82,7 @@ struct Run<'r> {
     agenda: Agenda,
     /// What is on the way, and when it is there.
     on_the_way: BinaryHeap<Reverse<(u64, OnTheWay)>>,
-    /// Joining and leaving, the soonest last.
+    /// Joining, leaving and coming back, the soonest last.
     changes: Vec<Change>,
     /// When to look at a request again; empty unless somebody hedges or retries.
     alarms: BinaryHeap<Reverse<Alarm>>,
@@ -282,7 +282,7 @@ impl Ran<'_> {
     }
 }
 
-/// Joining and leaving, the soonest last. Whoever joins later is out from the start.
+/// Joining, leaving and coming back, the soonest last. Whoever joins later is out from the start.
 fn changes(machines: &[Machine]) -> Vec<Change> {
     let mut changes = Vec::new();
     for (endpoint, machine) in machines.iter().enumerate() {
@@ -291,6 +291,10 @@ fn changes(machines: &[Machine]) -> Vec<Change> {
             changes.push(Change { at: joins.0, endpoint, is_open: true });
         }
         changes.extend(machine.leaves.map(|leaves| Change { at: leaves.0, endpoint, is_open: false }));
+        for (from, until) in &machine.away {
+            changes.push(Change { at: from.0, endpoint, is_open: false });
+            changes.push(Change { at: until.0, endpoint, is_open: true });
+        }
     }
     changes.sort_unstable_by(|a, b| b.cmp(a));
     changes

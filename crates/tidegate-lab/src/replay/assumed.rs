@@ -15,7 +15,7 @@ const ENDPOINTS_MAX: usize = 12;
 pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions) -> Vec<String> {
     let machines = fleet.machines.iter().zip(&fleet.capacities).zip(&fleet.presences);
     let one = |((machine, capacity), presence): ((&Machine, &Capacity), &Presence)| {
-        endpoint(machine, capacity, log, options) + &there(*presence)
+        endpoint(machine, capacity, log, options) + &there(presence)
     };
     let mut sentences: Vec<String> = machines.take(ENDPOINTS_MAX).map(one).collect();
     if fleet.machines.len() > ENDPOINTS_MAX {
@@ -25,6 +25,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
         slots_of_nobody(log, options),
         begins_in_a_queue(fleet, log),
         joined_and_left(fleet),
+        away_in_between(fleet),
         tried_again(log, options),
         errors_of_the_proxy(log),
         waits_in_the_proxy(fleet, log),
@@ -61,10 +62,12 @@ fn endpoint(machine: &Machine, capacity: &Capacity, log: &AccessLog, options: &R
 }
 
 /// In seconds of the log.
-fn there(presence: Presence) -> String {
+fn there(presence: &Presence) -> String {
     let at =
         |what, at: Option<u64>| at.map_or_else(String::new, |at| format!(", {what} after {} s", tenths(at)));
-    at("joined", presence.joins) + &at("left", presence.leaves)
+    let away = |&(from, until): &(u64, u64)| format!(", away from {} to {} s", tenths(from), tenths(until));
+    let away: String = presence.away.iter().map(away).collect();
+    at("joined", presence.joins) + &away + &at("left", presence.leaves)
 }
 
 fn slots_of_nobody(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
@@ -99,6 +102,17 @@ fn joined_and_left(fleet: &Fleet) -> Option<String> {
             "of {} endpoints {}, as far as their first and last requests tell: before and after they are not there",
             fleet.presences.len(),
             both.join(" and ")
+        )
+    })
+}
+
+fn away_in_between(fleet: &Fleet) -> Option<String> {
+    let away = fleet.presences.iter().filter(|presence| !presence.away.is_empty()).count();
+    (away > 0).then(|| {
+        format!(
+            "of {} endpoints {away} {} not asked for a while although idle, as one that restarts: meanwhile they are not there",
+            fleet.presences.len(),
+            if away == 1 { "was" } else { "were" }
         )
     })
 }
@@ -145,6 +159,13 @@ fn tenths(nanoseconds: u64) -> String {
 }
 
 fn slots(machine: &Machine, capacity: &Capacity) -> String {
+    if capacity.is_like_others() {
+        return format!(
+            "{}, as others have: it had {} in flight at the most, and nothing says that they ran out",
+            so_many(machine.slots),
+            capacity.most
+        );
+    }
     let how = match (capacity.was_full, capacity.service) {
         _ if capacity.is_guessed => {
             ", if it is as fast as others: whole seconds do not tell that here, $msec in the log would"

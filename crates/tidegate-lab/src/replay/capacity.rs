@@ -29,6 +29,8 @@ const NEXT_TRIED: f64 = 1.15;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Capacity {
     pub(super) slots: u32,
+    /// That were ever in flight at once.
+    pub(super) most: u32,
     pub(super) discipline: Discipline,
     /// The geometric mean of an answer's time with a slot of its own, the mean where single times are uncertain, in nanoseconds; `None`: there were too few to tell.
     pub(super) service: Option<f64>,
@@ -95,6 +97,7 @@ impl Capacity {
         let center = Center::of(stays, &own, |_| true).filter(|_| is_told);
         let capacity = Self {
             slots,
+            most,
             discipline,
             service: center.map(|center| if stays.are_exact() { center.mean } else { center.of_times }.exp()),
             was_full,
@@ -143,6 +146,7 @@ impl Capacity {
         let slots = if few > 1 && off(few - 1) < off(few) { few - 1 } else { few };
         Self {
             slots,
+            most,
             discipline: Discipline::Fifo,
             service: Some(service),
             was_full: slots < most,

@@ -4,7 +4,7 @@ use super::capacity::Capacity;
 use super::explained::{Rerun, Seen};
 use super::presence::{self, Presence};
 use super::stays::{Own, SECOND, Stay, Stays};
-use super::{AccessLog, Entry, GivenUp, ReplayOptions, guessed, warm_up};
+use super::{AccessLog, Entry, GivenUp, ReplayOptions, alike, guessed, warm_up};
 use crate::again::Again;
 use crate::machine::{Failing, Fails, Machine, Part};
 use crate::outcome::Explained;
@@ -46,6 +46,7 @@ impl Fleet {
             (0..places.len()).map(capacity).unzip();
         if options.slots.is_none() && log.names_endpoints() {
             guessed::replace_absurd(&mut capacities, |endpoint| at(endpoint).1);
+            alike::raise_unseen(&mut capacities, |endpoint| places[endpoint].len());
         }
         let mut services: Vec<f64> = capacities.iter().filter_map(|capacity| capacity.service).collect();
         services.sort_unstable_by(f64::total_cmp);

@@ -3,18 +3,20 @@
 //! A log says nowhere that an endpoint joined or left, only that it was asked for the first and for the last time. How often it was asked between these
 //! says whether chance alone can have kept it waiting for so long before and after: counted in requests, so that calm nights are no absence.
 
+use super::away::{self, Gap};
 use super::{AccessLog, Entry, GivenUp};
 use crate::machine::Machine;
 use crate::outcome::{AtOnce, Outcome, Utilisation};
 use crate::span::Span;
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 
 /// Of an endpoint that was asked less often nobody knows how often it is asked.
-const ASKED_MIN: usize = 10;
+pub(super) const ASKED_MIN: usize = 10;
 /// Chance makes a gap of so many mean ones once in a million.
-const MEAN_GAPS: f64 = 14.0;
+pub(super) const MEAN_GAPS: f64 = 14.0;
 /// And whoever is asked now more and now less, or was away for a while, has shown gaps of its own.
-const LONGEST_GAPS: usize = 3;
+pub(super) const LONGEST_GAPS: usize = 3;
 /// The part of an endpoint's requests that may have met fewer others in flight than it takes to be asked.
 const CALM_PART: usize = 10;
 /// The next answer may take so many times as long as the longest of the last ones.
@@ -25,19 +27,21 @@ const SWAP_PART: u64 = 20;
 const MOMENT_PART: u64 = 20;
 
 /// In nanoseconds from the first request of the log; `None`: as long as the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Presence {
     /// When it was asked first.
     pub(super) joins: Option<u64>,
     /// When it was asked last.
     pub(super) leaves: Option<u64>,
+    /// From when to when it was away in between.
+    pub(super) away: Vec<(u64, u64)>,
 }
 
 /// When an endpoint was asked, and by whom.
 #[derive(Clone, Copy, Debug)]
-struct Asking {
-    at: u64,
-    latency: u64,
+pub(super) struct Asking {
+    pub(super) at: u64,
+    pub(super) latency: u64,
     key: u64,
     endpoint: u32,
 }
@@ -76,7 +80,8 @@ fn of_all(entries: &[Asking], places: &[Vec<usize>]) -> Vec<Presence> {
     let all = || 0..places.len();
     let late: Vec<bool> = all().map(|endpoint| log.before(endpoint, None).is_long()).collect();
     let early: Vec<bool> = all().map(|endpoint| log.after(endpoint, None).is_long()).collect();
-    if !late.iter().chain(&early).any(|is| *is) {
+    let gaps: Vec<Vec<Gap>> = places.iter().map(|places| away::long_gaps(places)).collect();
+    if !late.iter().chain(&early).any(|is| *is) && gaps.iter().all(Vec::is_empty) {
         return vec![Presence::default(); places.len()];
     }
     let fleet = Fleet::of(&log);
@@ -87,14 +92,15 @@ fn of_all(entries: &[Asking], places: &[Vec<usize>]) -> Vec<Presence> {
         Presence {
             joins: at(places[endpoint].first().filter(|_| joins)),
             leaves: at(places[endpoint].last().filter(|_| leaves)),
+            away: away::of(endpoint, &gaps[endpoint], &fleet),
         }
     };
     all().map(presence).collect()
 }
 
-struct Log<'l> {
-    entries: &'l [Asking],
-    places: &'l [Vec<usize>],
+pub(super) struct Log<'l> {
+    pub(super) entries: &'l [Asking],
+    pub(super) places: &'l [Vec<usize>],
     /// From here on it has every request; of those that came before only the slowest ended in it.
     begins: usize,
     /// When its last request ended.
@@ -148,7 +154,11 @@ impl<'l> Log<'l> {
 
     /// The places of its requests, and how to count others: of all, or of those that met as many in flight as nearly all of its own. Who is asked when
     /// all others are full misses nothing while they are not.
-    fn ranks(&self, endpoint: usize, met: Option<&[usize]>) -> (Vec<usize>, Box<dyn Fn(usize) -> usize>) {
+    pub(super) fn ranks(
+        &self,
+        endpoint: usize,
+        met: Option<&[usize]>,
+    ) -> (Vec<usize>, Box<dyn Fn(usize) -> usize>) {
         let places = &self.places[endpoint];
         let Some(met) = met else { return (places.clone(), Box::new(|place| place)) };
         let mut own: Vec<usize> = places.iter().map(|&place| met[place]).collect();
@@ -167,10 +177,10 @@ fn asked(ranks: &[usize]) -> Asked {
 }
 
 /// What else can keep an endpoint from being asked.
-struct Fleet<'l> {
-    log: &'l Log<'l>,
+pub(super) struct Fleet<'l> {
+    pub(super) log: &'l Log<'l>,
     /// How many requests each one met in flight.
-    met: Vec<usize>,
+    pub(super) met: Vec<usize>,
     /// The first and the last place of each key.
     keys: HashMap<u64, (usize, usize)>,
 }
@@ -219,26 +229,48 @@ impl<'l> Fleet<'l> {
     /// Whether those that it serves came while it was not asked, or others that might have been its own, and so many that chance would have made some of
     /// them so: with a hash an endpoint waits for its clients.
     fn has_keys(&self, endpoint: usize, came: impl Fn((usize, usize)) -> bool) -> bool {
+        let own = self.own_keys(endpoint);
+        if own.iter().filter_map(|key| self.keys.get(key)).any(|&key| came(key)) {
+            return true;
+        }
+        self.would_have_keys(&own, self.keys.values().filter(|&&key| came(key)).count())
+    }
+
+    /// The same of those that came between two places.
+    pub(super) fn has_keys_within(&self, endpoint: usize, (from, until): Gap) -> bool {
+        let own = self.own_keys(endpoint);
+        let mut came: Vec<u64> = self.log.entries[from + 1..until].iter().map(|entry| entry.key).collect();
+        came.sort_unstable();
+        came.dedup();
+        came.iter().any(|key| own.binary_search(key).is_ok()) || self.would_have_keys(&own, came.len())
+    }
+
+    fn own_keys(&self, endpoint: usize) -> Vec<u64> {
         let key = |&place: &usize| self.log.entries[place].key;
         let mut own: Vec<u64> = self.log.places[endpoint].iter().map(key).collect();
         own.sort_unstable();
         own.dedup();
-        if own.iter().filter_map(|key| self.keys.get(key)).any(|&key| came(key)) {
-            return true;
-        }
-        let others = self.keys.values().filter(|&&key| came(key)).count();
+        own
+    }
+
+    fn would_have_keys(&self, own: &[u64], others: usize) -> bool {
         others as f64 * own.len() as f64 / self.keys.len() as f64 > MEAN_GAPS
     }
 }
 
 impl Presence {
     /// As a scenario has it, where requests come so many times as densely.
-    pub(super) fn apply(self, machine: Machine, times: f64) -> Machine {
+    pub(super) fn apply(&self, machine: Machine, times: f64) -> Machine {
         let at = |nanoseconds: u64| (nanoseconds as f64 / times) as u64;
+        let away = |&(from, until): &(u64, u64)| {
+            let until = at(until);
+            (Span((at(from) + 1).min(until)), Span(until))
+        };
         Machine {
             joins: self.joins.map(|joins| Span(at(joins))),
             // Its last request still finds it.
             leaves: self.leaves.map(|leaves| Span(at(leaves) + 1)),
+            away: self.away.iter().map(away).collect(),
             ..machine
         }
     }
@@ -248,10 +280,11 @@ impl Presence {
 pub(super) fn at_once(machines: &[Machine], until: u64) -> Option<AtOnce> {
     let mut changes: BTreeMap<u64, (i64, i64)> = BTreeMap::new();
     for machine in machines {
-        let (from, to) = stretch(machine, 0, until);
-        for (at, sign) in [(from, 1), (to, -1)] {
-            let change = changes.entry(at).or_default();
-            *change = (change.0 + sign, change.1 + sign * i64::from(machine.slots));
+        for (from, to) in stretches(machine, 0, until) {
+            for (at, sign) in [(from, 1), (to, -1)] {
+                let change = changes.entry(at).or_default();
+                *change = (change.0 + sign, change.1 + sign * i64::from(machine.slots));
+            }
         }
     }
     let (mut there, mut lasted) = ((0, 0), BTreeMap::<(i64, i64), u64>::new());
@@ -266,22 +299,31 @@ pub(super) fn at_once(machines: &[Machine], until: u64) -> Option<AtOnce> {
         let most = states().map(number).max().unwrap_or_default();
         (least.unsigned_abs(), most.unsigned_abs())
     };
-    let is_always_all = machines.iter().all(|machine| machine.joins.is_none() && machine.leaves.is_none());
+    let is_always =
+        |machine: &Machine| machine.joins.is_none() && machine.leaves.is_none() && machine.away.is_empty();
+    let is_always_all = machines.iter().all(is_always);
     (!is_always_all)
         .then(|| AtOnce { endpoints: range(|(endpoints, _)| endpoints), slots: range(|(_, slots)| slots) })
 }
 
-/// The part of that time in which it is there.
-fn stretch(machine: &Machine, from: u64, until: u64) -> (u64, u64) {
-    let joins = machine.joins.map_or(from, |joins| joins.0).clamp(from, until);
-    (joins, machine.leaves.map_or(until, |leaves| leaves.0).clamp(joins, until))
+/// When it is there, within that time.
+fn stretches(machine: &Machine, from: u64, until: u64) -> Vec<(u64, u64)> {
+    let joins = machine.joins.map_or(from, |joins| joins.0);
+    let leaves = machine.leaves.map_or(until, |leaves| leaves.0);
+    let starts = iter::once(joins).chain(machine.away.iter().map(|(_, back)| back.0));
+    let ends = machine.away.iter().map(|(away, _)| away.0).chain([leaves]);
+    let within = |(start, end): (u64, u64)| {
+        let start = start.clamp(from, until);
+        (start, end.clamp(start, until))
+    };
+    starts.zip(ends).map(within).collect()
 }
 
 /// What was used of the slots that were there, not of those that had left or were to come.
 pub(super) fn utilised_while_there(outcome: &mut Outcome, machines: &[Machine], from: u64, until: u64) {
     let part = |machine: &Machine| {
-        let (begins, ends) = stretch(machine, from, until);
-        (ends - begins) as f64 / (until - from).max(1) as f64
+        let there: u64 = stretches(machine, from, until).iter().map(|(start, end)| end - start).sum();
+        there as f64 / (until - from).max(1) as f64
     };
     let (mut busy, mut there, mut least, mut most) = (0.0, 0.0, f64::INFINITY, 0.0_f64);
     for (endpoint, machine) in outcome.endpoints.iter_mut().zip(machines) {
@@ -454,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_away_in_between_or_hardly_asked_is_there_always() {
+    fn who_is_away_in_between_or_hardly_asked_has_not_left() {
         let away = |number: u32| {
             let endpoint = if (600..1_000).contains(&number) { number % 3 } else { number % 4 };
             (10.0 * f64::from(number), 5.0, 0, endpoint as usize)
