@@ -113,6 +113,35 @@ fn whoever_is_due_for_a_trial_is_not_called_up_before_it_has_succeeded() {
 }
 
 #[test]
+fn a_trial_that_is_under_way_is_told() {
+    let (gate, requests) = (Gate::default(), AtomicU16::new(0));
+    let held = gate.clone();
+    let fails_once_and_hangs = Script::new(move |visit| {
+        let is_first = requests.fetch_add(1, Ordering::AcqRel) == 0;
+        if !is_first {
+            held.pass();
+        }
+        let status = if is_first { 503 } else { 200 };
+        visit.write(format!("HTTP/1.1 {status} Moody\r\nContent-Length: 0\r\n\r\n"));
+        Then::KeepAlive
+    });
+    let moody = Moody { endpoint: Endpoint::start(fails_once_and_hangs), status: Arc::default() };
+    let proxy = proxy(&[&moody, &Moody::new()], "{ failures = 1, retry_after = \"100ms\" }");
+    let mut clients: Vec<_> = Vec::new();
+    eventually("it is on trial", || {
+        let mut client = proxy.client();
+        client.send("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n");
+        clients.push(client);
+        proxy.admin("/status").text().contains("; a trial is under way, another one comes in ")
+    });
+    gate.open();
+    eventually("it is up again", || {
+        let status = proxy.admin("/status").text();
+        !status.contains("down_by_failures") && !status.contains("trial")
+    });
+}
+
+#[test]
 fn a_success_rate_far_below_the_others_opens_the_breaker() {
     let flaky = Endpoint::start({
         let turn = AtomicU16::new(0);

@@ -165,7 +165,7 @@ impl Circuit {
     /// there was some time for it; should it still be under way then, it counts as failed.
     pub(crate) fn claim(&self, breaker: Option<&Breaker>, now: Moment) -> bool {
         let due = self.due.load(Relaxed);
-        let waited = if self.trial.load(Relaxed) == 0 { self.waited() } else { self.doubled(breaker) };
+        let waited = if self.has_trial() { self.doubled(breaker) } else { self.waited() };
         let next = now + doubled(waited, breaker).max(TRIAL_PATIENCE);
         let is_mine = due <= now.0 && self.due.compare_exchange(due, next.0, Relaxed, Relaxed).is_ok();
         if is_mine {
@@ -173,6 +173,10 @@ impl Circuit {
             self.waited.store((Moment(0) + waited).0, Relaxed);
         }
         is_mine
+    }
+
+    pub(crate) fn has_trial(&self) -> bool {
+        self.trial.load(Relaxed) != 0
     }
 
     /// The trial of that moment has failed; whether it is the one that decides. Another one may have taken its place.

@@ -184,6 +184,11 @@ impl EndpointState {
         by_connect.max(by_breaker)
     }
 
+    /// Whether a trial that a breaker let in is under way, and nothing is known of how it goes.
+    pub fn is_on_trial(&self) -> bool {
+        self.is_broken() && self.circuit.has_trial()
+    }
+
     /// Requests that failed since the last one that did not, connects included, as a breaker counts them.
     pub fn failures_in_a_row(&self) -> u32 {
         self.circuit.failures_in_a_row()

@@ -152,7 +152,10 @@ fn while_a_trial_is_under_way_there_is_no_other_and_its_failure_doubles_the_wait
     let (tried, trial) = next_trial(&balancer, due, due + SECOND).expect("it is due");
     let failed = tried + 3 * SECOND;
     assert!(next_trial(&balancer, tried, failed).is_none(), "the first one has not ended");
+    let state = &balancer.endpoints()[0].state;
+    assert!(state.is_on_trial());
     trial.settle(Ended::Failed, Moment(failed));
+    assert!(!state.is_on_trial());
     let (again, trial) = next_trial(&balancer, failed, failed + 10 * SECOND).expect("it is due again");
     assert_eq!(again, failed + SECOND);
     trial.settle(answered(200), Moment(again));

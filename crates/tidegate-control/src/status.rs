@@ -303,6 +303,9 @@ fn limit_reason(balancer: &Balancer, index: usize, now: Moment) -> Option<&'stat
 /// Of an endpoint that is marked. It is not up before the request that tries it has gone well.
 fn tried_again(state: &EndpointState) -> String {
     match state.trial_due().map(|due| due.since(now()).as_secs_f64().ceil()) {
+        Some(left) if state.is_on_trial() && left > 0.0 => {
+            format!("; a trial is under way, another one comes in {left} s if nothing is heard of it")
+        }
         Some(left) if left > 0.0 => format!("; tried again in {left} s"),
         Some(_) => "; its next request is a trial".to_owned(),
         None => String::new(),
