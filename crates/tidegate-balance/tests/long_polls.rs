@@ -94,7 +94,8 @@ impl World<'_> {
                 let gap = page_seconds / (load * (ENDPOINTS * self.setting.slots) as f64);
                 let gap = gap * self.time.noise.exponential();
                 self.time.plan(gap, Event::Page);
-                let (ticket, index) = self.time.pick();
+                let (ticket, lease) = self.time.pick(None);
+                let index = lease.index();
                 if index == 0 && self.time.now > FROM && self.time.noise.next() < self.setting.hang {
                     self.hung += 1;
                     return;
@@ -111,7 +112,8 @@ impl World<'_> {
                 self.serve(index);
             }
             Event::Poll => {
-                let (ticket, index) = self.time.pick();
+                let (ticket, lease) = self.time.pick(None);
+                let index = lease.index();
                 let seconds = poll_seconds * (1.0 + jitter * (2.0 * self.time.noise.next() - 1.0));
                 if self.setting.holds {
                     self.servers[index].queue.push_back((ticket, Some(seconds)));

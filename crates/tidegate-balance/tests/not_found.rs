@@ -52,7 +52,8 @@ impl World<'_> {
         let Setting { endpoints, slots, load } = self.setting;
         let gap = PAGE_SECONDS / (load * (endpoints * slots) as f64) * self.time.noise.exponential();
         self.time.plan(gap, Event::Request);
-        let (ticket, index) = self.time.pick();
+        let (ticket, lease) = self.time.pick(None);
+        let index = lease.index();
         self.counted[index] += u32::from(self.time.now > COUNTED_FROM);
         if index == 0 && self.time.now > BROKEN_FROM {
             self.time.plan(NOT_FOUND_SECONDS, Event::NotFound { ticket });

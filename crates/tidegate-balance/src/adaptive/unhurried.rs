@@ -35,6 +35,12 @@ const MARGIN: f32 = 0.1;
 const DOUBT: f32 = 2.0;
 const DOUBT_PRESSED: f32 = 1.5;
 
+/// Of an endpoint whose work changes a step may have few answers for long, and must not be compared by what it was: so many of the last ones, about,
+/// are compared with all of them, each counted as so many deviations at most, and all are forgotten where so many of a difference are exceeded.
+const LATELY: f32 = 16.0;
+const OUTLIER: f32 = 3.0;
+const DOUBT_OTHER_WORK: f32 = 5.0;
+
 /// Twice as much as is allowed, and a little more: by so many steps a load that is held strays.
 const HELD_STEPS: usize = 2;
 
@@ -61,6 +67,8 @@ struct Step {
     answers: f32,
     /// The mean of the logarithms of their latencies.
     log_latency: f32,
+    /// How far the last `LATELY` answers, about, were above that, outliers clipped.
+    lately: f32,
 }
 
 impl Unhurried {
@@ -70,13 +78,14 @@ impl Unhurried {
         let at = step_of(load);
         if let Some(step) = self.steps.get_mut(at) {
             self.deviation.learn(log_latency, *step);
-            step.learn(log_latency);
+            step.learn(log_latency, self.deviation.get());
         }
         let doubt = Doubt { deviation: self.deviation.get(), times: DOUBT - DOUBT_PRESSED * self.pressed };
-        let Found { open, below, most } = self.find(doubt);
+        let found = self.find(doubt);
+        let Found { open, most, .. } = found;
         // Far beyond what is allowed nobody holds the load to it.
         self.pressed += (f32::from((open - 1..=open + HELD_STEPS).contains(&at)) - self.pressed) / MEMORY;
-        if self.is_reason_to_try(open, at, below, doubt)
+        if self.is_reason_to_try(at, found, doubt)
             && let Some(closed) = self.steps.get_mut(open)
         {
             closed.answers = closed.answers.min(MEMORY_CLOSED) * (1.0 - FORGOTTEN);
@@ -103,11 +112,13 @@ impl Unhurried {
         Found { open: STEPS, below, most: most_of(STEPS - 1) }
     }
 
-    /// Whether an answer from the step `at` is a reason to try the first closed one again: the one below it is in use, or those above it do
+    /// Whether an answer from the step `at` is a reason to try the first closed one again: there is as much to do as is allowed, or those above it do
     /// not wait, who would have to before it does.
-    fn is_reason_to_try(&self, closed: usize, at: usize, below: Step, doubt: Doubt) -> bool {
-        let does_not_wait = |above: &Step| !below.is_shorter(*above, doubt);
-        at + 1 == closed || (at > closed && self.steps.get(at).is_some_and(does_not_wait))
+    fn is_reason_to_try(&self, at: usize, found: Found, doubt: Doubt) -> bool {
+        let closed = found.open;
+        let does_not_wait = |above: &Step| !found.below.is_shorter(*above, doubt);
+        (step_of(found.most)..closed).contains(&at)
+            || (at > closed && self.steps.get(at).is_some_and(does_not_wait))
     }
 }
 
@@ -147,9 +158,22 @@ impl Deviation {
 }
 
 impl Step {
-    fn learn(&mut self, log_latency: f32) {
+    fn learn(&mut self, log_latency: f32, deviation: f32) {
+        if self.answers >= 1.0 {
+            let more = (log_latency - self.log_latency).clamp(-OUTLIER * deviation, OUTLIER * deviation);
+            self.lately += (more - self.lately) / LATELY;
+        }
+        if self.is_of_other_work(deviation) {
+            *self = Self::default();
+        }
         self.answers = (self.answers + 1.0).min(MEMORY);
         self.log_latency += (log_latency - self.log_latency) / self.answers;
+    }
+
+    /// What came lately is not like what came before: longer or shorter beyond the margin and beyond chance.
+    fn is_of_other_work(self, deviation: f32) -> bool {
+        let chance = deviation * (1.0 / (2.0 * LATELY - 1.0) + 1.0 / self.answers.max(1.0)).sqrt();
+        self.lately.abs() > MARGIN + DOUBT_OTHER_WORK * chance
     }
 
     fn add(&mut self, other: Self) {

@@ -37,14 +37,13 @@ impl<'a, E: Ord> VirtualTime<'a, E> {
         Some(event)
     }
 
-    /// A new request; gives its ticket and where it goes.
-    pub(crate) fn pick(&mut self) -> (usize, usize) {
+    /// A new request of whoever hashes so; gives its ticket and where it goes.
+    pub(crate) fn pick(&mut self, hash: Option<u64>) -> (usize, &Lease<'a>) {
         let random = (self.noise.next() * u64::MAX as f64) as u64;
-        let pick = Pick { now: Moment(self.now), random, hash: None, tried: &[] };
+        let pick = Pick { now: Moment(self.now), random, hash, tried: &[] };
         let lease = self.balancer.pick(&pick).expect("all are up");
-        let index = lease.index();
-        self.leases.push(Some(lease));
-        (self.leases.len() - 1, index)
+        let ticket = self.leases.len();
+        (ticket, self.leases.push_mut(Some(lease)).as_ref().expect("it is open"))
     }
 
     /// It is answered; gives how long that took.

@@ -304,11 +304,13 @@ fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
         return Err(scan.flaw("times of less than 1000000 s before here"));
     }
     let (at, status) = (at + milliseconds(head), u16::try_from(status).ok());
+    // Nobody was there, or the proxy answers by itself: `<NOSRV>`, `<CACHE>`, `<STATS>`, `<PROMEX>`.
+    let is_server = !server.starts_with('<');
     // A server that fails without an answer has had the request all the time.
-    let failed_after = (server != "<NOSRV>" && status.is_some_and(is_failure))
+    let failed_after = (is_server && status.is_some_and(is_failure))
         .then(|| total - head.max(0) - waited.max(0) - connect.max(0));
     let response = if response >= 0 { Some(response) } else { failed_after };
-    let (Some(response), Some(status)) = (response.filter(|_| server != "<NOSRV>"), status) else {
+    let (Some(response), Some(status)) = (response.filter(|_| is_server), status) else {
         return Ok(Line::Unanswered(Unanswered { at, status, cluster: Some(Cow::Owned(backend)) }));
     };
     let client = before.rsplit(|byte| *byte == b' ').next().and_then(|word| std::str::from_utf8(word).ok());
@@ -514,6 +516,7 @@ mod tests {
             (OURS.replace("11.9", "null").replace(":200", ":null"), None),
             (NGINX.replace("0.120 10.0.0.1:8001", "- -"), Some(200)),
             (HAPROXY.replace("app/s1 10/2/30/69/109 200", "app/<NOSRV> 10/-1/-1/-1/109 503"), Some(503)),
+            (HAPROXY.replace("app/s1 10/2/30/69/109", "app/<CACHE> 10/0/0/0/10"), Some(200)),
             (HAPROXY.replace("10/2/30/69/109 200", "10/2/30/-1/109 -1"), None),
         ] {
             assert_eq!(unanswered(&line), status, "{line}");
