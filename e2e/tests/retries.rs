@@ -1,9 +1,9 @@
 //! Requests that are tried again, and those that must not be.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tidegate_testkit::{
     Client, Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, Visit, eventually,
@@ -558,6 +558,66 @@ fn a_request_on_an_endpoint_that_went_silent_is_answered_by_another() {
         |endpoint: &Endpoint| endpoint.requests().iter().filter(|request| request.method == "POST").count();
     assert!(endpoints.iter().map(posts).sum::<usize>() <= 1);
     eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
+/// The time of the first attempt is no time of the second.
+#[test]
+fn a_copy_goes_on_when_the_time_of_the_first_attempt_is_over() {
+    let (asked, is_first) = (Instant::now(), AtomicBool::new(true));
+    let shared = Arc::new((Mutex::new(asked), is_first));
+    let endpoints = [(); 3].map(|()| {
+        let shared = Arc::clone(&shared);
+        Endpoint::start(Script::new(move |visit| {
+            let (asked, is_first) = &*shared;
+            if visit.request().target != "/slow" {
+                std::thread::sleep(Duration::from_millis(50));
+            } else if is_first.swap(false, Ordering::AcqRel) {
+                return Then::Hang;
+            } else {
+                let answered = *asked.lock().unwrap() + Duration::from_millis(2040);
+                std::thread::sleep(answered.saturating_duration_since(Instant::now()));
+            }
+            visit.answer("good")
+        }))
+    });
+    let more = format!("{}log = {{ access = \"stdout\" }}\ntimeout.attempt = \"2s\"\n", favourite::HEDGES);
+    let proxy = Tidegate::to(&endpoints.each_ref(), &more).start();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = proxy.client();
+                (0..25).for_each(|_| assert_eq!(client.get("/").status, 200));
+            });
+        }
+    });
+    let mut client = proxy.client();
+    *shared.0.lock().unwrap() = Instant::now();
+    assert_eq!(client.get("/slow").text(), "good");
+    proxy.output().wait_for_stdout(&[
+        "\"path\":\"/slow\"",
+        "\"cause\":\"attempt_timeout\"",
+        "\"outcome\":\"won\"",
+    ]);
+    eventually("nothing is left in flight", || proxy.metrics().sum("tidegate_endpoint_in_flight", &[]) < 0.5);
+}
+
+/// As one whose process dies of the request: it would keep the next attempt waiting for as long.
+#[test]
+fn an_endpoint_that_breaks_off_late_on_a_kept_connection_is_not_asked_again() {
+    let dies = Endpoint::start(Script::new(|visit| {
+        if visit.request().target == "/deadly" {
+            std::thread::sleep(Duration::from_millis(600));
+            return Then::Reset;
+        }
+        visit.answer("one")
+    }));
+    let other = Endpoint::answering("other");
+    let proxy =
+        Tidegate::to(&[&dies, &other], "balance = { algorithm = \"first\", in_flight_max = 9 }\n").start();
+    let mut client = proxy.client();
+    assert_eq!(client.get("/").text(), "one");
+    assert_eq!(client.get("/deadly").text(), "other");
+    assert_eq!(dies.request_count(), 2);
 }
 
 /// Connections that are counted are for no copies; whoever leaves meanwhile had to wait for want of one.

@@ -11,6 +11,12 @@ use std::time::Duration;
 /// cut short by a crash, or by a limit on the time or memory of one request.
 const LONG: Duration = Duration::from_secs(5);
 
+/// Between two looks at a request that is late, this part of its age passes at least.
+const LATE_AGAIN: u32 = 8;
+
+/// The part of those that are there as it is answered in the load that it has met.
+const LATER: f64 = 0.15;
+
 /// How an attempt on an endpoint ended, as far as balancing cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -147,9 +153,18 @@ impl<'a> Lease<'a> {
         self.picked_at
     }
 
-    /// Requests that were at work there when this one was picked, this one included, for each unit of the cluster's smallest weight.
+    /// When to ask `Balancer::pick_hedge` again about this request, which is older than `late` (`Balancer::late_after`) and has no answer. The older it
+    /// is, the later: in an overload most requests are late, and none of the copies that would be asked for.
+    pub fn late_again(&self, late: Duration, now: Moment) -> Moment {
+        let age = now.since(self.picked_at);
+        now + (late / 2).max(age / LATE_AGAIN).max(Duration::from_nanos(1))
+    }
+
+    /// Requests that it was at work with there, this one included, for each unit of the cluster's smallest weight; asked as it is answered. Those that it
+    /// found, which are all that it waits for in a line, and for a part those that are there now: where processors are shared it had to do with both.
     pub(crate) fn load(&self) -> f64 {
-        f64::from(self.requests()) * f64::from(self.lightness)
+        let (found, now) = (f64::from(self.requests()), f64::from(self.endpoint.state.at_work().max(1)));
+        (found + LATER * (now - found)) * f64::from(self.lightness)
     }
 
     /// Requests that were at work there (`EndpointState::at_work`) when this one was picked, this one included.

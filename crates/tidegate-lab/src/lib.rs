@@ -11,6 +11,7 @@ mod comparison;
 mod contender;
 mod demand;
 mod effort;
+mod excerpt;
 mod goal;
 mod histogram;
 pub mod html;

@@ -107,6 +107,12 @@ impl<'b> Proxy<'b> {
         balancer.pick_hedge(first, &attempt.pick(random)).lease().map(Ticket::Lease)
     }
 
+    /// When to ask that again, where an attempt is late that is older than `late` nanoseconds.
+    pub(crate) fn late_again(first: &Ticket<'b>, late: u64, now: u64) -> Option<u64> {
+        let Ticket::Lease(first) = first else { return None };
+        Some(first.late_again(Duration::from_nanos(late), Moment(now)).0)
+    }
+
     /// The request takes a slot, or waits for one.
     pub(crate) fn accepted(&mut self, endpoint: usize, server: &Server<'_>, work: f64, now: u64) {
         if let Self::Oracle(oracle) = self {

@@ -4,6 +4,7 @@
 use crate::again::{Again, Hedge, Retry};
 use crate::contender::Contender;
 use crate::demand::Demand;
+use crate::excerpt::narrowed;
 use crate::goal::Goal;
 use crate::machine::{Cold, Discipline, Fails, Machine, Positive, Slow, Stalls};
 use crate::numbers::Numbers;
@@ -116,6 +117,10 @@ pub enum ScenarioError {
     Form(#[from] toml::de::Error),
     #[error("{0}")]
     Sense(String),
+    #[error(
+        "it is JSON, and a scenario is TOML; `tidegate lab show` makes a page of what `tidegate lab run --json` printed"
+    )]
+    Json,
 }
 
 /// What the parser calls types of Rust, by what is written in a file.
@@ -128,7 +133,7 @@ const KINDS: [(&str, &str); 4] = [
 
 /// The parser's words, after the line and the place.
 fn plain(error: &toml::de::Error) -> String {
-    let (whole, message) = (error.to_string(), error.message());
+    let (whole, message) = (narrowed(&error.to_string()), error.message());
     let Some((found, expected)) = message.rsplit_once("expected ") else { return whole };
     let kind = KINDS
         .iter()
@@ -141,6 +146,11 @@ fn plain(error: &toml::de::Error) -> String {
 
 impl Scenario {
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        if text.trim_start().starts_with(['{', '['])
+            && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+        {
+            return Err(ScenarioError::Json);
+        }
         let scenario: Self = toml::from_str(text)?;
         scenario.complaint().map_or(Ok(scenario), |complaint| Err(ScenarioError::Sense(complaint)))
     }
@@ -404,6 +414,16 @@ mod tests {
     use super::*;
 
     const SOUND: &str = "name = 'a'\ntitle = 'b'\nload = 0.7\n[[endpoints]]\ncount = 3\nslots = [2, 4]\n";
+
+    #[test]
+    fn json_is_told_from_a_scenario() {
+        for (text, is_json) in
+            [("[{\"scenario\": 1}]", true), (" {}", true), ("[[endpoints]]\nslots = 2\n", false)]
+        {
+            let found = matches!(Scenario::parse(text), Err(ScenarioError::Json));
+            assert_eq!(found, is_json, "{text}");
+        }
+    }
 
     #[test]
     fn a_list_is_dealt_out_in_turn() {

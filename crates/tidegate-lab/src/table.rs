@@ -1,6 +1,7 @@
 //! A comparison as a table of text that is Markdown as well. Knows outcomes, not how they came about.
 
 use crate::outcome::{AtOnce, Comparison, Explained, Outcome, Verdict};
+use crate::suggest::shown;
 use std::fmt::Write as _;
 
 const COLUMNS: [&str; 9] =
@@ -11,7 +12,7 @@ const EXTRA: [&str; 4] = ["retried", "hedged (won)", "spilled", "unanswered"];
 impl Comparison {
     pub fn to_table(&self) -> String {
         let mut text = String::new();
-        let _ = writeln!(text, "## {}: {}\n", self.scenario, self.title);
+        let _ = writeln!(text, "## {}: {}\n", shown(&self.scenario), shown(&self.title));
         let _ = writeln!(text, "{}\n", self.setting());
         text.push_str(&table(&self.outcomes));
         if !self.verdicts.is_empty() {

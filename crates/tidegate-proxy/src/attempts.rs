@@ -84,6 +84,9 @@ enum Next {
 const RESTART: Duration = Duration::from_secs(1);
 const RESTARTS_MAX: u32 = 4;
 
+/// Whoever has closed a connection meanwhile says so within a round trip, but for what its system and a busy process take.
+const DIED_MEANWHILE: Duration = Duration::from_millis(250);
+
 /// Why a request that failed in a way that calls for another attempt does not get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Objection {
@@ -390,6 +393,7 @@ impl<'a> Attempts<'a> {
             // It may take it in a moment.
         } else if reused
             && failure.retry() == Retry::Reset
+            && is_soon(call, view, endpoint)
             && (!self.fresh_only || (view.cluster.http2 && is_alone()))
         {
             // What was kept may have died meanwhile, and of connections that many share more than one: who knows no other takes them all.
@@ -521,6 +525,14 @@ pub(crate) fn no_endpoint(reason: NoEndpoint) -> Failure {
         NoEndpoint::AllDown | NoEndpoint::AllFull | NoEndpoint::AllTried => Cause::NoEndpointUp,
     };
     Failure::new(Stage::Pick, cause)
+}
+
+/// Whether so little time has passed since the request was sent that its connection may have been dead by then. Who has had the request for longer breaks
+/// off because of it, or dies, and would keep it waiting for as long again.
+fn is_soon(call: &Call<'_>, view: &ClusterView, endpoint: usize) -> bool {
+    let state = view.cluster.balancer.endpoints().get(endpoint).map(|endpoint| &endpoint.state);
+    let round_trip = state.and_then(|state| state.beliefs().round_trip).unwrap_or_default();
+    call.journal.sent().is_none_or(|sent| now() < after(sent, DIED_MEANWHILE + round_trip))
 }
 
 /// The moment by which an attempt whose time begins at `since` has to have brought the head of an answer.

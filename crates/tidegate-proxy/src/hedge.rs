@@ -10,7 +10,7 @@
 //! Only for requests without a body that may be done twice. When to ask is the balancer's to say; what an answer means is
 //! the exchange's.
 
-use crate::attempts::{Attempts, may_repeat};
+use crate::attempts::{Attempts, attempt_deadline, may_repeat};
 use crate::exchange::{poll_client, poll_upload};
 use crate::failure::{Cause, Failure, Stage};
 use crate::journal::{Hedge, HedgeOutcome};
@@ -93,7 +93,7 @@ pub(crate) async fn fly<'v>(
             Second::NoSlot => held_back = held_back.or(Some(((None, now()), HedgeOutcome::NoSlot))),
             Second::Unneeded => {}
         }
-        look_at = after(now(), late / 2).min(give_up);
+        look_at = flight.lease.late_again(late, now()).min(give_up);
     }
 }
 
@@ -177,13 +177,16 @@ async fn race<'v>(
     endpoint.metrics().attempts.increment();
     call.journal.attempts += 1;
     call.journal.hedged = true;
-    let (mut first_broke, mut failed) = (false, None);
+    let (mut first_failed, mut failed) = (None, None);
+    let copy_deadline = attempt_deadline(lease.picked_at(), policy.timeouts.attempt, call.total_deadline);
+    let copy_until = after(lease.picked_at(), policy.timeouts.first_byte).min(copy_deadline);
     let finish = {
         let copy = Box::pin(send_copy(&mut aside, call.worker, view, endpoint, lease.picked_at()));
-        finish(call, &mut flight.connection.stream, copy, (&mut first_broke, &mut failed), give_up).await
+        let (up, ends) = (&mut flight.connection.stream, (&mut first_failed, &mut failed));
+        finish(call, up, copy, ends, (give_up, copy_until)).await
     };
     let (ended, outcome) = match (&finish, failed) {
-        (Ok(Finish::Second(_)), _) if first_broke => (Ended::Failed, HedgeOutcome::Won),
+        (Ok(Finish::Second(_)), _) if first_failed.is_some() => (Ended::Failed, HedgeOutcome::Won),
         (Ok(Finish::Second(_)), _) => (Ended::Overtaken, HedgeOutcome::Won),
         (_, Some(cause)) => (failed_by(cause), HedgeOutcome::Failed),
         (_, None) => (Ended::Abandoned, HedgeOutcome::Lost),
@@ -197,8 +200,7 @@ async fn race<'v>(
     }
     match finish {
         Ok(Finish::Second(connection)) => {
-            if first_broke {
-                let failure = Failure::new(Stage::Await, Cause::EndpointClosed);
+            if let Some(failure) = first_failed {
                 flight.endpoint.metrics().attempt_failed(failure);
                 call.journal.ended = Some(now());
                 call.journal.give_up(Arc::clone(&flight.endpoint.pool.upstream.id.address), failure);
@@ -206,6 +208,7 @@ async fn race<'v>(
             }
             call.worker.workspaces.return_hot(call.workspace);
             std::mem::swap(&mut call.workspace.answer, &mut aside.answer);
+            call.attempt_deadline = copy_deadline;
             call.journal.picked = Some(lease.picked_at());
             (call.journal.ready, call.journal.connected) = (None, None);
             call.journal.endpoint = Some(lease.index());
@@ -237,22 +240,22 @@ fn failure_of(cause: Cause) -> Failure {
     Failure::new(stage, cause)
 }
 
-/// Polls both until one has something to say. Tells whether the first one's connection ended without a word, and why the second
-/// one failed, if it did.
+/// Polls both until one has something to say; when the first one's time is over, the second one alone, until its own is. Tells how the first one failed,
+/// and why the second one did, if they did.
 async fn finish(
     call: &mut Call<'_>,
     up: &mut Stream,
     mut copy: Pin<Box<impl Future<Output = Result<Connection, Cause>>>>,
-    (first_is_over, failed): (&mut bool, &mut Option<Cause>),
-    give_up: Moment,
+    (first_failed, failed): (&mut Option<Failure>, &mut Option<Cause>),
+    (give_up, copy_until): (Moment, Moment),
 ) -> Result<Finish, Failure> {
     let alarm = call.alarm;
-    let finish = poll_fn(|cx| {
-        if !*first_is_over && poll_first(call, cx, up)?.is_ready() {
+    let mut poll_both = |cx: &mut Context<'_>, call: &mut Call<'_>, first_failed: &mut Option<Failure>| {
+        if first_failed.is_none() && poll_first(call, cx, up)?.is_ready() {
             if !call.workspace.answer.is_empty() {
                 return Poll::Ready(Ok(Finish::First));
             }
-            *first_is_over = true;
+            *first_failed = Some(Failure::new(Stage::Await, Cause::EndpointClosed));
         }
         if failed.is_none() {
             match copy.as_mut().poll(cx) {
@@ -261,13 +264,23 @@ async fn finish(
                 Poll::Ready(Err(cause)) => *failed = Some(cause),
             }
         }
-        if *first_is_over && failed.is_some() {
+        if first_failed.is_some() && failed.is_some() {
             return Poll::Ready(Ok(Finish::Neither));
         }
         poll_client(call, cx)?;
         Poll::Pending
-    });
-    alarm.within(give_up, finish).await.unwrap_or(Ok(Finish::First))
+    };
+    let in_time = poll_fn(|cx| poll_both(cx, call, first_failed));
+    if let Ok(finish) = alarm.within(give_up, in_time).await {
+        return finish;
+    }
+    if first_failed.is_none() {
+        let cause =
+            if give_up < call.attempt_deadline { Cause::FirstByteTimeout } else { Cause::AttemptTimeout };
+        *first_failed = Some(Failure::new(Stage::Await, cause));
+    }
+    let alone = poll_fn(|cx| poll_both(cx, call, first_failed));
+    alarm.within(copy_until, alone).await.unwrap_or(Ok(Finish::First))
 }
 
 /// A kept connection or a new one; the head; the first bytes of an answer, which stay in `aside.answer`.

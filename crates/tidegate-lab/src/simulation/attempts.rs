@@ -28,7 +28,7 @@ pub(super) struct Alarm {
 enum What {
     /// The wait before another attempt is over.
     Again,
-    /// The attempt is late, or has been for as long again as half of this.
+    /// The attempt is late, or still is: older than this.
     Late(u64),
 }
 
@@ -207,7 +207,8 @@ impl<'r> Run<'r> {
         let proxy = call.proxy as usize;
         let tried: Vec<usize> = call.tried.iter().copied().chain([first.endpoint]).collect();
         let attempt = Attempt { request: &call.request, tried: &tried, now };
-        let again = Alarm { at: now + (late / 2).max(1), ..*alarm };
+        let Some(at) = Proxy::late_again(ticket, late, now) else { return };
+        let again = Alarm { at, ..*alarm };
         let Some(second) = self.proxies[proxy].pick_hedge(ticket, &attempt, random) else {
             return self.alarms.push(Reverse(again));
         };
