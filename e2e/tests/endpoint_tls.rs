@@ -45,6 +45,21 @@ fn handshakes(proxy: &Proxy, outcome: &str) -> f64 {
     proxy.metrics().sum("tidegate_endpoint_tls_handshakes_total", &[("outcome", outcome)])
 }
 
+/// Encrypted connections stay with their worker. An idle one must not take the place of one that another worker needs.
+#[test]
+fn a_worker_that_keeps_an_idle_connection_does_not_starve_the_others() {
+    let site = Site::new(Script::echoes());
+    let limit = "limit = { upstream_connections = 1 }\n";
+    let config = format!("workers = 2\nto = 'app'\ntimeout.connect = '1s'\n{}{limit}", site.cluster(""));
+    let proxy = Tidegate::with(config).start();
+    // The kernel spreads connections over the workers: with so many, all on one is a chance of one in a million.
+    for _ in 0..20 {
+        let reply = proxy.get("/");
+        assert_eq!((reply.status, reply.cause()), (200, None));
+    }
+    assert!(site.endpoint.accepted() > 1, "both workers took part");
+}
+
 #[test]
 fn requests_and_bodies_of_every_size_pass_as_they_do_in_the_clear() {
     let site = Site::new(Script::echoes());

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tidegate_sys::{receive, transmit, transmit_gathered};
+use tidegate_sys::{is_quiet, receive, transmit, transmit_gathered};
 use tokio::io::{AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -117,6 +117,17 @@ impl Transport {
     #[inline]
     pub(crate) fn is_readable(&self) -> bool {
         each!(self, inner => inner.try_io(Interest::READABLE, || Ok(()))).is_ok()
+    }
+
+    /// One of another worker, as one of this one: this one's runtime hears of it from now on. Nothing has come that was not read.
+    pub(crate) fn taken_over(self) -> io::Result<Self> {
+        if !each!(&self, inner => is_quiet(&inner.as_fd())) {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        Ok(match self {
+            Self::Tcp(tcp) => Self::Tcp(TcpStream::from_std(tcp.into_std()?)?),
+            Self::Unix(unix) => Self::Unix(Box::new(UnixStream::from_std(unix.into_std()?)?)),
+        })
     }
 
     /// Nobody knows whether there is anything to read: the runtime supposes it of what has just been accepted. Spares whoever

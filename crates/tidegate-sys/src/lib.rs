@@ -25,4 +25,4 @@ pub use tcp::{
     Keepalive, Presence, reset_on_close, round_trip, set_nodelay, set_presence, shutdown_write,
     unacknowledged_bytes,
 };
-pub use transfer::{receive, transmit, transmit_gathered};
+pub use transfer::{is_quiet, receive, transmit, transmit_gathered};

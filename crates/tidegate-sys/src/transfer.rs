@@ -1,6 +1,7 @@
 //! Bytes into and out of connected stream sockets, by the system call alone: libc's functions of the same names are
 //! points where a thread may be cancelled, and pay for it in a program with threads. Knows nothing of what is sent.
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -10,6 +11,13 @@ use std::os::fd::AsFd;
 pub fn receive(socket: &impl AsFd, room: &mut [u8]) -> io::Result<usize> {
     let (length, _) = recv(socket, room, RecvFlags::empty())?;
     Ok(length)
+}
+
+/// Whether nothing has come that was not read, and neither an end nor an error. Never waits.
+pub fn is_quiet(socket: &impl AsFd) -> bool {
+    let mut room = [0; 1];
+    let peeked = recv(socket, room.as_mut_slice(), RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    peeked.is_err_and(|error| error == Errno::AGAIN)
 }
 
 /// Hands as much to the kernel as it takes. A broken connection is an error, never a signal.

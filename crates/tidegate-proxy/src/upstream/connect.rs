@@ -48,6 +48,11 @@ impl Connection {
         }
     }
 
+    /// For anyone, of what `into_parts` gave.
+    pub(crate) fn of_parts(stream: Stream, dialled: Option<Dialled>, counted: Option<Counted>) -> Self {
+        Self { stream, carries: Carries::Anyone, dialled, counted }
+    }
+
     /// Whether it leads to the endpoint still, which may have moved meanwhile.
     pub(crate) fn leads_to(&self, upstream: &Upstream) -> bool {
         self.dialled.as_ref().is_none_or(|dialled| dialled.holds(upstream))

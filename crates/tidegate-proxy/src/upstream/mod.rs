@@ -3,6 +3,7 @@
 mod connect;
 mod introduce;
 mod pool;
+mod shelf;
 mod slots;
 
 pub(crate) use connect::{Connection, Dial, connect, connect_untimed};
@@ -14,6 +15,7 @@ pub use slots::Slots;
 use crate::failure::{Blame, Cause, Failure, Stage};
 use crate::tls::Originator;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use shelf::Shelves;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,6 +39,8 @@ pub struct Upstream {
     pub open: Arc<AtomicUsize>,
     /// Idle connections in the pools of all workers.
     pub idle: AtomicUsize,
+    /// Those of them that any worker may take, by who keeps them.
+    shelves: Shelves,
     /// How often `addresses` have become others.
     moves: AtomicUsize,
     /// Position in `addresses` that connected last.
@@ -65,6 +69,7 @@ impl Upstream {
             authority,
             open: Arc::default(),
             idle: AtomicUsize::new(0),
+            shelves: Shelves::default(),
             moves: AtomicUsize::new(0),
             preferred: AtomicUsize::new(0),
             connect_failure: ArcSwapOption::empty(),

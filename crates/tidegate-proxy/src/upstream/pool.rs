@@ -1,5 +1,6 @@
 //! Idle connections to one endpoint, kept by one worker. Never connects.
 
+use super::shelf::{Shelf, Shelved};
 use super::{Carries, Connection, Upstream};
 use crate::http2::Http2Pool;
 use crate::stream::Stream;
@@ -14,6 +15,9 @@ use tidegate_balance::Moment;
 #[derive(Debug)]
 pub(crate) struct EndpointPool {
     pub(crate) upstream: Arc<Upstream>,
+    /// Those that other workers may take as well.
+    shelf: Arc<Shelf>,
+    /// Those of one client, and those that are encrypted.
     idle: RefCell<Vec<Idle>>,
     /// Connections that many requests share, where the endpoint speaks HTTP/2.
     pub(crate) http2: Http2Pool,
@@ -29,7 +33,14 @@ struct Idle {
 
 impl EndpointPool {
     pub(crate) fn new(upstream: Arc<Upstream>) -> Self {
-        Self { upstream, idle: RefCell::default(), http2: Http2Pool::default(), retired: Cell::new(false) }
+        let shelf = upstream.shelves.add();
+        Self {
+            upstream,
+            shelf,
+            idle: RefCell::default(),
+            http2: Http2Pool::default(),
+            retired: Cell::new(false),
+        }
     }
 
     /// A connection on which nothing has happened since it was given back.
@@ -39,6 +50,12 @@ impl EndpointPool {
         now: Moment,
         idle_timeout: Duration,
     ) -> Option<Connection> {
+        if *carries == Carries::Anyone
+            && let Some(shelved) = self.shelved(now, idle_timeout)
+        {
+            let Shelved { transport, dialled, counted, .. } = shelved;
+            return Some(Connection::of_parts(Stream::Plain(transport), dialled, counted));
+        }
         loop {
             let idle = match carries {
                 Carries::Anyone => self.idle.borrow_mut().pop()?,
@@ -51,6 +68,12 @@ impl EndpointPool {
                 return Some(idle.connection);
             }
         }
+    }
+
+    fn shelved(&self, now: Moment, idle_timeout: Duration) -> Option<Shelved> {
+        let upstream = &*self.upstream;
+        let own = self.shelf.take(upstream, now, idle_timeout);
+        own.or_else(|| upstream.shelves.take_over(upstream, now, idle_timeout))
     }
 
     /// Looks through all that are kept, which takes a moment where many are: they are one client's each.
@@ -73,8 +96,18 @@ impl EndpointPool {
                 return false;
             }
         }
-        self.idle.borrow_mut().push(Idle { connection, since: now });
+        if connection.carries == Carries::Anyone && matches!(connection.stream, Stream::Plain(_)) {
+            self.put(connection, now);
+        } else {
+            self.idle.borrow_mut().push(Idle { connection, since: now });
+        }
         true
+    }
+
+    fn put(&self, connection: Connection, since: Moment) {
+        if let (Stream::Plain(transport), dialled, counted) = connection.into_parts() {
+            self.shelf.put(Shelved { transport, dialled, counted, since });
+        }
     }
 
     fn drop_coldest(&self) -> bool {
@@ -88,6 +121,7 @@ impl EndpointPool {
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.http2.forget();
+        self.shelf.clear(&self.upstream);
         let kept = std::mem::take(&mut *self.idle.borrow_mut());
         self.upstream.idle.fetch_sub(kept.len(), Relaxed);
     }
@@ -95,6 +129,7 @@ impl EndpointPool {
     /// Closes what has aged out, what the endpoint has closed or has moved away from, and what was a client's that has gone.
     pub(crate) fn sweep(&self, now: Moment, idle_timeout: Duration) {
         self.http2.sweep(&self.upstream, now, idle_timeout);
+        self.shelf.sweep(&self.upstream, now, idle_timeout);
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain(|Idle { connection, since }| {
@@ -109,6 +144,7 @@ impl EndpointPool {
 
 impl Drop for EndpointPool {
     fn drop(&mut self) {
+        self.shelf.clear(&self.upstream);
         self.upstream.idle.fetch_sub(self.idle.get_mut().len(), Relaxed);
     }
 }
