@@ -52,6 +52,29 @@ fn expect_reset(proxy: &Proxy) {
     }
 }
 
+/// As one does whose service is not there behind what accepts for it. Who is asked by how few it has would send it most.
+#[test]
+fn an_endpoint_that_leaves_at_once_without_a_word_has_failed() {
+    for then in [Then::Reset, Then::Close] {
+        let [sound, other] = [(); 2].map(|()| Endpoint::start(greets_and_echoes()));
+        let leaves = Endpoint::start(Script::on_accept(move |_| then));
+        let addresses = [&sound, &leaves, &other].map(Endpoint::address);
+        let proxy = Tidegate::with(listener("tcp = 'db'", &cluster("db", &addresses))).start();
+        let mut open = Vec::new();
+        for _ in 0..200 {
+            let mut client = proxy.client();
+            client.send("hello");
+            open.push(client);
+            if open.len() > 8 {
+                drop(open.remove(0));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let asked = leaves.accepted();
+        assert!((1..40).contains(&asked), "{asked} of 200 went to who leaves, {then:?}");
+    }
+}
+
 #[test]
 fn a_connection_that_waits_gets_the_endpoint_that_a_reload_brings() {
     let [full, fresh] = [(); 2].map(|()| Endpoint::start(greets_and_echoes()));

@@ -31,12 +31,15 @@ use crate::workspace::Lent;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 use tidegate_balance::{Ended, Moment};
 use tidegate_http::BodyLength;
 use tidegate_http::request::RequestHead;
 
 /// What a connection counts as among answers of HTTP.
 const CONNECTED: u16 = 200;
+/// Who leaves later than that after the connect, without a word, may have waited for the client's for as long as it waits.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// RFC 8446 §6.2, in a record that every version reads: fatal, `unrecognized_name`.
 const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 1, 0, 2, 2, 112];
@@ -299,7 +302,7 @@ fn by_newest_view<'a>(
     newest.clusters.get(position)
 }
 
-/// The endpoint has done what can be judged of it by connecting.
+/// What can be judged of the endpoint is done by connecting, unless it leaves at once and has said nothing.
 async fn tunnelled(call: &mut Call<'_>, flight: Flight<'_>, policy: &Policy) -> Result<Fate, Failure> {
     let Flight { mut lease, mut connection, slot, .. } = flight;
     let connected = now();
@@ -308,7 +311,10 @@ async fn tunnelled(call: &mut Call<'_>, flight: Flight<'_>, policy: &Policy) -> 
     let ended = tunnel::relay(call, &mut connection.stream, policy).await;
     call.journal.body_bytes_in = call.workspace.upload.body_bytes;
     call.journal.body_bytes_out = call.workspace.download.body_bytes;
-    lease.settle(Ended::Answered { status: CONNECTED, first_byte: elapsed }, call.ended());
+    let has_served = !call.journal.left_without_a_word || call.ended().since(connected) > AT_ONCE;
+    let how =
+        if has_served { Ended::Answered { status: CONNECTED, first_byte: elapsed } } else { Ended::Failed };
+    lease.settle(how, call.ended());
     if let Err(failure) = ended {
         break_off(call, connection, slot, failure);
     }

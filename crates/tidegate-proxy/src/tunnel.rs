@@ -152,6 +152,7 @@ impl Ways {
 
     fn poll(&mut self, call: &mut Call<'_>, cx: &mut Context<'_>, up: &mut Stream, upward: bool) {
         let way = if upward { self.upward } else { self.downward };
+        let client_has_ended = self.upward == Way::Over;
         let way = match way {
             Way::Over => Way::Over,
             Way::Vain => {
@@ -169,6 +170,9 @@ impl Ways {
                 Poll::Ready(Err(_)) => self.handle_broken_source(upward),
             },
         };
+        if !upward && self.downward == Way::Open && way == Way::Over && !client_has_ended {
+            call.journal.left_without_a_word = call.workspace.download.body_bytes == 0;
+        }
         *(if upward { &mut self.upward } else { &mut self.downward }) = way;
     }
 
