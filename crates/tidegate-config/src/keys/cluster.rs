@@ -30,7 +30,7 @@ pub(crate) static CLUSTER: Table = Table {
             ENDPOINTS,
             Required,
             "[\"10.0.0.1:8001\", { address = \"10.0.0.2:8001\", weight = 2 }, \"unix:/run/app.sock\"]",
-            "Its endpoints, at least one. A name may resolve to several addresses; all are tried.",
+            "Its endpoints, at least one. A name is one endpoint: where it resolves to several addresses, all requests go to the one that could be connected to last, the others are for when it cannot.",
         ),
         key(
             "tls",
