@@ -48,13 +48,14 @@ impl Adaptive {
         silence > STALLED * self.fleet.patience().silence || (published.gain.get() > 0.0 && slowness() > SLOW)
     }
 
-    /// The best of those that are not stalled and have a slot to spare. How many slots there are is learned from the load that
+    /// The best of those that are not stalled, fail no more than others, and have a slot to spare. How many slots there are is learned from the load that
     /// comes, and may be more than anybody has seen: a request that is `age` old need not mind a wait that is short beside that.
     pub(crate) fn choose_free(&self, candidates: &Candidates<'_>, age: Duration) -> Option<usize> {
         let now = candidates.now();
         let suits = |seat: &Seat| {
             (seat.has_free_slot() || expected(seat) * PATIENT < age.as_nanos() as f32)
                 && seat.state.trial_due().is_none()
+                && seat.state.standing().error_cost.get() <= 0.0
                 && !self.is_stalled(seat, now)
         };
         let scored = candidates
@@ -121,6 +122,21 @@ mod tests {
         let second = hedge(&fleet, &first, now + 8 * TEN_MS).unwrap();
         assert_ne!(second.index(), first.index());
         assert_eq!(fleet.in_flight().iter().sum::<u32>(), 2);
+    }
+
+    /// It is the one with most room, and quick to say so.
+    #[test]
+    fn no_copy_goes_to_an_endpoint_that_fails() {
+        let (fleet, mut now) = experienced();
+        for _ in 0..20 {
+            let fails = fleet.lease(3, now).unwrap();
+            now = now + MS;
+            fails.settle(Ended::Answered { status: 503, first_byte: MS }, now);
+        }
+        let first = fleet.lease(0, now).unwrap();
+        let _busy: Vec<_> = [1, 2].into_iter().flat_map(|index| fleet.hold(index, 3)).collect();
+        let pick = Pick { now: now + 8 * TEN_MS, random: 7, hash: None, tried: &[0] };
+        assert!(matches!(fleet.pick_hedge(&first, &pick), Second::NoSlot));
     }
 
     #[test]
