@@ -620,6 +620,23 @@ fn an_endpoint_that_breaks_off_late_on_a_kept_connection_is_not_asked_again() {
     assert_eq!(dies.request_count(), 2);
 }
 
+/// It is back on another connection, perhaps, and nobody else is.
+#[test]
+fn an_endpoint_that_is_alone_is_asked_again_however_late_it_breaks_off() {
+    let breaks = AtomicBool::new(true);
+    let endpoint = Endpoint::start(Script::new(move |visit| {
+        if visit.request().target == "/once" && breaks.swap(false, Ordering::AcqRel) {
+            std::thread::sleep(Duration::from_millis(600));
+            return Then::Reset;
+        }
+        visit.answer("one")
+    }));
+    let proxy = Tidegate::to(&[&endpoint], "").start();
+    let mut client = proxy.client();
+    assert_eq!(client.get("/").text(), "one");
+    assert_eq!(client.get("/once").text(), "one");
+}
+
 /// Connections that are counted are for no copies; whoever leaves meanwhile had to wait for want of one.
 #[test]
 fn a_copy_that_was_not_sent_is_told_of_though_the_client_has_left() {

@@ -393,7 +393,7 @@ impl<'a> Attempts<'a> {
             // It may take it in a moment.
         } else if reused
             && failure.retry() == Retry::Reset
-            && is_soon(call, view, endpoint)
+            && (is_soon(call, view, endpoint) || is_alone())
             && (!self.fresh_only || (view.cluster.http2 && is_alone()))
         {
             // What was kept may have died meanwhile, and of connections that many share more than one: who knows no other takes them all.
