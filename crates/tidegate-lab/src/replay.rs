@@ -13,6 +13,8 @@ mod explained;
 mod fleet;
 mod guessed;
 mod line;
+#[cfg(test)]
+mod made;
 mod own_times;
 mod presence;
 mod scan;

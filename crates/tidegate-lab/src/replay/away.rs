@@ -60,30 +60,14 @@ fn is_idle(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::made::{Line, log};
     use super::super::presence;
     use super::super::{AccessLog, ReplayOptions};
     use crate::comparison::Progress;
     use crate::contender::Contender;
     use crate::random::Random;
-    use std::fmt::Write as _;
 
     const SECOND: f64 = 1e3;
-
-    /// Milliseconds: when it came, how long it took; whose it was, and which endpoint had it.
-    type Line = (f64, f64, u64, usize);
-
-    fn log(lines: impl IntoIterator<Item = Line>) -> AccessLog {
-        let text = lines.into_iter().fold(String::new(), |mut text, (ms, took, client, endpoint)| {
-            let _ = writeln!(
-                text,
-                r#"{{"time":"2026-10-10T13:{:02}:{:09.6}Z","client":"c{client}","endpoint":"e{endpoint}","status":200,"queue_ms":0,"first_byte_ms":{took:.3}}}"#,
-                ms as u64 / 60_000,
-                ms % 60_000.0 / 1e3,
-            );
-            text
-        });
-        AccessLog::read(text.as_bytes()).unwrap()
-    }
 
     /// In turn to endpoints of two slots at that load, but to those that are away; requests of 100 ms on average.
     fn in_turn(count: usize, load: f64, seed: u64, is_away: impl Fn(usize, f64) -> bool) -> Vec<Line> {

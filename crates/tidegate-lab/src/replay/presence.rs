@@ -343,28 +343,12 @@ pub(super) fn utilised_while_there(outcome: &mut Outcome, machines: &[Machine], 
 #[cfg(test)]
 mod tests {
     use super::super::ReplayOptions;
+    use super::super::made::{Line, log};
     use super::*;
     use crate::comparison::Progress;
     use crate::contender::Contender;
     use crate::outcome::Comparison;
     use crate::random::Random;
-    use std::fmt::Write as _;
-
-    /// A request: when it came and how long it took, in milliseconds, whose it was, and which endpoint had it.
-    type Line = (f64, f64, u64, usize);
-
-    fn log(lines: impl IntoIterator<Item = Line>) -> AccessLog {
-        let text = lines.into_iter().fold(String::new(), |mut text, (ms, took, client, endpoint)| {
-            let _ = writeln!(
-                text,
-                r#"{{"time":"2026-10-10T13:{:02}:{:09.6}Z","client":"c{client}","endpoint":"e{endpoint}","status":200,"queue_ms":0,"first_byte_ms":{took:.3}}}"#,
-                ms as u64 / 60_000,
-                ms % 60_000.0 / 1e3,
-            );
-            text
-        });
-        AccessLog::read(text.as_bytes()).unwrap()
-    }
 
     fn told(log: &AccessLog) -> Vec<(bool, bool)> {
         let mut told: Vec<(String, (bool, bool))> = of(log)

@@ -1,0 +1,22 @@
+//! Logs that tests make up.
+
+#![allow(clippy::unwrap_used, reason = "in tests")]
+
+use super::AccessLog;
+use std::fmt::Write as _;
+
+/// A request: when it came and how long it took, in milliseconds, whose it was, and which endpoint had it.
+pub(super) type Line = (f64, f64, u64, usize);
+
+pub(super) fn log(lines: impl IntoIterator<Item = Line>) -> AccessLog {
+    let text = lines.into_iter().fold(String::new(), |mut text, (ms, took, client, endpoint)| {
+        let _ = writeln!(
+            text,
+            r#"{{"time":"2026-10-10T13:{:02}:{:09.6}Z","client":"c{client}","endpoint":"e{endpoint}","status":200,"queue_ms":0,"first_byte_ms":{took:.3}}}"#,
+            ms as u64 / 60_000,
+            ms % 60_000.0 / 1e3,
+        );
+        text
+    });
+    AccessLog::read(text.as_bytes()).unwrap()
+}
