@@ -75,6 +75,24 @@ fn an_endpoint_that_leaves_at_once_without_a_word_has_failed() {
     }
 }
 
+/// It has nothing to say, and ends when it has done what it was told.
+#[test]
+fn an_endpoint_that_hears_its_client_and_ends_has_not_failed() {
+    let hears = Script::on_accept(|wire: &mut Wire| {
+        let _ = wire.some();
+        Then::Close
+    });
+    let endpoints = [(); 2].map(|()| Endpoint::start(hears.clone()));
+    let addresses = endpoints.each_ref().map(Endpoint::address);
+    let proxy = Tidegate::with(listener("tcp = 'db'", &cluster("db", &addresses))).start();
+    for _ in 0..40 {
+        let mut client = proxy.client();
+        client.send("do it");
+        assert_eq!(client.rest(), (Vec::new(), Gone::Finished));
+    }
+    assert!(!proxy.admin("/status").text().contains("failed lately"), "{}", proxy.admin("/status").text());
+}
+
 #[test]
 fn a_connection_that_waits_gets_the_endpoint_that_a_reload_brings() {
     let [full, fresh] = [(); 2].map(|()| Endpoint::start(greets_and_echoes()));

@@ -58,7 +58,7 @@ pub(crate) struct Journal {
     pub(crate) begun: bool,
     /// The endpoint has asked for the body (100): silence is the client's from then on.
     pub(crate) continued: bool,
-    /// The endpoint of a tunnel was the first to end, and had said nothing.
+    /// The endpoint of a tunnel was the first to end, and had said nothing; by a reset, or before the client had said anything.
     pub(crate) left_without_a_word: bool,
     /// The client has shut down its sending side.
     pub(crate) half_closed: bool,

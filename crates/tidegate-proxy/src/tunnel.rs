@@ -171,7 +171,9 @@ impl Ways {
             },
         };
         if !upward && self.downward == Way::Open && way == Way::Over && !client_has_ended {
-            call.journal.left_without_a_word = call.workspace.download.body_bytes == 0;
+            // Who has heard the client, and ends in good order, may have done all that was to be done.
+            let is_rude = self.broken.is_some() || call.workspace.upload.body_bytes == 0;
+            call.journal.left_without_a_word = is_rude && call.workspace.download.body_bytes == 0;
         }
         *(if upward { &mut self.upward } else { &mut self.downward }) = way;
     }
