@@ -3,20 +3,32 @@
 /// Characters of a line before the first that is pointed at, and behind it.
 const BEFORE: usize = 50;
 const BEHIND: usize = 70;
+/// Of a line of the message itself.
+const LINE_MAX: usize = 400;
 
 /// The message of a parser that shows the line with `^` under the place, where that line may be as long as a file: the part around the place.
 pub(crate) fn narrowed(message: &str) -> String {
+    let message = message.replace(|letter: char| letter.is_control() && letter != '\n', "\u{fffd}");
     let lines: Vec<&str> = message.lines().collect();
     let is_pointer = |line: &str| line.contains('^') && line.trim_start().starts_with('|');
-    let Some(pointer) = lines.iter().position(|line| is_pointer(line)) else { return message.to_owned() };
+    let Some(pointer) = lines.iter().position(|line| is_pointer(line)) else { return all_cut(&lines) };
     let margin = lines[pointer].find('|').map_or(0, |bar| bar + 2);
     let place = lines[pointer].find('^').unwrap_or_default().saturating_sub(margin);
     let show = |(number, line): (usize, &&str)| match number {
         _ if number == pointer => part(line, margin, place, "   ", ""),
         _ if number + 1 == pointer => part(line, margin, place, "...", "..."),
-        _ => (*line).to_owned(),
+        _ => cut(line),
     };
     lines.iter().enumerate().map(show).collect::<Vec<_>>().join("\n")
+}
+
+fn all_cut(lines: &[&str]) -> String {
+    lines.iter().map(|line| cut(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn cut(line: &str) -> String {
+    let cut: String = line.chars().take(LINE_MAX).collect();
+    if cut.len() < line.len() { cut + "..." } else { cut }
 }
 
 /// The line's margin, and of the rest what is around the place.
@@ -47,6 +59,8 @@ mod tests {
     fn short_lines_stay_as_they_are() {
         assert_eq!(narrowed(&message(9, 3, 20)), message(9, 3, 20).trim_end());
         assert_eq!(narrowed("no place"), "no place");
+        assert_eq!(narrowed("no\u{1b}[2J"), "no\u{fffd}[2J");
+        assert!(narrowed(&"x".repeat(1_000_000)).len() < 500);
     }
 
     #[test]

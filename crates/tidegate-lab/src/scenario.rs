@@ -146,6 +146,7 @@ fn plain(error: &toml::de::Error) -> String {
 
 impl Scenario {
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        let text = text.trim_start_matches('\u{feff}');
         if text.trim_start().starts_with(['{', '['])
             && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
         {

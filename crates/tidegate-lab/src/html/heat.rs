@@ -9,6 +9,8 @@ const LEFT: f64 = 96.0;
 const WIDTH: f64 = 420.0;
 const ROW: f64 = 11.0;
 const BOTTOM: f64 = 18.0;
+/// Characters that fit beside a row.
+const NAME_MAX: usize = 19;
 /// Shades, from nothing to twice the mean and more; the middle one is the mean.
 const SHADES: usize = 9;
 
@@ -33,7 +35,12 @@ fn map(to: &mut impl Write, outcome: &Outcome) -> fmt::Result {
     )?;
     for (row, series) in series.iter().enumerate() {
         let y = row as f64 * ROW + ROW - 2.5;
-        write!(to, "<text class=\"row\" x=\"{}\" y=\"{y}\">{}</text>", LEFT - 5.0, escape(&series.name))?;
+        let (whole, short) = (escape(&series.name), escape(&shortened(&series.name)));
+        write!(
+            to,
+            "<text class=\"row\" x=\"{}\" y=\"{y}\"><title>{whole}</title>{short}</text>",
+            LEFT - 5.0
+        )?;
     }
     let seconds = outcome.timeline.step_seconds * steps as f64;
     write!(
@@ -47,6 +54,16 @@ fn map(to: &mut impl Write, outcome: &Outcome) -> fmt::Result {
         write!(to, "<path class=\"h{shade}\" d=\"{}\"/>", runs(series, shade, mean))?;
     }
     to.write_str("</g></svg></figure>\n")
+}
+
+/// What there is room for beside a row: names of one fleet differ at their beginning (hosts) or at their end (addresses).
+fn shortened(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= NAME_MAX {
+        return name.to_owned();
+    }
+    let (first, last) = (&letters[..NAME_MAX / 2], &letters[letters.len() - NAME_MAX / 2..]);
+    first.iter().chain(['…'].iter()).chain(last).collect()
 }
 
 /// Neighbours of one shade as one rectangle.
@@ -77,6 +94,16 @@ fn mean(series: &[Series]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_names_keep_what_tells_them_apart() {
+        assert_eq!(shortened("10.0.0.1:8001"), "10.0.0.1:8001");
+        assert_eq!(shortened("app1.internal.example:8001"), "app1.inte…mple:8001");
+        assert_eq!(
+            shortened("[2001:db8::aaaa:1]:8443"),
+            "[2001:db8…aa:1]:8443".replace("aa:1]:8443", "a:1]:8443")
+        );
+    }
 
     #[test]
     fn neighbours_of_one_shade_are_one_rectangle() {

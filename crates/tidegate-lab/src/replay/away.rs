@@ -1,13 +1,18 @@
 //! When an endpoint of a log was away in between, as one is that restarts in its place. Knows no capacities.
 //!
 //! As with whoever joins or leaves that is told by how often it is asked, counted in requests of the log. It must have been idle for most of that time: whoever
-//! hangs, or is slow, is asked no more by many proxies, but has still something to do.
+//! hangs, or is slow, is asked no more by many proxies, but has still something to do. And whoever failed, or was slow, just before may be left out for that.
 
-use super::presence::{ASKED_MIN, Fleet, LONGEST_GAPS, Log, MEAN_GAPS};
+use super::presence::{ASKED_MIN, Asking, Fleet, LONGEST_GAPS, Log, MEAN_GAPS};
 use std::cmp::Reverse;
 
 /// Who was not asked more often than that is one that is asked now and then.
 const TIMES_MAX: usize = 8;
+
+/// What failed in this part of the gap's time before it, or later, may be why it is asked no more.
+const LAST_PART: u64 = 4;
+/// So many times the median is far longer than is usual.
+const SLOW_TIMES: u64 = 10;
 
 /// Between two requests of an endpoint: their places in the log.
 pub(super) type Gap = (usize, usize);
@@ -46,21 +51,39 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(u64, 
     let missed = long_gaps(&ranks);
     let is_missed =
         |gap: &&Gap| missed.iter().any(|&(from, until)| from <= all(gap.0) && all(gap.1) <= until);
-    let is_away = |gap: &&Gap| is_idle(endpoint, **gap, log) && fleet.has_keys_within(endpoint, **gap);
+    let is_away =
+        |gap: &&Gap| leaves_in_order(endpoint, **gap, log) && fleet.has_keys_within(endpoint, **gap);
     let at = |place: usize| log.entries[place].at - log.entries[0].at;
     gaps.iter().filter(is_missed).filter(is_away).map(|&(from, until)| (at(from), at(until))).collect()
 }
 
-/// Whether it had nothing to do for half of the gap or more.
-fn is_idle(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> bool {
-    let before = log.places[endpoint].iter().take_while(|place| **place <= from);
-    let end = before.map(|&place| log.entries[place].at + log.entries[place].latency).max();
-    end.is_none_or(|end| end <= log.entries[from].at.midpoint(log.entries[until].at))
+/// Whether it left as one that restarts does, and not because the proxy asks it no more for what came of its last requests: it had nothing to do for half
+/// of the gap or more, none of the last failed (many proxies leave out who fails, for ten seconds or so), and none took far longer than is usual there.
+fn leaves_in_order(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> bool {
+    let own = &log.places[endpoint];
+    let [left, back] = [from, until].map(|place| log.entries[place].at);
+    let end = |place: &usize| log.entries[*place].at + log.entries[*place].latency;
+    let before = || own.iter().take_while(|place| **place <= from);
+    let is_idle = before().map(end).max().is_none_or(|end| end <= left.midpoint(back));
+    let failed_from = left - (back - left) / LAST_PART;
+    let usual = usual_latency(own, log);
+    let is_why = |place: &usize| {
+        let Asking { latency, failed, .. } = log.entries[*place];
+        failed && end(place) >= failed_from || latency > SLOW_TIMES * usual && end(place) >= left
+    };
+    is_idle && !before().any(is_why)
+}
+
+/// The median.
+fn usual_latency(own: &[usize], log: &Log<'_>) -> u64 {
+    let mut latencies: Vec<u64> = own.iter().map(|&place| log.entries[place].latency).collect();
+    let middle = latencies.len() / 2;
+    if latencies.is_empty() { 0 } else { *latencies.select_nth_unstable(middle).1 }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::{Line, log};
+    use super::super::made::{Line, log, log_with};
     use super::super::presence;
     use super::super::{AccessLog, ReplayOptions};
     use crate::comparison::Progress;
@@ -160,6 +183,20 @@ mod tests {
         let last = lines.iter_mut().rfind(|line| line.3 == 2 && line.0 < 30.0 * SECOND).unwrap();
         last.1 = 4.0 * SECOND;
         assert_eq!(away(&log(lines)), [[]; 3]);
+    }
+
+    #[test]
+    fn whom_the_proxy_leaves_out_for_a_failure_or_a_stall_is_not_away() {
+        let lines = in_turn(3, 0.5, 1, |endpoint, now| endpoint == 2 && restarts(now));
+        let last = lines.iter().rposition(|line| line.3 == 2 && line.0 < 30.0 * SECOND).unwrap();
+        let mut stalled = lines.clone();
+        stalled[last].1 = 1.5 * SECOND;
+        assert_eq!(away(&log(stalled)), [[]; 3]);
+        let failed = |number: usize| if number == last { 503 } else { 200 };
+        assert_eq!(
+            away(&log_with(lines.iter().copied().enumerate().map(|(number, line)| (line, failed(number))))),
+            [[]; 3]
+        );
     }
 
     #[test]

@@ -9,10 +9,15 @@ use std::fmt::Write as _;
 pub(super) type Line = (f64, f64, u64, usize);
 
 pub(super) fn log(lines: impl IntoIterator<Item = Line>) -> AccessLog {
-    let text = lines.into_iter().fold(String::new(), |mut text, (ms, took, client, endpoint)| {
+    log_with(lines.into_iter().map(|line| (line, 200)))
+}
+
+/// With the status of each.
+pub(super) fn log_with(lines: impl IntoIterator<Item = (Line, u16)>) -> AccessLog {
+    let text = lines.into_iter().fold(String::new(), |mut text, ((ms, took, client, endpoint), status)| {
         let _ = writeln!(
             text,
-            r#"{{"time":"2026-10-10T13:{:02}:{:09.6}Z","client":"c{client}","endpoint":"e{endpoint}","status":200,"queue_ms":0,"first_byte_ms":{took:.3}}}"#,
+            r#"{{"time":"2026-10-10T13:{:02}:{:09.6}Z","client":"c{client}","endpoint":"e{endpoint}","status":{status},"queue_ms":0,"first_byte_ms":{took:.3}}}"#,
             ms as u64 / 60_000,
             ms % 60_000.0 / 1e3,
         );

@@ -42,6 +42,7 @@ pub(super) struct Presence {
 pub(super) struct Asking {
     pub(super) at: u64,
     pub(super) latency: u64,
+    pub(super) failed: bool,
     key: u64,
     endpoint: u32,
 }
@@ -49,20 +50,29 @@ pub(super) struct Asking {
 /// Of each endpoint.
 pub(super) fn of(log: &AccessLog) -> Vec<Presence> {
     let (all, places) = asked_in(log);
-    of_all(&all, &places)
+    let mut presences = of_all(&all, &places);
+    if log.tunnels > 0 || log.streams > 0 {
+        // Who holds what is in no line may be asked less for that.
+        for presence in &mut presences {
+            presence.away.clear();
+        }
+    }
+    presences
 }
 
 /// In order, with the places of each endpoint's.
 fn asked_in(log: &AccessLog) -> (Vec<Asking>, Vec<Vec<usize>>) {
-    let answered = log.entries.iter().map(|&Entry { at, latency, key, endpoint, .. }| Asking {
+    let answered = log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, .. }| Asking {
         at,
         latency,
+        failed,
         key,
         endpoint,
     });
     let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, .. }| Asking {
         at,
         latency: took,
+        failed: true,
         key,
         endpoint,
     });
