@@ -65,7 +65,7 @@ fn leaves_in_order(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> bool {
     let end = |place: &usize| log.entries[*place].at + log.entries[*place].latency;
     let before = || own.iter().take_while(|place| **place <= from);
     let is_idle = before().map(end).max().is_none_or(|end| end <= left.midpoint(back));
-    let failed_from = left - (back - left) / LAST_PART;
+    let failed_from = left.saturating_sub((back - left) / LAST_PART);
     let usual = usual_latency(own, log);
     let is_why = |place: &usize| {
         let Asking { latency, failed, .. } = log.entries[*place];
