@@ -83,7 +83,7 @@ fn usual_latency(own: &[usize], log: &Log<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::{Line, log, log_with};
+    use super::super::made::{Line, log, log_with, text};
     use super::super::presence;
     use super::super::{AccessLog, ReplayOptions};
     use crate::comparison::Progress;
@@ -159,6 +159,15 @@ mod tests {
                 replayed.assumed
             );
         }
+    }
+
+    /// A gap that is longer than all that was before it, since the epoch.
+    #[test]
+    fn a_log_may_begin_with_the_epoch() {
+        let lines =
+            in_turn(3, 0.5, 1, |endpoint, now| endpoint == 2 && (SECOND..9.0 * SECOND).contains(&now));
+        let text = text(lines.into_iter().map(|line| (line, 200))).replace("2026-10-10T13", "1970-01-01T00");
+        assert_eq!(away(&AccessLog::read(text.as_bytes()).unwrap())[2].len(), 1);
     }
 
     /// Twice, one after the other.

@@ -14,7 +14,11 @@ pub(super) fn log(lines: impl IntoIterator<Item = Line>) -> AccessLog {
 
 /// With the status of each.
 pub(super) fn log_with(lines: impl IntoIterator<Item = (Line, u16)>) -> AccessLog {
-    let text = lines.into_iter().fold(String::new(), |mut text, ((ms, took, client, endpoint), status)| {
+    AccessLog::read(text(lines).as_bytes()).unwrap()
+}
+
+pub(super) fn text(lines: impl IntoIterator<Item = (Line, u16)>) -> String {
+    lines.into_iter().fold(String::new(), |mut text, ((ms, took, client, endpoint), status)| {
         let _ = writeln!(
             text,
             r#"{{"time":"2026-10-10T13:{:02}:{:09.6}Z","client":"c{client}","endpoint":"e{endpoint}","status":{status},"queue_ms":0,"first_byte_ms":{took:.3}}}"#,
@@ -22,6 +26,5 @@ pub(super) fn log_with(lines: impl IntoIterator<Item = (Line, u16)>) -> AccessLo
             ms % 60_000.0 / 1e3,
         );
         text
-    });
-    AccessLog::read(text.as_bytes()).unwrap()
+    })
 }
