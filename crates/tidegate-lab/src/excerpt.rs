@@ -3,13 +3,14 @@
 /// Characters of a line before the first that is pointed at, and behind it.
 const BEFORE: usize = 50;
 const BEHIND: usize = 70;
-/// Of a line of the message itself.
+/// Of a line of the message itself, and the most lines.
 const LINE_MAX: usize = 400;
+const LINES_MAX: usize = 12;
 
 /// The message of a parser that shows the line with `^` under the place, where that line may be as long as a file: the part around the place.
 pub(crate) fn narrowed(message: &str) -> String {
     let message = message.replace(|letter: char| letter.is_control() && letter != '\n', "\u{fffd}");
-    let lines: Vec<&str> = message.lines().collect();
+    let lines: Vec<&str> = message.lines().take(LINES_MAX).collect();
     let is_pointer = |line: &str| line.contains('^') && line.trim_start().starts_with('|');
     let Some(pointer) = lines.iter().position(|line| is_pointer(line)) else { return all_cut(&lines) };
     let margin = lines[pointer].find('|').map_or(0, |bar| bar + 2);
@@ -61,6 +62,7 @@ mod tests {
         assert_eq!(narrowed("no place"), "no place");
         assert_eq!(narrowed("no\u{1b}[2J"), "no\u{fffd}[2J");
         assert!(narrowed(&"x".repeat(1_000_000)).len() < 500);
+        assert!(narrowed(&"x\n".repeat(1_000_000)).len() < 500);
     }
 
     #[test]

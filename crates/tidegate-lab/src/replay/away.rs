@@ -9,10 +9,11 @@ use std::cmp::Reverse;
 /// Who was not asked more often than that is one that is asked now and then.
 const TIMES_MAX: usize = 8;
 
-/// What failed in this part of the gap's time before it, or later, may be why it is asked no more.
-const LAST_PART: u64 = 4;
-/// So many times the median is far longer than is usual.
+/// The clocks of logs have milliseconds, and an end is made of two of them.
+const CLOCK: u64 = 5_000_000;
+/// So many times the median, and this part of the gap, is so long that somebody may be asked no more for it.
 const SLOW_TIMES: u64 = 10;
+const SLOW_PART: u64 = 8;
 
 /// Between two requests of an endpoint: their places in the log.
 pub(super) type Gap = (usize, usize);
@@ -58,18 +59,17 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(u64, 
 }
 
 /// Whether it left as one that restarts does, and not because the proxy asks it no more for what came of its last requests: it had nothing to do for half
-/// of the gap or more, none of the last failed (many proxies leave out who fails, for ten seconds or so), and none took far longer than is usual there.
+/// of the gap or more, none of those that it had last failed (many proxies leave out who fails, for ten seconds or so), and none took far longer than is usual there.
 fn leaves_in_order(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> bool {
     let own = &log.places[endpoint];
     let [left, back] = [from, until].map(|place| log.entries[place].at);
     let end = |place: &usize| log.entries[*place].at + log.entries[*place].latency;
     let before = || own.iter().take_while(|place| **place <= from);
     let is_idle = before().map(end).max().is_none_or(|end| end <= left.midpoint(back));
-    let failed_from = left.saturating_sub((back - left) / LAST_PART);
-    let usual = usual_latency(own, log);
+    let slow = (SLOW_TIMES * usual_latency(own, log)).max((back - left) / SLOW_PART);
     let is_why = |place: &usize| {
         let Asking { latency, failed, .. } = log.entries[*place];
-        failed && end(place) >= failed_from || latency > SLOW_TIMES * usual && end(place) >= left
+        end(place) + CLOCK >= left && (failed || latency > slow)
     };
     is_idle && !before().any(is_why)
 }
