@@ -50,10 +50,8 @@ impl EndpointPool {
         now: Moment,
         idle_timeout: Duration,
     ) -> Option<Connection> {
-        if *carries == Carries::Anyone
-            && let Some(shelved) = self.shelved(now, idle_timeout)
-        {
-            let Shelved { transport, dialled, counted, .. } = shelved;
+        if *carries == Carries::Anyone && self.upstream.tls.is_none() {
+            let Shelved { transport, dialled, counted, .. } = self.shelved(now, idle_timeout)?;
             return Some(Connection::of_parts(Stream::Plain(transport), dialled, counted));
         }
         loop {

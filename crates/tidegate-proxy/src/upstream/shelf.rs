@@ -46,7 +46,7 @@ impl Shelf {
         self.lock().push(shelved);
     }
 
-    /// The warmest on which nothing has happened. Whoever asks is the worker that keeps it.
+    /// The warmest on which nothing has happened, as far as its runtime knows.
     pub(crate) fn take(&self, upstream: &Upstream, now: Moment, idle_timeout: Duration) -> Option<Shelved> {
         loop {
             let shelved = self.lock().pop()?;
