@@ -112,6 +112,7 @@ mod tests {
             contenders: vec![Contender::parse("rendezvous_drain_time:150").unwrap()],
             slots: None,
             endpoints: Some(endpoints),
+            restarts: false,
             times: 1.0,
             seed: 1,
             jobs: 1,

@@ -17,6 +17,7 @@ mod line;
 mod made;
 mod own_times;
 mod presence;
+mod refused;
 mod scan;
 mod stays;
 mod streams;
@@ -32,7 +33,7 @@ use crate::simulation::Plan;
 use crate::traffic::Traffic;
 use clusters::Clusters;
 use fleet::Fleet;
-use line::{Line, Told, Unanswered, is_failure};
+use line::{Earlier, Line, Told, Unanswered, is_failure};
 use stays::SECOND;
 use std::io::{self, BufRead};
 use std::mem;
@@ -96,6 +97,7 @@ struct GivenUp {
     took: u64,
     endpoint: u32,
     key: u64,
+    refused: bool,
     /// The position of its request, while the log is read.
     entry: usize,
     in_second: Option<NonZeroU32>,
@@ -116,6 +118,8 @@ struct Entry {
     endpoint: u32,
     line: u64,
     failed: bool,
+    /// For want of anybody there.
+    refused: bool,
     /// Where of its end only the second is known, how many ended in it.
     in_second: Option<NonZeroU32>,
 }
@@ -124,6 +128,11 @@ impl Entry {
     /// What earlier attempts took.
     fn attempted(&self) -> u64 {
         self.before - self.queued
+    }
+
+    /// When it was answered, or failed.
+    fn end(&self) -> u64 {
+        self.at + self.latency
     }
 
     /// How long the endpoint had it.
@@ -140,6 +149,8 @@ pub struct ReplayOptions {
     pub slots: Option<u32>,
     /// How many there are, when the log does not name them.
     pub endpoints: Option<u32>,
+    /// Who was asked no more for a while after a failure was not there; otherwise the proxy left it out.
+    pub restarts: bool,
     /// The same requests so many times as densely.
     pub times: f64,
     pub seed: u64,
@@ -244,8 +255,8 @@ impl AccessLog {
         for attempt in &told.earlier {
             let endpoint = self.clusters.endpoint(cluster, &attempt.endpoint);
             self.name(endpoint, &attempt.endpoint);
-            let (at, took) = (attempt.after, attempt.took);
-            self.given_up.push(GivenUp { at, took, endpoint, key, entry, in_second: None });
+            let &Earlier { after: at, took, refused, .. } = attempt;
+            self.given_up.push(GivenUp { at, took, endpoint, key, refused, entry, in_second: None });
         }
         self.entries.push(Entry {
             at: told.at,
@@ -257,6 +268,7 @@ impl AccessLog {
             endpoint,
             line: self.lines,
             failed: is_failure(told.status),
+            refused: told.refused,
             in_second: None,
         });
     }
@@ -508,14 +520,10 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use super::made::options;
     use super::*;
     use crate::random::Random;
     use std::fmt::Write as _;
-
-    fn options(names: &[&str]) -> ReplayOptions {
-        let contenders = names.iter().map(|name| Contender::parse(name).unwrap()).collect();
-        ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 }
-    }
 
     fn replay(text: &str, options: &ReplayOptions) -> Result<Comparison, ReplayError> {
         let log = AccessLog::read(text.as_bytes()).unwrap();

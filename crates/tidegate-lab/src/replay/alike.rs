@@ -43,9 +43,8 @@ impl Capacity {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AccessLog, ReplayOptions};
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
+    use super::super::AccessLog;
+    use super::super::made::{options, replay};
     use crate::random::Random;
     use std::fmt::Write as _;
 
@@ -78,11 +77,8 @@ mod tests {
         for seed in 0..8 {
             let (text, _) = log(61, seed);
             let (_, truth) = log(4, seed);
-            let contenders = vec![Contender::parse("round_robin").unwrap()];
-            let options =
-                ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 };
             let log = AccessLog::read(text.as_bytes()).unwrap();
-            let replay = log.replay(&options, &Progress::of_replay(&log, &options)).unwrap();
+            let replay = replay(&log, &options(&["round_robin"]));
             let canary =
                 replay.assumed.iter().find(|told| told.starts_with(&format!("e{CANARY}:1"))).unwrap();
             assert!(canary.contains("4 slots, as others have: it had"), "seed {seed}: {:?}", replay.assumed);

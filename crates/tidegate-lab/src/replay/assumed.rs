@@ -26,7 +26,8 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
         begins_in_a_queue(fleet, log),
         joined_and_left(fleet),
         away_in_between(fleet),
-        tried_again(log, options),
+        left_out(fleet),
+        tried_again(fleet, log, options),
         errors_of_the_proxy(log),
         waits_in_the_proxy(fleet, log),
         more_than_held(fleet, options),
@@ -117,7 +118,20 @@ fn away_in_between(fleet: &Fleet) -> Option<String> {
     })
 }
 
-fn tried_again(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
+/// Of the two that the log may show, that which errs less.
+fn left_out(fleet: &Fleet) -> Option<String> {
+    let left_out = fleet.presences.iter().filter(|presence| presence.left_out > 0).count();
+    (left_out > 0).then(|| {
+        format!(
+            "of {} endpoints {left_out} {} not asked for a while after a failure: taken for whom the log's proxy left out, who would have been there for others; if \
+             they restarted, say --restarts",
+            fleet.presences.len(),
+            if left_out == 1 { "was" } else { "were" }
+        )
+    })
+}
+
+fn tried_again(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions) -> Option<String> {
     let (retried, attempts) = (log.retried(), log.given_up.len());
     if retried == 0 {
         return None;
@@ -130,6 +144,10 @@ fn tried_again(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
         ));
     }
     let trying = options.contenders.iter().filter(|contender| contender.extras.retries).count();
+    let failed = fleet.attempts_that_failed(log);
+    if failed == 0 {
+        return Some(format!("{counted}, because nobody was there: nothing fails for that in a replay"));
+    }
     let rows = match trying {
         0 => {
             "no algorithm here tries again, so that their errors are what the log's row has none of: add +retry to its name"
@@ -137,9 +155,9 @@ fn tried_again(log: &AccessLog, options: &ReplayOptions) -> Option<String> {
         _ if trying == options.contenders.len() => "all algorithms here try again, too",
         _ => "those with +retry try again, too; the errors of the others are what the log's row has none of",
     };
-    let attempts = match attempts {
+    let attempts = match failed {
         1 => "an attempt that failed counts as a failure of its endpoint".to_owned(),
-        _ => format!("{attempts} attempts that failed count as failures of their endpoints"),
+        _ => format!("{failed} attempts that failed count as failures of their endpoints"),
     };
     Some(format!("{counted}: {attempts}; {rows}"))
 }
@@ -273,9 +291,8 @@ fn only_failures(fleet: &Fleet, log: &AccessLog) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::made::{self, options};
     use super::*;
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
     use crate::outcome::Comparison;
     use crate::random::Random;
     use std::fmt::Write as _;
@@ -285,10 +302,8 @@ mod tests {
     }
 
     fn replay_with(text: &str, endpoints: Option<u32>, slots: Option<u32>) -> Comparison {
-        let contenders = vec![Contender::parse("least_request").unwrap()];
-        let options = ReplayOptions { contenders, slots, endpoints, times: 1.0, seed: 1, jobs: 1 };
-        let log = AccessLog::read(text.as_bytes()).unwrap();
-        log.replay(&options, &Progress::of_replay(&log, &options)).unwrap()
+        let options = ReplayOptions { slots, endpoints, ..options(&["least_request"]) };
+        made::replay(&AccessLog::read(text.as_bytes()).unwrap(), &options)
     }
 
     /// Two endpoints that a proxy sends `limit` requests at most, at nine tenths of what they can do, in the milliseconds of `HAProxy`. With

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 const TIMES_MAX: usize = 8;
 
 /// The clocks of logs have milliseconds, and an end is made of two of them.
-const CLOCK: u64 = 5_000_000;
+pub(super) const CLOCK: u64 = 5_000_000;
 /// So many times the median, and this part of the gap, is so long that somebody may be asked no more for it.
 const SLOW_TIMES: u64 = 10;
 const SLOW_PART: u64 = 8;
@@ -41,8 +41,16 @@ pub(super) fn long_gaps(places: &[usize]) -> Vec<Gap> {
     gaps
 }
 
-/// When it was asked for the last time before it was away, and for the first time afterwards, in nanoseconds from the first request of the log.
-pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(u64, u64)> {
+/// What it looks like that an idle endpoint is not asked for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    Away,
+    /// It had just failed, and many proxies leave out who fails, for ten seconds or so. Or it restarted: the log does not say.
+    Failed,
+}
+
+/// With when it was asked for the last time before, and for the first time afterwards, in nanoseconds from the first request of the log.
+pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(Absence, u64, u64)> {
     if gaps.is_empty() {
         return Vec::new();
     }
@@ -52,26 +60,31 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(u64, 
     let missed = long_gaps(&ranks);
     let is_missed =
         |gap: &&Gap| missed.iter().any(|&(from, until)| from <= all(gap.0) && all(gap.1) <= until);
-    let is_away =
-        |gap: &&Gap| leaves_in_order(endpoint, **gap, log) && fleet.has_keys_within(endpoint, **gap);
     let at = |place: usize| log.entries[place].at - log.entries[0].at;
-    gaps.iter().filter(is_missed).filter(is_away).map(|&(from, until)| (at(from), at(until))).collect()
+    let absence = |gap: &Gap| {
+        let absence = absence(endpoint, *gap, log).filter(|_| fleet.has_keys_within(endpoint, *gap))?;
+        Some((absence, at(gap.0), at(gap.1)))
+    };
+    gaps.iter().filter(is_missed).filter_map(absence).collect()
 }
 
 /// Whether it left as one that restarts does, and not because the proxy asks it no more for what came of its last requests: it had nothing to do for half
-/// of the gap or more, none of those that it had last failed (many proxies leave out who fails, for ten seconds or so), and none took far longer than is usual there.
-fn leaves_in_order(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> bool {
+/// of the gap or more, none of those that it had last failed, and none took far longer than is usual there. Whoever was asked and not found was not there, whatever came of these.
+fn absence(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> Option<Absence> {
     let own = &log.places[endpoint];
     let [left, back] = [from, until].map(|place| log.entries[place].at);
+    if log.refused.is_between(endpoint, left, back) {
+        return Some(Absence::Away);
+    }
     let end = |place: &usize| log.entries[*place].at + log.entries[*place].latency;
     let before = || own.iter().take_while(|place| **place <= from);
     let is_idle = before().map(end).max().is_none_or(|end| end <= left.midpoint(back));
     let slow = (SLOW_TIMES * usual_latency(own, log)).max((back - left) / SLOW_PART);
-    let is_why = |place: &usize| {
-        let Asking { latency, failed, .. } = log.entries[*place];
-        end(place) + CLOCK >= left && (failed || latency > slow)
-    };
-    is_idle && !before().any(is_why)
+    let last = || before().filter(|place| end(place) + CLOCK >= left).map(|place| &log.entries[*place]);
+    if !is_idle || last().any(|asking: &Asking| asking.latency > slow) {
+        return None;
+    }
+    Some(if last().any(|asking| asking.failed) { Absence::Failed } else { Absence::Away })
 }
 
 /// The median.
@@ -83,12 +96,11 @@ fn usual_latency(own: &[usize], log: &Log<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::{Line, log, log_with, text};
+    use super::super::made::{Line, log, log_with, options, replay, text};
     use super::super::presence;
     use super::super::{AccessLog, ReplayOptions};
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
     use crate::random::Random;
+    use std::iter;
 
     const SECOND: f64 = 1e3;
 
@@ -116,7 +128,7 @@ mod tests {
     }
 
     fn away(log: &AccessLog) -> Vec<Vec<(u64, u64)>> {
-        let mut told: Vec<(String, Vec<(u64, u64)>)> = presence::of(log)
+        let mut told: Vec<(String, Vec<(u64, u64)>)> = presence::of(log, false)
             .into_iter()
             .map(|presence| presence.away)
             .zip(&log.endpoints)
@@ -124,13 +136,6 @@ mod tests {
             .collect();
         told.sort();
         told.into_iter().map(|(_, away)| away).collect()
-    }
-
-    fn replay(log: &AccessLog) -> crate::outcome::Comparison {
-        let contenders = vec![Contender::parse("round_robin").unwrap()];
-        let options =
-            ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 };
-        log.replay(&options, &Progress::of_replay(log, &options)).unwrap()
     }
 
     #[test]
@@ -145,7 +150,7 @@ mod tests {
                     && until.abs_diff(34_000_000_000) < 500_000_000,
                 "seed {seed}: {told:?}"
             );
-            let replayed = replay(&log);
+            let replayed = replay(&log, &options(&["round_robin"]));
             let [recorded, robin] = replayed.outcomes.as_slice() else { panic!("two") };
             let times = robin.latency_ms.mean / recorded.latency_ms.mean;
             assert!((0.9..1.1).contains(&times), "seed {seed}: {times}");
@@ -206,6 +211,69 @@ mod tests {
             away(&log_with(lines.iter().copied().enumerate().map(|(number, line)| (line, failed(number))))),
             [[]; 3]
         );
+    }
+
+    /// A log in which the endpoint failed in that way just before, and was asked again in vain at those times, in seconds, each request going to another one then.
+    fn restarted(first: &str, again: &[(f64, &str)]) -> AccessLog {
+        let lines = in_turn(3, 0.5, 1, |endpoint, now| endpoint == 2 && restarts(now));
+        let last = lines.iter().rposition(|line| line.3 == 2 && line.0 < 30.0 * SECOND).unwrap();
+        let place = |&(at, cause)| (lines.partition_point(|line| line.0 < at * SECOND), cause);
+        let in_vain: Vec<(usize, &str)> = iter::once((last, first)).chain(again.iter().map(place)).collect();
+        let line = |(number, line): (usize, &Line)| {
+            let Some((_, cause)) = in_vain.iter().find(|attempt| attempt.0 == number) else {
+                return text([(*line, 200)]);
+            };
+            let given_up = format!(r#""given_up":[{{"endpoint":"e2",{cause}"ms":0}}],"queue_ms""#);
+            text([((line.0, line.1, line.2, 1), 200)]).replace(r#""queue_ms""#, &given_up)
+        };
+        AccessLog::read(lines.iter().enumerate().map(line).collect::<String>().as_bytes()).unwrap()
+    }
+
+    const UNKNOWN: &str = "";
+    const REFUSED: &str = r#""cause":"connect_refused","#;
+    const CLOSED: &str = r#""cause":"endpoint_closed","#;
+
+    #[test]
+    fn whom_the_log_says_was_not_there_is_away_after_a_failure_as_well() {
+        for again in [&[][..], &[(31.0, REFUSED), (33.0, REFUSED)]] {
+            let refuses = restarted(REFUSED, again);
+            assert_eq!(away(&refuses)[2].len(), 1);
+            let replayed = replay(&refuses, &options(&["round_robin"]));
+            assert_eq!(replayed.outcomes[1].failed, 0);
+            assert!(
+                replayed
+                    .assumed
+                    .iter()
+                    .any(|told| told.contains(", because nobody was there: nothing fails")),
+                "{:?}",
+                replayed.assumed
+            );
+        }
+        // Which breaks off what it had.
+        assert_eq!(away(&restarted(CLOSED, &[(32.0, REFUSED)]))[2].len(), 1);
+        let closes = restarted(CLOSED, &[]);
+        assert_eq!(away(&closes), [[]; 3]);
+        assert!(
+            replay(&closes, &options(&["round_robin"])).assumed.iter().any(|told| told.contains(", fails "))
+        );
+    }
+
+    #[test]
+    fn who_fails_at_once_time_after_time_while_it_is_asked_seldom_was_not_there() {
+        assert_eq!(away(&restarted(UNKNOWN, &[])), [[]; 3]);
+        assert_eq!(away(&restarted(UNKNOWN, &[(32.0, UNKNOWN)]))[2].len(), 1);
+        assert_eq!(away(&restarted(UNKNOWN, &[(31.4, UNKNOWN), (32.8, UNKNOWN)]))[2].len(), 1);
+    }
+
+    #[test]
+    fn of_two_reasons_that_a_log_does_not_tell_apart_its_owner_may() {
+        let log = restarted(UNKNOWN, &[]);
+        let told = |restarts| replay(&log, &ReplayOptions { restarts, ..options(&["round_robin"]) });
+        let says = |restarts, what: &str| told(restarts).assumed.iter().any(|told| told.contains(what));
+        let asks = "of 3 endpoints 1 was not asked for a while after a failure: taken for whom";
+        assert!(says(false, asks) && !says(false, ", away from "), "{:?}", told(false).assumed);
+        assert!(!says(true, asks) && says(true, ", away from "), "{:?}", told(true).assumed);
+        assert!(says(false, ", fails ") && !says(true, ", fails "), "{:?}", told(true).assumed);
     }
 
     #[test]

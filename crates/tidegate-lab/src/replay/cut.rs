@@ -39,10 +39,8 @@ pub(super) fn is_odd(speed: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ReplayOptions;
+    use super::super::made::{options, replay};
     use super::*;
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
     use crate::random::Random;
     use std::fmt::Write as _;
     use std::ops::Range;
@@ -71,11 +69,8 @@ mod tests {
             );
             text
         });
-        let contenders = vec![Contender::parse("round_robin").unwrap()];
-        let options =
-            ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 };
         let log = AccessLog::read(text.as_bytes()).unwrap();
-        log.replay(&options, &Progress::of_replay(&log, &options)).unwrap().assumed
+        replay(&log, &options(&["round_robin"])).assumed
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Fleet {
         services.sort_unstable_by(f64::total_cmp);
         let typical = services.get(services.len() / 2).copied();
         let service = typical.unwrap_or_else(|| log.mean_latency());
-        let presences = presence::of(log);
+        let presences = presence::of(log, options.restarts);
         let machines = Vec::new();
         let mut fleet =
             Self { machines, places, given_up, own, own_given_up, capacities, presences, service };
@@ -68,9 +68,9 @@ impl Fleet {
             return (1..=count).map(|number| Machine::sound(format!("e{number}"), slots)).collect();
         }
         let machine = |endpoint: usize| {
-            let (places, capacity) = (&self.places[endpoint], &self.capacities[endpoint]);
+            let capacity = &self.capacities[endpoint];
             let machine = Machine {
-                fails: fails(log, places, &self.given_up[endpoint], capacity.service.unwrap_or(self.service)),
+                fails: self.fails(endpoint, log),
                 ..self.machine(&log.endpoints[endpoint], capacity)
             };
             self.presences[endpoint].apply(machine, options.times)
@@ -93,6 +93,45 @@ impl Fleet {
         let difference = (self.service / service).ln();
         let is_clear = difference.abs() > (3.0 * capacity.doubt).max(SPEED_MARGIN);
         if is_clear { difference.exp() } else { 1.0 }
+    }
+
+    /// The part that failed there, and whether a failure took about as long as an answer, or much less or more, and no slot.
+    fn fails(&self, endpoint: usize, log: &AccessLog) -> Option<Fails> {
+        let service = self.capacities[endpoint].service.unwrap_or(self.service);
+        let entries = || self.places[endpoint].iter().map(|&place| &log.entries[place]);
+        let failed =
+            entries().filter(|entry| entry.failed && self.is_there(entry.endpoint, entry.end(), log));
+        let given_up = self.given_up_there(endpoint, log).map(|attempt| attempt.took);
+        let times = failed.map(Entry::at_endpoint).chain(given_up);
+        let (failed, total) =
+            times.fold((0_u32, 0.0), |(count, total), time| (count + 1, total + time as f64));
+        let mean = total / f64::from(failed.max(1));
+        let is_work = (service / LIKE_WORK..=service * LIKE_WORK).contains(&mean);
+        let answered = entries().filter(|entry| !entry.failed).count();
+        (failed > 0).then(|| Fails {
+            part: Part(f64::from(failed) / (f64::from(failed) + answered as f64)),
+            how: if is_work { Failing::Slow } else { Failing::Fast },
+            after: Span(mean as u64),
+            from: None,
+            until: None,
+        })
+    }
+
+    /// What fails because an endpoint leaves, or is away, is told by that.
+    fn given_up_there(&self, endpoint: usize, log: &AccessLog) -> impl Iterator<Item = &GivenUp> {
+        let is_there =
+            move |attempt: &&GivenUp| self.is_there(attempt.endpoint, attempt.at + attempt.took, log);
+        self.given_up[endpoint].iter().filter(is_there)
+    }
+
+    /// Whether an endpoint was there at that time since 1970.
+    fn is_there(&self, endpoint: u32, at: u64, log: &AccessLog) -> bool {
+        !self.presences[endpoint as usize].is_absent(at - log.first_at())
+    }
+
+    /// Attempts that were given up for another one, and were failures of an endpoint that was there.
+    pub(super) fn attempts_that_failed(&self, log: &AccessLog) -> usize {
+        (0..self.given_up.len()).map(|endpoint| self.given_up_there(endpoint, log).count()).sum()
     }
 
     /// `None`: nothing was measured that could be.
@@ -212,20 +251,4 @@ fn capacity_of(
         }
     }
     (capacity, given_up)
-}
-
-/// The part that failed there, and whether a failure took about as long as an answer, or much less or more, and no slot.
-fn fails(log: &AccessLog, places: &[usize], given_up: &[GivenUp], service: f64) -> Option<Fails> {
-    let failed = places.iter().map(|&place| &log.entries[place]).filter(|entry| entry.failed);
-    let times = failed.map(Entry::at_endpoint).chain(given_up.iter().map(|attempt| attempt.took));
-    let (failed, total) = times.fold((0_u32, 0.0), |(count, total), time| (count + 1, total + time as f64));
-    let mean = total / f64::from(failed.max(1));
-    let is_work = (service / LIKE_WORK..=service * LIKE_WORK).contains(&mean);
-    (failed > 0).then(|| Fails {
-        part: Part(f64::from(failed) / (places.len() + given_up.len()) as f64),
-        how: if is_work { Failing::Slow } else { Failing::Fast },
-        after: Span(mean as u64),
-        from: None,
-        until: None,
-    })
 }

@@ -46,9 +46,8 @@ fn is_about(ratio: f64, times: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AccessLog, ReplayOptions};
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
+    use super::super::AccessLog;
+    use super::super::made::{options, replay};
     use crate::random::Random;
     use std::fmt::Write as _;
 
@@ -80,11 +79,8 @@ mod tests {
     fn nobody_is_told_to_be_a_thousand_times_as_fast() {
         let mut guessed = 0;
         for seed in 0..20 {
-            let contenders = vec![Contender::parse("round_robin").unwrap()];
-            let options =
-                ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 };
             let log = AccessLog::read(overloaded(seed).as_bytes()).unwrap();
-            let replay = log.replay(&options, &Progress::of_replay(&log, &options)).unwrap();
+            let replay = replay(&log, &options(&["round_robin"]));
             for told in &replay.assumed {
                 let speed = told.rsplit_once("speed ").and_then(|(_, speed)| speed.split(',').next());
                 let speed: f64 = speed.unwrap().parse().unwrap();

@@ -14,6 +14,8 @@ pub(super) struct Earlier<'l> {
     pub(super) after: u64,
     /// Until it was given up, in nanoseconds.
     pub(super) took: u64,
+    /// The log says that nobody was there.
+    pub(super) refused: bool,
 }
 
 /// What a line tells of a request that an endpoint answered.
@@ -38,6 +40,8 @@ pub(super) struct Told<'l> {
     pub(super) endpoint: Option<Cow<'l, str>>,
     pub(super) client: Cow<'l, str>,
     pub(super) status: u16,
+    /// The log says that nobody was there, and that this is why it failed.
+    pub(super) refused: bool,
 }
 
 /// What a line is about.
@@ -86,6 +90,8 @@ struct Ours<'l> {
     first_byte_ms: Option<f64>,
     total_ms: Option<f64>,
     #[serde(borrow)]
+    cause: Option<Cow<'l, str>>,
+    #[serde(borrow)]
     given_up: Option<Vec<GivenUp<'l>>>,
     /// Then what was before is no sequence of attempts.
     hedged: Option<bool>,
@@ -95,16 +101,24 @@ struct Ours<'l> {
 struct GivenUp<'l> {
     #[serde(borrow)]
     endpoint: Option<Cow<'l, str>>,
+    #[serde(borrow)]
+    cause: Option<Cow<'l, str>>,
     ms: Option<f64>,
+}
+
+/// Whether it says that nobody was there: nothing listened, or no way led there.
+fn is_refused(cause: Option<&str>) -> bool {
+    cause.is_some_and(|cause| ["connect_refused", "connect_unreachable"].contains(&cause))
 }
 
 /// One after the other, until the next one was made.
 fn given_up(attempts: Vec<GivenUp<'_>>, before: u64) -> Vec<Earlier<'_>> {
     let (mut until, mut earlier) = (before, Vec::with_capacity(attempts.len()));
-    for GivenUp { endpoint, ms } in attempts.into_iter().rev() {
+    for GivenUp { endpoint, cause, ms } in attempts.into_iter().rev() {
+        let refused = is_refused(cause.as_deref());
         let took = nanoseconds(ms.unwrap_or_default().clamp(TIMES_MS.start, TIMES_MS.end)).min(until);
         until -= took;
-        earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: until, took }));
+        earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: until, took, refused }));
     }
     earlier.reverse();
     earlier
@@ -155,6 +169,7 @@ fn ours(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: Some(endpoint),
         client: ours.client.unwrap_or_default(),
         status,
+        refused: is_failure(status) && is_refused(ours.cause.as_deref()),
     }))
 }
 
@@ -195,6 +210,7 @@ fn nginx(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: attempts.endpoint.map(Cow::Borrowed),
         client: Cow::Borrowed(client),
         status,
+        refused: false,
         retries: attempts.retries,
         earlier: attempts.earlier,
     }))
@@ -264,7 +280,12 @@ impl<'l> Attempts<'l> {
             let took = attempt.time.unwrap_or_default();
             if !attempt.is_redirected && is_endpoint(&place) {
                 let endpoint = named(place).filter(|_| are_named).map(Cow::Borrowed);
-                earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: before, took }));
+                earlier.extend(endpoint.map(|endpoint| Earlier {
+                    endpoint,
+                    after: before,
+                    took,
+                    refused: false,
+                }));
                 retries += 1;
             }
             before += took;
@@ -327,6 +348,7 @@ fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: Some(Cow::Owned(server)),
         client: Cow::Borrowed(client),
         status,
+        refused: false,
     }))
 }
 

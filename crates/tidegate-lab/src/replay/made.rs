@@ -2,8 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests")]
 
-use super::AccessLog;
+use super::{AccessLog, ReplayOptions};
+use crate::comparison::Progress;
+use crate::contender::Contender;
+use crate::outcome::Comparison;
 use std::fmt::Write as _;
+
+/// With these algorithms.
+pub(super) fn options(names: &[&str]) -> ReplayOptions {
+    let contenders = names.iter().map(|name| Contender::parse(name).unwrap()).collect();
+    ReplayOptions { contenders, slots: None, endpoints: None, restarts: false, times: 1.0, seed: 1, jobs: 1 }
+}
+
+pub(super) fn replay(log: &AccessLog, options: &ReplayOptions) -> Comparison {
+    log.replay(options, &Progress::of_replay(log, options)).unwrap()
+}
 
 /// A request: when it came and how long it took, in milliseconds, whose it was, and which endpoint had it.
 pub(super) type Line = (f64, f64, u64, usize);

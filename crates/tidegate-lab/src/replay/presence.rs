@@ -3,7 +3,8 @@
 //! A log says nowhere that an endpoint joined or left, only that it was asked for the first and for the last time. How often it was asked between these
 //! says whether chance alone can have kept it waiting for so long before and after: counted in requests, so that calm nights are no absence.
 
-use super::away::{self, Gap};
+use super::away::{self, Absence, Gap};
+use super::refused::{self, Refused};
 use super::{AccessLog, Entry, GivenUp};
 use crate::machine::Machine;
 use crate::outcome::{AtOnce, Outcome, Utilisation};
@@ -35,6 +36,8 @@ pub(super) struct Presence {
     pub(super) leaves: Option<u64>,
     /// From when to when it was away in between.
     pub(super) away: Vec<(u64, u64)>,
+    /// How often it was asked no more for a while after a failure, as whom a proxy leaves out for that.
+    pub(super) left_out: usize,
 }
 
 /// When an endpoint was asked, and by whom.
@@ -43,50 +46,61 @@ pub(super) struct Asking {
     pub(super) at: u64,
     pub(super) latency: u64,
     pub(super) failed: bool,
-    key: u64,
-    endpoint: u32,
+    /// Nobody was there.
+    pub(super) refused: bool,
+    pub(super) key: u64,
+    pub(super) endpoint: u32,
 }
 
-/// Of each endpoint.
-pub(super) fn of(log: &AccessLog) -> Vec<Presence> {
-    let (all, places) = asked_in(log);
-    let mut presences = of_all(&all, &places);
+/// Of each endpoint; what of it restarted, if so those did that failed and were asked no more for a while.
+pub(super) fn of(log: &AccessLog, restarts: bool) -> Vec<Presence> {
+    let (all, refused) = refused::apart(asked_in(log), log.endpoints.len());
+    let places = places_of(&all, log.endpoints.len());
+    let mut presences = of_all(&Log::of(&all, &places, &refused), restarts);
     if log.tunnels > 0 || log.streams > 0 {
         // Who holds what is in no line may be asked less for that.
         for presence in &mut presences {
             presence.away.clear();
+            presence.left_out = 0;
         }
     }
     presences
 }
 
-/// In order, with the places of each endpoint's.
-fn asked_in(log: &AccessLog) -> (Vec<Asking>, Vec<Vec<usize>>) {
-    let answered = log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, .. }| Asking {
+/// In order.
+fn asked_in(log: &AccessLog) -> Vec<Asking> {
+    let last = log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, refused, .. }| Asking {
         at,
         latency,
         failed,
+        refused,
         key,
         endpoint,
     });
-    let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, .. }| Asking {
+    let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, refused, .. }| Asking {
         at,
         latency: took,
         failed: true,
+        refused,
         key,
         endpoint,
     });
-    let mut all: Vec<Asking> = answered.chain(given_up).collect();
+    let mut all: Vec<Asking> = last.chain(given_up).collect();
     all.sort_by_key(|asking| asking.at);
-    let mut places = vec![Vec::new(); log.endpoints.len()];
+    all
+}
+
+/// Of each of so many endpoints.
+pub(super) fn places_of(all: &[Asking], endpoints: usize) -> Vec<Vec<usize>> {
+    let mut places = vec![Vec::new(); endpoints];
     for (place, asking) in all.iter().enumerate() {
         places[asking.endpoint as usize].push(place);
     }
-    (all, places)
+    places
 }
 
-fn of_all(entries: &[Asking], places: &[Vec<usize>]) -> Vec<Presence> {
-    let log = Log::of(entries, places);
+fn of_all(log: &Log<'_>, restarts: bool) -> Vec<Presence> {
+    let &Log { entries, places, .. } = log;
     let all = || 0..places.len();
     let late: Vec<bool> = all().map(|endpoint| log.before(endpoint, None).is_long()).collect();
     let early: Vec<bool> = all().map(|endpoint| log.after(endpoint, None).is_long()).collect();
@@ -94,15 +108,23 @@ fn of_all(entries: &[Asking], places: &[Vec<usize>]) -> Vec<Presence> {
     if !late.iter().chain(&early).any(|is| *is) && gaps.iter().all(Vec::is_empty) {
         return vec![Presence::default(); places.len()];
     }
-    let fleet = Fleet::of(&log);
+    let fleet = Fleet::of(log);
     let presence = |endpoint: usize| {
         let joins = late[endpoint] && fleet.joins(endpoint, &early);
         let leaves = early[endpoint] && fleet.leaves(endpoint, &late);
         let at = |place: Option<&usize>| place.map(|&place| entries[place].at - entries[0].at);
+        let (mut away, mut left_out) = (Vec::new(), 0);
+        for (absence, from, until) in away::of(endpoint, &gaps[endpoint], &fleet) {
+            match absence {
+                Absence::Failed if !restarts => left_out += 1,
+                Absence::Failed | Absence::Away => away.push((from, until)),
+            }
+        }
         Presence {
             joins: at(places[endpoint].first().filter(|_| joins)),
             leaves: at(places[endpoint].last().filter(|_| leaves)),
-            away: away::of(endpoint, &gaps[endpoint], &fleet),
+            away,
+            left_out,
         }
     };
     all().map(presence).collect()
@@ -111,6 +133,8 @@ fn of_all(entries: &[Asking], places: &[Vec<usize>]) -> Vec<Presence> {
 pub(super) struct Log<'l> {
     pub(super) entries: &'l [Asking],
     pub(super) places: &'l [Vec<usize>],
+    /// Of each endpoint; none of them is among the entries.
+    pub(super) refused: &'l Refused,
     /// From here on it has every request; of those that came before only the slowest ended in it.
     begins: usize,
     /// When its last request ended.
@@ -138,11 +162,12 @@ impl Asked {
 }
 
 impl<'l> Log<'l> {
-    fn of(entries: &'l [Asking], places: &'l [Vec<usize>]) -> Self {
+    fn of(entries: &'l [Asking], places: &'l [Vec<usize>], refused: &'l Refused) -> Self {
         let end = |entry: &Asking| entry.at + entry.latency;
         let first_end = entries.iter().map(end).min().unwrap_or_default();
         let begins = entries.partition_point(|entry| entry.at < first_end);
-        Self { entries, places, begins, ended: entries.iter().map(end).max().unwrap_or_default() }
+        let ended = entries.iter().map(end).max().unwrap_or_default();
+        Self { entries, places, refused, begins, ended }
     }
 
     fn before(&self, endpoint: usize, met: Option<&[usize]>) -> Asked {
@@ -269,6 +294,13 @@ impl<'l> Fleet<'l> {
 }
 
 impl Presence {
+    /// Whether it was not there then.
+    pub(super) fn is_absent(&self, at: u64) -> bool {
+        self.joins.is_some_and(|joins| at < joins)
+            || self.leaves.is_some_and(|leaves| at > leaves)
+            || self.away.iter().any(|(from, until)| (*from..=*until).contains(&at))
+    }
+
     /// As a scenario has it, where requests come so many times as densely.
     pub(super) fn apply(&self, machine: Machine, times: f64) -> Machine {
         let at = |nanoseconds: u64| (nanoseconds as f64 / times) as u64;
@@ -353,15 +385,13 @@ pub(super) fn utilised_while_there(outcome: &mut Outcome, machines: &[Machine], 
 #[cfg(test)]
 mod tests {
     use super::super::ReplayOptions;
-    use super::super::made::{Line, log};
+    use super::super::made::{self, Line, log, options};
     use super::*;
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
     use crate::outcome::Comparison;
     use crate::random::Random;
 
     fn told(log: &AccessLog) -> Vec<(bool, bool)> {
-        let mut told: Vec<(String, (bool, bool))> = of(log)
+        let mut told: Vec<(String, (bool, bool))> = of(log, false)
             .into_iter()
             .zip(&log.endpoints)
             .map(|(presence, name)| (name.clone(), (presence.joins.is_some(), presence.leaves.is_some())))
@@ -388,16 +418,8 @@ mod tests {
     }
 
     fn replay(log: &AccessLog, times: f64) -> Comparison {
-        let contenders = ["round_robin", "oracle", "least_time"].map(|name| Contender::parse(name).unwrap());
-        let options = ReplayOptions {
-            contenders: contenders.into(),
-            slots: None,
-            endpoints: None,
-            times,
-            seed: 1,
-            jobs: 1,
-        };
-        log.replay(&options, &Progress::of_replay(log, &options)).unwrap()
+        let options = options(&["round_robin", "oracle", "least_time"]);
+        made::replay(log, &ReplayOptions { times, ..options })
     }
 
     #[test]
@@ -450,9 +472,10 @@ mod tests {
             lines.push((now, 100.0, 0, endpoint));
         }
         let log = log(lines);
-        let (all, places) = asked_in(&log);
+        let all = asked_in(&log);
+        let (places, refused) = (places_of(&all, 4), Refused::default());
         assert!(
-            (0..4).any(|endpoint| Log::of(&all, &places).before(endpoint, None).is_long()),
+            (0..4).any(|endpoint| Log::of(&all, &places, &refused).before(endpoint, None).is_long()),
             "the others' requests alone would not tell"
         );
         assert_eq!(told(&log), [ALWAYS; 4]);

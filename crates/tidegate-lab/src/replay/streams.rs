@@ -70,9 +70,8 @@ fn better_without(stays: &Stays, longest: u64, slots: Option<u32>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::made::{options, replay};
     use super::*;
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
     use crate::outcome::Comparison;
     use crate::random::Random;
     use std::fmt::Write as _;
@@ -101,11 +100,8 @@ mod tests {
                 1e3 * (ended - now),
             );
         }
-        let contenders = vec![Contender::parse("round_robin").unwrap()];
-        let options =
-            ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 };
         let log = AccessLog::read(text.as_bytes()).unwrap();
-        log.replay(&options, &Progress::of_replay(&log, &options)).unwrap()
+        replay(&log, &options(&["round_robin"]))
     }
 
     #[test]

@@ -153,9 +153,8 @@ fn width(bin: u8) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AccessLog, ReplayOptions};
-    use crate::comparison::Progress;
-    use crate::contender::Contender;
+    use super::super::AccessLog;
+    use super::super::made::{options, replay};
     use crate::random::Random;
     use std::fmt::Write as _;
 
@@ -211,10 +210,7 @@ mod tests {
         ] {
             let text = log(&[4, 4, 3], load, 30_000, choose);
             let log = AccessLog::read(text.as_bytes()).unwrap();
-            let contenders = vec![Contender::parse(algorithm).unwrap()];
-            let options =
-                ReplayOptions { contenders, slots: None, endpoints: None, times: 1.0, seed: 1, jobs: 1 };
-            let replay = log.replay(&options, &Progress::of_replay(&log, &options)).unwrap();
+            let replay = replay(&log, &options(&[algorithm]));
             let slots_of = |name: &str| {
                 let told = replay.assumed.iter().find(|told| told.starts_with(name)).unwrap();
                 told.split(' ').nth(1).unwrap().parse::<u32>().unwrap()

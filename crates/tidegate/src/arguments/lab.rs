@@ -91,6 +91,9 @@ pub(crate) struct LabReplay {
     /// How many endpoints there are, when the log does not name them
     #[arg(long, value_name = "COUNT", value_parser = count, allow_negative_numbers = true)]
     pub(crate) endpoints: Option<u32>,
+    /// Endpoints that were not asked for a while after a failure restarted, and were not left out by the proxy
+    #[arg(long)]
+    pub(crate) restarts: bool,
     /// The same requests so many times as densely: 1.5 for half as much again
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = positive, allow_negative_numbers = true)]
     pub(crate) times: f64,

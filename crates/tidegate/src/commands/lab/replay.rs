@@ -77,6 +77,7 @@ fn options(arguments: &LabReplay, log: &AccessLog) -> ReplayOptions {
         contenders: if asked.is_empty() { log.usual_contenders() } else { asked.clone() },
         slots: arguments.slots,
         endpoints: arguments.endpoints,
+        restarts: arguments.restarts,
         times: arguments.times,
         seed: arguments.seed,
         jobs: jobs(arguments.jobs),

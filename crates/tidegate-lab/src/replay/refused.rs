@@ -1,0 +1,89 @@
+//! Attempts that found nobody there. Knows nothing of how often an endpoint is asked otherwise.
+
+use super::away::CLOCK;
+use super::presence::{Asking, MEAN_GAPS, places_of};
+use std::ops::RangeInclusive;
+
+/// Chance may tell one absence in so many logs that was none.
+const LOGS_MIN: usize = 20;
+
+/// When each endpoint was asked in vain, in nanoseconds since 1970, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refused(Vec<Vec<u64>>);
+
+impl Refused {
+    pub(super) fn is_between(&self, endpoint: usize, from: u64, until: u64) -> bool {
+        let Some(own) = self.0.get(endpoint) else { return false };
+        own.get(own.partition_point(|at| *at < from)).is_some_and(|at| *at <= until)
+    }
+}
+
+/// What was asked in order, without those, which is none of what an endpoint was asked while it was there.
+pub(super) fn apart(mut all: Vec<Asking>, endpoints: usize) -> (Vec<Asking>, Refused) {
+    for own in places_of(&all, endpoints) {
+        for chain in chains(&own, &all) {
+            for &place in &own[chain] {
+                all[place].refused = true;
+            }
+        }
+    }
+    let mut refused = vec![Vec::new(); endpoints];
+    for asking in all.iter().filter(|asking| asking.refused) {
+        refused[asking.endpoint as usize].push(asking.at);
+    }
+    all.retain(|asking| !asking.refused);
+    (all, Refused(refused))
+}
+
+/// nginx's log has no causes. Whoever fails at once, is left out for that, and fails at once again as soon as it is asked again was not there all the time,
+/// where it fails so seldom that chance would hardly do that.
+fn chains(own: &[usize], all: &[Asking]) -> Vec<RangeInclusive<usize>> {
+    let fails_at_once = |number: usize| {
+        let Asking { failed, latency, refused, .. } = all[own[number]];
+        failed && !refused && latency <= CLOCK
+    };
+    let mean = all.len() as f64 / own.len().max(1) as f64;
+    let mut runs: Vec<RangeInclusive<usize>> = Vec::new();
+    for number in (0..own.len()).filter(|&number| fails_at_once(number)) {
+        match runs.last_mut() {
+            Some(run)
+                if run.end() + 1 == number && (own[number] - own[*run.end()]) as f64 > MEAN_GAPS * mean =>
+            {
+                *run = *run.start()..=number;
+            }
+            _ => runs.push(number..=number),
+        }
+    }
+    let is_chance = runs.len() * runs.len() * LOGS_MIN > own.len();
+    runs.retain(|run| !is_chance && run.start() < run.end());
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    /// Three in turn, of which the last is left out for three hundred requests whenever it fails, of so many in a thousand.
+    fn told(of_thousand: u64, seed: u64) -> usize {
+        let (mut random, mut left_out, mut all) = (Random::new(seed), 0_u64, Vec::new());
+        for at in 0..30_000 {
+            left_out = u64::saturating_sub(left_out, 1);
+            let endpoint = if left_out > 0 { at % 2 } else { at % 3 };
+            let failed = endpoint == 2 && random.below(1_000) < of_thousand;
+            if failed {
+                left_out = 300;
+            }
+            all.push(Asking { at, latency: 0, failed, refused: false, key: 0, endpoint: endpoint as u32 });
+        }
+        apart(all, 3).1.0[2].len()
+    }
+
+    #[test]
+    fn who_fails_often_fails_twice_by_chance() {
+        for of_thousand in [1, 2, 5, 20, 200] {
+            let logs = (0..200).filter(|seed| told(of_thousand, *seed) > 0).count();
+            assert!(logs <= 10, "{of_thousand}: {logs} of 200");
+        }
+    }
+}
