@@ -323,6 +323,70 @@ fn who_finds_no_place_to_wait_asks_who_is_out_for_refusing() {
     assert_eq!(waits.reply().text(), "back");
 }
 
+fn failing() -> Endpoint {
+    Endpoint::start(Script::writes("HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n", Then::KeepAlive))
+}
+
+/// One that may be held, beside one that answers everything with 500 and is known for it.
+fn held_beside_a_failing_one(limits: &str) -> (Endpoint, Gate, Endpoint, Proxy, Client) {
+    let (sound, gate) = gated();
+    let failing = failing();
+    let config = one_at_a_time(&sound, "").replace("endpoint_requests = 1", limits);
+    let both = format!(
+        "endpoints = [{:?}, {{ address = {:?}, requests = 20 }}]",
+        sound.address(),
+        failing.address()
+    );
+    let proxy =
+        Tidegate::with(config.replace(&format!("endpoints = [{:?}]", sound.address()), &both)).start();
+    eventually("it is known for failing", || {
+        let before = failing.request_count();
+        (0..20).for_each(|_| drop(asks(&proxy, "/").reply()));
+        failing.request_count() == before
+    });
+    let mut held = asks(&proxy, "/held");
+    eventually("the sound one has it", || {
+        let is_there = order(&sound).iter().any(|target| target == "/held");
+        if !is_there && failing.requests().last().is_some_and(|request| request.target == "/held") {
+            held = asks(&proxy, "/held");
+        }
+        is_there
+    });
+    (sound, gate, failing, proxy, held)
+}
+
+/// Two places that take a while, three times as many clients, and one that fails at once.
+#[test]
+fn who_fails_is_not_asked_because_the_other_is_full() {
+    let sound = Endpoint::start(Script::answers_after(Duration::from_millis(20), "x"));
+    let failing = failing();
+    let proxy = Tidegate::to(&[&sound, &failing], "[limit]\nendpoint_requests = 2\n").start();
+    let load = Load::start(proxy.address(), 6, "/");
+    eventually("some are served", || sound.request_count() >= 200);
+    let (before, failed) = (sound.request_count(), failing.request_count());
+    eventually("others are", || sound.request_count() >= before + 200);
+    drop(load.stop());
+    let failed = failing.request_count() - failed;
+    assert!(failed <= 20, "{failed} failed beside 200 that were served");
+}
+
+/// Neither for want of a place to wait, nor when the time to wait is over, nor when the others take far longer than usual.
+#[test]
+fn who_waits_in_vain_asks_who_fails() {
+    let limits = "endpoint_requests = 1, queued_requests = 1";
+    let (_sound, gate, _failing, proxy, mut held) = held_beside_a_failing_one(limits);
+    let mut others: Vec<Client> =
+        ["/waits", "/new", "/hasty", "/high"].iter().map(|target| asks(&proxy, target)).collect();
+    let replies: Vec<_> = others
+        .iter_mut()
+        .map(Client::reply)
+        .map(|reply| (reply.status, reply.cause().map(str::to_owned)))
+        .collect();
+    assert!(replies.iter().all(|reply| reply.0 == 500), "{replies:?}");
+    gate.open();
+    assert_eq!(held.reply().text(), "x");
+}
+
 #[test]
 fn who_is_cut_after_a_wait_waits_no_longer_for_that() {
     let (busy, _gate) = gated();

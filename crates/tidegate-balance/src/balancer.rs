@@ -1,6 +1,6 @@
 //! A cluster's endpoints and the algorithm that picks among them. Knows nothing of what is sent there.
 
-use crate::adaptive::Adaptive;
+use crate::adaptive::{Adaptive, error_cost};
 use crate::bound::{Choice, LoadBound};
 use crate::breaker::{Breaker, Breakers, Ejection, Finding, HeldBack, Told, UNANSWERED};
 use crate::candidates::{Candidates, Standard};
@@ -326,6 +326,17 @@ impl Balancer {
         self.pick_by(pick, Standard::Refusing, None)
     }
 
+    /// For a request that can wait no longer for those that are full: somebody who fails, where others are waited for rather than asking it.
+    pub fn pick_failing(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
+        self.waits_rather_than_fails().and_then(|_| self.pick_of_any_tier(pick, Standard::Failing))
+    }
+
+    /// For how long it waits rather than do that, if anybody fails and has room.
+    pub fn wait_before_failing(&self, now: Moment) -> Option<Duration> {
+        let pick = Pick { now, random: 0, hash: None, tried: &[] };
+        self.waits_rather_than_fails()?.wait_before_failing(&self.candidates(&pick, Standard::Failing, None))
+    }
+
     /// The first moment at which one of those may be asked.
     pub fn asks_from(&self) -> Option<Moment> {
         self.seats.iter().filter_map(|seat| seat.state.asked_from()).min()
@@ -338,7 +349,19 @@ impl Balancer {
 
     /// Whether `pick` would find an endpoint that is up and has room.
     pub fn has_another(&self, pick: &Pick<'_>) -> bool {
-        self.candidates(pick, Standard::Open, None).iter().next().is_some()
+        let candidates = self.candidates(pick, Standard::Open, None);
+        candidates.iter().next().is_some() && !self.would_rather_wait(&candidates)
+    }
+
+    /// Whether all that have room fail, so that a request is better off waiting for another one.
+    fn would_rather_wait(&self, candidates: &Candidates<'_>) -> bool {
+        self.waits_rather_than_fails().is_some_and(|learner| learner.would_rather_wait(candidates))
+    }
+
+    /// `None`: no request waits for somebody else while there is room.
+    fn waits_rather_than_fails(&self) -> Option<&Adaptive> {
+        let decides = self.rooms.is_some() && matches!(self.chooser, Chooser::Adaptive);
+        self.learner.as_ref().filter(|_| decides)
     }
 
     /// Whether `pick` would find anybody, or would if there were room.
@@ -430,13 +453,24 @@ impl Balancer {
     /// caller. Then the choice is made again, without it; each time somebody else got ahead.
     fn pick_by(&self, pick: &Pick<'_>, standard: Standard, tier: Option<u8>) -> Option<Lease<'_>> {
         loop {
-            let chosen = self.choose(&self.candidates(pick, standard, tier), pick)?;
+            let candidates = self.candidates(pick, standard, tier);
+            let chosen = self.choose(&candidates, pick)?;
+            if standard.may_wait()
+                && self.is_costly(chosen.index, pick.now)
+                && self.would_rather_wait(&candidates)
+            {
+                return None;
+            }
             if let Some(lease) = self.take(chosen.index, pick.now, standard) {
                 let lease = if chosen.is_probe { lease.picked_as(Occasion::Probe) } else { lease };
                 // Without a key it belongs nowhere.
                 return Some(lease.spilled_by(pick.hash.and(chosen.spilled)));
             }
         }
+    }
+
+    fn is_costly(&self, index: usize, now: Moment) -> bool {
+        self.rooms.is_some() && self.seats.get(index).is_some_and(|seat| error_cost(&seat.state, now) > 0.0)
     }
 
     fn candidates<'a>(&'a self, pick: &Pick<'a>, standard: Standard, tier: Option<u8>) -> Candidates<'a> {

@@ -9,6 +9,8 @@ use crate::{Moment, Pick};
 /// Whom a look over the endpoints accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standard {
+    /// Of the open ones, those whose failures cost something.
+    Failing,
     /// Endpoints out by quickly failing connects alone.
     LastResort,
     /// Endpoints that are up, and marked ones whose trial is due.
@@ -23,10 +25,16 @@ pub(crate) enum Standard {
 }
 
 impl Standard {
+    /// Whether a request that this finds nobody for may still wait for one that is full.
+    pub(crate) fn may_wait(self) -> bool {
+        matches!(self, Self::Open | Self::Reachable | Self::Up)
+    }
+
     #[inline]
     pub(crate) fn accepts(self, seat: &Seat, now: Moment) -> bool {
         match self {
             Self::LastResort => seat.state.is_last_resort(),
+            Self::Failing => seat.state.is_open(now) && seat.state.standing().error_cost.get() > 0.0,
             Self::Open => seat.state.is_open(now),
             Self::Reachable => seat.state.is_up() && seat.state.connect_failures_in_a_row() == 0,
             Self::Refusing => seat.state.may_be_asked(now),

@@ -260,3 +260,50 @@ fn a_learned_limit_keeps_the_slots_busy_and_the_queue_inside_short() {
         }
     }
 }
+
+/// Three endpoints of two places, the first of which answers that part of its requests, in percent, with 500 at once; after a second. With the moment.
+fn one_fails(algorithm: Algorithm, percent: u64) -> (Balancer, Moment) {
+    let balancer = cluster(algorithm, &[RequestLimit::Most(2); 3], None);
+    let mut now = Moment(1);
+    for round in 0..200_u64 {
+        let random = round.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let lease = balancer.pick(&Pick { now, ..pick(random, &[]) }).expect("there is room");
+        let fails = lease.index() == 0 && random % 100 < percent;
+        let (status, millis) = if fails { (500, 1) } else { (200, 10) };
+        let first_byte = Duration::from_millis(millis);
+        now = now + Duration::from_millis(5);
+        lease.settle(Ended::Answered { status, first_byte }, now);
+    }
+    (balancer, now)
+}
+
+#[test]
+fn whoever_finds_none_but_one_that_fails_waits_as_long_as_failing_costs() {
+    let (balancer, now) = one_fails(Algorithm::Adaptive { peers: 1 }, 100);
+    let ask = |random, tried| balancer.pick(&Pick { now, random, hash: None, tried });
+    let failing = |tried| balancer.pick_failing(&Pick { now, ..pick(7, tried) }).map(|lease| lease.index());
+    let mut held: Vec<_> = (0..4).map(|random| ask(random, &[]).expect("a place")).collect();
+    assert!(held.iter().all(|lease| lease.index() != 0));
+    assert_eq!(ask(5, &[]).unwrap_err(), NoEndpoint::AllFull);
+    assert!(!balancer.has_room(now) && !balancer.is_full(0, now));
+    assert_eq!(ask(6, &[1, 2]).expect("nobody else is left").index(), 0);
+    assert_eq!((failing(&[]), failing(&[0])), (Some(0), None), "the others do not fail");
+    // Some times as long as an answer takes.
+    let wait = balancer.wait_before_failing(now).expect("it has room");
+    assert!((20..=80).contains(&wait.as_millis()), "{wait:?}");
+    let freed = held.swap_remove(0).index();
+    assert_eq!(ask(9, &[]).expect("a place").index(), freed);
+    held.extend([0, 0].map(|_| ask(9, &[1, 2]).expect("a place")));
+    assert_eq!((balancer.wait_before_failing(now), failing(&[])), (None, None), "it is full");
+}
+
+#[test]
+fn whoever_fails_no_more_than_others_is_asked_where_there_is_room() {
+    for (algorithm, percent) in [(Algorithm::Adaptive { peers: 1 }, 0), (Algorithm::LeastRequest, 100)] {
+        let (balancer, now) = one_fails(algorithm, percent);
+        assert!(balancer.wait_before_failing(now).is_none());
+        let held: Vec<_> = (0..6).map(|random| balancer.pick(&Pick { now, ..pick(random, &[]) })).collect();
+        assert!(held.iter().all(Result::is_ok), "{algorithm:?}, {percent} %");
+        assert!(balancer.pick_failing(&Pick { now, ..pick(7, &[]) }).is_none());
+    }
+}

@@ -99,6 +99,7 @@ async fn wait<'v>(
         // Whoever comes back sees to it that another asks in a moment.
         others: balancer.asks_from().filter(|_| attempts.last_failure().is_some()),
         own: Some(own_look).filter(|look| *look > began),
+        failing: balancer.wait_before_failing(began).map(|wait| after(waits_since, wait)),
         last: deadline,
         is_armed: false,
     };
@@ -115,25 +116,38 @@ async fn wait<'v>(
             let again = whom.pick_at(now(), call, balancer);
             // Answers may have become slower since it joined.
             let is_in_time = again.now < last_start(call, policy, view, waits_since);
-            (again.now, is_in_time.then(|| sticky::pick(call, view, home, &again)))
+            (again.now, is_in_time.then(|| pick_in_turn(call, view, home, &again, waits_since)))
         };
         if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, in_turn) {
             return Poll::Ready(picked.ok_or_else(|| late(call, view)).map(Some));
         }
         if turn.is_ousted() {
-            let wait = view.cluster.waiting.lock().wait(now());
+            let again = whom.pick_at(now(), call, balancer);
+            let failing = turn.ends_with(sticky::pick_failing(call, view, home, &again), again.now);
+            if let Some(lease) = failing {
+                return Poll::Ready(Ok(Some(Ok(lease))));
+            }
+            let wait = view.cluster.waiting.lock().wait(again.now);
             return Poll::Ready(Err(refuse(call, view, Refused { reason: Refusal::Full, wait })));
         }
         let mut asks = turn.takes_ask();
         loop {
             let again = whom.pick_at(now(), call, balancer);
-            if asks && let Some(lease) = sticky::pick_refusing(call, view, home, &again) {
-                turn.end(again.now, false);
+            let refusing = if asks { sticky::pick_refusing(call, view, home, &again) } else { None };
+            if let Some(lease) = turn.ends_with(refusing, again.now) {
                 return Poll::Ready(Ok(Some(Ok(lease))));
             }
             let look = ready!(looks.poll(cx));
             match look {
-                Look::Last => return Poll::Ready(Err(late(call, view))),
+                Look::Last | Look::Failing => {
+                    let failing = sticky::pick_failing(call, view, home, &again);
+                    if let Some(lease) = turn.ends_with(failing, again.now) {
+                        return Poll::Ready(Ok(Some(Ok(lease))));
+                    }
+                    if look == Look::Last {
+                        return Poll::Ready(Err(late(call, view)));
+                    }
+                }
                 Look::Others => view.cluster.waiting.ask(balancer, now()),
                 Look::Own => turn.look_for_room(balancer, now()),
             }
@@ -153,6 +167,24 @@ async fn wait<'v>(
         Some(Err(reason)) => Picked::Nobody(reason),
         None => Picked::Nobody(NoEndpoint::AllFull),
     })
+}
+
+/// Somebody who fails as well, once it has waited for as long as that costs.
+fn pick_in_turn<'v>(
+    call: &mut Call<'v>,
+    view: &'v ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+    waits_since: Moment,
+) -> Result<Lease<'v>, NoEndpoint> {
+    let picked = sticky::pick(call, view, home, pick);
+    if !matches!(picked, Err(NoEndpoint::AllFull)) {
+        return picked;
+    }
+    let wait = view.cluster.balancer.wait_before_failing(pick.now);
+    let may_fail = wait.is_some_and(|wait| pick.now >= after(waits_since, wait));
+    let failing = if may_fail { sticky::pick_failing(call, view, home, pick) } else { None };
+    failing.map_or(picked, Ok)
 }
 
 /// Whom a request that waits may be given.
@@ -205,18 +237,19 @@ fn join<'v>(call: &Call<'_>, policy: &Policy, view: &'v ClusterView) -> Result<T
     cluster.waiting.join(policy.priority, patience, cluster.queued_requests_max, now, generation)
 }
 
-/// Whoever finds no place to wait loses nothing by asking somebody who refuses connections: those that wait have just done so.
+/// Whoever finds no place to wait loses nothing by asking somebody who fails, nor by asking somebody who refuses connections: those that wait have just done so.
 fn ask_instead<'v>(
     call: &mut Call<'v>,
     view: &'v ClusterView,
     home: Home,
     attempts: &Attempts<'_>,
 ) -> Option<Picked<'v>> {
-    if !attempts.may_be_refused(call, view) || attempts.has_been_refused() {
-        return None;
-    }
     let pick = attempts.pick(call);
-    sticky::pick_refusing(call, view, home, &pick).map(|lease| Picked::Lease(lease, None))
+    let mut lease = sticky::pick_failing(call, view, home, &pick);
+    if lease.is_none() && attempts.may_be_refused(call, view) && !attempts.has_been_refused() {
+        lease = sticky::pick_refusing(call, view, home, &pick);
+    }
+    lease.map(|lease| Picked::Lease(lease, None))
 }
 
 /// Until when it waits.
@@ -530,6 +563,14 @@ impl Turn<'_> {
         let Some(ticket) = self.ticket else { return };
         let waker = self.waiting.lock().call_behind(ticket).and_then(Handle::take_waker);
         wake(waker);
+    }
+
+    /// It is over if somebody was found out of turn, which says nothing of the pace of turns.
+    fn ends_with<'v>(&mut self, found: Option<Lease<'v>>, now: Moment) -> Option<Lease<'v>> {
+        if found.is_some() {
+            self.end(now, false);
+        }
+        found
     }
 
     fn end(&mut self, now: Moment, is_served: bool) {

@@ -95,10 +95,12 @@ pub(crate) fn pick<'a>(
     home: Home,
     pick: &Pick<'_>,
 ) -> Result<Lease<'a>, NoEndpoint> {
-    let lease = pick_for_cookie(call, view, home, pick)?;
-    hash_spill::note(call, view, &lease);
-    occasion::note(call, view, &lease);
-    Ok(lease)
+    let balancer = &view.cluster.balancer;
+    let lease = match (&view.cluster.sticky, home) {
+        (Some(sticky), Home::At(home)) => balancer.pick_again(home, sticky.bound, pick)?,
+        _ => balancer.pick(pick)?,
+    };
+    Ok(noted(call, view, home, pick, lease))
 }
 
 /// The same among those who refuse connections, for one that waits and loses nothing by it.
@@ -109,28 +111,33 @@ pub(crate) fn pick_refusing<'a>(
     pick: &Pick<'_>,
 ) -> Option<Lease<'a>> {
     let lease = view.cluster.balancer.pick_refusing(pick)?;
+    Some(noted(call, view, home, pick, lease))
+}
+
+/// The same among those who fail, for one that can wait no longer.
+pub(crate) fn pick_failing<'a>(
+    call: &mut Call<'a>,
+    view: &'a ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+) -> Option<Lease<'a>> {
+    let lease = view.cluster.balancer.pick_failing(pick)?;
+    Some(noted(call, view, home, pick, lease))
+}
+
+fn noted<'a>(
+    call: &mut Call<'a>,
+    view: &'a ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+    lease: Lease<'a>,
+) -> Lease<'a> {
     if let Some(sticky) = &view.cluster.sticky {
         note(call, view, sticky, Visit::of(home, &lease, view, pick), lease.index());
     }
     hash_spill::note(call, view, &lease);
     occasion::note(call, view, &lease);
-    Some(lease)
-}
-
-fn pick_for_cookie<'a>(
-    call: &mut Call<'a>,
-    view: &'a ClusterView,
-    home: Home,
-    pick: &Pick<'_>,
-) -> Result<Lease<'a>, NoEndpoint> {
-    let balancer = &view.cluster.balancer;
-    let Some(sticky) = &view.cluster.sticky else { return balancer.pick(pick) };
-    let lease = match home {
-        Home::At(home) => balancer.pick_again(home, sticky.bound, pick)?,
-        Home::Nowhere | Home::Unknown => balancer.pick(pick)?,
-    };
-    note(call, view, sticky, Visit::of(home, &lease, view, pick), lease.index());
-    Ok(lease)
+    lease
 }
 
 fn note<'a>(call: &mut Call<'a>, view: &'a ClusterView, sticky: &'a Sticky, visit: Visit, endpoint: usize) {

@@ -445,6 +445,14 @@ impl Fleet {
         believed.clamp(unhurried, SLOTS_UNSEEN_MAX * unhurried.max(one))
     }
 
+    /// How long it takes a typical endpoint, busy with as many as it serves at once, to serve so many. What is learned is a mean of logarithms; where these are
+    /// normal, the mean is larger by the root of one more than the squared coefficient of variation.
+    pub(crate) fn time_to_serve(&self, requests: f32) -> Duration {
+        let mean = self.log_service.get().exp() * (1.0 + self.spread.get().clamp(0.0, SPREAD_TELLING)).sqrt();
+        let times = (requests / self.at_once()).min(ERROR_COST_MAX);
+        Duration::try_from_secs_f32(mean * times).unwrap_or_default()
+    }
+
     /// What is left of an endpoint's difference once chance is taken out of it.
     fn price(&self, state: &EndpointState, lightness: f32, doubt: f32, now: Moment) -> f32 {
         let published = state.published();

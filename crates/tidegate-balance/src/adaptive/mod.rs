@@ -40,6 +40,7 @@ use model::Lesson;
 use queueing::Tolls;
 use shortlist::{OPEN_MIN, RunnersUp, Shortlist};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use learned::Beliefs;
 pub(crate) use learned::{Learned, Published, Standing};
@@ -80,6 +81,25 @@ impl Adaptive {
         let is_probe = is_probe(&seat.state, candidates.now());
         seat.state.standing().claim_probe(candidates.now());
         Some(Choice { is_probe, ..index.into() })
+    }
+
+    /// Whether the best of those that have room is so for want of room elsewhere alone: what failing costs there is more than how much somebody else has to do.
+    pub(crate) fn would_rather_wait(&self, candidates: &Candidates<'_>) -> bool {
+        let Some((index, costly)) = self.best_of(candidates) else { return false };
+        error_cost(&costly.state, candidates.now()) > 0.0
+            && self.best_of(&candidates.full_or_not()).is_some_and(|best| best.0 != index)
+    }
+
+    /// How long to wait rather than ask the one of these that fails least.
+    pub(crate) fn wait_before_failing(&self, failing: &Candidates<'_>) -> Option<Duration> {
+        let costs = failing.iter().map(|(_, seat)| error_cost(&seat.state, failing.now()));
+        costs.min_by(f32::total_cmp).map(|least| self.fleet.time_to_serve(least))
+    }
+
+    fn best_of<'a>(&self, candidates: &Candidates<'a>) -> Option<(usize, &'a Seat)> {
+        let mut search = Search::new(&self.fleet, candidates.now());
+        candidates.visit_from_random(0, |index, seat, is_plain| search.look(index, seat, is_plain));
+        search.best
     }
 
     fn as_good_as<'a>(
