@@ -17,10 +17,11 @@ mod line;
 mod made;
 mod own_times;
 mod presence;
-mod refused;
+
 mod scan;
 mod stays;
 mod streams;
+mod unconnected;
 mod whole_seconds;
 
 use crate::comparison::{Progress, compared, run_all};
@@ -77,6 +78,8 @@ pub struct AccessLog {
     given_up: Vec<GivenUp>,
     /// Of the requests that no endpoint answered, those that failed.
     errors: Vec<OwnError>,
+    /// Whether its proxy may have asked somebody no more for a while because it failed.
+    may_leave_out: bool,
     /// Requests that were left out for a replay, because they last for as long as somebody likes.
     streams: usize,
 }
@@ -97,7 +100,7 @@ struct GivenUp {
     took: u64,
     endpoint: u32,
     key: u64,
-    refused: bool,
+    unconnected: bool,
     /// The position of its request, while the log is read.
     entry: usize,
     in_second: Option<NonZeroU32>,
@@ -118,8 +121,8 @@ struct Entry {
     endpoint: u32,
     line: u64,
     failed: bool,
-    /// For want of anybody there.
-    refused: bool,
+    /// Because no connection came about.
+    unconnected: bool,
     /// Where of its end only the second is known, how many ended in it.
     in_second: Option<NonZeroU32>,
 }
@@ -149,7 +152,7 @@ pub struct ReplayOptions {
     pub slots: Option<u32>,
     /// How many there are, when the log does not name them.
     pub endpoints: Option<u32>,
-    /// Who was asked no more for a while after a failure was not there; otherwise the proxy left it out.
+    /// Who was asked no more for a while after a failure was not there; otherwise the proxy left it out, if it is one that does.
     pub restarts: bool,
     /// The same requests so many times as densely.
     pub times: f64,
@@ -248,6 +251,7 @@ impl AccessLog {
         let endpoint = self.clusters.count(cluster, name);
         self.name(endpoint, name);
         let entry = self.entries.len();
+        self.may_leave_out |= told.may_leave_out;
         if let Some(second) = told.ended_in {
             self.ends.push((second, entry));
         }
@@ -255,8 +259,8 @@ impl AccessLog {
         for attempt in &told.earlier {
             let endpoint = self.clusters.endpoint(cluster, &attempt.endpoint);
             self.name(endpoint, &attempt.endpoint);
-            let &Earlier { after: at, took, refused, .. } = attempt;
-            self.given_up.push(GivenUp { at, took, endpoint, key, refused, entry, in_second: None });
+            let &Earlier { after: at, took, unconnected, .. } = attempt;
+            self.given_up.push(GivenUp { at, took, endpoint, key, unconnected, entry, in_second: None });
         }
         self.entries.push(Entry {
             at: told.at,
@@ -268,7 +272,7 @@ impl AccessLog {
             endpoint,
             line: self.lines,
             failed: is_failure(told.status),
-            refused: told.refused,
+            unconnected: told.unconnected,
             in_second: None,
         });
     }

@@ -29,6 +29,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
         left_out(fleet),
         tried_again(fleet, log, options),
         errors_of_the_proxy(log),
+        found_nobody(log),
         waits_in_the_proxy(fleet, log),
         more_than_held(fleet, options),
         names_are_enough(log, options),
@@ -168,6 +169,16 @@ fn errors_of_the_proxy(log: &AccessLog) -> Option<String> {
         format!(
             "{errors} of {all} requests had an error of the proxy's own, because no endpoint was there to answer: they are errors in the log's row, and are left \
              out of the others, whose endpoints are always there"
+        )
+    })
+}
+
+fn found_nobody(log: &AccessLog) -> Option<String> {
+    let failed = log.entries.iter().filter(|entry| entry.failed && entry.unconnected).count();
+    (failed > 0).then(|| {
+        format!(
+            "{failed} of {} requests failed because no connection came about: they are errors in the log's row, and in the others find somebody who is there",
+            log.entries.len()
         )
     })
 }

@@ -6,8 +6,8 @@
 use super::presence::{ASKED_MIN, Asking, Fleet, LONGEST_GAPS, Log, MEAN_GAPS};
 use std::cmp::Reverse;
 
-/// Who was not asked more often than that is one that is asked now and then.
-const TIMES_MAX: usize = 8;
+/// Who was not asked more often than that, or for each time was asked less often than `ASKED_MIN`, is one that is asked now and then.
+const TIMES_MAX: usize = 64;
 
 /// The clocks of logs have milliseconds, and an end is made of two of them.
 pub(super) const CLOCK: u64 = 5_000_000;
@@ -28,7 +28,7 @@ pub(super) fn long_gaps(places: &[usize]) -> Vec<Gap> {
     gaps.sort_unstable_by_key(|gap| Reverse(length(gap)));
     let mut others: usize = gaps.iter().map(length).sum();
     let mut long = 0;
-    for count in 1..=TIMES_MAX.min(gaps.len().saturating_sub(ASKED_MIN)) {
+    for count in 1..=TIMES_MAX.min(gaps.len() / (ASKED_MIN + 1)) {
         let shortest = length(&gaps[count - 1]);
         others -= shortest;
         let mean = others as f64 / (gaps.len() - count) as f64;
@@ -44,7 +44,10 @@ pub(super) fn long_gaps(places: &[usize]) -> Vec<Gap> {
 /// What it looks like that an idle endpoint is not asked for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Absence {
-    Away,
+    /// It was asked, and not found.
+    Proven,
+    /// Nothing says why else it was not asked.
+    Likely,
     /// It had just failed, and many proxies leave out who fails, for ten seconds or so. Or it restarted: the log does not say.
     Failed,
 }
@@ -63,9 +66,15 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(Absen
     let at = |place: usize| log.entries[place].at - log.entries[0].at;
     let absence = |gap: &Gap| {
         let absence = absence(endpoint, *gap, log).filter(|_| fleet.has_keys_within(endpoint, *gap))?;
-        Some((absence, at(gap.0), at(gap.1)))
+        Some((absence, at(last_served(endpoint, gap.0, log)), at(gap.1)))
     };
     gaps.iter().filter(is_missed).filter_map(absence).collect()
+}
+
+/// What failed after that did so because it was leaving.
+fn last_served(endpoint: usize, before: usize, log: &Log<'_>) -> usize {
+    let own = log.places[endpoint].iter().rev().skip_while(|place| **place > before);
+    own.copied().find(|place| !log.entries[*place].failed).unwrap_or(before)
 }
 
 /// Whether it left as one that restarts does, and not because the proxy asks it no more for what came of its last requests: it had nothing to do for half
@@ -73,8 +82,8 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(Absen
 fn absence(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> Option<Absence> {
     let own = &log.places[endpoint];
     let [left, back] = [from, until].map(|place| log.entries[place].at);
-    if log.refused.is_between(endpoint, left, back) {
-        return Some(Absence::Away);
+    if log.unconnected.is_between(endpoint, left, back) {
+        return Some(Absence::Proven);
     }
     let end = |place: &usize| log.entries[*place].at + log.entries[*place].latency;
     let before = || own.iter().take_while(|place| **place <= from);
@@ -84,7 +93,7 @@ fn absence(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> Option<Absence
     if !is_idle || last().any(|asking: &Asking| asking.latency > slow) {
         return None;
     }
-    Some(if last().any(|asking| asking.failed) { Absence::Failed } else { Absence::Away })
+    Some(if last().any(|asking| asking.failed) { Absence::Failed } else { Absence::Likely })
 }
 
 /// The median.
@@ -263,6 +272,56 @@ mod tests {
         assert_eq!(away(&restarted(UNKNOWN, &[])), [[]; 3]);
         assert_eq!(away(&restarted(UNKNOWN, &[(32.0, UNKNOWN)]))[2].len(), 1);
         assert_eq!(away(&restarted(UNKNOWN, &[(31.4, UNKNOWN), (32.8, UNKNOWN)]))[2].len(), 1);
+    }
+
+    /// Each worker of nginx leaves it out for itself.
+    #[test]
+    fn who_fails_at_once_for_every_worker_was_not_there() {
+        let again = [30.1, 30.2, 31.9, 32.0].map(|at| (at, UNKNOWN));
+        let log = restarted(UNKNOWN, &again);
+        assert_eq!(away(&log)[2].len(), 1);
+        assert_eq!(replay(&log, &options(&["round_robin"])).outcomes[1].failed, 0);
+    }
+
+    #[test]
+    fn who_restarts_again_and_again_is_away_each_time() {
+        let is_away = |endpoint: usize, now: f64| endpoint == 1 && now % (8.0 * SECOND) > 5.0 * SECOND;
+        let told = away(&log(in_turn(2, 0.5, 3, is_away)));
+        assert!(told[0].is_empty() && told[1].len() >= 12, "{told:?}");
+    }
+
+    #[test]
+    fn tunnels_hide_no_absence_that_the_log_tells() {
+        let mut likely = log(in_turn(3, 0.5, 1, |endpoint, now| endpoint == 2 && restarts(now)));
+        let mut told = restarted(REFUSED, &[]);
+        (likely.tunnels, told.tunnels) = (1, 1);
+        assert_eq!((away(&likely)[2].len(), away(&told)[2].len()), (0, 1));
+    }
+
+    /// For all of the log, of which nobody would know where it would have answered.
+    #[test]
+    fn who_was_never_there_is_away_all_the_time() {
+        for cause in [REFUSED, UNKNOWN] {
+            let line = |(number, line): (usize, Line)| {
+                let given_up = format!(r#""given_up":[{{"endpoint":"e2",{cause}"ms":0}}],"queue_ms""#);
+                let text = text([(line, 200)]);
+                if number % 50 == 7 { text.replace(r#""queue_ms""#, &given_up) } else { text }
+            };
+            let lines: String = in_turn(2, 0.5, 1, |_, _| false).into_iter().enumerate().map(line).collect();
+            let log = AccessLog::read(lines.as_bytes()).unwrap();
+            assert_eq!(away(&log)[2], [(0, log.lasts())]);
+            let replayed = replay(&log, &options(&["least_request"]));
+            assert_eq!(replayed.at_once.unwrap().endpoints, (2, 2));
+            assert!(replayed.outcomes[1].failed == 0, "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_leaves_nobody_out_asks_nobody_who_is_not_there() {
+        let mut log = restarted(UNKNOWN, &[]);
+        log.may_leave_out = false;
+        let replayed = replay(&log, &options(&["round_robin"]));
+        assert!(replayed.assumed.iter().any(|told| told.contains(", away from ")), "{:?}", replayed.assumed);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Fleet {
         services.sort_unstable_by(f64::total_cmp);
         let typical = services.get(services.len() / 2).copied();
         let service = typical.unwrap_or_else(|| log.mean_latency());
-        let presences = presence::of(log, options.restarts);
+        let presences = presence::of(log, options.restarts || !log.may_leave_out);
         let machines = Vec::new();
         let mut fleet =
             Self { machines, places, given_up, own, own_given_up, capacities, presences, service };
@@ -99,8 +99,10 @@ impl Fleet {
     fn fails(&self, endpoint: usize, log: &AccessLog) -> Option<Fails> {
         let service = self.capacities[endpoint].service.unwrap_or(self.service);
         let entries = || self.places[endpoint].iter().map(|&place| &log.entries[place]);
-        let failed =
-            entries().filter(|entry| entry.failed && self.is_there(entry.endpoint, entry.end(), log));
+        let is_failure = |entry: &&Entry| {
+            entry.failed && !entry.unconnected && self.is_there(entry.endpoint, entry.end(), log)
+        };
+        let failed = entries().filter(is_failure);
         let given_up = self.given_up_there(endpoint, log).map(|attempt| attempt.took);
         let times = failed.map(Entry::at_endpoint).chain(given_up);
         let (failed, total) =
@@ -117,10 +119,11 @@ impl Fleet {
         })
     }
 
-    /// What fails because an endpoint leaves, or is away, is told by that.
+    /// Whoever finds nobody there goes elsewhere, and that nobody was there is told by presences, as is what fails because one leaves.
     fn given_up_there(&self, endpoint: usize, log: &AccessLog) -> impl Iterator<Item = &GivenUp> {
-        let is_there =
-            move |attempt: &&GivenUp| self.is_there(attempt.endpoint, attempt.at + attempt.took, log);
+        let is_there = move |attempt: &&GivenUp| {
+            !attempt.unconnected && self.is_there(attempt.endpoint, attempt.at + attempt.took, log)
+        };
         self.given_up[endpoint].iter().filter(is_there)
     }
 

@@ -14,8 +14,8 @@ pub(super) struct Earlier<'l> {
     pub(super) after: u64,
     /// Until it was given up, in nanoseconds.
     pub(super) took: u64,
-    /// The log says that nobody was there.
-    pub(super) refused: bool,
+    /// The log says that no connection came about.
+    pub(super) unconnected: bool,
 }
 
 /// What a line tells of a request that an endpoint answered.
@@ -40,8 +40,10 @@ pub(super) struct Told<'l> {
     pub(super) endpoint: Option<Cow<'l, str>>,
     pub(super) client: Cow<'l, str>,
     pub(super) status: u16,
-    /// The log says that nobody was there, and that this is why it failed.
-    pub(super) refused: bool,
+    /// The log says that it failed because no connection came about.
+    pub(super) unconnected: bool,
+    /// Whether the proxy may ask somebody no more for a while because it failed.
+    pub(super) may_leave_out: bool,
 }
 
 /// What a line is about.
@@ -106,19 +108,19 @@ struct GivenUp<'l> {
     ms: Option<f64>,
 }
 
-/// Whether it says that nobody was there: nothing listened, or no way led there.
-fn is_refused(cause: Option<&str>) -> bool {
-    cause.is_some_and(|cause| ["connect_refused", "connect_unreachable"].contains(&cause))
+/// Whether it says that no connection came about: nothing listened, no way led there, or nobody said anything.
+fn is_unconnected(cause: Option<&str>) -> bool {
+    cause.is_some_and(|cause| ["connect_refused", "connect_timeout", "connect_unreachable"].contains(&cause))
 }
 
 /// One after the other, until the next one was made.
 fn given_up(attempts: Vec<GivenUp<'_>>, before: u64) -> Vec<Earlier<'_>> {
     let (mut until, mut earlier) = (before, Vec::with_capacity(attempts.len()));
     for GivenUp { endpoint, cause, ms } in attempts.into_iter().rev() {
-        let refused = is_refused(cause.as_deref());
+        let unconnected = is_unconnected(cause.as_deref());
         let took = nanoseconds(ms.unwrap_or_default().clamp(TIMES_MS.start, TIMES_MS.end)).min(until);
         until -= took;
-        earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: until, took, refused }));
+        earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: until, took, unconnected }));
     }
     earlier.reverse();
     earlier
@@ -169,7 +171,8 @@ fn ours(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: Some(endpoint),
         client: ours.client.unwrap_or_default(),
         status,
-        refused: is_failure(status) && is_refused(ours.cause.as_deref()),
+        unconnected: is_failure(status) && is_unconnected(ours.cause.as_deref()),
+        may_leave_out: true,
     }))
 }
 
@@ -210,9 +213,10 @@ fn nginx(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: attempts.endpoint.map(Cow::Borrowed),
         client: Cow::Borrowed(client),
         status,
-        refused: false,
+        unconnected: false,
         retries: attempts.retries,
         earlier: attempts.earlier,
+        may_leave_out: true,
     }))
 }
 
@@ -284,7 +288,7 @@ impl<'l> Attempts<'l> {
                     endpoint,
                     after: before,
                     took,
-                    refused: false,
+                    unconnected: false,
                 }));
                 retries += 1;
             }
@@ -317,8 +321,12 @@ fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
         <[i64; 5]>::try_from(times).ok()
     })?;
     let status = scan.read("a status", |word| word.parse::<i32>().ok())?;
-    // Behind the bytes, two cookies and how it ended: connections of all kinds, and the retries, with a `+` where one went elsewhere.
-    let counts = (0..5).filter_map(|_| scan.word()).nth(4).and_then(|counts| counts.split('/').nth(4));
+    // Behind the bytes and two cookies: how it ended, connections of all kinds, and the retries, with a `+` where one went elsewhere.
+    let mut words = (0..5).filter_map(|_| scan.word()).skip(3);
+    // The server, or silence, ended it while it connected.
+    let unconnected =
+        words.next().is_some_and(|state| ["SC", "sC"].iter().any(|connect| state.starts_with(connect)));
+    let counts = words.next().and_then(|counts| counts.split('/').nth(4));
     let retries = counts.and_then(|retries| retries.trim_start_matches('+').parse().ok()).unwrap_or_default();
     let [head, waited, connect, response, total] = times;
     if times.iter().any(|time| *time as f64 >= TIMES_MS.end) {
@@ -348,7 +356,9 @@ fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: Some(Cow::Owned(server)),
         client: Cow::Borrowed(client),
         status,
-        refused: false,
+        unconnected: is_failure(status) && unconnected,
+        // A server is out by its checks.
+        may_leave_out: false,
     }))
 }
 
@@ -504,6 +514,21 @@ mod tests {
         // Of attempts beside each other nobody knows what was a wait.
         let hedged = line.replace("\"queue_ms\"", "\"hedged\":true,\"queue_ms\"");
         assert!(self::told(&hedged).earlier.is_empty());
+    }
+
+    #[test]
+    fn that_no_connection_came_about_is_told() {
+        let haproxy = |state| {
+            let failed = HAPROXY.replace("10/2/30/69/109 200", "10/2/-1/-1/3012 503");
+            told(&failed.replace("----", state)).unconnected
+        };
+        assert_eq!(["SC--", "sC--", "SH--"].map(haproxy), [true, true, false]);
+        let ours = |cause| {
+            let failed = format!("\"status\":503,\"cause\":{cause:?}");
+            told(&OURS.replace("\"status\":200", &failed)).unconnected
+        };
+        let causes = ["connect_refused", "connect_timeout", "connect_unreachable", "endpoint_closed"];
+        assert_eq!(causes.map(ours), [true, true, true, false]);
     }
 
     #[test]

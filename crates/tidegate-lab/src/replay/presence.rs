@@ -4,7 +4,7 @@
 //! says whether chance alone can have kept it waiting for so long before and after: counted in requests, so that calm nights are no absence.
 
 use super::away::{self, Absence, Gap};
-use super::refused::{self, Refused};
+use super::unconnected::{self, Unconnected};
 use super::{AccessLog, Entry, GivenUp};
 use crate::machine::Machine;
 use crate::outcome::{AtOnce, Outcome, Utilisation};
@@ -46,42 +46,55 @@ pub(super) struct Asking {
     pub(super) at: u64,
     pub(super) latency: u64,
     pub(super) failed: bool,
-    /// Nobody was there.
-    pub(super) refused: bool,
+    /// Another one was asked instead.
+    pub(super) given_up: bool,
+    /// No connection came about.
+    pub(super) unconnected: bool,
     pub(super) key: u64,
     pub(super) endpoint: u32,
 }
 
-/// Of each endpoint; what of it restarted, if so those did that failed and were asked no more for a while.
+/// Of each endpoint. `restarts`: so those did that failed and were asked no more for a while.
 pub(super) fn of(log: &AccessLog, restarts: bool) -> Vec<Presence> {
-    let (all, refused) = refused::apart(asked_in(log), log.endpoints.len());
+    let (all, unconnected) = unconnected::apart(asked_in(log), log.endpoints.len());
     let places = places_of(&all, log.endpoints.len());
-    let mut presences = of_all(&Log::of(&all, &places, &refused), restarts);
-    if log.tunnels > 0 || log.streams > 0 {
-        // Who holds what is in no line may be asked less for that.
-        for presence in &mut presences {
-            presence.away.clear();
-            presence.left_out = 0;
+    // Who holds what is in no line may be asked less for that.
+    let is_telling = log.tunnels == 0 && log.streams == 0;
+    let presence = |(endpoint, stretch): (usize, Stretch)| {
+        if places[endpoint].is_empty() && unconnected.is_ever(endpoint) {
+            return Presence { away: vec![(0, log.lasts())], ..Presence::default() };
         }
-    }
-    presences
+        let (mut away, mut left_out) = (Vec::new(), 0);
+        for (absence, from, until) in stretch.absences {
+            match absence {
+                Absence::Likely | Absence::Failed if !is_telling => {}
+                Absence::Failed if !restarts => left_out += 1,
+                Absence::Proven | Absence::Likely | Absence::Failed => away.push((from, until)),
+            }
+        }
+        Presence { joins: stretch.joins, leaves: stretch.leaves, away, left_out }
+    };
+    stretches_of(&Log::of(&all, &places, &unconnected)).into_iter().enumerate().map(presence).collect()
 }
 
 /// In order.
 fn asked_in(log: &AccessLog) -> Vec<Asking> {
-    let last = log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, refused, .. }| Asking {
-        at,
-        latency,
-        failed,
-        refused,
-        key,
-        endpoint,
-    });
-    let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, refused, .. }| Asking {
+    let last =
+        log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, unconnected, .. }| Asking {
+            at,
+            latency,
+            failed,
+            given_up: false,
+            unconnected,
+            key,
+            endpoint,
+        });
+    let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, unconnected, .. }| Asking {
         at,
         latency: took,
         failed: true,
-        refused,
+        given_up: true,
+        unconnected,
         key,
         endpoint,
     });
@@ -99,42 +112,42 @@ pub(super) fn places_of(all: &[Asking], endpoints: usize) -> Vec<Vec<usize>> {
     places
 }
 
-fn of_all(log: &Log<'_>, restarts: bool) -> Vec<Presence> {
+/// From when to when an endpoint was asked, and when it was not in between.
+#[derive(Clone, Default)]
+struct Stretch {
+    joins: Option<u64>,
+    leaves: Option<u64>,
+    absences: Vec<(Absence, u64, u64)>,
+}
+
+fn stretches_of(log: &Log<'_>) -> Vec<Stretch> {
     let &Log { entries, places, .. } = log;
     let all = || 0..places.len();
     let late: Vec<bool> = all().map(|endpoint| log.before(endpoint, None).is_long()).collect();
     let early: Vec<bool> = all().map(|endpoint| log.after(endpoint, None).is_long()).collect();
     let gaps: Vec<Vec<Gap>> = places.iter().map(|places| away::long_gaps(places)).collect();
     if !late.iter().chain(&early).any(|is| *is) && gaps.iter().all(Vec::is_empty) {
-        return vec![Presence::default(); places.len()];
+        return vec![Stretch::default(); places.len()];
     }
     let fleet = Fleet::of(log);
-    let presence = |endpoint: usize| {
+    let stretch = |endpoint: usize| {
         let joins = late[endpoint] && fleet.joins(endpoint, &early);
         let leaves = early[endpoint] && fleet.leaves(endpoint, &late);
         let at = |place: Option<&usize>| place.map(|&place| entries[place].at - entries[0].at);
-        let (mut away, mut left_out) = (Vec::new(), 0);
-        for (absence, from, until) in away::of(endpoint, &gaps[endpoint], &fleet) {
-            match absence {
-                Absence::Failed if !restarts => left_out += 1,
-                Absence::Failed | Absence::Away => away.push((from, until)),
-            }
-        }
-        Presence {
+        Stretch {
             joins: at(places[endpoint].first().filter(|_| joins)),
             leaves: at(places[endpoint].last().filter(|_| leaves)),
-            away,
-            left_out,
+            absences: away::of(endpoint, &gaps[endpoint], &fleet),
         }
     };
-    all().map(presence).collect()
+    all().map(stretch).collect()
 }
 
 pub(super) struct Log<'l> {
     pub(super) entries: &'l [Asking],
     pub(super) places: &'l [Vec<usize>],
     /// Of each endpoint; none of them is among the entries.
-    pub(super) refused: &'l Refused,
+    pub(super) unconnected: &'l Unconnected,
     /// From here on it has every request; of those that came before only the slowest ended in it.
     begins: usize,
     /// When its last request ended.
@@ -162,12 +175,12 @@ impl Asked {
 }
 
 impl<'l> Log<'l> {
-    fn of(entries: &'l [Asking], places: &'l [Vec<usize>], refused: &'l Refused) -> Self {
+    fn of(entries: &'l [Asking], places: &'l [Vec<usize>], unconnected: &'l Unconnected) -> Self {
         let end = |entry: &Asking| entry.at + entry.latency;
         let first_end = entries.iter().map(end).min().unwrap_or_default();
         let begins = entries.partition_point(|entry| entry.at < first_end);
         let ended = entries.iter().map(end).max().unwrap_or_default();
-        Self { entries, places, refused, begins, ended }
+        Self { entries, places, unconnected, begins, ended }
     }
 
     fn before(&self, endpoint: usize, met: Option<&[usize]>) -> Asked {
@@ -473,9 +486,9 @@ mod tests {
         }
         let log = log(lines);
         let all = asked_in(&log);
-        let (places, refused) = (places_of(&all, 4), Refused::default());
+        let (places, unconnected) = (places_of(&all, 4), Unconnected::default());
         assert!(
-            (0..4).any(|endpoint| Log::of(&all, &places, &refused).before(endpoint, None).is_long()),
+            (0..4).any(|endpoint| Log::of(&all, &places, &unconnected).before(endpoint, None).is_long()),
             "the others' requests alone would not tell"
         );
         assert_eq!(told(&log), [ALWAYS; 4]);

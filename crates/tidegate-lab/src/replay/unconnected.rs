@@ -6,12 +6,18 @@ use std::ops::RangeInclusive;
 
 /// Chance may tell one absence in so many logs that was none.
 const LOGS_MIN: usize = 20;
+/// So many attempts that all failed at once found nobody.
+const ALWAYS_MIN: usize = 3;
 
 /// When each endpoint was asked in vain, in nanoseconds since 1970, in order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Refused(Vec<Vec<u64>>);
+pub(super) struct Unconnected(Vec<Vec<u64>>);
 
-impl Refused {
+impl Unconnected {
+    pub(super) fn is_ever(&self, endpoint: usize) -> bool {
+        self.0.get(endpoint).is_some_and(|own| !own.is_empty())
+    }
+
     pub(super) fn is_between(&self, endpoint: usize, from: u64, until: u64) -> bool {
         let Some(own) = self.0.get(endpoint) else { return false };
         own.get(own.partition_point(|at| *at < from)).is_some_and(|at| *at <= until)
@@ -19,43 +25,44 @@ impl Refused {
 }
 
 /// What was asked in order, without those, which is none of what an endpoint was asked while it was there.
-pub(super) fn apart(mut all: Vec<Asking>, endpoints: usize) -> (Vec<Asking>, Refused) {
+pub(super) fn apart(mut all: Vec<Asking>, endpoints: usize) -> (Vec<Asking>, Unconnected) {
     for own in places_of(&all, endpoints) {
         for chain in chains(&own, &all) {
             for &place in &own[chain] {
-                all[place].refused = true;
+                all[place].unconnected = true;
             }
         }
     }
-    let mut refused = vec![Vec::new(); endpoints];
-    for asking in all.iter().filter(|asking| asking.refused) {
-        refused[asking.endpoint as usize].push(asking.at);
+    let mut unconnected = vec![Vec::new(); endpoints];
+    for asking in all.iter().filter(|asking| asking.unconnected) {
+        unconnected[asking.endpoint as usize].push(asking.at);
     }
-    all.retain(|asking| !asking.refused);
-    (all, Refused(refused))
+    all.retain(|asking| !asking.unconnected);
+    (all, Unconnected(unconnected))
 }
 
-/// nginx's log has no causes. Whoever fails at once, is left out for that, and fails at once again as soon as it is asked again was not there all the time,
-/// where it fails so seldom that chance would hardly do that.
+/// nginx's log has no causes. Who fails at once time after time, so that others are asked, and answers nobody in between, for longer than chance lets it wait for a request, was not there: it was left out for it, by
+/// each worker for itself, and failed again as soon as it was asked again. If it fails so seldom otherwise that chance would hardly do that, or always.
 fn chains(own: &[usize], all: &[Asking]) -> Vec<RangeInclusive<usize>> {
-    let fails_at_once = |number: usize| {
-        let Asking { failed, latency, refused, .. } = all[own[number]];
-        failed && !refused && latency <= CLOCK
+    let fails_at_once = |number: &usize| {
+        let Asking { given_up, unconnected, latency, .. } = all[own[*number]];
+        given_up && !unconnected && latency <= CLOCK
     };
-    let mean = all.len() as f64 / own.len().max(1) as f64;
+    if own.len() >= ALWAYS_MIN && (0..own.len()).all(|number| fails_at_once(&number)) {
+        return vec![0..=own.len() - 1];
+    }
     let mut runs: Vec<RangeInclusive<usize>> = Vec::new();
-    for number in (0..own.len()).filter(|&number| fails_at_once(number)) {
+    for number in (0..own.len()).filter(fails_at_once) {
         match runs.last_mut() {
-            Some(run)
-                if run.end() + 1 == number && (own[number] - own[*run.end()]) as f64 > MEAN_GAPS * mean =>
-            {
-                *run = *run.start()..=number;
-            }
+            Some(run) if run.end() + 1 == number => *run = *run.start()..=number,
             _ => runs.push(number..=number),
         }
     }
     let is_chance = runs.len() * runs.len() * LOGS_MIN > own.len();
-    runs.retain(|run| !is_chance && run.start() < run.end());
+    let mean = all.len() as f64 / own.len().max(1) as f64;
+    let is_long =
+        |run: &RangeInclusive<usize>| (own[*run.end()] - own[*run.start()]) as f64 > MEAN_GAPS * mean;
+    runs.retain(|run| !is_chance && is_long(run));
     runs
 }
 
@@ -74,7 +81,15 @@ mod tests {
             if failed {
                 left_out = 300;
             }
-            all.push(Asking { at, latency: 0, failed, refused: false, key: 0, endpoint: endpoint as u32 });
+            all.push(Asking {
+                at,
+                latency: 0,
+                failed,
+                given_up: failed,
+                unconnected: false,
+                key: 0,
+                endpoint: endpoint as u32,
+            });
         }
         apart(all, 3).1.0[2].len()
     }
