@@ -305,10 +305,10 @@ impl Bench<'_> {
 
     fn judge_if_due(&self, now: Moment) {
         let Some(margin) = self.breaker.margin_percent else { return };
-        let Some(is_first) = self.in_force.end_period(self.breaker.period, now) else { return };
+        let Some(is_telling) = self.in_force.end_period(self.breaker.period, now) else { return };
         let results: Vec<_> =
             (0..).zip(self.seats).filter_map(|(index, seat)| self.breaker.result(index, seat)).collect();
-        if !is_first {
+        if is_telling {
             self.judge(results, margin, now);
         }
     }

@@ -70,14 +70,14 @@ impl InForce {
         self.period_began.load(Relaxed) != 0
     }
 
-    /// The present period, which is so long, is over, and the caller is who has ended it; whether it was the first one, of which
-    /// nobody knows how long it was.
+    /// The present period, which is so long, is over, and the caller is who has ended it; whether its results tell how it is now: not where it was the
+    /// first one, of which nobody knows how long it was, or has been over for as long again.
     pub(crate) fn end_period(&self, period: Duration, now: Moment) -> Option<bool> {
         let began = self.period_began.load(Relaxed);
         let is_first = began == 0;
         let is_over = is_first || now >= Moment(began) + period;
         let is_mine = is_over && self.period_began.compare_exchange(began, now.0, Relaxed, Relaxed).is_ok();
-        is_mine.then_some(is_first)
+        is_mine.then_some(!is_first && now < Moment(began) + 2 * period)
     }
 
     /// `None`: somebody else is at it, or the rules of this turn do not count any more: whom they take out now, no change would look at again.

@@ -307,6 +307,19 @@ fn whoever_is_held_back_is_known_and_counted_once_for_a_row_of_failures() {
     assert_eq!(held(1).0, Some(HeldBack::Share), "the present reason, not the first one");
 }
 
+#[test]
+fn what_was_before_a_pause_takes_nobody_out() {
+    for (pause, expected) in [(0, 1), (40 * SECOND, 0)] {
+        let balancer = cluster(Algorithm::RoundRobin, 4, Breaker { failures: 0, ..BREAKER });
+        let begins = 2_100 * MS; // of the second period
+        serve(&balancer, 0, 2_100, |_, _| false);
+        serve(&balancer, begins, 1_900, |index, step| index == 0 && step % 8 < 4);
+        let again = begins + 1_900 * MS + pause;
+        serve(&balancer, again, 200, |_, _| false);
+        assert_eq!(out(&balancer, again + 200 * MS).len(), expected, "{pause}");
+    }
+}
+
 /// Two of three fail half of all; one of them is taken out, and the other is held back.
 fn with_one_held_back() -> Cluster {
     let breaker = Breaker { failures: 0, ejected_percent_max: 30, ..BREAKER };

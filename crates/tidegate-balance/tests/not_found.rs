@@ -1,4 +1,4 @@
-//! One endpoint of several has lost its files, and answers 404 at once: who draws how much. Least request sends it what its speed draws. In virtual
+//! One endpoint of several has lost its files, and answers 404 at once, or sends everybody elsewhere: who draws how much. Least request sends it what its speed draws. In virtual
 //! time, through the public interface alone.
 
 mod cluster;
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use tidegate_balance::{Algorithm, Balancer};
 use virtual_time::VirtualTime;
 
-/// From then on the first endpoint answers 404.
+/// From then on the first endpoint answers that.
 const BROKEN_FROM: u64 = 8_000_000_000;
 const COUNTED_FROM: u64 = 15_000_000_000;
 const UNTIL: u64 = 60_000_000_000;
@@ -24,6 +24,8 @@ struct Setting {
     slots: usize,
     /// The part of all slots that pages would take, were none broken.
     load: f64,
+    /// What the broken one answers.
+    status: u16,
 }
 
 /// What happens next; the numbers are the endpoint's and the ticket's.
@@ -49,7 +51,7 @@ struct World<'a> {
 
 impl World<'_> {
     fn request(&mut self) {
-        let Setting { endpoints, slots, load } = self.setting;
+        let Setting { endpoints, slots, load, .. } = self.setting;
         let gap = PAGE_SECONDS / (load * (endpoints * slots) as f64) * self.time.noise.exponential();
         self.time.plan(gap, Event::Request);
         let (ticket, lease) = self.time.pick(None);
@@ -77,7 +79,7 @@ impl World<'_> {
         match event {
             Event::Request => self.request(),
             Event::NotFound { ticket } => {
-                self.time.answer(ticket, 404);
+                self.time.answer(ticket, self.setting.status);
             }
             Event::Served { index, ticket } => {
                 self.time.answer(ticket, 200);
@@ -109,12 +111,20 @@ fn drawn(setting: Setting, algorithm: Algorithm) -> f64 {
 
 /// Whoever teaches nothing is no better than others for never being late.
 #[test]
-fn one_that_answers_404_at_once_draws_little_more_than_with_least_request() {
-    for (endpoints, slots, load) in [(5, 4, 0.05), (5, 4, 0.2), (5, 4, 0.75), (5, 2, 0.3), (10, 4, 0.12)] {
-        let setting = Setting { endpoints, slots, load };
+fn one_that_answers_404_or_302_at_once_draws_little_more_than_with_least_request() {
+    let not_found =
+        [(5, 4, 0.05), (5, 4, 0.2), (5, 4, 0.75), (5, 2, 0.3), (10, 4, 0.12)].map(|fleet| (fleet, 404));
+    let elsewhere = [(5, 4, 0.2), (5, 4, 0.75)].map(|fleet| (fleet, 302));
+    for ((endpoints, slots, load), status) in not_found.into_iter().chain(elsewhere) {
+        let setting = Setting { endpoints, slots, load, status };
         let adaptive = drawn(setting, Algorithm::Adaptive { peers: 1 });
         let least = drawn(setting, Algorithm::LeastRequest);
-        println!("{endpoints} of {slots}, {load}: adaptive {adaptive:.3}, least request {least:.3}");
-        assert!(adaptive < least + 0.1, "{endpoints} of {slots}, {load}: {adaptive:.3}, {least:.3}");
+        println!(
+            "{status}, {endpoints} of {slots}, {load}: adaptive {adaptive:.3}, least request {least:.3}"
+        );
+        assert!(
+            adaptive < least + 0.1,
+            "{status}, {endpoints} of {slots}, {load}: {adaptive:.3}, {least:.3}"
+        );
     }
 }

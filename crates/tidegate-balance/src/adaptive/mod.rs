@@ -174,7 +174,7 @@ impl Adaptive {
             Ended::Answered { status, first_byte } => {
                 let (state, picked) = (&lease.endpoint().state, lease.picked_at());
                 let silence = state.silence(now);
-                let is_other = status >= 400 || state.was_long_by_itself(picked, now);
+                let is_other = is_by_the_way(status) || state.was_long_by_itself(picked, now);
                 Some(if is_other {
                     Evidence::OtherSuccess { silence }
                 } else {
@@ -185,6 +185,12 @@ impl Adaptive {
             Ended::ConnectFailed => Some(Evidence::Failure),
         }
     }
+}
+
+/// Whether an answer is made sooner than a page, and says nothing of how soon pages are: a redirect, or that there is nothing, or that it is not allowed. That what the client
+/// has is still right (304) is an answer like others.
+fn is_by_the_way(status: u16) -> bool {
+    status >= 300 && status != 304
 }
 
 /// What is too usual in a cluster to be warned of.
