@@ -63,7 +63,7 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(Absen
     let missed = long_gaps(&ranks);
     let is_missed =
         |gap: &&Gap| missed.iter().any(|&(from, until)| from <= all(gap.0) && all(gap.1) <= until);
-    let at = |place: usize| log.entries[place].at - log.entries[0].at;
+    let at = |place: usize| log.entries[place].at - log.first;
     let absence = |gap: &Gap| {
         let absence = absence(endpoint, *gap, log).filter(|_| fleet.has_keys_within(endpoint, *gap))?;
         Some((absence, at(last_served(endpoint, gap.0, log)), at(gap.1)))
@@ -296,6 +296,16 @@ mod tests {
         let mut told = restarted(REFUSED, &[]);
         (likely.tunnels, told.tunnels) = (1, 1);
         assert_eq!((away(&likely)[2].len(), away(&told)[2].len()), (0, 1));
+    }
+
+    #[test]
+    fn seconds_are_counted_from_the_first_request_though_it_found_nobody() {
+        let failed = text([((0.0, 0.0, 0, 2), 503)]).replace(r#""status""#, &format!(r#"{REFUSED}"status""#));
+        let lines = in_turn(3, 0.5, 1, |endpoint, now| endpoint == 2 && restarts(now));
+        let later = lines.into_iter().map(|line| ((line.0 + 10.0 * SECOND, line.1, line.2, line.3), 200));
+        let log = AccessLog::read((failed + &text(later)).as_bytes()).unwrap();
+        let [(from, _)] = away(&log)[2][..] else { panic!("once") };
+        assert!(from.abs_diff(40_000_000_000) < 500_000_000, "{from}");
     }
 
     /// For all of the log, of which nobody would know where it would have answered.

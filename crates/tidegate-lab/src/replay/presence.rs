@@ -74,7 +74,8 @@ pub(super) fn of(log: &AccessLog, restarts: bool) -> Vec<Presence> {
         }
         Presence { joins: stretch.joins, leaves: stretch.leaves, away, left_out }
     };
-    stretches_of(&Log::of(&all, &places, &unconnected)).into_iter().enumerate().map(presence).collect()
+    let asked = Log { first: log.first_at(), ..Log::of(&all, &places, &unconnected) };
+    stretches_of(&asked).into_iter().enumerate().map(presence).collect()
 }
 
 /// In order.
@@ -121,7 +122,7 @@ struct Stretch {
 }
 
 fn stretches_of(log: &Log<'_>) -> Vec<Stretch> {
-    let &Log { entries, places, .. } = log;
+    let &Log { entries, places, first, .. } = log;
     let all = || 0..places.len();
     let late: Vec<bool> = all().map(|endpoint| log.before(endpoint, None).is_long()).collect();
     let early: Vec<bool> = all().map(|endpoint| log.after(endpoint, None).is_long()).collect();
@@ -133,7 +134,7 @@ fn stretches_of(log: &Log<'_>) -> Vec<Stretch> {
     let stretch = |endpoint: usize| {
         let joins = late[endpoint] && fleet.joins(endpoint, &early);
         let leaves = early[endpoint] && fleet.leaves(endpoint, &late);
-        let at = |place: Option<&usize>| place.map(|&place| entries[place].at - entries[0].at);
+        let at = |place: Option<&usize>| place.map(|&place| entries[place].at - first);
         Stretch {
             joins: at(places[endpoint].first().filter(|_| joins)),
             leaves: at(places[endpoint].last().filter(|_| leaves)),
@@ -148,6 +149,8 @@ pub(super) struct Log<'l> {
     pub(super) places: &'l [Vec<usize>],
     /// Of each endpoint; none of them is among the entries.
     pub(super) unconnected: &'l Unconnected,
+    /// When the log's first request came, which may be one that found nobody.
+    pub(super) first: u64,
     /// From here on it has every request; of those that came before only the slowest ended in it.
     begins: usize,
     /// When its last request ended.
@@ -180,7 +183,8 @@ impl<'l> Log<'l> {
         let first_end = entries.iter().map(end).min().unwrap_or_default();
         let begins = entries.partition_point(|entry| entry.at < first_end);
         let ended = entries.iter().map(end).max().unwrap_or_default();
-        Self { entries, places, unconnected, begins, ended }
+        let first = entries.first().map_or(0, |first| first.at);
+        Self { entries, places, unconnected, first, begins, ended }
     }
 
     fn before(&self, endpoint: usize, met: Option<&[usize]>) -> Asked {
