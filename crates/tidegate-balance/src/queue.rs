@@ -12,7 +12,8 @@
 //! Whoever joins is told at once when his turn would come too late, by the pace of recent turns (`turns.rs`). A queue that nobody was ahead in never turns anybody away: there is nothing to predict from.
 //!
 //! When as many wait as may, the more urgent one gets the place of the newest of the least urgent, as long as those have more
-//! than their part of the places: the same 16, 4 and 1 of 21. So no priority fills the queue for those above it, and none is driven out of it.
+//! than their part of the places: the same 16, 4 and 1 of 21. So no priority fills the queue for those above it, and none is driven out of it,
+//! but one whose part is less than a place: with 20 places or fewer low may get none while the others fill them.
 
 use crate::Moment;
 use crate::turns::Turns;
