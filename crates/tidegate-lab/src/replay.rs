@@ -34,7 +34,7 @@ use crate::simulation::Plan;
 use crate::traffic::Traffic;
 use clusters::Clusters;
 use fleet::Fleet;
-use line::{Earlier, Line, Told, Unanswered, is_failure};
+use line::{Earlier, Line, Reached, Told, Unanswered, is_failure};
 use stays::SECOND;
 use std::io::{self, BufRead};
 use std::mem;
@@ -100,7 +100,7 @@ struct GivenUp {
     took: u64,
     endpoint: u32,
     key: u64,
-    unconnected: bool,
+    reached: Reached,
     /// The position of its request, while the log is read.
     entry: usize,
     in_second: Option<NonZeroU32>,
@@ -121,8 +121,7 @@ struct Entry {
     endpoint: u32,
     line: u64,
     failed: bool,
-    /// Because no connection came about.
-    unconnected: bool,
+    reached: Reached,
     /// Where of its end only the second is known, how many ended in it.
     in_second: Option<NonZeroU32>,
 }
@@ -259,8 +258,8 @@ impl AccessLog {
         for attempt in &told.earlier {
             let endpoint = self.clusters.endpoint(cluster, &attempt.endpoint);
             self.name(endpoint, &attempt.endpoint);
-            let &Earlier { after: at, took, unconnected, .. } = attempt;
-            self.given_up.push(GivenUp { at, took, endpoint, key, unconnected, entry, in_second: None });
+            let &Earlier { after: at, took, reached, .. } = attempt;
+            self.given_up.push(GivenUp { at, took, endpoint, key, reached, entry, in_second: None });
         }
         self.entries.push(Entry {
             at: told.at,
@@ -272,7 +271,7 @@ impl AccessLog {
             endpoint,
             line: self.lines,
             failed: is_failure(told.status),
-            unconnected: told.unconnected,
+            reached: told.reached,
             in_second: None,
         });
     }

@@ -29,7 +29,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
         left_out(fleet),
         tried_again(fleet, log, options),
         errors_of_the_proxy(log),
-        found_nobody(log),
+        found_nobody(fleet, log),
         waits_in_the_proxy(fleet, log),
         more_than_held(fleet, options),
         names_are_enough(log, options),
@@ -173,8 +173,9 @@ fn errors_of_the_proxy(log: &AccessLog) -> Option<String> {
     })
 }
 
-fn found_nobody(log: &AccessLog) -> Option<String> {
-    let failed = log.entries.iter().filter(|entry| entry.failed && entry.unconnected).count();
+fn found_nobody(fleet: &Fleet, log: &AccessLog) -> Option<String> {
+    let unconnected = log.entries.iter().filter(|entry| entry.failed && entry.reached.is_unconnected());
+    let failed = unconnected.filter(|entry| !fleet.is_failure(entry, log)).count();
     (failed > 0).then(|| {
         format!(
             "{failed} of {} requests failed because no connection came about: they are errors in the log's row, and in the others find somebody who is there",

@@ -68,7 +68,16 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(Absen
         let absence = absence(endpoint, *gap, log).filter(|_| fleet.has_keys_within(endpoint, *gap))?;
         Some((absence, at(last_served(endpoint, gap.0, log)), at(gap.1)))
     };
-    gaps.iter().filter(is_missed).filter_map(absence).collect()
+    let mut absences: Vec<(Absence, u64, u64)> = gaps.iter().filter(is_missed).filter_map(absence).collect();
+    // Where nobody was served between two it is one.
+    absences.dedup_by(|later, earlier| {
+        let is_one = later.1 <= earlier.2;
+        if is_one {
+            earlier.2 = later.2;
+        }
+        is_one
+    });
+    absences
 }
 
 /// What failed after that did so because it was leaving.
@@ -308,17 +317,30 @@ mod tests {
         assert!(from.abs_diff(40_000_000_000) < 500_000_000, "{from}");
     }
 
+    /// So many requests of two that are there found somebody else first who failed at once.
+    fn beside_one_that_fails(cause: &str, every: usize) -> AccessLog {
+        let line = |(number, line): (usize, Line)| {
+            let given_up = format!(r#""given_up":[{{"endpoint":"e2",{cause}"ms":0}}],"queue_ms""#);
+            let text = text([(line, 200)]);
+            if number % every == 1 { text.replace(r#""queue_ms""#, &given_up) } else { text }
+        };
+        let lines: String = in_turn(2, 0.5, 1, |_, _| false).into_iter().enumerate().map(line).collect();
+        AccessLog::read(lines.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn whose_answers_are_refused_is_there() {
+        let log = beside_one_that_fails(r#""cause":"answer_refused","status":500,"#, 3);
+        assert_eq!(away(&log), [[]; 3]);
+        let replayed = replay(&log, &options(&["least_request"]));
+        assert!(replayed.outcomes[1].errors() > 0.2, "it draws them");
+    }
+
     /// For all of the log, of which nobody would know where it would have answered.
     #[test]
     fn who_was_never_there_is_away_all_the_time() {
-        for cause in [REFUSED, UNKNOWN] {
-            let line = |(number, line): (usize, Line)| {
-                let given_up = format!(r#""given_up":[{{"endpoint":"e2",{cause}"ms":0}}],"queue_ms""#);
-                let text = text([(line, 200)]);
-                if number % 50 == 7 { text.replace(r#""queue_ms""#, &given_up) } else { text }
-            };
-            let lines: String = in_turn(2, 0.5, 1, |_, _| false).into_iter().enumerate().map(line).collect();
-            let log = AccessLog::read(lines.as_bytes()).unwrap();
+        for (cause, every) in [(REFUSED, 50), (UNKNOWN, 50), (UNKNOWN, 2_000)] {
+            let log = beside_one_that_fails(cause, every);
             assert_eq!(away(&log)[2], [(0, log.lasts())]);
             let replayed = replay(&log, &options(&["least_request"]));
             assert_eq!(replayed.at_once.unwrap().endpoints, (2, 2));

@@ -2,6 +2,7 @@
 
 use super::capacity::Capacity;
 use super::explained::{Rerun, Seen};
+use super::line::Reached;
 use super::presence::{self, Presence};
 use super::stays::{Own, SECOND, Stay, Stays};
 use super::{AccessLog, Entry, GivenUp, ReplayOptions, alike, guessed, warm_up};
@@ -99,10 +100,7 @@ impl Fleet {
     fn fails(&self, endpoint: usize, log: &AccessLog) -> Option<Fails> {
         let service = self.capacities[endpoint].service.unwrap_or(self.service);
         let entries = || self.places[endpoint].iter().map(|&place| &log.entries[place]);
-        let is_failure = |entry: &&Entry| {
-            entry.failed && !entry.unconnected && self.is_there(entry.endpoint, entry.end(), log)
-        };
-        let failed = entries().filter(is_failure);
+        let failed = entries().filter(|entry| self.is_failure(entry, log));
         let given_up = self.given_up_there(endpoint, log).map(|attempt| attempt.took);
         let times = failed.map(Entry::at_endpoint).chain(given_up);
         let (failed, total) =
@@ -119,10 +117,16 @@ impl Fleet {
         })
     }
 
-    /// Whoever finds nobody there goes elsewhere, and that nobody was there is told by presences, as is what fails because one leaves.
+    /// Whether it is one of an endpoint that was there.
+    pub(super) fn is_failure(&self, entry: &Entry, log: &AccessLog) -> bool {
+        entry.failed && entry.reached != Reached::Refused && self.is_there(entry.endpoint, entry.end(), log)
+    }
+
+    /// Whoever is refused goes elsewhere; and that nobody was there is told by presences, as is what fails because one leaves.
     fn given_up_there(&self, endpoint: usize, log: &AccessLog) -> impl Iterator<Item = &GivenUp> {
         let is_there = move |attempt: &&GivenUp| {
-            !attempt.unconnected && self.is_there(attempt.endpoint, attempt.at + attempt.took, log)
+            attempt.reached != Reached::Refused
+                && self.is_there(attempt.endpoint, attempt.at + attempt.took, log)
         };
         self.given_up[endpoint].iter().filter(is_there)
     }

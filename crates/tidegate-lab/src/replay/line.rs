@@ -14,8 +14,34 @@ pub(super) struct Earlier<'l> {
     pub(super) after: u64,
     /// Until it was given up, in nanoseconds.
     pub(super) took: u64,
-    /// The log says that no connection came about.
-    pub(super) unconnected: bool,
+    pub(super) reached: Reached,
+}
+
+/// Whether an attempt reached its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    Yes,
+    /// Nothing listened, or no way led there.
+    Refused,
+    /// The connect timed out.
+    Silent,
+    /// It failed, and the log does not say how.
+    Unknown,
+}
+
+impl Reached {
+    pub(super) fn is_unconnected(self) -> bool {
+        matches!(self, Self::Refused | Self::Silent)
+    }
+
+    /// By the cause in Tidegate's log.
+    fn by_cause(cause: &str) -> Self {
+        match cause {
+            "connect_refused" | "connect_unreachable" => Self::Refused,
+            "connect_timeout" => Self::Silent,
+            _ => Self::Yes,
+        }
+    }
 }
 
 /// What a line tells of a request that an endpoint answered.
@@ -40,8 +66,7 @@ pub(super) struct Told<'l> {
     pub(super) endpoint: Option<Cow<'l, str>>,
     pub(super) client: Cow<'l, str>,
     pub(super) status: u16,
-    /// The log says that it failed because no connection came about.
-    pub(super) unconnected: bool,
+    pub(super) reached: Reached,
     /// Whether the proxy may ask somebody no more for a while because it failed.
     pub(super) may_leave_out: bool,
 }
@@ -108,19 +133,14 @@ struct GivenUp<'l> {
     ms: Option<f64>,
 }
 
-/// Whether it says that no connection came about: nothing listened, no way led there, or nobody said anything.
-fn is_unconnected(cause: Option<&str>) -> bool {
-    cause.is_some_and(|cause| ["connect_refused", "connect_timeout", "connect_unreachable"].contains(&cause))
-}
-
 /// One after the other, until the next one was made.
 fn given_up(attempts: Vec<GivenUp<'_>>, before: u64) -> Vec<Earlier<'_>> {
     let (mut until, mut earlier) = (before, Vec::with_capacity(attempts.len()));
     for GivenUp { endpoint, cause, ms } in attempts.into_iter().rev() {
-        let unconnected = is_unconnected(cause.as_deref());
+        let reached = cause.as_deref().map_or(Reached::Unknown, Reached::by_cause);
         let took = nanoseconds(ms.unwrap_or_default().clamp(TIMES_MS.start, TIMES_MS.end)).min(until);
         until -= took;
-        earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: until, took, unconnected }));
+        earlier.extend(endpoint.map(|endpoint| Earlier { endpoint, after: until, took, reached }));
     }
     earlier.reverse();
     earlier
@@ -171,7 +191,7 @@ fn ours(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: Some(endpoint),
         client: ours.client.unwrap_or_default(),
         status,
-        unconnected: is_failure(status) && is_unconnected(ours.cause.as_deref()),
+        reached: ours.cause.as_deref().filter(|_| is_failure(status)).map_or(Reached::Yes, Reached::by_cause),
         may_leave_out: true,
     }))
 }
@@ -213,7 +233,7 @@ fn nginx(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: attempts.endpoint.map(Cow::Borrowed),
         client: Cow::Borrowed(client),
         status,
-        unconnected: false,
+        reached: Reached::Yes,
         retries: attempts.retries,
         earlier: attempts.earlier,
         may_leave_out: true,
@@ -288,7 +308,7 @@ impl<'l> Attempts<'l> {
                     endpoint,
                     after: before,
                     took,
-                    unconnected: false,
+                    reached: Reached::Unknown,
                 }));
                 retries += 1;
             }
@@ -323,9 +343,12 @@ fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
     let status = scan.read("a status", |word| word.parse::<i32>().ok())?;
     // Behind the bytes and two cookies: how it ended, connections of all kinds, and the retries, with a `+` where one went elsewhere.
     let mut words = (0..5).filter_map(|_| scan.word()).skip(3);
-    // The server, or silence, ended it while it connected.
-    let unconnected =
-        words.next().is_some_and(|state| ["SC", "sC"].iter().any(|connect| state.starts_with(connect)));
+    // Ended by the server, or by silence, while it connected.
+    let reached = match words.next() {
+        Some(state) if state.starts_with("SC") => Reached::Refused,
+        Some(state) if state.starts_with("sC") => Reached::Silent,
+        _ => Reached::Yes,
+    };
     let counts = words.next().and_then(|counts| counts.split('/').nth(4));
     let retries = counts.and_then(|retries| retries.trim_start_matches('+').parse().ok()).unwrap_or_default();
     let [head, waited, connect, response, total] = times;
@@ -356,7 +379,7 @@ fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: Some(Cow::Owned(server)),
         client: Cow::Borrowed(client),
         status,
-        unconnected: is_failure(status) && unconnected,
+        reached: if is_failure(status) { reached } else { Reached::Yes },
         // A server is out by its checks.
         may_leave_out: false,
     }))
@@ -520,15 +543,15 @@ mod tests {
     fn that_no_connection_came_about_is_told() {
         let haproxy = |state| {
             let failed = HAPROXY.replace("10/2/30/69/109 200", "10/2/-1/-1/3012 503");
-            told(&failed.replace("----", state)).unconnected
+            told(&failed.replace("----", state)).reached
         };
-        assert_eq!(["SC--", "sC--", "SH--"].map(haproxy), [true, true, false]);
+        assert_eq!(["SC--", "sC--", "SH--"].map(haproxy), [Reached::Refused, Reached::Silent, Reached::Yes]);
         let ours = |cause| {
             let failed = format!("\"status\":503,\"cause\":{cause:?}");
-            told(&OURS.replace("\"status\":200", &failed)).unconnected
+            told(&OURS.replace("\"status\":200", &failed)).reached
         };
-        let causes = ["connect_refused", "connect_timeout", "connect_unreachable", "endpoint_closed"];
-        assert_eq!(causes.map(ours), [true, true, true, false]);
+        let causes = ["connect_refused", "connect_unreachable", "connect_timeout", "endpoint_closed"];
+        assert_eq!(causes.map(ours), [Reached::Refused, Reached::Refused, Reached::Silent, Reached::Yes]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! says whether chance alone can have kept it waiting for so long before and after: counted in requests, so that calm nights are no absence.
 
 use super::away::{self, Absence, Gap};
+use super::line::Reached;
 use super::unconnected::{self, Unconnected};
 use super::{AccessLog, Entry, GivenUp};
 use crate::machine::Machine;
@@ -46,10 +47,7 @@ pub(super) struct Asking {
     pub(super) at: u64,
     pub(super) latency: u64,
     pub(super) failed: bool,
-    /// Another one was asked instead.
-    pub(super) given_up: bool,
-    /// No connection came about.
-    pub(super) unconnected: bool,
+    pub(super) reached: Reached,
     pub(super) key: u64,
     pub(super) endpoint: u32,
 }
@@ -80,22 +78,19 @@ pub(super) fn of(log: &AccessLog, restarts: bool) -> Vec<Presence> {
 
 /// In order.
 fn asked_in(log: &AccessLog) -> Vec<Asking> {
-    let last =
-        log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, unconnected, .. }| Asking {
-            at,
-            latency,
-            failed,
-            given_up: false,
-            unconnected,
-            key,
-            endpoint,
-        });
-    let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, unconnected, .. }| Asking {
+    let last = log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, reached, .. }| Asking {
+        at,
+        latency,
+        failed,
+        reached,
+        key,
+        endpoint,
+    });
+    let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, reached, .. }| Asking {
         at,
         latency: took,
         failed: true,
-        given_up: true,
-        unconnected,
+        reached,
         key,
         endpoint,
     });

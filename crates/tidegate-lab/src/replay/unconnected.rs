@@ -1,13 +1,12 @@
 //! Attempts that found nobody there. Knows nothing of how often an endpoint is asked otherwise.
 
 use super::away::CLOCK;
+use super::line::Reached;
 use super::presence::{Asking, MEAN_GAPS, places_of};
 use std::ops::RangeInclusive;
 
 /// Chance may tell one absence in so many logs that was none.
 const LOGS_MIN: usize = 20;
-/// So many attempts that all failed at once found nobody.
-const ALWAYS_MIN: usize = 3;
 
 /// When each endpoint was asked in vain, in nanoseconds since 1970, in order.
 #[derive(Clone, Debug, Default)]
@@ -29,15 +28,15 @@ pub(super) fn apart(mut all: Vec<Asking>, endpoints: usize) -> (Vec<Asking>, Unc
     for own in places_of(&all, endpoints) {
         for chain in chains(&own, &all) {
             for &place in &own[chain] {
-                all[place].unconnected = true;
+                all[place].reached = Reached::Refused;
             }
         }
     }
     let mut unconnected = vec![Vec::new(); endpoints];
-    for asking in all.iter().filter(|asking| asking.unconnected) {
+    for asking in all.iter().filter(|asking| asking.reached.is_unconnected()) {
         unconnected[asking.endpoint as usize].push(asking.at);
     }
-    all.retain(|asking| !asking.unconnected);
+    all.retain(|asking| !asking.reached.is_unconnected());
     (all, Unconnected(unconnected))
 }
 
@@ -45,11 +44,11 @@ pub(super) fn apart(mut all: Vec<Asking>, endpoints: usize) -> (Vec<Asking>, Unc
 /// each worker for itself, and failed again as soon as it was asked again. If it fails so seldom otherwise that chance would hardly do that, or always.
 fn chains(own: &[usize], all: &[Asking]) -> Vec<RangeInclusive<usize>> {
     let fails_at_once = |number: &usize| {
-        let Asking { given_up, unconnected, latency, .. } = all[own[*number]];
-        given_up && !unconnected && latency <= CLOCK
+        let Asking { reached, latency, .. } = all[own[*number]];
+        reached == Reached::Unknown && latency <= CLOCK
     };
-    if own.len() >= ALWAYS_MIN && (0..own.len()).all(|number| fails_at_once(&number)) {
-        return vec![0..=own.len() - 1];
+    if (0..own.len()).all(|number| fails_at_once(&number)) {
+        return own.len().checked_sub(1).map(|last| 0..=last).into_iter().collect();
     }
     let mut runs: Vec<RangeInclusive<usize>> = Vec::new();
     for number in (0..own.len()).filter(fails_at_once) {
@@ -85,8 +84,7 @@ mod tests {
                 at,
                 latency: 0,
                 failed,
-                given_up: failed,
-                unconnected: false,
+                reached: if failed { Reached::Unknown } else { Reached::Yes },
                 key: 0,
                 endpoint: endpoint as u32,
             });
