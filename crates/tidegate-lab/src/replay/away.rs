@@ -317,10 +317,11 @@ mod tests {
         assert!(from.abs_diff(40_000_000_000) < 500_000_000, "{from}");
     }
 
-    /// So many requests of two that are there found somebody else first who failed at once.
-    fn beside_one_that_fails(cause: &str, every: usize) -> AccessLog {
+    /// One in so many requests to two that are there came to a third one first, which failed after that time.
+    fn beside_one_that_fails(cause: &str, every: usize, ms: u32) -> AccessLog {
         let line = |(number, line): (usize, Line)| {
-            let given_up = format!(r#""given_up":[{{"endpoint":"e2",{cause}"ms":0}}],"queue_ms""#);
+            let given_up =
+                format!(r#""given_up":[{{"endpoint":"e2",{cause}"ms":{ms}}}],"queue_ms":{ms},"was""#);
             let text = text([(line, 200)]);
             if number % every == 1 { text.replace(r#""queue_ms""#, &given_up) } else { text }
         };
@@ -330,7 +331,7 @@ mod tests {
 
     #[test]
     fn whose_answers_are_refused_is_there() {
-        let log = beside_one_that_fails(r#""cause":"answer_refused","status":500,"#, 3);
+        let log = beside_one_that_fails(r#""cause":"answer_refused","status":500,"#, 3, 0);
         assert_eq!(away(&log), [[]; 3]);
         let replayed = replay(&log, &options(&["least_request"]));
         assert!(replayed.outcomes[1].errors() > 0.2, "it draws them");
@@ -339,8 +340,10 @@ mod tests {
     /// For all of the log, of which nobody would know where it would have answered.
     #[test]
     fn who_was_never_there_is_away_all_the_time() {
-        for (cause, every) in [(REFUSED, 50), (UNKNOWN, 50), (UNKNOWN, 2_000)] {
-            let log = beside_one_that_fails(cause, every);
+        for (cause, every, ms) in
+            [(REFUSED, 50, 0), (UNKNOWN, 50, 0), (UNKNOWN, 2_000, 0), (UNKNOWN, 100, 2_000)]
+        {
+            let log = beside_one_that_fails(cause, every, ms);
             assert_eq!(away(&log)[2], [(0, log.lasts())]);
             let replayed = replay(&log, &options(&["least_request"]));
             assert_eq!(replayed.at_once.unwrap().endpoints, (2, 2));

@@ -371,7 +371,8 @@ fn haproxy(line: &[u8]) -> Result<Line<'_>, Flaw> {
         at,
         ended_in: None,
         queued: milliseconds(waited),
-        before: milliseconds(waited),
+        // Where it connected more than once, what that took was a wait for somebody to be there.
+        before: milliseconds(waited) + if retries > 0 { milliseconds(connect) } else { 0 },
         retries,
         earlier: Vec::new(),
         latency: milliseconds(waited) + milliseconds(connect) + milliseconds(response),
@@ -558,6 +559,8 @@ mod tests {
     fn haproxy_tells_how_many_retries_there_were() {
         let retried = HAPROXY.replace("1/1/1/1/0", "1/1/1/1/+2");
         assert_eq!([HAPROXY, &retried].map(|line| told(line).retries), [0, 2]);
+        // Each connect but the last was in vain.
+        assert_eq!([HAPROXY, &retried].map(|line| told(line).before / 1_000_000), [2, 32]);
     }
 
     #[test]

@@ -78,14 +78,15 @@ pub(super) fn of(log: &AccessLog, restarts: bool) -> Vec<Presence> {
 
 /// In order.
 fn asked_in(log: &AccessLog) -> Vec<Asking> {
-    let last = log.entries.iter().map(|&Entry { at, latency, key, endpoint, failed, reached, .. }| Asking {
-        at,
-        latency,
-        failed,
-        reached,
-        key,
-        endpoint,
-    });
+    let last =
+        log.entries.iter().map(|&Entry { at, latency, before, key, endpoint, failed, reached, .. }| Asking {
+            at: at + before,
+            latency: latency - before,
+            failed,
+            reached,
+            key,
+            endpoint,
+        });
     let given_up = log.given_up.iter().map(|&GivenUp { at, took, key, endpoint, reached, .. }| Asking {
         at,
         latency: took,

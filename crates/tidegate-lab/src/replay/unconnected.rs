@@ -41,13 +41,13 @@ pub(super) fn apart(mut all: Vec<Asking>, endpoints: usize) -> (Vec<Asking>, Unc
 }
 
 /// nginx's log has no causes. Who fails at once time after time, so that others are asked, and answers nobody in between, for longer than chance lets it wait for a request, was not there: it was left out for it, by
-/// each worker for itself, and failed again as soon as it was asked again. If it fails so seldom otherwise that chance would hardly do that, or always.
+/// each worker for itself, and failed again as soon as it was asked again. If it fails so seldom otherwise that chance would hardly do that; and nor was whoever never answered, after whatever time.
 fn chains(own: &[usize], all: &[Asking]) -> Vec<RangeInclusive<usize>> {
     let fails_at_once = |number: &usize| {
         let Asking { reached, latency, .. } = all[own[*number]];
         reached == Reached::Unknown && latency <= CLOCK
     };
-    if (0..own.len()).all(|number| fails_at_once(&number)) {
+    if own.iter().all(|&place| all[place].reached == Reached::Unknown) {
         return own.len().checked_sub(1).map(|last| 0..=last).into_iter().collect();
     }
     let mut runs: Vec<RangeInclusive<usize>> = Vec::new();
