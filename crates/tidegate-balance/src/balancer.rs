@@ -209,6 +209,13 @@ impl Balancer {
         }
     }
 
+    /// To be called now and then, also where no request comes.
+    pub fn judge_if_due(&self, now: Moment) {
+        if let Some(breakers) = &self.breakers {
+            breakers.judge_if_due(&self.seats, now);
+        }
+    }
+
     /// With limits on the requests in flight, one for each endpoint, in their order. `watch` hears when there may be room.
     #[must_use]
     pub fn with_request_limits(self, limits: &[RequestLimit], watch: Option<Arc<dyn RoomWatch>>) -> Self {
@@ -350,12 +357,10 @@ impl Balancer {
     /// Whether `pick` would find an endpoint that is up and has room.
     pub fn has_another(&self, pick: &Pick<'_>) -> bool {
         let candidates = self.candidates(pick, Standard::Open, None);
-        candidates.iter().next().is_some() && !self.would_rather_wait(&candidates)
-    }
-
-    /// Whether all that have room fail, so that a request is better off waiting for another one.
-    fn would_rather_wait(&self, candidates: &Candidates<'_>) -> bool {
-        self.waits_rather_than_fails().is_some_and(|learner| learner.would_rather_wait(candidates))
+        match self.waits_rather_than_fails() {
+            Some(learner) => learner.best_or_wait(&candidates).is_some(),
+            None => candidates.iter().next().is_some(),
+        }
     }
 
     /// `None`: no request waits for somebody else while there is room.
@@ -454,12 +459,11 @@ impl Balancer {
     fn pick_by(&self, pick: &Pick<'_>, standard: Standard, tier: Option<u8>) -> Option<Lease<'_>> {
         loop {
             let candidates = self.candidates(pick, standard, tier);
-            let chosen = self.choose(&candidates, pick)?;
-            if standard.may_wait()
+            let mut chosen = self.choose(&candidates, pick)?;
+            if let Some(learner) = self.waits_rather_than_fails().filter(|_| standard.may_wait())
                 && self.is_costly(chosen.index, pick.now)
-                && self.would_rather_wait(&candidates)
             {
-                return None;
+                chosen = learner.best_or_wait(&candidates)?.into();
             }
             if let Some(lease) = self.take(chosen.index, pick.now, standard) {
                 let lease = if chosen.is_probe { lease.picked_as(Occasion::Probe) } else { lease };
@@ -470,7 +474,7 @@ impl Balancer {
     }
 
     fn is_costly(&self, index: usize, now: Moment) -> bool {
-        self.rooms.is_some() && self.seats.get(index).is_some_and(|seat| error_cost(&seat.state, now) > 0.0)
+        self.seats.get(index).is_some_and(|seat| error_cost(&seat.state, now) > 0.0)
     }
 
     fn candidates<'a>(&'a self, pick: &Pick<'a>, standard: Standard, tier: Option<u8>) -> Candidates<'a> {

@@ -226,6 +226,13 @@ impl Breakers {
         }
     }
 
+    /// Judges the period, if it is over. The first request after a pause finds one that has long been.
+    pub(crate) fn judge_if_due(&self, seats: &[Seat], now: Moment) {
+        if let (Some(breaker), None) = (&self.breaker, self.later_rules()) {
+            Bench { breaker, seats, in_force: &self.in_force, turn: self.in_force.turn() }.judge_if_due(now);
+        }
+    }
+
     /// Why the endpoint at this position stays though it would be out for this reason. Judged when it is asked, by the present
     /// thresholds and counts: what is remembered would outlive a reload. Of a success rate nothing is said once a whole period has
     /// gone by without a result.

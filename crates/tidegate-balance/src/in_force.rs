@@ -71,7 +71,7 @@ impl InForce {
     }
 
     /// The present period, which is so long, is over, and the caller is who has ended it; whether its results tell how it is now: not where it was the
-    /// first one, of which nobody knows how long it was, or has been over for as long again.
+    /// first one, of which nobody knows how long it was, or has been over for as long again, as nobody looked.
     pub(crate) fn end_period(&self, period: Duration, now: Moment) -> Option<bool> {
         let began = self.period_began.load(Relaxed);
         let is_first = began == 0;

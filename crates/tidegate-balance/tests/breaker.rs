@@ -320,6 +320,19 @@ fn what_was_before_a_pause_takes_nobody_out() {
     }
 }
 
+/// Requests come in bursts that are shorter than a period, and all is quiet in between.
+#[test]
+fn who_fails_in_bursts_is_judged_when_the_period_is_over() {
+    let balancer = cluster(Algorithm::RoundRobin, 4, Breaker { failures: 0, ..BREAKER });
+    let burst = |from: u64| {
+        serve(&balancer, from, 1_000, |index, step| index == 0 && step % 8 < 4);
+        (from / SECOND..from / SECOND + 26).for_each(|second| balancer.judge_if_due(Moment(second * SECOND)));
+    };
+    burst(SECOND);
+    burst(30 * SECOND);
+    assert_eq!(out(&balancer, 34 * SECOND), [0]);
+}
+
 /// Two of three fail half of all; one of them is taken out, and the other is held back.
 fn with_one_held_back() -> Cluster {
     let breaker = Breaker { failures: 0, ejected_percent_max: 30, ..BREAKER };

@@ -307,3 +307,24 @@ fn whoever_fails_no_more_than_others_is_asked_where_there_is_room() {
         assert!(balancer.pick_failing(&Pick { now, ..pick(7, &[]) }).is_none());
     }
 }
+
+/// So many that a choice looks at some of them only.
+#[test]
+fn of_many_a_sound_one_with_room_is_found_where_those_that_were_looked_at_fail() {
+    let balancer = cluster(Algorithm::Adaptive { peers: 1 }, &[RequestLimit::Most(1); 200], None);
+    let others: Vec<usize> = (0..200).filter(|index| index % 2 == 0).collect();
+    let mut now = Moment(1);
+    for round in 0..4_000_u64 {
+        let random = round.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Half of the requests only go to those that fail, so that all of these are known for it.
+        let tried = if round % 2 == 0 { &others[..] } else { &[] };
+        let Ok(lease) = balancer.pick(&Pick { now, ..pick(random, tried) }) else { continue };
+        let (status, millis) = if lease.index() % 2 == 1 { (500, 1) } else { (200, 10) };
+        now = now + Duration::from_millis(1);
+        lease.settle(Ended::Answered { status, first_byte: Duration::from_millis(millis) }, now);
+    }
+    let ask = |random| balancer.pick(&Pick { now, ..pick(random, &[]) });
+    let held: Vec<_> = (0..100).map(|random| ask(random).expect("a place")).collect();
+    assert!(held.iter().all(|lease| lease.index() % 2 == 0));
+    assert_eq!(ask(100).unwrap_err(), NoEndpoint::AllFull);
+}

@@ -119,6 +119,10 @@ async fn wait<'v>(
             (again.now, is_in_time.then(|| pick_in_turn(call, view, home, &again, waits_since)))
         };
         if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, in_turn) {
+            let picked = picked.or_else(|| {
+                let again = whom.pick_at(now(), call, balancer);
+                sticky::pick_failing(call, view, home, &again).map(Ok)
+            });
             return Poll::Ready(picked.ok_or_else(|| late(call, view)).map(Some));
         }
         if turn.is_ousted() {

@@ -117,11 +117,12 @@ impl View {
     }
 
     /// Closes idle connections that have aged out or that endpoints have closed, and lets those who wait for an endpoint
-    /// with room look again: room may have come without a request ending.
+    /// with room look again: room may have come without a request ending. And what breakers have seen is judged, though no request comes any more.
     pub(crate) fn sweep(&self, now: Moment) {
         for cluster in &self.clusters {
             cluster.cluster.waiting.call();
             cluster.cluster.waiting.ask(&cluster.cluster.balancer, now);
+            cluster.cluster.balancer.judge_if_due(now);
             for endpoint in &cluster.endpoints {
                 endpoint.pool.sweep(now, cluster.cluster.idle_timeout);
             }

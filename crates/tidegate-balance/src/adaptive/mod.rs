@@ -36,7 +36,7 @@ use crate::{Ended, EndpointState, Lease, Moment};
 use fleet::Fleet;
 use idle::Idle;
 use learned::Evidence;
-use model::Lesson;
+use model::{FleetLevel, Lesson};
 use queueing::Tolls;
 use shortlist::{OPEN_MIN, RunnersUp, Shortlist};
 use std::sync::Arc;
@@ -54,6 +54,12 @@ pub(crate) const SILENCE_STALLED: f32 = hedge::STALLED * SILENCE_ALLOWED;
 const SUSPICION_FROM: f32 = 0.4;
 /// Up to so many endpoints are all looked at. With more, a look at some is as good.
 const SCANNED_MAX: usize = 128;
+
+/// What the client has is still right: an answer like others.
+const NOT_MODIFIED: u16 = 304;
+const REDIRECTS: std::ops::Range<u16> = 300..400;
+/// So many times as quick as what is typical is made without work.
+const AT_ONCE: f64 = 8.0;
 
 #[derive(Debug)]
 pub(crate) struct Adaptive {
@@ -83,11 +89,12 @@ impl Adaptive {
         Some(Choice { is_probe, ..index.into() })
     }
 
-    /// Whether the best of those that have room is so for want of room elsewhere alone: what failing costs there is more than how much somebody else has to do.
-    pub(crate) fn would_rather_wait(&self, candidates: &Candidates<'_>) -> bool {
-        let Some((index, costly)) = self.best_of(candidates) else { return false };
-        error_cost(&costly.state, candidates.now()) > 0.0
-            && self.best_of(&candidates.full_or_not()).is_some_and(|best| best.0 != index)
+    /// The best of those that have room; `None`: it is so for want of room elsewhere alone, and what failing costs there is more than how much somebody else has to do.
+    pub(crate) fn best_or_wait(&self, candidates: &Candidates<'_>) -> Option<usize> {
+        let (index, best) = self.best_of(candidates)?;
+        let is_sound = error_cost(&best.state, candidates.now()) <= 0.0;
+        let is_best = || self.best_of(&candidates.full_or_not()).is_none_or(|all| all.0 == index);
+        (is_sound || is_best()).then_some(index)
     }
 
     /// How long to wait rather than ask the one of these that fails least.
@@ -140,12 +147,12 @@ impl Adaptive {
         if ended == Ended::Overtaken && !self.fleet.may_be_cold(&lease.endpoint().state, now) {
             lease.endpoint().state.overtaken(now);
         }
-        if let Some(evidence) = Self::evidence(lease, ended, failed, now) {
-            let state = &lease.endpoint().state;
+        let state = &lease.endpoint().state;
+        let level = self.fleet.level(lease.lightness(), state.published());
+        if let Some(evidence) = Self::evidence(lease, ended, failed, level.as_ref(), now) {
             if matches!(ended, Ended::Answered { .. }) {
                 state.sign_of_life(now);
             }
-            let level = self.fleet.level(lease.lightness(), state.published());
             let elsewhere = self.fleet.errors_elsewhere();
             if state.learned().learn(state, evidence, level.as_ref(), elsewhere, now) == Lesson::Jumped {
                 self.fleet.jumped(state, lease.lightness(), self.peers, now);
@@ -164,7 +171,13 @@ impl Adaptive {
         self.fleet.shrink_if_due(seats, self.peers, now);
     }
 
-    fn evidence(lease: &Lease<'_>, ended: Ended, failed: bool, now: Moment) -> Option<Evidence> {
+    fn evidence(
+        lease: &Lease<'_>,
+        ended: Ended,
+        failed: bool,
+        level: Option<&FleetLevel>,
+        now: Moment,
+    ) -> Option<Evidence> {
         match ended {
             Ended::Abandoned | Ended::Overtaken => None,
             Ended::Answered { .. } if lease.has_answered() => {
@@ -174,7 +187,8 @@ impl Adaptive {
             Ended::Answered { status, first_byte } => {
                 let (state, picked) = (&lease.endpoint().state, lease.picked_at());
                 let silence = state.silence(now);
-                let is_other = is_by_the_way(status) || state.was_long_by_itself(picked, now);
+                let is_other =
+                    is_by_the_way(status, first_byte, level) || state.was_long_by_itself(picked, now);
                 Some(if is_other {
                     Evidence::OtherSuccess { silence }
                 } else {
@@ -187,10 +201,10 @@ impl Adaptive {
     }
 }
 
-/// Whether an answer is made sooner than a page, and says nothing of how soon pages are: a redirect, or that there is nothing, or that it is not allowed. That what the client
-/// has is still right (304) is an answer like others.
-fn is_by_the_way(status: u16) -> bool {
-    status >= 300 && status != 304
+/// Whether an answer is made sooner than a page, and says nothing of how soon pages are: that there is nothing, or that it is not allowed; or a redirect that is far quicker than what is typical here.
+fn is_by_the_way(status: u16, latency: Duration, level: Option<&FleetLevel>) -> bool {
+    let is_quick = || level.is_some_and(|level| latency.as_secs_f64() * AT_ONCE < level.log_service.exp());
+    status >= 400 || (REDIRECTS.contains(&status) && status != NOT_MODIFIED && is_quick())
 }
 
 /// What is too usual in a cluster to be warned of.
