@@ -52,6 +52,16 @@ pub(super) enum Absence {
     Failed,
 }
 
+impl Absence {
+    /// What both are together.
+    fn and(self, other: Self) -> Self {
+        [Self::Proven, Self::Failed]
+            .into_iter()
+            .find(|kind| [self, other].contains(kind))
+            .unwrap_or(Self::Likely)
+    }
+}
+
 /// With when it was asked for the last time before, and for the first time afterwards, in nanoseconds from the first request of the log.
 pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(Absence, u64, u64)> {
     if gaps.is_empty() {
@@ -73,7 +83,7 @@ pub(super) fn of(endpoint: usize, gaps: &[Gap], fleet: &Fleet<'_>) -> Vec<(Absen
     absences.dedup_by(|later, earlier| {
         let is_one = later.1 <= earlier.2;
         if is_one {
-            earlier.2 = later.2;
+            *earlier = (earlier.0.and(later.0), earlier.1, later.2);
         }
         is_one
     });
@@ -99,7 +109,7 @@ fn absence(endpoint: usize, (from, until): Gap, log: &Log<'_>) -> Option<Absence
     let is_idle = before().map(end).max().is_none_or(|end| end <= left.midpoint(back));
     let slow = (SLOW_TIMES * usual_latency(own, log)).max((back - left) / SLOW_PART);
     let last = || before().filter(|place| end(place) + CLOCK >= left).map(|place| &log.entries[*place]);
-    if !is_idle || last().any(|asking: &Asking| asking.latency > slow) {
+    if !is_idle || last().any(|asking: &Asking| !asking.failed && asking.latency > slow) {
         return None;
     }
     Some(if last().any(|asking| asking.failed) { Absence::Failed } else { Absence::Likely })
@@ -117,6 +127,7 @@ mod tests {
     use super::super::made::{Line, log, log_with, options, replay, text};
     use super::super::presence;
     use super::super::{AccessLog, ReplayOptions};
+    use super::Absence;
     use crate::random::Random;
     use std::iter;
 
@@ -308,6 +319,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_one_absence_is_what_its_parts_tell() {
+        use Absence::{Failed, Likely, Proven};
+        for (one, other, both) in
+            [(Failed, Proven, Proven), (Likely, Failed, Failed), (Likely, Likely, Likely)]
+        {
+            assert_eq!((one.and(other), other.and(one)), (both, both));
+        }
+    }
+
+    #[test]
     fn seconds_are_counted_from_the_first_request_though_it_found_nobody() {
         let failed = text([((0.0, 0.0, 0, 2), 503)]).replace(r#""status""#, &format!(r#"{REFUSED}"status""#));
         let lines = in_turn(3, 0.5, 1, |endpoint, now| endpoint == 2 && restarts(now));
@@ -344,7 +365,8 @@ mod tests {
             [(REFUSED, 50, 0), (UNKNOWN, 50, 0), (UNKNOWN, 2_000, 0), (UNKNOWN, 100, 2_000)]
         {
             let log = beside_one_that_fails(cause, every, ms);
-            assert_eq!(away(&log)[2], [(0, log.lasts())]);
+            let [(0, until)] = away(&log)[2][..] else { panic!("from the beginning on") };
+            assert!(until >= log.lasts() - 1);
             let replayed = replay(&log, &options(&["least_request"]));
             assert_eq!(replayed.at_once.unwrap().endpoints, (2, 2));
             assert!(replayed.outcomes[1].failed == 0, "{cause}");

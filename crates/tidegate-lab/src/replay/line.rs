@@ -233,7 +233,7 @@ fn nginx(line: &[u8]) -> Result<Line<'_>, Flaw> {
         endpoint: attempts.endpoint.map(Cow::Borrowed),
         client: Cow::Borrowed(client),
         status,
-        reached: Reached::Yes,
+        reached: if attempts.was_in_vain { Reached::Unknown } else { Reached::Yes },
         retries: attempts.retries,
         earlier: attempts.earlier,
         may_leave_out: true,
@@ -285,6 +285,8 @@ struct Attempts<'l> {
     latency: u64,
     retries: u32,
     earlier: Vec<Earlier<'l>>,
+    /// After the last one that an endpoint had, nobody else was left to ask.
+    was_in_vain: bool,
 }
 
 impl<'l> Attempts<'l> {
@@ -317,7 +319,8 @@ impl<'l> Attempts<'l> {
         // An attempt without a time took what is left.
         let is_known = attempts[..last].iter().all(|attempt| attempt.time.is_some());
         let before = if is_known { before } else { before.max(request_time.saturating_sub(took)) };
-        Some(Self { endpoint: named(last), before, latency: before + took, retries, earlier })
+        let was_in_vain = last + 1 < attempts.len();
+        Some(Self { endpoint: named(last), before, latency: before + took, retries, earlier, was_in_vain })
     }
 }
 
@@ -572,6 +575,7 @@ mod tests {
             (told(&last).latency, told(&last).endpoint.as_deref(), told(&last).retries),
             (160_000_000, Some("10.0.0.1:80"), 1)
         );
+        assert_eq!((told(&last).reached, told(NGINX).reached), (Reached::Unknown, Reached::Yes));
     }
 
     #[test]

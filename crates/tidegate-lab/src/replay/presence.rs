@@ -56,11 +56,12 @@ pub(super) struct Asking {
 pub(super) fn of(log: &AccessLog, restarts: bool) -> Vec<Presence> {
     let (all, unconnected) = unconnected::apart(asked_in(log), log.endpoints.len());
     let places = places_of(&all, log.endpoints.len());
+    let ended = log.entries.iter().map(Entry::end).max().map_or(0, |ended| ended - log.first_at());
     // Who holds what is in no line may be asked less for that.
     let is_telling = log.tunnels == 0 && log.streams == 0;
     let presence = |(endpoint, stretch): (usize, Stretch)| {
         if places[endpoint].is_empty() && unconnected.is_ever(endpoint) {
-            return Presence { away: vec![(0, log.lasts())], ..Presence::default() };
+            return Presence { away: vec![(0, ended)], ..Presence::default() };
         }
         let (mut away, mut left_out) = (Vec::new(), 0);
         for (absence, from, until) in stretch.absences {
