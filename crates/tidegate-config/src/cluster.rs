@@ -197,7 +197,7 @@ impl Default for ClusterLimits {
         Self {
             endpoint_requests: EndpointRequests::Off,
             queued_requests: 1000,
-            pending_requests: 1000,
+            pending_requests: 10_000,
             upstream_idle_connections: 1024,
             upstream_connections: None,
         }

@@ -55,7 +55,7 @@ fn snapshot(endpoints: &[String]) -> Snapshot {
         sticky: None,
         waiting: Arc::default(),
         queued_requests_max: 1000,
-        pending_max: 1000,
+        pending_max: 10_000,
         pending: Arc::default(),
         retry_budget: Arc::default(),
         hedge_budget: Arc::default(),

@@ -22,8 +22,8 @@ const HANDSHAKES_DOC: &str = "TLS handshakes with clients that are under way at 
     for their turn, until `timeout.handshake`. `auto`: 512 for each worker.";
 const QUEUED_DOC: &str = "Requests that wait for an endpoint that may have one more, per cluster; beyond it the answer is \
     503. 0: none waits.";
-const PENDING_DOC: &str =
-    "Requests that wait for a connection or open one, per cluster; beyond it the answer is 503.";
+const PENDING_DOC: &str = "Requests that wait for a connection or open one, per cluster; beyond it the answer is 503. A crowd that comes in one \
+     moment opens a connection for each request.";
 const IDLE_DOC: &str = "Idle connections kept for reuse, per endpoint.";
 const UPSTREAM_DOC: &str = "Connections in use at once, per endpoint; beyond it requests wait. With `endpoint_http2` each worker has connections of its own: where there are fewer than `workers`, they take turns of a tenth of a second and more, and a request that takes long holds up the other workers.";
 
@@ -81,7 +81,7 @@ pub(crate) static LIMIT: Table = Table {
                 closed at once. Peers in `trusted_proxies` and `proxy_protocol_from` do not count: they are many clients.",
         ),
         key("handshakes", REQUESTS, Value("\"auto\""), "1000", HANDSHAKES_DOC),
-        key("pending_requests", CONNECTIONS, Value("1000"), "100", PENDING_DOC),
+        key("pending_requests", CONNECTIONS, Value("10000"), "100", PENDING_DOC),
         key("upstream_idle_connections", IDLE_CONNECTIONS, Value("1024"), "0", IDLE_DOC),
         key("upstream_connections", CONNECTIONS_OR_OFF, Value("\"off\""), "100", UPSTREAM_DOC),
     ],
