@@ -430,6 +430,41 @@ fn the_one_of_many_that_is_back_from_a_restart_is_found_by_those_that_wait() {
     }
 }
 
+/// Each time that it has waited it asks all of them, whatever comes first by a key or by turns.
+#[test]
+fn the_one_of_many_that_is_back_from_a_restart_is_found_by_who_waits_alone() {
+    let finds = |balance: &str, back: usize| {
+        let mut endpoints: Vec<_> = (0..12).map(|_| Endpoint::start(Script::echoes())).collect();
+        let list: Vec<_> = endpoints.iter().collect();
+        let more = format!(
+            "limit.upstream_idle_connections = 0\nbalance = {{ algorithm = {balance:?} }}\n[retry]\nattempts = 2\n"
+        );
+        let proxy = Tidegate::to(&list, &more).start();
+        let posts = || {
+            let mut client = proxy.client();
+            client.send(post("Content-Length: 2\r\n", "hi"));
+            client
+        };
+        for _ in 0..40 {
+            assert_eq!(posts().reply().text(), "hi");
+        }
+        endpoints.iter_mut().for_each(Endpoint::kill);
+        let mut lone = posts();
+        eventually("each has refused it", || {
+            proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]) >= 12.0
+        });
+        endpoints[back].revive();
+        assert_eq!(lone.reply().text(), "hi", "{balance}, {back}");
+        let asked = proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]);
+        assert!(asked <= 40.0, "{balance}, {back}: {asked} in vain");
+    };
+    std::thread::scope(|scope| {
+        for balance in ["adaptive", "rendezvous", "round_robin"] {
+            scope.spawn(move || [0, 5, 11].map(|back| finds(balance, back)));
+        }
+    });
+}
+
 /// Nobody comes back where they wait, and bodies are still with them.
 #[test]
 fn those_who_wait_for_a_restart_get_the_endpoints_that_a_reload_brings() {

@@ -60,6 +60,11 @@ impl Absence {
         before.saturating_add(1)
     }
 
+    /// Its last connect failed, and not slowly.
+    pub(crate) fn refuses(&self) -> bool {
+        self.failures_in_a_row() != 0 && self.asked_again_from.load(Relaxed) != SERVES
+    }
+
     /// It has answered. `true`: it refused connections before for so long that it was probably restarted, though nobody may have asked it often enough to mark it.
     pub(crate) fn is_over(&self, now: Moment) -> bool {
         // Looking first keeps the cache line shared in the common case.

@@ -285,6 +285,9 @@ impl Balancer {
             if reachable.is_some() || (self.rooms.is_some() && self.has_untried_reachable(pick)) {
                 return reachable.ok_or(NoEndpoint::AllFull);
             }
+            if let Some(lease) = self.pick_by(pick, Standard::LeftAlone, None) {
+                return Ok(lease);
+            }
         }
         self.pick_first(pick)
             .or_else(|| self.pick_by(pick, Standard::Open, None))
@@ -382,6 +385,11 @@ impl Balancer {
     /// The same of those that are up, and were not found to be gone.
     pub fn has_untried_reachable(&self, pick: &Pick<'_>) -> bool {
         self.has_untried_by(pick, Standard::Reachable)
+    }
+
+    /// The same of those that refused their last connect, and that nobody has asked for a moment: one of them may be back.
+    pub fn has_untried_left_alone(&self, pick: &Pick<'_>) -> bool {
+        self.has_untried_by(pick, Standard::LeftAlone)
     }
 
     /// Whether the one at this position is up, and its last connect did not fail.
@@ -505,10 +513,15 @@ impl Balancer {
         if state.is_unremarkable() {
             return Some(lease);
         }
-        if matches!(standard, Standard::LastResort | Standard::Refusing) {
+        let is_trial = state.waiting_for_trial().is_some();
+        let is_last_resort = match standard {
+            Standard::LastResort | Standard::Refusing => true,
+            Standard::LeftAlone => is_trial,
+            _ => false,
+        };
+        if is_last_resort {
             return Some(lease.picked_as(Occasion::LastResort));
         }
-        let is_trial = state.waiting_for_trial().is_some();
         let lease = state.claim_trial(now, &self.passive, self.breaker()).then_some(lease)?;
         Some(if is_trial { lease.picked_as(Occasion::Trial) } else { lease })
     }

@@ -13,6 +13,8 @@ pub(crate) enum Standard {
     Failing,
     /// Endpoints out by quickly failing connects alone.
     LastResort,
+    /// Endpoints whose last connect was refused, marked for it or not, and which have not been asked for a moment.
+    LeftAlone,
     /// Endpoints that are up, and marked ones whose trial is due.
     Open,
     /// Endpoints that are up, and whose last connect did not fail.
@@ -34,6 +36,7 @@ impl Standard {
     pub(crate) fn accepts(self, seat: &Seat, now: Moment) -> bool {
         match self {
             Self::LastResort => seat.state.is_last_resort(),
+            Self::LeftAlone => seat.state.is_left_alone(now),
             Self::Failing => seat.state.is_open(now) && seat.state.standing().error_cost.get() > 0.0,
             Self::Open => seat.state.is_open(now),
             Self::Reachable => seat.state.is_up() && seat.state.connect_failures_in_a_row() == 0,

@@ -399,6 +399,14 @@ impl EndpointState {
         self.asked_from().is_some_and(|from| from <= now)
     }
 
+    /// It refused its last connect at once, is out for nothing else, and nobody has asked it for a moment, or asks it now.
+    pub(crate) fn is_left_alone(&self, now: Moment) -> bool {
+        let is_out_otherwise = self.remarks() & (OUT | BROKEN) != 0;
+        let is_asked = || self.live.in_flight.waiting() != 0;
+        let has_been_asked = || now < self.absence.asked_again(self.moments_asked.last());
+        self.absence.refuses() && !is_out_otherwise && !is_asked() && !has_been_asked()
+    }
+
     /// It has answered, and if it refuses connects now, it has not done so for longer than a restart takes.
     pub(crate) fn may_be_restarting(&self, now: Moment) -> bool {
         self.absence.is_a_restart_at_most(now) && (self.is_open(now) || self.is_last_resort())

@@ -221,6 +221,25 @@ proptest! {
     }
 
     #[test]
+    fn whoever_was_refused_asks_those_first_who_have_been_left_alone(algorithm in any_algorithm(), random: u64) {
+        let balancer = cluster(algorithm, &[1, 1, 1]);
+        (0..3).for_each(|index| fail_connects(&balancer, index, Duration::ZERO));
+        let now = 5_000 * MS;
+        let refused = pick(now, random, &[0]);
+        let first = balancer.pick(&refused).expect("nobody has asked it for long");
+        let second = balancer.pick(&refused).expect("nor the other");
+        prop_assert_ne!(first.index(), second.index());
+        prop_assert_eq!(first.occasion(), Some(Occasion::LastResort));
+        prop_assert!(!balancer.has_untried_left_alone(&refused), "both are being asked");
+        let third = balancer.pick(&refused).expect("a last resort");
+        for asked in [first, second, third] {
+            asked.settle(Ended::ConnectFailed, Moment(now));
+        }
+        prop_assert!(!balancer.has_untried_left_alone(&refused), "both have just been asked");
+        prop_assert!(balancer.has_untried_left_alone(&pick(now + 2_000 * MS, random, &[0])));
+    }
+
+    #[test]
     fn when_every_connect_times_out_nobody_waits_for_it_again(algorithm in any_algorithm()) {
         let balancer = cluster(algorithm, &[1, 2, 3]);
         (0..3).for_each(|index| fail_connects(&balancer, index, Duration::from_secs(1)));

@@ -339,6 +339,7 @@ impl<'a> Attempts<'a> {
         let Some(objection) = objection else { return Ok(()) };
         let may_wait = matches!(objection, Objection::Attempts | Objection::Budget | Objection::Endpoints);
         if may_wait && self.may_wait_for_restart(call, view) {
+            self.tried = Tried::default(); // any of them may be back then
             self.next = Next::Restart;
             return Ok(());
         }
@@ -359,7 +360,8 @@ impl<'a> Attempts<'a> {
         is_named && !call.journal.begun && self.retry.attempts_max > 1
     }
 
-    /// Its connection was refused, at once, and there is somebody who may be better: who is up, or anybody after a wait for a restart.
+    /// Its connection was refused, at once, and there is somebody who may be better: who is up, or after a wait for a restart anybody whom nobody has
+    /// asked meanwhile.
     fn passes(&mut self, call: &mut Call<'_>, view: &ClusterView) -> bool {
         if !self.is_refused || self.next != Next::Other || !call.workspace.upload.can_rewind() {
             return false;
@@ -367,8 +369,9 @@ impl<'a> Attempts<'a> {
         self.passing += call.journal.picked.map_or(PASSING_MAX, |picked| call.ended().since(picked));
         let (balancer, pick) = (&view.cluster.balancer, self.pick(call));
         let is_among = |most| self.passed < most && self.passing < PASSING_MAX;
-        let may_pass = (is_among(PASSED_MAX) && balancer.has_untried_reachable(&pick))
-            || (is_among(PASSED_KNOWN_MAX) && (self.restarts > 0 || balancer.has_untried_up(&pick)));
+        let may_be_back = || self.restarts > 0 && balancer.has_untried_left_alone(&pick);
+        let may_pass = (is_among(PASSED_MAX) && (balancer.has_untried_reachable(&pick) || may_be_back()))
+            || (is_among(PASSED_KNOWN_MAX) && balancer.has_untried_up(&pick));
         if may_pass {
             (self.next, self.passed) = (Next::Past, self.passed + 1);
         }
