@@ -113,6 +113,7 @@ mod tests {
             slots: None,
             endpoints: Some(endpoints),
             restarts: false,
+            weights: Vec::new(),
             times: 1.0,
             seed: 1,
             jobs: 1,

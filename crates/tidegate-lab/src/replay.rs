@@ -22,6 +22,7 @@ mod scan;
 mod stays;
 mod streams;
 mod unconnected;
+mod weights;
 mod whole_seconds;
 
 use crate::comparison::{Progress, compared, run_all};
@@ -153,6 +154,8 @@ pub struct ReplayOptions {
     pub endpoints: Option<u32>,
     /// Who was asked no more for a while after a failure was not there; otherwise the proxy left it out, if it is one that does.
     pub restarts: bool,
+    /// Of endpoints by their names, those of the others are 1; told from the log where it tells them when none is given.
+    pub weights: Vec<(String, u32)>,
     /// The same requests so many times as densely.
     pub times: f64,
     pub seed: u64,
@@ -184,6 +187,8 @@ pub enum ReplayError {
         "its requests went to {count} clusters, and a replay is of one: {listed}; choose it with {}", .option
     )]
     SeveralClusters { count: usize, listed: String, option: String },
+    #[error("no endpoint `{name}`{near} is in it, for --weight; there are {known}")]
+    UnknownEndpoint { name: String, near: String, known: String },
     #[error("no endpoint of a cluster `{name}`{near} answered a request in it; there are {known}")]
     UnknownCluster { name: String, near: String, known: String },
 }
@@ -371,7 +376,16 @@ impl AccessLog {
         if !self.names_endpoints() && options.endpoints.is_none() {
             return Err(ReplayError::Nameless);
         }
+        weights::check(&self.endpoint_names(options), options)?;
         self.lasts_not_too_long(options.times)
+    }
+
+    /// Those of a replay.
+    fn endpoint_names(&self, options: &ReplayOptions) -> Vec<String> {
+        if self.names_endpoints() {
+            return self.endpoints.clone();
+        }
+        (1..=options.endpoints.unwrap_or(1).max(1)).map(|number| format!("e{number}")).collect()
     }
 
     fn replayed(&self, options: &ReplayOptions, progress: &Progress) -> Comparison {

@@ -5,6 +5,7 @@ use super::cut;
 use super::fleet::Fleet;
 use super::presence::Presence;
 use super::stays::QUEUED;
+use super::weights::Told;
 use super::{AccessLog, ReplayOptions, warm_up};
 use crate::machine::{Discipline, Machine};
 use crate::suggest::shown;
@@ -24,6 +25,7 @@ pub(super) fn sentences(fleet: &Fleet, log: &AccessLog, options: &ReplayOptions)
     let more = [
         slots_of_nobody(log, options),
         begins_in_a_queue(fleet, log),
+        weights(fleet),
         joined_and_left(fleet),
         away_in_between(fleet),
         left_out(fleet),
@@ -60,7 +62,8 @@ fn endpoint(machine: &Machine, capacity: &Capacity, log: &AccessLog, options: &R
         None => "speed 1.00".to_owned(),
     };
     let fails = machine.fails.map_or(String::new(), |fails| format!(", fails {:.2} %", fails.part.0 * 100.0));
-    format!("{}: {slots}, {speed}{fails}", shown(&machine.name))
+    let weight = if machine.weight == 1 { String::new() } else { format!(", weight {}", machine.weight) };
+    format!("{}: {slots}, {speed}{weight}{fails}", shown(&machine.name))
 }
 
 /// In seconds of the log.
@@ -84,6 +87,21 @@ fn begins_in_a_queue(fleet: &Fleet, log: &AccessLog) -> Option<String> {
         "the log begins in the middle of a queue ({queue} requests were at one endpoint when the first was answered), and what they waited for is not in it: slots \
          and speeds are guesses; take a log from a calmer moment on, or give --slots"
     ))
+}
+
+fn weights(fleet: &Fleet) -> Option<String> {
+    match fleet.weights.told {
+        Told::Nothing => None,
+        Told::Given => Some("weights are as given with --weight, and 1 of all others".to_owned()),
+        Told::Turns => Some(
+            "the log's proxy took the endpoints by turns, some oftener than others: that is told as their weights; others are given with --weight NAME=NUMBER"
+                .to_owned(),
+        ),
+        Told::Unequal => Some(
+            "some endpoints had far more requests than others, and no log says which weights they have: if they are not equal, say so with --weight NAME=NUMBER"
+                .to_owned(),
+        ),
+    }
 }
 
 fn joined_and_left(fleet: &Fleet) -> Option<String> {

@@ -5,6 +5,7 @@ use super::explained::{Rerun, Seen};
 use super::line::Reached;
 use super::presence::{self, Presence};
 use super::stays::{Own, SECOND, Stay, Stays};
+use super::weights::Weights;
 use super::{AccessLog, Entry, GivenUp, ReplayOptions, alike, guessed, warm_up};
 use crate::again::Again;
 use crate::machine::{Failing, Fails, Machine, Part};
@@ -33,6 +34,7 @@ pub(super) struct Fleet {
     pub(super) own_given_up: Vec<Vec<Own>>,
     pub(super) capacities: Vec<Capacity>,
     pub(super) presences: Vec<Presence>,
+    pub(super) weights: Weights,
     /// The typical endpoint's service time, in nanoseconds.
     pub(super) service: f64,
 }
@@ -54,19 +56,23 @@ impl Fleet {
         let typical = services.get(services.len() / 2).copied();
         let service = typical.unwrap_or_else(|| log.mean_latency());
         let presences = presence::of(log, options.restarts || !log.may_leave_out);
-        let machines = Vec::new();
+        let (machines, names) = (Vec::new(), log.endpoint_names(options));
+        let weights = Weights::of(&names, log, &presences, options);
         let mut fleet =
-            Self { machines, places, given_up, own, own_given_up, capacities, presences, service };
-        fleet.machines = fleet.machines(log, options);
+            Self { machines, places, given_up, own, own_given_up, capacities, presences, weights, service };
+        fleet.machines = fleet.machines(names, log, options);
+        for (machine, weight) in fleet.machines.iter_mut().zip(&fleet.weights.of) {
+            machine.weight = *weight;
+        }
         fleet
     }
 
-    fn machines(&self, log: &AccessLog, options: &ReplayOptions) -> Vec<Machine> {
+    fn machines(&self, names: Vec<String>, log: &AccessLog, options: &ReplayOptions) -> Vec<Machine> {
         if !log.names_endpoints() {
             let count = options.endpoints.unwrap_or(1).max(1);
             let all = self.capacities.first().map_or(1, |capacity| capacity.slots);
             let slots = options.slots.unwrap_or_else(|| all.div_ceil(count));
-            return (1..=count).map(|number| Machine::sound(format!("e{number}"), slots)).collect();
+            return names.into_iter().map(|name| Machine::sound(name, slots)).collect();
         }
         let machine = |endpoint: usize| {
             let capacity = &self.capacities[endpoint];

@@ -11,7 +11,16 @@ use std::fmt::Write as _;
 /// With these algorithms.
 pub(super) fn options(names: &[&str]) -> ReplayOptions {
     let contenders = names.iter().map(|name| Contender::parse(name).unwrap()).collect();
-    ReplayOptions { contenders, slots: None, endpoints: None, restarts: false, times: 1.0, seed: 1, jobs: 1 }
+    ReplayOptions {
+        contenders,
+        slots: None,
+        endpoints: None,
+        restarts: false,
+        weights: Vec::new(),
+        times: 1.0,
+        seed: 1,
+        jobs: 1,
+    }
 }
 
 pub(super) fn replay(log: &AccessLog, options: &ReplayOptions) -> Comparison {

@@ -78,6 +78,7 @@ fn options(arguments: &LabReplay, log: &AccessLog) -> ReplayOptions {
         slots: arguments.slots,
         endpoints: arguments.endpoints,
         restarts: arguments.restarts,
+        weights: arguments.weights.clone(),
         times: arguments.times,
         seed: arguments.seed,
         jobs: jobs(arguments.jobs),
