@@ -310,9 +310,13 @@ impl<'l> Fleet<'l> {
 impl Presence {
     /// Whether it was not there then.
     pub(super) fn is_absent(&self, at: u64) -> bool {
-        self.joins.is_some_and(|joins| at < joins)
-            || self.leaves.is_some_and(|leaves| at > leaves)
-            || self.away.iter().any(|(from, until)| (*from..=*until).contains(&at))
+        self.absences().any(|(from, until)| (from..=until).contains(&at))
+    }
+
+    fn absences(&self) -> impl Iterator<Item = (u64, u64)> {
+        let before = self.joins.and_then(|joins| joins.checked_sub(1)).map(|until| (0, until));
+        let after = self.leaves.map(|leaves| (leaves.saturating_add(1), u64::MAX));
+        before.into_iter().chain(self.away.iter().copied()).chain(after)
     }
 
     /// As a scenario has it, where requests come so many times as densely.
@@ -396,6 +400,20 @@ pub(super) fn utilised_while_there(outcome: &mut Outcome, machines: &[Machine], 
     outcome.utilisation = Utilisation { mean: busy / there.max(1e-9), busiest: most, idlest: least };
 }
 
+/// In order, and none touches another: from when to when, both included.
+pub(super) fn when_somebody_is_absent(presences: &[Presence]) -> Vec<(u64, u64)> {
+    let mut spans: Vec<(u64, u64)> = presences.iter().flat_map(Presence::absences).collect();
+    spans.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (from, until) in spans {
+        match merged.last_mut().filter(|before| from <= before.1) {
+            Some(before) => before.1 = before.1.max(until),
+            None => merged.push((from, until)),
+        }
+    }
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::ReplayOptions;
@@ -434,6 +452,20 @@ mod tests {
     fn replay(log: &AccessLog, times: f64) -> Comparison {
         let options = options(&["round_robin", "oracle", "least_time"]);
         made::replay(log, &ReplayOptions { times, ..options })
+    }
+
+    #[test]
+    fn absences_of_all_are_in_order_and_apart() {
+        let away = |away: &[(u64, u64)]| Presence { away: away.to_vec(), ..Presence::default() };
+        let late = Presence { joins: Some(5), leaves: Some(90), ..Presence::default() };
+        let all = [away(&[(20, 30), (50, 60)]), late, away(&[(25, 40)]), Presence::default()];
+        assert_eq!(when_somebody_is_absent(&all), [(0, 4), (20, 40), (50, 60), (91, u64::MAX)]);
+        for at in 0..100 {
+            let expected = all.iter().any(|presence| presence.is_absent(at));
+            let is_within = |(from, until): &(u64, u64)| (*from..=*until).contains(&at);
+            assert_eq!(when_somebody_is_absent(&all).iter().any(is_within), expected, "{at}");
+        }
+        assert_eq!(when_somebody_is_absent(&[away(&[]), away(&[])]), []);
     }
 
     #[test]

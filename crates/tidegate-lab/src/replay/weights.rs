@@ -1,7 +1,7 @@
 //! How much of the requests each endpoint was meant to have: as it was given, or as a log shows it whose proxy took them by turns. Knows no
 //! latencies.
 
-use super::presence::Presence;
+use super::presence::{self, Presence};
 use super::{AccessLog, ReplayError, ReplayOptions};
 use crate::suggest::{did_you_mean, shown};
 
@@ -90,7 +90,11 @@ fn sent_while_all_were_there(log: &AccessLog, presences: &[Presence]) -> Vec<u32
     let given_up = log.given_up.iter().map(|attempt| (attempt.at, attempt.endpoint));
     let mut sent: Vec<(u64, u32)> = answered.chain(given_up).collect();
     sent.sort_by_key(|(at, _)| *at);
-    let is_whole = |at: u64| !presences.iter().any(|presence| presence.is_absent(at - log.first_at()));
+    let absences = presence::when_somebody_is_absent(presences);
+    let is_whole = |at: u64| {
+        let begun = absences.partition_point(|(from, _)| *from <= at - log.first_at());
+        begun == 0 || absences[begun - 1].1 < at - log.first_at()
+    };
     sent.into_iter().filter(|(at, _)| is_whole(*at)).map(|(_, endpoint)| endpoint).collect()
 }
 
