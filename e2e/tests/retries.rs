@@ -402,26 +402,33 @@ fn a_request_passes_those_that_refuse_it_and_finds_one_that_does_not() {
     }
 }
 
+/// So many endpoints that have answered, in front of which each request has as few attempts as are possible, and connects anew.
+fn that_have_answered(count: usize, balance: &str) -> (Vec<Endpoint>, Proxy) {
+    let endpoints: Vec<_> = (0..count).map(|_| Endpoint::start(Script::echoes())).collect();
+    let list: Vec<_> = endpoints.iter().collect();
+    let more = format!(
+        "limit.upstream_idle_connections = 0\nbalance = {{ algorithm = {balance:?} }}\n[retry]\nattempts = 2\n"
+    );
+    let proxy = Tidegate::to(&list, &more).start();
+    for _ in 0..10 * count {
+        assert_eq!(posts_hi(&proxy).reply().text(), "hi");
+    }
+    (endpoints, proxy)
+}
+
+fn posts_hi(proxy: &Proxy) -> Client {
+    let mut client = proxy.client();
+    client.send(post("Content-Length: 2\r\n", "hi"));
+    client
+}
+
 /// Though each has as few attempts as are possible, and waits have to find it.
 #[test]
 fn the_one_of_many_that_is_back_from_a_restart_is_found_by_those_that_wait() {
     for balance in ["round_robin", "rendezvous"] {
-        let mut endpoints: Vec<_> = (0..6).map(|_| Endpoint::start(Script::echoes())).collect();
-        let list: Vec<_> = endpoints.iter().collect();
-        let more = format!(
-            "limit.upstream_idle_connections = 0\nbalance = {{ algorithm = {balance:?} }}\n[retry]\nattempts = 2\n"
-        );
-        let proxy = Tidegate::to(&list, &more).start();
-        let posts = || {
-            let mut client = proxy.client();
-            client.send(post("Content-Length: 2\r\n", "hi"));
-            client
-        };
-        for _ in 0..60 {
-            assert_eq!(posts().reply().text(), "hi");
-        }
+        let (mut endpoints, proxy) = that_have_answered(6, balance);
         endpoints.iter_mut().for_each(Endpoint::kill);
-        let mut waiting: Vec<_> = (0..8).map(|_| posts()).collect();
+        let mut waiting: Vec<_> = (0..8).map(|_| posts_hi(&proxy)).collect();
         eventually("all are out", || proxy.metrics().sum("tidegate_endpoint_up", &[]) < 0.5);
         endpoints[3].revive();
         for client in &mut waiting {
@@ -434,22 +441,9 @@ fn the_one_of_many_that_is_back_from_a_restart_is_found_by_those_that_wait() {
 #[test]
 fn the_one_of_many_that_is_back_from_a_restart_is_found_by_who_waits_alone() {
     let finds = |balance: &str, back: usize| {
-        let mut endpoints: Vec<_> = (0..12).map(|_| Endpoint::start(Script::echoes())).collect();
-        let list: Vec<_> = endpoints.iter().collect();
-        let more = format!(
-            "limit.upstream_idle_connections = 0\nbalance = {{ algorithm = {balance:?} }}\n[retry]\nattempts = 2\n"
-        );
-        let proxy = Tidegate::to(&list, &more).start();
-        let posts = || {
-            let mut client = proxy.client();
-            client.send(post("Content-Length: 2\r\n", "hi"));
-            client
-        };
-        for _ in 0..40 {
-            assert_eq!(posts().reply().text(), "hi");
-        }
+        let (mut endpoints, proxy) = that_have_answered(12, balance);
         endpoints.iter_mut().for_each(Endpoint::kill);
-        let mut lone = posts();
+        let mut lone = posts_hi(&proxy);
         eventually("each has refused it", || {
             proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]) >= 12.0
         });

@@ -514,12 +514,7 @@ impl Balancer {
             return Some(lease);
         }
         let is_trial = state.waiting_for_trial().is_some();
-        let is_last_resort = match standard {
-            Standard::LastResort | Standard::Refusing => true,
-            Standard::LeftAlone => is_trial,
-            _ => false,
-        };
-        if is_last_resort {
+        if is_trial && matches!(standard, Standard::LastResort | Standard::LeftAlone | Standard::Refusing) {
             return Some(lease.picked_as(Occasion::LastResort));
         }
         let lease = state.claim_trial(now, &self.passive, self.breaker()).then_some(lease)?;

@@ -379,7 +379,7 @@ impl EndpointState {
     /// is given one more each moment, and not all at once: it may take them and answer none.
     pub(crate) fn asked_from(&self) -> Option<Moment> {
         let mark = self.connect_mark()?;
-        if mark & SLOW != 0 || self.remarks() & (OUT | BROKEN) != 0 {
+        if mark & SLOW != 0 || self.is_out_by_more_than_connects() {
             return None;
         }
         let asked = self.moments_asked.last();
@@ -401,10 +401,14 @@ impl EndpointState {
 
     /// It refused its last connect at once, is out for nothing else, and nobody has asked it for a moment, or asks it now.
     pub(crate) fn is_left_alone(&self, now: Moment) -> bool {
-        let is_out_otherwise = self.remarks() & (OUT | BROKEN) != 0;
-        let is_asked = || self.live.in_flight.waiting() != 0;
-        let has_been_asked = || now < self.absence.asked_again(self.moments_asked.last());
-        self.absence.refuses() && !is_out_otherwise && !is_asked() && !has_been_asked()
+        self.absence.refuses()
+            && !self.is_out_by_more_than_connects()
+            && self.live.in_flight.waiting() == 0
+            && self.absence.asked_again(self.moments_asked.last()) <= now
+    }
+
+    fn is_out_by_more_than_connects(&self) -> bool {
+        self.remarks() & (OUT | BROKEN) != 0
     }
 
     /// It has answered, and if it refuses connects now, it has not done so for longer than a restart takes.

@@ -385,7 +385,7 @@ impl AccessLog {
         if self.names_endpoints() {
             return self.endpoints.clone();
         }
-        (1..=options.endpoints.unwrap_or(1).max(1)).map(|number| format!("e{number}")).collect()
+        (1..=self.endpoints(options).max(1)).map(|number| format!("e{number}")).collect()
     }
 
     fn replayed(&self, options: &ReplayOptions, progress: &Progress) -> Comparison {

@@ -339,7 +339,7 @@ impl<'a> Attempts<'a> {
         let Some(objection) = objection else { return Ok(()) };
         let may_wait = matches!(objection, Objection::Attempts | Objection::Budget | Objection::Endpoints);
         if may_wait && self.may_wait_for_restart(call, view) {
-            self.tried = Tried::default(); // any of them may be back then
+            self.tried.forget_refusals(); // any of them may be back then
             self.next = Next::Restart;
             return Ok(());
         }

@@ -32,6 +32,10 @@ impl Tried {
         self.insert(self.failed, endpoint);
     }
 
+    pub(crate) fn forget_refusals(&mut self) {
+        self.count = self.failed;
+    }
+
     /// Before those that stand at `place` and behind it, of which the last falls off where there is no room.
     fn insert(&mut self, place: usize, endpoint: usize) {
         let moved = self.count.min(REMEMBERED - 1);
@@ -58,6 +62,9 @@ mod tests {
                 prop_assert_eq!(tried.all().len(), (endpoint + 1).min(REMEMBERED));
                 let failures = tried.all().iter().filter(|&&other| endings[other]);
                 prop_assert!(failures.eq(tried.without_refusals()), "{:?}", tried);
+                let mut only_failed = tried;
+                only_failed.forget_refusals();
+                prop_assert_eq!(only_failed.all(), tried.without_refusals());
             }
         }
     }

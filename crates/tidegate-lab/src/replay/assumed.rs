@@ -90,7 +90,7 @@ fn begins_in_a_queue(fleet: &Fleet, log: &AccessLog) -> Option<String> {
 }
 
 fn weights(fleet: &Fleet) -> Option<String> {
-    match fleet.weights.told {
+    match fleet.weights {
         Told::Nothing => None,
         Told::Given => Some("weights are as given with --weight, and 1 of all others".to_owned()),
         Told::Turns => Some(

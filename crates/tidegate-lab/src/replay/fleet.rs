@@ -5,7 +5,7 @@ use super::explained::{Rerun, Seen};
 use super::line::Reached;
 use super::presence::{self, Presence};
 use super::stays::{Own, SECOND, Stay, Stays};
-use super::weights::Weights;
+use super::weights::{Told, Weights};
 use super::{AccessLog, Entry, GivenUp, ReplayOptions, alike, guessed, warm_up};
 use crate::again::Again;
 use crate::machine::{Failing, Fails, Machine, Part};
@@ -34,7 +34,8 @@ pub(super) struct Fleet {
     pub(super) own_given_up: Vec<Vec<Own>>,
     pub(super) capacities: Vec<Capacity>,
     pub(super) presences: Vec<Presence>,
-    pub(super) weights: Weights,
+    /// How its weights are known.
+    pub(super) weights: Told,
     /// The typical endpoint's service time, in nanoseconds.
     pub(super) service: f64,
 }
@@ -57,21 +58,20 @@ impl Fleet {
         let service = typical.unwrap_or_else(|| log.mean_latency());
         let presences = presence::of(log, options.restarts || !log.may_leave_out);
         let (machines, names) = (Vec::new(), log.endpoint_names(options));
-        let weights = Weights::of(&names, log, &presences, options);
+        let Weights { of: all_weights, told: weights } = Weights::of(&names, log, &presences, options);
         let mut fleet =
             Self { machines, places, given_up, own, own_given_up, capacities, presences, weights, service };
         fleet.machines = fleet.machines(names, log, options);
-        for (machine, weight) in fleet.machines.iter_mut().zip(&fleet.weights.of) {
-            machine.weight = *weight;
+        for (machine, weight) in fleet.machines.iter_mut().zip(all_weights) {
+            machine.weight = weight;
         }
         fleet
     }
 
     fn machines(&self, names: Vec<String>, log: &AccessLog, options: &ReplayOptions) -> Vec<Machine> {
         if !log.names_endpoints() {
-            let count = options.endpoints.unwrap_or(1).max(1);
             let all = self.capacities.first().map_or(1, |capacity| capacity.slots);
-            let slots = options.slots.unwrap_or_else(|| all.div_ceil(count));
+            let slots = options.slots.unwrap_or_else(|| all.div_ceil(names.len() as u32));
             return names.into_iter().map(|name| Machine::sound(name, slots)).collect();
         }
         let machine = |endpoint: usize| {

@@ -94,7 +94,7 @@ pub(crate) struct LabReplay {
     /// Endpoints that were not asked for a while after a failure restarted, and were not left out by the proxy
     #[arg(long)]
     pub(crate) restarts: bool,
-    /// The weight of an endpoint by its name in the log; 1 if none is given [default: told from the log] (may be repeated)
+    /// Weights of endpoints by their names in the log, 1 of those not named [default: told from the log] (may be repeated)
     #[arg(long = "weight", value_name = "NAME=NUMBER", value_delimiter = ',', value_parser = weight)]
     pub(crate) weights: Vec<(String, u32)>,
     /// The same requests so many times as densely: 1.5 for half as much again
@@ -128,15 +128,11 @@ pub(crate) struct LabShow {
 /// Names may hold `=`, numbers do not.
 fn weight(text: &str) -> Result<(String, u32), String> {
     let parts = text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
-    let number = |number: &str| number.parse().ok().filter(|number| (1..=WEIGHT_MAX).contains(number));
-    let parsed = parts.and_then(|(name, text)| Some((name.to_owned(), number(text)?)));
+    let parsed = parts.and_then(|(name, number)| Some((name.to_owned(), count(number).ok()?)));
     parsed.ok_or_else(|| {
-        format!("a weight is NAME=NUMBER, with a number from 1 to {WEIGHT_MAX}, as in 10.0.0.1:8001=3")
+        format!("a weight is NAME=NUMBER, with a number from 1 to {COUNT_MAX}, as in 10.0.0.1:8001=3")
     })
 }
-
-/// As in the configuration.
-const WEIGHT_MAX: u32 = 1000;
 
 fn positive(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite());
