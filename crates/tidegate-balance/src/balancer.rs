@@ -290,7 +290,7 @@ impl Balancer {
             }
         }
         self.pick_first(pick)
-            .or_else(|| self.pick_by(pick, Standard::Open, None))
+            .or_else(|| self.pick_in_order(pick, Standard::Open))
             .or_else(|| if self.is_worth_waiting(pick) { None } else { self.last_resort(pick) })
             .ok_or_else(|| self.why_nobody(pick))
     }
@@ -309,8 +309,13 @@ impl Balancer {
     /// In its own one, if there is somebody.
     fn pick_of_any_tier(&self, pick: &Pick<'_>, standard: Standard) -> Option<Lease<'_>> {
         let tier = self.tiers.draw(&self.seats, pick);
-        let first = self.pick_by(pick, standard, tier);
-        first.or_else(|| tier.and_then(|_| self.pick_by(pick, standard, None)))
+        let own = tier.and_then(|tier| self.pick_by(pick, standard, Some(tier)));
+        own.or_else(|| self.pick_in_order(pick, standard))
+    }
+
+    /// In the first tier that has somebody.
+    fn pick_in_order(&self, pick: &Pick<'_>, standard: Standard) -> Option<Lease<'_>> {
+        self.tiers.in_order().find_map(|tier| self.pick_by(pick, standard, tier))
     }
 
     /// Somebody to whom it could not connect. Those who are known to be like that are not asked before the others: so each of them is
@@ -458,8 +463,10 @@ impl Balancer {
     /// Whom `pick` would choose among: those of its tier. Spares that idle in another one make no endpoint busier than is even.
     fn elsewhere<'a>(&'a self, pick: &Pick<'a>) -> Candidates<'a> {
         let of_tier = |tier| self.candidates(pick, Standard::Open, tier);
-        let candidates = of_tier(self.tiers.draw(&self.seats, pick));
-        if candidates.iter().next().is_some() { candidates } else { of_tier(None) }
+        let drawn = self.tiers.draw(&self.seats, pick);
+        let tiers = drawn.map(Some).into_iter().chain(self.tiers.in_order());
+        let mut all = tiers.map(of_tier);
+        all.find(|candidates| candidates.iter().next().is_some()).unwrap_or_else(|| of_tier(None))
     }
 
     /// Whoever is chosen may be gone by the time it is taken: its last place, or the trial that it is due for, went to another

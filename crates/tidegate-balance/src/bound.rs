@@ -2,7 +2,7 @@
 //!
 //! By requests: Mirrokni, Thorup, Zadimoghaddam, "Consistent hashing with bounded loads", SODA 2018. With a bound of `c`
 //! times the mean, each endpoint may hold `ceil(c · its share of (requests in flight + 1))`. The bounds add up to more than
-//! there is to hold, so somebody always has room.
+//! there is to hold, so somebody always has room; where other workers have taken it meanwhile, whoever has the fewest for its share.
 //!
 //! By drain time: an endpoint has room while one more request would not wait there as far as can be told (nobody has been seen to wait
 //! among so many: `adaptive/unhurried.rs`), or would drain within `c` times what is even, learned as by
@@ -197,9 +197,18 @@ impl Limit {
                 first(&|seat| least_drain_time(seat) <= most && seat.serves_at_once(now))
                     .or_else(|| drains_first(candidates))
             }
-            Some(limit @ Self::Requests { .. }) => first(&|seat| limit.has_room(seat, candidates)),
+            Some(limit @ Self::Requests { .. }) => {
+                first(&|seat| limit.has_room(seat, candidates)).or_else(|| has_fewest(candidates))
+            }
         }
     }
+}
+
+/// For its share. Other workers may have added requests since the bound was found, so that nobody is within it any more.
+fn has_fewest(candidates: &Candidates<'_>) -> Option<usize> {
+    let load =
+        |seat: &Seat| u64::from(seat.state.in_flight()) * u64::from(u32::MAX) / u64::from(seat.share.max(1));
+    candidates.iter().min_by_key(|(_, seat)| load(seat)).map(|(index, _)| index)
 }
 
 /// Of several the one that was used least recently.
@@ -324,6 +333,26 @@ mod tests {
                 let picked = fleet.pick(&pick).unwrap().index();
                 prop_assert!(before[picked], "{} of {:?}, {:?} fails", picked, fleet.in_flight(), bad);
             }
+        }
+
+        /// The bound is found by one look over all, and what others add behind that look leaves nobody within it.
+        #[test]
+        fn somebody_is_picked_though_all_have_been_filled_since_the_bound_was_found(
+            held in prop::collection::vec(1_usize..6, 1..6),
+            percent in 100_u32..200,
+            key: u64,
+        ) {
+            let fleet = Fleet::even(Algorithm::Rendezvous { bound: None }, held.len());
+            let seats = Seat::all(fleet.endpoints(), &[]);
+            let pick = Pick { now: Moment(0), random: key, hash: Some(key), tried: &[] };
+            let candidates = Candidates::new(&seats, &pick, Standard::Open, None, None);
+            let limit = LoadBound::new(percent).limit(&candidates);
+            let numbered = held.iter().enumerate();
+            let _held: Vec<_> =
+                numbered.map(|(index, &count)| hold(&fleet, index, count + 1, Moment(0))).collect();
+            let in_order = |suits: &dyn Fn(&Seat) -> bool| seats.iter().position(suits);
+            let spilled = Limit::spill(Some(&limit), &candidates, in_order);
+            prop_assert_eq!(spilled.map(|index| &held[index]), held.iter().min());
         }
 
         /// Nobody gets more of a key because somebody else fails, or because somebody is slow.

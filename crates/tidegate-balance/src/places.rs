@@ -80,6 +80,12 @@ impl Tiers {
         })
     }
 
+    /// For a look at one after the other; where there is only one, at all endpoints.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = Option<u8>> {
+        let all = (!self.are_several()).then_some(None);
+        all.into_iter().chain(self.0.iter().copied().map(Some))
+    }
+
     /// What an algorithm keeps for all endpoints, and for those of each tier by themselves.
     pub(crate) fn each<T>(&self, mut make: impl FnMut(Option<u8>) -> T) -> ByTier<T> {
         let tiers = std::iter::once(None).chain(self.0.iter().copied().map(Some));
@@ -121,7 +127,7 @@ fn capacity(tier: u8, seats: &[Seat], pick: &Pick<'_>, standard: Standard) -> u6
 mod tests {
     use super::*;
     use crate::testing::Fleet;
-    use crate::{Algorithm, Balancer, Ended, Lease, LoadBound, Moment};
+    use crate::{Algorithm, Balancer, Ended, Lease, LoadBound, Moment, RequestLimit};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -157,6 +163,47 @@ mod tests {
             }
             let part = part_of_first(&balancer, 10);
             assert!((part - expected).abs() < 0.02, "{out} of 10 out: {part}");
+        }
+    }
+
+    /// Whatever keeps the others from it: that they are full, or that they have refused the request, and nobody knows yet.
+    #[test]
+    fn no_tier_is_used_while_one_before_it_has_room() {
+        let bound = Some(LoadBound::new(125));
+        let all = [
+            Algorithm::Adaptive { peers: 1 },
+            Algorithm::First { in_flight_max: 1 },
+            Algorithm::LeastRequest,
+            Algorithm::Maglev { bound },
+            Algorithm::PeakEwma,
+            Algorithm::Prequal,
+            Algorithm::Random { choices: 2 },
+            Algorithm::Rendezvous { bound },
+            Algorithm::RoundRobin,
+        ];
+        for algorithm in all {
+            let limits =
+                [RequestLimit::Most(2), RequestLimit::Most(2), RequestLimit::Most(3), RequestLimit::Most(9)];
+            let limited = || tiered(algorithm, &[2, 1, 1]).with_request_limits(&limits, None);
+            let balancer = limited();
+            let mut held = Vec::new();
+            for (key, expected) in (0..).zip([0, 0, 0, 0, 2, 2, 2, 3]) {
+                let lease = pick_for(&balancer, key, &[], Moment(1));
+                let in_first = usize::from(lease.index() == 1);
+                assert_eq!(lease.index() - in_first, expected, "{algorithm:?}");
+                held.push(lease);
+            }
+            for key in 0..50 {
+                let balancer = limited();
+                let mut tried = Vec::new();
+                for tier in [0..2, 0..2, 2..3, 3..4] {
+                    let lease = pick_for(&balancer, key, &tried, Moment(1));
+                    assert!(tier.contains(&lease.index()), "{algorithm:?}, {tried:?}: {}", lease.index());
+                    let index = lease.index();
+                    lease.settle(Ended::ConnectFailed, Moment(1));
+                    tried.push(index);
+                }
+            }
         }
     }
 

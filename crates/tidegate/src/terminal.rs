@@ -28,9 +28,14 @@ pub(crate) fn print_error(text: &str) {
 
 /// To standard output, for people and scripts alike. Whoever stops reading (`| head`) has read enough.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    print_to_reader(text).map(|_| ())
+}
+
+/// The same, where more is to come; `false`: nobody reads it.
+pub(crate) fn print_to_reader(text: &str) -> io::Result<bool> {
     match write_out(text) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) struct LabShow {
 
 /// Names may hold `=`, numbers do not.
 fn weight(text: &str) -> Result<(String, u32), String> {
-    let parts = text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
+    let parts = text.trim().rsplit_once('=').filter(|(name, _)| !name.is_empty());
     let parsed = parts.and_then(|(name, number)| Some((name.to_owned(), count(number).ok()?)));
     parsed.ok_or_else(|| {
         format!("a weight is NAME=NUMBER, with a number from 1 to {COUNT_MAX}, as in 10.0.0.1:8001=3")

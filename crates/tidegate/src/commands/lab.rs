@@ -61,8 +61,10 @@ fn run(arguments: &LabRun) -> Result<(), Failure> {
             let what = format!("{} with seed {seed}", scenario.name);
             let progress = Progress::of(scenario);
             let comparison = progress::watch(&what, &progress, || scenario.compare(seed, jobs, &progress));
-            if !arguments.json {
-                terminal::print(&format!("{}\n", comparison.to_table()))?;
+            let is_read =
+                arguments.json || terminal::print_to_reader(&format!("{}\n", comparison.to_table()))?;
+            if !is_read && arguments.html.is_none() {
+                return Ok(());
             }
             comparisons.push(comparison);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// From one line to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs until the time is over or a signal ends it; prints a line each second unless `quiet`.
+/// Runs until the time is over, a signal ends it or nobody reads any more; prints a line each second unless `quiet`.
 pub(super) fn progress(stage: &mut Stage, quiet: bool) -> io::Result<()> {
     if !quiet {
         terminal::print(&stage.addresses())?;
@@ -23,7 +23,10 @@ pub(super) fn progress(stage: &mut Stage, quiet: bool) -> io::Result<()> {
         }
         let now = stage.read();
         if !quiet {
-            terminal::print(&line(&now, &now.since(&before)))?;
+            let is_read = terminal::print_to_reader(&line(&now, &now.since(&before)))?;
+            if !is_read {
+                break;
+            }
         }
         before = now;
     }
