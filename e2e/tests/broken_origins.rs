@@ -415,8 +415,13 @@ pub(crate) struct FullListener {
 }
 
 pub(crate) fn full_listener() -> FullListener {
+    full_listener_at("127.0.0.1:0")
+}
+
+pub(crate) fn full_listener_at(address: &str) -> FullListener {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&address.parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     socket.listen(0).unwrap();
     let listener: TcpListener = socket.into();
     let address = listener.local_addr().unwrap();

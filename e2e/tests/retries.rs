@@ -9,6 +9,7 @@ use tidegate_testkit::{
     Client, Endpoint, Load, Port, Proxy, Reply, Script, Then, Tidegate, Visit, eventually,
 };
 
+use crate::broken_origins::full_listener_at;
 use crate::door::{get, post};
 use crate::favourite::{self, Silenced as _};
 
@@ -407,7 +408,7 @@ fn that_have_answered(count: usize, balance: &str) -> (Vec<Endpoint>, Proxy) {
     let endpoints: Vec<_> = (0..count).map(|_| Endpoint::start(Script::echoes())).collect();
     let list: Vec<_> = endpoints.iter().collect();
     let more = format!(
-        "limit.upstream_idle_connections = 0\nbalance = {{ algorithm = {balance:?} }}\n[retry]\nattempts = 2\n"
+        "limit.upstream_idle_connections = 0\ntimeout.connect = \"300ms\"\nbalance = {{ algorithm = {balance:?} }}\n[retry]\nattempts = 2\n"
     );
     let proxy = Tidegate::to(&list, &more).start();
     for _ in 0..10 * count {
@@ -457,6 +458,27 @@ fn the_one_of_many_that_is_back_from_a_restart_is_found_by_who_waits_alone() {
             scope.spawn(move || [0, 5, 11].map(|back| finds(balance, back)));
         }
     });
+}
+
+/// As behind a switch that restarts: connects neither succeed nor fail, and after some in vain nobody is up.
+#[test]
+fn those_who_come_while_no_endpoint_can_be_reached_are_answered_when_one_can() {
+    for balance in ["adaptive", "round_robin"] {
+        let (mut endpoints, proxy) = that_have_answered(2, balance);
+        endpoints.iter_mut().for_each(Endpoint::kill);
+        let holes: Vec<_> = endpoints.iter().map(|endpoint| full_listener_at(&endpoint.address())).collect();
+        let failures = || proxy.metrics().sum("tidegate_endpoint_connect_failures_total", &[]);
+        let mut waiting: Vec<_> = (0..4).map(|_| posts_hi(&proxy)).collect();
+        eventually("both are found to be out of reach", || {
+            proxy.metrics().sum("tidegate_endpoint_up", &[]) == 0.0
+        });
+        waiting.extend((0..20).map(|_| posts_hi(&proxy)));
+        drop(holes);
+        endpoints.iter_mut().for_each(Endpoint::revive);
+        let answers = waiting.iter_mut().map(|client| client.reply().text());
+        assert!(answers.into_iter().all(|text| text == "hi"), "{balance}");
+        assert!(failures() < 4.0 * 24.0, "{balance}: {} in vain", failures());
+    }
 }
 
 /// Nobody comes back where they wait, and bodies are still with them.

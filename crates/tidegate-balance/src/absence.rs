@@ -13,6 +13,9 @@ const RESTART_MIN: Duration = Duration::from_millis(200);
 /// Whoever has refused connects for longer is not just being restarted.
 const RESTART_MAX: Duration = Duration::from_secs(3);
 
+/// Whom no connect has reached for longer is not just cut off for a moment, as by a switch that restarts.
+const CUT_OFF_MAX: Duration = Duration::from_secs(5);
+
 /// Who refuses connects is asked again, while all others are full, after this part of the time for which it has done so. At an eighth a
 /// restart takes little longer than it does; who is gone for good costs a connect a second.
 const ASKED_AFTER_PART: u32 = 8;
@@ -85,6 +88,12 @@ impl Absence {
     pub(crate) fn is_a_restart_at_most(&self, now: Moment) -> bool {
         let since = self.gone_since.load(Relaxed);
         since == SERVES || (since != 0 && now.since(Moment(since)) < RESTART_MAX)
+    }
+
+    /// It has answered once, and for some time, which is short, it has not been possible to connect to it.
+    pub(crate) fn is_short(&self, now: Moment) -> bool {
+        let since = self.gone_since.load(Relaxed);
+        !matches!(since, 0 | SERVES) && now.since(Moment(since)) < CUT_OFF_MAX
     }
 
     /// When it may be asked again by a request that would have to wait, where it refuses connects, was last asked then, and nobody waits for it.

@@ -341,6 +341,14 @@ impl Balancer {
         self.pick_by(pick, Standard::Refusing, None)
     }
 
+    /// For a request that waits for those whom nobody can connect to: one of them, where connects have taken long to fail. Each is asked by a few
+    /// requests, and not by all that wait.
+    pub fn pick_unreached(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
+        let lease = self.pick_by(pick, Standard::Unreached, None)?;
+        self.outage.last_resort(&self.seats, pick.now);
+        Some(lease)
+    }
+
     /// For a request that can wait no longer for those that are full: somebody who fails, where others are waited for rather than asking it.
     pub fn pick_failing(&self, pick: &Pick<'_>) -> Option<Lease<'_>> {
         self.waits_rather_than_fails().and_then(|_| self.pick_of_any_tier(pick, Standard::Failing))
@@ -409,6 +417,12 @@ impl Balancer {
     /// Whether a request that everybody has refused to connect may find somebody in a second or two.
     pub fn may_be_restarting(&self, now: Moment) -> bool {
         self.seats.iter().any(|seat| seat.state.may_be_restarting(now))
+    }
+
+    /// Whether nobody can be connected to, and whoever was to be may be again in a moment.
+    pub fn may_be_cut_off(&self, now: Moment) -> bool {
+        !self.seats.iter().any(|seat| Standard::Reachable.accepts(seat, now))
+            && self.seats.iter().any(|seat| seat.state.may_be_cut_off(now))
     }
 
     /// After which time most answers have begun, of late, whatever the algorithm; `None` where nothing is limited, or yet.
@@ -521,7 +535,11 @@ impl Balancer {
             return Some(lease);
         }
         let is_trial = state.waiting_for_trial().is_some();
-        if is_trial && matches!(standard, Standard::LastResort | Standard::LeftAlone | Standard::Refusing) {
+        let is_asked_all_the_same = matches!(
+            standard,
+            Standard::LastResort | Standard::LeftAlone | Standard::Refusing | Standard::Unreached
+        );
+        if is_trial && is_asked_all_the_same {
             return Some(lease.picked_as(Occasion::LastResort));
         }
         let lease = state.claim_trial(now, &self.passive, self.breaker()).then_some(lease)?;

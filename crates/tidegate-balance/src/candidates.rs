@@ -23,6 +23,8 @@ pub(crate) enum Standard {
     Refusing,
     /// Marked ones whose trial is due.
     Trial,
+    /// Endpoints out by connects that took long to fail, and by nothing else, which have not been asked for a moment.
+    Unreached,
     Up,
 }
 
@@ -42,6 +44,7 @@ impl Standard {
             Self::Reachable => seat.state.is_up() && seat.state.connect_failures_in_a_row() == 0,
             Self::Refusing => seat.state.may_be_asked(now),
             Self::Trial => seat.state.is_due(now),
+            Self::Unreached => seat.state.is_unreached(now),
             Self::Up => seat.state.is_up(),
         }
     }

@@ -5,7 +5,7 @@
 //! others are up: machines without power, whose packets nobody answers, would cost a request its patience every few seconds. An endpoint whose connects fail quickly (refused) costs a
 //! request almost nothing to try, so when nobody else is left it is picked all the same, as a last resort: an endpoint
 //! that came back is found by the first request that needs it. One whose connects time out is not: the caller hears
-//! "all down" at once instead of waiting for a deadline.
+//! "all down" at once instead of waiting for a deadline, or waits for a while where it was well a moment ago (`Balancer::may_be_cut_off`).
 
 use std::time::Duration;
 

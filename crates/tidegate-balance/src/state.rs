@@ -416,6 +416,19 @@ impl EndpointState {
         self.absence.is_a_restart_at_most(now) && (self.is_open(now) || self.is_last_resort())
     }
 
+    /// It has answered, and cannot be connected to, for no longer than a network takes to find another way. What checks say of it meanwhile is
+    /// no news, and no other reason takes it out.
+    pub(crate) fn may_be_cut_off(&self, now: Moment) -> bool {
+        self.absence.is_short(now) && self.remarks() & (DRAINING | UNRESOLVED | BROKEN) == 0
+    }
+
+    /// Its connects have taken long to fail, it is out for nothing else, and nobody has asked it for a moment.
+    pub(crate) fn is_unreached(&self, now: Moment) -> bool {
+        self.connect_mark().is_some_and(|mark| mark & SLOW != 0)
+            && !self.is_out_by_more_than_connects()
+            && self.absence.asked_again(self.moments_asked.last()) <= now
+    }
+
     /// Takes the trial that is due on a marked endpoint. Only one caller gets it; true when there is no mark at all.
     pub(crate) fn claim_trial(
         &self,

@@ -247,6 +247,29 @@ proptest! {
     }
 
     #[test]
+    fn whom_connects_have_not_reached_for_some_seconds_is_sought_by_few(algorithm in any_algorithm(), random: u64) {
+        let time_out = |balancer: &Balancer| (0..3).for_each(|index| fail_connects(balancer, index, Duration::from_secs(1)));
+        let balancer = cluster(algorithm, &[1, 1, 1]);
+        time_out(&balancer);
+        prop_assert!(!balancer.may_be_cut_off(Moment(1_001 * MS)), "nobody has ever answered");
+        let balancer = cluster(algorithm, &[1, 1, 1]);
+        let answer = |lease: Lease<'_>, now| lease.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, Moment(now));
+        let is_sought = |now| balancer.may_be_cut_off(Moment(now));
+        answer(balancer.pick(&pick(MS, random, &[])).unwrap(), MS);
+        prop_assert!(!is_sought(MS), "all are there");
+        time_out(&balancer);
+        let now = 1_500 * MS;
+        prop_assert_eq!(balancer.pick(&pick(now, random, &[])).unwrap_err(), NoEndpoint::AllDown);
+        prop_assert!(is_sought(now) && !is_sought(now + 5_000 * MS));
+        let seek = |now| balancer.pick_unreached(&pick(now, random, &[]));
+        let asked: Vec<_> = (0..3).map(|_| seek(now).expect("nobody asks it")).collect();
+        prop_assert!(seek(now).is_none() && seek(now + 40 * MS).is_none(), "all are being asked");
+        prop_assert!(seek(now + 500 * MS).is_some(), "and again by another");
+        asked.into_iter().for_each(|lease| answer(lease, now + 600 * MS));
+        prop_assert!(!is_sought(now + 700 * MS) && seek(now + 700 * MS).is_none());
+    }
+
+    #[test]
     fn a_client_stays_where_it_was_until_that_is_out_tried_or_full(
         algorithm in any_algorithm(),
         before in 0_usize..3,

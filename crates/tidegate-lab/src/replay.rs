@@ -21,6 +21,7 @@ mod presence;
 mod scan;
 mod stays;
 mod streams;
+mod turns;
 mod unconnected;
 mod weights;
 mod whole_seconds;
@@ -218,7 +219,29 @@ impl AccessLog {
         log.given_up.sort_by_key(|attempt| attempt.at);
         log.entries.sort_by_key(|entry| entry.at);
         log.leave_out_other_years();
+        log.number_by_first_request();
         Ok(log)
+    }
+
+    /// Lines are in the order of the answers, and a proxy that takes its endpoints by turns has asked them in the order of its configuration.
+    fn number_by_first_request(&mut self) {
+        let mut first = vec![u64::MAX; self.endpoints.len()];
+        let answered = self.entries.iter().map(|entry| (entry.endpoint, entry.at + entry.before));
+        let given_up = self.given_up.iter().map(|attempt| (attempt.endpoint, attempt.at));
+        for (endpoint, at) in answered.chain(given_up) {
+            let first = &mut first[endpoint as usize];
+            *first = at.min(*first);
+        }
+        let mut order: Vec<usize> = (0..first.len()).collect();
+        order.sort_by_key(|endpoint| first[*endpoint]);
+        let mut numbers = vec![0; order.len()];
+        for (number, endpoint) in (0..).zip(&order) {
+            numbers[*endpoint] = number;
+        }
+        self.endpoints = order.iter().map(|endpoint| mem::take(&mut self.endpoints[*endpoint])).collect();
+        self.clusters.renumber(&numbers);
+        self.entries.iter_mut().for_each(|entry| entry.endpoint = numbers[entry.endpoint as usize]);
+        self.given_up.iter_mut().for_each(|attempt| attempt.endpoint = numbers[attempt.endpoint as usize]);
     }
 
     /// One line of 1970 would make a log of an hour one of decades.
@@ -673,6 +696,16 @@ mod tests {
             (explained.waited_work.unwrap() - 1.0).abs() < 0.1 && explained.too_soon < 0.01,
             "{explained:?}"
         );
+    }
+
+    #[test]
+    fn turns_begin_with_who_was_asked_first_and_not_with_who_answered_first() {
+        let line = |ms: f64, took: f64, endpoint| made::text([((ms, took, 7, endpoint), 200)]);
+        let lines = [line(2.0, 5.0, 2), line(1.0, 7.0, 1), line(0.0, 20.0, 0), line(3.0, 30.0, 1)];
+        let log = AccessLog::read(lines.concat().as_bytes()).unwrap();
+        assert_eq!(log.endpoint_names(&options(&["round_robin"])), ["e0", "e1", "e2"]);
+        let asked: Vec<u32> = log.entries.iter().map(|entry| entry.endpoint).collect();
+        assert_eq!(asked, [0, 1, 2, 1]);
     }
 
     #[test]

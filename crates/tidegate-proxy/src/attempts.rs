@@ -82,7 +82,7 @@ enum Next {
 
 /// How long those who may be restarting are left alone at most, and how often. They are back in a moment, or not so soon.
 const RESTART: Duration = Duration::from_secs(1);
-const RESTARTS_MAX: u32 = 4;
+const RESTARTS_MAX: u32 = 6;
 
 /// Whoever has closed a connection meanwhile says so within a round trip, but for what its system and a busy process take.
 const DIED_MEANWHILE: Duration = Duration::from_millis(250);
@@ -170,7 +170,8 @@ impl<'a> Attempts<'a> {
 
     pub(crate) fn pick(&self, call: &Call<'_>) -> Pick<'_> {
         // The first pick happens right after the head was read: its moment is at hand.
-        let now = if call.journal.attempts == 0 { call.journal.started } else { now() };
+        let is_first = call.journal.attempts == 0 && self.restarts == 0;
+        let now = if is_first { call.journal.started } else { now() };
         Pick { now, random: call.worker.random(), hash: self.hash, tried: self.tried.all() }
     }
 
@@ -380,8 +381,40 @@ impl<'a> Attempts<'a> {
 
     /// Nobody takes its connection, and somebody may be back in a moment. To wait for that costs nobody anything.
     fn may_wait_for_restart(&self, call: &Call<'_>, view: &ClusterView) -> bool {
-        let may_go_on = self.is_refused && self.restarts < RESTARTS_MAX && call.workspace.upload.can_rewind();
-        may_go_on && view.cluster.balancer.may_be_restarting(now())
+        let is_timed_out = self.last_failure.is_some_and(|failure| failure.cause == Cause::ConnectTimeout);
+        let may_go_on = self.restarts < RESTARTS_MAX && call.workspace.upload.can_rewind();
+        let balancer = &view.cluster.balancer;
+        let may_be_back = || {
+            (self.is_refused && balancer.may_be_restarting(now()))
+                || ((self.is_refused || is_timed_out) && balancer.may_be_cut_off(now()))
+        };
+        may_go_on && may_be_back()
+    }
+
+    /// Whether a request that finds nobody may wait for somebody to be back: nobody can be connected to, and that is news.
+    pub(crate) fn may_wait_for_anybody(
+        &self,
+        call: &Call<'_>,
+        view: &ClusterView,
+        reason: NoEndpoint,
+    ) -> bool {
+        let is_wanted = self.retry.on_connect && self.retry.attempts_max > 1 && !self.retry.backoff.is_zero();
+        let may_go_on = !call.journal.begun && call.workspace.upload.can_rewind();
+        let is_down = reason == NoEndpoint::AllDown;
+        is_down && is_wanted && may_go_on && view.cluster.balancer.may_be_cut_off(now())
+    }
+
+    /// For a while, of which there may be several until it has been too long for all.
+    pub(crate) async fn wait_for_anybody(
+        &mut self,
+        call: &mut Call<'_>,
+        view: &ClusterView,
+    ) -> Result<(), Failure> {
+        self.restarts = self.restarts.max(1);
+        let place = wait_for_restart(call, view).map_err(|failure| self.in_vain(call, view, failure))?;
+        self.wait(call, view, self.retry.backoff.max(RESTART)).await?;
+        drop(place);
+        Ok(())
     }
 
     fn remember(&mut self, call: &Call<'_>, view: &ClusterView, failure: Failure, endpoint: usize) {

@@ -15,7 +15,7 @@ use crate::panics::unless_it_panics;
 use crate::pump::{Pump, PumpError, Side};
 use crate::queue::{self, Picked};
 use crate::snapshot::{Action, Cluster, Listener, Policy, Route};
-use crate::sticky::{Home, Sticky};
+use crate::sticky::{self, Home, Sticky};
 use crate::stream::Stream;
 use crate::timers::{Alarm, NEVER, after, now};
 use crate::tls::Originator;
@@ -254,6 +254,19 @@ async fn forward<'a>(
             Ok(Picked::Lease(lease, place)) => {
                 turn = place;
                 lease
+            }
+            Ok(Picked::Nobody(reason)) if attempts.may_wait_for_anybody(call, view, reason) => {
+                match sticky::pick_unreached(call, view, home, &attempts.pick(call)) {
+                    Some(lease) => lease,
+                    None => {
+                        Box::pin(attempts.wait_for_anybody(call, view)).await?;
+                        if let Some(newer) = by_newest_view(call, view, &attempts) {
+                            (policy, view) = newer;
+                            (attempts, home) = prepare(call, policy, view, Some(&attempts));
+                        }
+                        continue;
+                    }
+                }
             }
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {

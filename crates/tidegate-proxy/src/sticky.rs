@@ -114,6 +114,17 @@ pub(crate) fn pick_refusing<'a>(
     Some(noted(call, view, home, pick, lease))
 }
 
+/// The same among those whom connects do not reach, for one that would have to wait until they do.
+pub(crate) fn pick_unreached<'a>(
+    call: &mut Call<'a>,
+    view: &'a ClusterView,
+    home: Home,
+    pick: &Pick<'_>,
+) -> Option<Lease<'a>> {
+    let lease = view.cluster.balancer.pick_unreached(pick)?;
+    Some(noted(call, view, home, pick, lease))
+}
+
 /// The same among those who fail, for one that can wait no longer.
 pub(crate) fn pick_failing<'a>(
     call: &mut Call<'a>,

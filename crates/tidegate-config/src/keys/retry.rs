@@ -20,7 +20,8 @@ pub(crate) static RETRY: Table = Table {
     title: "`[retry]` and `[route.retry]`",
     doc: "When a request is tried again, on another endpoint where there is one, else on the same. Where all refuse \
         connections, only as long as that may be a restart: one of them has answered before, and refuses for less than three \
-        seconds; `limit.pending_requests` bounds how many wait for that, at half of it. What a route leaves out it inherits from the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
+        seconds. Where none can be reached, likewise: some answered before, and for less than five seconds connects have been in vain. \
+        `limit.pending_requests` bounds how many wait for that, at half of it. What a route leaves out it inherits from the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
     keys: &[
         key(
             "attempts",
@@ -28,8 +29,8 @@ pub(crate) static RETRY: Table = Table {
             Value("3"),
             "5",
             "Tries in all, the first included, without those whose connection is refused while another endpoint can be tried, which are \
-                followed by the next at once; one more where a kept connection turned out dead, and up to four where all \
-                refuse connections and may be restarted. 1: nothing is tried again.",
+                followed by the next at once; one more where a kept connection turned out dead, and up to six where no \
+                endpoint takes a connection and some may be back in a moment. 1: nothing is tried again.",
         ),
         key(
             "on",

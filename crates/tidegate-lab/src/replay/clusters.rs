@@ -46,6 +46,16 @@ impl Clusters {
         next
     }
 
+    /// `numbers`: the new one of each endpoint.
+    pub(super) fn renumber(&mut self, numbers: &[u32]) {
+        let before = self.of_endpoints.clone();
+        for (cluster, number) in before.into_iter().zip(numbers) {
+            self.of_endpoints[*number as usize] = cluster;
+        }
+        let all = self.all.iter_mut().flat_map(|cluster| cluster.endpoints.values_mut());
+        all.for_each(|endpoint| *endpoint = numbers[*endpoint as usize]);
+    }
+
     fn number(&mut self, name: &str) -> usize {
         if let Some(known) = self.numbers.get(name) {
             return *known;
