@@ -207,6 +207,29 @@ mod tests {
         }
     }
 
+    /// A tenth of all fails in the first tier. The spares have answered well, once.
+    #[test]
+    fn spares_that_idle_say_nothing_of_how_often_requests_fail() {
+        let cost_of_failing = |spares_answered: bool| {
+            let balancer = tiered(Algorithm::Adaptive { peers: 1 }, &[4, 4]);
+            let mut now = Moment(1);
+            let mut answers = |index, status| {
+                let lease = balancer.lease(index, now).unwrap();
+                now = now + Duration::from_millis(5);
+                lease.settle(Ended::Answered { status, first_byte: Duration::from_millis(5) }, now);
+            };
+            if spares_answered {
+                (0..200).for_each(|number| answers(4 + number % 4, 200));
+            }
+            for number in 0..8_000 {
+                let fails = mix(number as u64 ^ 0x5eed) % 10 == 0;
+                answers(number % 4, if fails { 500 } else { 200 });
+            }
+            balancer.endpoints()[..4].iter().map(|endpoint| endpoint.state.beliefs().error_cost).sum::<f32>()
+        };
+        assert_eq!([false, true].map(cost_of_failing), [0.0, 0.0]);
+    }
+
     #[test]
     fn round_robin_is_even_in_each_tier_and_goes_on_where_it_was_after_a_reload() {
         let mut balancer = tiered(Algorithm::RoundRobin, &[4, 3]);

@@ -25,6 +25,9 @@ pub struct Retry {
     /// The budget: retries for each hundred requests, and retries a second.
     pub percent: u32,
     pub per_second: u32,
+    /// All failures are those of a connection, after which the first retry is free.
+    #[serde(skip)]
+    pub are_lost: bool,
 }
 
 /// A second attempt beside one that keeps a request waiting on a stalled endpoint.
@@ -61,6 +64,12 @@ impl Retry {
         RetryIncome { percent: self.percent, per_second: self.per_second }
     }
 
+    /// Whether the budget pays for a retry after so many attempts: not for the first after a connection that could not be made, or died before an answer.
+    pub(crate) fn is_paid(&self, ending: Ending, attempts: u32) -> bool {
+        let is_lost = self.are_lost || matches!(ending, Ending::Refused | Ending::Reset);
+        attempts > 1 || !is_lost
+    }
+
     pub(crate) fn wants(&self, ending: Ending) -> bool {
         ending.is_failure()
             && self.on.contains(&match ending {
@@ -87,6 +96,7 @@ impl Default for Retry {
             backoff: Span(25_000_000),
             percent: 10,
             per_second: 3,
+            are_lost: false,
         }
     }
 }

@@ -825,13 +825,13 @@ mod tests {
         assert_eq!(adaptive.distribution, again.outcomes[1].distribution);
     }
 
-    /// In turn, where the last of four endpoints gives up three of ten after `lost_ms`, and the next one answers those.
-    fn retried(lost_ms: u32) -> String {
+    /// In turn, where the last of four endpoints gives up so many of ten after `lost_ms`, and the next one answers those.
+    fn retried(of_ten: u32, lost_ms: u32) -> String {
         (0..8_000_u32).fold(String::new(), |mut text, number| {
             let ms = number * 5;
             let given_up = format!(r#"[{{"endpoint":"e3","status":500,"ms":{lost_ms}}}]"#);
             let (endpoint, given_up, queue_ms) = match number % 4 {
-                3 if number / 4 * 7 % 10 < 3 => (number / 4 % 3, given_up.as_str(), lost_ms),
+                3 if number / 4 * 7 % 10 < of_ten => (number / 4 % 3, given_up.as_str(), lost_ms),
                 endpoint => (endpoint, "null", 0),
             };
             let _ = writeln!(
@@ -849,7 +849,7 @@ mod tests {
         // After the work, and by a client that waits no longer.
         for lost_ms in [20, 1_000] {
             let asked = options(&["round_robin+retry", "round_robin", "adaptive+retry"]);
-            let replay = replay(&retried(lost_ms), &asked).unwrap();
+            let replay = replay(&retried(3, lost_ms), &asked).unwrap();
             let [log, again, once, adaptive] = replay.outcomes.as_slice() else { panic!("four") };
             let mean = 20.0 + 0.3 / 4.0 * f64::from(lost_ms);
             for outcome in [log, again] {
@@ -864,8 +864,16 @@ mod tests {
             assert!(said.starts_with("600 of 8000 requests were tried again: 600 attempts"), "{said}");
             assert!(said.ends_with("what the log's row has none of"), "{said}");
         }
-        let log = AccessLog::read(retried(20).as_bytes()).unwrap();
+        let log = AccessLog::read(retried(3, 20).as_bytes()).unwrap();
         assert!(log.usual_contenders().iter().all(|contender| contender.name.ends_with("+retry")));
+    }
+
+    #[test]
+    fn however_many_are_given_up_the_first_attempt_after_that_is_free() {
+        let replay = replay(&retried(9, 2), &options(&["round_robin+retry"])).unwrap();
+        let again = &replay.outcomes[1];
+        let part = f64::from(again.extra.retries) / again.requests as f64;
+        assert!(part > 0.2 && again.failed == 0, "{part}, {}", again.failed);
     }
 
     #[test]

@@ -36,6 +36,10 @@ fn where_all_fail_retries_add_no_more_than_their_budget() {
     let outcomes = run("['round_robin+retry']", settings, "count = 10\nfails = { part = 1 }");
     let retries = part(outcomes[0].extra.retries, &outcomes[0]);
     assert!((0.08..0.13).contains(&retries) && outcomes[0].errors() >= 1.0, "{retries}");
+    // The first one after a lost connection is free.
+    let outcomes = run("['round_robin+retry']", settings, "count = 10\nfails = { part = 1, how = 'reset' }");
+    let retries = part(outcomes[0].extra.retries, &outcomes[0]);
+    assert!((1.0..1.13).contains(&retries) && outcomes[0].errors() >= 1.0, "{retries}");
 }
 
 #[test]

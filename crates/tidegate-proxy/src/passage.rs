@@ -259,19 +259,16 @@ async fn forward<'a>(call: &mut Call<'a>, course: &Course) -> Result<Fate, Failu
                 lease
             }
             Ok(Picked::Nobody(reason)) if attempts.may_wait_for_anybody(call, view, reason) => {
-                match view.cluster.balancer.pick_unreached(&attempts.pick(call)) {
-                    Some(lease) => lease,
-                    None => {
-                        attempts.wait_for_anybody(call, view).await?;
-                        if let Some(newer) = by_newest_view(call, view, &attempts) {
-                            (view, attempts) = (
-                                newer,
-                                attempts.under(&policy.retry, affinity(call, &newer.cluster.hash_key)),
-                            );
-                        }
-                        continue;
+                let unreached = view.cluster.balancer.pick_unreached(&attempts.pick(call));
+                let Some(lease) = unreached else {
+                    attempts.wait_for_anybody(call, view).await?;
+                    if let Some(newer) = by_newest_view(call, view, &attempts) {
+                        (view, attempts) =
+                            (newer, attempts.under(&policy.retry, affinity(call, &newer.cluster.hash_key)));
                     }
-                }
+                    continue;
+                };
+                lease
             }
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {

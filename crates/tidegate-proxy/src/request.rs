@@ -256,17 +256,16 @@ async fn forward<'a>(
                 lease
             }
             Ok(Picked::Nobody(reason)) if attempts.may_wait_for_anybody(call, view, reason) => {
-                match sticky::pick_unreached(call, view, home, &attempts.pick(call)) {
-                    Some(lease) => lease,
-                    None => {
-                        Box::pin(attempts.wait_for_anybody(call, view)).await?;
-                        if let Some(newer) = by_newest_view(call, view, &attempts) {
-                            (policy, view) = newer;
-                            (attempts, home) = prepare(call, policy, view, Some(&attempts));
-                        }
-                        continue;
+                let unreached = sticky::pick_unreached(call, view, home, &attempts.pick(call));
+                let Some(lease) = unreached else {
+                    Box::pin(attempts.wait_for_anybody(call, view)).await?;
+                    if let Some(newer) = by_newest_view(call, view, &attempts) {
+                        (policy, view) = newer;
+                        (attempts, home) = prepare(call, policy, view, Some(&attempts));
                     }
-                }
+                    continue;
+                };
+                lease
             }
             Ok(Picked::Nobody(reason)) => return Err(attempts.nobody(call, view, reason)),
             Ok(Picked::Republished(place)) => {

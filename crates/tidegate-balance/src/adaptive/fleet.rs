@@ -93,6 +93,8 @@ const SHARED_BY_MIN: usize = 4;
 /// of them more often than others.
 const FEW_FROM: f32 = 0.5;
 const FEW_MIN: usize = 2;
+/// Whoever is of a later tier, and has answered nobody for so long, has nothing to do.
+const SPARE_FROM: Duration = Duration::from_secs(2);
 /// What is normal follows at this rate per period, so that the luck of a moment does not define it.
 const NORMAL_GAIN: f32 = 0.1;
 /// The most an endpoint is believed to differ from the fleet. Without a limit, those that are believed to be normal would
@@ -373,13 +375,17 @@ impl Fleet {
 
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
-    /// quartile is what all do. Of endpoints and of weight: neither many canaries that fail nor one large endpoint says what is
+    /// quartile is what all do. What spares answered once says nothing of what is normal where they have nothing to do. Of endpoints and of weight: neither many canaries that fail nor one large endpoint says what is
     /// normal. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
     fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) {
+        let in_use = turn.seats().filter(|seat| seat.state.is_open(now)).map(|seat| seat.tier).min();
+        let is_spare = |seat: &Seat| {
+            in_use.is_some_and(|tier| seat.tier > tier) && seat.state.published().idle(now) > SPARE_FROM
+        };
         let mut quartile_of = |rate: fn(&Published, Moment) -> f32| {
             let rate = |seat: &Seat| {
                 let published = seat.state.published();
-                published.is_heard().then(|| rate(published, now))
+                (published.is_heard() && !is_spare(seat)).then(|| rate(published, now))
             };
             let of_endpoints = lower_quartile(turn.gather(now, &mut scratch.values, rate));
             let weighed = turn.weigh(now, &mut scratch.weighed, rate);

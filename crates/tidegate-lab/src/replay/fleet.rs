@@ -7,7 +7,7 @@ use super::presence::{self, Presence};
 use super::stays::{Own, SECOND, Stay, Stays};
 use super::weights::{Told, Weights};
 use super::{AccessLog, Entry, GivenUp, ReplayOptions, alike, guessed, warm_up};
-use crate::again::Again;
+use crate::again::{Again, Retry};
 use crate::machine::{Failing, Fails, Machine, Part};
 use crate::outcome::Explained;
 use crate::random::mix;
@@ -196,7 +196,7 @@ impl Fleet {
             traffic: Traffic::Recorded(requests.into()),
             until: Span(until),
             warm_up: Span(warm_up(until)),
-            again: Again::default(),
+            again: Again { retry: Retry { are_lost: true, ..Retry::default() }, ..Again::default() },
             seed: options.seed,
         }
     }

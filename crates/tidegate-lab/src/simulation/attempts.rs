@@ -174,7 +174,8 @@ impl<'r> Run<'r> {
         if !self.extras.retries || !retry.wants(failed.ending) || call.attempts >= retry.attempts {
             return false;
         }
-        if !self.budgets[call.proxy as usize].retries.spend(retry.income(), Moment(now)) {
+        let spend = || self.budgets[call.proxy as usize].retries.spend(retry.income(), Moment(now));
+        if retry.is_paid(failed.ending, call.attempts) && !spend() {
             return false;
         }
         call.tried.push(failed.endpoint);
