@@ -357,7 +357,9 @@ impl Balancer {
     /// For how long it waits rather than do that, if anybody fails and has room.
     pub fn wait_before_failing(&self, now: Moment) -> Option<Duration> {
         let pick = Pick { now, random: 0, hash: None, tried: &[] };
-        self.waits_rather_than_fails()?.wait_before_failing(&self.candidates(&pick, Standard::Failing, None))
+        let stay = self.rooms.as_ref().and_then(Rooms::typical_stay).unwrap_or_default();
+        let failing = self.candidates(&pick, Standard::Failing, None);
+        self.waits_rather_than_fails()?.wait_before_failing(&failing, stay)
     }
 
     /// The first moment at which one of those may be asked.
@@ -616,6 +618,9 @@ impl Balancer {
             learner.learn(&self.seats, lease, ended, failed, now);
         }
         self.learn_breakers(lease, ended, failure, now);
+        if let (Some(rooms), Ended::Answered { .. }, false) = (&self.rooms, ended, failed) {
+            rooms.ended(now.since(lease.picked_at()));
+        }
         if let Some(rooms) = &self.rooms
             && let Some(came) = what_came(lease, ended, failed, now)
             && let Some(seat) = self.seats.get(lease.index())

@@ -222,12 +222,12 @@ mod tests {
                 (0..200).for_each(|number| answers(4 + number % 4, 200));
             }
             for number in 0..8_000 {
-                let fails = mix(number as u64 ^ 0x5eed) % 10 == 0;
+                let fails = mix(number as u64 ^ 0x5eed).is_multiple_of(10);
                 answers(number % 4, if fails { 500 } else { 200 });
             }
             balancer.endpoints()[..4].iter().map(|endpoint| endpoint.state.beliefs().error_cost).sum::<f32>()
         };
-        assert_eq!([false, true].map(cost_of_failing), [0.0, 0.0]);
+        assert!([false, true].map(cost_of_failing).iter().all(|cost| *cost <= 0.0));
     }
 
     #[test]

@@ -104,6 +104,19 @@ impl Rooms {
         }
     }
 
+    /// A request that went well has ended, after so long in all.
+    pub(crate) fn ended(&self, whole: Duration) {
+        self.answer_time.learn_whole(whole);
+    }
+
+    /// For how long a place is taken, typically, where that is until the end of the answer.
+    pub(crate) fn typical_stay(&self) -> Option<Duration> {
+        self.limits
+            .iter()
+            .any(|limit| matches!(limit, RequestLimit::Most(_)))
+            .then(|| self.answer_time.typical_whole())?
+    }
+
     pub(crate) fn usual_answer_time(&self) -> Option<Duration> {
         self.answer_time.usual()
     }
@@ -168,6 +181,8 @@ pub(crate) struct AnswerTime {
     deviation: AtomicF32,
     /// A mean of logarithms: a few that take very long hardly count.
     log_typical: AtomicF32,
+    /// The same of the time until they have ended, which a place is taken for. 0: not known yet.
+    log_whole: AtomicF32,
 }
 
 impl AnswerTime {
@@ -183,6 +198,18 @@ impl AnswerTime {
         self.mean.set(mean + off / ANSWERS_REMEMBERED);
         let deviation = self.deviation.get();
         self.deviation.set(deviation + (off.abs() - deviation) / ANSWERS_REMEMBERED);
+    }
+
+    /// An answer has ended, after so long in all.
+    fn learn_whole(&self, whole: Duration) {
+        let log = whole.as_secs_f32().max(1e-6).ln();
+        let known = self.log_whole.get();
+        self.log_whole.set(if known == 0.0 { log } else { known + (log - known) / ANSWERS_REMEMBERED });
+    }
+
+    fn typical_whole(&self) -> Option<Duration> {
+        let known = self.log_whole.get();
+        (known != 0.0).then(|| Duration::from_secs_f32(known.exp()))
     }
 
     /// An answer was given up after so long. Where answers become so slow that none is in time, nothing else tells.

@@ -265,7 +265,9 @@ proptest! {
         let asked: Vec<_> = (0..3).map(|_| seek(now).expect("nobody asks it")).collect();
         prop_assert!(seek(now).is_none() && seek(now + 40 * MS).is_none(), "all are being asked");
         prop_assert!(seek(now + 500 * MS).is_some(), "and again by another");
-        asked.into_iter().for_each(|lease| answer(lease, now + 600 * MS));
+        for lease in asked {
+            answer(lease, now + 600 * MS);
+        }
         prop_assert!(!is_sought(now + 700 * MS) && seek(now + 700 * MS).is_none());
     }
 

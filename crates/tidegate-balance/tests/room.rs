@@ -261,8 +261,9 @@ fn a_learned_limit_keeps_the_slots_busy_and_the_queue_inside_short() {
     }
 }
 
-/// Three endpoints of two places, the first of which answers that part of its requests, in percent, with 500 at once; after a second. With the moment.
-fn one_fails(algorithm: Algorithm, percent: u64) -> (Balancer, Moment) {
+/// Three endpoints of two places, the first of which answers that part of its requests, in percent, with 500 at once; after some seconds. With the moment.
+/// `stay`: until an answer has ended.
+fn one_fails(algorithm: Algorithm, percent: u64, stay: Duration) -> (Balancer, Moment) {
     let balancer = cluster(algorithm, &[RequestLimit::Most(2); 3], None);
     let mut now = Moment(1);
     for round in 0..200_u64 {
@@ -271,7 +272,7 @@ fn one_fails(algorithm: Algorithm, percent: u64) -> (Balancer, Moment) {
         let fails = lease.index() == 0 && random % 100 < percent;
         let (status, millis) = if fails { (500, 1) } else { (200, 10) };
         let first_byte = Duration::from_millis(millis);
-        now = now + Duration::from_millis(5);
+        now = now + stay;
         lease.settle(Ended::Answered { status, first_byte }, now);
     }
     (balancer, now)
@@ -279,7 +280,7 @@ fn one_fails(algorithm: Algorithm, percent: u64) -> (Balancer, Moment) {
 
 #[test]
 fn whoever_finds_none_but_one_that_fails_waits_as_long_as_failing_costs() {
-    let (balancer, now) = one_fails(Algorithm::Adaptive { peers: 1 }, 100);
+    let (balancer, now) = one_fails(Algorithm::Adaptive { peers: 1 }, 100, Duration::from_millis(10));
     let ask = |random, tried| balancer.pick(&Pick { now, random, hash: None, tried });
     let failing = |tried| balancer.pick_failing(&Pick { now, ..pick(7, tried) }).map(|lease| lease.index());
     let mut held: Vec<_> = (0..4).map(|random| ask(random, &[]).expect("a place")).collect();
@@ -297,10 +298,18 @@ fn whoever_finds_none_but_one_that_fails_waits_as_long_as_failing_costs() {
     assert_eq!((balancer.wait_before_failing(now), failing(&[])), (None, None), "it is full");
 }
 
+/// Heads that come at once and bodies that take long: a place is taken to the end.
+#[test]
+fn whoever_waits_for_a_place_waits_as_long_as_places_are_taken() {
+    let (balancer, now) = one_fails(Algorithm::Adaptive { peers: 1 }, 100, Duration::from_millis(300));
+    let wait = balancer.wait_before_failing(now).expect("it has room");
+    assert!((600..=2_400).contains(&wait.as_millis()), "{wait:?}");
+}
+
 #[test]
 fn whoever_fails_no_more_than_others_is_asked_where_there_is_room() {
     for (algorithm, percent) in [(Algorithm::Adaptive { peers: 1 }, 0), (Algorithm::LeastRequest, 100)] {
-        let (balancer, now) = one_fails(algorithm, percent);
+        let (balancer, now) = one_fails(algorithm, percent, Duration::from_millis(5));
         assert!(balancer.wait_before_failing(now).is_none());
         let held: Vec<_> = (0..6).map(|random| balancer.pick(&Pick { now, ..pick(random, &[]) })).collect();
         assert!(held.iter().all(Result::is_ok), "{algorithm:?}, {percent} %");

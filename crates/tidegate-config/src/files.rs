@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::problem::{Problem, Span};
 use crate::walk::Walk;
-use crate::{CertificateFiles, ClientAuth};
+use crate::{CertificateFiles, ClientAuth, Secret};
 
 /// Files, and what they have to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub enum Holds {
     Roots(PathBuf),
     /// What updates of the DNS are signed with.
     UpdateKey(PathBuf),
+    /// What sticky cookies are made with: in a file, or in a variable.
+    Secret(Secret),
+    /// Lines that are yet to be written: its folder has to be there.
+    Lines(PathBuf),
 }
 
 /// Looks into files; the error is why they do not hold what they have to, for people. What is to be said of them though they do comes back.

@@ -8,6 +8,7 @@
 mod control; // a running proxy, seen from outside
 mod core; // the life of a configuration: start, reload, drain
 mod credentials; // what clusters need from files
+mod look; // into files, before anything starts
 mod secrets; // what sticky cookies are made with
 mod signals; // what the operator asks for while it runs
 mod state; // where the system keeps what a program remembers
@@ -34,8 +35,8 @@ mod voice; // lines for the operator
 
 pub use beliefs::BeliefStatus;
 pub use control::{AdminChoice, Control, Options, StartError};
+pub use look::look;
 pub use memory::request_limit;
 pub use signals::{Loaded, ServeError, Source};
 pub use status::{AcmeStatus, CertificateStatus, ClusterStatus, EndpointStatus, ListenerStatus, Status};
-pub use tls::look;
 pub use voice::{Level, Voice};

@@ -70,6 +70,11 @@ impl Secrets {
     }
 }
 
+/// Whether it is there, and long enough.
+pub(crate) fn look(secret: &Secret) -> Result<(), SecretError> {
+    read(secret, &MadeSecret([0; 32])).map(|_| ())
+}
+
 /// Clusters whose cookies end with the process, and mean nothing to another one.
 pub(crate) fn without_secret(config: &Config) -> Vec<&str> {
     let is_made = |sticky: &tidegate_config::Sticky| sticky.secret == Secret::Made;

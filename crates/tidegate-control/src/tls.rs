@@ -21,7 +21,7 @@ mod watched; // files, and what they held
 pub(crate) use automatic::{Automatic, Surroundings};
 pub(crate) use files::CertificateError;
 pub(crate) use keeper::{CertificateFacts, Keeper, now};
-pub use look::look;
+pub(crate) use look::look;
 pub(crate) use originators::{Origination, Originations, Originators};
 pub(crate) use progress::Progress;
 pub(crate) use stock::{Lasting, Stock};

@@ -453,10 +453,10 @@ impl Fleet {
 
     /// How long it takes a typical endpoint, busy with as many as it serves at once, to serve so many. What is learned is a mean of logarithms; where these are
     /// normal, the mean is larger by the root of one more than the squared coefficient of variation.
-    pub(crate) fn time_to_serve(&self, requests: f32) -> Duration {
+    pub(crate) fn time_to_serve(&self, requests: f32, each_at_least: Duration) -> Duration {
         let mean = self.log_service.get().exp() * (1.0 + self.spread.get().clamp(0.0, SPREAD_TELLING)).sqrt();
         let times = (requests / self.at_once()).min(ERROR_COST_MAX);
-        Duration::try_from_secs_f32(mean * times).unwrap_or_default()
+        Duration::try_from_secs_f32(mean.max(each_at_least.as_secs_f32()) * times).unwrap_or_default()
     }
 
     /// What is left of an endpoint's difference once chance is taken out of it.

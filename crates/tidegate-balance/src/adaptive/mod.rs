@@ -97,10 +97,10 @@ impl Adaptive {
         (is_sound || is_best()).then_some(index)
     }
 
-    /// How long to wait rather than ask the one of these that fails least.
-    pub(crate) fn wait_before_failing(&self, failing: &Candidates<'_>) -> Option<Duration> {
+    /// How long to wait rather than ask the one of these that fails least, where a request takes a place for so long at least.
+    pub(crate) fn wait_before_failing(&self, failing: &Candidates<'_>, stay: Duration) -> Option<Duration> {
         let costs = failing.iter().map(|(_, seat)| error_cost(&seat.state, failing.now()));
-        costs.min_by(f32::total_cmp).map(|least| self.fleet.time_to_serve(least))
+        costs.min_by(f32::total_cmp).map(|least| self.fleet.time_to_serve(least, stay))
     }
 
     fn best_of<'a>(&self, candidates: &Candidates<'a>) -> Option<(usize, &'a Seat)> {

@@ -13,7 +13,7 @@ use crate::read::passage::passage;
 use crate::read::tls::tls;
 use crate::read::{Inherited, Placed, is_table};
 use crate::walk::{Field, Section, Walk, set};
-use crate::{Bind, Listener, Log, LogFormat, LogTarget};
+use crate::{Bind, Holds, Listener, Log, LogFormat, LogTarget};
 
 /// Where the admin listener binds when nothing is said.
 const ADMIN_PORT: u16 = 9901;
@@ -234,6 +234,7 @@ fn target(walk: &mut Walk, field: &Field<'_>) -> Option<LogTarget> {
         Value::Text { text, .. } if text == "stdout" => Some(LogTarget::Stdout),
         Value::Text { text, .. } if text == "stderr" => Some(LogTarget::Stderr),
         Value::Text { text, .. } if text.contains('/') && !text.contains('\0') => {
+            field.has_to_hold(walk, Holds::Lines(text.into()));
             Some(LogTarget::File(text.into()))
         }
         // A bare word is more likely a mistyped one than a file in whatever folder this starts in.

@@ -1,6 +1,6 @@
 //! Sticky sessions: on, off, or a table.
 //!
-//! It opens no file and reads no variable: secrets are for whoever needs them.
+//! It opens no file and reads no variable itself: secrets are for whoever needs them.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::document::Value;
 use crate::problem::Problem;
 use crate::read::balance::{bound, token};
 use crate::walk::{Section, Walk, set};
-use crate::{Secret, Sticky};
+use crate::{Holds, Secret, Sticky};
 
 /// The `sticky` of a section; `None` when it says nothing. The name of its cookie is empty when the file gives none.
 pub(super) fn sticky(walk: &mut Walk, section: &Section<'_>) -> Option<Option<Sticky>> {
@@ -36,14 +36,18 @@ pub(super) fn sticky(walk: &mut Walk, section: &Section<'_>) -> Option<Option<St
 fn secret(walk: &mut Walk, table: &Section<'_>) -> Secret {
     let file = table.text(walk, "secret_file").filter(|path| !path.is_empty());
     let variable = table.text(walk, "secret_env").filter(|name| !name.is_empty());
-    match (file, variable) {
+    let kept = match (file, variable) {
         (Some(path), None) => Secret::File(PathBuf::from(path)),
         (None, Some(name)) => Secret::Environment(name.to_owned()),
-        (None, None) => Secret::Made,
+        (None, None) => return Secret::Made,
         (Some(_), Some(_)) => {
             let title = format!("`{}` takes one of `secret_file` and `secret_env`, not both", table.path);
             walk.report(Problem::error(table.span.clone(), title));
-            Secret::Made
+            return Secret::Made;
         }
+    };
+    if let Some(field) = table.field("secret_file").or_else(|| table.field("secret_env")) {
+        field.has_to_hold(walk, Holds::Secret(kept.clone()));
     }
+    kept
 }

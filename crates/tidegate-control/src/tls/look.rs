@@ -1,4 +1,4 @@
-//! Whether files hold what they have to, asked before anything starts, so that the answer stands beside the line that names them.
+//! Whether files hold what TLS needs of them.
 
 use super::clients::Clients;
 use super::files::{chain, load};
@@ -8,7 +8,7 @@ use tidegate_acme::{look_at_key, look_at_root};
 use tidegate_config::Holds;
 
 /// The error is why files do not hold that, for people; what is remarkable though they do, that something has had its time, comes back.
-pub fn look(holds: &Holds) -> Result<Option<String>, String> {
+pub(crate) fn look(holds: &Holds) -> Result<Option<String>, String> {
     match holds {
         Holds::Certificate(files) => {
             let loaded = load(files).map_err(|error| error.to_string())?;
@@ -24,6 +24,7 @@ pub fn look(holds: &Holds) -> Result<Option<String>, String> {
             Ok(remarks(Lapse::of_authorities(path, &roots).as_slice()))
         }
         Holds::UpdateKey(path) => look_at_key(path).map(|()| None).map_err(|error| error.to_string()),
+        Holds::Lines(_) | Holds::Secret(_) => Ok(None), // not of TLS
     }
 }
 

@@ -222,7 +222,9 @@ mod tests {
             .collect();
         sent.sort_by_key(|sent| sent.at);
         assert_eq!(weights(&sent, 2), None);
-        sent.iter_mut().for_each(|sent| sent.key = 0);
+        for sent in &mut sent {
+            sent.key = 0;
+        }
         assert_eq!(weights(&sent, 2), Some(vec![2, 1]), "nobody could tell that one");
     }
 

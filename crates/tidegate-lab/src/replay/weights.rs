@@ -115,10 +115,10 @@ mod tests {
         let (mut now, mut slots, mut waited) = (0.0, [vec![0.0_f64; 3], vec![0.0], vec![0.0]], 0.0);
         let lines = by_workers(&[3, 1, 1], 1, 6_000).into_iter().enumerate().map(|(client, endpoint)| {
             now += 50.0 / 5.0 / 0.7 * random.exponential();
-            let free = slots[endpoint as usize].iter_mut().min_by(|one, other| one.total_cmp(other)).unwrap();
+            let free = slots[endpoint].iter_mut().min_by(|one, other| one.total_cmp(other)).unwrap();
             *free = free.max(now) + 50.0 * random.exponential();
             waited += *free - now;
-            (now, *free - now, client as u64, endpoint as usize)
+            (now, *free - now, client as u64, endpoint)
         });
         let log = made::log(lines.collect::<Vec<_>>());
         let mean = waited / 6_000.0;
