@@ -121,13 +121,14 @@ async fn wait<'v>(
         if let Poll::Ready(picked) = turn.poll_pick(cx, balancer, in_turn) {
             let picked = picked.or_else(|| {
                 let again = whom.pick_at(now(), call, balancer);
-                sticky::pick_failing(call, view, home, &again).map(Ok)
+                sticky::pick_with(call, view, home, &again, Balancer::pick_failing).map(Ok)
             });
             return Poll::Ready(picked.ok_or_else(|| late(call, view)).map(Some));
         }
         if turn.is_ousted() {
             let again = whom.pick_at(now(), call, balancer);
-            let failing = turn.ends_with(sticky::pick_failing(call, view, home, &again), again.now);
+            let failing = turn
+                .ends_with(sticky::pick_with(call, view, home, &again, Balancer::pick_failing), again.now);
             if let Some(lease) = failing {
                 return Poll::Ready(Ok(Some(Ok(lease))));
             }
@@ -137,14 +138,18 @@ async fn wait<'v>(
         let mut asks = turn.takes_ask();
         loop {
             let again = whom.pick_at(now(), call, balancer);
-            let refusing = if asks { sticky::pick_refusing(call, view, home, &again) } else { None };
+            let refusing = if asks {
+                sticky::pick_with(call, view, home, &again, Balancer::pick_refusing)
+            } else {
+                None
+            };
             if let Some(lease) = turn.ends_with(refusing, again.now) {
                 return Poll::Ready(Ok(Some(Ok(lease))));
             }
             let look = ready!(looks.poll(cx));
             match look {
                 Look::Last | Look::Failing => {
-                    let failing = sticky::pick_failing(call, view, home, &again);
+                    let failing = sticky::pick_with(call, view, home, &again, Balancer::pick_failing);
                     if let Some(lease) = turn.ends_with(failing, again.now) {
                         return Poll::Ready(Ok(Some(Ok(lease))));
                     }
@@ -187,7 +192,8 @@ fn pick_in_turn<'v>(
     }
     let wait = view.cluster.balancer.wait_before_failing(pick.now);
     let may_fail = wait.is_some_and(|wait| pick.now >= after(waits_since, wait));
-    let failing = if may_fail { sticky::pick_failing(call, view, home, pick) } else { None };
+    let failing =
+        if may_fail { sticky::pick_with(call, view, home, pick, Balancer::pick_failing) } else { None };
     failing.map_or(picked, Ok)
 }
 
@@ -249,9 +255,9 @@ fn ask_instead<'v>(
     attempts: &Attempts<'_>,
 ) -> Option<Picked<'v>> {
     let pick = attempts.pick(call);
-    let mut lease = sticky::pick_failing(call, view, home, &pick);
+    let mut lease = sticky::pick_with(call, view, home, &pick, Balancer::pick_failing);
     if lease.is_none() && attempts.may_be_refused(call, view) && !attempts.has_been_refused() {
-        lease = sticky::pick_refusing(call, view, home, &pick);
+        lease = sticky::pick_with(call, view, home, &pick, Balancer::pick_refusing);
     }
     lease.map(|lease| Picked::Lease(lease, None))
 }

@@ -33,7 +33,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
-use tidegate_balance::{Lease, Moment, NoEndpoint};
+use tidegate_balance::{Balancer, Lease, Moment, NoEndpoint};
 use tidegate_http::client::{self, Told};
 use tidegate_http::forward::{RequestEdits, write_request};
 use tidegate_http::path;
@@ -256,7 +256,8 @@ async fn forward<'a>(
                 lease
             }
             Ok(Picked::Nobody(reason)) if attempts.may_wait_for_anybody(call, view, reason) => {
-                let unreached = sticky::pick_unreached(call, view, home, &attempts.pick(call));
+                let unreached =
+                    sticky::pick_with(call, view, home, &attempts.pick(call), Balancer::pick_unreached);
                 let Some(lease) = unreached else {
                     Box::pin(attempts.wait_for_anybody(call, view)).await?;
                     if let Some(newer) = by_newest_view(call, view, &attempts) {

@@ -103,36 +103,15 @@ pub(crate) fn pick<'a>(
     Ok(noted(call, view, home, pick, lease))
 }
 
-/// The same among those who refuse connections, for one that waits and loses nothing by it.
-pub(crate) fn pick_refusing<'a>(
+/// The same in another of the balancer's ways, for a request that finds nobody by `pick`.
+pub(crate) fn pick_with<'a>(
     call: &mut Call<'a>,
     view: &'a ClusterView,
     home: Home,
     pick: &Pick<'_>,
+    way: fn(&'a Balancer, &Pick<'_>) -> Option<Lease<'a>>,
 ) -> Option<Lease<'a>> {
-    let lease = view.cluster.balancer.pick_refusing(pick)?;
-    Some(noted(call, view, home, pick, lease))
-}
-
-/// The same among those whom connects do not reach, for one that would have to wait until they do.
-pub(crate) fn pick_unreached<'a>(
-    call: &mut Call<'a>,
-    view: &'a ClusterView,
-    home: Home,
-    pick: &Pick<'_>,
-) -> Option<Lease<'a>> {
-    let lease = view.cluster.balancer.pick_unreached(pick)?;
-    Some(noted(call, view, home, pick, lease))
-}
-
-/// The same among those who fail, for one that can wait no longer.
-pub(crate) fn pick_failing<'a>(
-    call: &mut Call<'a>,
-    view: &'a ClusterView,
-    home: Home,
-    pick: &Pick<'_>,
-) -> Option<Lease<'a>> {
-    let lease = view.cluster.balancer.pick_failing(pick)?;
+    let lease = way(&view.cluster.balancer, pick)?;
     Some(noted(call, view, home, pick, lease))
 }
 
