@@ -89,6 +89,9 @@ pub enum AddressError {
     /// `unix:`.
     #[error("the path of the socket is missing: `unix:/run/app.sock`")]
     UnixPathEmpty,
+    /// `$BACKEND`.
+    #[error("a variable is written in braces: `${{{0}}}`")]
+    VariableBare(String),
     /// A path that the system cannot hold.
     #[error("the path of a socket has at most {UNIX_PATH_BYTES_MAX} bytes and no NUL")]
     UnixPathLong,
@@ -185,10 +188,10 @@ fn split_port(text: &str) -> Result<(&str, &str), AddressError> {
     if text.starts_with('[') {
         let end = text.find(']').ok_or(AddressError::BracketOpen)?;
         let (host, rest) = text.split_at(end + 1);
-        let port = rest.strip_prefix(':').ok_or_else(|| AddressError::PortMissing(host.into()))?;
+        let port = rest.strip_prefix(':').ok_or_else(|| port_missing(host))?;
         return Ok((host, port));
     }
-    text.rsplit_once(':').ok_or_else(|| AddressError::PortMissing(text.into()))
+    text.rsplit_once(':').ok_or_else(|| port_missing(text))
 }
 
 /// `::1:80` is an address as it stands; whoever writes it means `[::1]:80`.
@@ -278,6 +281,14 @@ impl fmt::Display for Host {
     }
 }
 
+fn port_missing(text: &str) -> AddressError {
+    let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match text.strip_prefix('$').filter(is_name) {
+        Some(name) => AddressError::VariableBare(name.into()),
+        None => AddressError::PortMissing(text.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +308,7 @@ mod tests {
         let cases = [
             ("", "it is empty"),
             ("localhost", "the port is missing: `localhost:80`"),
+            ("$BACKEND", "a variable is written in braces: `${BACKEND}`"),
             ("localhost:", "`` is no port: ports go from 1 to 65535"),
             ("localhost:0", "`0` is no port: ports go from 1 to 65535"),
             ("localhost:65536", "`65536` is no port: ports go from 1 to 65535"),

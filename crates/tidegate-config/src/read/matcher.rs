@@ -113,6 +113,11 @@ fn path(walk: &mut Walk, field: &Field<'_>) -> Option<PathMatch> {
 
 fn path_text(walk: &mut Walk, field: &Field<'_>) -> Option<String> {
     let Some(text) = field.text() else { return field.refuse(walk) };
+    if let Some(prefix) = plain_part_of_expression(text) {
+        let help = format!("a path takes all below it: write {prefix:?}");
+        walk.report(field.wrong().label("a path is no regular expression").help(help));
+        return None;
+    }
     if let Some(front) = text.strip_suffix('*') {
         let front = format!("/{}", front.trim_start_matches('/'));
         let help = format!("a path takes all below it without one: write {front:?}");
@@ -131,6 +136,15 @@ fn path_text(walk: &mut Walk, field: &Field<'_>) -> Option<String> {
     }
     walk.report(problem);
     None
+}
+
+/// What an expression of other proxies begins with, to its last whole segment: `/api/` of `^/api/.*$`.
+fn plain_part_of_expression(text: &str) -> Option<&str> {
+    let is_expression = text.starts_with('^') || text.ends_with(".*") || text.ends_with('$');
+    let text = text.trim_start_matches('^');
+    let plain = text.split(['.', '*', '+', '?', '(', '[', '\\', '|', '$', '{']).next().unwrap_or_default();
+    let end = plain.rfind('/')? + 1;
+    (is_expression && text.starts_with('/')).then(|| plain.get(..end).unwrap_or_default())
 }
 
 /// As the paths of requests are compared: by the function that they go through themselves.
@@ -247,6 +261,17 @@ pub(super) fn is_field_value(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::check::print_host;
+
+    #[test]
+    fn expressions_of_other_proxies_are_told_from_paths() {
+        let plain = |text| plain_part_of_expression(text);
+        for (text, prefix) in
+            [("^/api/.*$", "/api/"), ("/api/.*", "/api/"), ("^/(a|b)/c$", "/"), ("^/users/[0-9]+", "/users/")]
+        {
+            assert_eq!(plain(text), Some(prefix), "{text}");
+        }
+        assert_eq!(["/api/", "/a.b", "api", "/api/*", "/a+b", "^api$"].map(plain), [None; 6]);
+    }
 
     #[test]
     fn a_host_is_held_without_the_dot_of_the_root() {
