@@ -10,11 +10,8 @@ use std::time::Duration;
 const SERVES: u64 = u64::MAX;
 /// Whoever has failed to be connected to for less may have been busy for a moment.
 const RESTART_MIN: Duration = Duration::from_millis(200);
-/// Whoever has refused connects for longer is not just being restarted.
-const RESTART_MAX: Duration = Duration::from_secs(3);
-
-/// Whom no connect has reached for longer is not just cut off for a moment, as by a switch that restarts.
-const CUT_OFF_MAX: Duration = Duration::from_secs(5);
+/// Whoever has not taken connects for longer is not just being restarted, nor cut off for a moment as by a switch that is.
+const RESTART_MAX: Duration = Duration::from_secs(5);
 
 /// Who refuses connects is asked again, while all others are full, after this part of the time for which it has done so. At an eighth a
 /// restart takes little longer than it does; who is gone for good costs a connect a second.
@@ -93,7 +90,7 @@ impl Absence {
     /// It has answered once, and for some time, which is short, it has not been possible to connect to it.
     pub(crate) fn is_short(&self, now: Moment) -> bool {
         let since = self.gone_since.load(Relaxed);
-        !matches!(since, 0 | SERVES) && now.since(Moment(since)) < CUT_OFF_MAX
+        !matches!(since, 0 | SERVES) && now.since(Moment(since)) < RESTART_MAX
     }
 
     /// When it may be asked again by a request that would have to wait, where it refuses connects, was last asked then, and nobody waits for it.

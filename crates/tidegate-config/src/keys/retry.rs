@@ -18,9 +18,8 @@ pub(super) const HEDGE_DOC: &str = "Send a request that waits on an endpoint whi
 pub(crate) static RETRY: Table = Table {
     name: "retry",
     title: "`[retry]` and `[route.retry]`",
-    doc: "When a request is tried again, on another endpoint where there is one, else on the same. Where all refuse \
-        connections, only as long as that may be a restart: one of them has answered before, and refuses for less than three \
-        seconds. Where none can be reached, likewise: some answered before, and for less than five seconds connects have been in vain. \
+    doc: "When a request is tried again, on another endpoint where there is one, else on the same. Where no endpoint takes a \
+        connection, it waits as long as that may be a restart, of them or of a switch before them: some answered before, and for less than five seconds no connect has come about. \
         `limit.pending_requests` bounds how many wait for that, at half of it. What a route leaves out it inherits from the top. Why a failed request was not tried again stands in the access log (`no_retry`) and the metrics.",
     keys: &[
         key(
