@@ -33,6 +33,8 @@ pub(crate) struct Absence {
     costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
     gone_since: AtomicU64,
+    /// When the first check did not reach it after one that did; 0: the last one did, or there is none.
+    unchecked_since: AtomicU64,
     /// From when on one request finds out whether it takes connections, whatever its failures cost; `SERVES`: never, 0: it has answered since.
     asked_again_from: AtomicU64,
     /// When that was last for what it broke off; 0: never.
@@ -87,10 +89,24 @@ impl Absence {
         since == SERVES || (since != 0 && now.since(Moment(since)) < RESTART_MAX)
     }
 
-    /// It has answered once, and for some time, which is short, it has not been possible to connect to it.
+    /// It has answered once, and for some time, which is short, no request or no check has been able to reach it.
     pub(crate) fn is_short(&self, now: Moment) -> bool {
-        let since = self.gone_since.load(Relaxed);
-        !matches!(since, 0 | SERVES) && now.since(Moment(since)) < RESTART_MAX
+        let gone_since = self.gone_since.load(Relaxed);
+        if gone_since == 0 {
+            return false; // it has never answered
+        }
+        let by_requests = if gone_since == SERVES { 0 } else { gone_since };
+        let since = by_requests.max(self.unchecked_since.load(Relaxed));
+        since != 0 && now.since(Moment(since)) < RESTART_MAX
+    }
+
+    /// A check has reached it, or has not.
+    pub(crate) fn checked(&self, is_reached: bool, now: Moment) {
+        if is_reached {
+            self.unchecked_since.store(0, Relaxed);
+        } else {
+            let _ = self.unchecked_since.compare_exchange(0, now.0.max(1), Relaxed, Relaxed);
+        }
     }
 
     /// When it may be asked again by a request that would have to wait, where it refuses connects, was last asked then, and nobody waits for it.

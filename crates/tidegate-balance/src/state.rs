@@ -246,6 +246,11 @@ impl EndpointState {
         self.remark(CHECK_DOWN, verdict == CheckVerdict::Down);
     }
 
+    /// A check has reached it, or could not, whatever it was told. Optional: tells, where no request has found out yet, that it may be cut off.
+    pub fn checked(&self, is_reached: bool, now: Moment) {
+        self.absence.checked(is_reached, now);
+    }
+
     /// Takes the endpoint out for new requests, or back in.
     pub fn set_draining(&self, draining: bool) {
         if !draining && self.remarks() & DRAINING != 0 {

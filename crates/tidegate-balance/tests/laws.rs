@@ -271,6 +271,30 @@ proptest! {
         prop_assert!(!is_sought(now + 700 * MS) && seek(now + 700 * MS).is_none());
     }
 
+    /// Checks take it out before a request has found out.
+    #[test]
+    fn whom_checks_do_not_reach_is_waited_for_as_whom_requests_do_not_reach(algorithm in any_algorithm(), random: u64) {
+        let balancer = cluster(algorithm, &[1, 1]);
+        let checks = |is_reached, verdict, now| {
+            for endpoint in balancer.endpoints() {
+                endpoint.state.checked(is_reached, Moment(now));
+                endpoint.state.mark_check(verdict);
+            }
+        };
+        let is_sought = |now| balancer.may_be_cut_off(Moment(now));
+        checks(false, CheckVerdict::Down, MS);
+        prop_assert!(!is_sought(2 * MS), "nobody has ever answered");
+        checks(true, CheckVerdict::Up, 3 * MS);
+        let answered = balancer.pick(&pick(3 * MS, random, &[])).unwrap();
+        answered.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, Moment(4 * MS));
+        checks(true, CheckVerdict::Down, 5 * MS);
+        prop_assert!(!is_sought(6 * MS), "they say themselves that they are not well");
+        checks(false, CheckVerdict::Down, 7 * MS);
+        checks(false, CheckVerdict::Down, 2_000 * MS);
+        prop_assert!(is_sought(5_000 * MS) && !is_sought(5_007 * MS));
+        prop_assert!(balancer.pick_unreached(&pick(9 * MS, random, &[])).is_none(), "and not asked");
+    }
+
     #[test]
     fn a_client_stays_where_it_was_until_that_is_out_tried_or_full(
         algorithm in any_algorithm(),

@@ -44,6 +44,11 @@ pub(super) enum ProbeError {
 }
 
 impl ProbeError {
+    /// The endpoint was not reached, or says nothing.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Connect(..) | Self::Timeout(_))
+    }
+
     /// Says nothing about the endpoint: this process is short of descriptors or ports, or has nowhere to connect to yet.
     pub(super) fn is_ours(&self) -> bool {
         match self {

@@ -18,7 +18,7 @@ use crate::traffic::{Recorded, Traffic};
 /// Times that differ by less say nothing about an endpoint's speed.
 const SPEED_MARGIN: f64 = 0.1;
 /// A failure that takes so many times less than an answer, or more, is none behind the work: it was refused, or nobody waited any longer.
-const LIKE_WORK: f64 = 4.0;
+const LIKE_WORK: f64 = 1.6;
 /// So that what is drawn for a line has nothing to do with what is drawn for it elsewhere.
 const UNSEEN: u64 = 0xfa11;
 
