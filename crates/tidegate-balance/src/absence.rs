@@ -33,7 +33,7 @@ pub(crate) struct Absence {
     costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
     gone_since: AtomicU64,
-    /// When the first check did not reach it after one that did; 0: the last one did, or there is none.
+    /// When the first check did not reach it after those that did; 0: it is well by its checks, or there are none.
     unchecked_since: AtomicU64,
     /// From when on one request finds out whether it takes connections, whatever its failures cost; `SERVES`: never, 0: it has answered since.
     asked_again_from: AtomicU64,

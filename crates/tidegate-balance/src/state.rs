@@ -247,8 +247,12 @@ impl EndpointState {
     }
 
     /// A check has reached it, or could not, whatever it was told. Optional: tells, where no request has found out yet, that it may be cut off.
+    /// To be called after `mark_check`: what checks have taken out is cut off until they say that it is well.
     pub fn checked(&self, is_reached: bool, now: Moment) {
-        self.absence.checked(is_reached, now);
+        let is_out = self.remarks() & CHECK_DOWN != 0;
+        if !is_reached || !is_out {
+            self.absence.checked(is_reached, now);
+        }
     }
 
     /// Takes the endpoint out for new requests, or back in.

@@ -277,8 +277,8 @@ proptest! {
         let balancer = cluster(algorithm, &[1, 1]);
         let checks = |is_reached, verdict, now| {
             for endpoint in balancer.endpoints() {
-                endpoint.state.checked(is_reached, Moment(now));
                 endpoint.state.mark_check(verdict);
+                endpoint.state.checked(is_reached, Moment(now));
             }
         };
         let is_sought = |now| balancer.may_be_cut_off(Moment(now));
@@ -291,6 +291,7 @@ proptest! {
         prop_assert!(!is_sought(6 * MS), "they say themselves that they are not well");
         checks(false, CheckVerdict::Down, 7 * MS);
         checks(false, CheckVerdict::Down, 2_000 * MS);
+        checks(true, CheckVerdict::Down, 3_000 * MS); // one is not enough
         prop_assert!(is_sought(5_000 * MS) && !is_sought(5_007 * MS));
         prop_assert!(balancer.pick_unreached(&pick(9 * MS, random, &[])).is_none(), "and not asked");
     }

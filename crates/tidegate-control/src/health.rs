@@ -131,15 +131,15 @@ async fn keep_checking(subject: Subject, overview: Arc<Overview>) {
                 if let Some(report) = said {
                     subject.hear(&report, &overview);
                 }
-                subject.state.checked(true, now());
                 tally.passed().into_iter().for_each(|verdict| subject.state.mark_check(verdict));
+                subject.state.checked(true, now());
             }
             Err(error) if error.is_ours() => {}
             Err(error) => {
                 count("failed").add_from_any_thread(1);
                 overview.explain(id, &format!("health check failed: {error}"));
-                subject.state.checked(!error.is_silence(), now());
                 tally.failed().into_iter().for_each(|verdict| subject.state.mark_check(verdict));
+                subject.state.checked(!error.is_silence(), now());
             }
         }
         sleep_until(next).await;
