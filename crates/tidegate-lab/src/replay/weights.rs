@@ -7,6 +7,8 @@ use crate::suggest::{did_you_mean, shown};
 
 /// Endpoints that an error names.
 const NAMED_MAX: usize = 12;
+/// Where more attempts than this part are followed by others, these shift the shares that turns would have.
+const GIVEN_UP_MOST: f64 = 0.02;
 /// Whoever has so many times as many requests as another may have been meant to.
 const UNEQUAL: f64 = 1.5;
 
@@ -46,7 +48,9 @@ impl Weights {
             return Self { of: equal(), told: Told::Nothing };
         }
         let sent = sent_while_all_were_there(log, presences);
-        match turns::weights(&sent, names.len()) {
+        let are_shifted = log.given_up.len() as f64 > GIVEN_UP_MOST * sent.len() as f64;
+        let by_turns = if are_shifted { None } else { turns::weights(&sent, names.len()) };
+        match by_turns {
             Some(of) => Self { of, told: Told::Turns },
             None if is_unequal(&counts(&sent, names.len())) => Self { of: equal(), told: Told::Unequal },
             None => Self { of: equal(), told: Told::Nothing },
@@ -120,7 +124,8 @@ mod tests {
             waited += *free - now;
             (now, *free - now, client as u64, endpoint)
         });
-        let log = made::log(lines.collect::<Vec<_>>());
+        let text = made::text(lines.collect::<Vec<_>>().into_iter().map(|line| (line, 200)));
+        let log = AccessLog::read(text.as_bytes()).unwrap();
         let mean = waited / 6_000.0;
         let means = |weights: &[(String, u32)]| {
             let options = ReplayOptions { weights: weights.to_vec(), ..options(&["round_robin"]) };
@@ -130,6 +135,15 @@ mod tests {
         let (told, said) = means(&[]);
         assert!((0.85..1.15).contains(&(told / mean)), "{told} for {mean}");
         assert!(said.contains("by turns") && said.matches(", weight 3").count() == 1, "{said}");
+        // One in twenty is tried again.
+        let again = |(number, line): (usize, &str)| match number % 20 {
+            0 => line.replace(r#""queue_ms""#, r#""given_up":[{"endpoint":"e2","ms":0}],"queue_ms""#) + "\n",
+            _ => line.to_owned() + "\n",
+        };
+        let shifted: String = text.lines().enumerate().map(again).collect();
+        let shifted = AccessLog::read(shifted.as_bytes()).unwrap();
+        let said = made::replay(&shifted, &options(&["round_robin"])).assumed.join("\n");
+        assert!(!said.contains("by turns") && said.contains("--weight"), "{said}");
         let (given, said) = means(&[("e1".to_owned(), 1)]);
         assert!(given > 3.0 * mean && said.contains("as given with --weight"), "{given} for {mean}: {said}");
         let unknown = ReplayOptions { weights: vec![("e9".to_owned(), 2)], ..options(&["round_robin"]) };
