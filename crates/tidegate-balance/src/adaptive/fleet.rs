@@ -240,7 +240,7 @@ impl Fleet {
         if self.founded.load(Relaxed) == 0 {
             self.founded.store(now.0.max(1), Relaxed);
         }
-        let turn = Turn { seats, start: self.cursor.load(Relaxed) };
+        let turn = Turn::new(seats, self.cursor.load(Relaxed), now);
         self.cursor.store((turn.start + TURN) % seats.len().max(1), Relaxed);
         self.measure_errors(&turn, now, scratch);
         self.look_for_shared_failures(&turn, now);
@@ -255,7 +255,7 @@ impl Fleet {
                 seat.state.standing().cost.set(self.price(&seat.state, seat.lightness, doubt(peers), now));
             }
         }
-        let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        let open = turn.in_use(now);
         self.suspect_who_teaches_nothing(open.clone(), now);
         let lingering =
             lower_median(turn.gather(now, &mut scratch.values, |seat| Some(seat.state.lingering() as f32)));
@@ -294,7 +294,7 @@ impl Fleet {
             let log_service = heard(&seat.state, |published| &published.log_service)?;
             Some((-seat.lightness.ln(), log_service))
         };
-        let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        let open = turn.in_use(now);
         let free = self.free_part(open.clone(), peers);
         if Seat::is_even(turn.seats) {
             self.own.start_anew();
@@ -375,17 +375,13 @@ impl Fleet {
 
     /// Normal is the lower quartile of the error rates, not the median: with half or more of the endpoints failing, the
     /// median would call that normal, and fast failures would draw the traffic from the rest. When all fail alike, the
-    /// quartile is what all do. What spares answered once says nothing of what is normal where they have nothing to do. Of endpoints and of weight: neither many canaries that fail nor one large endpoint says what is
+    /// quartile is what all do. Of endpoints and of weight: neither many canaries that fail nor one large endpoint says what is
     /// normal. Rates of the moment are 0 for most where one request in a hundred fails, so the record of a minute is asked as well; but it knows of what is over, too, and so it never says more than `REMEMBERED_MAX`.
     fn measure_errors(&self, turn: &Turn<'_>, now: Moment, scratch: &mut Scratch) {
-        let in_use = turn.seats().filter(|seat| seat.state.is_open(now)).map(|seat| seat.tier).min();
-        let is_spare = |seat: &Seat| {
-            in_use.is_some_and(|tier| seat.tier > tier) && seat.state.published().idle(now) > SPARE_FROM
-        };
         let mut quartile_of = |rate: fn(&Published, Moment) -> f32| {
             let rate = |seat: &Seat| {
                 let published = seat.state.published();
-                (published.is_heard() && !is_spare(seat)).then(|| rate(published, now))
+                published.is_heard().then(|| rate(published, now))
             };
             let of_endpoints = lower_quartile(turn.gather(now, &mut scratch.values, rate));
             let weighed = turn.weigh(now, &mut scratch.weighed, rate);
@@ -407,8 +403,8 @@ impl Fleet {
         let is_struck = |published: &Published| {
             published.spell().is_of_this_moment(now) && published.record().offences(normal) > 0.0
         };
-        let heard =
-            || turn.seats().map(|seat| seat.state.published()).filter(|published| published.is_heard());
+        let seats = || turn.seats().filter(|seat| !turn.is_spare(seat, now));
+        let heard = || seats().map(|seat| seat.state.published()).filter(|published| published.is_heard());
         let struck = || heard().filter(|published| is_struck(published));
         let failed = heard().filter(|published| published.spell().has_just_failed(now)).count();
         let (count, all) = (struck().count(), heard().count());
@@ -539,13 +535,37 @@ fn doubt(peers: u32) -> f32 {
     if peers > 1 { DOUBT_AMONG_PEERS } else { DOUBT_ALONE }
 }
 
+fn is_spare(first_tier: u8, seat: &Seat, now: Moment) -> bool {
+    seat.tier > first_tier && seat.state.published().idle(now) > SPARE_FROM
+}
+
 /// The endpoints that are measured and priced at one time: all of them, or as many as a turn takes.
 struct Turn<'a> {
     seats: &'a [Seat],
     start: usize,
+    /// The first tier that has somebody up; later ones are for what it cannot take.
+    first_tier: u8,
 }
 
 impl<'a> Turn<'a> {
+    fn new(seats: &'a [Seat], start: usize, now: Moment) -> Self {
+        let turn = Self { seats, start, first_tier: u8::MAX };
+        let open = turn.seats().filter(|seat| seat.state.is_open(now));
+        let first_tier = open.map(|seat| seat.tier).min().unwrap_or(u8::MAX);
+        Self { first_tier, ..turn }
+    }
+
+    /// It has had nothing to do for a while: what it answered before says nothing of what is usual now.
+    fn is_spare(&self, seat: &Seat, now: Moment) -> bool {
+        is_spare(self.first_tier, seat, now)
+    }
+
+    /// Those that may be picked, but for spares.
+    fn in_use(&self, now: Moment) -> impl Iterator<Item = &'a Seat> + Clone + use<'a> {
+        let first_tier = self.first_tier;
+        self.seats().filter(move |seat| seat.state.is_open(now) && !is_spare(first_tier, seat, now))
+    }
+
     fn seats(&self) -> impl Iterator<Item = &'a Seat> + Clone + use<'a> {
         let (seats, start) = (self.seats, self.start);
         (start..start + seats.len().min(TURN))
@@ -559,9 +579,8 @@ impl<'a> Turn<'a> {
         scratch: &'s mut Vec<f32>,
         value: impl Fn(&Seat) -> Option<f32>,
     ) -> &'s mut [f32] {
-        let open = self.seats().filter(|seat| seat.state.is_open(now));
         scratch.clear();
-        scratch.extend(open.filter_map(value));
+        scratch.extend(self.in_use(now).filter_map(value));
         scratch
     }
 
@@ -572,9 +591,8 @@ impl<'a> Turn<'a> {
         scratch: &'s mut Vec<(f32, u32)>,
         value: impl Fn(&Seat) -> Option<f32>,
     ) -> &'s mut [(f32, u32)] {
-        let open = self.seats().filter(|seat| seat.state.is_open(now));
         scratch.clear();
-        scratch.extend(open.filter_map(|seat| Some((value(seat)?, seat.share))));
+        scratch.extend(self.in_use(now).filter_map(|seat| Some((value(seat)?, seat.share))));
         scratch
     }
 }
@@ -697,7 +715,7 @@ mod tests {
     fn turns_take_every_endpoint_of_a_large_cluster_once() {
         let cluster = Cluster::even(Algorithm::Adaptive { peers: 1 }, 3 * TURN);
         let seats = Seat::all(cluster.endpoints(), &[]);
-        let turns = [0, TURN, 2 * TURN].map(|start| Turn { seats: &seats, start });
+        let turns = [0, TURN, 2 * TURN].map(|start| Turn::new(&seats, start, Moment(0)));
         let mut seen: Vec<_> = turns.iter().flat_map(Turn::seats).map(std::ptr::from_ref).collect();
         seen.sort_unstable();
         seen.dedup();
