@@ -618,9 +618,6 @@ impl Balancer {
             learner.learn(&self.seats, lease, ended, failed, now);
         }
         self.learn_breakers(lease, ended, failure, now);
-        if let (Some(rooms), Ended::Answered { .. }, false) = (&self.rooms, ended, failed) {
-            rooms.ended(now.since(lease.picked_at()));
-        }
         if let Some(rooms) = &self.rooms
             && let Some(came) = what_came(lease, ended, failed, now)
             && let Some(seat) = self.seats.get(lease.index())
@@ -631,6 +628,13 @@ impl Balancer {
             && !lease.has_answered()
         {
             state.peak_latency().learn(first_byte, now);
+        }
+    }
+
+    /// It gives its place back.
+    pub(crate) fn ended(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
+        if let (Some(rooms), Ended::Answered { .. }, None) = (&self.rooms, ended, self.failure(ended)) {
+            rooms.ended(now.since(lease.picked_at()));
         }
     }
 

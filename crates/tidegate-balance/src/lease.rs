@@ -268,6 +268,7 @@ impl<'a> Lease<'a> {
     /// Gives the in-flight unit back and tells the balancer how it went.
     pub fn settle(self, ended: Ended, now: Moment) {
         self.balancer.learn(&self, ended, now);
+        self.balancer.ended(&self, ended, now);
         self.endpoint.state.used(now);
     }
 }

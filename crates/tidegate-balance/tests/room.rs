@@ -268,10 +268,11 @@ fn one_fails(algorithm: Algorithm, percent: u64, stay: Duration) -> (Balancer, M
     let mut now = Moment(1);
     for round in 0..200_u64 {
         let random = round.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let lease = balancer.pick(&Pick { now, ..pick(random, &[]) }).expect("there is room");
+        let mut lease = balancer.pick(&Pick { now, ..pick(random, &[]) }).expect("there is room");
         let fails = lease.index() == 0 && random % 100 < percent;
         let (status, millis) = if fails { (500, 1) } else { (200, 10) };
         let first_byte = Duration::from_millis(millis);
+        lease.answered(status, first_byte, now + first_byte);
         let ended = now + stay;
         now = now + Duration::from_millis(5);
         lease.settle(Ended::Answered { status, first_byte }, ended);
