@@ -33,7 +33,7 @@ pub(crate) struct Absence {
     costly_trials: AtomicU8,
     /// When the first connect failed after an answer; `SERVES`: none has; 0: there has been no answer.
     gone_since: AtomicU64,
-    /// When the first check did not reach it after those that did; 0: it is well by its checks, or there are none.
+    /// When the first check did not reach it, while it was well by its checks; 0: they reach it, or there are none.
     unchecked_since: AtomicU64,
     /// From when on one request finds out whether it takes connections, whatever its failures cost; `SERVES`: never, 0: it has answered since.
     asked_again_from: AtomicU64,
@@ -100,13 +100,12 @@ impl Absence {
         since != 0 && now.since(Moment(since)) < RESTART_MAX
     }
 
-    /// A check has reached it, or has not.
-    pub(crate) fn checked(&self, is_reached: bool, now: Moment) {
-        if is_reached {
-            self.unchecked_since.store(0, Relaxed);
-        } else {
-            let _ = self.unchecked_since.compare_exchange(0, now.0.max(1), Relaxed, Relaxed);
-        }
+    pub(crate) fn missed_by_check(&self, now: Moment) {
+        let _ = self.unchecked_since.compare_exchange(0, now.0.max(1), Relaxed, Relaxed);
+    }
+
+    pub(crate) fn reached_by_check(&self) {
+        self.unchecked_since.store(0, Relaxed);
     }
 
     /// When it may be asked again by a request that would have to wait, where it refuses connects, was last asked then, and nobody waits for it.

@@ -246,12 +246,19 @@ impl EndpointState {
         self.remark(CHECK_DOWN, verdict == CheckVerdict::Down);
     }
 
-    /// A check has reached it, or could not, whatever it was told. Optional: tells, where no request has found out yet, that it may be cut off.
-    /// To be called after `mark_check`: what checks have taken out is cut off until they say that it is well.
-    pub fn checked(&self, is_reached: bool, now: Moment) {
-        let is_out = self.remarks() & CHECK_DOWN != 0;
-        if !is_reached || !is_out {
-            self.absence.checked(is_reached, now);
+    /// A check has not reached it: it may be cut off, though no request has found out yet, unless checks have taken it out before. Optional. To be called
+    /// before `mark_check`.
+    pub fn missed_by_check(&self, now: Moment) {
+        if self.remarks() & CHECK_DOWN == 0 {
+            self.absence.missed_by_check(now);
+        }
+    }
+
+    /// A check has reached it. To be called after `mark_check`: who passes, and is out until more have, is still as good as cut off; who says that it is
+    /// not well is not.
+    pub fn reached_by_check(&self, passes: bool) {
+        if !passes || self.remarks() & CHECK_DOWN == 0 {
+            self.absence.reached_by_check();
         }
     }
 

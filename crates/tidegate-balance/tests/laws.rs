@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tidegate_balance::{
-    Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, Health, Lease, LoadBound, Moment,
-    NoEndpoint, Occasion, PassiveMarking, Pick, Place, States,
+    Algorithm, Balancer, CheckVerdict, Ended, Endpoint, EndpointId, EndpointState, Health, Lease, LoadBound,
+    Moment, NoEndpoint, Occasion, PassiveMarking, Pick, Place, States,
 };
 
 fn any_algorithm() -> impl Strategy<Value = Algorithm> {
@@ -275,25 +275,33 @@ proptest! {
     #[test]
     fn whom_checks_do_not_reach_is_waited_for_as_whom_requests_do_not_reach(algorithm in any_algorithm(), random: u64) {
         let balancer = cluster(algorithm, &[1, 1]);
-        let checks = |is_reached, verdict, now| {
-            for endpoint in balancer.endpoints() {
-                endpoint.state.mark_check(verdict);
-                endpoint.state.checked(is_reached, Moment(now));
-            }
-        };
+        let each = |act: &dyn Fn(&EndpointState)| balancer.endpoints().iter().for_each(|endpoint| act(&endpoint.state));
+        let miss = |now, verdict| each(&|state| {
+            state.missed_by_check(Moment(now));
+            state.mark_check(verdict);
+        });
+        let reach = |passes, verdict| each(&|state| {
+            state.mark_check(verdict);
+            state.reached_by_check(passes);
+        });
+        let (up, down) = (CheckVerdict::Up, CheckVerdict::Down);
         let is_sought = |now| balancer.may_be_cut_off(Moment(now));
-        checks(false, CheckVerdict::Down, MS);
+        miss(MS, down);
         prop_assert!(!is_sought(2 * MS), "nobody has ever answered");
-        checks(true, CheckVerdict::Up, 3 * MS);
+        reach(true, up);
         let answered = balancer.pick(&pick(3 * MS, random, &[])).unwrap();
         answered.settle(Ended::Answered { status: 200, first_byte: Duration::ZERO }, Moment(4 * MS));
-        checks(true, CheckVerdict::Down, 5 * MS);
-        prop_assert!(!is_sought(6 * MS), "they say themselves that they are not well");
-        checks(false, CheckVerdict::Down, 7 * MS);
-        checks(false, CheckVerdict::Down, 2_000 * MS);
-        checks(true, CheckVerdict::Down, 3_000 * MS); // one is not enough
+        reach(false, down);
+        miss(5 * MS, down);
+        prop_assert!(!is_sought(6 * MS), "they have said themselves that they are not well");
+        reach(true, up);
+        miss(7 * MS, down);
+        miss(2_000 * MS, down);
+        reach(true, down); // one is not enough
         prop_assert!(is_sought(5_000 * MS) && !is_sought(5_007 * MS));
         prop_assert!(balancer.pick_unreached(&pick(9 * MS, random, &[])).is_none(), "and not asked");
+        reach(false, down);
+        prop_assert!(!is_sought(3_000 * MS), "and now they say that they are not well");
     }
 
     #[test]

@@ -132,14 +132,19 @@ async fn keep_checking(subject: Subject, overview: Arc<Overview>) {
                     subject.hear(&report, &overview);
                 }
                 tally.passed().into_iter().for_each(|verdict| subject.state.mark_check(verdict));
-                subject.state.checked(true, now());
+                subject.state.reached_by_check(true);
             }
             Err(error) if error.is_ours() => {}
             Err(error) => {
                 count("failed").add_from_any_thread(1);
                 overview.explain(id, &format!("health check failed: {error}"));
+                if error.is_silence() {
+                    subject.state.missed_by_check(now());
+                }
                 tally.failed().into_iter().for_each(|verdict| subject.state.mark_check(verdict));
-                subject.state.checked(!error.is_silence(), now());
+                if !error.is_silence() {
+                    subject.state.reached_by_check(false);
+                }
             }
         }
         sleep_until(next).await;
