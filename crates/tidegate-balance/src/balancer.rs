@@ -633,7 +633,8 @@ impl Balancer {
 
     /// It gives its place back.
     pub(crate) fn ended(&self, lease: &Lease<'_>, ended: Ended, now: Moment) {
-        if let (Some(rooms), Ended::Answered { .. }, None) = (&self.rooms, ended, self.failure(ended)) {
+        let Some(rooms) = &self.rooms else { return };
+        if matches!(ended, Ended::Answered { .. }) && self.failure(ended).is_none() {
             rooms.ended(now.since(lease.picked_at()));
         }
     }

@@ -192,11 +192,9 @@ impl<'a> Attempts<'a> {
 
     /// Whether a connection that is refused costs it nothing: it may go on to somebody whom it can wait for.
     pub(crate) fn may_be_refused(&self, call: &Call<'_>, view: &ClusterView) -> bool {
-        let is_wanted = self.retry.on_connect && self.retry.attempts_max > 1 && !call.journal.begun;
         let is_among = self.passed < PASSED_MAX && self.passing < PASSING_MAX && self.restarts < RESTARTS_MAX;
-        is_wanted
-            && is_among
-            && call.workspace.upload.can_rewind()
+        is_among
+            && self.may_connect_again(call)
             && view.cluster.balancer.has_untried_reachable(&self.pick(call))
     }
 
@@ -398,10 +396,16 @@ impl<'a> Attempts<'a> {
         view: &ClusterView,
         reason: NoEndpoint,
     ) -> bool {
-        let is_wanted = self.retry.on_connect && self.retry.attempts_max > 1 && !self.retry.backoff.is_zero();
-        let may_go_on = !call.journal.begun && call.workspace.upload.can_rewind();
-        let is_down = reason == NoEndpoint::AllDown;
-        is_down && is_wanted && may_go_on && view.cluster.balancer.may_be_cut_off(now())
+        reason == NoEndpoint::AllDown
+            && !self.retry.backoff.is_zero()
+            && self.may_connect_again(call)
+            && view.cluster.balancer.may_be_cut_off(now())
+    }
+
+    /// By the policy, and nothing of the request is gone.
+    fn may_connect_again(&self, call: &Call<'_>) -> bool {
+        let is_wanted = self.retry.on_connect && self.retry.attempts_max > 1;
+        is_wanted && !call.journal.begun && call.workspace.upload.can_rewind()
     }
 
     /// For a while, of which there may be several until it has been too long for all.
